@@ -1,0 +1,24 @@
+// The shape of a device family: one XML element below <devices>, with its passes.
+import type { DomainDef } from '../domain-def.ts'
+import type { Def, Fields } from '../element.ts'
+import type { Devices } from './index.ts'
+
+/** One device element: its table, and what libvirt's generic (not QEMU's) passes do with it. */
+export interface DeviceFamily<D> {
+  /** element name below `<devices>` */
+  element: string
+  fields: Fields
+  /** libvirt's message if more than one is given, for devices there may be one of */
+  single?: string
+  /** defaults that need only the definition; libvirt: virDomainDeviceDefPostParseCommon */
+  postParse?(dev: D, def: DomainDef): void
+  /** checks that need only the definition; libvirt: virDomainDeviceDefValidateInternal */
+  validate?(dev: D, def: DomainDef): void
+  /** what is written in its place, if that is not the device itself */
+  shown?(dev: D, index: number, devices: Devices): D | undefined
+}
+
+/** Declares a family; types of the passes follow from its table. */
+export function deviceFamily<F extends Fields>(family: { fields: F } & DeviceFamily<Def<F>>): DeviceFamily<Def<F>> {
+  return family
+}

@@ -1,0 +1,166 @@
+// Every device family, in the order libvirt writes them.
+import { childText, custom, type Field, type Fields, formatFields, parseFields } from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { string } from '../scalar.ts'
+import { childElements, element, firstChild } from '../xml.ts'
+import { type AudioDef, audio } from './audio.ts'
+import { type ChardevDef, channel, console, parallel, serial } from './chardev.ts'
+import { type ControllerDef, controller } from './controller.ts'
+import { type CryptoDef, crypto } from './crypto.ts'
+import type { DeviceInfo } from './device-info.ts'
+import { type DiskDef, disk } from './disk.ts'
+import type { DeviceFamily } from './family.ts'
+import { type FilesystemDef, filesystem } from './filesystem.ts'
+import { type GraphicsDef, graphics } from './graphics.ts'
+import { type HostdevDef, hostdev } from './hostdev.ts'
+import { type HubDef, hub } from './hub.ts'
+import { type InputDef, input } from './input.ts'
+import { type InterfaceDef, interfaceFamily } from './interface.ts'
+import { type IommuDef, iommu } from './iommu.ts'
+import { type LeaseDef, lease } from './lease.ts'
+import { type MemballoonDef, memballoon } from './memballoon.ts'
+import { type MemoryDef, memory } from './memory.ts'
+import { type NvramDef, nvram } from './nvram.ts'
+import { type PanicDef, panic } from './panic.ts'
+import { type RedirdevDef, redirdev } from './redirdev.ts'
+import { type RedirfilterDef, redirfilter } from './redirfilter.ts'
+import { type RngDef, rng } from './rng.ts'
+import { type ShmemDef, shmem } from './shmem.ts'
+import { type SmartcardDef, smartcard } from './smartcard.ts'
+import { type SoundDef, sound } from './sound.ts'
+import { type TpmDef, tpm } from './tpm.ts'
+import { type VideoDef, video } from './video.ts'
+import { type VsockDef, vsock } from './vsock.ts'
+import { type WatchdogDef, watchdog } from './watchdog.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+export const deviceFamilies = {
+  disks: disk,
+  controllers: controller,
+  leases: lease,
+  filesystems: filesystem,
+  interfaces: interfaceFamily,
+  smartcards: smartcard,
+  serials: serial,
+  parallels: parallel,
+  consoles: console,
+  channels: channel,
+  inputs: input,
+  tpms: tpm,
+  graphics,
+  sounds: sound,
+  audios: audio,
+  videos: video,
+  hostdevs: hostdev,
+  redirdevs: redirdev,
+  redirfilters: redirfilter,
+  hubs: hub,
+  watchdogs: watchdog,
+  memballoons: memballoon,
+  rngs: rng,
+  nvrams: nvram,
+  panics: panic,
+  shmems: shmem,
+  memories: memory,
+  cryptos: crypto,
+  iommus: iommu,
+  vsocks: vsock
+} satisfies { [K in DeviceKind]: DeviceFamily<Devices[K][number]> }
+
+/** Device lists of a domain by family. Devices there may be one of are lists of at most one. */
+export interface Devices {
+  /** path of the QEMU binary */
+  emulator?: string
+  disks: DiskDef[]
+  controllers: ControllerDef[]
+  leases: LeaseDef[]
+  filesystems: FilesystemDef[]
+  interfaces: InterfaceDef[]
+  smartcards: SmartcardDef[]
+  serials: ChardevDef[]
+  parallels: ChardevDef[]
+  consoles: ChardevDef[]
+  channels: ChardevDef[]
+  inputs: InputDef[]
+  tpms: TpmDef[]
+  graphics: GraphicsDef[]
+  sounds: SoundDef[]
+  audios: AudioDef[]
+  videos: VideoDef[]
+  hostdevs: HostdevDef[]
+  redirdevs: RedirdevDef[]
+  redirfilters: RedirfilterDef[]
+  hubs: HubDef[]
+  watchdogs: WatchdogDef[]
+  memballoons: MemballoonDef[]
+  rngs: RngDef[]
+  nvrams: NvramDef[]
+  panics: PanicDef[]
+  shmems: ShmemDef[]
+  memories: MemoryDef[]
+  cryptos: CryptoDef[]
+  iommus: IommuDef[]
+  vsocks: VsockDef[]
+}
+export type DeviceKind = Exclude<keyof Devices, 'emulator'>
+export type AnyDevice = DeviceInfo
+
+const entries = Object.entries(deviceFamilies) as unknown as [DeviceKind, DeviceFamily<AnyDevice>][]
+
+/** `<devices>`. */
+export const devices: Field<Devices> = custom<Devices>({
+  names: [['devices', { emulator: childText('emulator', string), ...familyFields() }]],
+  parse(node, context) {
+    const out = noDevices()
+    const found = firstChild(node, 'devices')
+    if (!found) return out
+    const emulator = childText('emulator', string).parse(found, context)
+    if (emulator !== undefined) out.emulator = emulator
+    for (const [kind, family] of entries) {
+      const nodes = childElements(found, family.element)
+      if (family.single && nodes.length > 1) throw fail('VIR_ERR_XML_ERROR', family.single)
+      out[kind] = nodes.map(one => parseFields(one, family.fields, context)) as never[]
+    }
+    return out
+  },
+  format(value, into, context) {
+    const node = element('devices')
+    if (value.emulator !== undefined) node.children.push(element('emulator', {}, [value.emulator]))
+    for (const [kind, family] of entries) {
+      value[kind].forEach((dev, index) => {
+        const shown = family.shown?.(dev as AnyDevice, index, value) ?? dev
+        node.children.push(formatFields(family.element, shown, family.fields, context))
+      })
+    }
+    into.children.push(node)
+  }
+})
+
+function familyFields(): Fields {
+  return Object.fromEntries(
+    entries.map(([kind, family]) => [
+      kind,
+      {
+        names: [[family.element, family.fields]],
+        parse: () => undefined,
+        format: () => undefined
+      } satisfies Field<undefined>
+    ])
+  )
+}
+
+/** A domain's empty device lists. */
+export function noDevices(): Devices {
+  return Object.fromEntries(entries.map(([kind]) => [kind, []])) as unknown as Devices
+}
+
+/** Every device with its kind and family, in libvirt's order; lists may grow while it runs. */
+export function* eachDevice(of: Devices): Generator<[DeviceKind, AnyDevice, DeviceFamily<AnyDevice>]> {
+  for (const [kind, family] of entries) for (const dev of of[kind]) yield [kind, dev as AnyDevice, family]
+}
+
+/** The family of a device list. */
+export function familyOf(kind: DeviceKind): DeviceFamily<AnyDevice> {
+  return deviceFamilies[kind] as unknown as DeviceFamily<AnyDevice>
+}

@@ -1,0 +1,135 @@
+// The typed form of <domain>: one table of its elements, in the order libvirt writes them.
+import { randomUUID } from 'node:crypto'
+import { devices } from './devices/index.ts'
+import { blkiotuneFields } from './domain/blkiotune.ts'
+import { clockFields } from './domain/clock.ts'
+import { cpuFields } from './domain/cpu.ts'
+import { cputuneFields } from './domain/cputune.ts'
+import { eventFields } from './domain/events.ts'
+import { featuresFields } from './domain/features.ts'
+import { idmapFields } from './domain/idmap.ts'
+import { keywrapFields } from './domain/keywrap.ts'
+import { launchSecurityFields } from './domain/launch-security.ts'
+import { memoryFields } from './domain/memory.ts'
+import { metadataFields } from './domain/metadata.ts'
+import { numatuneFields } from './domain/numatune.ts'
+import { osFields } from './domain/os.ts'
+import { perfFields } from './domain/perf.ts'
+import { pmFields } from './domain/pm.ts'
+import { qemuNamespaceFields } from './domain/qemu-namespace.ts'
+import { resourceFields } from './domain/resource.ts'
+import { seclabelFields } from './domain/seclabel.ts'
+import { sysinfoFields } from './domain/sysinfo.ts'
+import { vcpuFields } from './domain/vcpu.ts'
+import { attr, childText, custom, type Def, type Fields, liveOnly, required } from './element.ts'
+import { errorsFrom } from './error.ts'
+import { enumOf, int, string, uuid } from './scalar.ts'
+import { element, firstChild, textOf } from './xml.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+/** What runs the guest (virDomainVirtType). */
+export const virtType = enumOf(
+  'qemu',
+  'kqemu',
+  'kvm',
+  'xen',
+  'lxc',
+  'uml',
+  'openvz',
+  'test',
+  'vmware',
+  'hyperv',
+  'vbox',
+  'phyp',
+  'parallels',
+  'bhyve',
+  'vz',
+  'hvf'
+)
+export type VirtType = (typeof virtType.values)[number]
+
+export const domainFields = {
+  type: custom<VirtType>({
+    ...required(attr('type', virtType)),
+    parse(node) {
+      const type = node.attributes.type
+      if (type === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing domain type attribute')
+      const known = virtType.parse(type)
+      if (known === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `invalid domain type ${type}`)
+      return known
+    }
+  }),
+  id: liveOnly(attr('id', int)),
+  name: custom<string>({
+    ...required(childText('name', string)),
+    parse(node) {
+      const found = firstChild(node, 'name')
+      const name = found && textOf(found)
+      if (!name) throw fail('VIR_ERR_NO_NAME')
+      if (name.includes('/')) throw fail('VIR_ERR_XML_ERROR', `name ${name} cannot contain '/'`)
+      if (/\n/.test(name)) throw fail('VIR_ERR_XML_ERROR', `name ${name} cannot contain '\\n'`)
+      return name
+    }
+  }),
+  uuid: custom<string>({
+    ...required(childText('uuid', uuid)),
+    parse(node) {
+      const text = firstChild(node, 'uuid')
+      if (!text) return randomUUID()
+      const parsed = uuid.parse(textOf(text))
+      if (parsed === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'malformed uuid element')
+      return parsed
+    }
+  }),
+  /** VM generation id; 'random' is drawn by the post-parse pass */
+  genid: custom<string | undefined>({
+    names: ['genid'],
+    parse(node) {
+      const found = firstChild(node, 'genid')
+      if (!found) return undefined
+      const text = textOf(found)
+      if (text === '') return 'random'
+      const parsed = uuid.parse(text)
+      if (parsed === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'malformed genid element')
+      return parsed
+    },
+    format(value, into) {
+      if (value !== undefined) into.children.push(element('genid', {}, [value]))
+    }
+  }),
+  title: custom<string | undefined>({
+    ...childText('title', string),
+    parse(node) {
+      const found = firstChild(node, 'title')
+      const title = found && textOf(found)
+      if (title?.includes('\n')) throw fail('VIR_ERR_XML_ERROR', "Domain title can't contain newlines")
+      return title || undefined
+    }
+  }),
+  description: childText('description', string),
+  ...metadataFields,
+  ...memoryFields,
+  ...blkiotuneFields,
+  ...vcpuFields,
+  ...cputuneFields,
+  ...numatuneFields,
+  ...resourceFields,
+  ...sysinfoFields,
+  ...osFields,
+  ...idmapFields,
+  ...featuresFields,
+  ...cpuFields,
+  ...clockFields,
+  ...eventFields,
+  ...pmFields,
+  ...perfFields,
+  devices,
+  ...seclabelFields,
+  ...keywrapFields,
+  ...launchSecurityFields,
+  ...qemuNamespaceFields
+} satisfies Fields
+
+/** A whole domain definition. */
+export interface DomainDef extends Def<typeof domainFields> {}

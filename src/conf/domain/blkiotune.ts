@@ -1,0 +1,4 @@
+// <blkiotune>
+import type { Fields } from '../element.ts'
+
+export const blkiotuneFields = {} satisfies Fields

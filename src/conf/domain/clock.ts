@@ -1,0 +1,4 @@
+// <clock> and its timers
+import type { Fields } from '../element.ts'
+
+export const clockFields = {} satisfies Fields

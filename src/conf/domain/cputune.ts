@@ -1,0 +1,4 @@
+// <cputune>
+import type { Fields } from '../element.ts'
+
+export const cputuneFields = {} satisfies Fields

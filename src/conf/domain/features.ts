@@ -1,0 +1,4 @@
+// <features>
+import type { Fields } from '../element.ts'
+
+export const featuresFields = {} satisfies Fields

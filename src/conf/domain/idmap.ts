@@ -1,0 +1,4 @@
+// <idmap>
+import type { Fields } from '../element.ts'
+
+export const idmapFields = {} satisfies Fields

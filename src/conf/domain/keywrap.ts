@@ -1,0 +1,4 @@
+// <keywrap>
+import type { Fields } from '../element.ts'
+
+export const keywrapFields = {} satisfies Fields

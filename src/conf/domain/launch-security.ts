@@ -1,0 +1,4 @@
+// <launchSecurity>
+import type { Fields } from '../element.ts'
+
+export const launchSecurityFields = {} satisfies Fields

@@ -1,0 +1,4 @@
+// <metadata>
+import type { Fields } from '../element.ts'
+
+export const metadataFields = {} satisfies Fields

@@ -1,0 +1,4 @@
+// <numatune>
+import type { Fields } from '../element.ts'
+
+export const numatuneFields = {} satisfies Fields

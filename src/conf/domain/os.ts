@@ -1,0 +1,4 @@
+// <os>, <bootloader>
+import type { Fields } from '../element.ts'
+
+export const osFields = {} satisfies Fields

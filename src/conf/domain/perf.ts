@@ -1,0 +1,4 @@
+// <perf>
+import type { Fields } from '../element.ts'
+
+export const perfFields = {} satisfies Fields

@@ -1,0 +1,4 @@
+// <pm>
+import type { Fields } from '../element.ts'
+
+export const pmFields = {} satisfies Fields

@@ -1,0 +1,4 @@
+// <resource>
+import type { Fields } from '../element.ts'
+
+export const resourceFields = {} satisfies Fields

@@ -1,0 +1,4 @@
+// <seclabel>
+import type { Fields } from '../element.ts'
+
+export const seclabelFields = {} satisfies Fields

@@ -1,0 +1,4 @@
+// <sysinfo>
+import type { Fields } from '../element.ts'
+
+export const sysinfoFields = {} satisfies Fields

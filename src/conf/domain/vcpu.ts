@@ -1,0 +1,4 @@
+// <vcpu>, <vcpus>, <iothreads>, <iothreadids>
+import type { Fields } from '../element.ts'
+
+export const vcpuFields = {} satisfies Fields

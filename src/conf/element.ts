@@ -1,0 +1,391 @@
+// One XML element as a table: which attribute or child holds which field, read and written by the same line.
+//
+//   export const watchdogFields = {
+//     model: required(attr('model', enumOf('i6300esb', 'ib700'))),
+//     action: attr('action', enumOf('reset', 'pause')),
+//     ...deviceInfo
+//   }
+//   export type WatchdogDef = Def<typeof watchdogFields>
+//   parseFields(node, watchdogFields, context)        -> WatchdogDef
+//   formatFields('watchdog', def, watchdogFields, context) -> XmlElement
+//
+// Fields are written in table order. Types follow from the table. What has no such regular form uses `custom`.
+import { errorsFrom } from './error.ts'
+import type { Scalar } from './scalar.ts'
+import { childElements, element, firstChild, textOf, type XmlElement } from './xml.ts'
+
+const fail = errorsFrom('VIR_FROM_XML')
+
+/** How XML is read. */
+export interface ParseContext {
+  /** true: a definition from a user, false: our own live XML (aliases and other run-time values are kept) */
+  inactive: boolean
+}
+
+/** How XML is written; libvirt's VIR_DOMAIN_DEF_FORMAT_* flags. */
+export interface FormatContext {
+  /** leave out what only a running guest has (VIR_DOMAIN_XML_INACTIVE) */
+  inactive: boolean
+  /** include passwords (VIR_DOMAIN_XML_SECURE) */
+  secure: boolean
+  /** only what older libvirt accepts (VIR_DOMAIN_XML_MIGRATABLE) */
+  migratable: boolean
+}
+
+/** One value of an element: read from the element, written into it. Absent is undefined. */
+export interface Field<T> {
+  parse(node: XmlElement, context: ParseContext): T
+  format(value: T, into: XmlElement, context: FormatContext): void
+  /** attributes and children it claims, for strict validation: `@name` or `name` with its own fields */
+  names: readonly Name[]
+}
+/** A claimed name: '@attribute', 'child', or a child and its fields; fields null: anything inside. */
+export type Name = string | readonly [child: string, fields: Fields | null]
+
+// biome-ignore lint/suspicious/noExplicitAny: a table holds fields of every type
+export type Fields = Record<string, Field<any>>
+
+type Value<F> = F extends Field<infer T> ? T : never
+type Flatten<T> = { [K in keyof T]: T[K] } & {}
+/** The typed form of an element: fields that may be absent are optional. */
+export type Def<F extends Fields> = Flatten<
+  { [K in keyof F as undefined extends Value<F[K]> ? never : K]: Value<F[K]> } & {
+    [K in keyof F as undefined extends Value<F[K]> ? K : never]?: Value<F[K]>
+  }
+>
+
+/** Reads every field of the table from the element. */
+export function parseFields<F extends Fields>(node: XmlElement, fields: F, context: ParseContext): Def<F> {
+  const out: Record<string, unknown> = {}
+  for (const key in fields) {
+    const value = fields[key]!.parse(node, context)
+    if (value !== undefined) out[key] = value
+  }
+  return out as Def<F>
+}
+
+/** Writes the fields of the table into a new element of that name. */
+export function formatFields<F extends Fields>(
+  name: string,
+  def: Def<F>,
+  fields: F,
+  context: FormatContext
+): XmlElement {
+  const node = element(name)
+  formatFieldsInto(node, def, fields, context)
+  return node
+}
+
+/** Writes the fields of the table into an element that exists. */
+export function formatFieldsInto<F extends Fields>(
+  node: XmlElement,
+  def: Def<F>,
+  fields: F,
+  context: FormatContext
+): void {
+  const values = def as Record<string, unknown>
+  for (const key in fields) if (values[key] !== undefined) fields[key]!.format(values[key], node, context)
+}
+
+/** libvirt's error for a value an attribute cannot have. */
+export function invalidAttribute(node: XmlElement, name: string, text: string, expected?: string) {
+  const more = expected === undefined ? '' : ` ${expected}`
+  return fail('VIR_ERR_XML_ERROR', `Invalid value for attribute '${name}' in element '${node.name}': '${text}'.${more}`)
+}
+
+/** libvirt's error for an attribute that must be given. */
+export function missingAttribute(node: XmlElement, name: string) {
+  return fail('VIR_ERR_XML_ERROR', `Missing required attribute '${name}' in element '${node.name}'`)
+}
+
+/** Reads one attribute by hand, with libvirt's errors, as virXMLPropInt and its kin do. */
+export function parseAttribute<T>(node: XmlElement, name: string, type: Scalar<T>): T | undefined {
+  const text = node.attributes[name]
+  if (text === undefined) return undefined
+  const value = type.parse(text)
+  if (value === undefined) throw invalidAttribute(node, name, text, type.expected)
+  return value
+}
+
+/** An attribute. */
+export function attr<T>(name: string, type: Scalar<T>): Field<T | undefined> {
+  return {
+    names: [`@${name}`],
+    parse: node => parseAttribute(node, name, type),
+    format(value, into) {
+      if (value !== undefined) into.attributes[name] = type.format(value)
+    }
+  }
+}
+
+/** An attribute that must not be zero (VIR_XML_PROP_NONZERO on numbers). */
+export function nonZero<T extends number | bigint>(field: Field<T | undefined>): Field<T | undefined> {
+  return {
+    ...field,
+    parse(node, context) {
+      const value = field.parse(node, context)
+      if (value === undefined || Number(value) !== 0) return value
+      const name = String(field.names[0]).replace(/^@/, '')
+      throw fail(
+        'VIR_ERR_XML_ERROR',
+        `Invalid value for attribute '${name}' in element '${node.name}': Zero is not permitted`
+      )
+    }
+  }
+}
+
+/** The field must be there: libvirt's VIR_XML_PROP_REQUIRED. */
+export function required<T>(field: Field<T | undefined>): Field<T> {
+  return {
+    names: field.names,
+    format: field.format as Field<T>['format'],
+    parse(node, context) {
+      const value = field.parse(node, context)
+      if (value !== undefined) return value
+      const name = nameOf(field.names[0]!)
+      if (name.startsWith('@')) throw missingAttribute(node, name.slice(1))
+      throw fail('VIR_ERR_XML_ERROR', `missing element '${name}' in element '${node.name}'`)
+    }
+  }
+}
+
+/** Absent means this value; it is still written. */
+export function withDefault<T>(field: Field<T | undefined>, value: T): Field<T> {
+  return {
+    names: field.names,
+    format: field.format as Field<T>['format'],
+    parse: (node, context) => field.parse(node, context) ?? value
+  }
+}
+
+/** Written only if the condition holds, `secret` for passwords for instance. */
+export function onlyIf<T>(condition: (context: FormatContext) => boolean, field: Field<T>): Field<T> {
+  return {
+    ...field,
+    format(value, into, context) {
+      if (condition(context)) field.format(value, into, context)
+    }
+  }
+}
+/** Written only with VIR_DOMAIN_XML_SECURE. */
+export const secret = <T>(field: Field<T>): Field<T> => onlyIf(context => context.secure, field)
+/** Read from and written to live XML only. */
+export const liveOnly = <T>(field: Field<T | undefined>): Field<T | undefined> => ({
+  names: field.names,
+  parse: (node, context) => (context.inactive ? undefined : field.parse(node, context)),
+  format(value, into, context) {
+    if (!context.inactive) field.format(value, into, context)
+  }
+})
+
+/** The element's own text. */
+export function text<T>(type: Scalar<T>): Field<T | undefined> {
+  return {
+    names: [],
+    parse(node) {
+      const value = textOf(node)
+      if (value === '') return undefined
+      const parsed = type.parse(value)
+      if (parsed === undefined) throw fail('VIR_ERR_XML_ERROR', `Invalid value '${value}' in element '${node.name}'`)
+      return parsed
+    },
+    format(value, into) {
+      if (value !== undefined) into.children.push(type.format(value))
+    }
+  }
+}
+
+/** A child element with fields of its own; the first of that name counts. */
+export function child<F extends Fields>(name: string, fields: F): Field<Def<F> | undefined> {
+  return {
+    names: [[name, fields]],
+    parse(node, context) {
+      const found = firstChild(node, name)
+      return found && parseFields(found, fields, context)
+    },
+    format(value, into, context) {
+      if (value === undefined) return
+      const node = formatFields(name, value, fields, context)
+      if (Object.keys(node.attributes).length + node.children.length > 0) into.children.push(node)
+    }
+  }
+}
+
+/** As `child`, but written even if it came out empty. */
+export function childAlways<F extends Fields>(name: string, fields: F): Field<Def<F> | undefined> {
+  return {
+    ...child(name, fields),
+    format(value, into, context) {
+      if (value !== undefined) into.children.push(formatFields(name, value, fields, context))
+    }
+  }
+}
+
+/** All child elements of that name, in order. */
+export function children<F extends Fields>(name: string, fields: F): Field<Def<F>[]> {
+  return {
+    names: [[name, fields]],
+    parse: (node, context) => childElements(node, name).map(found => parseFields(found, fields, context)),
+    format(values, into, context) {
+      for (const value of values) into.children.push(formatFields(name, value, fields, context))
+    }
+  }
+}
+
+/** A wrapper child around a list: `list('hosts', 'host', fields)` for `<hosts><host/>…</hosts>`; left out if empty. */
+export function wrapped<F extends Fields>(wrapper: string, name: string, fields: F): Field<Def<F>[] | undefined> {
+  const inner = children(name, fields)
+  return {
+    names: [[wrapper, { inner }]],
+    parse(node, context) {
+      const found = firstChild(node, wrapper)
+      return found && inner.parse(found, context)
+    },
+    format(values, into, context) {
+      if (values === undefined || values.length === 0) return
+      const node = element(wrapper)
+      inner.format(values, node, context)
+      into.children.push(node)
+    }
+  }
+}
+
+/** A child that says true by being there: `<readonly/>`. */
+export function flag(name: string): Field<true | undefined> {
+  return {
+    names: [name],
+    parse: node => (firstChild(node, name) ? true : undefined),
+    format(value, into) {
+      if (value) into.children.push(element(name))
+    }
+  }
+}
+
+/** A child whose text is the value: `<serial>abc</serial>`. */
+export function childText<T>(name: string, type: Scalar<T>): Field<T | undefined> {
+  return {
+    names: [[name, {}]],
+    parse(node) {
+      const found = firstChild(node, name)
+      if (!found) return undefined
+      const value = textOf(found)
+      if (value === '') return undefined
+      const parsed = type.parse(value)
+      if (parsed === undefined) throw fail('VIR_ERR_XML_ERROR', `Invalid value '${value}' for element '${name}'`)
+      return parsed
+    },
+    format(value, into) {
+      if (value !== undefined) into.children.push(element(name, {}, [type.format(value)]))
+    }
+  }
+}
+
+/** A child with one attribute that is the value: `<bootmenu enable='yes'/>`. */
+export function childAttr<T>(name: string, attribute: string, type: Scalar<T>): Field<T | undefined> {
+  return {
+    names: [[name, { value: attr(attribute, type) }]],
+    parse(node) {
+      const found = firstChild(node, name)
+      return found && parseAttribute(found, attribute, type)
+    },
+    format(value, into) {
+      if (value !== undefined) into.children.push(element(name, { [attribute]: type.format(value) }))
+    }
+  }
+}
+
+/** Fields of the same element kept together under one key; absent if none of them is there. */
+export function group<F extends Fields>(fields: F): Field<Def<F> | undefined> {
+  return {
+    names: Object.values(fields).flatMap(field => field.names),
+    parse(node, context) {
+      const value = parseFields(node, fields, context)
+      return Object.keys(value).length > 0 ? value : undefined
+    },
+    format(value, into, context) {
+      if (value !== undefined) formatFieldsInto(into, value, fields, context)
+    }
+  }
+}
+
+/** What differs by an attribute: a value per kind, with the kind under the attribute's name (discriminated union). */
+export type Variant<A extends string, V extends Record<string, Fields>> = {
+  [K in keyof V & string]: Flatten<{ [N in A]: K } & Def<V[K]>>
+}[keyof V & string]
+
+/** Fields of the same element that depend on an attribute, `type` for instance. Unknown kinds go to `unknown`. */
+export function variant<const A extends string, V extends Record<string, Fields>>(
+  attribute: A,
+  kinds: V,
+  unknown: (kind: string | undefined, node: XmlElement) => Error = (kind, node) =>
+    kind === undefined ? missingAttribute(node, attribute) : invalidAttribute(node, attribute, kind)
+): Field<Variant<A, V>> {
+  return {
+    names: [
+      `@${attribute}`,
+      ...Object.values(kinds).flatMap(fields => Object.values(fields).flatMap(field => field.names))
+    ],
+    parse(node, context) {
+      const kind = node.attributes[attribute]
+      if (kind === undefined || !Object.hasOwn(kinds, kind)) throw unknown(kind, node)
+      return { [attribute]: kind, ...parseFields(node, kinds[kind]!, context) } as Variant<A, V>
+    },
+    format(value, into, context) {
+      const kind = (value as Record<string, string>)[attribute]!
+      into.attributes[attribute] = kind
+      formatFieldsInto(into, value as never, kinds[kind]!, context)
+    }
+  }
+}
+
+/** A child element holding one field: `inChild('source', chardevSource)`. Absent child: undefined. */
+export function inChild<T>(name: string, field: Field<T>): Field<T | undefined> {
+  return {
+    names: [[name, { field }]],
+    parse(node, context) {
+      const found = firstChild(node, name)
+      return found && field.parse(found, context)
+    },
+    format(value, into, context) {
+      if (value === undefined) return
+      const node = element(name)
+      field.format(value, node, context)
+      into.children.push(node)
+    }
+  }
+}
+
+/** A field with a reader and writer of its own. */
+export function custom<T>(field: Field<T>): Field<T> {
+  return field
+}
+
+const nameOf = (name: Name): string => (typeof name === 'string' ? name : name[0])
+
+/**
+ * The first attribute or child that no field of the table claims, as a path, or undefined: what
+ * VIR_DOMAIN_DEFINE_VALIDATE refuses. Elements with a namespace prefix are let pass.
+ */
+export function unknownName(node: XmlElement, fields: Fields, path = `/${node.name}`): string | undefined {
+  const claimed = new Map<string, (Fields | null)[]>()
+  for (const name of Object.values(fields).flatMap(field => field.names)) {
+    const inner = typeof name === 'string' ? {} : name[1]
+    claimed.set(nameOf(name), [...(claimed.get(nameOf(name)) ?? []), inner])
+  }
+  for (const key in node.attributes) {
+    if (!claimed.has(`@${key}`) && !key.includes(':') && key !== 'xmlns') return `${path}/@${key}`
+  }
+  for (const kid of childElements(node)) {
+    if (kid.name.includes(':')) continue
+    const inner = claimed.get(kid.name)
+    if (!inner) return `${path}/${kid.name}`
+    if (inner.includes(null)) continue
+    const merged = Object.assign({}, ...inner.map((table, i) => prefixKeys(table!, i))) as Fields
+    const found = unknownName(kid, merged, `${path}/${kid.name}`)
+    if (found) return found
+  }
+  return undefined
+}
+
+const prefixKeys = (fields: Fields, prefix: number): Fields =>
+  Object.fromEntries(Object.entries(fields).map(([key, field]) => [`${prefix}.${key}`, field]))

@@ -1,0 +1,140 @@
+// Values of attributes and texts: how each is read and written. Reading gives undefined for what libvirt refuses;
+// the caller, who knows the element and attribute, makes the error.
+
+/** One value type of the XML: `expected` completes libvirt's message, as in "Expected integer value". */
+export interface Scalar<T> {
+  parse(text: string): T | undefined
+  format(value: T): string
+  expected?: string
+  /** JSON Schema of the parsed value */
+  schema: object
+}
+
+export const string: Scalar<string> = { parse: text => text, format: value => value, schema: { type: 'string' } }
+
+function parseInteger(text: string, base: 0 | 10 | 16): bigint | undefined {
+  const match = /^\s*([+-]?)(0[xX][0-9a-fA-F]+|[0-9a-fA-F]+)$/.exec(text)
+  if (!match) return undefined
+  const digits = match[2]!
+  const isHex = /^0x/i.test(digits)
+  let value: bigint
+  if (base === 16) value = BigInt(isHex ? digits : `0x${digits}`)
+  else if (base === 0 && isHex) value = BigInt(digits)
+  else if (isHex || /[a-fA-F]/.test(digits)) return undefined
+  else if (base === 0 && digits.length > 1 && digits[0] === '0') {
+    if (/[89]/.test(digits)) return undefined
+    value = BigInt(`0o${digits}`)
+  } else value = BigInt(digits)
+  return match[1] === '-' ? -value : value
+}
+
+const INTEGER = 'Expected integer value'
+const UNSIGNED = 'Expected non-negative integer value'
+
+function integer(base: 0 | 10 | 16, min: bigint, max: bigint, format?: (value: number) => string): Scalar<number> {
+  return {
+    parse(text) {
+      const value = parseInteger(text, base)
+      return value === undefined || value < min || value > max ? undefined : Number(value)
+    },
+    format: format ?? String,
+    expected: min < 0n ? INTEGER : UNSIGNED,
+    schema: { type: 'integer', minimum: Number(min), maximum: Number(max) }
+  }
+}
+
+/** A C int, decimal. */
+export const int = integer(10, -(2n ** 31n), 2n ** 31n - 1n)
+/** A C unsigned int, decimal. */
+export const uint = integer(10, 0n, 2n ** 32n - 1n)
+/** A C unsigned int in any C notation (0x, leading 0), written decimal. */
+export const uintAnyBase = integer(0, 0n, 2n ** 32n - 1n)
+/** A C unsigned int in any C notation, written as hexadecimal with at least `digits` digits. */
+export const hex = (digits = 1): Scalar<number> =>
+  integer(0, 0n, 2n ** 32n - 1n, value => `0x${value.toString(16).padStart(digits, '0')}`)
+/** An unsigned number up to 2^53 - 1, decimal: sizes in KiB and the like. */
+export const size = integer(10, 0n, 2n ** 53n - 1n)
+/** A positive integer: libvirt's VIR_XML_PROP_NONZERO. Zero has its own message. */
+export const positive: Scalar<number> = { ...uint, schema: { type: 'integer', minimum: 1 } }
+
+function bigInteger(base: 0 | 10 | 16, min: bigint, max: bigint, format?: (value: bigint) => string): Scalar<bigint> {
+  return {
+    parse(text) {
+      const value = parseInteger(text, base)
+      return value === undefined || value < min || value > max ? undefined : value
+    },
+    format: format ?? String,
+    expected: min < 0n ? 'Expected long long integer value' : UNSIGNED,
+    schema: { type: 'integer' }
+  }
+}
+
+/** A C unsigned long long, decimal, all digits kept. */
+export const ulonglong = bigInteger(10, 0n, 2n ** 64n - 1n)
+/** A C long long, decimal. */
+export const longlong = bigInteger(10, -(2n ** 63n), 2n ** 63n - 1n)
+/** A C unsigned long long in any C notation, written as hexadecimal. */
+export const hexlong = (digits = 1): Scalar<bigint> =>
+  bigInteger(0, 0n, 2n ** 64n - 1n, value => `0x${value.toString(16).padStart(digits, '0')}`)
+
+/** One of libvirt's named values. */
+export function enumOf<const T extends string>(...values: readonly T[]): Scalar<T> & { values: readonly T[] } {
+  return {
+    values,
+    parse: text => ((values as readonly string[]).includes(text) ? (text as T) : undefined),
+    format: value => value,
+    schema: { enum: values }
+  }
+}
+
+/** virTristateBool: yes or no. */
+export const yesNo: Scalar<boolean> = {
+  parse: text => (text === 'yes' ? true : text === 'no' ? false : undefined),
+  format: value => (value ? 'yes' : 'no'),
+  schema: { type: 'boolean' }
+}
+
+/** virTristateSwitch: on or off. */
+export const onOff: Scalar<boolean> = {
+  parse: text => (text === 'on' ? true : text === 'off' ? false : undefined),
+  format: value => (value ? 'on' : 'off'),
+  schema: { type: 'boolean' }
+}
+
+const HEX_PAIR_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+
+/** A UUID in any form virUUIDParse takes (dashes and surrounding space are free), kept as libvirt writes it. */
+export const uuid: Scalar<string> = {
+  parse(text) {
+    const digits = text.trim().replace(/-/g, '').toLowerCase()
+    const dashed = digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+    return HEX_PAIR_UUID.test(dashed) && !/^-|--/.test(text.trim()) ? dashed : undefined
+  },
+  format: value => value,
+  expected: 'Expected UUID',
+  schema: { type: 'string', format: 'uuid' }
+}
+
+/** A MAC address of six octets, kept in lower case. */
+export const mac: Scalar<string> = {
+  parse(text) {
+    const octets = text.trim().split(':')
+    if (octets.length !== 6 || !octets.every(octet => /^[0-9a-f]{1,2}$/i.test(octet))) return undefined
+    return octets.map(octet => octet.toLowerCase().padStart(2, '0')).join(':')
+  },
+  format: value => value,
+  schema: { type: 'string' }
+}
+
+const UNITS = 'kmgtpe'
+
+/** virScaleInteger's factor for a unit suffix ('KiB', 'M', 'GB', 'b' …), undefined for an unknown one. */
+export function unitFactor(suffix: string): bigint | undefined {
+  const unit = suffix.toLowerCase()
+  if (unit === 'b' || unit === 'byte' || unit === 'bytes') return 1n
+  const power = BigInt(UNITS.indexOf(unit[0] ?? '?') + 1)
+  if (power === 0n) return undefined
+  const rest = unit.slice(1)
+  if (rest === '' || rest === 'ib') return 1024n ** power
+  return rest === 'b' ? 1000n ** power : undefined
+}

@@ -1,0 +1,185 @@
+// The one place that meets fast-xml-parser: an ordered element tree in, XML text out. No entities but XML's own five
+// are ever expanded and no document type is accepted, so neither bombs nor external references can do harm.
+import { XMLParser, XMLValidator } from 'fast-xml-parser'
+import { errorsFrom } from './error.ts'
+
+const fail = errorsFrom('VIR_FROM_XML')
+
+/** An element: attributes and children in document order; text children are strings with entities decoded. */
+export interface XmlElement {
+  name: string
+  attributes: Record<string, string>
+  children: XmlNode[]
+}
+export type XmlNode = XmlElement | string
+
+/** libvirt's own ceiling for one XML document (VIR_DOMAIN_XML over RPC: 4 MiB strings), in bytes. */
+export const XML_MAX_BYTES = 4 * 1024 * 1024
+/** libxml2's default depth limit, which libvirt inherits. */
+export const XML_MAX_DEPTH = 256
+
+const TEXT = '#text'
+const COMMENT = '#comment'
+const CDATA = '#cdata'
+const ATTRIBUTES = ':@'
+
+const parser = new XMLParser({
+  preserveOrder: true,
+  ignoreAttributes: false,
+  attributeNamePrefix: '',
+  trimValues: false,
+  parseTagValue: false,
+  parseAttributeValue: false,
+  processEntities: false,
+  commentPropName: COMMENT,
+  cdataPropName: CDATA,
+  textNodeName: TEXT,
+  maxNestedTags: XML_MAX_DEPTH
+})
+
+/**
+ * Parses one XML document.
+ * @param what names the document in errors, as libvirt does: `(domain_definition)`
+ * @throws VIR_ERR_XML_DETAIL for malformed, too large or too deep documents and for any document type declaration
+ */
+export function parseXml(text: string, what = '(document)'): XmlElement {
+  const malformed = (reason: string, line = 1, cause?: unknown) =>
+    fail('VIR_ERR_XML_DETAIL', `${what}:${line}: ${reason}`, cause)
+  if (Buffer.byteLength(text) > XML_MAX_BYTES) throw malformed(`document is larger than ${XML_MAX_BYTES} bytes`)
+  const doctype = text.search(/<!(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)\b/)
+  if (doctype >= 0) throw malformed('document type declarations are not accepted', lineAt(text, doctype))
+  const control = text.search(/[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/)
+  if (control >= 0) throw malformed('PCDATA invalid Char value', lineAt(text, control))
+  let raw: RawNode[]
+  try {
+    raw = parser.parse(text) as RawNode[]
+  } catch (error) {
+    throw malformed(error instanceof Error ? error.message : String(error), 1, error)
+  }
+  const valid = XMLValidator.validate(text)
+  if (valid !== true) throw malformed(valid.err.msg, valid.err.line)
+  const decode = (value: string) =>
+    decodeEntities(value, entity =>
+      malformed(`Entity '${entity}' not defined`, lineAt(text, text.indexOf(`&${entity}`)))
+    )
+  const roots = convert(raw, decode)
+  const elements = roots.filter(node => typeof node !== 'string')
+  if (elements.length !== 1 || roots.some(node => typeof node === 'string' && node.trim() !== '')) {
+    throw malformed(
+      elements.length === 0 ? "Start tag expected, '<' not found" : 'Extra content at the end of the document'
+    )
+  }
+  return elements[0] as XmlElement
+}
+
+type RawNode = Record<string, RawNode[] | string | Record<string, string>>
+
+function convert(nodes: RawNode[], decode: (value: string) => string): XmlNode[] {
+  const out: XmlNode[] = []
+  const text = (value: string) => {
+    const last = out.length - 1
+    if (typeof out[last] === 'string') out[last] += value
+    else if (value !== '') out.push(value)
+  }
+  for (const node of nodes) {
+    for (const name in node) {
+      if (name === ATTRIBUTES || name === COMMENT || name.startsWith('?')) continue
+      if (name === TEXT) text(decode(node[name] as string))
+      else if (name === CDATA) text(((node[name] as RawNode[])[0]?.[TEXT] as string) ?? '')
+      else {
+        const attributes: Record<string, string> = {}
+        const given = (node[ATTRIBUTES] ?? {}) as Record<string, string>
+        for (const key in given) attributes[key] = decode(given[key]!.replace(/[\t\n\r]/g, ' '))
+        out.push({ name, attributes, children: convert(node[name] as RawNode[], decode) })
+      }
+    }
+  }
+  return out
+}
+
+const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
+
+function decodeEntities(value: string, undefinedEntity: (name: string) => Error): string {
+  if (!value.includes('&')) return value
+  return value.replace(/&(#x[0-9a-fA-F]+|#[0-9]+|[^;&\s]*);?/g, (whole, name: string) => {
+    if (!whole.endsWith(';')) throw undefinedEntity(name)
+    if (name[0] === '#') {
+      const point = name[1] === 'x' ? Number.parseInt(name.slice(2), 16) : Number.parseInt(name.slice(1), 10)
+      const legal = point === 9 || point === 10 || point === 13 || (point >= 0x20 && point <= 0x10ffff)
+      if (!legal || (point >= 0xd800 && point <= 0xdfff) || point === 0xfffe || point === 0xffff)
+        throw undefinedEntity(name)
+      return String.fromCodePoint(point)
+    }
+    const char = ENTITIES[name]
+    if (char === undefined) throw undefinedEntity(name)
+    return char
+  })
+}
+
+function lineAt(text: string, offset: number): number {
+  let line = 1
+  for (let i = text.indexOf('\n'); i >= 0 && i < offset; i = text.indexOf('\n', i + 1)) line++
+  return line
+}
+
+/** A new element; undefined attributes are left out. */
+export function element(
+  name: string,
+  attributes: Record<string, string | number | bigint | undefined> = {},
+  children: (XmlNode | undefined)[] = []
+): XmlElement {
+  const given: Record<string, string> = {}
+  for (const key in attributes) if (attributes[key] !== undefined) given[key] = String(attributes[key])
+  return { name, attributes: given, children: children.filter(child => child !== undefined) }
+}
+
+/** The element children, all or those of one name. */
+export function childElements(parent: XmlElement, name?: string): XmlElement[] {
+  return parent.children.filter(
+    (child): child is XmlElement => typeof child !== 'string' && (name === undefined || child.name === name)
+  )
+}
+
+/** The first child of that name. */
+export function firstChild(parent: XmlElement, name: string): XmlElement | undefined {
+  for (const child of parent.children) if (typeof child !== 'string' && child.name === name) return child
+  return undefined
+}
+
+/** The element's text, that of its descendants included (XPath string()). */
+export function textOf(node: XmlElement): string {
+  let text = ''
+  for (const child of node.children) text += typeof child === 'string' ? child : textOf(child)
+  return text
+}
+
+const ESCAPES: Record<string, string> = {
+  '<': '&lt;',
+  '>': '&gt;',
+  '&': '&amp;',
+  '"': '&quot;',
+  "'": '&apos;',
+  '\r': '&#13;'
+}
+
+/** Text safe inside elements and quoted attributes, escaped as libvirt's virBufferEscapeString does. */
+export function escapeXml(text: string): string {
+  return text.replace(/[<>&"'\r]/g, char => ESCAPES[char]!)
+}
+
+/** Formats a tree as libvirt does: two spaces of indent, attributes in single quotes, a newline at the end. */
+export function formatXml(node: XmlElement, indent = ''): string {
+  let head = `${indent}<${node.name}`
+  for (const key in node.attributes) head += ` ${key}='${escapeXml(node.attributes[key]!)}'`
+  if (node.children.length === 0) return `${head}/>\n`
+  if (node.children.some(child => typeof child === 'string' && child.trim() !== '')) {
+    return `${head}>${node.children.map(inline).join('')}</${node.name}>\n`
+  }
+  let body = ''
+  for (const child of node.children) if (typeof child !== 'string') body += formatXml(child, `${indent}  `)
+  return body === '' ? `${head}/>\n` : `${head}>\n${body}${indent}</${node.name}>\n`
+}
+
+function inline(node: XmlNode): string {
+  return typeof node === 'string' ? escapeXml(node) : formatXml(node).trimEnd()
+}

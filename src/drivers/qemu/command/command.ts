@@ -1,0 +1,63 @@
+// The command line under construction.
+
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { formatJson } from '../../../conf/json.ts'
+import type { Qemu } from '../capabilities.ts'
+import type { QemuContext } from '../context.ts'
+
+/** A QEMU option's values; undefined ones are left out, true and false are on and off in key=value form. */
+export type Props = { [key: string]: PropValue | undefined }
+export type PropValue = string | number | bigint | boolean | PropValue[] | { [key: string]: PropValue | undefined }
+
+/** Collects the arguments of one QEMU. */
+export class Command {
+  readonly argv: string[] = []
+  readonly env: Record<string, string> = {}
+  readonly def: DomainDef
+  readonly context: QemuContext
+
+  constructor(def: DomainDef, context: QemuContext) {
+    this.def = def
+    this.context = context
+  }
+
+  get qemu(): Qemu {
+    return this.context.qemu
+  }
+
+  add(...words: string[]): void {
+    this.argv.push(...words)
+  }
+
+  /** `-device {"driver":…}` */
+  device(props: Props & { driver: string }): void {
+    this.add('-device', formatJson(props))
+  }
+
+  /** `-object {"qom-type":…,"id":…}` */
+  object(props: Props & { 'qom-type': string; id: string }): void {
+    this.add('-object', formatJson(props))
+  }
+
+  /** `-blockdev {"driver":…,"node-name":…}` */
+  blockdev(props: Props & { driver: string; 'node-name': string }): void {
+    this.add('-blockdev', formatJson(props))
+  }
+
+  /** `-netdev {"type":…,"id":…}` */
+  netdev(props: Props & { type: string; id: string }): void {
+    this.add('-netdev', formatJson(props))
+  }
+}
+
+/** key=value,… form of an option: commas in values doubled, booleans as on and off. */
+export function keyValue(head: string, props: Props = {}): string {
+  let out = head
+  for (const key in props) {
+    const value = props[key]
+    if (value === undefined) continue
+    const text = typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value)
+    out += `${out === '' ? '' : ','}${key}=${text.replace(/,/g, ',,')}`
+  }
+  return out
+}

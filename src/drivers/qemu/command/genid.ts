@@ -1,0 +1,3 @@
+import type { Command } from './command.ts'
+
+export function genidArgs(_command: Command): void {}

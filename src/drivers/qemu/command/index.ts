@@ -1,0 +1,152 @@
+// From definition to QEMU's argument list: one step per area, in the order libvirt 9.0 writes them.
+import type { DeviceKind, Devices } from '../../../conf/devices/index.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import type { QemuContext } from '../context.ts'
+import { audiosArgs, qemuAudio } from './audio.ts'
+import { bootArgs } from './boot.ts'
+import { channelsArgs, consolesArgs, parallelsArgs, qemuChardev, serialsArgs } from './chardev.ts'
+import { clockArgs } from './clock.ts'
+import { Command } from './command.ts'
+import { compatArgs } from './compat.ts'
+import { ccidControllersArgs, controllersArgs, globalControllerArgs, qemuController } from './controller.ts'
+import { cpuArgs, smpArgs } from './cpu.ts'
+import { cryptosArgs, qemuCrypto } from './crypto.ts'
+import { disksArgs, qemuDisk } from './disk.ts'
+import type { QemuFamily } from './family.ts'
+import { filesystemsArgs, qemuFilesystem } from './filesystem.ts'
+import { genidArgs } from './genid.ts'
+import { graphicsArgs, qemuGraphics } from './graphics.ts'
+import { hostdevsArgs, qemuHostdev } from './hostdev.ts'
+import { hubsArgs, qemuHub } from './hub.ts'
+import { inputsArgs, qemuInput } from './input.ts'
+import { interfacesArgs, qemuInterface } from './interface.ts'
+import { iommusArgs, qemuIommu } from './iommu.ts'
+import { iothreadsArgs } from './iothread.ts'
+import { launchSecurityArgs } from './launch-security.ts'
+import { loaderArgs } from './loader.ts'
+import { accelArgs, machineArgs, tsegArgs, vmcoreinfoArgs } from './machine.ts'
+import { memballoonsArgs, qemuMemballoon } from './memballoon.ts'
+import { memoryArgs, memoryDevicesArgs } from './memory.ts'
+import { monitorArgs } from './monitor.ts'
+import { nameArgs, uuidArgs } from './name.ts'
+import { numaArgs } from './numa.ts'
+import { nvramsArgs, qemuNvram } from './nvram.ts'
+import { panicsArgs, qemuPanic } from './panic.ts'
+import { pflashArgs } from './pflash.ts'
+import { pmArgs } from './pm.ts'
+import { qemuNamespaceArgs } from './qemu-namespace.ts'
+import { qemuRedirdev, redirdevsArgs } from './redirdev.ts'
+import { qemuRng, rngsArgs } from './rng.ts'
+import { sandboxArgs } from './sandbox.ts'
+import { masterKeyArgs } from './secret.ts'
+import { qemuShmem, shmemsArgs } from './shmem.ts'
+import { qemuSmartcard, smartcardsArgs } from './smartcard.ts'
+import { smbiosArgs } from './smbios.ts'
+import { qemuSound, soundsArgs } from './sound.ts'
+import { qemuTpm, tpmsArgs } from './tpm.ts'
+import { qemuVideo, videosArgs } from './video.ts'
+import { qemuVsock, vsocksArgs } from './vsock.ts'
+import { qemuWatchdog, watchdogsArgs } from './watchdog.ts'
+
+const STEPS: ((command: Command) => void)[] = [
+  nameArgs,
+  compatArgs,
+  command => command.add('-S'),
+  masterKeyArgs,
+  pflashArgs,
+  machineArgs,
+  accelArgs,
+  tsegArgs,
+  cpuArgs,
+  loaderArgs,
+  memoryArgs,
+  smpArgs,
+  iothreadsArgs,
+  numaArgs,
+  uuidArgs,
+  smbiosArgs,
+  genidArgs,
+  command => {
+    if (command.def.devices.graphics.length === 0) command.add('-display', 'none')
+    command.add('-no-user-config', '-nodefaults')
+  },
+  monitorArgs,
+  clockArgs,
+  pmArgs,
+  bootArgs,
+  iommusArgs,
+  globalControllerArgs,
+  controllersArgs,
+  memoryDevicesArgs,
+  hubsArgs,
+  ccidControllersArgs,
+  disksArgs,
+  filesystemsArgs,
+  interfacesArgs,
+  smartcardsArgs,
+  serialsArgs,
+  parallelsArgs,
+  channelsArgs,
+  consolesArgs,
+  tpmsArgs,
+  inputsArgs,
+  audiosArgs,
+  graphicsArgs,
+  videosArgs,
+  soundsArgs,
+  watchdogsArgs,
+  redirdevsArgs,
+  hostdevsArgs,
+  memballoonsArgs,
+  rngsArgs,
+  nvramsArgs,
+  vmcoreinfoArgs,
+  launchSecurityArgs,
+  qemuNamespaceArgs,
+  sandboxArgs,
+  panicsArgs,
+  shmemsArgs,
+  vsocksArgs,
+  cryptosArgs
+]
+
+/**
+ * The arguments and added environment for a completed, prepared definition.
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED for what QEMU cannot do
+ */
+export function buildCommand(def: DomainDef, context: QemuContext): { argv: string[]; env: Record<string, string> } {
+  const command = new Command(def, context)
+  for (const step of STEPS) step(command)
+  return { argv: [def.devices.emulator!, ...command.argv], env: command.env }
+}
+
+/** The QEMU side of each device family. */
+export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
+  disks: qemuDisk,
+  controllers: qemuController,
+  filesystems: qemuFilesystem,
+  interfaces: qemuInterface,
+  smartcards: qemuSmartcard,
+  serials: qemuChardev,
+  parallels: qemuChardev,
+  consoles: qemuChardev,
+  channels: qemuChardev,
+  tpms: qemuTpm,
+  inputs: qemuInput,
+  audios: qemuAudio,
+  graphics: qemuGraphics,
+  videos: qemuVideo,
+  sounds: qemuSound,
+  watchdogs: qemuWatchdog,
+  redirdevs: qemuRedirdev,
+  hostdevs: qemuHostdev,
+  memballoons: qemuMemballoon,
+  rngs: qemuRng,
+  nvrams: qemuNvram,
+  panics: qemuPanic,
+  shmems: qemuShmem,
+  vsocks: qemuVsock,
+  iommus: qemuIommu,
+  hubs: qemuHub,
+  cryptos: qemuCrypto
+}

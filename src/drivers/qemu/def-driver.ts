@@ -1,0 +1,48 @@
+// QEMU's part in the passes over a definition: parse, post-parse, validate, prepare, command line.
+import type { DomainDef } from '../../conf/domain-def.ts'
+import { type DefDriver, postParse } from '../../conf/domain-postparse.ts'
+import { validate } from '../../conf/domain-validate.ts'
+import { type ParseOptions, parseDomain } from '../../conf/domain-xml.ts'
+import { assignAddresses } from './address/index.ts'
+import { assignAliases } from './alias.ts'
+import type { QemuFamily } from './command/family.ts'
+import { qemuFamilies } from './command/index.ts'
+import type { QemuContext } from './context.ts'
+import { postParseBasic, postParseDomain } from './domain-postparse.ts'
+import { validateDomain } from './domain-validate.ts'
+import { prepareDomain } from './prepare.ts'
+
+/** The surroundings of a guest, known once its emulator is: parse calls it between the two halves of post-parse. */
+export type ContextFor = (def: DomainDef) => Promise<QemuContext>
+
+function driver(context: QemuContext): DefDriver {
+  const family = (kind: string) => (qemuFamilies as Record<string, QemuFamily<unknown> | undefined>)[kind]
+  return {
+    postParse: def => postParseDomain(def, context),
+    devicePostParse: (kind, dev, def) => family(kind)?.postParse?.(dev, def, context),
+    assignAddresses: def => assignAddresses(def, context),
+    validate: def => validateDomain(def, context),
+    deviceValidate: (kind, dev, def) => family(kind)?.validate?.(dev, def, context)
+  }
+}
+
+/** Completes and checks a definition: what defining it in libvirt does. */
+export async function loadDomain(
+  xml: string,
+  contextFor: ContextFor,
+  options: ParseOptions = {}
+): Promise<{ def: DomainDef; context: QemuContext }> {
+  const def = parseDomain(xml, options)
+  postParseBasic(def)
+  const context = await contextFor(def)
+  const qemu = driver(context)
+  postParse(def, qemu)
+  validate(def, qemu)
+  return { def, context }
+}
+
+/** Gives a definition what only a started guest has: aliases, ports, run-time paths. */
+export function prepareStart(def: DomainDef, context: QemuContext): void {
+  assignAliases(def, context)
+  prepareDomain(def, context)
+}

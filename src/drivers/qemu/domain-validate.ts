@@ -1,0 +1,10 @@
+// QEMU's domain-wide checks (qemuValidateDomainDef).
+import type { DomainDef } from '../../conf/domain-def.ts'
+import type { QemuContext } from './context.ts'
+
+/** libvirt's checks, in its order. */
+const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = []
+
+export function validateDomain(def: DomainDef, context: QemuContext): void {
+  for (const check of CHECKS) check(def, context)
+}
