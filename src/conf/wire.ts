@@ -1,0 +1,232 @@
+// Value types of API arguments and results: JSON form, JSON Schema and TypeScript type in one object. Each carries the
+// kind it has in libvirt's protocol, so that an XDR codec can be made from it.
+import { errorsFrom } from './error.ts'
+
+const fail = errorsFrom('VIR_FROM_NONE')
+
+/** A value type: `T` inside, JSON outside. */
+export interface Wire<T> {
+  /** libvirt's remote protocol type */
+  readonly kind: 'int' | 'uint' | 'hyper' | 'uhyper' | 'string' | 'opaque' | 'array' | 'struct' | 'params'
+  readonly schema: Readonly<Record<string, unknown>>
+  readonly optional?: boolean
+  readonly of?: Wire<never> | WireFields
+  /** @throws VIR_ERR_INVALID_ARG naming the parameter */
+  fromJson(value: unknown, name: string): T
+  toJson(value: T): unknown
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a table holds values of every type
+export type WireFields = Record<string, Wire<any>>
+export type WireValue<W> = W extends Wire<infer T> ? T : never
+type OptionalKeys<F extends WireFields> = { [K in keyof F]: undefined extends WireValue<F[K]> ? K : never }[keyof F]
+/** The typed form of a list of arguments or results. */
+export type WireValues<F extends WireFields> = { [K in Exclude<keyof F, OptionalKeys<F>>]: WireValue<F[K]> } & {
+  [K in OptionalKeys<F>]?: WireValue<F[K]>
+}
+
+const same = <T>(value: T): unknown => value
+
+function wrong(name: string, expected: string, value: unknown) {
+  const shown = typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? 'nothing')
+  return fail('VIR_ERR_INVALID_ARG', `${name} must be ${expected}, not ${shown.slice(0, 80)}`)
+}
+
+function number(kind: 'int' | 'uint', min: number, max: number, describe?: string): Wire<number> {
+  return {
+    kind,
+    schema: { type: 'integer', minimum: min, maximum: max, ...(describe && { description: describe }) },
+    fromJson(value, name) {
+      if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
+      throw wrong(name, `an integer from ${min} to ${max}`, value)
+    },
+    toJson: same
+  }
+}
+
+function long(kind: 'hyper' | 'uhyper', min: bigint, max: bigint, describe?: string): Wire<bigint> {
+  return {
+    kind,
+    schema: { type: 'integer', format: kind === 'hyper' ? 'int64' : 'uint64', ...(describe && { description: describe }) },
+    fromJson(value, name) {
+      const integer = typeof value === 'bigint' ? value : Number.isSafeInteger(value) ? BigInt(value as number) : undefined
+      if (integer !== undefined && integer >= min && integer <= max) return integer
+      throw wrong(name, `an integer from ${min} to ${max}`, value)
+    },
+    toJson: same
+  }
+}
+
+/** A 32-bit integer; the description gives its unit. */
+export const int = (describe?: string) => number('int', -(2 ** 31), 2 ** 31 - 1, describe)
+export const uint = (describe?: string) => number('uint', 0, 2 ** 32 - 1, describe)
+/** A 64-bit integer, bigint inside. */
+export const hyper = (describe?: string) => long('hyper', -(2n ** 63n), 2n ** 63n - 1n, describe)
+export const uhyper = (describe?: string) => long('uhyper', 0n, 2n ** 64n - 1n, describe)
+
+/** libvirt's REMOTE_STRING_MAX, in bytes. */
+const STRING_MAX = 4 * 1024 * 1024
+
+export const text = (describe?: string): Wire<string> => ({
+  kind: 'string',
+  schema: { type: 'string', maxLength: STRING_MAX, ...(describe && { description: describe }) },
+  fromJson(value, name) {
+    if (typeof value !== 'string') throw wrong(name, 'a string', value)
+    if (value.includes('\0')) throw fail('VIR_ERR_INVALID_ARG', `${name} must not contain a NUL character`)
+    if (Buffer.byteLength(value) > STRING_MAX) throw fail('VIR_ERR_INVALID_ARG', `${name} is longer than ${STRING_MAX} bytes`)
+    return value
+  },
+  toJson: same
+})
+
+/** An argument that may be left out or null. */
+export function optional<T>(type: Wire<T>): Wire<T | undefined> {
+  return {
+    ...type,
+    optional: true,
+    fromJson: (value, name) => (value === undefined || value === null ? undefined : type.fromJson(value, name)),
+    toJson: value => (value === undefined ? undefined : type.toJson(value))
+  }
+}
+
+/** An argument with a value for when it is left out. */
+export function defaulted<T>(type: Wire<T>, value: T): Wire<T> {
+  return {
+    ...type,
+    optional: true,
+    schema: { ...type.schema, default: value },
+    fromJson: (given, name) => (given === undefined || given === null ? value : type.fromJson(given, name))
+  }
+}
+
+/** Flag bits, from an integer or from libvirt's constant names; an unknown bit or name is refused. Absent: 0. */
+export function flags(...enums: Readonly<Record<string, number>>[]): Wire<number> {
+  const bits: Record<string, number> = Object.assign({}, ...enums)
+  const all = Object.values(bits).reduce((mask, bit) => mask | bit, 0) >>> 0
+  return {
+    kind: 'uint',
+    optional: true,
+    schema: {
+      anyOf: [
+        { type: 'integer', minimum: 0, maximum: all },
+        { type: 'array', items: { enum: Object.keys(bits) } }
+      ],
+      default: 0
+    },
+    fromJson(value, name) {
+      if (value === undefined || value === null) return 0
+      let mask: number
+      if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32) mask = value
+      else if (Array.isArray(value)) {
+        mask = 0
+        for (const bit of value) {
+          if (typeof bit !== 'string' || !Object.hasOwn(bits, bit)) throw wrong(name, `one of ${Object.keys(bits).join(', ') || 'no flag'}`, bit)
+          mask = (mask | bits[bit]!) >>> 0
+        }
+      } else throw wrong(name, 'an integer or an array of flag names', value)
+      const unknown = (mask & ~all) >>> 0
+      if (unknown !== 0) throw fail('VIR_ERR_INVALID_ARG', `unsupported flags (0x${unknown.toString(16)}) in ${name}`)
+      return mask
+    },
+    toJson: same
+  }
+}
+
+/** One of an enumeration: its number or libvirt's constant name. */
+export function oneOf(values: Readonly<Record<string, number>>): Wire<number> {
+  return {
+    kind: 'int',
+    schema: { anyOf: [{ enum: Object.values(values) }, { enum: Object.keys(values) }] },
+    fromJson(value, name) {
+      if (typeof value === 'string' && Object.hasOwn(values, value)) return values[value]!
+      if (typeof value === 'number' && Object.values(values).includes(value)) return value
+      throw wrong(name, `one of ${Object.keys(values).join(', ')}`, value)
+    },
+    toJson: same
+  }
+}
+
+export function array<T>(of: Wire<T>, max: number): Wire<T[]> {
+  return {
+    kind: 'array',
+    of: of as Wire<never>,
+    schema: { type: 'array', items: of.schema, maxItems: max },
+    fromJson(value, name) {
+      if (!Array.isArray(value)) throw wrong(name, 'an array', value)
+      if (value.length > max) throw fail('VIR_ERR_INVALID_ARG', `${name} has more than ${max} entries`)
+      return value.map((entry, i) => of.fromJson(entry, `${name}[${i}]`))
+    },
+    toJson: value => value.map(entry => of.toJson(entry))
+  }
+}
+
+export function struct<F extends WireFields>(fields: F): Wire<WireValues<F>> {
+  return {
+    kind: 'struct',
+    of: fields,
+    schema: objectSchema(fields),
+    fromJson: (value, name) => fieldsFromJson(value, fields, name),
+    toJson: value => fieldsToJson(value, fields)
+  }
+}
+
+/** The JSON Schema of a list of arguments or results. */
+export function objectSchema(fields: WireFields): Record<string, unknown> {
+  const names = Object.keys(fields)
+  return {
+    type: 'object',
+    properties: Object.fromEntries(names.map(name => [name, fields[name]!.schema])),
+    required: names.filter(name => !fields[name]!.optional),
+    additionalProperties: false
+  }
+}
+
+/** Checks and converts a JSON object. @throws VIR_ERR_INVALID_ARG naming the field */
+export function fieldsFromJson<F extends WireFields>(value: unknown, fields: F, name: string): WireValues<F> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong(name, 'an object', value)
+  const given = value as Record<string, unknown>
+  for (const key of Object.keys(given)) {
+    if (!Object.hasOwn(fields, key)) throw fail('VIR_ERR_INVALID_ARG', `${name} has no parameter '${key}'`)
+  }
+  const out: Record<string, unknown> = {}
+  for (const key of Object.keys(fields)) {
+    const field = fields[key]!
+    if (!field.optional && !Object.hasOwn(given, key)) throw fail('VIR_ERR_INVALID_ARG', `${name} lacks parameter '${key}'`)
+    out[key] = field.fromJson(Object.hasOwn(given, key) ? given[key] : undefined, key)
+  }
+  return out as WireValues<F>
+}
+
+export function fieldsToJson<F extends WireFields>(value: WireValues<F>, fields: F): Record<string, unknown> {
+  const values = value as Record<string, unknown>
+  const out: Record<string, unknown> = {}
+  for (const key of Object.keys(fields)) if (values[key] !== undefined) out[key] = fields[key]!.toJson(values[key])
+  return out
+}
+
+/** A typed parameter (virTypedParameter): the type counts for RPC, JSON shows the value alone. */
+export type TypedValue =
+  | { type: 'int' | 'uint' | 'double'; value: number }
+  | { type: 'llong' | 'ullong'; value: bigint }
+  | { type: 'boolean'; value: boolean }
+  | { type: 'string'; value: string }
+export type TypedParams = Record<string, TypedValue>
+
+export const typed = {
+  int: (value: number): TypedValue => ({ type: 'int', value }),
+  uint: (value: number): TypedValue => ({ type: 'uint', value }),
+  ullong: (value: bigint | number): TypedValue => ({ type: 'ullong', value: BigInt(value) }),
+  llong: (value: bigint | number): TypedValue => ({ type: 'llong', value: BigInt(value) }),
+  boolean: (value: boolean): TypedValue => ({ type: 'boolean', value }),
+  string: (value: string): TypedValue => ({ type: 'string', value })
+}
+
+/** Typed parameters as a result. */
+export const typedParams: Wire<TypedParams> = {
+  kind: 'params',
+  schema: { type: 'object', additionalProperties: { type: ['integer', 'number', 'boolean', 'string'] } },
+  fromJson(_value, name) {
+    throw fail('VIR_ERR_INVALID_ARG', `${name} is not an input`)
+  },
+  toJson: value => Object.fromEntries(Object.entries(value).map(([name, { value }]) => [name, value]))
+}

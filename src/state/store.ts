@@ -1,0 +1,61 @@
+// Files that must survive a crash at any moment: written beside, synced, renamed, directory synced.
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+import { errorsFrom } from '../conf/error.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** Replaces a file as a whole; what stood there stays until the new text is on disk. @throws VIR_ERR_SYSTEM_ERROR */
+export function writeAtomic(file: string, text: string): void {
+  const temporary = join(dirname(file), `.${basename(file)}.new`)
+  try {
+    const fd = openSync(temporary, 'w', 0o600)
+    try {
+      const bytes = Buffer.from(text)
+      let written = 0
+      while (written < bytes.length) written += writeSync(fd, bytes, written)
+      fsyncSync(fd)
+    } finally {
+      closeSync(fd)
+    }
+    renameSync(temporary, file)
+    syncDirectory(dirname(file))
+  } catch (error) {
+    rmSync(temporary, { force: true })
+    throw fail('VIR_ERR_SYSTEM_ERROR', `cannot write '${file}': ${(error as Error).message}`, error)
+  }
+}
+
+/** Removes a file for good; absent is fine. */
+export function removeSynced(file: string): void {
+  rmSync(file, { force: true })
+  syncDirectory(dirname(file))
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** The file's text, undefined if there is none. */
+export function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw fail('VIR_ERR_SYSTEM_ERROR', `cannot read '${file}': ${(error as Error).message}`, error)
+  }
+}
+
+/** Makes a directory only its owner can enter. */
+export function makePrivateDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw fail('VIR_ERR_SYSTEM_ERROR', `cannot create directory '${path}': ${(error as Error).message}`, error)
+  }
+}
