@@ -1,0 +1,36 @@
+// Key codes between code sets, as virKeycodeValueTranslate does.
+import { virKeycodeSet } from './enums.ts'
+import { KEYCODE_TABLE } from './keycode-table.ts'
+
+/** Column of each code set in the table; XT is another name of AT set 1. */
+const COLUMNS: Record<number, number> = {
+  [virKeycodeSet.VIR_KEYCODE_SET_LINUX]: 0,
+  [virKeycodeSet.VIR_KEYCODE_SET_XT]: 1,
+  [virKeycodeSet.VIR_KEYCODE_SET_ATSET1]: 1,
+  [virKeycodeSet.VIR_KEYCODE_SET_ATSET2]: 2,
+  [virKeycodeSet.VIR_KEYCODE_SET_ATSET3]: 3,
+  [virKeycodeSet.VIR_KEYCODE_SET_OSX]: 4,
+  [virKeycodeSet.VIR_KEYCODE_SET_XT_KBD]: 5,
+  [virKeycodeSet.VIR_KEYCODE_SET_USB]: 6,
+  [virKeycodeSet.VIR_KEYCODE_SET_WIN32]: 7,
+  [virKeycodeSet.VIR_KEYCODE_SET_QNUM]: 8
+}
+
+const ROWS = KEYCODE_TABLE.trim()
+  .split('\n')
+  .map(line => {
+    const [name, ...codes] = line.split(' ') as [string, ...string[]]
+    return { name, codes: codes.map(code => (code === '-' ? undefined : Number(code))) }
+  })
+
+/** The QEMU number of a key, undefined when the code set has no such key. */
+export function toQnum(codeset: number, code: number): number | undefined {
+  const column = COLUMNS[codeset]
+  if (column === undefined) return undefined
+  return ROWS.find(({ codes }) => codes[column] === code)?.codes[8]
+}
+
+/** The Linux code of a key name (`KEY_ENTER`), undefined for an unknown one. */
+export function linuxKeycode(name: string): number | undefined {
+  return ROWS.find(row => row.name === name)?.codes[0]
+}

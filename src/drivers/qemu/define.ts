@@ -1,0 +1,167 @@
+// Identity, definition and metadata: what is answered from the definition alone, and what changes it.
+import { formatDomain } from '../../conf/domain-xml.ts'
+import type { DomainDef } from '../../conf/domain-def.ts'
+import { virDomainMetadataType, virDomainModificationImpact, virDomainXMLFlags } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import { flags, int, oneOf, optional, text } from '../../conf/wire.ts'
+import { formatXml, parseXml, type XmlElement } from '../../conf/xml.ts'
+import { methodFor } from '../method.ts'
+import type { QemuDomain } from './domain.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const method = methodFor<QemuDomain>()
+
+const { VIR_DOMAIN_METADATA_DESCRIPTION, VIR_DOMAIN_METADATA_TITLE } = virDomainMetadataType
+const { VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_AFFECT_CONFIG } = virDomainModificationImpact
+const { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE, VIR_DOMAIN_XML_MIGRATABLE } = virDomainXMLFlags
+
+/**
+ * The definitions a change applies to: the live one, the persistent one, or both; CURRENT is what there is.
+ * Source: virDomainObjUpdateModificationImpact, 9.0.0.
+ */
+export function affected(domain: QemuDomain, bits: number): DomainDef[] {
+  let live = (bits & VIR_DOMAIN_AFFECT_LIVE) !== 0
+  let config = (bits & VIR_DOMAIN_AFFECT_CONFIG) !== 0
+  if (!live && !config) {
+    live = domain.isActive
+    config = !domain.isActive
+  }
+  if (live) domain.checkActive()
+  if (config && !domain.isPersistent) {
+    throw fail('VIR_ERR_OPERATION_INVALID', 'transient domains do not have any persistent config')
+  }
+  return [...(live ? [domain.def] : []), ...(config ? [domain.newDef!] : [])]
+}
+
+/** The one definition a query reads. @throws when both are asked for */
+export function queried(domain: QemuDomain, bits: number): DomainDef {
+  if ((bits & VIR_DOMAIN_AFFECT_LIVE) !== 0 && (bits & VIR_DOMAIN_AFFECT_CONFIG) !== 0) {
+    throw fail('VIR_ERR_INVALID_ARG', "flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive")
+  }
+  return affected(domain, bits)[0]!
+}
+
+function findMetadata(def: DomainDef, uri: string): XmlElement | undefined {
+  return def.metadata?.find(node => namespaceOf(node) === uri)
+}
+
+function namespaceOf(node: XmlElement): string | undefined {
+  const [prefix, local] = node.name.includes(':') ? node.name.split(':') : [undefined, node.name]
+  return node.attributes[prefix && local ? `xmlns:${prefix}` : 'xmlns']
+}
+
+function setElement(def: DomainDef, uri: string, key: string | undefined, xml: string | undefined): void {
+  const kept = (def.metadata ?? []).filter(node => namespaceOf(node) !== uri)
+  if (xml !== undefined) {
+    const node = parseXml(xml, '(metadata_xml)')
+    const local = node.name.split(':').at(-1)!
+    delete node.attributes.xmlns
+    kept.push({ ...node, name: `${key}:${local}`, attributes: { [`xmlns:${key}`]: uri, ...node.attributes } })
+  }
+  def.metadata = kept.length > 0 ? kept : undefined
+}
+
+const identity = { proc: undefined, since: '0.0.1', on: 'domain', readOnly: true, args: {} } as const
+
+export const define = {
+  virDomainGetName: method({ ...identity, ret: { name: text() }, run: domain => ({ name: domain.name }) }),
+
+  virDomainGetUUID: method({ ...identity, since: '0.0.5', ret: { uuid: text('canonical form') }, run: domain => ({ uuid: domain.uuid }) }),
+
+  virDomainGetUUIDString: method({ ...identity, since: '0.1.1', ret: { uuid: text('canonical form') }, run: domain => ({ uuid: domain.uuid }) }),
+
+  /** The id of the running guest, -1 when it is shut off. */
+  virDomainGetID: method({ ...identity, ret: { id: int() }, run: domain => ({ id: domain.id }) }),
+
+  virDomainGetOSType: method({
+    proc: 13, since: '0.0.1', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { type: text() },
+    run: domain => ({ type: domain.def.os.type })
+  }),
+
+  virDomainIsActive: method({
+    proc: 150, since: '0.7.3', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { active: int() },
+    run: domain => ({ active: Number(domain.isActive) })
+  }),
+
+  virDomainIsPersistent: method({
+    proc: 151, since: '0.7.3', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { persistent: int() },
+    run: domain => ({ persistent: Number(domain.isPersistent) })
+  }),
+
+  virDomainIsUpdated: method({
+    proc: 202, since: '0.8.6', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { updated: int() },
+    run: () => ({ updated: 0 })
+  }),
+
+  /** The definition as XML. Passwords need VIR_DOMAIN_XML_SECURE, which read-only connections are refused. */
+  virDomainGetXMLDesc: method({
+    proc: 14, since: '0.0.1', on: 'domain', acl: 'domain:read', readOnly: true,
+    args: { flags: flags(virDomainXMLFlags) }, ret: { xml: text() },
+    run(domain, { flags: bits }) {
+      const inactive = (bits & (VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_MIGRATABLE)) !== 0 && domain.newDef ? domain.newDef : domain.def
+      return {
+        xml: formatDomain((bits & VIR_DOMAIN_XML_INACTIVE) !== 0 ? inactive : domain.def, {
+          inactive: !domain.isActive || (bits & VIR_DOMAIN_XML_INACTIVE) !== 0,
+          secure: (bits & VIR_DOMAIN_XML_SECURE) !== 0,
+          migratable: (bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0
+        })
+      }
+    }
+  }),
+
+  /** Title, description, or the custom element of a namespace. */
+  virDomainGetMetadata: method({
+    proc: 265, since: '0.9.10', on: 'domain', acl: 'domain:read', readOnly: true,
+    args: { type: oneOf(virDomainMetadataType), uri: optional(text()), flags: flags(virDomainModificationImpact) },
+    ret: { metadata: text() },
+    run(domain, { type, uri, flags: bits }) {
+      const def = queried(domain, bits)
+      if (type === VIR_DOMAIN_METADATA_TITLE || type === VIR_DOMAIN_METADATA_DESCRIPTION) {
+        const found = type === VIR_DOMAIN_METADATA_TITLE ? def.title : def.description
+        if (found === undefined) throw fail('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
+        return { metadata: found }
+      }
+      if (uri === undefined) throw fail('VIR_ERR_INVALID_ARG', 'uri must not be empty for metadata of type element')
+      const found = findMetadata(def, uri)
+      if (!found) throw fail('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
+      const attributes = { ...found.attributes }
+      for (const name in attributes) if (name.startsWith('xmlns') && attributes[name] === uri) delete attributes[name]
+      return { metadata: formatXml({ ...found, name: found.name.split(':').at(-1)!, attributes }).trimEnd() }
+    }
+  }),
+
+  /** Sets or, with null, removes title, description or the custom element of a namespace. */
+  virDomainSetMetadata: method({
+    proc: 264, since: '0.9.10', on: 'domain', acl: 'domain:write', job: 'modify',
+    args: {
+      type: oneOf(virDomainMetadataType),
+      metadata: optional(text()),
+      key: optional(text()),
+      uri: optional(text()),
+      flags: flags(virDomainModificationImpact)
+    },
+    ret: {},
+    run(domain, { type, metadata, key, uri, flags: bits }) {
+      if (type === VIR_DOMAIN_METADATA_TITLE && metadata?.includes('\n')) {
+        throw fail('VIR_ERR_INVALID_ARG', "metadata title can't contain newlines")
+      }
+      const isElement = type !== VIR_DOMAIN_METADATA_TITLE && type !== VIR_DOMAIN_METADATA_DESCRIPTION
+      if (isElement && uri === undefined) throw fail('VIR_ERR_INVALID_ARG', 'uri in virDomainSetMetadata must not be NULL')
+      if (isElement && metadata !== undefined && !key) throw fail('VIR_ERR_INVALID_ARG', 'key in virDomainSetMetadata must not be NULL')
+      for (const def of affected(domain, bits)) {
+        if (type === VIR_DOMAIN_METADATA_TITLE) def.title = metadata || undefined
+        else if (type === VIR_DOMAIN_METADATA_DESCRIPTION) def.description = metadata || undefined
+        else setElement(def, uri!, key, metadata)
+      }
+      if (domain.newDef) domain.setPersistent(domain.newDef)
+      domain.changed()
+      domain.events.emit('VIR_DOMAIN_EVENT_ID_METADATA_CHANGE', { type, nsuri: uri ?? null })
+      return {}
+    }
+  }),
+
+  virDomainGetAutostart: method({
+    proc: 15, since: '0.2.1', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { autostart: int() },
+    run: () => ({ autostart: 0 })
+  })
+}

@@ -1,0 +1,228 @@
+// One guest and everything this process knows of it. Only its methods change its state, and each change is on disk
+// before anyone is told.
+import type { Server } from 'node:net'
+import type { DomainDef } from '../../conf/domain-def.ts'
+import { formatDomain } from '../../conf/domain-xml.ts'
+import {
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainShutoffReason,
+  virDomainState
+} from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import { EventLog } from '../../state/events.ts'
+import { JobQueue } from '../../state/job.ts'
+import type { GuestRoot } from '../../state/root.ts'
+import { bootId, type Phase, type ProcessIdentity, STATUS_VERSION, writeStatus } from '../../state/status.ts'
+import { removeSynced, writeAtomic } from '../../state/store.ts'
+import type { Agent } from './agent.ts'
+import type { QemuContext } from './context.ts'
+import type { QmpMonitor } from './qmp.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** The part of a logger the driver needs; values first, fixed message second, as in pino. */
+export interface Log {
+  debug(values: object, message: string): void
+  info(values: object, message: string): void
+  warn(values: object, message: string): void
+  error(values: object, message: string): void
+}
+
+/** How a guest's run ended. */
+export interface Ended {
+  /** virDomainShutoffReason */
+  reason: number
+  /** the guest crashed or failed, rather than being shut down or destroyed */
+  failed: boolean
+}
+
+export interface DomainOptions {
+  root: GuestRoot
+  def: DomainDef
+  context: QemuContext
+  log: Log
+  /** user and group QEMU runs as; absent: ours */
+  user?: string
+  group?: string
+}
+
+/** The guest of this shim. Invariant: `monitor` is set exactly while QEMU runs and answers to us. */
+export class QemuDomain {
+  readonly root: GuestRoot
+  readonly log: Log
+  readonly jobs = new JobQueue()
+  readonly events = new EventLog()
+  readonly user: string | undefined
+  readonly group: string | undefined
+  readonly versions: Record<string, string> = {}
+  /** the live definition while active, else the one to start from */
+  def: DomainDef
+  /** the persistent definition, if the domain is persistent */
+  newDef: DomainDef | undefined
+  context: QemuContext
+  id = -1
+  phase: Phase | undefined
+  process: ProcessIdentity | undefined
+  monitor: QmpMonitor | undefined
+  agent: Agent | undefined
+  /** thread id of each vCPU */
+  vcpuThreads = new Map<number, number>()
+  /** host side of each pty chardev, by alias */
+  ptys = new Map<string, string>()
+  cgroups: string[] = []
+  paused = false
+  autoDestroy = false
+  /** why the next STOP event comes, if we caused it */
+  pausedReason: number = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
+  /** the running shutdown request is to end in a reboot */
+  fakeReboot = false
+  lock: Server | undefined
+  #state: number = virDomainState.VIR_DOMAIN_SHUTOFF
+  #reason: number = virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_UNKNOWN
+  #stateTimeMs = Date.now()
+  #generation = 1
+  #changed = new Set<() => void>()
+
+  constructor({ root, def, context, log, user, group }: DomainOptions) {
+    this.root = root
+    this.def = def
+    this.context = context
+    this.log = log
+    this.user = user
+    this.group = group
+  }
+
+  get name(): string {
+    return this.def.name
+  }
+
+  get uuid(): string {
+    return this.def.uuid
+  }
+
+  get state(): number {
+    return this.#state
+  }
+
+  get reason(): number {
+    return this.#reason
+  }
+
+  /** When the state was entered, ms since the epoch. */
+  get stateTimeMs(): number {
+    return this.#stateTimeMs
+  }
+
+  get generation(): number {
+    return this.#generation
+  }
+
+  get isActive(): boolean {
+    return this.id !== -1
+  }
+
+  get isPersistent(): boolean {
+    return this.newDef !== undefined
+  }
+
+  /** @throws VIR_ERR_OPERATION_INVALID when the guest does not run */
+  checkActive(): void {
+    if (!this.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
+  }
+
+  /** The monitor of a running guest. @throws VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_FAILED when it is lost */
+  get qmp(): QmpMonitor {
+    this.checkActive()
+    if (!this.monitor || this.monitor.closed) throw fail('VIR_ERR_OPERATION_FAILED', 'the QEMU monitor is not connected')
+    return this.monitor
+  }
+
+  /** Enters a state; saved before listeners hear of it. */
+  setState(state: number, reason: number): void {
+    if (state !== this.#state || reason !== this.#reason) this.#stateTimeMs = Date.now()
+    this.#state = state
+    this.#reason = reason
+    this.changed()
+  }
+
+  /** Takes over the state another process of ours saved. */
+  restoreState(state: number, reason: number, stateTimeMs: number, generation: number): void {
+    this.#state = state
+    this.#reason = reason
+    this.#stateTimeMs = stateTimeMs
+    this.#generation = generation + 1
+  }
+
+  /** Saves the status and lets report listeners know. */
+  changed(): void {
+    this.#generation++
+    this.save()
+    for (const wake of [...this.#changed]) wake()
+  }
+
+  /** Resolves true once the generation has passed `since`, false after `waitMs`. */
+  waitForChange(since: number, waitMs: number): Promise<boolean> {
+    if (this.#generation > since) return Promise.resolve(true)
+    return new Promise(resolve => {
+      const finish = (changed: boolean) => {
+        clearTimeout(timer)
+        this.#changed.delete(wake)
+        resolve(changed)
+      }
+      const wake = () => finish(true)
+      const timer = setTimeout(() => finish(false), waitMs)
+      this.#changed.add(wake)
+    })
+  }
+
+  /** Writes status.json; nothing is written outside a run. */
+  save(): void {
+    if (this.phase === undefined) return
+    writeStatus(this.root.status, {
+      version: STATUS_VERSION,
+      bootId: bootId(),
+      phase: this.phase,
+      name: this.name,
+      uuid: this.uuid,
+      id: this.id,
+      persistent: this.isPersistent,
+      process: this.process,
+      state: this.#state,
+      reason: this.#reason,
+      stateTimeMs: this.#stateTimeMs,
+      generation: this.#generation,
+      paused: this.paused,
+      autoDestroy: this.autoDestroy,
+      cgroups: this.cgroups,
+      xml: formatDomain(this.def, { inactive: false, secure: true })
+    })
+  }
+
+  /** Makes the definition persistent, or with undefined the domain transient. */
+  setPersistent(def: DomainDef | undefined): void {
+    if (def) writeAtomic(this.root.definition, formatDomain(def, { inactive: true, secure: true }))
+    else removeSynced(this.root.definition)
+    this.newDef = def
+  }
+
+  /** A lifecycle event with libvirt's numbers. */
+  lifecycle(event: number, detail: number, timestampUs?: number): void {
+    this.events.emit('VIR_DOMAIN_EVENT_ID_LIFECYCLE', { event, detail }, timestampUs)
+  }
+
+  /** True while the guest's CPUs run. */
+  get isRunning(): boolean {
+    return this.#state === virDomainState.VIR_DOMAIN_RUNNING
+  }
+
+  setRunning(reason: number = virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED): void {
+    this.paused = false
+    this.setState(virDomainState.VIR_DOMAIN_RUNNING, reason)
+  }
+
+  setPaused(reason: number): void {
+    this.paused = true
+    this.setState(virDomainState.VIR_DOMAIN_PAUSED, reason)
+  }
+}

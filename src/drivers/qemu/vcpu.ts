@@ -1,0 +1,71 @@
+// vCPU counts and where they run.
+import { cpus as hostCpus } from 'node:os'
+import { virDomainVcpuFlags, virVcpuState } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import { array, flags, int, struct, uhyper, uint, type Wire } from '../../conf/wire.ts'
+import { methodFor } from '../method.ts'
+import { queried } from './define.ts'
+import type { QemuDomain } from './domain.ts'
+import { allowedCpus, cpuTimes } from './proc.ts'
+import { currentVcpus } from './stats.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const method = methodFor<QemuDomain>()
+
+const { VIR_DOMAIN_VCPU_MAXIMUM, VIR_DOMAIN_VCPU_GUEST } = virDomainVcpuFlags
+
+const bool: Wire<boolean> = {
+  kind: 'int',
+  schema: { type: 'boolean' },
+  fromJson: value => value === true,
+  toJson: value => value
+}
+
+export const vcpu = {
+  virDomainGetMaxVcpus: method({
+    proc: 22, since: '0.2.1', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { num: int() },
+    run: domain => ({ num: domain.def.vcpu.max })
+  }),
+
+  /** vCPUs now, or with VIR_DOMAIN_VCPU_MAXIMUM at most, of the live or the persistent definition. */
+  virDomainGetVcpusFlags: method({
+    proc: 200, since: '0.8.5', on: 'domain', acl: 'domain:read', readOnly: true, args: { flags: flags(virDomainVcpuFlags) }, ret: { num: int() },
+    async run(domain, { flags: bits }) {
+      if ((bits & VIR_DOMAIN_VCPU_GUEST) !== 0) {
+        domain.checkActive()
+        if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
+        const list = await domain.agent.execute<{ online: boolean }[]>('guest-get-vcpus')
+        return { num: (bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0 ? list.length : list.filter(({ online }) => online).length }
+      }
+      const def = queried(domain, bits & 3)
+      if ((bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0) return { num: def.vcpu.max }
+      return { num: def === domain.def && domain.isActive ? currentVcpus(domain) : (def.vcpu.current ?? def.vcpu.max) }
+    }
+  }),
+
+  /** State, CPU time and place of each vCPU, and the host CPUs it may run on. */
+  virDomainGetVcpus: method({
+    proc: 20, since: '0.1.4', on: 'domain', acl: 'domain:read', needs: 'active', readOnly: true, args: {},
+    ret: {
+      info: array(struct({ number: uint(), state: int('virVcpuState'), cpuTime: uhyper('ns'), cpu: int('host CPU') }), 16384),
+      cpumaps: array(array(bool, 16384), 16384)
+    },
+    run(domain) {
+      const { pid } = domain.process!
+      const host = hostCpus().length
+      const vcpus = [...domain.vcpuThreads].map(([number, tid]) => ({ number, tid, times: cpuTimes(pid, tid) }))
+      return {
+        info: vcpus.map(({ number, times }) => ({
+          number,
+          state: virVcpuState.VIR_VCPU_RUNNING,
+          cpuTime: times.totalNs,
+          cpu: times.cpu
+        })),
+        cpumaps: vcpus.map(({ tid }) => {
+          const allowed = allowedCpus(pid, tid)
+          return Array.from({ length: host }, (_, cpu) => allowed.has(cpu))
+        })
+      }
+    }
+  })
+}
