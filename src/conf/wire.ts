@@ -47,9 +47,14 @@ function number(kind: 'int' | 'uint', min: number, max: number, describe?: strin
 function long(kind: 'hyper' | 'uhyper', min: bigint, max: bigint, describe?: string): Wire<bigint> {
   return {
     kind,
-    schema: { type: 'integer', format: kind === 'hyper' ? 'int64' : 'uint64', ...(describe && { description: describe }) },
+    schema: {
+      type: 'integer',
+      format: kind === 'hyper' ? 'int64' : 'uint64',
+      ...(describe && { description: describe })
+    },
     fromJson(value, name) {
-      const integer = typeof value === 'bigint' ? value : Number.isSafeInteger(value) ? BigInt(value as number) : undefined
+      const integer =
+        typeof value === 'bigint' ? value : Number.isSafeInteger(value) ? BigInt(value as number) : undefined
       if (integer !== undefined && integer >= min && integer <= max) return integer
       throw wrong(name, `an integer from ${min} to ${max}`, value)
     },
@@ -73,7 +78,8 @@ export const text = (describe?: string): Wire<string> => ({
   fromJson(value, name) {
     if (typeof value !== 'string') throw wrong(name, 'a string', value)
     if (value.includes('\0')) throw fail('VIR_ERR_INVALID_ARG', `${name} must not contain a NUL character`)
-    if (Buffer.byteLength(value) > STRING_MAX) throw fail('VIR_ERR_INVALID_ARG', `${name} is longer than ${STRING_MAX} bytes`)
+    if (Buffer.byteLength(value) > STRING_MAX)
+      throw fail('VIR_ERR_INVALID_ARG', `${name} is longer than ${STRING_MAX} bytes`)
     return value
   },
   toJson: same
@@ -120,7 +126,8 @@ export function flags(...enums: Readonly<Record<string, number>>[]): Wire<number
       else if (Array.isArray(value)) {
         mask = 0
         for (const bit of value) {
-          if (typeof bit !== 'string' || !Object.hasOwn(bits, bit)) throw wrong(name, `one of ${Object.keys(bits).join(', ') || 'no flag'}`, bit)
+          if (typeof bit !== 'string' || !Object.hasOwn(bits, bit))
+            throw wrong(name, `one of ${Object.keys(bits).join(', ') || 'no flag'}`, bit)
           mask = (mask | bits[bit]!) >>> 0
         }
       } else throw wrong(name, 'an integer or an array of flag names', value)
@@ -191,7 +198,8 @@ export function fieldsFromJson<F extends WireFields>(value: unknown, fields: F, 
   const out: Record<string, unknown> = {}
   for (const key of Object.keys(fields)) {
     const field = fields[key]!
-    if (!field.optional && !Object.hasOwn(given, key)) throw fail('VIR_ERR_INVALID_ARG', `${name} lacks parameter '${key}'`)
+    if (!field.optional && !Object.hasOwn(given, key))
+      throw fail('VIR_ERR_INVALID_ARG', `${name} lacks parameter '${key}'`)
     out[key] = field.fromJson(Object.hasOwn(given, key) ? given[key] : undefined, key)
   }
   return out as WireValues<F>

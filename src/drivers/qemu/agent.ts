@@ -75,7 +75,9 @@ export class Agent {
     const socket = connect(this.#path)
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)
-      socket.once('error', error => reject(fail('VIR_ERR_AGENT_UNRESPONSIVE', `cannot reach guest agent: ${error.message}`, error)))
+      socket.once('error', error =>
+        reject(fail('VIR_ERR_AGENT_UNRESPONSIVE', `cannot reach guest agent: ${error.message}`, error))
+      )
     })
     socket.unref()
     this.#buffer = ''
@@ -93,7 +95,12 @@ export class Agent {
         timeoutMs === null
           ? undefined
           : setTimeout(() => {
-              this.#drop(fail('VIR_ERR_AGENT_UNRESPONSIVE', `Guest agent not available for now: no reply to '${what}' within ${timeoutMs} ms`))
+              this.#drop(
+                fail(
+                  'VIR_ERR_AGENT_UNRESPONSIVE',
+                  `Guest agent not available for now: no reply to '${what}' within ${timeoutMs} ms`
+                )
+              )
             }, timeoutMs)
       const settle = () => {
         clearTimeout(timer)

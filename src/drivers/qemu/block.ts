@@ -55,7 +55,8 @@ export async function blockStats(domain: QemuDomain): Promise<Map<DiskDef, DiskS
   ])
   const out = new Map<DiskDef, DiskStats>()
   for (const disk of domain.def.devices.disks) {
-    const mine = ({ qdev }: { qdev?: string }) => disk.alias !== undefined && qdev !== undefined && isDevice(qdev, disk.alias)
+    const mine = ({ qdev }: { qdev?: string }) =>
+      disk.alias !== undefined && qdev !== undefined && isDevice(qdev, disk.alias)
     const entry = list.find(mine)
     if (entry) out.set(disk, diskStats(disk, entry, blocks.find(mine)))
   }
@@ -113,26 +114,49 @@ async function statsOf(domain: QemuDomain, path: string): Promise<DiskStats> {
   }
   const sum = (key: keyof DiskStats) => [...all.values()].reduce((total, one) => total + (one[key] ?? 0n), 0n)
   return {
-    rdOperations: sum('rdOperations'), rdBytes: sum('rdBytes'), rdTimeNs: sum('rdTimeNs'),
-    wrOperations: sum('wrOperations'), wrBytes: sum('wrBytes'), wrTimeNs: sum('wrTimeNs'),
-    flushOperations: sum('flushOperations'), flushTimeNs: sum('flushTimeNs')
+    rdOperations: sum('rdOperations'),
+    rdBytes: sum('rdBytes'),
+    rdTimeNs: sum('rdTimeNs'),
+    wrOperations: sum('wrOperations'),
+    wrBytes: sum('wrBytes'),
+    wrTimeNs: sum('wrTimeNs'),
+    flushOperations: sum('flushOperations'),
+    flushTimeNs: sum('flushTimeNs')
   }
 }
 
 export const block = {
   /** Requests and bytes of a disk; `errs` is -1, QEMU does not count them. */
   virDomainBlockStats: method({
-    proc: 64, since: '0.3.2', on: 'domain', acl: 'domain:read', needs: 'active', readOnly: true, args: { path: text() },
+    proc: 64,
+    since: '0.3.2',
+    on: 'domain',
+    acl: 'domain:read',
+    needs: 'active',
+    readOnly: true,
+    args: { path: text() },
     ret: { rd_req: hyper(), rd_bytes: hyper('bytes'), wr_req: hyper(), wr_bytes: hyper('bytes'), errs: hyper() },
     async run(domain, { path }) {
       const stats = await statsOf(domain, path)
-      return { rd_req: stats.rdOperations, rd_bytes: stats.rdBytes, wr_req: stats.wrOperations, wr_bytes: stats.wrBytes, errs: -1n }
+      return {
+        rd_req: stats.rdOperations,
+        rd_bytes: stats.rdBytes,
+        wr_req: stats.wrOperations,
+        wr_bytes: stats.wrBytes,
+        errs: -1n
+      }
     }
   }),
 
   virDomainBlockStatsFlags: method({
-    proc: 243, since: '0.9.5', on: 'domain', acl: 'domain:read', needs: 'active', readOnly: true,
-    args: { path: text(), flags: flags() }, ret: { params: typedParams },
+    proc: 243,
+    since: '0.9.5',
+    on: 'domain',
+    acl: 'domain:read',
+    needs: 'active',
+    readOnly: true,
+    args: { path: text(), flags: flags() },
+    ret: { params: typedParams },
     async run(domain, { path }) {
       const stats = await statsOf(domain, path)
       return {
@@ -152,7 +176,12 @@ export const block = {
 
   /** Sizes of a disk in bytes: what the guest sees, what is used, what the image takes. */
   virDomainGetBlockInfo: method({
-    proc: 194, since: '0.8.1', on: 'domain', acl: 'domain:read', readOnly: true, args: { disk: text(), flags: flags() },
+    proc: 194,
+    since: '0.8.1',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: { disk: text(), flags: flags() },
     ret: { allocation: uhyper('bytes'), capacity: uhyper('bytes'), physical: uhyper('bytes') },
     async run(domain, { disk: path }) {
       const disk = findDisk(domain, path)
@@ -160,7 +189,11 @@ export const block = {
       const stats = domain.isActive ? (await blockStats(domain)).get(disk) : undefined
       const file = hostFile(diskSourcePath(disk))
       const physical = stats?.physical ?? file?.physical ?? 0n
-      return { allocation: stats?.allocation ?? file?.allocation ?? 0n, capacity: stats?.capacity ?? physical, physical }
+      return {
+        allocation: stats?.allocation ?? file?.allocation ?? 0n,
+        capacity: stats?.capacity ?? physical,
+        physical
+      }
     }
   })
 }

@@ -25,7 +25,10 @@ export function cgroupPaths(name: string, process: ProcessIdentity, register: Re
   const leaf = `qemu-${process.pid}-${name.replace(/[^\w.-]/g, '_').slice(0, 40)}.virshim`
   const paths = parents().map(parent => join(parent, 'machine', leaf))
   if (paths.length === 0 && register !== undefined) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `no cgroup hierarchy can be written for resource registration '${register}'`)
+    throw fail(
+      'VIR_ERR_CONFIG_UNSUPPORTED',
+      `no cgroup hierarchy can be written for resource registration '${register}'`
+    )
   }
   return paths
 }
@@ -57,7 +60,9 @@ function parents(): string[] {
   }
   const unified = join(BASE, 'cgroup.controllers')
   if (existsSync(unified)) return readFileSync(unified, 'utf8').trim() !== '' && writable(BASE) ? [BASE] : []
-  return V1_CONTROLLERS.map(name => join(BASE, name)).filter(path => existsSync(join(path, 'cgroup.procs')) && writable(path))
+  return V1_CONTROLLERS.map(name => join(BASE, name)).filter(
+    path => existsSync(join(path, 'cgroup.procs')) && writable(path)
+  )
 }
 
 /** Removes the groups of a guest that is gone; a group that is still busy is reported by name. */

@@ -1,6 +1,7 @@
 // Identity, definition and metadata: what is answered from the definition alone, and what changes it.
-import { formatDomain } from '../../conf/domain-xml.ts'
+
 import type { DomainDef } from '../../conf/domain-def.ts'
+import { formatDomain } from '../../conf/domain-xml.ts'
 import { virDomainMetadataType, virDomainModificationImpact, virDomainXMLFlags } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { flags, int, oneOf, optional, text } from '../../conf/wire.ts'
@@ -36,7 +37,10 @@ export function affected(domain: QemuDomain, bits: number): DomainDef[] {
 /** The one definition a query reads. @throws when both are asked for */
 export function queried(domain: QemuDomain, bits: number): DomainDef {
   if ((bits & VIR_DOMAIN_AFFECT_LIVE) !== 0 && (bits & VIR_DOMAIN_AFFECT_CONFIG) !== 0) {
-    throw fail('VIR_ERR_INVALID_ARG', "flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive")
+    throw fail(
+      'VIR_ERR_INVALID_ARG',
+      "flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive"
+    )
   }
   return affected(domain, bits)[0]!
 }
@@ -66,39 +70,81 @@ const identity = { proc: undefined, since: '0.0.1', on: 'domain', readOnly: true
 export const define = {
   virDomainGetName: method({ ...identity, ret: { name: text() }, run: domain => ({ name: domain.name }) }),
 
-  virDomainGetUUID: method({ ...identity, since: '0.0.5', ret: { uuid: text('canonical form') }, run: domain => ({ uuid: domain.uuid }) }),
+  virDomainGetUUID: method({
+    ...identity,
+    since: '0.0.5',
+    ret: { uuid: text('canonical form') },
+    run: domain => ({ uuid: domain.uuid })
+  }),
 
-  virDomainGetUUIDString: method({ ...identity, since: '0.1.1', ret: { uuid: text('canonical form') }, run: domain => ({ uuid: domain.uuid }) }),
+  virDomainGetUUIDString: method({
+    ...identity,
+    since: '0.1.1',
+    ret: { uuid: text('canonical form') },
+    run: domain => ({ uuid: domain.uuid })
+  }),
 
   /** The id of the running guest, -1 when it is shut off. */
   virDomainGetID: method({ ...identity, ret: { id: int() }, run: domain => ({ id: domain.id }) }),
 
   virDomainGetOSType: method({
-    proc: 13, since: '0.0.1', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { type: text() },
+    proc: 13,
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: {},
+    ret: { type: text() },
     run: domain => ({ type: domain.def.os.type })
   }),
 
   virDomainIsActive: method({
-    proc: 150, since: '0.7.3', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { active: int() },
+    proc: 150,
+    since: '0.7.3',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: {},
+    ret: { active: int() },
     run: domain => ({ active: Number(domain.isActive) })
   }),
 
   virDomainIsPersistent: method({
-    proc: 151, since: '0.7.3', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { persistent: int() },
+    proc: 151,
+    since: '0.7.3',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: {},
+    ret: { persistent: int() },
     run: domain => ({ persistent: Number(domain.isPersistent) })
   }),
 
   virDomainIsUpdated: method({
-    proc: 202, since: '0.8.6', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { updated: int() },
+    proc: 202,
+    since: '0.8.6',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: {},
+    ret: { updated: int() },
     run: () => ({ updated: 0 })
   }),
 
   /** The definition as XML. Passwords need VIR_DOMAIN_XML_SECURE, which read-only connections are refused. */
   virDomainGetXMLDesc: method({
-    proc: 14, since: '0.0.1', on: 'domain', acl: 'domain:read', readOnly: true,
-    args: { flags: flags(virDomainXMLFlags) }, ret: { xml: text() },
+    proc: 14,
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: { flags: flags(virDomainXMLFlags) },
+    ret: { xml: text() },
     run(domain, { flags: bits }) {
-      const inactive = (bits & (VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_MIGRATABLE)) !== 0 && domain.newDef ? domain.newDef : domain.def
+      const inactive =
+        (bits & (VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_MIGRATABLE)) !== 0 && domain.newDef
+          ? domain.newDef
+          : domain.def
       return {
         xml: formatDomain((bits & VIR_DOMAIN_XML_INACTIVE) !== 0 ? inactive : domain.def, {
           inactive: !domain.isActive || (bits & VIR_DOMAIN_XML_INACTIVE) !== 0,
@@ -111,7 +157,11 @@ export const define = {
 
   /** Title, description, or the custom element of a namespace. */
   virDomainGetMetadata: method({
-    proc: 265, since: '0.9.10', on: 'domain', acl: 'domain:read', readOnly: true,
+    proc: 265,
+    since: '0.9.10',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
     args: { type: oneOf(virDomainMetadataType), uri: optional(text()), flags: flags(virDomainModificationImpact) },
     ret: { metadata: text() },
     run(domain, { type, uri, flags: bits }) {
@@ -132,7 +182,11 @@ export const define = {
 
   /** Sets or, with null, removes title, description or the custom element of a namespace. */
   virDomainSetMetadata: method({
-    proc: 264, since: '0.9.10', on: 'domain', acl: 'domain:write', job: 'modify',
+    proc: 264,
+    since: '0.9.10',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
     args: {
       type: oneOf(virDomainMetadataType),
       metadata: optional(text()),
@@ -146,8 +200,10 @@ export const define = {
         throw fail('VIR_ERR_INVALID_ARG', "metadata title can't contain newlines")
       }
       const isElement = type !== VIR_DOMAIN_METADATA_TITLE && type !== VIR_DOMAIN_METADATA_DESCRIPTION
-      if (isElement && uri === undefined) throw fail('VIR_ERR_INVALID_ARG', 'uri in virDomainSetMetadata must not be NULL')
-      if (isElement && metadata !== undefined && !key) throw fail('VIR_ERR_INVALID_ARG', 'key in virDomainSetMetadata must not be NULL')
+      if (isElement && uri === undefined)
+        throw fail('VIR_ERR_INVALID_ARG', 'uri in virDomainSetMetadata must not be NULL')
+      if (isElement && metadata !== undefined && !key)
+        throw fail('VIR_ERR_INVALID_ARG', 'key in virDomainSetMetadata must not be NULL')
       for (const def of affected(domain, bits)) {
         if (type === VIR_DOMAIN_METADATA_TITLE) def.title = metadata || undefined
         else if (type === VIR_DOMAIN_METADATA_DESCRIPTION) def.description = metadata || undefined
@@ -161,7 +217,13 @@ export const define = {
   }),
 
   virDomainGetAutostart: method({
-    proc: 15, since: '0.2.1', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { autostart: int() },
+    proc: 15,
+    since: '0.2.1',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: {},
+    ret: { autostart: int() },
     run: () => ({ autostart: 0 })
   })
 }

@@ -134,7 +134,8 @@ export class QemuDomain {
   /** The monitor of a running guest. @throws VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_FAILED when it is lost */
   get qmp(): QmpMonitor {
     this.checkActive()
-    if (!this.monitor || this.monitor.closed) throw fail('VIR_ERR_OPERATION_FAILED', 'the QEMU monitor is not connected')
+    if (!this.monitor || this.monitor.closed)
+      throw fail('VIR_ERR_OPERATION_FAILED', 'the QEMU monitor is not connected')
     return this.monitor
   }
 

@@ -55,10 +55,14 @@ export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promi
       cwd: '/',
       env: { LC_ALL: 'C', PATH: process.env.PATH ?? '/usr/bin:/bin', ...options.env }
     })
-    const exited = new Promise<string>(resolve => child.once('exit', (code, signal) => resolve(signal ?? `status ${code}`)))
+    const exited = new Promise<string>(resolve =>
+      child.once('exit', (code, signal) => resolve(signal ?? `status ${code}`))
+    )
     await new Promise<void>((resolve, reject) => {
       child.once('spawn', resolve)
-      child.once('error', error => reject(fail('VIR_ERR_INTERNAL_ERROR', `cannot execute binary ${options.argv[0]}: ${error.message}`, error)))
+      child.once('error', error =>
+        reject(fail('VIR_ERR_INTERNAL_ERROR', `cannot execute binary ${options.argv[0]}: ${error.message}`, error))
+      )
     })
     child.unref()
     const identity = processIdentity(child.pid!)

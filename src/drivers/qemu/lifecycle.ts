@@ -38,7 +38,11 @@ async function create(domain: QemuDomain, bits: number): Promise<Record<string, 
 async function destroy(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
   domain.checkActive()
   if (domain.phase === 'stopping') throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already being destroyed')
-  await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED, (bits & VIR_DOMAIN_DESTROY_GRACEFUL) !== 0)
+  await stopDomain(
+    domain,
+    virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED,
+    (bits & VIR_DOMAIN_DESTROY_GRACEFUL) !== 0
+  )
   return {}
 }
 
@@ -59,57 +63,115 @@ async function askGuest(domain: QemuDomain, mode: 'powerdown' | 'reboot', byAgen
 }
 
 async function shutdown(domain: QemuDomain, bits: number) {
-  return askGuest(domain, 'powerdown', (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0, (bits & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) !== 0)
+  return askGuest(
+    domain,
+    'powerdown',
+    (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0,
+    (bits & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) !== 0
+  )
 }
 
 export const lifecycle = {
   /** Starts a guest that is shut off. Source: qemuDomainCreate, 9.0.0. */
   virDomainCreate: method({
-    proc: 9, since: '0.0.1', on: 'domain', acl: 'domain:start', job: 'modify', args: {}, ret: {},
+    proc: 9,
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:start',
+    job: 'modify',
+    args: {},
+    ret: {},
     run: domain => create(domain, 0)
   }),
 
   /** As virDomainCreate; paused, or to be destroyed when its owner goes away. */
   virDomainCreateWithFlags: method({
-    proc: 196, since: '0.8.2', on: 'domain', acl: 'domain:start', job: 'modify', args: { flags: createFlags }, ret: {},
+    proc: 196,
+    since: '0.8.2',
+    on: 'domain',
+    acl: 'domain:start',
+    job: 'modify',
+    args: { flags: createFlags },
+    ret: {},
     run: (domain, args) => create(domain, args.flags)
   }),
 
   /** Ends the guest as pulling the plug does. Waits for no job: it must work on a stuck guest. */
   virDomainDestroy: method({
-    proc: 12, since: '0.0.1', on: 'domain', acl: 'domain:stop', args: {}, ret: {},
+    proc: 12,
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:stop',
+    args: {},
+    ret: {},
     run: domain => destroy(domain, 0)
   }),
 
   /** As virDomainDestroy; VIR_DOMAIN_DESTROY_GRACEFUL fails rather than kills when QEMU ignores SIGTERM. */
   virDomainDestroyFlags: method({
-    proc: 234, since: '0.9.4', on: 'domain', acl: 'domain:stop', args: { flags: flags({ VIR_DOMAIN_DESTROY_GRACEFUL }) }, ret: {},
+    proc: 234,
+    since: '0.9.4',
+    on: 'domain',
+    acl: 'domain:stop',
+    args: { flags: flags({ VIR_DOMAIN_DESTROY_GRACEFUL }) },
+    ret: {},
     run: (domain, args) => destroy(domain, args.flags)
   }),
 
   /** Asks the guest to shut down; returns before it has. */
   virDomainShutdown: method({
-    proc: 33, since: '0.0.1', on: 'domain', acl: 'domain:init_control', job: 'modify', needs: 'active', args: {}, ret: {},
+    proc: 33,
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:init_control',
+    job: 'modify',
+    needs: 'active',
+    args: {},
+    ret: {},
     run: domain => shutdown(domain, 0)
   }),
 
   virDomainShutdownFlags: method({
-    proc: 258, since: '0.9.10', on: 'domain', acl: 'domain:init_control', job: 'modify', needs: 'active',
-    args: { flags: shutdownFlags }, ret: {},
+    proc: 258,
+    since: '0.9.10',
+    on: 'domain',
+    acl: 'domain:init_control',
+    job: 'modify',
+    needs: 'active',
+    args: { flags: shutdownFlags },
+    ret: {},
     run: (domain, args) => shutdown(domain, args.flags)
   }),
 
   /** Asks the guest to reboot; without agent by power button, then starting it again in the same QEMU. */
   virDomainReboot: method({
-    proc: 27, since: '0.1.0', on: 'domain', acl: 'domain:init_control', job: 'modify', needs: 'active',
-    args: { flags: rebootFlags }, ret: {},
+    proc: 27,
+    since: '0.1.0',
+    on: 'domain',
+    acl: 'domain:init_control',
+    job: 'modify',
+    needs: 'active',
+    args: { flags: rebootFlags },
+    ret: {},
     run: (domain, { flags: bits }) =>
-      askGuest(domain, 'reboot', (bits & VIR_DOMAIN_REBOOT_GUEST_AGENT) !== 0, (bits & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN) !== 0)
+      askGuest(
+        domain,
+        'reboot',
+        (bits & VIR_DOMAIN_REBOOT_GUEST_AGENT) !== 0,
+        (bits & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN) !== 0
+      )
   }),
 
   /** Resets the machine at once, as the reset button does. */
   virDomainReset: method({
-    proc: 245, since: '0.9.7', on: 'domain', acl: 'domain:reset', job: 'modify', needs: 'active', args: noFlags, ret: {},
+    proc: 245,
+    since: '0.9.7',
+    on: 'domain',
+    acl: 'domain:reset',
+    job: 'modify',
+    needs: 'active',
+    args: noFlags,
+    ret: {},
     async run(domain) {
       domain.fakeReboot = false
       await domain.qmp.execute('system_reset')
@@ -120,7 +182,14 @@ export const lifecycle = {
 
   /** Stops the vCPUs; memory stays allocated. A paused guest succeeds at once. Source: qemuDomainSuspend, 9.0.0. */
   virDomainSuspend: method({
-    proc: 34, since: '0.0.3', on: 'domain', acl: 'domain:suspend', job: 'suspend', needs: 'active', args: {}, ret: {},
+    proc: 34,
+    since: '0.0.3',
+    on: 'domain',
+    acl: 'domain:suspend',
+    job: 'suspend',
+    needs: 'active',
+    args: {},
+    ret: {},
     async run(domain) {
       if (domain.state === VIR_DOMAIN_PMSUSPENDED) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is pmsuspended')
       if (domain.state === VIR_DOMAIN_PAUSED) return {}
@@ -134,7 +203,14 @@ export const lifecycle = {
 
   /** Lets a paused guest go on. */
   virDomainResume: method({
-    proc: 28, since: '0.0.3', on: 'domain', acl: 'domain:suspend', job: 'modify', needs: 'active', args: {}, ret: {},
+    proc: 28,
+    since: '0.0.3',
+    on: 'domain',
+    acl: 'domain:suspend',
+    job: 'modify',
+    needs: 'active',
+    args: {},
+    ret: {},
     async run(domain) {
       if (domain.state === VIR_DOMAIN_PMSUSPENDED) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is pmsuspended')
       if (domain.state === VIR_DOMAIN_RUNNING) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
@@ -148,7 +224,14 @@ export const lifecycle = {
 
   /** Sends a non-maskable interrupt to the guest. */
   virDomainInjectNMI: method({
-    proc: 210, since: '0.9.2', on: 'domain', acl: 'domain:inject_nmi', job: 'modify', needs: 'active', args: noFlags, ret: {},
+    proc: 210,
+    since: '0.9.2',
+    on: 'domain',
+    acl: 'domain:inject_nmi',
+    job: 'modify',
+    needs: 'active',
+    args: noFlags,
+    ret: {},
     async run(domain) {
       await domain.qmp.execute('inject-nmi')
       return {}

@@ -81,19 +81,34 @@ export async function balloonStats(domain: QemuDomain): Promise<BalloonStats> {
 
 export const memory = {
   virDomainGetMaxMemory: method({
-    proc: 17, since: '0.0.1', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { memory: uhyper('KiB') },
+    proc: 17,
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: {},
+    ret: { memory: uhyper('KiB') },
     run: domain => ({ memory: BigInt(domain.def.memoryKiB ?? 0) })
   }),
 
   /** Memory statistics by virDomainMemoryStatTags, KiB unless the tag counts events. */
   virDomainMemoryStats: method({
-    proc: 159, since: '0.7.5', on: 'domain', acl: 'domain:read', needs: 'active', readOnly: true, args: { flags: flags() },
+    proc: 159,
+    since: '0.7.5',
+    on: 'domain',
+    acl: 'domain:read',
+    needs: 'active',
+    readOnly: true,
+    args: { flags: flags() },
     ret: { stats: array(struct({ tag: int('virDomainMemoryStatTags'), val: uhyper() }), 1024) },
     async run(domain) {
       const { rssKiB, values } = await balloonStats(domain)
-      const stats = [{ tag: VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON as number, val: BigInt(domain.def.currentMemoryKiB ?? 0) }]
+      const stats = [
+        { tag: VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON as number, val: BigInt(domain.def.currentMemoryKiB ?? 0) }
+      ]
       for (const { stat, tag } of FIELDS) if (values[stat] !== undefined) stats.push({ tag, val: values[stat] })
-      if (values['last-update'] !== undefined) stats.push({ tag: VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE, val: values['last-update'] })
+      if (values['last-update'] !== undefined)
+        stats.push({ tag: VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE, val: values['last-update'] })
       stats.push({ tag: VIR_DOMAIN_MEMORY_STAT_RSS, val: rssKiB })
       return { stats }
     }

@@ -51,7 +51,16 @@ export function interfaceCounters(name: string): Record<string, bigint> | undefi
   if (name.includes('/')) return undefined
   const counter = (file: string) => readOr(`/sys/class/net/${name}/statistics/${file}`, '')
   if (counter('rx_bytes') === '') return undefined
-  const names = ['rx_bytes', 'rx_packets', 'rx_errors', 'rx_dropped', 'tx_bytes', 'tx_packets', 'tx_errors', 'tx_dropped']
+  const names = [
+    'rx_bytes',
+    'rx_packets',
+    'rx_errors',
+    'rx_dropped',
+    'tx_bytes',
+    'tx_packets',
+    'tx_errors',
+    'tx_dropped'
+  ]
   return Object.fromEntries(names.map(file => [file, BigInt(counter(file).trim() || 0)]))
 }
 

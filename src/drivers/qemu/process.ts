@@ -42,7 +42,10 @@ export interface StartOptions {
   autoDestroy?: boolean
 }
 
-const running = new WeakMap<QemuDomain, { exited?: Promise<string>; ended: (ended: Ended) => void; promise: Promise<Ended>; timer: NodeJS.Timeout }>()
+const running = new WeakMap<
+  QemuDomain,
+  { exited?: Promise<string>; ended: (ended: Ended) => void; promise: Promise<Ended>; timer: NodeJS.Timeout }
+>()
 
 /** Settles when the guest's present run is over. */
 export function whenEnded(domain: QemuDomain): Promise<Ended> {
@@ -127,7 +130,8 @@ async function openMonitor(domain: QemuDomain, exited?: Promise<string>): Promis
       monitor.on('close', reason => void monitorClosed(domain, monitor, reason))
       return monitor
     } catch (error) {
-      if (gone !== undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `QEMU ended with ${gone} before its monitor answered`, error)
+      if (gone !== undefined)
+        throw fail('VIR_ERR_INTERNAL_ERROR', `QEMU ended with ${gone} before its monitor answered`, error)
       if (Date.now() >= deadline) throw fail('VIR_ERR_OPERATION_TIMEOUT', 'QEMU monitor socket did not show up', error)
       if (toVirError(error).code !== 'VIR_ERR_OPERATION_FAILED') throw error
       await sleep(2)
@@ -225,7 +229,9 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
     domain.log.warn({}, 'the guest ended while no shim watched it')
     const stopping = status.phase === 'stopping'
     finish(domain, {
-      reason: stopping ? virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED : virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED,
+      reason: stopping
+        ? virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED
+        : virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED,
       failed: !stopping
     })
     return stopping
@@ -338,8 +344,10 @@ async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: Vi
 }
 
 const STOPPED_DETAIL: Record<number, number> = {
-  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SHUTDOWN]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN,
-  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_DESTROYED,
+  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SHUTDOWN]:
+    virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN,
+  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED]:
+    virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_DESTROYED,
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED
 }
 

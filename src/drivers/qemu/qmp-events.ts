@@ -75,8 +75,12 @@ const HANDLERS: Record<string, Handler> = {
   },
 
   BLOCK_IO_ERROR(domain, data, timestampUs) {
-    const alias = String(data.device || data['qom-path'] || '').replace(/^\/machine\/peripheral\//, '').split('/')[0]!
-    const disk = domain.def.devices.disks.find(({ alias: known }) => known && (alias === known || alias === `drive-${known}`))
+    const alias = String(data.device || data['qom-path'] || '')
+      .replace(/^\/machine\/peripheral\//, '')
+      .split('/')[0]!
+    const disk = domain.def.devices.disks.find(
+      ({ alias: known }) => known && (alias === known || alias === `drive-${known}`)
+    )
     const fields = {
       srcPath: (disk?.source && 'file' in disk.source && disk.source.file) || '',
       devAlias: disk?.alias ?? alias,
@@ -118,7 +122,11 @@ const HANDLERS: Record<string, Handler> = {
     if (!domain.agent || channel?.alias !== data.id) return
     domain.agent.connected = data.open === true
     if (data.open !== true) domain.agent.close()
-    domain.events.emit('VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE', { state: data.open === true ? 1 : 2, reason: 2 }, timestampUs)
+    domain.events.emit(
+      'VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE',
+      { state: data.open === true ? 1 : 2, reason: 2 },
+      timestampUs
+    )
   }
 }
 

@@ -1,6 +1,6 @@
 // State, info, control info and bulk statistics: answered from our own model and /proc, never behind a job.
 import { virDomainControlState, virDomainStatsTypes } from '../../conf/enums.ts'
-import { array, flags, int, struct, text, type TypedParams, typed, typedParams, uhyper, uint } from '../../conf/wire.ts'
+import { array, flags, int, struct, type TypedParams, text, typed, typedParams, uhyper, uint } from '../../conf/wire.ts'
 import { methodFor } from '../method.ts'
 import { blockStats, diskSourcePath } from './block.ts'
 import type { QemuDomain } from './domain.ts'
@@ -132,14 +132,30 @@ export function currentVcpus(domain: QemuDomain): number {
 export const stats = {
   /** State and reason, both libvirt's numbers. */
   virDomainGetState: method({
-    proc: 212, since: '0.9.2', on: 'domain', acl: 'domain:read', readOnly: true, args: { flags: flags() },
+    proc: 212,
+    since: '0.9.2',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: { flags: flags() },
     ret: { state: int('virDomainState'), reason: int() },
     run: domain => ({ state: domain.state, reason: domain.reason })
   }),
 
   virDomainGetInfo: method({
-    proc: 16, since: '0.0.1', on: 'domain', acl: 'domain:read', readOnly: true, args: {},
-    ret: { state: int('virDomainState'), maxMem: uhyper('KiB'), memory: uhyper('KiB'), nrVirtCpu: uint(), cpuTime: uhyper('ns') },
+    proc: 16,
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: {},
+    ret: {
+      state: int('virDomainState'),
+      maxMem: uhyper('KiB'),
+      memory: uhyper('KiB'),
+      nrVirtCpu: uint(),
+      cpuTime: uhyper('ns')
+    },
     run: domain => ({
       state: domain.state,
       maxMem: BigInt(domain.def.memoryKiB ?? 0),
@@ -151,10 +167,17 @@ export const stats = {
 
   /** What the monitor is doing: ok, occupied by a job, or lost. */
   virDomainGetControlInfo: method({
-    proc: 213, since: '0.9.3', on: 'domain', acl: 'domain:read', needs: 'active', readOnly: true, args: { flags: flags() },
+    proc: 213,
+    since: '0.9.3',
+    on: 'domain',
+    acl: 'domain:read',
+    needs: 'active',
+    readOnly: true,
+    args: { flags: flags() },
     ret: { state: uint('virDomainControlState'), details: uint(), stateTime: uhyper('ms') },
     run(domain) {
-      if (!domain.monitor || domain.monitor.closed) return { state: VIR_DOMAIN_CONTROL_ERROR, details: 2, stateTime: 0n }
+      if (!domain.monitor || domain.monitor.closed)
+        return { state: VIR_DOMAIN_CONTROL_ERROR, details: 2, stateTime: 0n }
       const state = domain.jobs.holder ? VIR_DOMAIN_CONTROL_OCCUPIED : VIR_DOMAIN_CONTROL_OK
       return { state, details: 0, stateTime: 0n }
     }
@@ -162,25 +185,39 @@ export const stats = {
 
   /** Statistics of this guest as one record; 0 asks for all groups. What QEMU does not answer in time is left out. */
   virDomainListGetStats: method({
-    proc: 344, since: '1.2.8', on: 'domain', acl: 'domain:read', readOnly: true,
+    proc: 344,
+    since: '1.2.8',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
     args: { stats: flags(virDomainStatsTypes), flags: flags(WHICH_DOMAINS, ENFORCE) },
-    ret: { retStats: array(struct({ dom: struct({ name: text(), uuid: text(), id: int() }), params: typedParams }), 1) },
+    ret: {
+      retStats: array(struct({ dom: struct({ name: text(), uuid: text(), id: int() }), params: typedParams }), 1)
+    },
     async run(domain, { stats: wanted }) {
       const params: TypedParams = {}
-      for (const [bit, group] of GROUPS) if (wanted === 0 || (wanted & bit) !== 0) Object.assign(params, await group(domain))
+      for (const [bit, group] of GROUPS)
+        if (wanted === 0 || (wanted & bit) !== 0) Object.assign(params, await group(domain))
       return { retStats: [{ dom: { name: domain.name, uuid: domain.uuid, id: domain.id }, params }] }
     }
   }),
 
   /** CPU times of the guest as a whole (`startCpu` -1); per host CPU needs cgroup accounting. */
   virDomainGetCPUStats: method({
-    proc: 262, since: '0.9.10', on: 'domain', acl: 'domain:read', needs: 'active', readOnly: true,
+    proc: 262,
+    since: '0.9.10',
+    on: 'domain',
+    acl: 'domain:read',
+    needs: 'active',
+    readOnly: true,
     args: { startCpu: int(), ncpus: uint(), flags: flags() },
     ret: { params: array(typedParams, 128) },
     run(domain) {
       const { totalNs, userNs, systemNs } = cpuTimes(domain.process!.pid)
       return {
-        params: [{ cpu_time: typed.ullong(totalNs), user_time: typed.ullong(userNs), system_time: typed.ullong(systemNs) }]
+        params: [
+          { cpu_time: typed.ullong(totalNs), user_time: typed.ullong(userNs), system_time: typed.ullong(systemNs) }
+        ]
       }
     }
   })

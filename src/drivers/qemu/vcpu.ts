@@ -23,19 +23,33 @@ const bool: Wire<boolean> = {
 
 export const vcpu = {
   virDomainGetMaxVcpus: method({
-    proc: 22, since: '0.2.1', on: 'domain', acl: 'domain:read', readOnly: true, args: {}, ret: { num: int() },
+    proc: 22,
+    since: '0.2.1',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: {},
+    ret: { num: int() },
     run: domain => ({ num: domain.def.vcpu.max })
   }),
 
   /** vCPUs now, or with VIR_DOMAIN_VCPU_MAXIMUM at most, of the live or the persistent definition. */
   virDomainGetVcpusFlags: method({
-    proc: 200, since: '0.8.5', on: 'domain', acl: 'domain:read', readOnly: true, args: { flags: flags(virDomainVcpuFlags) }, ret: { num: int() },
+    proc: 200,
+    since: '0.8.5',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: { flags: flags(virDomainVcpuFlags) },
+    ret: { num: int() },
     async run(domain, { flags: bits }) {
       if ((bits & VIR_DOMAIN_VCPU_GUEST) !== 0) {
         domain.checkActive()
         if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
         const list = await domain.agent.execute<{ online: boolean }[]>('guest-get-vcpus')
-        return { num: (bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0 ? list.length : list.filter(({ online }) => online).length }
+        return {
+          num: (bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0 ? list.length : list.filter(({ online }) => online).length
+        }
       }
       const def = queried(domain, bits & 3)
       if ((bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0) return { num: def.vcpu.max }
@@ -45,9 +59,18 @@ export const vcpu = {
 
   /** State, CPU time and place of each vCPU, and the host CPUs it may run on. */
   virDomainGetVcpus: method({
-    proc: 20, since: '0.1.4', on: 'domain', acl: 'domain:read', needs: 'active', readOnly: true, args: {},
+    proc: 20,
+    since: '0.1.4',
+    on: 'domain',
+    acl: 'domain:read',
+    needs: 'active',
+    readOnly: true,
+    args: {},
     ret: {
-      info: array(struct({ number: uint(), state: int('virVcpuState'), cpuTime: uhyper('ns'), cpu: int('host CPU') }), 16384),
+      info: array(
+        struct({ number: uint(), state: int('virVcpuState'), cpuTime: uhyper('ns'), cpu: int('host CPU') }),
+        16384
+      ),
       cpumaps: array(array(bool, 16384), 16384)
     },
     run(domain) {

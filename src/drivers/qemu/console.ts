@@ -1,0 +1,114 @@
+// Console and channel streams, screenshots, keys.
+import { randomUUID } from 'node:crypto'
+import { readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ChardevDef } from '../../conf/devices/chardev.ts'
+import { virDomainChannelFlags, virDomainConsoleFlags } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import { array, flags, optional, text, uint } from '../../conf/wire.ts'
+import { methodFor } from '../method.ts'
+import { openChardev } from './channels.ts'
+import type { QemuDomain } from './domain.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const method = methodFor<QemuDomain>()
+
+/** libvirt's VIR_DOMAIN_SEND_KEY_MAX_KEYS. */
+const MAX_KEYS = 16
+
+/** A console by alias among consoles, serials and parallels, or the first one. Source: qemuDomainOpenConsole. */
+function findConsole(domain: QemuDomain, name: string | undefined): ChardevDef {
+  const { consoles, serials, parallels } = domain.def.devices
+  const all = [...consoles, ...serials, ...parallels]
+  const found = name === undefined ? (consoles[0] ?? serials[0]) : all.find(({ alias }) => alias === name)
+  if (!found) throw fail('VIR_ERR_INTERNAL_ERROR', `cannot find console device '${name ?? '<null>'}'`)
+  return found.alias ? found : (serials[0] ?? found)
+}
+
+/** A channel by alias or target name, or the first one. */
+function findChannel(domain: QemuDomain, name: string | undefined): ChardevDef {
+  const { channels } = domain.def.devices
+  const found =
+    name === undefined ? channels[0] : channels.find(({ alias, target }) => alias === name || target?.name === name)
+  if (!found) throw fail('VIR_ERR_INTERNAL_ERROR', `cannot find channel ${name ?? '<null>'}`)
+  return found
+}
+
+export const consoleArea = {
+  /** The byte stream of a console; several viewers share it, late ones first get what was kept. */
+  virDomainOpenConsole: method({
+    proc: 201,
+    since: '0.8.6',
+    on: 'domain',
+    acl: 'domain:open_device',
+    needs: 'active',
+    stream: 'channel',
+    args: { devname: optional(text('alias')), flags: flags(virDomainConsoleFlags) },
+    ret: {},
+    run: async (domain, { devname }) => openChardev(domain, findConsole(domain, devname))
+  }),
+
+  virDomainOpenChannel: method({
+    proc: 296,
+    since: '1.0.2',
+    on: 'domain',
+    acl: 'domain:open_device',
+    needs: 'active',
+    stream: 'channel',
+    args: { name: optional(text()), flags: flags(virDomainChannelFlags) },
+    ret: {},
+    run: async (domain, { name }) => openChardev(domain, findChannel(domain, name))
+  }),
+
+  /** A picture of a screen: PNG where QEMU makes it, else PPM. Source: qemuDomainScreenshot. */
+  virDomainScreenshot: method({
+    proc: 211,
+    since: '0.9.2',
+    on: 'domain',
+    acl: 'domain:screenshot',
+    job: 'query',
+    needs: 'active',
+    stream: 'body',
+    readOnly: false,
+    args: { screen: optional(uint()), flags: flags() },
+    ret: {},
+    async run(domain, { screen = 0 }) {
+      const { videos } = domain.def.devices
+      if (videos.length === 0) throw fail('VIR_ERR_INTERNAL_ERROR', 'no video device found: cannot take a screenshot')
+      if (screen >= videos.length)
+        throw fail('VIR_ERR_INVALID_ARG', `no screen ${screen}: the guest has ${videos.length}`)
+      const png = domain.context.qemu.has('screenshot-format-png')
+      const filename = join(domain.root.dir, `screenshot.${randomUUID()}`)
+      try {
+        const device = screen === 0 ? undefined : videos[screen]!.alias
+        await domain.qmp.execute('screendump', { filename, device, format: png ? 'png' : undefined })
+        return { mime: png ? 'image/png' : 'image/x-portable-pixmap', body: readFileSync(filename) }
+      } finally {
+        rmSync(filename, { force: true })
+      }
+    }
+  }),
+
+  /** Presses keys together for `holdtime` ms. Source: qemuDomainSendKey. */
+  virDomainSendKey: method({
+    proc: 226,
+    since: '0.9.3',
+    on: 'domain',
+    acl: 'domain:send_input',
+    job: 'modify',
+    needs: 'active',
+    args: { codeset: uint('virKeycodeSet'), holdtime: uint('ms'), keycodes: array(uint(), MAX_KEYS), flags: flags() },
+    ret: {},
+    async run(domain, { codeset, holdtime, keycodes }) {
+      const { toQnum } = await import('../../conf/keycodes.ts')
+      const keys = keycodes.map(code => {
+        const data = toQnum(codeset, code)
+        if (data === undefined)
+          throw fail('VIR_ERR_INTERNAL_ERROR', `cannot translate keycode ${code} of codeset ${codeset} to rfb keycode`)
+        return { type: 'number', data }
+      })
+      await domain.qmp.execute('send-key', { keys, 'hold-time': holdtime === 0 ? undefined : holdtime })
+      return {}
+    }
+  })
+}

@@ -1,0 +1,153 @@
+// Calls the guest's agent answers, and the raw monitor and agent commands.
+import { virDomainGetHostnameFlags, virDomainQemuMonitorCommandFlags, virDomainSetTimeFlags } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import { formatJson, parseJson } from '../../conf/json.ts'
+import { defaulted, flags, hyper, int, text, uint } from '../../conf/wire.ts'
+import { methodFor } from '../method.ts'
+import type { Agent } from './agent.ts'
+import type { QemuDomain } from './domain.ts'
+import { QmpError } from './qmp.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const method = methodFor<QemuDomain>()
+
+const { VIR_DOMAIN_TIME_SYNC } = virDomainSetTimeFlags
+const { VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP } = virDomainQemuMonitorCommandFlags
+const { VIR_DOMAIN_GET_HOSTNAME_LEASE } = virDomainGetHostnameFlags
+const NS = 1_000_000_000n
+/** libvirt's VIR_DOMAIN_QEMU_AGENT_COMMAND_{BLOCK,DEFAULT,NOWAIT}. */
+const TIMEOUT_BLOCK = -2
+const TIMEOUT_NOWAIT = 0
+
+/** @throws VIR_ERR_ARGUMENT_UNSUPPORTED without an agent channel, VIR_ERR_OPERATION_INVALID when the guest is paused */
+function agentOf(domain: QemuDomain): Agent {
+  domain.checkActive()
+  if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
+  if (!domain.isRunning) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
+  return domain.agent
+}
+
+function parseCommand(cmd: string): { execute: string; arguments?: object } {
+  let parsed: unknown
+  try {
+    parsed = parseJson(cmd)
+  } catch (error) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', `cannot parse json ${cmd.slice(0, 200)}: ${(error as Error).message}`, error)
+  }
+  const command = parsed as { execute?: unknown; arguments?: object }
+  if (typeof command !== 'object' || command === null || typeof command.execute !== 'string') {
+    throw fail('VIR_ERR_INVALID_ARG', "command must be a JSON object with a member 'execute'")
+  }
+  return command as { execute: string; arguments?: object }
+}
+
+export const guest = {
+  /** The guest's own idea of its name. */
+  virDomainGetHostname: method({
+    proc: 277,
+    since: '0.10.0',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: { flags: flags(virDomainGetHostnameFlags) },
+    ret: { hostname: text() },
+    async run(domain, { flags: bits }) {
+      if ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0) {
+        throw fail('VIR_ERR_NO_SUPPORT', 'virDomainGetHostname from DHCP leases')
+      }
+      const reply = await agentOf(domain).execute<{ 'host-name': string }>('guest-get-host-name')
+      return { hostname: String(reply['host-name']) }
+    }
+  }),
+
+  /** The guest's clock, since the epoch. */
+  virDomainGetTime: method({
+    proc: 337,
+    since: '1.2.5',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: false,
+    args: { flags: flags() },
+    ret: { seconds: hyper('s'), nseconds: uint('ns') },
+    async run(domain) {
+      const ns = BigInt(await agentOf(domain).execute<number | bigint>('guest-get-time'))
+      return { seconds: ns / NS, nseconds: Number(ns % NS) }
+    }
+  }),
+
+  /** Sets the guest's clock, with VIR_DOMAIN_TIME_SYNC from its hardware clock. */
+  virDomainSetTime: method({
+    proc: 338,
+    since: '1.2.5',
+    on: 'domain',
+    acl: 'domain:set_time',
+    job: 'modify',
+    needs: 'active',
+    args: {
+      seconds: defaulted(hyper('s'), 0n),
+      nseconds: defaulted(uint('ns'), 0),
+      flags: flags(virDomainSetTimeFlags)
+    },
+    ret: {},
+    async run(domain, { seconds, nseconds, flags: bits }) {
+      const sync = (bits & VIR_DOMAIN_TIME_SYNC) !== 0
+      const time = seconds * NS + BigInt(nseconds)
+      if (!sync && time > 2n ** 63n - 1n) throw fail('VIR_ERR_OVERFLOW', `Time '${seconds}' is too big for guest agent`)
+      await agentOf(domain).execute('guest-set-time', sync ? {} : { time })
+      if (domain.isActive) await domain.qmp.execute('rtc-reset-reinjection')
+      return {}
+    }
+  }),
+
+  /** A QMP command as JSON text, or with the HMP flag a human monitor command; the reply as QEMU gave it. */
+  virDomainQemuMonitorCommand: method({
+    program: 'qemu',
+    proc: 1,
+    since: '0.8.3',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    needs: 'active',
+    args: { cmd: text(), flags: flags(virDomainQemuMonitorCommandFlags) },
+    ret: { result: text() },
+    async run(domain, { cmd, flags: bits }) {
+      if ((bits & VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) !== 0) {
+        return { result: await domain.qmp.execute<string>('human-monitor-command', { 'command-line': cmd }) }
+      }
+      const { execute, arguments: args } = parseCommand(cmd)
+      try {
+        return { result: formatJson({ return: await domain.qmp.execute(execute, args, { raw: true }) }) }
+      } catch (error) {
+        if (!(error instanceof QmpError)) throw error
+        return { result: formatJson({ error: { class: error.class, desc: error.message } }) }
+      }
+    }
+  }),
+
+  /** A guest agent command as JSON text. `timeout` in seconds: -2 waits, -1 is the default, 0 does not wait. */
+  virDomainQemuAgentCommand: method({
+    program: 'qemu',
+    proc: 3,
+    since: '0.10.0',
+    on: 'domain',
+    acl: 'domain:write',
+    needs: 'active',
+    args: { cmd: text(), timeout: defaulted(int('s'), -1), flags: flags() },
+    ret: { result: text() },
+    async run(domain, { cmd, timeout }) {
+      if (timeout < TIMEOUT_BLOCK) {
+        throw fail(
+          'VIR_ERR_INVALID_ARG',
+          `guest agent timeout '${timeout}' is less than the minimum '${TIMEOUT_BLOCK}'`
+        )
+      }
+      const limits: Record<number, number | null | undefined> = {
+        [TIMEOUT_BLOCK]: null,
+        [-1]: undefined,
+        [TIMEOUT_NOWAIT]: 100
+      }
+      const limit = timeout in limits ? limits[timeout] : timeout * 1000
+      return { result: formatJson({ return: await agentOf(domain).raw(parseCommand(cmd), limit) }) }
+    }
+  })
+}

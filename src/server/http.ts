@@ -1,0 +1,163 @@
+// HTTP: routes made from the API table, events, report, metrics. Loaded on the first connection, not before.
+import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
+import { formatJson, parseJson } from '../conf/json.ts'
+import type { WireFields } from '../conf/wire.ts'
+import type { Stream } from '../drivers/method.ts'
+import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import { dispatch, resolve } from './dispatch.ts'
+import { report } from './report.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
+
+/** A request body holds at most libvirt's longest string, and some JSON around it. */
+const BODY_LIMIT = 8 * 1024 * 1024
+/** Longest wait a report or event request may ask for, in seconds. */
+const WAIT_MAX_S = 300
+/** Comment lines keep idle event streams alive. */
+const SSE_PING_MS = 15_000
+
+/** Shim-level actions that are no libvirt API. */
+export interface ShimControl {
+  /** ends the shim, leaves the guest */
+  detach(): void
+}
+
+export interface HttpOptions {
+  domain: QemuDomain
+  readOnly: boolean
+  control: ShimControl
+}
+
+/** The HTTP server of one socket; connections are handed to it. */
+export async function createHttp({
+  domain,
+  readOnly,
+  control
+}: HttpOptions): Promise<{ accept(socket: Socket): void; close(): Promise<void> }> {
+  const app = Fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: true, routerOptions: { maxParamLength: 200 } })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, body === '' ? {} : parseJson(String(body)))
+    } catch (error) {
+      done(fail('VIR_ERR_INVALID_ARG', `request body is not JSON: ${(error as Error).message}`))
+    }
+  })
+  app.setErrorHandler((error, request, reply) => {
+    const { statusCode } = error as { statusCode?: number }
+    const known = statusCode !== undefined && statusCode < 500 && fail('VIR_ERR_INVALID_ARG', (error as Error).message)
+    sendError(reply, known || toVirError(error), statusCode)
+    domain.log.debug({ api: request.url, err: error }, 'call failed')
+  })
+  app.setNotFoundHandler((request, reply) =>
+    sendError(reply, fail('VIR_ERR_RPC', `unknown path '${request.url.split('?')[0]}'`))
+  )
+
+  apiRoutes(app, domain, readOnly)
+  plainRoutes(app, domain)
+  if (!readOnly) {
+    app.post('/v1/shim-detach', async (_request, reply) => {
+      reply.raw.once('finish', () => control.detach())
+      return send(reply, {})
+    })
+  }
+  await app.ready()
+  app.server.on('upgrade', (request, socket, head) => {
+    void import('./websocket.ts').then(({ upgrade }) => upgrade(domain, readOnly, request, socket as Socket, head))
+  })
+  return { accept: socket => (app.server as Server).emit('connection', socket), close: () => app.close() }
+}
+
+function send(reply: FastifyReply, value: unknown): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(`${formatJson(value)}\n`)
+}
+
+function sendError(reply: FastifyReply, error: VirError, status?: number): FastifyReply {
+  return send(reply.code(status && status < 500 ? status : error.httpStatus), error)
+}
+
+function apiRoutes(app: FastifyInstance, domain: QemuDomain, readOnly: boolean): void {
+  type Params = { api: string; domain?: string }
+  const answer = async (request: FastifyRequest<{ Params: Params }>, reply: FastifyReply) => {
+    const { api, domain: wanted } = request.params
+    if (wanted !== undefined && wanted !== domain.name && wanted.toLowerCase() !== domain.uuid) {
+      throw errorsFrom('VIR_FROM_QEMU')('VIR_ERR_NO_DOMAIN', `no domain with matching name or uuid '${wanted}'`)
+    }
+    const method = resolve(api, readOnly)
+    const isGet = request.method === 'GET'
+    if (isGet && !method.readOnly) {
+      return sendError(reply, fail('VIR_ERR_OPERATION_DENIED', `'${api}' changes the guest: use POST`), 405)
+    }
+    if (method.stream === 'channel') throw fail('VIR_ERR_INVALID_ARG', `'${api}' is a stream: open it as a WebSocket`)
+    const args = isGet ? fromQuery(request.query as Record<string, string>, method.args) : request.body
+    const abort = new AbortController()
+    request.raw.socket.once('close', () => abort.abort())
+    const result = await dispatch(domain, { api, args, readOnly, signal: abort.signal })
+    if (method.stream !== 'body') return send(reply, result)
+    const { mime, body } = result as Stream
+    return reply.type(mime).send(body)
+  }
+  for (const url of ['/v1/:api', '/v1/domains/:domain/:api']) {
+    app.get<{ Params: Params }>(url, answer)
+    app.post<{ Params: Params }>(url, answer)
+  }
+}
+
+/** Query parameters as the JSON a body would hold: integers by type, flags as a comma-separated list of names. */
+export function fromQuery(query: Record<string, string>, fields: WireFields): Record<string, unknown> {
+  const out: Record<string, unknown> = {}
+  for (const [name, text] of Object.entries(query)) {
+    const field = fields[name]
+    const isNumber = field !== undefined && field.kind !== 'string' && /^-?\d+$/.test(text)
+    if (isNumber) out[name] = parseJson(text)
+    else out[name] = field !== undefined && 'anyOf' in field.schema && field.kind === 'uint' ? text.split(',') : text
+  }
+  return out
+}
+
+function plainRoutes(app: FastifyInstance, domain: QemuDomain): void {
+  app.get('/healthz', (_request, reply) =>
+    send(reply.code(domain.isActive && !domain.monitor ? 503 : 200), {
+      ok: !domain.isActive || domain.monitor !== undefined,
+      name: domain.name,
+      heldBy: domain.jobs.holder ?? null
+    })
+  )
+  app.get('/openapi.json', async (_request, reply) => send(reply, (await import('./openapi.ts')).openapi()))
+  app.get('/metrics', async (_request, reply) => {
+    const { metrics } = await import('./metrics.ts')
+    const { type, text } = await metrics(domain)
+    return reply.type(type).send(text)
+  })
+  app.get<{ Querystring: { since?: string; wait?: string } }>('/v1/report', async (request, reply) => {
+    const since = wholeNumber(request.query.since, 'since') ?? -1
+    const wait = Math.min(wholeNumber(request.query.wait, 'wait') ?? 0, WAIT_MAX_S)
+    if (!(await domain.waitForChange(since, wait * 1000))) return reply.code(304).send()
+    return send(reply, report(domain))
+  })
+  app.get<{ Querystring: { since?: string } }>('/v1/events', (request, reply) => {
+    const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
+    reply.hijack()
+    reply.raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+    reply.raw.write(': events of this guest\n\n')
+    const stop = domain.events.listen(event => {
+      reply.raw.write(
+        `id: ${event.id}\nevent: ${event.event}\ndata: ${formatJson({ timestampUs: event.timestampUs, ...event.data })}\n\n`
+      )
+    }, since)
+    const ping = setInterval(() => reply.raw.write(':\n\n'), SSE_PING_MS)
+    reply.raw.on('close', () => {
+      clearInterval(ping)
+      stop()
+    })
+  })
+}
+
+function wholeNumber(value: string | undefined, name: string): number | undefined {
+  if (value === undefined) return undefined
+  if (!/^\d{1,15}$/.test(value)) throw fail('VIR_ERR_INVALID_ARG', `${name} must be a whole number, not '${value}'`)
+  return Number(value)
+}

@@ -1,0 +1,190 @@
+// virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
+import { readFileSync } from 'node:fs'
+import type { DomainDef } from '../conf/domain-def.ts'
+import { virDomainShutoffReason } from '../conf/enums.ts'
+import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
+import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
+import { watchConsoles } from '../drivers/qemu/channels.ts'
+import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
+import { loadDomain } from '../drivers/qemu/def-driver.ts'
+import { QemuDomain } from '../drivers/qemu/domain.ts'
+import { reconnectDomain, startDomain, stopDomain, whenEnded } from '../drivers/qemu/process.ts'
+import { cacheDirectory, chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
+import { bootId, readStatus, removeStatus, type Status } from '../state/status.ts'
+import { readIfThere } from '../state/store.ts'
+import { LateLog } from './log.ts'
+import { type Options, readOptions, USAGE, UsageError } from './options.ts'
+import { listen } from './sockets.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** DESIGN: 0 guest ended in order, 1 it crashed or could not start, 2 bad usage or bad XML. */
+const EXIT_OK = 0
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
+
+/** Error codes that mean the XML is at fault. */
+const XML_FAULTS = new Set([
+  'VIR_ERR_XML_ERROR',
+  'VIR_ERR_XML_DETAIL',
+  'VIR_ERR_XML_INVALID_SCHEMA',
+  'VIR_ERR_CONFIG_UNSUPPORTED',
+  'VIR_ERR_NO_NAME',
+  'VIR_ERR_OS_TYPE'
+])
+
+/** Runs virshimd; gives its exit status. */
+export async function main(argv: string[]): Promise<number> {
+  try {
+    const options = readOptions(argv)
+    if (options === 'help' || options === 'version') {
+      process.stdout.write(options === 'help' ? USAGE : 'virshimd 0.1.0\n')
+      return EXIT_OK
+    }
+    return options.detach ? await detached(argv) : await runGuest(options)
+  } catch (thrown) {
+    if (thrown instanceof UsageError) {
+      process.stderr.write(`error: ${thrown.message}\n${USAGE}`)
+      return EXIT_USAGE
+    }
+    const error = toVirError(thrown)
+    if (process.env.VIRSHIM_DEBUG) process.stderr.write(`${error.stack}\n`)
+    process.stderr.write(`error: ${error.message}\n`)
+    const badXml = XML_FAULTS.has(error.code) && !(error as VirError & { started?: boolean }).started
+    return badXml ? EXIT_USAGE : EXIT_FAILED
+  }
+}
+
+/** Runs the shim in a session of its own and waits until its guest runs or it has failed. */
+async function detached(argv: string[]): Promise<number> {
+  const { spawn } = await import('node:child_process')
+  const args = argv.filter(word => word !== '--detach')
+  const child = spawn(process.execPath, [process.argv[1]!, ...args], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+  })
+  return new Promise(resolve => {
+    child.once('message', () => {
+      child.disconnect()
+      child.unref()
+      resolve(EXIT_OK)
+    })
+    child.once('exit', code => resolve(code ?? EXIT_FAILED))
+  })
+}
+
+async function runGuest(options: Options): Promise<number> {
+  const log = new LateLog()
+  const { domain, status } = await openGuest(options, log)
+  let leave: () => void = () => {}
+  const detachedByUser = new Promise<'detach'>(resolve => {
+    leave = () => resolve('detach')
+  })
+  const reattached = status !== undefined && (await reconnectDomain(domain, status))
+  if (reattached && !domain.isActive) return EXIT_OK
+  const services = (async () => {
+    await log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
+    return listen(domain, { detach: leave })
+  })()
+  services.catch(() => undefined)
+  try {
+    if (!reattached) await startDomain(domain, { paused: options.paused, autoDestroy: options.autoDestroy })
+    const ended = whenEnded(domain)
+    watchConsoles(domain)
+    onSignals(domain, options.shutdownTimeoutS * 1000)
+    await services
+    process.send?.('running')
+    const end = await Promise.race([ended, detachedByUser])
+    if (end === 'detach') {
+      domain.log.info({}, 'leaving the guest running')
+      domain.monitor?.removeAllListeners()
+      return EXIT_OK
+    }
+    return end.failed ? EXIT_FAILED : EXIT_OK
+  } finally {
+    ;(await services.catch(() => undefined))?.close()
+    domain.lock?.close()
+  }
+}
+
+/** Reads what is asked for and what is there, and locks the root. */
+async function openGuest(options: Options, log: LateLog): Promise<{ domain: QemuDomain; status: Status | undefined }> {
+  const given = options.xmlFile === undefined ? undefined : readXml(options.xmlFile)
+  const early = options.root === undefined ? undefined : chooseRoot(options.root, '')
+  const xml = given ?? (early && (readStatusIfAlive(early)?.xml ?? readIfThere(early.definition)))
+  if (xml === undefined) throw new UsageError(`GUEST.xml is missing and nothing is known of a guest in '${early?.dir}'`)
+  let root: GuestRoot | undefined
+  const { def, context } = await loadDomain(xml, async parsed => {
+    root = chooseRoot(options.root, parsed.name)
+    return contextFor(parsed, root)
+  })
+  const lock = await lockRoot(root!)
+  const status = readStatusIfAlive(root!)
+  if (status && status.name !== def.name) {
+    throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)
+  }
+  const live =
+    status && status.phase !== 'starting'
+      ? (await loadDomain(status.xml, async () => context, { inactive: false })).def
+      : def
+  const domain = new QemuDomain({ root: root!, def: live, context, log, user: options.user, group: options.group })
+  domain.lock = lock
+  if (options.define) domain.setPersistent(def)
+  else if (readIfThere(root!.definition) !== undefined) domain.newDef = def
+  return { domain, status }
+}
+
+/** The saved status if it speaks of this boot; of another boot it is removed, its processes are gone. */
+function readStatusIfAlive(root: GuestRoot): Status | undefined {
+  const status = readStatus(root.status)
+  if (status && status.bootId !== bootId()) {
+    removeStatus(root.status)
+    return undefined
+  }
+  return status
+}
+
+function readXml(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new UsageError(`cannot read '${file}': ${(error as Error).message}`)
+  }
+}
+
+async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext> {
+  return {
+    qemu: await qemuCapabilities(def.devices.emulator!, cacheDirectory()),
+    config: DEFAULT_CONFIG,
+    paths: {
+      libDir: root.dir,
+      channelTargetDir: root.channelDir,
+      nvramDir: root.nvramDir,
+      monitorSocket: root.monitorSocket
+    },
+    privileged: process.getuid?.() === 0,
+    hostArch: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
+    pretend: false
+  }
+}
+
+/** SIGTERM and SIGINT ask the guest to shut down, force it off when time is up or on a second signal. */
+function onSignals(domain: QemuDomain, timeoutMs: number): void {
+  let asked = false
+  const force = () => {
+    if (!domain.isActive || domain.phase === 'stopping') return
+    stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED).catch(error =>
+      domain.log.error({ err: error }, 'destroy failed')
+    )
+  }
+  const onSignal = (signal: NodeJS.Signals) => {
+    domain.log.info({ signal }, asked ? 'forcing the guest off' : 'asking the guest to shut down')
+    if (asked) return force()
+    asked = true
+    setTimeout(force, timeoutMs).unref()
+    domain.monitor?.execute('system_powerdown').catch(force)
+    if (!domain.monitor) force()
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+}

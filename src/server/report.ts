@@ -1,0 +1,23 @@
+// What this shim tells the aggregator: identity, state, sockets, and every host resource the guest holds.
+
+import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import { allocations } from '../state/allocation.ts'
+
+/** The report of `GET /v1/report`; schemas/report.json is its form. */
+export function report(domain: QemuDomain): Record<string, unknown> {
+  const { root, context } = domain
+  return {
+    name: domain.name,
+    uuid: domain.uuid,
+    id: domain.id,
+    state: domain.state,
+    reason: domain.reason,
+    persistent: domain.isPersistent,
+    autostart: false,
+    generation: domain.generation,
+    pids: { shim: process.pid, qemu: domain.process?.pid ?? null },
+    versions: { virshim: '0.1.0', qemu: context.qemu.version, node: process.version },
+    sockets: { api: root.apiSocket, apiReadOnly: root.apiReadOnlySocket },
+    allocations: allocations(domain.def, { active: domain.isActive, id: domain.id, cgroups: domain.cgroups })
+  }
+}

@@ -1,0 +1,55 @@
+// The host resources a guest holds, read off its definition: what must not be given to two guests.
+import { statSync } from 'node:fs'
+import type { DomainDef } from '../conf/domain-def.ts'
+
+/** One resource: identified by a key, or counted by an amount (KiB for memory, else a number). */
+export interface Allocation {
+  kind: string
+  key?: string
+  amount?: number
+  mode: 'exclusive' | 'shared'
+}
+
+export interface RunFacts {
+  active: boolean
+  id: number
+  cgroups: string[]
+}
+
+/** Everything the guest holds; a guest that is shut off holds its name and uuid. */
+export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): Allocation[] {
+  const out: Allocation[] = []
+  const own = (kind: string, key: string | undefined) => key !== undefined && out.push({ kind, key, mode: 'exclusive' })
+  own('name', def.name)
+  own('uuid', def.uuid)
+  if (!active) return out
+  own('domain-id', String(id))
+  out.push({ kind: 'memory', amount: def.memoryKiB ?? 0, mode: 'exclusive' })
+  out.push({ kind: 'vcpu', amount: def.vcpu.current ?? def.vcpu.max, mode: 'shared' })
+  for (const disk of def.devices.disks) {
+    const path =
+      disk.source &&
+      (disk.source.type === 'file' ? disk.source.file : disk.source.type === 'block' ? disk.source.path : undefined)
+    const key = path && fileKey(path)
+    if (key) out.push({ kind: 'disk', key, mode: disk.readonly || disk.shareable ? 'shared' : 'exclusive' })
+  }
+  for (const net of def.devices.interfaces) {
+    own('mac', net.mac)
+    own('tap', net.target?.dev)
+  }
+  for (const graphics of def.devices.graphics) {
+    if ('port' in graphics && graphics.port && graphics.port > 0) own('tcp-port', String(graphics.port))
+  }
+  for (const group of cgroups) own('cgroup', group)
+  return out
+}
+
+/** A file by what it is rather than how it is called: device and inode; a block device by its number. */
+function fileKey(path: string): string | undefined {
+  try {
+    const { dev, ino, rdev } = statSync(path, { bigint: true })
+    return rdev > 0n ? `rdev:${rdev}` : `${dev}:${ino}`
+  } catch {
+    return undefined
+  }
+}
