@@ -1,7 +1,15 @@
 // The post-parse pass: defaults and implicit devices, in libvirt's order (virDomainDefPostParse). What needs a
 // hypervisor comes from its driver.
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
+import { postParseMemory } from './domain/memory.ts'
 import type { DomainDef } from './domain-def.ts'
+import {
+  addConsoleCompat,
+  addImplicitControllers,
+  addInputs,
+  assignControllerIndexes,
+  assignDriveAddresses
+} from './implicit-devices.ts'
 
 /** What a hypervisor driver adds to the passes over a definition. */
 export interface DefDriver {
@@ -17,6 +25,7 @@ export interface DefDriver {
 
 /** Completes a parsed definition in place. */
 export function postParse(def: DomainDef, driver: DefDriver): void {
+  assignControllerIndexes(def)
   driver.postParse(def)
   for (const [kind, dev] of eachDevice(def.devices)) devicePostParse(kind, dev, def, driver)
   for (const step of COMMON_STEPS) step(def, driver)
@@ -30,4 +39,25 @@ export function devicePostParse(kind: DeviceKind, dev: AnyDevice, def: DomainDef
 }
 
 /** virDomainDefPostParseCommon's steps, in its order. */
-const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = []
+const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
+  postParseMemory,
+  bootOrder,
+  assignDriveAddresses,
+  addImplicitControllers,
+  addConsoleCompat,
+  serialTargets,
+  addInputs
+]
+
+/** Without any boot device, per OS or per device, the guest boots from disk (virDomainDefBootOrderPostParse). */
+function bootOrder(def: DomainDef): void {
+  if (def.os.type !== 'hvm' || def.os.bootDevices.length > 0 || def.os.kernel !== undefined) return
+  const { disks, interfaces, hostdevs } = def.devices
+  if ([...disks, ...interfaces, ...hostdevs].some(dev => 'boot' in dev && dev.boot)) return
+  def.os.bootDevices.push({ dev: 'hd' })
+}
+
+/** A serial port added for a console after the per-device pass. */
+function serialTargets(def: DomainDef, driver: DefDriver): void {
+  for (const dev of def.devices.serials) devicePostParse('serials', dev as AnyDevice, def, driver)
+}

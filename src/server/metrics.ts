@@ -1,6 +1,5 @@
 // Prometheus metrics of the guest and of this process.
 import { Gauge, Registry } from 'prom-client'
-import type { WireValues } from '../conf/wire.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { stats } from '../drivers/qemu/stats.ts'
 

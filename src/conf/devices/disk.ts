@@ -29,7 +29,8 @@ export interface NetworkHost {
 /** Where the image lies; the kinds differ by the disk's `type`. */
 export type DiskSource =
   | { type: 'file'; file: string; startupPolicy?: string }
-  | { type: 'block' | 'dir'; path: string; startupPolicy?: string }
+  | { type: 'block'; path: string; startupPolicy?: string }
+  | { type: 'dir'; path: string; startupPolicy?: string }
   | { type: 'network'; protocol: string; name?: string; query?: string; tls?: boolean; hosts: NetworkHost[] }
 
 const diskTypes = ['file', 'block', 'dir', 'network', 'volume', 'nvme', 'vhostuser', 'vhostvdpa'] as const
@@ -65,7 +66,7 @@ const source: Field<DiskSource | undefined> = custom<DiskSource | undefined>({
       const startupPolicy = found?.attributes.startupPolicy
       const policy = startupPolicy === undefined ? {} : { startupPolicy }
       if (!path) return undefined
-      return type === 'file' ? { type, file: path, ...policy } : { type, path, ...policy }
+      return type === 'file' ? { type, file: path, ...policy } : ({ type, path, ...policy } as DiskSource)
     }
     if (type !== 'network') throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `disk type '${type}' is not supported`)
     if (!found) return undefined

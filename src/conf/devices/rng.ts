@@ -1,7 +1,7 @@
 // <rng>: a source of randomness for the guest.
 import { attr, childAlways, custom, type Def, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, string, uint } from '../scalar.ts'
+import { enumOf, uint } from '../scalar.ts'
 import { element, firstChild, textOf } from '../xml.ts'
 import { type ChardevSource, chardevSource } from './chardev-source.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'

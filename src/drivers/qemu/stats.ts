@@ -36,7 +36,7 @@ const GROUPS: [bit: number, group: Group][] = [
   ],
   [
     virDomainStatsTypes.VIR_DOMAIN_STATS_CPU_TOTAL,
-    domain => {
+    (domain): TypedParams => {
       if (!domain.process) return {}
       const { totalNs, userNs, systemNs } = cpuTimes(domain.process.pid)
       return {

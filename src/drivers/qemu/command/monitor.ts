@@ -1,3 +1,11 @@
+// QEMU's monitor: a socket only we connect to.
 import type { Command } from './command.ts'
+import { keyValue } from './command.ts'
 
-export function monitorArgs(_command: Command): void {}
+export function monitorArgs(command: Command): void {
+  command.add(
+    '-chardev',
+    keyValue('socket', { id: 'charmonitor', path: command.context.paths.monitorSocket, server: true, wait: false })
+  )
+  command.add('-mon', 'chardev=charmonitor,id=monitor,mode=control')
+}

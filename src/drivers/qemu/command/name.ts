@@ -1,5 +1,11 @@
+// -name and -uuid
 import type { Command } from './command.ts'
+import { keyValue } from './command.ts'
 
-export function nameArgs(_command: Command): void {}
+export function nameArgs(command: Command): void {
+  command.add('-name', keyValue('', { guest: command.def.name, 'debug-threads': true }))
+}
 
-export function uuidArgs(_command: Command): void {}
+export function uuidArgs(command: Command): void {
+  command.add('-uuid', command.def.uuid)
+}
