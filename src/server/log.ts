@@ -21,10 +21,10 @@ export class LateLog implements Log {
   /** Loads pino and writes what was kept. */
   async open(level: string, bindings: object): Promise<void> {
     if (this.#sink) return
-    const { destination, pino } = await import('pino')
+    const { default: pino } = await import('pino')
     const sink: Log = pino(
       { level, base: bindings, redact: ['*.passwd', '*.password'] },
-      destination({ fd: 2, sync: true })
+      pino.destination({ fd: 2, sync: true })
     )
     this.#sink = sink
     for (const [at, values, message] of this.#early.splice(0)) sink[at](values, message)

@@ -92,7 +92,10 @@ async function runGuest(options: Options): Promise<number> {
     const ended = whenEnded(domain)
     watchConsoles(domain)
     onSignals(domain, options.shutdownTimeoutS * 1000)
-    await services
+    await services.catch(async error => {
+      await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
+      throw error
+    })
     process.send?.('running')
     const end = await Promise.race([ended, detachedByUser])
     if (end === 'detach') {

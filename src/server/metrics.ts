@@ -31,10 +31,7 @@ export async function metrics(domain: QemuDomain): Promise<{ type: string; text:
       new Gauge({ name, help, labelNames: ['domain', 'uuid', 'index'], registers: [registry] })
     ])
   )
-  const reply = (await stats.virDomainListGetStats.run(domain, {
-    stats: 0,
-    flags: 0
-  } as WireValues<never>)) as unknown as StatsReply
+  const reply = (await stats.virDomainListGetStats.run(domain, { stats: 0, flags: 0 })) as unknown as StatsReply
   for (const [field, { value }] of Object.entries(reply.retStats[0]!.params)) {
     for (const [pattern, name, , scale] of METRICS) {
       const match = pattern.exec(field)

@@ -37,9 +37,6 @@ export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): 
     own('mac', net.mac)
     own('tap', net.target?.dev)
   }
-  for (const graphics of def.devices.graphics) {
-    if ('port' in graphics && graphics.port && graphics.port > 0) own('tcp-port', String(graphics.port))
-  }
   for (const group of cgroups) own('cgroup', group)
   return out
 }

@@ -1,6 +1,7 @@
 // A guest's own control group, v1 and v2: made before QEMU's CPUs run, removed when it is gone.
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../../conf/error.ts'
 import type { ProcessIdentity } from '../../state/status.ts'
 
@@ -41,7 +42,7 @@ export function enterCgroups(paths: string[], process: ProcessIdentity, register
       writeFileSync(join(path, 'cgroup.procs'), `${process.pid}`)
       return true
     } catch (error) {
-      leaveCgroups([path])
+      isBusy(path)
       if (register === undefined) return false
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `cannot use cgroup '${path}': ${(error as Error).message}`, error)
     }
@@ -65,14 +66,26 @@ function parents(): string[] {
   )
 }
 
-/** Removes the groups of a guest that is gone; a group that is still busy is reported by name. */
-export function leaveCgroups(groups: string[]): string[] {
-  return groups.filter(group => {
-    try {
-      rmdirSync(group)
-      return false
-    } catch (error) {
-      return (error as NodeJS.ErrnoException).code !== 'ENOENT'
-    }
-  })
+/** A dead process leaves its group when its parent has taken note of it; this long that may last. */
+const REMOVE_TIMEOUT_MS = 2000
+
+/** Removes the groups of a guest that is gone; gives those that stay busy. */
+export async function leaveCgroups(groups: string[]): Promise<string[]> {
+  const deadline = Date.now() + REMOVE_TIMEOUT_MS
+  let left = groups.filter(isBusy)
+  while (left.length > 0 && Date.now() < deadline) {
+    await sleep(10)
+    left = left.filter(isBusy)
+  }
+  return left
+}
+
+/** Tries to remove one group. */
+function isBusy(group: string): boolean {
+  try {
+    rmdirSync(group)
+    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ENOENT'
+  }
 }

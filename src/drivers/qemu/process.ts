@@ -102,7 +102,7 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
     const error = startError(domain, thrown)
     domain.log.error({ err: error }, 'start failed')
     await endProcess(domain)
-    cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
+    await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
     throw error
   }
 }
@@ -221,14 +221,14 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
     domain.process ??= findQemu(domain.root)
     domain.log.warn({ pid: domain.process?.pid }, 'a start was cut short, removing what it left')
     await endProcess(domain)
-    cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, true)
+    await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, true)
     return false
   }
   beginRun(domain)
   if (!domain.process || !isAlive(domain.process)) {
     domain.log.warn({}, 'the guest ended while no shim watched it')
     const stopping = status.phase === 'stopping'
-    finish(domain, {
+    await cleanUp(domain, {
       reason: stopping
         ? virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED
         : virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED,
@@ -287,7 +287,7 @@ export async function stopDomain(domain: QemuDomain, reason: number, graceful = 
     domain.save()
     throw fail('VIR_ERR_OPERATION_FAILED', `QEMU process ${domain.process?.pid} did not end in time`)
   }
-  finish(domain, { reason, failed: reason === virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED })
+  await cleanUp(domain, { reason, failed: reason === virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED })
 }
 
 /** Ends the process, gently first. Gives false if it is still there (graceful only). */
@@ -337,10 +337,14 @@ async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: Vi
     }
     return
   }
+  domain.phase = 'stopping'
   const shutDown = domain.state === virDomainState.VIR_DOMAIN_SHUTDOWN
   const { VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_SHUTOFF_CRASHED } = virDomainShutoffReason
   if (!shutDown) domain.log.error({ err: reason, qemu: lastWords(domain.root.log) }, 'QEMU ended unexpectedly')
-  finish(domain, { reason: shutDown ? VIR_DOMAIN_SHUTOFF_SHUTDOWN : VIR_DOMAIN_SHUTOFF_CRASHED, failed: !shutDown })
+  await cleanUp(domain, {
+    reason: shutDown ? VIR_DOMAIN_SHUTOFF_SHUTDOWN : VIR_DOMAIN_SHUTOFF_CRASHED,
+    failed: !shutDown
+  })
 }
 
 const STOPPED_DETAIL: Record<number, number> = {
@@ -351,19 +355,13 @@ const STOPPED_DETAIL: Record<number, number> = {
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED
 }
 
-function finish(domain: QemuDomain, ended: Ended): void {
-  cleanUp(domain, ended)
-  const detail = STOPPED_DETAIL[ended.reason] ?? virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_FAILED
-  domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STOPPED, detail)
-}
-
 /** Removes every trace of a run, status.json last: a crash on the way is resumed from it. */
-function cleanUp(domain: QemuDomain, ended: Ended, quiet = false): void {
+async function cleanUp(domain: QemuDomain, ended: Ended, quiet = false): Promise<void> {
   const { root, monitor } = domain
   domain.monitor = undefined
   monitor?.close()
   closeAgent(domain)
-  const busy = leaveCgroups(domain.cgroups)
+  const busy = await leaveCgroups(domain.cgroups)
   if (busy.length > 0) domain.log.warn({ cgroups: busy }, 'cgroups are still in use')
   for (const left of [root.monitorSocket, root.channelDir]) rmSync(left, { force: true, recursive: true })
   removeStatus(root.status)
@@ -378,5 +376,7 @@ function cleanUp(domain: QemuDomain, ended: Ended, quiet = false): void {
   running.delete(domain)
   if (quiet) return
   domain.setState(virDomainState.VIR_DOMAIN_SHUTOFF, ended.reason)
+  const detail = STOPPED_DETAIL[ended.reason] ?? virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_FAILED
+  domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STOPPED, detail)
   run?.ended(ended)
 }
