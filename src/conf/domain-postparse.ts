@@ -1,6 +1,7 @@
 // The post-parse pass: defaults and implicit devices, in libvirt's order (virDomainDefPostParse). What needs a
 // hypervisor comes from its driver.
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
+import { choosePrimary } from './devices/video.ts'
 import { postParseMemory } from './domain/memory.ts'
 import type { DomainDef } from './domain-def.ts'
 import {
@@ -46,6 +47,7 @@ const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
   addImplicitControllers,
   addConsoleCompat,
   serialTargets,
+  ({ devices }) => choosePrimary(devices.videos),
   addInputs
 ]
 

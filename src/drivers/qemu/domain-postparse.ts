@@ -19,7 +19,12 @@ export function postParseBasic(def: DomainDef): void {
 }
 
 /** libvirt's steps, in its order. */
-const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [chooseMachine, addDefaultDevices, defaultCpu]
+const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
+  chooseMachine,
+  addDefaultDevices,
+  addDefaultAudio,
+  defaultCpu
+]
 
 export function postParseDomain(def: DomainDef, context: QemuContext): void {
   for (const step of STEPS) step(def, context)
@@ -51,6 +56,13 @@ function addDefaultDevices(def: DomainDef): void {
     addController(def, 'pci', 0, 'pcie-root')
   }
   if (devices.memballoons.length === 0) devices.memballoons.push({ model: 'virtio' })
+}
+
+/** Sound needs a host side: Spice takes it if it is there, else it goes nowhere (qemuDomainDefAddDefaultAudioBackend). */
+function addDefaultAudio({ devices }: DomainDef): void {
+  if (devices.audios.length > 0) return
+  const spice = devices.graphics.some(({ type }) => type === 'spice')
+  devices.audios.push({ id: 1, type: spice ? 'spice' : 'none' })
 }
 
 /** TCG guests without a CPU get the machine's own, so that it stays the same over upgrades. */

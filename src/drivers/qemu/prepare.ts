@@ -2,4 +2,9 @@
 import type { DomainDef } from '../../conf/domain-def.ts'
 import type { QemuContext } from './context.ts'
 
-export function prepareDomain(_def: DomainDef, _context: QemuContext): void {}
+export function prepareDomain(def: DomainDef, context: QemuContext): void {
+  let port = context.config.vncPortMin
+  for (const dev of def.devices.graphics) {
+    if (dev.type === 'vnc' && dev.autoport && dev.listens[0]?.type !== 'socket') dev.port = port++
+  }
+}
