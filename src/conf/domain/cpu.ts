@@ -66,6 +66,12 @@ export const cpuFields = {
       if (cpu.mode === undefined && cpu.model !== undefined) cpu.mode = 'custom'
       if (cpu.mode === 'custom' || cpu.model !== undefined) cpu.match ??= 'exact'
       if (cpu.model && cpu.mode === 'custom') cpu.model.fallback ??= 'allow'
+      if (cpu.mode === 'custom' && cpu.model) cpu.check ??= 'partial'
+      if (cpu.mode === 'host-passthrough' || cpu.mode === 'maximum') {
+        cpu.check ??= 'none'
+        cpu.migratable ??= true
+      }
+      if (cpu.mode === 'host-model') cpu.check ??= 'partial'
       if (cpu.topology) cpu.topology.dies ??= 1
       for (const feature of cpu.features) feature.policy ??= 'require'
       return cpu

@@ -32,7 +32,8 @@ const PREFIXES: Partial<Record<DeviceKind, string>> = {
 export function assignAliases(def: DomainDef, _context: QemuContext): void {
   const { devices } = def
   for (const [kind, prefix] of Object.entries(PREFIXES) as [DeviceKind, string][]) {
-    devices[kind].forEach((dev, i) => {
+    const list = devices[kind] as { alias?: string }[]
+    list.forEach((dev, i) => {
       dev.alias ??= `${prefix}${i}`
     })
   }

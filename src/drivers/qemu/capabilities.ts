@@ -62,9 +62,11 @@ interface Probed extends Omit<Qemu, 'has' | 'machine' | 'kvm'> {
   kvmBuilt: boolean
 }
 
-/** The state of the binary a cache file speaks of. */
+/** The state of the binary a cache file speaks of, and what was asked of it. */
 interface CacheKey {
   version: number
+  /** digest of CAPABILITY_SIGNS */
+  signs: string
   binary: string
   size: string
   mtimeNs: string
@@ -90,7 +92,8 @@ function cacheKey(binary: string): CacheKey {
   try {
     accessSync(binary, constants.X_OK)
     const { size, mtimeNs, ctimeNs } = statSync(binary, { bigint: true })
-    return { version: CACHE_VERSION, binary, size: `${size}`, mtimeNs: `${mtimeNs}`, ctimeNs: `${ctimeNs}` }
+    const signs = createHash('sha256').update(JSON.stringify(CAPABILITY_SIGNS)).digest('hex')
+    return { version: CACHE_VERSION, signs, binary, size: `${size}`, mtimeNs: `${mtimeNs}`, ctimeNs: `${ctimeNs}` }
   } catch (error) {
     throw fail('VIR_ERR_INVALID_ARG', `Cannot check QEMU binary ${binary}: ${reason(error)}`, error)
   }

@@ -131,7 +131,7 @@ export const CAPABILITY_SIGNS = {
   'netdev.json': [{ qapi: 'netdev_add/arg-type/type/^dgram' }],
   'netdev.stream': [{ qapi: 'netdev_add/arg-type/+stream' }],
   'netdev.vhost-vdpa': [{ qapi: 'netdev_add/arg-type/+vhost-vdpa' }],
-  'no-acpi': [{ arch: 'x86_64' }],
+  'no-acpi': [{ arch: 'x86_64' }, { arch: 'i686' }],
   'numa.hmat': [{ qapi: 'set-numa-node/arg-type/+hmat-lb' }],
   nvdimm: [{ type: 'nvdimm' }],
   'nvdimm.unarmed': [{ device: 'nvdimm', prop: 'unarmed' }],

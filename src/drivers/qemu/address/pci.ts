@@ -3,7 +3,7 @@ import type { ControllerDef } from '../../../conf/devices/controller.ts'
 import { isPciAddressEmpty, type PciAddress } from '../../../conf/devices/device-info.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { isI440fx } from '../machine-type.ts'
+import { isI440fx, isQ35 } from '../machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -42,6 +42,7 @@ export function assignPciAddresses(def: DomainDef): void {
   if (!def.devices.controllers.some(({ model }) => model === 'pci-root' || model === 'pcie-root')) return
   const bus = new Bus()
   if (isI440fx(def)) placePiix3(def)
+  if (isQ35(def)) placeIch9(def)
   const { devices } = def
   const all: Placed[] = [
     ...devices.controllers,
@@ -81,6 +82,12 @@ function needsPlace({ address }: Placed): boolean {
 function place(bus: Bus, dev: Placed, address: PciAddress): void {
   bus.take(address)
   dev.address = address
+}
+
+/** ICH9: SATA is function 2 of slot 0x1f. */
+function placeIch9({ devices }: DomainDef): void {
+  for (const one of devices.controllers)
+    if (one.type === 'sata' && one.index === 0 && needsPlace(one)) one.address = pci(0, 0x1f, 2)
 }
 
 /** PIIX3: IDE is function 1, the first USB controller function 2 of slot 1. */
