@@ -63,6 +63,8 @@ export function parseXml(text: string, what = '(document)'): XmlElement {
       malformed(`Entity '${entity}' not defined`, lineAt(text, text.indexOf(`&${entity}`)))
     )
   const roots = convert(raw, decode)
+  // fast-xml-parser forgets text behind the root element
+  if (/[^\s>][^>]*$/.test(text.slice(text.lastIndexOf('>') + 1))) throw malformed('Extra content at the end of the document')
   const elements = roots.filter(node => typeof node !== 'string')
   if (elements.length !== 1 || roots.some(node => typeof node === 'string' && node.trim() !== '')) {
     throw malformed(

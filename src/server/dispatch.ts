@@ -20,7 +20,7 @@ export interface Call {
 export function resolve(api: string, readOnly: boolean): Method<QemuDomain> {
   const method = findMethod(api)
   if (!method) throw fail('VIR_ERR_RPC', `unknown API '${api}'`)
-  if (readOnly && !method.readOnly) throw fail('VIR_ERR_OPERATION_DENIED', 'read only access prevents ' + api)
+  if (readOnly && !method.readOnly) throw fail('VIR_ERR_OPERATION_DENIED', `read only access prevents ${api}`)
   return method
 }
 

@@ -97,8 +97,8 @@ export function openChardev(domain: QemuDomain, dev: ChardevDef): ByteChannel {
 type Opened = { write(data: Buffer): void; attach(channel: SharedChannel, ended: () => void): void }
 
 function shared(domain: QemuDomain, alias: string, openIt: () => Opened): SharedChannel {
-  let channels = open.get(domain)
-  if (!channels) open.set(domain, (channels = new Map()))
+  const channels = open.get(domain) ?? new Map<string, SharedChannel>()
+  open.set(domain, channels)
   const known = channels.get(alias)
   if (known) return known
   const opened = openIt()

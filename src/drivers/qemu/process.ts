@@ -1,5 +1,5 @@
 // The life of the QEMU process: start, take over after a crash of ours, stop, clean up.
-import { rmSync } from 'node:fs'
+import { accessSync, constants, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import {
@@ -107,8 +107,24 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
   }
 }
 
-/** Host files a guest cannot start without; libvirt finds these missing before it starts QEMU. */
-function checkHostFiles(_def: DomainDef): void {}
+/** Host files a guest cannot start without; missing ones are told before QEMU is started. */
+function checkHostFiles({ os, devices }: DomainDef): void {
+  const paths = [os.kernel, os.initrd, os.dtb]
+  for (const { source } of devices.disks) {
+    if (source?.type === 'file' && source.startupPolicy !== 'optional') paths.push(source.file)
+    if (source?.type === 'block') paths.push(source.path)
+  }
+  for (const path of paths) {
+    if (path === undefined) continue
+    try {
+      accessSync(path, constants.R_OK)
+    } catch (error) {
+      const reason =
+        (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'No such file or directory' : 'Permission denied'
+      throw fail('VIR_ERR_SYSTEM_ERROR', `Cannot access storage file '${path}': ${reason}`, error)
+    }
+  }
+}
 
 function startError(domain: QemuDomain, thrown: unknown): VirError {
   const error = toVirError(thrown)

@@ -14,7 +14,8 @@ const roundUp = (kib: number) => 2 ** Math.ceil(Math.log2(kib))
 
 export const qemuVideo: QemuFamily<VideoDef> = {
   postParse(dev, def) {
-    const model = (dev.model ??= {})
+    dev.model ??= {}
+    const { model } = dev
     const spice = def.devices.graphics.some(({ type }) => type === 'spice')
     model.type ??= spice ? 'qxl' : 'cirrus'
     if (model.type === 'none') return

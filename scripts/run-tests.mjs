@@ -1,0 +1,62 @@
+// Runs the tap tests in build/test/, two files at a time, and ends with the line "N passed, N failed" (assertions).
+// Each file is a program that prints TAP; tap's own runner would load its TypeScript plugin, which needs another compiler.
+import { spawn } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { Parser } from 'tap-parser'
+
+const JOBS = 2
+const FILE_TIMEOUT_MS = 300_000
+
+const wanted = process.argv.slice(2)
+const files = readdirSync('build/test', { recursive: true })
+  .filter(name => name.endsWith('.test.mjs') && (wanted.length === 0 || wanted.some(word => name.includes(word))))
+  .sort()
+const total = { passed: 0, failed: 0 }
+
+/** Counts the assertions below a parser; what a subtest counted is not counted again by its parent. */
+function watch(parser, tally) {
+  let afterChild = false
+  parser.on('child', child => {
+    afterChild = true
+    watch(child, tally)
+  })
+  parser.on('assert', result => {
+    const ofChild = afterChild
+    afterChild = false
+    if (ofChild && result.ok) return
+    if (result.ok) tally.passed++
+    else tally.failures.push(`${result.fullname} ${result.name}\n${JSON.stringify(result.diag ?? {}, null, 2)}`)
+  })
+}
+
+function runFile(name) {
+  return new Promise(resolve => {
+    const began = Date.now()
+    const tally = { passed: 0, failures: [] }
+    const parser = new Parser()
+    watch(parser, tally)
+    const child = spawn(process.execPath, ['--enable-source-maps', `build/test/${name}`], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const timer = setTimeout(() => child.kill('SIGKILL'), FILE_TIMEOUT_MS)
+    child.stdout.pipe(parser)
+    child.on('close', (code, signal) => {
+      clearTimeout(timer)
+      if (code !== 0 && tally.failures.length === 0) tally.failures.push(`ended with ${signal ?? `status ${code}`}`)
+      const seconds = ((Date.now() - began) / 1000).toFixed(1)
+      const failed = tally.failures.length
+      process.stdout.write(`${failed ? 'FAIL' : 'ok  '} ${name} ${seconds}s, ${tally.passed} passed, ${failed} failed\n`)
+      for (const failure of tally.failures) process.stdout.write(`     ${failure.replaceAll('\n', '\n     ')}\n`)
+      total.passed += tally.passed
+      total.failed += failed
+      resolve()
+    })
+  })
+}
+
+const queue = [...files]
+await Promise.all(
+  Array.from({ length: JOBS }, async () => {
+    for (let name = queue.shift(); name !== undefined; name = queue.shift()) await runFile(name)
+  })
+)
+process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`)
+process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0
