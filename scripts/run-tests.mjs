@@ -35,7 +35,9 @@ function runFile(name) {
     const tally = { passed: 0, failures: [] }
     const parser = new Parser()
     watch(parser, tally)
-    const child = spawn(process.execPath, ['--enable-source-maps', `build/test/${name}`], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(process.execPath, ['--enable-source-maps', `build/test/${name}`], {
+      stdio: ['ignore', 'pipe', 'inherit']
+    })
     const timer = setTimeout(() => child.kill('SIGKILL'), FILE_TIMEOUT_MS)
     child.stdout.pipe(parser)
     child.on('close', (code, signal) => {
@@ -43,7 +45,9 @@ function runFile(name) {
       if (code !== 0 && tally.failures.length === 0) tally.failures.push(`ended with ${signal ?? `status ${code}`}`)
       const seconds = ((Date.now() - began) / 1000).toFixed(1)
       const failed = tally.failures.length
-      process.stdout.write(`${failed ? 'FAIL' : 'ok  '} ${name} ${seconds}s, ${tally.passed} passed, ${failed} failed\n`)
+      process.stdout.write(
+        `${failed ? 'FAIL' : 'ok  '} ${name} ${seconds}s, ${tally.passed} passed, ${failed} failed\n`
+      )
       for (const failure of tally.failures) process.stdout.write(`     ${failure.replaceAll('\n', '\n     ')}\n`)
       total.passed += tally.passed
       total.failed += failed

@@ -64,7 +64,8 @@ export function parseXml(text: string, what = '(document)'): XmlElement {
     )
   const roots = convert(raw, decode)
   // fast-xml-parser forgets text behind the root element
-  if (/[^\s>][^>]*$/.test(text.slice(text.lastIndexOf('>') + 1))) throw malformed('Extra content at the end of the document')
+  if (/[^\s>][^>]*$/.test(text.slice(text.lastIndexOf('>') + 1)))
+    throw malformed('Extra content at the end of the document')
   const elements = roots.filter(node => typeof node !== 'string')
   if (elements.length !== 1 || roots.some(node => typeof node === 'string' && node.trim() !== '')) {
     throw malformed(
