@@ -46,29 +46,53 @@ async function destroy(domain: QemuDomain, bits: number): Promise<Record<string,
   return {}
 }
 
-/** By the agent if asked or, with no flags, if there is one; by the ACPI power button otherwise. */
-async function askGuest(domain: QemuDomain, mode: 'powerdown' | 'reboot', byAgent: boolean, byAcpi: boolean) {
-  const useAgent = byAgent || (!byAcpi && (domain.agent?.connected ?? false))
-  domain.fakeReboot = mode === 'reboot' && !useAgent
-  if (!useAgent) {
-    await domain.qmp.execute('system_powerdown')
-    return {}
+interface Ways {
+  agent: boolean
+  acpi: boolean
+}
+
+/**
+ * Asks the guest to power down or reboot: by the agent if asked or, with no flags, if there is one; by the ACPI power
+ * button if asked or when the agent was no more than a guess and failed.
+ */
+async function askGuest(domain: QemuDomain, reboot: boolean, ways: Ways): Promise<Record<string, never>> {
+  const anyWay = !ways.agent && !ways.acpi
+  if (ways.agent || (anyWay && domain.agent?.connected)) {
+    try {
+      await askAgent(domain, reboot)
+      return {}
+    } catch (error) {
+      if (!anyWay && !ways.acpi) throw error
+      domain.log.info({ err: error }, 'the agent did not do it, pressing the power button')
+    }
   }
-  if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
-  // A guest that obeys at once closes the channel instead of answering.
-  await domain.agent.execute('guest-shutdown', { mode }).catch(error => {
-    if (domain.isActive && domain.agent?.connected) throw error
-  })
+  domain.fakeReboot = reboot
+  await domain.qmp.execute('system_powerdown')
   return {}
 }
 
+async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
+  if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
+  domain.fakeReboot = false
+  // A guest that obeys at once closes the channel instead of answering.
+  await domain.agent.execute('guest-shutdown', { mode: reboot ? 'reboot' : 'powerdown' }).catch(error => {
+    if (domain.isActive && domain.agent?.connected) throw error
+  })
+}
+
 async function shutdown(domain: QemuDomain, bits: number) {
-  return askGuest(
-    domain,
-    'powerdown',
-    (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0,
-    (bits & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) !== 0
-  )
+  return askGuest(domain, /^(restart|rename-restart)$/.test(domain.def.onPoweroff ?? ''), {
+    agent: (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0,
+    acpi: (bits & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) !== 0
+  })
+}
+
+/** A guest whose on_reboot ends it is powered down instead. */
+async function reboot(domain: QemuDomain, bits: number) {
+  return askGuest(domain, !/^(destroy|preserve)$/.test(domain.def.onReboot ?? ''), {
+    agent: (bits & VIR_DOMAIN_REBOOT_GUEST_AGENT) !== 0,
+    acpi: (bits & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN) !== 0
+  })
 }
 
 export const lifecycle = {
@@ -153,13 +177,7 @@ export const lifecycle = {
     needs: 'active',
     args: { flags: rebootFlags },
     ret: {},
-    run: (domain, { flags: bits }) =>
-      askGuest(
-        domain,
-        'reboot',
-        (bits & VIR_DOMAIN_REBOOT_GUEST_AGENT) !== 0,
-        (bits & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN) !== 0
-      )
+    run: (domain, { flags: bits }) => reboot(domain, bits)
   }),
 
   /** Resets the machine at once, as the reset button does. */
