@@ -6,6 +6,7 @@ import type { DomainDef } from '../conf/domain-def.ts'
 import { formatDomain } from '../conf/domain-xml.ts'
 import { toVirError } from '../conf/error.ts'
 import { formatJson } from '../conf/json.ts'
+import { decodeXml } from '../conf/xml.ts'
 import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
 import { buildCommand } from '../drivers/qemu/command/index.ts'
 import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
@@ -59,7 +60,7 @@ export async function runOffline(verb: string, files: string[], json: boolean): 
   for (const file of files) {
     let answer: Answer
     try {
-      answer = await verbs[verb]!(readFileSync(file, 'utf8'))
+      answer = await verbs[verb]!(decodeXml(readFileSync(file), '(domain_definition)'))
     } catch (thrown) {
       const error = toVirError(thrown)
       status = 1

@@ -37,6 +37,30 @@ const parser = new XMLParser({
   maxNestedTags: XML_MAX_DEPTH
 })
 
+/** The document's own word about its encoding; the declaration is ASCII whatever follows. */
+const ENCODING = /^<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']/
+
+/**
+ * The text of a document's bytes: UTF-8 unless its byte order mark or declaration says otherwise.
+ * @throws VIR_ERR_XML_DETAIL for an unknown encoding and for bytes that are not of it
+ */
+export function decodeXml(bytes: Uint8Array, what = '(document)'): string {
+  const utf16 =
+    bytes[0] === 0xfe && bytes[1] === 0xff ? 'utf-16be' : bytes[0] === 0xff && bytes[1] === 0xfe && 'utf-16le'
+  const encoding = utf16 || (ENCODING.exec(Buffer.from(bytes.subarray(0, 200)).toString('latin1'))?.[1] ?? 'UTF-8')
+  let decoder: InstanceType<typeof TextDecoder>
+  try {
+    decoder = new TextDecoder(encoding, { fatal: true })
+  } catch (error) {
+    throw fail('VIR_ERR_XML_DETAIL', `${what}:1: Unsupported encoding: ${encoding}`, error)
+  }
+  try {
+    return decoder.decode(bytes)
+  } catch (error) {
+    throw fail('VIR_ERR_XML_DETAIL', `${what}:1: Input is not proper ${encoding}, indicate encoding !`, error)
+  }
+}
+
 /**
  * Parses one XML document.
  * @param what names the document in errors, as libvirt does: `(domain_definition)`

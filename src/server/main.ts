@@ -2,7 +2,8 @@
 import { readFileSync } from 'node:fs'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { virDomainShutoffReason } from '../conf/enums.ts'
-import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
+import { errorsFrom, toVirError } from '../conf/error.ts'
+import { decodeXml } from '../conf/xml.ts'
 import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
 import { watchConsoles } from '../drivers/qemu/channels.ts'
 import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
@@ -23,7 +24,10 @@ const EXIT_OK = 0
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 
-/** Error codes that mean the XML is at fault. */
+/** What was found wrong in the guest's XML, by whatever code; ends with status 2. */
+class DefinitionError extends Error {}
+
+/** Error codes of a start that mean the XML is at fault. */
 const XML_FAULTS = new Set([
   'VIR_ERR_XML_ERROR',
   'VIR_ERR_XML_DETAIL',
@@ -47,11 +51,11 @@ export async function main(argv: string[]): Promise<number> {
       process.stderr.write(`error: ${thrown.message}\n${USAGE}`)
       return EXIT_USAGE
     }
-    const error = toVirError(thrown)
+    const badXml = thrown instanceof DefinitionError
+    const error = toVirError(badXml ? thrown.cause : thrown)
     if (process.env.VIRSHIM_DEBUG) process.stderr.write(`${error.stack}\n`)
     process.stderr.write(`error: ${error.message}\n`)
-    const badXml = XML_FAULTS.has(error.code) && !(error as VirError & { started?: boolean }).started
-    return badXml ? EXIT_USAGE : EXIT_FAILED
+    return badXml || XML_FAULTS.has(error.code) ? EXIT_USAGE : EXIT_FAILED
   }
 }
 
@@ -117,9 +121,15 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
   const xml = given ?? (early && (readStatusIfAlive(early)?.xml ?? readIfThere(early.definition)))
   if (xml === undefined) throw new UsageError(`GUEST.xml is missing and nothing is known of a guest in '${early?.dir}'`)
   let root: GuestRoot | undefined
+  let ofHost: unknown
   const { def, context } = await loadDomain(xml, async parsed => {
     root = chooseRoot(options.root, parsed.name)
-    return contextFor(parsed, root)
+    return contextFor(parsed, root).catch(error => {
+      ofHost = error
+      throw error
+    })
+  }).catch(error => {
+    throw error === ofHost ? error : new DefinitionError('bad XML', { cause: error })
   })
   const lock = await lockRoot(root!)
   const status = readStatusIfAlive(root!)
@@ -148,11 +158,13 @@ function readStatusIfAlive(root: GuestRoot): Status | undefined {
 }
 
 function readXml(file: string): string {
+  let bytes: Buffer
   try {
-    return readFileSync(file, 'utf8')
+    bytes = readFileSync(file)
   } catch (error) {
     throw new UsageError(`cannot read '${file}': ${(error as Error).message}`)
   }
+  return decodeXml(bytes, '(domain_definition)')
 }
 
 async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext> {

@@ -27,8 +27,19 @@ export class Shim {
   child: ChildProcess | undefined
   stderr = ''
 
-  constructor(xml: string) {
+  readonly xml: string
+
+  constructor(xml: string | Buffer) {
     writeFileSync(this.xmlFile, xml)
+    this.xml = String(xml)
+  }
+
+  /** The error lines for people among what virshimd said. */
+  get errors(): string {
+    return this.stderr
+      .split('\n')
+      .filter(line => !line.startsWith('{'))
+      .join('\n')
   }
 
   /** Starts virshimd; `exited` settles with its status. */

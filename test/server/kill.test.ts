@@ -1,26 +1,15 @@
 // kill -9 of the shim at random moments of start, run and shutdown, each followed by a restart on the same root.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { processesNaming } from '../helper/refusal.ts'
 import { bareGuest, Shim } from '../helper/shim.ts'
 
 const ROUNDS = 20
 const RUNNING = 1
 
-/** Pids of every QEMU whose arguments name this root; zombies do not count. */
-function qemusOf(root: string): number[] {
-  return readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name))
-    .filter(pid => {
-      try {
-        const isQemu = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`path=${root}/qmp.sock`)
-        return isQemu && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
-}
+/** QEMUs of that root. */
+const qemusOf = (root: string) => processesNaming(`path=${root}/qmp.sock`)
 
 /** A small generator with a fixed seed: the moments differ, the test does not. */
 function* moments(seed: number): Generator<number> {
