@@ -1,19 +1,24 @@
-// Bundles test/**/*.test.ts into build/test/, for tap to run as plain JavaScript.
+// Bundles test/**/*.test.ts into build/test/ and bench/*.ts into build/bench/, to be run as plain JavaScript.
 import { readdirSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
-rmSync('build/test', { recursive: true, force: true })
-const tests = readdirSync('test', { recursive: true }).filter(name => name.endsWith('.test.ts'))
-await build({
-  entryPoints: tests.map(name => `test/${name}`),
-  outdir: 'build/test',
-  outbase: 'test',
-  outExtension: { '.js': '.mjs' },
-  bundle: true,
-  splitting: true,
-  packages: 'external',
-  format: 'esm',
-  platform: 'node',
-  target: 'node20',
-  logLevel: 'warning'
-})
+const kinds = { test: '.test.ts', bench: '.ts' }
+
+for (const kind of process.argv.length > 2 ? process.argv.slice(2) : ['test']) {
+  const outdir = `build/${kind}`
+  rmSync(outdir, { recursive: true, force: true })
+  const files = readdirSync(kind, { recursive: true }).filter(name => name.endsWith(kinds[kind]))
+  await build({
+    entryPoints: files.map(name => `${kind}/${name}`),
+    outdir,
+    outbase: kind,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    splitting: true,
+    packages: 'external',
+    format: 'esm',
+    platform: 'node',
+    target: 'node20',
+    logLevel: 'warning'
+  })
+}

@@ -1,4 +1,4 @@
 // virshimd, also called libvirt_qemu: the shim of one guest.
 import { main } from '../server/main.ts'
 
-process.exit(await main(process.argv.slice(2)))
+void main(process.argv.slice(2)).then(status => process.exit(status))

@@ -63,7 +63,7 @@ export async function main(argv: string[]): Promise<number> {
 async function detached(argv: string[]): Promise<number> {
   const { spawn } = await import('node:child_process')
   const args = argv.filter(word => word !== '--detach')
-  const child = spawn(process.execPath, [process.argv[1]!, ...args], {
+  const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc']
   })

@@ -1,0 +1,43 @@
+// Runs a program of dist/ with the code caches the build has left beside its files; a cache of another Node.js or of
+// other V8 flags is refused by V8 and then simply not used.
+const { mkdirSync, readFileSync, writeFileSync } = require('node:fs')
+const { join } = require('node:path')
+const { Script } = require('node:vm')
+
+const dist = join(__dirname, '../dist')
+const modules = new Map()
+const scripts = new Map()
+
+function cacheOf(name) {
+  try {
+    return readFileSync(join(dist, 'cache', name))
+  } catch {
+    return undefined
+  }
+}
+
+/** require() as seen by the files of dist/: its own files through here, everything else by Node.js. */
+function load(id) {
+  if (!id.startsWith('./')) return require(id)
+  const name = id.slice(2)
+  const known = modules.get(name)
+  if (known) return known.exports
+  const filename = join(dist, name)
+  const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(filename, 'utf8')}\n})`
+  const script = new Script(source, { filename, cachedData: cacheOf(name) })
+  scripts.set(name, script)
+  const module = { exports: {} }
+  modules.set(name, module)
+  script.runInThisContext().call(module.exports, module.exports, load, module, filename, dist)
+  return module.exports
+}
+
+// The build asks for the caches to be written, after a run has compiled the functions it needed.
+if (process.env.VIRSHIM_WRITE_CODE_CACHE === '1') {
+  process.once('exit', () => {
+    mkdirSync(join(dist, 'cache'), { recursive: true })
+    for (const [name, script] of scripts) writeFileSync(join(dist, 'cache', name), script.createCachedData())
+  })
+}
+
+module.exports = program => load(`./${program}.cjs`)
