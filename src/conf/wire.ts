@@ -28,7 +28,14 @@ export type WireValues<F extends WireFields> = { [K in Exclude<keyof F, Optional
 const same = <T>(value: T): unknown => value
 
 function wrong(name: string, expected: string, value: unknown) {
-  const shown = typeof value === 'bigint' ? String(value) : (JSON.stringify(value) ?? 'nothing')
+  // not what is inside: a hostile one may be nested too deep to be written
+  const shown = Array.isArray(value)
+    ? 'an array'
+    : typeof value === 'object' && value !== null
+      ? 'an object'
+      : typeof value === 'bigint'
+        ? String(value)
+        : (JSON.stringify(value) ?? 'nothing')
   return fail('VIR_ERR_INVALID_ARG', `${name} must be ${expected}, not ${shown.slice(0, 80)}`)
 }
 

@@ -31,7 +31,7 @@ export async function dispatch(
 ): Promise<Record<string, unknown> | Stream | ByteChannel> {
   const { api, readOnly, signal } = call
   const method = resolve(api, readOnly)
-  const args = fieldsFromJson(call.args ?? {}, method.args, api)
+  const args = fieldsFromJson(call.args === undefined ? {} : call.args, method.args, api)
   if (readOnly && api === 'virDomainGetXMLDesc' && (Number(args.flags) & 1) !== 0) {
     throw fail('VIR_ERR_OPERATION_DENIED', 'virDomainGetXMLDesc with secure flag')
   }

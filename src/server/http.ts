@@ -16,6 +16,8 @@ const fail = errorsFrom('VIR_FROM_RPC')
 const BODY_LIMIT = 8 * 1024 * 1024
 /** Longest wait a report or event request may ask for, in seconds. */
 const WAIT_MAX_S = 300
+/** A client has this long to send its whole request; looked at every second. */
+const REQUEST_TIMEOUT_MS = 10_000
 /** Comment lines keep idle event streams alive. */
 const SSE_PING_MS = 15_000
 
@@ -37,7 +39,15 @@ export async function createHttp({
   readOnly,
   control
 }: HttpOptions): Promise<{ accept(socket: Socket): void; close(): Promise<void> }> {
-  const app = Fastify({ bodyLimit: BODY_LIMIT, forceCloseConnections: true, routerOptions: { maxParamLength: 200 } })
+  const app = Fastify({
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: 200 },
+    frameworkErrors: (error, _request, reply) =>
+      void sendError(reply as FastifyReply, fail('VIR_ERR_INVALID_ARG', error.message), error.statusCode)
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
     try {
@@ -65,6 +75,8 @@ export async function createHttp({
     })
   }
   await app.ready()
+  // Node sets the watch over slow clients up when a server listens; this one is only handed connections
+  app.server.emit('listening')
   app.server.on('upgrade', (request, socket, head) => {
     void import('./websocket.ts').then(({ upgrade }) => upgrade(domain, readOnly, request, socket as Socket, head))
   })
