@@ -81,7 +81,7 @@ export class Shim {
   /** Waits until the API says the guest is in that state (virDomainState). */
   async untilState(state: number, limitMs = 15_000): Promise<void> {
     const deadline = Date.now() + limitMs
-    while (Date.now() < deadline) {
+    while (Date.now() < deadline && this.child?.exitCode === null) {
       const answer = await this.call('virDomainGetState').catch(() => undefined)
       if (answer?.body.state === state) return
       await sleep(20)

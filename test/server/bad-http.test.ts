@@ -49,18 +49,39 @@ t.test('calls with wrong arguments', async t => {
       ['unknown path', '/v2/virDomainGetInfo', undefined, 404, VIR_ERR_RPC, /\/v2\/virDomainGetInfo/],
       ['unknown domain', 'domains/nobody/virDomainGetInfo', {}, 404, VIR_ERR_NO_DOMAIN, /nobody/],
       ['a domain that is a path', 'domains/..%2f..%2fetc/virDomainGetInfo', {}, 404, VIR_ERR_NO_DOMAIN, /etc/],
-      ['a longer domain name than can be', `domains/${'n'.repeat(5000)}/virDomainGetInfo`, {}, 404, VIR_ERR_RPC, /n+/],
+      [
+        'a longer domain name than can be',
+        `domains/${'n'.repeat(5000)}/virDomainGetInfo`,
+        {},
+        414,
+        VIR_ERR_INVALID_ARG,
+        /n+/
+      ],
       ['array as body', 'virDomainGetXMLDesc', [], 400, VIR_ERR_INVALID_ARG, /virDomainGetXMLDesc must be an object/],
       ['unknown parameter', 'virDomainGetXMLDesc', { colour: 1 }, 400, VIR_ERR_INVALID_ARG, /no parameter 'colour'/],
-      ['JavaScript prototype', 'virDomainSetMemory', JSON.parse('{"__proto__":{"memory":1}}'), 400, 8, /__proto__/],
-      ['parameter left out', 'virDomainSetMemory', {}, 400, VIR_ERR_INVALID_ARG, /lacks parameter 'memory'/],
-      ['string for a number', 'virDomainSetMemory', { memory: '64' }, 400, VIR_ERR_INVALID_ARG, /memory.*"64"/],
-      ['null for a number', 'virDomainSetMemory', { memory: null }, 400, VIR_ERR_INVALID_ARG, /memory.*null/],
-      ['fraction', 'virDomainSetMemory', { memory: 1.5 }, 400, VIR_ERR_INVALID_ARG, /memory.*1\.5/],
-      ['negative number', 'virDomainSetMemory', { memory: -1 }, 400, VIR_ERR_INVALID_ARG, /memory.*-1/],
-      ['object for a string', 'virDomainBlockInfo', { disk: {} }, 400, VIR_ERR_INVALID_ARG, /disk must be a string/],
-      ['NUL in a string', 'virDomainBlockInfo', { disk: 'a\0b' }, 400, VIR_ERR_INVALID_ARG, /disk.*NUL/],
-      ['too long a string', 'virDomainBlockInfo', { disk: 'd'.repeat(5 * MiB) }, 400, 8, /disk.*longer/],
+      ['JavaScript prototype', 'virDomainSetTime', JSON.parse('{"__proto__":{"seconds":1}}'), 400, 8, /__proto__/],
+      ['parameter left out', 'virDomainGetBlockInfo', {}, 400, VIR_ERR_INVALID_ARG, /lacks parameter 'disk'/],
+      ['string for a number', 'virDomainSetTime', { seconds: '64' }, 400, VIR_ERR_INVALID_ARG, /seconds.*"64"/],
+      [
+        'null for a number',
+        'virDomainSendKey',
+        { codeset: null, holdtime: 1, keycodes: [30] },
+        400,
+        VIR_ERR_INVALID_ARG,
+        /codeset.*null|lacks parameter 'codeset'/
+      ],
+      ['fraction', 'virDomainSetTime', { seconds: 1.5 }, 400, VIR_ERR_INVALID_ARG, /seconds.*1\.5/],
+      [
+        'negative number',
+        'virDomainSendKey',
+        { holdtime: -1, keycodes: [30] },
+        400,
+        VIR_ERR_INVALID_ARG,
+        /holdtime.*-1/
+      ],
+      ['object for a string', 'virDomainGetBlockInfo', { disk: {} }, 400, VIR_ERR_INVALID_ARG, /disk must be a string/],
+      ['NUL in a string', 'virDomainGetBlockInfo', { disk: 'a\0b' }, 400, VIR_ERR_INVALID_ARG, /disk.*NUL/],
+      ['too long a string', 'virDomainGetBlockInfo', { disk: 'd'.repeat(5 * MiB) }, 400, 8, /disk.*longer/],
       ['unknown flag', 'virDomainGetXMLDesc', { flags: ['VIR_NOPE'] }, 400, VIR_ERR_INVALID_ARG, /VIR_NOPE/],
       ['unknown flag bit', 'virDomainGetXMLDesc', { flags: 1 << 20 }, 400, VIR_ERR_INVALID_ARG, /0x100000/],
       ['flags beyond 32 bits', 'virDomainGetXMLDesc', { flags: 2 ** 40 }, 400, VIR_ERR_INVALID_ARG, /flags/],
@@ -86,23 +107,23 @@ t.test('a read-only socket', async t => {
 
 t.test('bodies and headers', async t => {
   const cases: [name: string, request: string | Buffer, answer: RegExp][] = [
-    ['invalid JSON', post('{"flags":'), /^HTTP\/1.1 400[^]*"code":8[^]*not JSON/],
-    ['JSON with a tail', post('{} {}'), /^HTTP\/1.1 400[^]*not JSON/],
-    ['string as body', post('"flags"'), /^HTTP\/1.1 400[^]*must be an object/],
-    ['null as body', post('null'), /^HTTP\/1.1 400[^]*must be an object/],
-    ['a number of too many digits', post(`{"flags":1${'0'.repeat(400)}}`), /^HTTP\/1.1 400[^]*flags/],
-    ['deeply nested body', post(`{"flags":${'['.repeat(1e5)}${']'.repeat(1e5)}}`), /^HTTP\/1.1 400[^]*"code":8/],
+    ['invalid JSON', post('{"flags":'), /^HTTP\/1.1 400.*"code":8.*not JSON/s],
+    ['JSON with a tail', post('{} {}'), /^HTTP\/1.1 400.*not JSON/s],
+    ['string as body', post('"flags"'), /^HTTP\/1.1 400.*must be an object/s],
+    ['null as body', post('null'), /^HTTP\/1.1 400.*must be an object/s],
+    ['a number of too many digits', post(`{"flags":1${'0'.repeat(400)}}`), /^HTTP\/1.1 400.*flags/s],
+    ['deeply nested body', post(`{"flags":${'['.repeat(1e5)}${']'.repeat(1e5)}}`), /^HTTP\/1.1 400.*"code":8/s],
     [
       'deep and with long numbers',
       post(`{"flags":${'['.repeat(1e5)}12345678901234567890${']'.repeat(1e5)}}`),
       /^HTTP\/1.1 400/
     ],
-    ['an array with a hole', post('{"flags":[,]}'), /^HTTP\/1.1 400[^]*not JSON/],
+    ['an array with a hole', post('{"flags":[,]}'), /^HTTP\/1.1 400.*not JSON/s],
     ['wrong method', http('DELETE /v1/virDomainGetInfo'), /^HTTP\/1.1 40[45]/],
     [
       'other content type',
       http('POST /v1/virDomainGetInfo', ['Content-Type: text/xml'], '<domain/>'),
-      /^HTTP\/1.1 415[^]*"code":8/
+      /^HTTP\/1.1 400.*"code":8.*not JSON/s
     ],
     ['no HTTP at all', 'SSH-2.0-OpenSSH_9.2\r\n\r\n', /^HTTP\/1.1 400/],
     ['TLS', Buffer.from('160301020001000001fc0303', 'hex'), /^HTTP\/1.1 400/],
@@ -119,7 +140,7 @@ t.test('bodies and headers', async t => {
     [
       'WebSocket to what is no stream',
       http('GET /v1/virDomainGetInfo', ['Connection: Upgrade', 'Upgrade: websocket']),
-      /^HTTP\/1.1 400[^]*stream/
+      /^HTTP\/1.1 400.*stream/s
     ]
   ]
   for (const [name, request, answer] of cases) t.match(await raw(request), answer, name)
