@@ -74,7 +74,7 @@ t.test('calls with wrong arguments', async t => {
       [
         'negative number',
         'virDomainSendKey',
-        { holdtime: -1, keycodes: [30] },
+        { codeset: 0, holdtime: -1, keycodes: [30] },
         400,
         VIR_ERR_INVALID_ARG,
         /holdtime.*-1/
