@@ -1,8 +1,7 @@
 // virshim: the virsh-like client.
-import { runOffline } from '../client/offline.ts'
+import { main } from '../client/main.ts'
+import { VERSION } from '../conf/version.ts'
 
-const [verb, ...rest] = process.argv.slice(2)
-const files = rest.filter(word => word !== '--json' && word !== 'qemu-argv')
-void runOffline(verb!, files, rest.includes('--json')).then(status => {
+void main(process.argv.slice(2), VERSION).then(status => {
   process.exitCode = status
 })

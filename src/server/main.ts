@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { virDomainShutoffReason } from '../conf/enums.ts'
 import { errorsFrom, toVirError } from '../conf/error.ts'
+import { VERSION } from '../conf/version.ts'
 import { decodeXml } from '../conf/xml.ts'
 import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
 import { watchConsoles } from '../drivers/qemu/channels.ts'
@@ -42,7 +43,7 @@ export async function main(argv: string[]): Promise<number> {
   try {
     const options = readOptions(argv)
     if (options === 'help' || options === 'version') {
-      process.stdout.write(options === 'help' ? USAGE : 'virshimd 0.1.0\n')
+      process.stdout.write(options === 'help' ? USAGE : `virshimd ${VERSION}\n`)
       return EXIT_OK
     }
     return options.detach ? await detached(argv) : await runGuest(options)

@@ -1,5 +1,6 @@
 // The API table as an OpenAPI 3.1 document.
 import { ERROR_CODES, ERROR_DOMAINS } from '../conf/error-table.ts'
+import { VERSION } from '../conf/version.ts'
 import { objectSchema } from '../conf/wire.ts'
 import type { Method } from '../drivers/method.ts'
 import { api } from '../drivers/qemu/index.ts'
@@ -65,7 +66,7 @@ export function openapi(): object {
     openapi: '3.1.0',
     info: {
       title: 'virshim',
-      version: '0.1.0',
+      version: VERSION,
       description: "libvirt's virDomain* APIs of one guest",
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
     },

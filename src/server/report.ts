@@ -1,5 +1,6 @@
 // What this shim tells the aggregator: identity, state, sockets, and every host resource the guest holds.
 
+import { VERSION } from '../conf/version.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { allocations } from '../state/allocation.ts'
 
@@ -16,7 +17,7 @@ export function report(domain: QemuDomain): Record<string, unknown> {
     autostart: false,
     generation: domain.generation,
     pids: { shim: process.pid, qemu: domain.process?.pid ?? null },
-    versions: { virshim: '0.1.0', qemu: context.qemu.version, node: process.version },
+    versions: { virshim: VERSION, qemu: context.qemu.version, node: process.version },
     sockets: { api: root.apiSocket, apiReadOnly: root.apiReadOnlySocket },
     allocations: allocations(domain.def, { active: domain.isActive, id: domain.id, cgroups: domain.cgroups })
   }

@@ -6,7 +6,7 @@ import { virDomainMetadataType, virDomainModificationImpact, virDomainXMLFlags }
 import { errorsFrom } from '../../conf/error.ts'
 import { flags, int, oneOf, optional, text } from '../../conf/wire.ts'
 import { formatXml, parseXml, type XmlElement } from '../../conf/xml.ts'
-import { methodFor } from '../method.ts'
+import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -225,5 +225,29 @@ export const define = {
     args: {},
     ret: { autostart: int() },
     run: () => ({ autostart: 0 })
+  }),
+
+  /** Whether a start would restore a saved image; there is none as long as managed save is not offered. */
+  virDomainHasManagedSaveImage: method({
+    proc: 183,
+    since: '0.8.0',
+    on: 'domain',
+    acl: 'domain:read',
+    readOnly: true,
+    args: noFlags,
+    ret: { result: int() },
+    run: () => ({ result: 0 })
+  }),
+
+  /** The security driver; guests are confined by user, sandbox and no_new_privs, not by labels. */
+  virNodeGetSecurityModel: method({
+    proc: 122,
+    since: '0.6.1',
+    on: 'connect',
+    acl: 'connect:read',
+    readOnly: true,
+    args: {},
+    ret: { model: text(), doi: text() },
+    run: () => ({ model: 'none', doi: '0' })
   })
 }

@@ -1,0 +1,127 @@
+// The command line as virsh reads it: `--name value`, `--name=value`, `--flag`, `--`, and positional data that fills
+// the options of a command in the order of its table.
+import { ClientError } from './failure.ts'
+
+export type OptionKind = 'bool' | 'int' | 'string' | 'argv'
+
+/** One option of a command, as in virsh's tables. */
+export interface Option {
+  kind: OptionKind
+  help: string
+  required?: boolean
+  /** given by its name only, never by position */
+  named?: boolean
+  /** an empty value is a value */
+  emptyOk?: boolean
+}
+
+export type Options = Readonly<Record<string, Option>>
+
+/** What was given: presence of flags, values of the rest. */
+export class Given {
+  private readonly values = new Map<string, string[]>()
+
+  add(name: string, value = ''): void {
+    this.values.set(name, [...(this.values.get(name) ?? []), value])
+  }
+
+  has(name: string): boolean {
+    return this.values.has(name)
+  }
+
+  /** The value of a string option. */
+  text(name: string): string | undefined {
+    return this.values.get(name)?.[0]
+  }
+
+  /** All values of an option that may be given several times. */
+  all(name: string): string[] {
+    return this.values.get(name) ?? []
+  }
+
+  /** @throws ClientError when it is not a decimal, hexadecimal or octal integer of 32 bits */
+  int(name: string, { min = -(2 ** 31), max = 2 ** 31 - 1 } = {}): number | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    const value = parseInteger(text)
+    if (value === undefined || value < min || value > max) {
+      throw new ClientError(`Numeric value '${text}' for <${name}> option is malformed or out of range`)
+    }
+    return value
+  }
+
+  /** @throws ClientError when two options were given that exclude each other */
+  exclusive(...pairs: [string, string][]): void {
+    for (const [a, b] of pairs) {
+      if (this.has(a) && this.has(b)) throw new ClientError(`Options --${a} and --${b} are mutually exclusive`)
+    }
+  }
+}
+
+/** An integer as C's strtol reads it with base 0; undefined for anything else. */
+export function parseInteger(text: string): number | undefined {
+  const match = /^([+-]?)(0[xX][\da-fA-F]+|0[0-7]+|\d+)$/.exec(text)
+  if (!match) return undefined
+  const [, sign, digits = ''] = match
+  const value = /^0[0-7]/.test(digits) ? Number.parseInt(digits, 8) : Number(digits)
+  return sign === '-' ? -value : value
+}
+
+/**
+ * Reads the words behind a command's name.
+ * @throws ClientError with virsh's words for what is wrong with them
+ */
+export function readArguments(command: string, options: Options, words: readonly string[]): Given {
+  const given = new Given()
+  const positional = Object.entries(options).filter(([, { kind, named }]) => kind !== 'bool' && !named)
+  const take = (name: string, { kind }: Option, value?: string) => {
+    if (kind !== 'argv' && given.has(name)) throw new ClientError(`option --${name} already seen`)
+    given.add(name, value)
+  }
+  const takeData = (word: string) => {
+    const free = positional.find(([name, { kind }]) => kind === 'argv' || !given.has(name))
+    if (!free) throw new ClientError(`unexpected data '${word}'`)
+    take(...free, word)
+  }
+  let dataOnly = false
+  for (let at = 0; at < words.length; at++) {
+    const word = words[at]!
+    if (dataOnly || !/^--(?:$|[a-zA-Z0-9])/.test(word)) takeData(word)
+    else if (word === '--') dataOnly = true
+    else {
+      const [, name = '', value] = /^--([^=]*)(?:=(.*))?$/s.exec(word) ?? []
+      if (name === 'help') {
+        given.add('help')
+        return given
+      }
+      const option = Object.hasOwn(options, name) ? options[name] : undefined
+      if (!option) throw new ClientError(`command '${command}' doesn't support option --${name}`)
+      if (option.kind === 'bool') {
+        if (value !== undefined) throw new ClientError(`invalid '=' after option --${name}`)
+        take(name, option)
+      } else {
+        const data = value ?? words[++at]
+        if (data === undefined) {
+          throw new ClientError(`expected syntax: --${name} <${option.kind === 'int' ? 'number' : 'string'}>`)
+        }
+        take(name, option, data)
+      }
+    }
+  }
+  checkRequired(command, options, given)
+  return given
+}
+
+function checkRequired(command: string, options: Options, given: Given): void {
+  const missing = Object.entries(options).filter(([name, { required }]) => required && !given.has(name))
+  if (missing.length > 0) {
+    throw new ClientError(
+      ...missing.map(([name, { named }]) => `command '${command}' requires ${named ? `--${name}` : `<${name}>`} option`)
+    )
+  }
+  for (const [name, { kind, emptyOk }] of Object.entries(options)) {
+    if (kind === 'string' && !emptyOk && given.text(name) === '') {
+      throw new ClientError(`Failed to get option '${name}': Option argument is empty`)
+    }
+  }
+}

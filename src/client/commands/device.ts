@@ -1,0 +1,121 @@
+// Commands that show a guest's devices: what its XML says, and the size of its disks.
+import { childElements, firstChild, parseXml, type XmlElement } from '../../conf/xml.ts'
+import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
+import { ClientError } from '../failure.ts'
+import { formatTable } from '../table.ts'
+
+const VIR_DOMAIN_XML_INACTIVE = 2
+
+/** The elements of that name among a guest's devices. */
+async function devices({ shim, given }: DomainCall, name: string): Promise<XmlElement[]> {
+  const flags = given.has('inactive') ? VIR_DOMAIN_XML_INACTIVE : 0
+  const { xml } = await shim.call('virDomainGetXMLDesc', { flags })
+  const parent = firstChild(parseXml(xml), 'devices')
+  return parent ? childElements(parent, name) : []
+}
+
+/** The first of several attributes a child element has. */
+function attribute(device: XmlElement, child: string, ...names: string[]): string | undefined {
+  const attributes = firstChild(device, child)?.attributes ?? {}
+  return names.map(name => attributes[name]).find(value => value !== undefined)
+}
+
+function diskSource(disk: XmlElement): string {
+  if (disk.attributes.type !== 'nvme') {
+    return attribute(disk, 'source', 'file', 'dev', 'dir', 'name', 'volume', 'path') ?? '-'
+  }
+  const source = firstChild(disk, 'source')
+  const { domain, bus, slot, function: fn } = (source && firstChild(source, 'address'))?.attributes ?? {}
+  const hex = (text: string | undefined, digits: number) => Number(text).toString(16).padStart(digits, '0')
+  return `nvme://${hex(domain, 4)}:${hex(bus, 2)}:${hex(slot, 2)}.${Number(fn)}/${source?.attributes.namespace}`
+}
+
+type BlockInfo = Record<'capacity' | 'allocation' | 'physical', number | bigint>
+
+/** Capacity, allocation and physical size as text: bytes, or with a unit. */
+function sizes({ capacity, allocation, physical }: BlockInfo, human: boolean): string[] {
+  const all = [capacity, allocation, physical]
+  if (all.every(value => Number(value) === 0)) return all.map(() => '-')
+  return all.map(value => (human ? pretty(Number(value)) : String(value)))
+}
+
+function pretty(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
+  let value = bytes
+  while (value >= 1024 && units.length > 1) {
+    value /= 1024
+    units.shift()
+  }
+  return `${value.toFixed(3)} ${units[0]}`
+}
+
+async function domblkinfo(call: DomainCall): Promise<void> {
+  const { shim, given, session } = call
+  given.exclusive(['all', 'device'])
+  const human = given.has('human')
+  const disk = given.text('device')
+  if (!given.has('all')) {
+    if (disk === undefined) throw new ClientError("command 'domblkinfo' requires <device> option")
+    const [capacity, allocation, physical] = sizes(await shim.call('virDomainGetBlockInfo', { disk }), human)
+    session.field('Capacity', capacity!)
+    session.field('Allocation', allocation!)
+    session.field('Physical', physical!)
+    return
+  }
+  const none: BlockInfo = { capacity: 0, allocation: 0, physical: 0 }
+  const rows = []
+  for (const device of await devices(call, 'disk')) {
+    const target = attribute(device, 'target', 'dev') ?? ''
+    const info: BlockInfo = firstChild(device, 'source')
+      ? await shim.call('virDomainGetBlockInfo', { disk: target })
+      : none
+    rows.push([target, ...sizes(info, human)])
+  }
+  session.print(formatTable(['Target', 'Capacity', 'Allocation', 'Physical'], rows, session.options.quiet))
+}
+
+export const device: Commands = {
+  domblkinfo: onDomain(
+    'domain block device size information',
+    {
+      device: option.text('block device'),
+      human: option.bool('human readable output'),
+      all: option.bool('display all block devices info')
+    },
+    domblkinfo
+  ),
+
+  domblklist: onDomain(
+    'list all domain blocks',
+    {
+      inactive: option.bool('get inactive rather than running configuration'),
+      details: option.bool('additionally display the type and device value')
+    },
+    async call => {
+      const { given, session } = call
+      const details = given.has('details')
+      const rows = (await devices(call, 'disk')).map(disk => {
+        const row = [attribute(disk, 'target', 'dev') ?? '', diskSource(disk)]
+        return details ? [disk.attributes.type ?? '', disk.attributes.device ?? '', ...row] : row
+      })
+      const header = [...(details ? ['Type', 'Device'] : []), 'Target', 'Source']
+      session.print(formatTable(header, rows, session.options.quiet))
+    }
+  ),
+
+  domiflist: onDomain(
+    'list all domain virtual interfaces',
+    { inactive: option.bool('get inactive rather than running configuration') },
+    async call => {
+      const rows = (await devices(call, 'interface')).map(nic => [
+        attribute(nic, 'target', 'dev') ?? '-',
+        nic.attributes.type ?? '',
+        attribute(nic, 'source', 'bridge', 'dev', 'network', 'name', 'path') ?? '-',
+        attribute(nic, 'model', 'type') ?? '-',
+        attribute(nic, 'mac', 'address') ?? '-'
+      ])
+      const { session } = call
+      session.print(formatTable(['Interface', 'Type', 'Source', 'Model', 'MAC'], rows, session.options.quiet))
+    }
+  )
+}

@@ -1,0 +1,106 @@
+// `event`: waits for events of guests and prints them.
+import { type Commands, option } from '../command.ts'
+import { ClientError } from '../failure.ts'
+import { IO_ERROR_ACTIONS, LIFECYCLE_EVENTS, METADATA_TYPES, WATCHDOG_ACTIONS } from '../names.ts'
+import type { Guest, Session } from '../session.ts'
+
+type Data = Record<string, unknown>
+
+/** What each event prints behind `event 'TYPE' for domain 'NAME'`; by virsh's name of the event. */
+const EVENTS: Record<string, (data: Data) => string> = {
+  lifecycle: ({ event, detail }) => {
+    const [name = 'unknown', details = []] = LIFECYCLE_EVENTS[Number(event)] ?? []
+    return `: ${name} ${details[Number(detail)] ?? 'unknown'}`
+  },
+  reboot: () => '',
+  'rtc-change': ({ utcoffset }) => `: ${utcoffset}`,
+  watchdog: ({ action }) => `: ${WATCHDOG_ACTIONS[Number(action)] ?? 'unknown'}`,
+  'io-error': ({ srcPath, devAlias, action }) => `: ${srcPath} (${devAlias}) ${IO_ERROR_ACTIONS[Number(action)]}`,
+  'io-error-reason': ({ srcPath, devAlias, action, reason }) =>
+    `: ${srcPath} (${devAlias}) ${IO_ERROR_ACTIONS[Number(action)]} due to ${reason}`,
+  'pm-wakeup': () => '',
+  'pm-suspend': () => '',
+  'balloon-change': ({ actual }) => `: ${actual}KiB`,
+  'metadata-change': ({ type, nsuri }) =>
+    `: type ${METADATA_TYPES[Number(type)] ?? 'unknown'}, uri ${nsuri ?? '<null>'}`
+}
+
+/** libvirt's event ids, where the word differs from virsh's. */
+const IDS: Record<string, string> = { 'pm-wakeup': 'PMWAKEUP', 'pm-suspend': 'PMSUSPEND' }
+const idOf = (name: string) => `VIR_DOMAIN_EVENT_ID_${IDS[name] ?? name.toUpperCase().replaceAll('-', '_')}`
+const NAMES = new Map(Object.keys(EVENTS).map(name => [idOf(name), name]))
+
+export const event: Commands = {
+  event: {
+    help: 'Domain Events',
+    options: {
+      domain: option.text('filter by domain name, id, or uuid'),
+      event: option.text('which event type to wait for'),
+      all: option.bool('wait for all events instead of just one type'),
+      loop: option.bool('loop until timeout or interrupt, rather than one-shot'),
+      timeout: option.int('timeout seconds'),
+      list: option.bool('list valid event types'),
+      timestamp: option.bool('show timestamp for each printed event')
+    },
+    async run(session, given) {
+      given.exclusive(['all', 'event'], ['list', 'all'], ['list', 'event'])
+      if (given.has('list')) return session.print(Object.keys(EVENTS).join('\n').concat('\n'))
+      const wanted = given.text('event')
+      if (wanted === undefined && !given.has('all')) {
+        throw new ClientError('one of --list, --all, or --event <type> is required')
+      }
+      if (wanted !== undefined && !Object.hasOwn(EVENTS, wanted)) throw new ClientError(`unknown event type ${wanted}`)
+      const seconds = given.int('timeout')
+      if (seconds !== undefined && seconds < 1) throw new ClientError('invalid timeout')
+      const name = given.text('domain')
+      const guests = name === undefined ? await session.guests() : [await session.lookup(name)]
+      const show = { wanted, loop: given.has('loop'), timestamp: given.has('timestamp') }
+      const count = await watch(session, guests, show, seconds)
+      session.print(`events received: ${count}\n`)
+      if (count === 0) throw new ClientError()
+    }
+  }
+}
+
+interface Show {
+  wanted: string | undefined
+  loop: boolean
+  timestamp: boolean
+}
+
+/** Prints events until one came (or without end), the time is up, or the user interrupts. Gives how many. */
+async function watch(session: Session, guests: Guest[], show: Show, seconds: number | undefined): Promise<number> {
+  const over = new AbortController()
+  const interrupted = () => {
+    session.print('event loop interrupted\n')
+    over.abort()
+  }
+  const timer = setTimeout(
+    () => {
+      session.print('event loop timed out\n')
+      over.abort()
+    },
+    seconds === undefined ? 2 ** 31 - 1 : seconds * 1000
+  )
+  process.once('SIGINT', interrupted)
+  let count = 0
+  const follow = async ({ shim, report }: Guest) => {
+    for await (const { event: id, data } of shim.events(over.signal)) {
+      const name = NAMES.get(id)
+      if (name === undefined || (show.wanted !== undefined && name !== show.wanted)) continue
+      const at = show.timestamp ? `${new Date().toISOString().replace('T', ' ').replace('Z', '+0000')}: ` : ''
+      session.print(`${at}event '${name}' for domain '${report.name}'${EVENTS[name]!(data)}\n`)
+      count++
+      if (!show.loop) return over.abort()
+    }
+  }
+  const following = guests.map(guest =>
+    follow(guest).catch(error => {
+      if (!over.signal.aborted) throw error
+    })
+  )
+  await Promise.all(following)
+  clearTimeout(timer)
+  process.removeListener('SIGINT', interrupted)
+  return count
+}

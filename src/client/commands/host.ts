@@ -1,0 +1,24 @@
+// Commands about the connection itself.
+import { type Commands, option } from '../command.ts'
+import { ClientError } from '../failure.ts'
+
+export const host: Commands = {
+  uri: {
+    help: 'print the hypervisor canonical URI',
+    options: {},
+    async run(session) {
+      session.print(`qemu:///${process.getuid?.() === 0 ? 'system' : 'session'}\n`)
+    }
+  },
+  version: {
+    help: 'show version',
+    options: { daemon: option.bool('report daemon version too') },
+    async run(session, given) {
+      const [guest] = await session.guests()
+      if (!guest) throw new ClientError('failed to get the hypervisor version', 'no guest of this connection runs')
+      const { virshim, qemu } = guest.report.versions
+      session.print(`Using library: virshim ${virshim}\nUsing API: QEMU ${virshim}\nRunning hypervisor: QEMU ${qemu}\n`)
+      if (given.has('daemon')) session.print(`Running against daemon: ${virshim}\n`)
+    }
+  }
+}

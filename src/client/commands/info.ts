@@ -1,0 +1,103 @@
+// Commands that show or change what a guest is called and described as.
+import { type Commands, impact, impactFlags, onDomain, option } from '../command.ts'
+import { ClientError, saying } from '../failure.ts'
+import { metadataText } from './monitor.ts'
+
+const METADATA_ELEMENT = 2
+const XML_FLAGS = { 'security-info': 1, inactive: 2, 'update-cpu': 4, migratable: 8 }
+const HOSTNAME_SOURCES: Record<string, number> = { lease: 1, agent: 2 }
+
+export const info: Commands = {
+  desc: onDomain(
+    "show or set domain's description or title",
+    {
+      ...impact,
+      title: option.bool('modify/get the title instead of description'),
+      'new-desc': option.argv('message')
+    },
+    async ({ shim, given, session, name }) => {
+      const flags = impactFlags(given)
+      const kind = given.has('title') ? 'TITLE' : 'DESCRIPTION'
+      const noun = kind.toLowerCase()
+      if (given.has('new-desc')) {
+        const metadata = given.all('new-desc').join(' ')
+        const call = shim.call('virDomainSetMetadata', { type: kind === 'TITLE' ? 1 : 0, metadata, flags })
+        await saying(`Failed to set new domain ${noun}`, call)
+        return session.printExtra(`Domain ${noun} updated successfully`)
+      }
+      const text = await metadataText(shim, kind, flags)
+      if (text) session.print(text)
+      else session.printExtra(`No ${noun} for domain: ${name}`)
+    }
+  ),
+
+  domhostname: onDomain(
+    "print the domain's hostname",
+    { source: option.text('from where to get the hostname: agent|lease') },
+    async ({ shim, given, session }) => {
+      const source = given.text('source')
+      const flags = source === undefined ? 0 : HOSTNAME_SOURCES[source]
+      if (flags === undefined) throw new ClientError(`Unknown data source '${source}'`)
+      const { hostname } = await saying('failed to get hostname', shim.call('virDomainGetHostname', { flags }))
+      session.print(`${hostname}\n`)
+    }
+  ),
+
+  domid: onDomain(
+    'convert a domain name or UUID to domain id',
+    {},
+    async ({ session, id }) => session.print(`${id === -1 ? '-' : id}\n`),
+    { id: false }
+  ),
+
+  domname: onDomain(
+    'convert a domain id or UUID to domain name',
+    {},
+    async ({ session, name }) => session.print(`${name}\n`),
+    { name: false }
+  ),
+
+  domuuid: onDomain('convert a domain name or id to domain UUID', {}, async ({ session, uuid }) =>
+    session.print(`${uuid}\n`)
+  ),
+
+  dumpxml: onDomain(
+    'domain information in XML',
+    {
+      inactive: option.bool('show inactive defined XML'),
+      'security-info': option.bool('include security sensitive information in XML dump'),
+      'update-cpu': option.bool('update guest CPU according to host CPU'),
+      migratable: option.bool('provide XML suitable for migrations')
+    },
+    async ({ shim, given, session }) => {
+      const flags = Object.entries(XML_FLAGS).reduce((bits, [name, bit]) => bits | (given.has(name) ? bit : 0), 0)
+      session.print((await shim.call('virDomainGetXMLDesc', { flags })).xml)
+    }
+  ),
+
+  metadata: onDomain(
+    "show or set domain's custom XML metadata",
+    {
+      uri: option.text('URI of the namespace', { required: true }),
+      ...impact,
+      key: option.text('key to be used as a namespace identifier'),
+      set: option.text('new metadata to set'),
+      remove: option.bool('remove the metadata corresponding to an uri')
+    },
+    async ({ shim, given, session }) => {
+      given.exclusive(['remove', 'set'])
+      const flags = impactFlags(given)
+      const uri = given.text('uri')
+      const key = given.text('key')
+      const metadata = given.text('set')
+      if (metadata !== undefined && key === undefined) {
+        throw new ClientError('namespace key is required when modifying metadata')
+      }
+      if (metadata !== undefined || given.has('remove')) {
+        await shim.call('virDomainSetMetadata', { type: METADATA_ELEMENT, metadata, key, uri, flags })
+        return session.printExtra(`Metadata ${given.has('remove') ? 'removed' : 'modified'}\n`)
+      }
+      session.print(`${(await shim.call('virDomainGetMetadata', { type: METADATA_ELEMENT, uri, flags })).metadata}\n`)
+    }
+  )
+}

@@ -1,0 +1,164 @@
+// Commands that start, stop and hold a guest.
+import { spawn } from 'node:child_process'
+import { readFileSync, realpathSync } from 'node:fs'
+import { join } from 'node:path'
+import { virDomainRebootFlagValues, virDomainShutdownFlagValues } from '../../conf/enums.ts'
+import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
+import { ClientError, saying } from '../failure.ts'
+import type { Session } from '../session.ts'
+import { runConsole } from './console.ts'
+
+/** A command that is one call of an API, with virsh's words for how it ended. */
+const simple = (help: string, api: string, verb: string, done: string) =>
+  onDomain(help, {}, async ({ shim, wanted, session }) => {
+    await saying(`Failed to ${verb} domain '${wanted}'`, shim.call(api))
+    session.printExtra(`Domain '${wanted}' ${done}\n`)
+  })
+
+/** `--mode acpi,agent` as bits, by the end of each constant's name. */
+function modeBits(text: string | undefined, modes: Record<string, number>): number {
+  let bits = 0
+  for (const mode of text?.split(',') ?? []) {
+    const bit = modes[mode]
+    if (bit === undefined) {
+      const known = Object.keys(modes).map(name => `'${name}'`)
+      throw new ClientError(
+        `Unknown mode ${mode} value, expecting ${known.slice(0, -1).join(', ')}, or ${known.at(-1)}`
+      )
+    }
+    bits |= bit
+  }
+  return bits
+}
+
+const shutdownModes = {
+  acpi: virDomainShutdownFlagValues.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
+  agent: virDomainShutdownFlagValues.VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
+  initctl: virDomainShutdownFlagValues.VIR_DOMAIN_SHUTDOWN_INITCTL,
+  signal: virDomainShutdownFlagValues.VIR_DOMAIN_SHUTDOWN_SIGNAL,
+  paravirt: virDomainShutdownFlagValues.VIR_DOMAIN_SHUTDOWN_PARAVIRT
+}
+const rebootModes = {
+  acpi: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_ACPI_POWER_BTN,
+  agent: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_GUEST_AGENT,
+  initctl: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_INITCTL,
+  signal: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_SIGNAL,
+  paravirt: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_PARAVIRT
+}
+
+export const lifecycle: Commands = {
+  create: {
+    help: 'create a domain from an XML file',
+    options: {
+      file: option.text('file containing an XML domain description', { required: true }),
+      console: option.bool('attach to console after creation'),
+      paused: option.bool('leave the guest paused after creation'),
+      autodestroy: option.bool('automatically destroy the guest when the shim ends')
+    },
+    async run(session, given) {
+      const file = given.text('file')!
+      const bytes = readOrFail(file)
+      const { decodeXml, firstChild, parseXml, textOf } = await import('../../conf/xml.ts')
+      const options = ['paused', 'autodestroy'].filter(name => given.has(name)).map(name => `--${name}`)
+      await saying(`Failed to create domain from ${file}`, startShim(session, [...options, file]))
+      const name = textOf(firstChild(parseXml(decodeXml(bytes)), 'name')!)
+      session.printExtra(`Domain '${name}' created from ${file}\n`)
+      if (given.has('console')) await runConsole(session, await session.lookup(name))
+    }
+  },
+
+  destroy: onDomain(
+    'destroy (stop) a domain',
+    {
+      graceful: option.bool('terminate gracefully'),
+      'remove-logs': option.bool('remove domain logs')
+    },
+    async ({ shim, given, wanted, session }) => {
+      const flags = (given.has('graceful') ? 1 : 0) | (given.has('remove-logs') ? 2 : 0)
+      const call = flags ? shim.call('virDomainDestroyFlags', { flags }) : shim.call('virDomainDestroy')
+      await saying(`Failed to destroy domain '${wanted}'`, call)
+      session.printExtra(`Domain '${wanted}' destroyed\n`)
+    }
+  ),
+
+  reboot: onDomain(
+    'reboot a domain',
+    { mode: option.text('shutdown mode: acpi|agent|initctl|signal|paravirt') },
+    async ({ shim, given, wanted, session }) => {
+      const flags = modeBits(given.text('mode'), rebootModes)
+      await saying(`Failed to reboot domain '${wanted}'`, shim.call('virDomainReboot', { flags }))
+      session.printExtra(`Domain '${wanted}' is being rebooted\n`)
+    }
+  ),
+
+  reset: simple('reset a domain', 'virDomainReset', 'reset', 'was reset'),
+  resume: simple('resume a domain', 'virDomainResume', 'resume', 'resumed'),
+
+  shutdown: onDomain(
+    'gracefully shutdown a domain',
+    { mode: option.text('shutdown mode: acpi|agent|initctl|signal|paravirt') },
+    async ({ shim, given, wanted, session }) => {
+      const flags = modeBits(given.text('mode'), shutdownModes)
+      const call = flags ? shim.call('virDomainShutdownFlags', { flags }) : shim.call('virDomainShutdown')
+      await saying(`Failed to shutdown domain '${wanted}'`, call)
+      session.printExtra(`Domain '${wanted}' is being shutdown\n`)
+    }
+  ),
+
+  start: onDomain(
+    'start a (previously defined) inactive domain',
+    {
+      console: option.bool('attach to console after creation'),
+      paused: option.bool('leave the guest paused after creation'),
+      autodestroy: option.bool('automatically destroy the guest when the shim ends')
+    },
+    async ({ shim, given, id, name, session }) => {
+      if (id !== -1) throw new ClientError('Domain is already active')
+      const flags = (given.has('paused') ? 1 : 0) | (given.has('autodestroy') ? 2 : 0)
+      const call = flags ? shim.call('virDomainCreateWithFlags', { flags }) : shim.call('virDomainCreate')
+      await saying(`Failed to start domain '${name}'`, call)
+      session.printExtra(`Domain '${name}' started\n`)
+      if (given.has('console')) await runConsole(session, await session.lookup(name))
+    },
+    { id: false }
+  ),
+
+  suspend: simple('suspend a domain', 'virDomainSuspend', 'suspend', 'suspended'),
+
+  'shim-detach': onDomain(
+    'end the shim and leave its guest running',
+    {},
+    async ({ shim, wanted, session }: DomainCall) => {
+      await shim.call('shim-detach')
+      session.printExtra(`Shim of domain '${wanted}' detached\n`)
+    }
+  )
+}
+
+function readOrFail(file: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch {
+    throw new ClientError(`Failed to open file '${file}': No such file or directory`)
+  }
+}
+
+/** Starts a shim of its own process and waits until its guest runs; what it says when it fails is the error. */
+async function startShim(session: Session, args: string[]): Promise<void> {
+  if (session.options.connect !== undefined || session.options.readOnly) {
+    throw new ClientError('this function is not supported by the connection driver: virDomainCreateXML')
+  }
+  const program = join(realpathSync(process.argv[1]!), '../virshimd')
+  const child = spawn(program, ['--detach', ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
+  let said = ''
+  child.stderr.on('data', chunk => {
+    said += chunk
+  })
+  const status = await new Promise(resolve => {
+    child.once('error', error => resolve(error.message))
+    child.once('exit', resolve)
+  })
+  if (status === 0) return
+  const errors = said.split('\n').filter(line => line !== '' && !line.startsWith('{'))
+  throw new ClientError(...errors.map(line => line.replace(/^(virshimd: )?(error: )?/, '')))
+}

@@ -1,0 +1,84 @@
+// Commands about the client: help and what shells complete with.
+import type { Options } from '../arguments.ts'
+import { type Commands, option } from '../command.ts'
+import { ClientError } from '../failure.ts'
+import type { Session } from '../session.ts'
+import { findCommand, groups } from './index.ts'
+
+export const self: Commands = {
+  help: {
+    help: 'print help',
+    options: { command: option.text('name of command or command group') },
+    async run(session, given) {
+      const name = given.text('command')
+      if (name === undefined) {
+        for (const group of groups) printGroup(session, group)
+        return
+      }
+      const group = groups.find(({ keyword, name: title }) => keyword === name || title === name)
+      if (findCommand(name)) printHelp(session, name)
+      else if (group) printGroup(session, group)
+      else throw new ClientError(`command or command group '${name}' doesn't exist`)
+    }
+  },
+
+  // `virshim complete -- WORDS`: what may follow, one a line; completions/ calls it
+  complete: {
+    help: 'print candidates for the last of some words',
+    hidden: true,
+    options: { word: option.argv('words of the command line so far') },
+    async run(session, given) {
+      const words = given.all('word')
+      const last = words.at(-1) ?? ''
+      const candidates = words.length < 2 ? commandNames() : await candidatesOf(session, words[0]!, words.slice(1))
+      for (const word of candidates) if (word.startsWith(last)) session.print(`${word}\n`)
+    }
+  }
+}
+
+const commandNames = () =>
+  groups.flatMap(({ commands }) => Object.keys(commands).filter(name => !commands[name]!.hidden))
+
+/** Options not given yet, or guests where one is asked for. */
+async function candidatesOf(session: Session, name: string, words: string[]): Promise<string[]> {
+  const command = findCommand(name)
+  if (!command) return []
+  if (words.at(-1)!.startsWith('-')) {
+    return Object.keys(command.options)
+      .map(option => `--${option}`)
+      .filter(option => !words.slice(0, -1).includes(option))
+  }
+  const wantsDomain = words.at(-2) === '--domain' || (words.length === 1 && 'domain' in command.options)
+  if (!wantsDomain) return []
+  return (await session.guests()).map(({ report }) => report.name)
+}
+
+function printGroup(session: Session, { name, keyword, commands }: (typeof groups)[number]): void {
+  session.print(` ${name} (help keyword '${keyword}'):\n`)
+  for (const [command, { help, hidden }] of Object.entries(commands)) {
+    if (!hidden) session.print(`    ${command.padEnd(30)} ${help}\n`)
+  }
+  session.print('\n')
+}
+
+/** Help of one command, in virsh's form. */
+export function printHelp(session: Session, name: string): void {
+  const { help, options } = findCommand(name)!
+  session.print(`  NAME\n    ${name} - ${help}\n\n  SYNOPSIS\n    ${[name, ...synopsis(options)].join(' ')}\n`)
+  const lines = Object.entries(options).map(([option, { kind, required, help: words }]) => {
+    const value = { bool: '', int: ' <number>', string: ' <string>', argv: ' <string>' }[kind]
+    const shown = required || kind === 'argv' ? `[--${option}]${value}` : `--${option}${value}`
+    return `    ${shown.padEnd(15)}  ${words}\n`
+  })
+  if (lines.length > 0) session.print(`\n  OPTIONS\n${lines.join('')}`)
+  session.print('\n')
+}
+
+function synopsis(options: Options): string[] {
+  return Object.entries(options).map(([name, { kind, required }]) => {
+    if (kind === 'bool') return `[--${name}]`
+    if (kind === 'argv') return required ? `{[--${name}] <string>}...` : `[[--${name}] <string>]...`
+    if (required) return `<${name}>`
+    return `[--${name} <${kind === 'int' ? 'number' : 'string'}>]`
+  })
+}

@@ -1,0 +1,144 @@
+// Finds shims by their sockets and calls their API.
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
+import { dirname, join, resolve } from 'node:path'
+import { formatJson, parseJson } from '../conf/json.ts'
+import { guestsDirectory } from '../state/root.ts'
+import { ApiError, ClientError } from './failure.ts'
+
+/** A call is given up after this long without an answer; a long job answers when it is done. */
+const CALL_TIMEOUT_MS = 600_000
+
+/** What `GET /v1/report` says of a guest, as far as the client needs it. */
+export interface Report {
+  name: string
+  uuid: string
+  /** -1 when not running */
+  id: number
+  /** virDomainState */
+  state: number
+  reason: number
+  persistent: boolean
+  autostart: boolean
+  versions: { virshim: string; qemu: string; node: string }
+}
+
+/** One shim at its API socket. */
+export class ShimConnection {
+  readonly socket: string
+
+  constructor(socket: string) {
+    this.socket = socket
+  }
+
+  /** Calls an API by its libvirt name; gives its JSON answer. @throws ApiError as the shim answers */
+  // biome-ignore lint/suspicious/noExplicitAny: each API has an answer of its own shape, which its schema states
+  async call(api: string, args: object = {}): Promise<any> {
+    const { text } = await this.send('POST', `/v1/${api}`, args)
+    return parseJson(text)
+  }
+
+  /** Calls an API that answers with bytes. */
+  async body(api: string, args: object = {}): Promise<{ mime: string; body: Buffer }> {
+    const { reply, bytes } = await this.send('POST', `/v1/${api}`, args)
+    return { mime: String(reply.headers['content-type']), body: bytes }
+  }
+
+  async report(): Promise<Report> {
+    return parseJson((await this.send('GET', '/v1/report')).text) as Report
+  }
+
+  /** The event stream; events come in until it is aborted or the shim ends. */
+  async *events(signal: AbortSignal): AsyncGenerator<{ event: string; data: Record<string, unknown> }> {
+    const reply = await new Promise<IncomingMessage>((done, failed) => {
+      const sent = request({ socketPath: this.socket, path: '/v1/events', signal }, done)
+      sent.on('error', error => failed(this.unreachable(error)))
+      sent.end()
+    })
+    let rest = ''
+    try {
+      for await (const chunk of reply) {
+        rest += chunk
+        const blocks = rest.split('\n\n')
+        rest = blocks.pop()!
+        for (const block of blocks) {
+          const event = /^event: (.*)$/m.exec(block)?.[1]
+          const data = /^data: (.*)$/m.exec(block)?.[1]
+          if (event && data) yield { event, data: parseJson(data) as Record<string, unknown> }
+        }
+      }
+    } catch (error) {
+      if (!signal.aborted && (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
+    }
+  }
+
+  private async send(
+    method: string,
+    path: string,
+    args?: object
+  ): Promise<{ reply: IncomingMessage; bytes: Buffer; text: string }> {
+    const reply = await new Promise<IncomingMessage>((done, failed) => {
+      const sent = request({ socketPath: this.socket, path, method, timeout: CALL_TIMEOUT_MS }, done)
+      sent.on('timeout', () => sent.destroy(new Error('no answer in time')))
+      sent.on('error', error => failed(this.unreachable(error)))
+      sent.end(args && formatJson(args))
+    })
+    const chunks: Buffer[] = []
+    for await (const chunk of reply) chunks.push(chunk)
+    const bytes = Buffer.concat(chunks)
+    const text = bytes.toString()
+    if ((reply.statusCode ?? 500) >= 400) {
+      const { message, code } = parseJson(text) as { message: string; code: number }
+      throw new ApiError(message, code)
+    }
+    return { reply, bytes, text }
+  }
+
+  private unreachable(error: NodeJS.ErrnoException): ClientError {
+    const why = { ENOENT: 'No such file or directory', ECONNREFUSED: 'Connection refused', EACCES: 'Permission denied' }
+    return new ClientError(
+      `Failed to connect socket to '${this.socket}': ${why[error.code as keyof typeof why] ?? error.message}`
+    )
+  }
+}
+
+/**
+ * The API sockets a connection means: a shim's own socket or root directory, a directory of guests, a URI with a
+ * socket parameter, or without any of these every guest of this user.
+ */
+export function socketsOf(where: string | undefined): string[] {
+  if (where === undefined) return guestSockets(guestsDirectory())
+  const path = /:\/\//.test(where) ? pathOfUri(where) : resolve(where)
+  if (path === undefined) return guestSockets(guestsDirectory())
+  if (!existsSync(path) || !statSync(path).isDirectory()) return [path]
+  const own = join(path, 'api.sock')
+  if (existsSync(own)) return [own]
+  return guestSockets(existsSync(join(path, 'guests')) ? join(path, 'guests') : path)
+}
+
+function guestSockets(directory: string): string[] {
+  if (!existsSync(directory)) return []
+  return readdirSync(directory)
+    .map(name => join(directory, name, 'api.sock'))
+    .filter(socket => existsSync(socket))
+}
+
+/** `qemu+unix:///system?socket=DIR/libvirt-sock` means the API socket beside it, `qemu:///system` this user's guests. */
+function pathOfUri(uri: string): string | undefined {
+  let url: URL
+  try {
+    url = new URL(uri)
+  } catch {
+    throw new ClientError('failed to connect to the hypervisor', `invalid connection URI '${uri}'`)
+  }
+  if (url.protocol === 'unix:') return url.pathname
+  if (!/^qemu(\+unix)?:$/.test(url.protocol) || url.host !== '') {
+    throw new ClientError(
+      'failed to connect to the hypervisor',
+      `no connection driver available for ${uri}: virshim reaches guests of this host by their sockets`
+    )
+  }
+  const socket = url.searchParams.get('socket')
+  if (socket === null) return undefined
+  return socket.endsWith('/api.sock') ? socket : join(dirname(socket), 'api.sock')
+}

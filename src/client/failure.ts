@@ -1,0 +1,31 @@
+// What ends a command: lines for stderr, exit status 1.
+
+/** A failure of the client itself or of a call, as the lines virsh would print behind `error: `. */
+export class ClientError extends Error {
+  readonly lines: string[]
+
+  constructor(...lines: string[]) {
+    super(lines.join('\n'))
+    this.lines = lines
+  }
+}
+
+/** An error a shim answered with; `code` is libvirt's number. */
+export class ApiError extends ClientError {
+  readonly code: number
+
+  constructor(message: string, code: number) {
+    super(message)
+    this.code = code
+  }
+}
+
+/** Runs a call; puts a line in front of its error, as virsh does for some commands. */
+export async function saying<T>(line: string, call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    if (error instanceof ClientError) throw new ClientError(line, ...error.lines)
+    throw error
+  }
+}

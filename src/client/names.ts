@@ -1,0 +1,78 @@
+// Words for libvirt's numbers, as virsh prints them; position is the number.
+
+/** virDomainState */
+export const STATES = ['no state', 'running', 'idle', 'paused', 'in shutdown', 'shut off', 'crashed', 'pmsuspended']
+
+/** virDomain*Reason, by state */
+const REASONS = [
+  ['unknown'],
+  [
+    'unknown',
+    'booted',
+    'migrated',
+    'restored',
+    'from snapshot',
+    'unpaused',
+    'migration canceled',
+    'save canceled',
+    'event wakeup',
+    'crashed',
+    'post-copy',
+    'post-copy failed'
+  ],
+  ['unknown'],
+  [
+    'unknown',
+    'user',
+    'migrating',
+    'saving',
+    'dumping',
+    'I/O error',
+    'watchdog',
+    'from snapshot',
+    'shutting down',
+    'creating snapshot',
+    'crashed',
+    'starting up',
+    'post-copy',
+    'post-copy failed'
+  ],
+  ['unknown', 'user'],
+  ['unknown', 'shutdown', 'destroyed', 'crashed', 'migrated', 'saved', 'failed', 'from snapshot', 'daemon'],
+  ['unknown', 'panicked'],
+  ['unknown']
+]
+
+export const stateName = (state: number) => STATES[state] ?? 'no state'
+export const stateReason = (state: number, reason: number) => REASONS[state]?.[reason] ?? 'unknown'
+
+/** virDomainControlState */
+export const CONTROL_STATES = ['ok', 'background job', 'occupied', 'error']
+/** virDomainControlErrorReason */
+export const CONTROL_ERRORS = ['', 'unknown', 'monitor failure', 'internal (locking) error']
+
+/** virVcpuState */
+export const VCPU_STATES = ['offline', 'running', 'blocked']
+
+/** virDomainEventType, each with its details */
+export const LIFECYCLE_EVENTS: [event: string, details: string[]][] = [
+  ['Defined', ['Added', 'Updated', 'Renamed', 'Snapshot']],
+  ['Undefined', ['Removed', 'Renamed']],
+  ['Started', ['Booted', 'Migrated', 'Restored', 'Snapshot', 'Event wakeup']],
+  [
+    'Suspended',
+    ['Paused', 'Migrated', 'I/O Error', 'Watchdog', 'Restored', 'Snapshot', 'API error', 'Post-copy', 'Post-copy Error']
+  ],
+  ['Resumed', ['Unpaused', 'Migrated', 'Snapshot', 'Post-copy', 'Post-copy Error']],
+  ['Stopped', ['Shutdown', 'Destroyed', 'Crashed', 'Migrated', 'Saved', 'Failed', 'Snapshot']],
+  ['Shutdown', ['Finished', 'Finished after guest request', 'Finished after host request']],
+  ['PMSuspended', ['Memory', 'Disk']],
+  ['Crashed', ['Panicked', 'Crashloaded']]
+]
+
+/** virDomainEventWatchdogAction */
+export const WATCHDOG_ACTIONS = ['none', 'pause', 'reset', 'poweroff', 'shutdown', 'debug', 'inject-nmi']
+/** virDomainEventIOErrorAction */
+export const IO_ERROR_ACTIONS = ['none', 'pause', 'report']
+/** virDomainMetadataType */
+export const METADATA_TYPES = ['description', 'title', 'element']
