@@ -355,6 +355,11 @@ export function inChild<T>(name: string, field: Field<T>): Field<T | undefined> 
   }
 }
 
+/** Claims names that a `custom` field around it reads by hand. */
+export function claim(...names: Name[]): Field<undefined> {
+  return { names, parse: () => undefined, format: () => undefined }
+}
+
 /** A field with a reader and writer of its own. */
 export function custom<T>(field: Field<T>): Field<T> {
   return field

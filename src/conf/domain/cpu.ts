@@ -1,18 +1,8 @@
 // <cpu>: the CPU the guest sees, its topology and NUMA cells.
-import {
-  attr,
-  childAlways,
-  children,
-  childText,
-  custom,
-  type Def,
-  type Fields,
-  required,
-  text,
-  wrapped
-} from '../element.ts'
+import { attr, childAlways, children, childText, custom, type Def, type Fields, required, text } from '../element.ts'
 import { enumOf, onOff, string, uint } from '../scalar.ts'
 import { firstChild } from '../xml.ts'
+import { numaField } from './numa.ts'
 
 const cpuTable = {
   mode: attr('mode', enumOf('custom', 'host-model', 'host-passthrough', 'maximum')),
@@ -43,15 +33,7 @@ const cpuTable = {
     policy: attr('policy', enumOf('force', 'require', 'optional', 'disable', 'forbid')),
     name: required(attr('name', string))
   }),
-  numa: wrapped('numa', 'cell', {
-    id: attr('id', uint),
-    cpus: attr('cpus', string),
-    memory: required(attr('memory', uint)),
-    unit: attr('unit', string),
-    memAccess: attr('memAccess', enumOf('shared', 'private')),
-    discard: attr('discard', enumOf('yes', 'no')),
-    distances: wrapped('distances', 'sibling', { id: required(attr('id', uint)), value: required(attr('value', uint)) })
-  })
+  numa: numaField
 } satisfies Fields
 export type CpuDef = Def<typeof cpuTable>
 
