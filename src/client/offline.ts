@@ -26,6 +26,7 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
     config: DEFAULT_CONFIG,
     paths: {
       libDir,
+      channelTargetBase: '/var/lib/libvirt/qemu/channel/target',
       channelTargetDir: `/var/lib/libvirt/qemu/channel/target/domain--1-${def.name.slice(0, 20)}`,
       nvramDir: '/var/lib/libvirt/qemu/nvram',
       monitorSocket: `${libDir}/monitor.sock`

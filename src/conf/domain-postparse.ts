@@ -1,16 +1,12 @@
 // The post-parse pass: defaults and implicit devices, in libvirt's order (virDomainDefPostParse). What needs a
 // hypervisor comes from its driver.
+import { assignIsaSerialPorts } from './devices/chardev.ts'
+import { addConsoleCompat } from './devices/console-compat.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
 import { choosePrimary } from './devices/video.ts'
 import { postParseMemory } from './domain/memory.ts'
 import type { DomainDef } from './domain-def.ts'
-import {
-  addConsoleCompat,
-  addImplicitControllers,
-  addInputs,
-  assignControllerIndexes,
-  assignDriveAddresses
-} from './implicit-devices.ts'
+import { addImplicitControllers, addInputs, assignControllerIndexes, assignDriveAddresses } from './implicit-devices.ts'
 
 /** What a hypervisor driver adds to the passes over a definition. */
 export interface DefDriver {
@@ -28,6 +24,7 @@ export interface DefDriver {
 export function postParse(def: DomainDef, driver: DefDriver): void {
   assignControllerIndexes(def)
   driver.postParse(def)
+  assignIsaSerialPorts(def.devices.serials)
   for (const [kind, dev] of eachDevice(def.devices)) devicePostParse(kind, dev, def, driver)
   for (const step of COMMON_STEPS) step(def, driver)
   driver.assignAddresses(def)
@@ -44,8 +41,8 @@ const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
   postParseMemory,
   bootOrder,
   assignDriveAddresses,
-  addImplicitControllers,
   addConsoleCompat,
+  addImplicitControllers,
   serialTargets,
   ({ devices }) => choosePrimary(devices.videos),
   addInputs
@@ -59,7 +56,8 @@ function bootOrder(def: DomainDef): void {
   def.os.bootDevices.push({ dev: 'hd' })
 }
 
-/** A serial port added for a console after the per-device pass. */
+/** The first serial port may have been added for a console after the per-device pass. */
 function serialTargets(def: DomainDef, driver: DefDriver): void {
-  for (const dev of def.devices.serials) devicePostParse('serials', dev as AnyDevice, def, driver)
+  const [first] = def.devices.serials
+  if (first) devicePostParse('serials', first as AnyDevice, def, driver)
 }

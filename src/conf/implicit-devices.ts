@@ -57,18 +57,6 @@ export function addImplicitControllers(def: DomainDef): void {
   }
 }
 
-/** A serial port's console, and a console's serial port (virDomainDefAddConsoleCompat). */
-export function addConsoleCompat(def: DomainDef): void {
-  const { serials, consoles } = def.devices
-  const [first] = consoles
-  if (first && (first.target?.type ?? 'serial') === 'serial') {
-    first.target = { ...first.target, type: 'serial', port: 0 }
-    if (serials.length === 0) serials.push({ ...first, target: { port: 0 } })
-  } else if (!first && serials[0] && serials[0].target?.type !== 'isa-debug') {
-    consoles.push({ source: { ...serials[0].source }, target: { type: 'serial', port: 0 } })
-  }
-}
-
 /** PS/2 mouse and keyboard of an x86 guest that shows a picture (virDomainDefMaybeAddInput). */
 export function addInputs(def: DomainDef): void {
   const { inputs } = def.devices

@@ -175,6 +175,7 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
     paths: {
       libDir: root.dir,
       channelTargetDir: root.channelDir,
+      channelTargetBase: root.channelDir,
       nvramDir: root.nvramDir,
       monitorSocket: root.monitorSocket
     },

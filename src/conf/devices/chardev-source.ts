@@ -1,4 +1,5 @@
 // The host side of a character device: <serial>, <console>, <channel>, <rng> backends and others share it.
+import { isDeepStrictEqual } from 'node:util'
 import {
   attr,
   childAlways,
@@ -6,33 +7,55 @@ import {
   type Def,
   type Field,
   type Fields,
+  type FormatContext,
   formatFieldsInto,
-  parseFields
+  liveOnly,
+  type ParseContext,
+  parseAttribute,
+  parseFields,
+  required,
+  withDefault
 } from '../element.ts'
-import { errorsFrom } from '../error.ts'
-import { enumOf, onOff, string, uint, yesNo } from '../scalar.ts'
-import { childElements, element, firstChild } from '../xml.ts'
+import { errorsFrom, type Fail } from '../error.ts'
+import { enumOf, onOff, type Scalar, string, uint, yesNo } from '../scalar.ts'
+import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
+import { type SeclabelOverride, seclabelOverrides } from './seclabel-override.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-const reconnect = childAlways('reconnect', { enabled: attr('enabled', yesNo), timeout: attr('timeout', uint) })
-const path = attr('path', string)
-const file = { path, append: attr('append', onOff) }
-const socket = {
-  mode: attr('mode', enumOf('bind', 'connect')),
-  host: attr('host', string),
-  service: attr('service', string),
-  tls: attr('tls', yesNo),
-  reconnect
+/** Whether and how often, in seconds, QEMU tries again when the other side has gone. */
+export interface Reconnect {
+  enabled: boolean
+  timeout?: number
 }
 
-/** Attributes of `<source>` by backend. */
+/** `<reconnect>`; the timeout counts only where reconnecting is on (virDomainChrSourceReconnectDefParseXML). */
+export const reconnectField: Field<Reconnect | undefined> = custom<Reconnect | undefined>({
+  names: [['reconnect', { enabled: attr('enabled', yesNo), timeout: attr('timeout', uint) }]],
+  parse(node, context) {
+    const found = firstChild(node, 'reconnect')
+    const enabled = found && parseAttribute(found, 'enabled', yesNo)
+    if (!found || enabled === undefined) return undefined
+    return enabled ? { enabled, timeout: required(attr('timeout', uint)).parse(found, context) } : { enabled }
+  },
+  format(value, into) {
+    if (value === undefined) return
+    const { enabled, timeout } = value
+    into.children.push(element('reconnect', { enabled: yesNo.format(enabled), timeout: enabled ? timeout : undefined }))
+  }
+})
+
+const path = attr('path', string)
+const mode = withDefault(attr('mode', enumOf('connect', 'bind')), 'connect')
+const noSource = element('source')
+
+/** What `<source>` says, by kind of backend. */
 const kinds = {
   null: {},
   vc: {},
-  pty: { path },
+  pty: { path: liveOnly(path) },
   dev: { path },
-  file,
+  file: { path, append: attr('append', onOff) },
   pipe: { path },
   stdio: {},
   udp: {
@@ -41,73 +64,243 @@ const kinds = {
     connectHost: attr('connectHost', string),
     connectService: attr('connectService', string)
   },
-  tcp: socket,
-  unix: { mode: attr('mode', enumOf('bind', 'connect')), path, reconnect },
+  tcp: {
+    mode,
+    host: attr('host', string),
+    service: attr('service', string),
+    tls: attr('tls', yesNo),
+    reconnect: reconnectField
+  },
+  unix: { mode, path, reconnect: reconnectField },
   spicevmc: {},
   spiceport: { channel: attr('channel', string) },
   nmdm: { master: attr('master', string), slave: attr('slave', string) },
   'qemu-vdagent': {
-    clipboard: childAlways('clipboard', { copypaste: attr('copypaste', yesNo) }),
-    mouse: childAlways('mouse', { mode: attr('mode', enumOf('client', 'server')) })
+    clipboard: childAlways('clipboard', { copypaste: required(attr('copypaste', yesNo)) }),
+    mouse: childAlways('mouse', { mode: required(attr('mode', enumOf('server', 'client'))) })
   },
   dbus: { channel: attr('channel', string) }
 } satisfies Record<string, Fields>
 type Kinds = typeof kinds
 export type ChardevType = keyof Kinds
 
-const common = {
-  protocol: childAlways('protocol', { type: attr('type', enumOf('raw', 'telnet', 'telnets', 'tls')) }),
-  log: childAlways('log', { file: attr('file', string), append: attr('append', onOff) })
-} satisfies Fields
+export type ChardevProtocol = 'raw' | 'telnet' | 'telnets' | 'tls'
+/** Of the protocols QEMU's driver tells telnet from the others only. */
+const protocol: Scalar<ChardevProtocol> = enumOf('raw', 'telnet', 'telnets', 'tls')
 
+const log = childAlways('log', { file: attr('file', string), append: attr('append', onOff) })
+
+interface Common {
+  /** a copy of everything the guest writes */
+  log?: { file?: string; append?: boolean }
+  seclabels?: SeclabelOverride[]
+}
+interface KindExtras {
+  tcp: {
+    protocol: ChardevProtocol
+    /** run-time: whether TLS is used was decided by the driver's configuration, not by the user */
+    tlsFromConfig?: true
+  }
+}
 /** One backend with its settings. */
-export type ChardevSource = { [T in ChardevType]: { type: T } & Def<Kinds[T]> & Def<typeof common> }[ChardevType]
+export type ChardevSource = {
+  [T in ChardevType]: { type: T } & Def<Kinds[T]> & Common & (T extends keyof KindExtras ? KindExtras[T] : unknown)
+}[ChardevType]
 export type ChardevSourceOf<T extends ChardevType> = Extract<ChardevSource, { type: T }>
 
-/** udp has two `<source>` elements, one for each direction; they are read as one. */
-function sourceAttributes(node: Parameters<Field<unknown>['parse']>[0], type: ChardevType) {
-  const sources = childElements(node, 'source')
-  if (type !== 'udp') return sources[0] ?? element('source')
+/** True for a name of a backend. */
+export function isChardevType(type: string): type is ChardevType {
+  return Object.hasOwn(kinds, type)
+}
+
+/** udp has up to two `<source>` elements, one for each direction; they are read as one. */
+function mergeUdp(sources: XmlElement[], context: ParseContext): XmlElement {
   const merged = element('source')
   for (const source of sources) {
-    const side = source.attributes.mode === 'bind' ? 'bind' : 'connect'
-    if (source.attributes.host !== undefined) merged.attributes[`${side}Host`] = source.attributes.host
-    if (source.attributes.service !== undefined) merged.attributes[`${side}Service`] = source.attributes.service
+    const side = mode.parse(source, context)
+    const { host, service } = source.attributes
+    if (merged.attributes[`${side}Host`] !== undefined || merged.attributes[`${side}Service`] !== undefined) continue
+    if (host !== undefined) merged.attributes[`${side}Host`] = host
+    if (service !== undefined) merged.attributes[`${side}Service`] = service
   }
   return merged
 }
 
-/** `type` on the device itself and what follows from it. */
-export const chardevSource: Field<ChardevSource> = custom<ChardevSource>({
-  names: ['@type', ['source', null], ['protocol', common], ['log', null], ['clipboard', null], ['mouse', null]],
-  parse(node, context) {
-    const type = node.attributes.type ?? 'pty'
-    if (!Object.hasOwn(kinds, type)) {
-      throw fail('VIR_ERR_XML_ERROR', `unknown type presented to host for character device: ${type}`)
-    }
-    const fields = kinds[type as ChardevType] as Fields
-    const from =
-      type === 'qemu-vdagent' ? (firstChild(node, 'source') ?? node) : sourceAttributes(node, type as ChardevType)
-    const parsed = {
-      type,
-      ...parseFields(from, fields, context),
-      ...parseFields(node, common, context)
-    } as ChardevSource
-    if (parsed.type === 'pty' && context.inactive) delete parsed.path
-    if (parsed.type === 'tcp') parsed.protocol = { type: parsed.protocol?.type ?? 'raw' }
-    return parsed
-  },
-  format(value, into, context) {
-    into.attributes = { type: value.type, ...into.attributes }
-    if (value.type === 'udp') {
-      if (value.bindHost ?? value.bindService)
-        into.children.push(element('source', { mode: 'bind', host: value.bindHost, service: value.bindService }))
-      into.children.push(element('source', { mode: 'connect', host: value.connectHost, service: value.connectService }))
-    } else if (value.type !== 'pty' || !context.inactive) {
-      const source = element('source')
-      formatFieldsInto(source, value as never, kinds[value.type] as Fields, context)
-      if (Object.keys(source.attributes).length + source.children.length > 0) into.children.push(source)
-    }
-    formatFieldsInto(into, value as never, common, context)
+function only(node: XmlElement, name: string): XmlElement | undefined {
+  const found = childElements(node, name)
+  if (found.length <= 1) return found[0]
+  throw fail('VIR_ERR_XML_ERROR', `only one ${name} element is allowed for character device`)
+}
+
+/**
+ * Reads the backend below a node, its kind being known (virDomainChrSourceDefParseXML).
+ * @param labelled `<seclabel>` counts: for serial ports, consoles and channels only
+ */
+export function parseChardevSource(
+  node: XmlElement,
+  type: ChardevType,
+  context: ParseContext,
+  labelled = false
+): ChardevSource {
+  const sources = childElements(node, 'source')
+  if (sources.length > 1 && type !== 'udp') only(node, 'source')
+  if (sources.length > 2) {
+    throw fail('VIR_ERR_XML_ERROR', 'only two source elements are allowed for character device')
   }
+  const [first = noSource] = sources
+  const settings = parseFields(type === 'udp' ? mergeUdp(sources, context) : first, kinds[type] as Fields, context)
+  const seclabels = labelled ? seclabelOverrides.parse(first, context) : undefined
+  only(node, 'log')
+  const logged = log.parse(node, context)
+  return {
+    type,
+    ...settings,
+    ...(type === 'tcp' && { protocol: parseProtocol(node) }),
+    ...(logged?.file !== undefined && { log: logged }),
+    ...(seclabels && { seclabels })
+  } as ChardevSource
+}
+
+function parseProtocol(node: XmlElement): ChardevProtocol {
+  const text = only(node, 'protocol')?.attributes.type
+  if (text === undefined) return 'raw'
+  const known = protocol.parse(text)
+  if (known === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unknown protocol '${text}'`)
+  return known
+}
+
+/** Writes `<source>`, `<protocol>` and `<log>` (virDomainChrSourceDefFormat). */
+export function formatChardevSource(value: ChardevSource, into: XmlElement, context: FormatContext): void {
+  const source = element('source')
+  switch (value.type) {
+    case 'udp':
+      for (const side of ['bind', 'connect'] as const) {
+        const host = value[`${side}Host`]
+        const service = value[`${side}Service`]
+        if ((host ?? service) !== undefined) into.children.push(element('source', { mode: side, host, service }))
+      }
+      break
+    case 'tcp': {
+      const { tls, tlsFromConfig, ...rest } = value
+      const shown = context.migratable && tlsFromConfig ? rest : { ...rest, tls }
+      formatFieldsInto(source, shown, kinds.tcp, context)
+      into.children.push(source, element('protocol', { type: value.protocol }))
+      break
+    }
+    case 'pty':
+      if (value.path !== undefined && !context.inactive) pushLabelled(value, source, into, context)
+      break
+    case 'unix':
+      if (value.path !== undefined) pushLabelled(value, source, into, context)
+      break
+    default:
+      pushLabelled(value, source, into, context)
+  }
+  if (value.log) log.format(value.log, into, context)
+}
+
+/** The kinds libvirt writes labels for: those with a path. */
+const LABELLED: ReadonlySet<ChardevType> = new Set(['pty', 'dev', 'file', 'pipe', 'unix'])
+
+function pushLabelled(value: ChardevSource, source: XmlElement, into: XmlElement, context: FormatContext): void {
+  if (LABELLED.has(value.type)) seclabelOverrides.format(value.seclabels, source, context)
+  formatFieldsInto(source, value as never, kinds[value.type] as Fields, context)
+  if (Object.keys(source.attributes).length + source.children.length > 0) into.children.push(source)
+}
+
+/** What differs between the elements that have a backend. */
+interface SourceRules {
+  /** the kind where none is named, or the error for that */
+  missing: ChardevType | [...Parameters<Fail>]
+  /** libvirt's message for a kind it does not know */
+  unknown(type: string): string
+  /** `<seclabel>` below `<source>` counts */
+  labelled?: boolean
+}
+
+/** The backend of an element that names its kind in `type`. */
+export function chardevSourceField({ missing, unknown, labelled }: SourceRules): Field<ChardevSource> {
+  return custom<ChardevSource>({
+    names: ['@type', ['source', null], ['protocol', { type: attr('type', protocol) }], ...log.names],
+    parse(node, context) {
+      let { type } = node.attributes
+      if (type === undefined) {
+        if (typeof missing !== 'string') throw fail(...missing)
+        type = missing
+      }
+      if (!isChardevType(type)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', unknown(type))
+      return parseChardevSource(node, type, context, labelled)
+    },
+    format(value, into, context) {
+      into.attributes.type = value.type
+      formatChardevSource(value, into, context)
+    }
+  })
+}
+
+/** The backend of serial and parallel ports, consoles and channels. */
+export const chardevSource: Field<ChardevSource> = chardevSourceField({
+  missing: 'pty',
+  unknown: type => `unknown type presented to host for character device: ${type}`,
+  labelled: true
 })
+
+/** Equal as libvirt compares (virDomainChrSourceDefIsEqual): logs, labels and TLS do not count. */
+export function sameChardevSource(a: ChardevSource, b: ChardevSource): boolean {
+  const compared = (source: ChardevSource) => {
+    const { log: _, seclabels: __, ...rest } = source
+    return { ...rest, tls: undefined, tlsFromConfig: undefined }
+  }
+  return isDeepStrictEqual(compared(a), compared(b))
+}
+
+const CHANNEL_NAME = /^[\w.-]*$/
+
+const missingSource = (what: string) =>
+  fail('VIR_ERR_INTERNAL_ERROR', `Missing source ${what} attribute for char device`)
+
+function checkReconnect({ mode: side, reconnect }: { mode: string; reconnect?: Reconnect }): void {
+  // libvirt asks whether the setting is there at all: enabled='no' is refused as well
+  if (side === 'bind' && reconnect) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'chardev reconnect is possible only for connect mode')
+  }
+}
+
+/**
+ * What every backend needs (virDomainChrSourceDefValidate).
+ * @param pathless a unix socket may do without a path: one is made up for it
+ */
+export function validateChardevSource(source: ChardevSource, pathless = false): void {
+  switch (source.type) {
+    case 'file':
+    case 'dev':
+    case 'pipe':
+      if (source.path === undefined) throw missingSource('path')
+      break
+    case 'nmdm':
+      if ((source.master === undefined) !== (source.slave === undefined)) {
+        throw fail('VIR_ERR_INTERNAL_ERROR', 'Should define both master and slave path attributes for nmdm device')
+      }
+      break
+    case 'tcp':
+      if (source.host === undefined) throw missingSource('host')
+      if (source.service === undefined) throw missingSource('service')
+      checkReconnect(source)
+      break
+    case 'udp':
+      if (source.connectService === undefined) throw missingSource('service')
+      break
+    case 'unix':
+      if (source.path === undefined && !pathless) throw missingSource('path')
+      checkReconnect(source)
+      break
+    case 'spiceport':
+    case 'dbus':
+      if (source.channel === undefined) {
+        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Missing source channel attribute for char device')
+      }
+      if (!CHANNEL_NAME.test(source.channel)) {
+        throw fail('VIR_ERR_INVALID_ARG', 'Invalid character in source channel for char device')
+      }
+  }
+}

@@ -1,144 +1,112 @@
-// <serial>, <parallel>, <console>, <channel>: one character device each, with a host side (source) and a guest side.
-import { attr, childAlways, custom, type Def, type Field, type Fields } from '../element.ts'
+// <serial>, <parallel>, <console>, <channel>: one character device each, with a host side (source) and a guest side
+// (target).
+import { attr, type Def, type Fields, liveOnly } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { string, uint } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
-import { chardevSource } from './chardev-source.ts'
+import { string } from '../scalar.ts'
+import { chardevSource, validateChardevSource } from './chardev-source.ts'
+import { channelTarget, consoleTarget, parallelTarget, serialTarget } from './chardev-target.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** The guest side: what the device is there, and its number or name. */
-export interface ChardevTarget {
-  type?: string
-  model?: string
-  port?: number
-  name?: string
-  /** virtio channels of a running guest: whether the guest listens */
-  state?: string
-  address?: string
+export const serialFields = { source: chardevSource, target: serialTarget, ...deviceInfo } satisfies Fields
+export const parallelFields = { source: chardevSource, target: parallelTarget, ...deviceInfo } satisfies Fields
+export const consoleFields = {
+  source: chardevSource,
+  /** written for clients that knew nothing but `<console tty='/dev/pts/5'/>` */
+  tty: liveOnly(attr('tty', string)),
+  target: consoleTarget,
+  ...deviceInfo
+} satisfies Fields
+export const channelFields = { source: chardevSource, target: channelTarget, ...deviceInfo } satisfies Fields
+
+export type SerialDef = Def<typeof serialFields>
+export type ParallelDef = Def<typeof parallelFields>
+export type ConsoleDef = Def<typeof consoleFields>
+export type ChannelDef = Def<typeof channelFields>
+/** Any of the four; a target's `type` is their own. */
+export type ChardevDef = SerialDef | ParallelDef | ConsoleDef | ChannelDef
+
+type Ported = { target: { port?: number } }
+
+/** One more than the highest port in use. */
+function nextPort(list: readonly Ported[]): number {
+  return list.reduce((next, { target }) => Math.max(next, (target.port ?? -1) + 1), 0)
 }
 
-const TARGET_TYPES: Record<string, readonly string[]> = {
-  serial: ['isa-serial', 'usb-serial', 'pci-serial', 'spapr-vio-serial', 'platform-serial', 'sclp-serial', 'isa-debug'],
-  parallel: [],
-  console: ['none', 'serial', 'xen', 'uml', 'virtio', 'lxc', 'openvz', 'sclp', 'sclplm'],
-  channel: ['guestfwd', 'virtio', 'xen']
-}
-const SERIAL_MODELS = [
-  'isa-serial',
-  'usb-serial',
-  'pci-serial',
-  'spapr-vty',
-  'pl011',
-  'sclpconsole',
-  'sclplmconsole',
-  '16550a',
-  'isa-debugcon'
-]
+/** Ports a machine can have on its ISA bus (VIR_MAX_ISA_SERIAL_PORTS). */
+const ISA_SERIAL_PORTS = 4
 
-const target: Field<ChardevTarget | undefined> = custom<ChardevTarget | undefined>({
-  names: [
-    [
-      'target',
-      {
-        type: attr('type', string),
-        name: attr('name', string),
-        port: attr('port', uint),
-        state: attr('state', string),
-        address: attr('address', string),
-        model: childAlways('model', { name: attr('name', string) })
-      }
-    ]
-  ],
-  parse(node, context) {
-    const found = firstChild(node, 'target')
-    if (!found) return undefined
-    const { type, name, address, state } = found.attributes
-    const known = TARGET_TYPES[node.name] ?? []
-    if (type !== undefined && !known.includes(type)) {
-      throw fail('VIR_ERR_XML_ERROR', `unknown target type '${type}' specified for character device`)
+/** Ports of serial devices that ask for the ISA bus by name; it has few (virDomainChrIsaSerialDefPostParse). */
+export function assignIsaSerialPorts(serials: SerialDef[]): void {
+  const onIsa = serials.filter(({ target }) => target.type === 'isa-serial')
+  const used = new Set<number>()
+  onIsa.forEach(({ target: { port } }, count) => {
+    if (count >= ISA_SERIAL_PORTS || (port !== undefined && port >= ISA_SERIAL_PORTS)) {
+      throw fail('VIR_ERR_INTERNAL_ERROR', `Maximum supported number of ISA serial ports is '${ISA_SERIAL_PORTS}'`)
     }
-    const model = firstChild(found, 'model')?.attributes.name
-    if (model !== undefined && !SERIAL_MODELS.includes(model)) {
-      throw fail('VIR_ERR_XML_ERROR', `unknown target model '${model}' specified for character device`)
-    }
-    const port = attr('port', uint).parse(found, context)
-    return {
-      ...(type !== undefined && { type }),
-      ...(model !== undefined && { model }),
-      ...(port !== undefined && { port }),
-      ...(name !== undefined && { name }),
-      ...(state !== undefined && !context.inactive && { state }),
-      ...(address !== undefined && { address })
-    }
-  },
-  format(value, into, context) {
-    if (value === undefined) return
-    const { type, model, port, name, state, address } = value
-    into.children.push(
-      element('target', { type, address, port, name, state: context.inactive ? undefined : state }, [
-        model === undefined ? undefined : element('model', { name: model })
-      ])
-    )
+    if (port === undefined) return
+    if (used.has(port)) throw fail('VIR_ERR_INTERNAL_ERROR', `target port '${port}' already allocated`)
+    used.add(port)
+  })
+  for (const { target } of onIsa) {
+    if (target.port !== undefined) continue
+    target.port = 0
+    while (used.has(target.port)) target.port++
+    used.add(target.port)
   }
-})
-
-/** `tty` on `<console>`: the pty of a running guest, for old clients. */
-const tty: Field<string | undefined> = {
-  names: ['@tty'],
-  parse: (node, context) => (context.inactive ? undefined : node.attributes.tty),
-  format: () => undefined
-}
-
-export const chardevFields = { source: chardevSource, tty, target, ...deviceInfo } satisfies Fields
-export type ChardevDef = Def<typeof chardevFields>
-
-/** The next free port of a list. */
-function nextPort(list: ChardevDef[]): number {
-  return list.reduce((next, { target: t }) => Math.max(next, (t?.port ?? -1) + 1), 0)
 }
 
 export const serial = deviceFamily({
   element: 'serial',
-  fields: chardevFields,
+  fields: serialFields,
   postParse(dev, def) {
-    dev.target ??= {}
+    if (dev.target.type === 'isa-debug' && !/^(i686|x86_64)$/.test(def.os.arch ?? '')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'isa-debug serial type only valid on x86 architecture')
+    }
     dev.target.port ??= nextPort(def.devices.serials)
-  }
+  },
+  validate: ({ source }) => validateChardevSource(source)
 })
 
 export const parallel = deviceFamily({
   element: 'parallel',
-  fields: chardevFields,
-  postParse(dev, def) {
-    dev.target ??= {}
-    dev.target.port ??= nextPort(def.devices.parallels)
-  }
+  fields: parallelFields,
+  postParse(dev, { devices }) {
+    const { parallels } = devices
+    const at = parallels.indexOf(dev)
+    dev.target.port ??= nextPort(at < 0 ? parallels : parallels.slice(0, at))
+  },
+  validate: ({ source }) => validateChardevSource(source)
 })
 
-/** The first console of an hvm guest is its first serial port, shown again. */
 export const console = deviceFamily({
   element: 'console',
-  fields: chardevFields,
-  postParse(dev, def) {
-    dev.target ??= {}
-    dev.target.type ??= 'serial'
-    dev.target.port ??= nextPort(def.devices.consoles)
+  fields: consoleFields,
+  postParse(dev, { devices }) {
+    if (dev.target.type === 'none') dev.target.type = 'serial'
+    const at = devices.consoles.indexOf(dev)
+    dev.target.port = at < 0 ? nextPort(devices.consoles) : at
   },
+  validate: ({ source }) => validateChardevSource(source),
   shown(dev, index, { serials }) {
-    const twin = serials[index]
-    if (dev.target?.type !== 'serial' || !twin) return dev
-    return { ...twin, target: { type: 'serial', port: twin.target?.port } }
+    const twin = dev.target.type === 'serial' || dev.target.type === 'none' ? serials[index] : undefined
+    const { target, ...rest } = twin ?? dev
+    const { port } = target
+    const tty = rest.source.type === 'pty' && port === 0 && rest.source.path
+    return {
+      ...rest,
+      target: { type: twin ? 'serial' : dev.target.type, port: port ?? -1 },
+      ...(tty && { tty })
+    }
   }
 })
 
 export const channel = deviceFamily({
   element: 'channel',
-  fields: chardevFields,
-  validate(dev) {
-    if (dev.target?.type === undefined)
-      throw fail('VIR_ERR_XML_ERROR', 'target type must be specified for channel device')
+  fields: channelFields,
+  validate({ source, target: { type } }) {
+    validateChardevSource(source, type === 'virtio' || type === 'xen')
   }
 })

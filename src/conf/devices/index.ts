@@ -4,7 +4,16 @@ import { errorsFrom } from '../error.ts'
 import { string } from '../scalar.ts'
 import { childElements, element, firstChild } from '../xml.ts'
 import { type AudioDef, audio } from './audio.ts'
-import { type ChardevDef, channel, console, parallel, serial } from './chardev.ts'
+import {
+  type ChannelDef,
+  type ConsoleDef,
+  channel,
+  console,
+  type ParallelDef,
+  parallel,
+  type SerialDef,
+  serial
+} from './chardev.ts'
 import { type ControllerDef, controller } from './controller.ts'
 import { type CryptoDef, crypto } from './crypto.ts'
 import type { DeviceInfo } from './device-info.ts'
@@ -78,10 +87,10 @@ export interface Devices {
   filesystems: FilesystemDef[]
   interfaces: InterfaceDef[]
   smartcards: SmartcardDef[]
-  serials: ChardevDef[]
-  parallels: ChardevDef[]
-  consoles: ChardevDef[]
-  channels: ChardevDef[]
+  serials: SerialDef[]
+  parallels: ParallelDef[]
+  consoles: ConsoleDef[]
+  channels: ChannelDef[]
   inputs: InputDef[]
   tpms: TpmDef[]
   graphics: GraphicsDef[]

@@ -1,45 +1,103 @@
 // <rng>: a source of randomness for the guest.
-import { attr, childAlways, custom, type Def, type Fields, required } from '../element.ts'
+import { attr, child, custom, type Def, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, uint } from '../scalar.ts'
-import { element, firstChild, textOf } from '../xml.ts'
-import { type ChardevSource, chardevSource } from './chardev-source.ts'
+import { childElements, element, firstChild, textOf } from '../xml.ts'
+import { type ChardevSource, chardevSourceField, validateChardevSource } from './chardev-source.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 export type RngBackend =
+  /** a file or device of the host */
   | { model: 'random'; path?: string }
+  /** an entropy gathering daemon */
   | { model: 'egd'; source: ChardevSource }
   | { model: 'builtin' }
 
+const model = enumOf('virtio', 'virtio-transitional', 'virtio-non-transitional')
+export type RngModel = (typeof model.values)[number]
+
+const egdSource = chardevSourceField({
+  missing: ['VIR_ERR_XML_ERROR', 'missing EGD backend type'],
+  unknown: type => `unknown backend type '${type}' for egd`
+})
+
 export const rngFields = {
-  model: required(attr('model', enumOf('virtio', 'virtio-transitional', 'virtio-non-transitional'))),
-  rate: childAlways('rate', { bytes: required(attr('bytes', uint)), period: attr('period', uint) }),
-  backend: custom<RngBackend>({
-    names: [['backend', null]],
-    parse(node, context) {
-      const found = firstChild(node, 'backend')
-      if (!found) throw fail('VIR_ERR_XML_ERROR', 'missing RNG device backend')
-      const { model } = found.attributes
-      if (model === 'random') {
-        const path = textOf(found).trim()
-        return { model, path: path || '/dev/random' }
+  model: custom<RngModel>({
+    names: ['@model'],
+    parse(node) {
+      const text = node.attributes.model
+      if (text === undefined) throw fail('VIR_ERR_XML_ERROR', 'missing RNG device model')
+      const known = model.parse(text)
+      if (known === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown RNG model '${text}'`)
+      return known
+    },
+    format(value, into) {
+      into.attributes.model = value
+    }
+  }),
+  /** at most so many bytes in so many milliseconds; no bytes: no limit */
+  rate: custom<{ bytes: number; period?: number } | undefined>({
+    names: [['rate', { bytes: attr('bytes', uint), period: attr('period', uint) }]],
+    parse(node) {
+      const given = firstChild(node, 'rate')?.attributes
+      const number = (name: 'bytes' | 'period') => {
+        const text = given?.[name]
+        if (!text) return 0
+        const value = uint.parse(text)
+        if (value === undefined) throw fail('VIR_ERR_XML_ERROR', `invalid RNG rate ${name} value`)
+        return value
       }
-      if (model === 'egd') return { model, source: chardevSource.parse(found, context) }
-      if (model === 'builtin') return { model }
-      throw fail('VIR_ERR_XML_ERROR', `Invalid value for attribute 'model' in element 'backend': '${model}'.`)
+      const bytes = number('bytes')
+      if (bytes === 0) return undefined
+      const period = number('period')
+      return { bytes, ...(period > 0 && { period }) }
+    },
+    format(value, into) {
+      if (value) into.children.push(element('rate', { ...value }))
+    }
+  }),
+  backend: custom<RngBackend>({
+    names: [['backend', { model: attr('model', enumOf('random', 'egd', 'builtin')), source: egdSource }]],
+    parse(node, context) {
+      const [found, ...more] = childElements(node, 'backend')
+      if (!found || more.length > 0) throw fail('VIR_ERR_XML_ERROR', 'only one RNG backend is supported')
+      const kind = found.attributes.model
+      switch (kind) {
+        case undefined:
+          throw fail('VIR_ERR_XML_ERROR', 'missing RNG device backend model')
+        case 'random': {
+          const path = textOf(found)
+          return { model: kind, ...(path && { path }) }
+        }
+        case 'egd':
+          return { model: kind, source: egdSource.parse(found, context) }
+        case 'builtin':
+          return { model: kind }
+        default:
+          throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown RNG backend model '${kind}'`)
+      }
     },
     format(value, into, context) {
       const node = element('backend', { model: value.model }, [value.model === 'random' ? value.path : undefined])
-      if (value.model === 'egd') chardevSource.format(value.source, node, context)
+      if (value.model === 'egd') egdSource.format(value.source, node, context)
       into.children.push(node)
     }
   }),
-  driver: childAlways('driver', virtioDriver),
+  driver: child('driver', virtioDriver),
   ...deviceInfo
 } satisfies Fields
 export type RngDef = Def<typeof rngFields>
 
-export const rng = deviceFamily({ element: 'rng', fields: rngFields })
+export const rng = deviceFamily({
+  element: 'rng',
+  fields: rngFields,
+  postParse({ backend }) {
+    if (backend.model === 'random') backend.path ??= '/dev/random'
+  },
+  validate({ backend }) {
+    if (backend.model === 'egd') validateChardevSource(backend.source)
+  }
+})

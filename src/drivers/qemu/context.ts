@@ -7,6 +7,8 @@ export interface GuestPaths {
   libDir: string
   /** sockets of `<channel type='unix'>` without a path */
   channelTargetDir: string
+  /** above it, common to all guests: paths below are made up, not the user's */
+  channelTargetBase: string
   /** UEFI variable stores without a path */
   nvramDir: string
   /** QEMU's monitor socket */
@@ -22,6 +24,11 @@ export interface QemuConfig {
   vncPortMax: number
   /** `-sandbox on` unless false */
   seccompSandbox: boolean
+  /** TLS on character devices that do not say */
+  chardevTls: boolean
+  chardevTlsX509CertDir: string
+  /** a listening character device wants the client's certificate */
+  chardevTlsX509Verify: boolean
   /** firmware descriptor directories, first wins */
   firmwareDirs: string[]
 }
@@ -32,6 +39,9 @@ export const DEFAULT_CONFIG: QemuConfig = {
   vncPortMin: 5900,
   vncPortMax: 65535,
   seccompSandbox: true,
+  chardevTls: false,
+  chardevTlsX509CertDir: '/etc/pki/qemu',
+  chardevTlsX509Verify: true,
   firmwareDirs: ['/etc/qemu/firmware', '/usr/share/qemu/firmware']
 }
 

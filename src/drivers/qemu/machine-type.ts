@@ -1,15 +1,23 @@
-// Families of machine types, told by name as libvirt does.
+// Architectures and families of machine types, told by name as libvirt does (qemuDomainMachineIs…, ARCH_IS_…).
 import type { DomainDef } from '../../conf/domain-def.ts'
 
-/** 440FX: `pc` and everything called pc-…, but not q35. */
-export function isI440fx(def: DomainDef): boolean {
-  const machine = def.os.machine ?? ''
-  return (
-    /^(i686|x86_64)$/.test(def.os.arch ?? '') &&
-    (machine === 'pc' || /^pc-(0\.|1\.|i440)/.test(machine) || /^rhel\d/.test(machine))
-  )
-}
+const arch = (names: RegExp) => (def: DomainDef) => names.test(def.os.arch ?? '')
 
-export function isQ35(def: DomainDef): boolean {
-  return /^(pc-)?q35/.test(def.os.machine ?? '')
-}
+export const isX86 = arch(/^(i686|x86_64)$/)
+export const isArm = arch(/^(armv6l|armv7l|armv7b|aarch64)$/)
+export const isPpc64 = arch(/^ppc64(le)?$/)
+export const isRiscv = arch(/^riscv(32|64)$/)
+export const isS390 = arch(/^s390x?$/)
+export const isMips = arch(/^mips(64)?(el)?$/)
+
+const machine = (of: (def: DomainDef) => boolean, names: RegExp) => (def: DomainDef) =>
+  of(def) && names.test(def.os.machine ?? '')
+
+/** 440FX: `pc` and everything called pc-…, but not q35. */
+export const isI440fx = machine(isX86, /^(pc$|pc-0\.|pc-1\.|pc-i440fx-|rhel)/)
+export const isQ35 = machine(isX86, /^(q35$|pc-q35-)/)
+export const isArmVirt = machine(arch(/^(armv6l|armv7l|aarch64)$/), /^virt(-|$)/)
+export const isRiscvVirt = machine(isRiscv, /^virt(-|$)/)
+export const isPseries = machine(isPpc64, /^pseries(-|$)/)
+export const isS390Ccw = machine(isS390, /^s390-ccw/)
+export const isMipsMalta = machine(isMips, /^malta$/)

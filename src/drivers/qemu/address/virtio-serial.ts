@@ -9,7 +9,7 @@ export function assignVirtioSerialAddresses({ devices }: DomainDef): void {
     )
   )
   for (const dev of onBus) {
-    const isConsole = devices.consoles.includes(dev)
+    const isConsole = (devices.consoles as unknown[]).includes(dev)
     if (dev.address?.type === 'virtio-serial' && (dev.address.port > 0 || isConsole)) continue
     const controller = dev.address?.type === 'virtio-serial' ? dev.address.controller : 0
     let port = isConsole ? 0 : 1

@@ -4,7 +4,16 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
 import { audiosArgs, qemuAudio } from './audio.ts'
 import { bootArgs } from './boot.ts'
-import { channelsArgs, consolesArgs, parallelsArgs, qemuChardev, serialsArgs } from './chardev.ts'
+import {
+  channelsArgs,
+  consolesArgs,
+  parallelsArgs,
+  qemuChannel,
+  qemuConsole,
+  qemuParallel,
+  qemuSerial,
+  serialsArgs
+} from './chardev.ts'
 import { clockArgs } from './clock.ts'
 import { Command } from './command.ts'
 import { compatArgs } from './compat.ts'
@@ -127,10 +136,10 @@ export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> 
   filesystems: qemuFilesystem,
   interfaces: qemuInterface,
   smartcards: qemuSmartcard,
-  serials: qemuChardev,
-  parallels: qemuChardev,
-  consoles: qemuChardev,
-  channels: qemuChardev,
+  serials: qemuSerial,
+  parallels: qemuParallel,
+  consoles: qemuConsole,
+  channels: qemuChannel,
   tpms: qemuTpm,
   inputs: qemuInput,
   audios: qemuAudio,
