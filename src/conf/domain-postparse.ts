@@ -1,12 +1,15 @@
 // The post-parse pass: defaults and implicit devices, in libvirt's order (virDomainDefPostParse). What needs a
 // hypervisor comes from its driver.
+import { bootOrder } from './boot-order.ts'
+import { assignControllerIndexes, rejectDuplicateControllers } from './controllers.ts'
 import { assignIsaSerialPorts } from './devices/chardev.ts'
 import { addConsoleCompat } from './devices/console-compat.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
 import { choosePrimary } from './devices/video.ts'
 import { postParseMemory } from './domain/memory.ts'
 import type { DomainDef } from './domain-def.ts'
-import { addImplicitControllers, addInputs, assignControllerIndexes, assignDriveAddresses } from './implicit-devices.ts'
+import { assignDriveAddresses } from './drive-address.ts'
+import { addImplicitControllers } from './implicit-devices.ts'
 
 /** What a hypervisor driver adds to the passes over a definition. */
 export interface DefDriver {
@@ -39,25 +42,25 @@ export function devicePostParse(kind: DeviceKind, dev: AnyDevice, def: DomainDef
 /** virDomainDefPostParseCommon's steps, in its order. */
 const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
   postParseMemory,
+  rejectDuplicateControllers,
   bootOrder,
   assignDriveAddresses,
   addConsoleCompat,
   addImplicitControllers,
-  serialTargets,
   ({ devices }) => choosePrimary(devices.videos),
-  addInputs
+  serialTargets,
+  scsiModels
 ]
-
-/** Without any boot device, per OS or per device, the guest boots from disk (virDomainDefBootOrderPostParse). */
-function bootOrder(def: DomainDef): void {
-  if (def.os.type !== 'hvm' || def.os.bootDevices.length > 0 || def.os.kernel !== undefined) return
-  const { disks, interfaces, hostdevs } = def.devices
-  if ([...disks, ...interfaces, ...hostdevs].some(dev => 'boot' in dev && dev.boot)) return
-  def.os.bootDevices.push({ dev: 'hd' })
-}
 
 /** The first serial port may have been added for a console after the per-device pass. */
 function serialTargets(def: DomainDef, driver: DefDriver): void {
   const [first] = def.devices.serials
   if (first) devicePostParse('serials', first as AnyDevice, def, driver)
+}
+
+/** Model of a SCSI controller added for what hangs on it. */
+function scsiModels(def: DomainDef, driver: DefDriver): void {
+  for (const dev of def.devices.controllers) {
+    if (dev.type === 'scsi' && dev.model === undefined) devicePostParse('controllers', dev, def, driver)
+  }
 }

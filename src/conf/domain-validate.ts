@@ -1,17 +1,25 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
+import { validateAliases } from './device-aliases.ts'
 import { eachDevice } from './devices/index.ts'
 import type { DomainDef } from './domain-def.ts'
 import type { DefDriver } from './domain-postparse.ts'
+import { validateDriveAddresses } from './drive-address.ts'
+import { errorsFrom } from './error.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 /** Checks a completed definition. @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED naming the element at fault */
 export function validate(def: DomainDef, driver: DefDriver): void {
   driver.validate(def)
   for (const [kind, dev, family] of eachDevice(def.devices)) {
-    driver.deviceValidate(kind, dev, def)
+    if (dev.address?.type === 'unassigned' && kind !== 'hostdevs') {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "address of type 'unassigned' is supported only for hostdevs")
+    }
     family.validate?.(dev, def)
+    driver.deviceValidate(kind, dev, def)
   }
   for (const check of COMMON_CHECKS) check(def)
 }
 
 /** virDomainDefValidateInternal's checks, in its order. */
-const COMMON_CHECKS: ((def: DomainDef) => void)[] = []
+const COMMON_CHECKS: ((def: DomainDef) => void)[] = [validateDriveAddresses, validateAliases]

@@ -103,7 +103,10 @@ export function parseAttribute<T>(node: XmlElement, name: string, type: Scalar<T
   const text = node.attributes[name]
   if (text === undefined) return undefined
   const value = type.parse(text)
-  if (value === undefined) throw invalidAttribute(node, name, text, type.expected)
+  if (value === undefined) {
+    const { expected } = type
+    throw invalidAttribute(node, name, text, typeof expected === 'function' ? expected(text) : expected)
+  }
   return value
 }
 

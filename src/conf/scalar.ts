@@ -1,11 +1,14 @@
 // Values of attributes and texts: how each is read and written. Reading gives undefined for what libvirt refuses;
 // the caller, who knows the element and attribute, makes the error.
 
-/** One value type of the XML: `expected` completes libvirt's message, as in "Expected integer value". */
+/**
+ * One value type of the XML: `expected` completes libvirt's message, as in "Expected integer value"; a function where
+ * that depends on what was given.
+ */
 export interface Scalar<T> {
   parse(text: string): T | undefined
   format(value: T): string
-  expected?: string
+  expected?: string | ((text: string) => string)
   /** JSON Schema of the parsed value */
   schema: object
 }
@@ -45,13 +48,24 @@ function integer(base: 0 | 10 | 16, min: bigint, max: bigint, format?: (value: n
 
 /** A C int, decimal. */
 export const int = integer(10, -(2n ** 31n), 2n ** 31n - 1n)
+/** A C int that must not be negative (VIR_XML_PROP_NONNEGATIVE), in C notation or decimal only. */
+const nonNegative = (base: 0 | 10, format?: (value: number) => string): Scalar<number> => ({
+  ...integer(base, 0n, 2n ** 31n - 1n, format),
+  expected: text => (/^\s*-/.test(text) && int.parse(text) !== undefined ? 'Expected non-negative value' : INTEGER)
+})
+/** A non-negative C int, decimal. */
+export const nonNegativeInt = nonNegative(10)
+/** A non-negative C int in any C notation, written decimal. */
+export const nonNegativeIntAnyBase = nonNegative(0)
+/** A non-negative C int in any C notation, written as hexadecimal. */
+export const nonNegativeHex = nonNegative(0, value => `0x${value.toString(16)}`)
 /** A C unsigned int, decimal. */
 export const uint = integer(10, 0n, 2n ** 32n - 1n)
 /** A C unsigned int in any C notation (0x, leading 0), written decimal. */
 export const uintAnyBase = integer(0, 0n, 2n ** 32n - 1n)
-/** A C unsigned int in any C notation, written as hexadecimal with at least `digits` digits. */
-export const hex = (digits = 1): Scalar<number> =>
-  integer(0, 0n, 2n ** 32n - 1n, value => `0x${value.toString(16).padStart(digits, '0')}`)
+/** A C unsigned int in any C notation (or, base 16, always hexadecimal), written as 0x with at least `digits` digits. */
+export const hex = (digits = 1, base: 0 | 16 = 0): Scalar<number> =>
+  integer(base, 0n, 2n ** 32n - 1n, value => `0x${value.toString(16).padStart(digits, '0')}`)
 /** An unsigned number up to 2^53 - 1, decimal: sizes in KiB and the like. */
 export const size = integer(10, 0n, 2n ** 53n - 1n)
 /** A positive integer: libvirt's VIR_XML_PROP_NONZERO. Zero has its own message. */
@@ -73,9 +87,9 @@ function bigInteger(base: 0 | 10 | 16, min: bigint, max: bigint, format?: (value
 export const ulonglong = bigInteger(10, 0n, 2n ** 64n - 1n)
 /** A C long long, decimal. */
 export const longlong = bigInteger(10, -(2n ** 63n), 2n ** 63n - 1n)
-/** A C unsigned long long in any C notation, written as hexadecimal. */
-export const hexlong = (digits = 1): Scalar<bigint> =>
-  bigInteger(0, 0n, 2n ** 64n - 1n, value => `0x${value.toString(16).padStart(digits, '0')}`)
+/** A C unsigned long long in any C notation (or, base 16, always hexadecimal), written as hexadecimal. */
+export const hexlong = (digits = 1, base: 0 | 16 = 0): Scalar<bigint> =>
+  bigInteger(base, 0n, 2n ** 64n - 1n, value => `0x${value.toString(16).padStart(digits, '0')}`)
 
 /** One of libvirt's named values. */
 export function enumOf<const T extends string>(...values: readonly T[]): Scalar<T> & { values: readonly T[] } {

@@ -1,66 +1,241 @@
 // <controller>: PCI, USB, SCSI, SATA, IDE, virtio-serial and other buses.
-
 import { parseKiB } from '../domain/memory.ts'
-import { attr, childAlways, childAttr, childText, custom, type Def, type Fields, required } from '../element.ts'
+import { attr, childAlways, custom, type Def, type Field, type Fields, parseFields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, hex, onOff, string, uint, uintAnyBase } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
+import { enumOf, int, nonNegativeHex, nonNegativeInt, nonNegativeIntAnyBase, onOff, string, uint } from '../scalar.ts'
+import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
+import {
+  COMPANION_START_PORTS,
+  type ControllerModel,
+  controllerModels,
+  isVirtioScsi,
+  type PciModelName,
+  pciModelNames
+} from './controller-models.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 const type = enumOf('ide', 'fdc', 'scsi', 'sata', 'virtio-serial', 'ccid', 'usb', 'pci', 'xenbus', 'isa')
+export type ControllerType = (typeof type.values)[number]
+
+const typeOf = (node: XmlElement) => node.attributes.type ?? 'ide'
+
+/** The field exists on controllers of these types only; others ignore it. */
+function onlyOn<T>(types: readonly ControllerType[], field: Field<T | undefined>): Field<T | undefined> {
+  return {
+    ...field,
+    parse: (node, context) =>
+      (types as readonly string[]).includes(typeOf(node)) ? field.parse(node, context) : undefined
+  }
+}
+
+/** USB controllers of model none are no device: nothing but type, index and model is read of them. */
+function unlessUsbNone<T>(field: Field<T | undefined>): Field<T | undefined> {
+  return {
+    ...field,
+    parse: (node, context) =>
+      typeOf(node) === 'usb' && node.attributes.model === 'none' ? undefined : field.parse(node, context)
+  }
+}
+
+/** libvirt takes zero for not given. */
+const notZero = (field: Field<number | undefined>): Field<number | undefined> => ({
+  ...field,
+  parse: (node, context) => field.parse(node, context) || undefined
+})
+
+function atMostOne(node: XmlElement, name: string): XmlElement | undefined {
+  if (childElements(node, name).length > 1) {
+    throw fail('VIR_ERR_XML_ERROR', `Multiple <${name}> elements in controller definition not allowed`)
+  }
+  return firstChild(node, name)
+}
+
+const model = custom<ControllerModel | undefined>({
+  names: ['@model'],
+  parse(node) {
+    const text = node.attributes.model
+    if (text === undefined) return undefined
+    const known = (controllerModels as Record<string, readonly ControllerModel[]>)[typeOf(node)]
+    const found = known?.find(one => one === text)
+    if (found === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unknown model type '${text}'`)
+    return found
+  },
+  format(value, into) {
+    if (value !== undefined) into.attributes.model = value
+  }
+})
+
+const pciModelNameField = { name: attr('name', enumOf(...pciModelNames)) } satisfies Fields
+
+/** `<model name=…/>`: which QEMU device a PCI controller is. */
+const pciModelName = custom<PciModelName | undefined>({
+  names: [['model', pciModelNameField]],
+  parse(node, context) {
+    const found = atMostOne(node, 'model')
+    if (!found || typeOf(node) !== 'pci') return undefined
+    const { name } = parseFields(found, pciModelNameField, context)
+    return name === 'none' ? undefined : name
+  },
+  format(value, into, context) {
+    // older libvirt knew the pSeries host bridge without its name
+    if (value === undefined || (context.migratable && value === 'spapr-pci-host-bridge')) return
+    into.children.push(element('model', { name: value }))
+  }
+})
+
+const targetAttributes = {
+  chassisNr: attr('chassisNr', nonNegativeIntAnyBase),
+  chassis: attr('chassis', nonNegativeIntAnyBase),
+  port: attr('port', nonNegativeHex),
+  busNr: attr('busNr', nonNegativeIntAnyBase),
+  index: attr('index', nonNegativeIntAnyBase),
+  hotplug: attr('hotplug', onOff)
+} satisfies Fields
+
+/** `<node>`, the guest NUMA node of an expander bus or host bridge. */
+const targetNode = custom<number | undefined>({
+  names: [['node', {}]],
+  parse(node) {
+    const found = firstChild(node, 'node')
+    const text = found && textOf(found)
+    if (!text) return undefined
+    const value = int.parse(text)
+    if (value === undefined || value < 0) throw fail('VIR_ERR_XML_ERROR', 'invalid NUMA node in target')
+    return value
+  },
+  format(value, into) {
+    if (value !== undefined) into.children.push(element('node', {}, [String(value)]))
+  }
+})
+
+const targetFields = { ...targetAttributes, node: targetNode } satisfies Fields
+export type ControllerTarget = Def<typeof targetFields>
+const targetElement = childAlways('target', targetFields)
+
+/** `<target>`: the options of a PCI controller. */
+const target = custom<ControllerTarget | undefined>({
+  names: targetElement.names,
+  parse(node, context) {
+    const found = atMostOne(node, 'target')
+    if (!found) return undefined
+    if (typeOf(node) === 'pci') return parseFields(found, targetFields, context)
+    targetNode.parse(found, context)
+    return undefined
+  },
+  format(value, into, context) {
+    if (value !== undefined && Object.values(value).some(one => one !== undefined)) {
+      targetElement.format(value, into, context)
+    }
+  }
+})
+
+const driver = {
+  queues: notZero(attr('queues', uint)),
+  cmdPerLun: notZero(attr('cmd_per_lun', uint)),
+  maxSectors: notZero(attr('max_sectors', uint)),
+  ioeventfd: attr('ioeventfd', onOff),
+  iothread: notZero(attr('iothread', uint)),
+  ...virtioDriver
+} satisfies Fields
+
+/** `<pcihole64>`: the size in KiB of the window for 64-bit addresses, on root buses. */
+const pcihole64KiB = custom<number | undefined>({
+  names: [['pcihole64', { unit: attr('unit', string) }]],
+  parse(node) {
+    const { model: root } = node.attributes
+    if (typeOf(node) !== 'pci' || (root !== 'pci-root' && root !== 'pcie-root')) return undefined
+    const found = firstChild(node, 'pcihole64')
+    return found && textOf(found) !== '' ? parseKiB(found) : undefined
+  },
+  format(value, into) {
+    if (value !== undefined) into.children.push(element('pcihole64', { unit: 'KiB' }, [String(value)]))
+  }
+})
 
 export const controllerFields = {
-  type: custom<(typeof type.values)[number]>({
-    ...required(attr('type', type)),
-    parse: (node, context) => attr('type', type).parse(node, context) ?? 'ide'
+  type: custom<ControllerType>({
+    names: ['@type'],
+    parse: (node, context) => attr('type', type).parse(node, context) ?? 'ide',
+    format(value, into) {
+      into.attributes.type = value
+    }
   }),
   /** absent until the controllers are numbered */
-  index: attr('index', uint),
-  model: attr('model', string),
-  ports: attr('ports', uint),
-  vectors: attr('vectors', uint),
-  maxGrantFrames: attr('maxGrantFrames', uint),
-  maxEventChannels: attr('maxEventChannels', uint),
-  pciModelName: childAttr('model', 'name', string),
-  target: childAlways('target', {
-    chassisNr: attr('chassisNr', uint),
-    chassis: attr('chassis', uint),
-    port: attr('port', hex()),
-    busNr: attr('busNr', uintAnyBase),
-    index: attr('index', uint),
-    hotplug: attr('hotplug', onOff),
-    node: childText('node', uint)
-  }),
-  driver: childAlways('driver', {
-    queues: attr('queues', uint),
-    cmdPerLun: attr('cmd_per_lun', uint),
-    maxSectors: attr('max_sectors', uint),
-    ioeventfd: attr('ioeventfd', onOff),
-    iothread: attr('iothread', uint),
-    ...virtioDriver
-  }),
-  ...deviceInfo,
-  pcihole64KiB: custom<number | undefined>({
-    names: [['pcihole64', { unit: attr('unit', string) }]],
-    parse(node) {
-      const found = firstChild(node, 'pcihole64')
-      return found && parseKiB(found)
-    },
-    format(value, into) {
-      if (value !== undefined) into.children.push(element('pcihole64', { unit: 'KiB' }, [String(value)]))
+  index: attr('index', nonNegativeInt),
+  model,
+  ports: onlyOn(['virtio-serial', 'usb'], attr('ports', nonNegativeInt)),
+  vectors: onlyOn(['virtio-serial'], attr('vectors', nonNegativeInt)),
+  maxGrantFrames: onlyOn(['xenbus'], attr('maxGrantFrames', nonNegativeInt)),
+  maxEventChannels: onlyOn(['xenbus'], attr('maxEventChannels', nonNegativeInt)),
+  pciModelName,
+  target,
+  driver: custom<Def<typeof driver> | undefined>({
+    ...childAlways('driver', driver),
+    format(value, into, context) {
+      const node = element('controller')
+      childAlways('driver', driver).format(value, node, context)
+      const [made] = childElements(node)
+      if (made && Object.keys(made.attributes).length > 0) into.children.push(made)
     }
-  })
+  }),
+  alias: unlessUsbNone(deviceInfo.alias),
+  masterStartPort: {
+    ...deviceInfo.masterStartPort,
+    parse(node, context) {
+      const given = unlessUsbNone(deviceInfo.masterStartPort).parse(node, context)
+      return given ?? (typeOf(node) === 'usb' ? COMPANION_START_PORTS[node.attributes.model ?? ''] : undefined)
+    }
+  } satisfies Field<number | undefined>,
+  acpiIndex: unlessUsbNone(deviceInfo.acpiIndex),
+  address: unlessUsbNone(deviceInfo.address),
+  pcihole64KiB
 } satisfies Fields
 export type ControllerDef = Def<typeof controllerFields>
-export type ControllerType = ControllerDef['type']
+
+/** Bounds of a PCI controller's options: libvirt's name for each, lowest and highest value. */
+const PCI_RANGES = [
+  ['index', 'target index', 0, 30],
+  ['chassisNr', 'chassisNr', 1, 255],
+  ['chassis', 'chassis', 0, 255],
+  ['port', 'port', 0, 255],
+  ['busNr', 'busNr', 1, 254]
+] as const satisfies [keyof ControllerTarget, string, number, number][]
+
+/** PCI controllers: index and options in range (virDomainControllerDefValidate). */
+function validatePci(dev: ControllerDef): void {
+  const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+  const { index = 0, target = {} } = dev
+  if ((dev.model === 'pci-root' || dev.model === 'pcie-root') && dev.address) {
+    throw unsupported('pci-root and pcie-root controllers should not have an address')
+  }
+  if (index > 255) throw unsupported(`PCI controller index ${index} too high, maximum is 255`)
+  for (const [key, name, min, max] of PCI_RANGES) {
+    const value = target[key]
+    if (value === undefined) continue
+    if (value < min || value > max) {
+      throw unsupported(`PCI controller ${name} '${value}' out of range - must be ${min}-${max}`)
+    }
+    if (key === 'index' && (index === 0) !== (value === 0)) {
+      throw unsupported('Only the PCI controller with index 0 can have target index 0, and vice versa')
+    }
+  }
+  if (target.node !== undefined && index === 0) {
+    throw unsupported("The PCI controller with index=0 can't be associated with a NUMA node")
+  }
+}
 
 export const controller = deviceFamily({
   element: 'controller',
   fields: controllerFields,
+  postParse(dev) {
+    if (dev.driver?.iothread !== undefined && !isVirtioScsi(dev.model)) {
+      throw fail('VIR_ERR_XML_ERROR', "'iothread' attribute only supported for virtio scsi controllers")
+    }
+  },
   validate(dev) {
-    if (dev.type === 'pci' && dev.model === undefined) throw fail('VIR_ERR_XML_ERROR', 'PCI controller has no model')
+    if (dev.type === 'pci') validatePci(dev)
   }
 })

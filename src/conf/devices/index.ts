@@ -164,9 +164,60 @@ export function noDevices(): Devices {
   return Object.fromEntries(entries.map(([kind]) => [kind, []])) as unknown as Devices
 }
 
-/** Every device with its kind and family, in libvirt's order; lists may grow while it runs. */
+/** The order in which the passes over a definition visit devices (virDomainDeviceInfoIterate). */
+const PASS_ORDER = [
+  'disks',
+  'interfaces',
+  'sounds',
+  'hostdevs',
+  'videos',
+  'controllers',
+  'smartcards',
+  'serials',
+  'parallels',
+  'channels',
+  'consoles',
+  'inputs',
+  'filesystems',
+  'watchdogs',
+  'memballoons',
+  'rngs',
+  'nvrams',
+  'hubs',
+  'shmems',
+  'tpms',
+  'panics',
+  'memories',
+  'redirdevs',
+  'iommus',
+  'vsocks',
+  'cryptos'
+] as const satisfies DeviceKind[]
+/** Devices without an address or alias of their own come last. */
+const WITHOUT_INFO = ['graphics', 'audios', 'leases', 'redirfilters'] as const satisfies DeviceKind[]
+
+/** Every device with its kind and family, in the order of libvirt's passes; lists may grow while it runs. */
 export function* eachDevice(of: Devices): Generator<[DeviceKind, AnyDevice, DeviceFamily<AnyDevice>]> {
-  for (const [kind, family] of entries) for (const dev of of[kind]) yield [kind, dev as AnyDevice, family]
+  for (const kind of [...PASS_ORDER, ...WITHOUT_INFO]) {
+    for (const dev of of[kind]) yield [kind, dev as AnyDevice, familyOf(kind)]
+  }
+}
+
+/**
+ * Every device with an address or alias of its own, in the order of libvirt's passes. The first console of a full
+ * virtual machine is its first serial port over again, so it does not count.
+ */
+export function* eachDeviceInfo(of: Devices): Generator<[DeviceKind, AnyDevice]> {
+  for (const kind of PASS_ORDER) {
+    for (const dev of of[kind])
+      if (kind !== 'consoles' || !isSerialTwin(dev as ChardevDef, of)) yield [kind, dev as AnyDevice]
+  }
+}
+
+/** True for the first console where it only shows the first serial port (virDomainSkipBackcompatConsole). */
+function isSerialTwin(dev: ChardevDef, { consoles }: Devices): boolean {
+  const type = dev.target?.type
+  return dev === consoles[0] && (type === undefined || type === 'serial' || type === 'none')
 }
 
 /** The family of a device list. */

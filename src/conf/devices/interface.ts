@@ -4,7 +4,7 @@ import { attr, childAlways, childAttr, custom, type Def, type Fields, required }
 import { errorsFrom } from '../error.ts'
 import { enumOf, mac, string, uint } from '../scalar.ts'
 import { firstChild } from '../xml.ts'
-import { deviceBoot, deviceInfo } from './device-info.ts'
+import { deviceBoot, deviceInfoWithRom } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -65,7 +65,7 @@ export const interfaceFields = {
   link: childAttr('link', 'state', enumOf('up', 'down')),
   mtu: childAttr('mtu', 'size', uint),
   ...deviceBoot,
-  ...deviceInfo
+  ...deviceInfoWithRom
 } satisfies Fields
 export type InterfaceDef = Def<typeof interfaceFields>
 

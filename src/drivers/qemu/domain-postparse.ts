@@ -1,10 +1,9 @@
 // QEMU's domain-wide defaults (qemuDomainDefPostParse).
 import { arch as nodeArch } from 'node:os'
-import type { ControllerType } from '../../conf/devices/controller.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import type { QemuContext } from './context.ts'
-import { isI440fx, isQ35 } from './machine-type.ts'
+import { addDefaultDevices } from './default-devices.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -37,25 +36,6 @@ function chooseMachine(def: DomainDef, { qemu }: QemuContext): void {
   if (wanted === undefined)
     throw fail('VIR_ERR_INVALID_ARG', `could not get preferred machine for ${qemu.binary} type=${def.type}`)
   def.os.machine = qemu.machine(wanted)?.name ?? wanted
-}
-
-function addController(def: DomainDef, type: ControllerType, index: number, model?: string): void {
-  if (def.devices.controllers.some(one => one.type === type && (one.index ?? 0) === index)) return
-  def.devices.controllers.push({ type, index, ...(model && { model }) })
-}
-
-/** What every machine of this kind has, whether the user says so or not (qemuDomainDefAddDefaultDevices). */
-function addDefaultDevices(def: DomainDef): void {
-  const { devices } = def
-  const hasUsb = devices.controllers.some(({ type }) => type === 'usb')
-  if (!hasUsb && isI440fx(def)) addController(def, 'usb', 0, 'piix3-uhci')
-  if (!hasUsb && isQ35(def)) addController(def, 'usb', 0, undefined)
-  if (isI440fx(def)) addController(def, 'pci', 0, 'pci-root')
-  if (isQ35(def)) {
-    addController(def, 'sata', 0)
-    addController(def, 'pci', 0, 'pcie-root')
-  }
-  if (devices.memballoons.length === 0) devices.memballoons.push({ model: 'virtio' })
 }
 
 /** Sound needs a host side: Spice takes it if it is there, else it goes nowhere (qemuDomainDefAddDefaultAudioBackend). */

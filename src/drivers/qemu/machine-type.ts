@@ -21,3 +21,17 @@ export const isRiscvVirt = machine(isRiscv, /^virt(-|$)/)
 export const isPseries = machine(isPpc64, /^pseries(-|$)/)
 export const isS390Ccw = machine(isS390, /^s390-ccw/)
 export const isMipsMalta = machine(isMips, /^malta$/)
+
+/** Machines with an IDE controller on board (qemuDomainHasBuiltinIDE). */
+export const hasBuiltinIde = (def: DomainDef): boolean =>
+  isI440fx(def) || /^(malta|sun4u|g3beige)$/.test(def.os.machine ?? '')
+
+/** Machines with an ESP SCSI controller on board (qemuDomainHasBuiltinESP). */
+export const hasBuiltinEsp = (def: DomainDef): boolean =>
+  arch(/^sparc$/)(def) ||
+  machine(arch(/^mips64(el)?$/), /^(magnum|pica61)$/)(def) ||
+  machine(arch(/^m68k$/), /^q800$/)(def)
+
+/** Targets whose PCI controllers each have a name of their own (virQEMUCapsHasPCIMultiBus). */
+export const hasPciMultiBus = (def: DomainDef): boolean =>
+  isX86(def) || arch(/^ppc(64(le)?)?$/)(def) || isS390(def) || isArmVirt(def) || isRiscvVirt(def)

@@ -1,0 +1,77 @@
+// A domain's controllers as a set: finding, adding and numbering them.
+import type { ControllerDef, ControllerType } from './devices/controller.ts'
+import { COMPANION_START_PORTS, type ControllerModel, isUsb2 } from './devices/controller-models.ts'
+import type { DomainDef } from './domain-def.ts'
+import { errorsFrom } from './error.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+/** The controller of a type with that index (virDomainControllerFind). */
+export function findController({ devices }: DomainDef, type: ControllerType, index: number): ControllerDef | undefined {
+  return devices.controllers.find(one => one.type === type && one.index === index)
+}
+
+/** The lowest index no controller of that type has. */
+function unusedIndex({ devices }: DomainDef, type: ControllerType): number {
+  const used = new Set(devices.controllers.filter(one => one.type === type).map(({ index }) => index))
+  let index = 0
+  while (used.has(index)) index++
+  return index
+}
+
+/** Adds a controller unless there is one of that type and index; tells which it is (virDomainDefMaybeAddController). */
+export function ensureController(
+  def: DomainDef,
+  type: ControllerType,
+  index: number,
+  model?: ControllerModel
+): { controller: ControllerDef; added: boolean } {
+  const found = findController(def, type, index)
+  if (found) return { controller: found, added: false }
+  const controller: ControllerDef = { type, index, ...(model !== undefined && { model }) }
+  def.devices.controllers.push(controller)
+  return { controller, added: true }
+}
+
+/** Adds a USB controller, with its companions where the model has some (virDomainDefAddUSBController). */
+export function addUsbController({ devices }: DomainDef, index: number, model?: ControllerModel): void {
+  devices.controllers.push({ type: 'usb', index, ...(model !== undefined && { model }) })
+  if (model !== 'ich9-ehci1') return
+  for (const companion of ['ich9-uhci1', 'ich9-uhci2', 'ich9-uhci3'] as const) {
+    const masterStartPort = COMPANION_START_PORTS[companion]!
+    devices.controllers.push({ type: 'usb', index, model: companion, masterStartPort })
+  }
+}
+
+/**
+ * Gives controllers without an index the lowest free one of their type; the parts of an ICH9 USB controller that follow
+ * one another share theirs (virDomainAssignControllerIndexes).
+ */
+export function assignControllerIndexes(def: DomainDef): void {
+  const { controllers } = def.devices
+  controllers.forEach((one, at) => {
+    if (one.index === undefined) one.index = usb2Index(controllers, at) ?? unusedIndex(def, one.type)
+  })
+}
+
+/** The index of the ICH9 USB controller right before, if that has no part of this model yet. */
+function usb2Index(controllers: ControllerDef[], at: number): number | undefined {
+  const one = controllers[at]!
+  if (!isUsb2(one)) return undefined
+  const previous = controllers.slice(0, at).findLast(({ type }) => type === 'usb')
+  if (!previous || !isUsb2(previous)) return undefined
+  const { index } = previous
+  const taken = controllers.some(other => other.type === 'usb' && other.index === index && other.model === one.model)
+  return taken ? undefined : index
+}
+
+/** Only USB controllers may share an index (virDomainDefRejectDuplicateControllers). */
+export function rejectDuplicateControllers({ devices }: DomainDef): void {
+  const seen = new Set<string>()
+  for (const { type, index } of devices.controllers) {
+    if (type === 'usb') continue
+    const key = `${type} ${index}`
+    if (seen.has(key)) throw fail('VIR_ERR_XML_ERROR', `Multiple '${type}' controllers with index '${index}'`)
+    seen.add(key)
+  }
+}

@@ -1,0 +1,109 @@
+// Drive addresses, which disks and SCSI host devices share: the place a disk's name stands for, and conflicts.
+import { type DriveAddress, sameDrive } from './devices/device-address.ts'
+import { type DiskBus, type DiskDef, diskIndex } from './devices/disk.ts'
+import type { DomainDef } from './domain-def.ts'
+import { errorsFrom } from './error.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+/** Units of one SCSI bus: libvirt's wide bus for QEMU, of which the controller itself is unit 7. */
+const SCSI_UNITS = 16
+const SCSI_CONTROLLER_UNIT = 7
+
+/** Where the n-th disk of a bus goes; other buses have no drive addresses. */
+const PLACES: Partial<Record<DiskBus, (index: number) => Omit<DriveAddress, 'type' | 'target'>>> = {
+  scsi: index => {
+    const perController = SCSI_UNITS - 1
+    const unit = index % perController
+    return {
+      controller: Math.floor(index / perController),
+      bus: 0,
+      unit: unit >= SCSI_CONTROLLER_UNIT ? unit + 1 : unit
+    }
+  },
+  ide: index => ({ controller: Math.floor(index / 4), bus: Math.floor((index % 4) / 2), unit: index % 2 }),
+  sata: index => ({ controller: Math.floor(index / 6), bus: 0, unit: index % 6 }),
+  fdc: index => ({ controller: Math.floor(index / 2), bus: 0, unit: index % 2 })
+}
+
+/** The drive address of a device that has one. */
+export function driveOf({ address }: { address?: { type: string } }): DriveAddress | undefined {
+  return address?.type === 'drive' ? (address as DriveAddress) : undefined
+}
+
+/** Whether a SCSI disk is at that place (virDomainDriveAddressIsUsedByDisk). */
+function isDiskAt({ devices }: DomainDef, place: DriveAddress): boolean {
+  return devices.disks.some(disk => {
+    const drive = disk.target?.bus === 'scsi' && driveOf(disk)
+    return drive && sameDrive(drive, place)
+  })
+}
+
+/** Whether a SCSI host device is at that place (virDomainDriveAddressIsUsedByHostdev). */
+function isHostdevAt({ devices }: DomainDef, place: DriveAddress): boolean {
+  return devices.hostdevs.some(hostdev => {
+    const drive = driveOf(hostdev)
+    return drive && sameDrive(drive, place)
+  })
+}
+
+/** Gives a disk without an address the place its name stands for (virDomainDiskDefAssignAddress). */
+export function assignDiskAddress(disk: DiskDef, def: DomainDef): void {
+  const { dev, bus } = disk.target ?? {}
+  if (disk.address || dev === undefined || bus === undefined) return
+  const index = diskIndex(dev)
+  if (index < 0) throw fail('VIR_ERR_XML_ERROR', `Unknown disk name '${dev}' and no address specified`)
+  const place = PLACES[bus]?.(index)
+  if (!place) return
+  const address: DriveAddress = { type: 'drive', target: 0, ...place }
+  if (bus === 'scsi' && isHostdevAt(def, address)) {
+    const { controller, unit } = address
+    throw fail(
+      'VIR_ERR_CONFIG_UNSUPPORTED',
+      `using disk target name '${dev}' conflicts with SCSI host device address controller='${controller}' bus='0' target='0' unit='${unit}`
+    )
+  }
+  disk.address = address
+}
+
+/** Drive addresses of all disks, in their order. */
+export function assignDriveAddresses(def: DomainDef): void {
+  for (const disk of def.devices.disks) assignDiskAddress(disk, def)
+}
+
+const describe = ({ controller, bus, target, unit }: DriveAddress) =>
+  `controller='${controller}' bus='${bus}' target='${target}' unit='${unit}'`
+
+/** No two drives at one place (virDomainDefDuplicateDriveAddressesValidate). */
+export function validateDriveAddresses(def: DomainDef): void {
+  const { disks, hostdevs } = def.devices
+  disks.forEach((disk, i) => {
+    const drive = driveOf(disk)
+    const twin =
+      drive &&
+      disks.slice(i + 1).find(other => {
+        const place = other.target?.bus === disk.target?.bus && driveOf(other)
+        return place && sameDrive(place, drive)
+      })
+    if (twin) {
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        `Found duplicate drive address for disk with target name '${disk.target?.dev}' ${describe(drive)}`
+      )
+    }
+  })
+  hostdevs.forEach((hostdev, i) => {
+    const drive = driveOf(hostdev)
+    if (!drive) return
+    // libvirt's message has bus and controller exchanged
+    const place = describe({ ...drive, controller: drive.bus, bus: drive.controller })
+    const used = (by: string) =>
+      fail('VIR_ERR_CONFIG_UNSUPPORTED', `SCSI host address ${place} in use by another SCSI ${by}`)
+    const isTwin = (other: (typeof hostdevs)[number]) => {
+      const at = driveOf(other)
+      return at !== undefined && sameDrive(at, drive)
+    }
+    if (hostdevs.slice(i + 1).some(isTwin)) throw used('host device')
+    if (isDiskAt(def, drive)) throw used('disk')
+  })
+}
