@@ -210,12 +210,12 @@ export function* eachDevice(of: Devices): Generator<[DeviceKind, AnyDevice, Devi
 export function* eachDeviceInfo(of: Devices): Generator<[DeviceKind, AnyDevice]> {
   for (const kind of PASS_ORDER) {
     for (const dev of of[kind])
-      if (kind !== 'consoles' || !isSerialTwin(dev as ChardevDef, of)) yield [kind, dev as AnyDevice]
+      if (kind !== 'consoles' || !isSerialTwin(dev as ConsoleDef, of)) yield [kind, dev as AnyDevice]
   }
 }
 
 /** True for the first console where it only shows the first serial port (virDomainSkipBackcompatConsole). */
-function isSerialTwin(dev: ChardevDef, { consoles }: Devices): boolean {
+function isSerialTwin(dev: ConsoleDef, { consoles }: Devices): boolean {
   const type = dev.target?.type
   return dev === consoles[0] && (type === undefined || type === 'serial' || type === 'none')
 }
