@@ -1,6 +1,7 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
 import { validateAliases } from './device-aliases.ts'
 import { eachDevice } from './devices/index.ts'
+import { validatePrimaryVideo } from './devices/video.ts'
 import type { DomainDef } from './domain-def.ts'
 import type { DefDriver } from './domain-postparse.ts'
 import { validateDriveAddresses } from './drive-address.ts'
@@ -22,4 +23,4 @@ export function validate(def: DomainDef, driver: DefDriver): void {
 }
 
 /** virDomainDefValidateInternal's checks, in its order. */
-const COMMON_CHECKS: ((def: DomainDef) => void)[] = [validateDriveAddresses, validateAliases]
+const COMMON_CHECKS: ((def: DomainDef) => void)[] = [validateDriveAddresses, validatePrimaryVideo, validateAliases]

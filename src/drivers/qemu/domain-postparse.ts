@@ -2,6 +2,7 @@
 import { arch as nodeArch } from 'node:os'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { addDefaultAudio } from './command/audio.ts'
 import type { QemuContext } from './context.ts'
 import { addDefaultDevices } from './default-devices.ts'
 
@@ -36,13 +37,6 @@ function chooseMachine(def: DomainDef, { qemu }: QemuContext): void {
   if (wanted === undefined)
     throw fail('VIR_ERR_INVALID_ARG', `could not get preferred machine for ${qemu.binary} type=${def.type}`)
   def.os.machine = qemu.machine(wanted)?.name ?? wanted
-}
-
-/** Sound needs a host side: Spice takes it if it is there, else it goes nowhere (qemuDomainDefAddDefaultAudioBackend). */
-function addDefaultAudio({ devices }: DomainDef): void {
-  if (devices.audios.length > 0) return
-  const spice = devices.graphics.some(({ type }) => type === 'spice')
-  devices.audios.push({ id: 1, type: spice ? 'spice' : 'none' })
 }
 
 /** TCG guests without a CPU get the machine's own, so that it stays the same over upgrades. */
