@@ -29,8 +29,7 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
       channelTargetBase: '/var/lib/libvirt/qemu/channel/target',
       channelTargetDir: `/var/lib/libvirt/qemu/channel/target/domain--1-${def.name.slice(0, 20)}`,
       nvramDir: '/var/lib/libvirt/qemu/nvram',
-      monitorSocket: `${libDir}/monitor.sock`,
-      dbusSocket: `/run/libvirt/qemu/dbus/-1-${def.name.slice(0, 20)}-dbus.sock`
+      monitorSocket: `${libDir}/monitor.sock`
     },
     privileged: true,
     hostArch: nodeArch() === 'arm64' ? 'aarch64' : 'x86_64',

@@ -24,7 +24,7 @@ export function parseDomain(text: string, options: ParseOptions = {}): DomainDef
     const unknown = unknownName(root, domainFields)
     if (unknown) throw fail('VIR_ERR_XML_INVALID_SCHEMA', `${unknown} is not known`)
   }
-  return parseFields(root, domainFields, { inactive: options.inactive ?? true, status: options.status ?? false })
+  return parseFields(root, domainFields, { inactive: options.inactive ?? true })
 }
 
 /** Writes a definition as libvirt would. The default is what `virsh dumpxml --inactive` shows. */
@@ -32,8 +32,7 @@ export function formatDomain(def: DomainDef, options: Partial<FormatContext> = {
   const context = {
     inactive: options.inactive ?? true,
     secure: options.secure ?? false,
-    migratable: options.migratable ?? false,
-    status: options.status ?? false
+    migratable: options.migratable ?? false
   }
   return formatXml(formatFields('domain', def, domainFields, context))
 }

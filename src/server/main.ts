@@ -1,6 +1,5 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { virDomainShutoffReason } from '../conf/enums.ts'
 import { errorsFrom, toVirError } from '../conf/error.ts'
@@ -140,7 +139,7 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
   }
   const live =
     status && status.phase !== 'starting'
-      ? (await loadDomain(status.xml, async () => context, { inactive: false, status: true })).def
+      ? (await loadDomain(status.xml, async () => context, { inactive: false })).def
       : def
   const domain = new QemuDomain({ root: root!, def: live, context, log, user: options.user, group: options.group })
   domain.lock = lock
@@ -178,8 +177,7 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
       channelTargetDir: root.channelDir,
       channelTargetBase: root.channelDir,
       nvramDir: root.nvramDir,
-      monitorSocket: root.monitorSocket,
-      dbusSocket: join(root.dir, 'dbus.sock')
+      monitorSocket: root.monitorSocket
     },
     privileged: process.getuid?.() === 0,
     hostArch: process.arch === 'arm64' ? 'aarch64' : 'x86_64',

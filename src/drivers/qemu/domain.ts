@@ -196,7 +196,7 @@ export class QemuDomain {
       paused: this.paused,
       autoDestroy: this.autoDestroy,
       cgroups: this.cgroups,
-      xml: formatDomain(this.def, { inactive: false, secure: true, status: true })
+      xml: formatDomain(this.def, { inactive: false, secure: true })
     })
   }
 

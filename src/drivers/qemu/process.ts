@@ -21,9 +21,7 @@ import { closeAgent, connectAgent } from './channels.ts'
 import { buildCommand } from './command/index.ts'
 import { prepareStart } from './def-driver.ts'
 import type { Ended, QemuDomain } from './domain.ts'
-import { setGraphicsPassword } from './graphics-password.ts'
 import { boundLog, findQemu, lastWords, launchQemu } from './launch.ts'
-import { allocatePorts, type HeldPorts } from './ports.ts'
 import { connectQmp, type QmpMonitor } from './qmp.ts'
 import { handleQmpEvent } from './qmp-events.ts'
 
@@ -76,10 +74,8 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
   domain.id = 1
   domain.paused = options.paused ?? false
   domain.autoDestroy = options.autoDestroy ?? false
-  let ports: HeldPorts | undefined
   try {
     prepareStart(domain.def, context)
-    ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
     const { argv, env } = buildCommand(domain.def, context)
     makePrivateDirectory(root.channelDir)
@@ -101,7 +97,6 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
     domain.cgroups = enterCgroups(domain.cgroups, launched.identity, register)
     domain.monitor = await openMonitor(domain, launched.exited)
     await setUp(domain)
-    for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
     await firstRun(domain)
   } catch (thrown) {
     const error = startError(domain, thrown)
@@ -109,8 +104,6 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
     await endProcess(domain)
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
     throw error
-  } finally {
-    ports?.release()
   }
 }
 
