@@ -119,7 +119,7 @@ async function runGuest(options: Options): Promise<number> {
 async function openGuest(options: Options, log: LateLog): Promise<{ domain: QemuDomain; status: Status | undefined }> {
   const given = options.xmlFile === undefined ? undefined : readXml(options.xmlFile)
   const early = options.root === undefined ? undefined : chooseRoot(options.root, '')
-  const xml = given ?? (early && (readStatusIfAlive(early)?.xml ?? readIfThere(early.definition)))
+  const xml = given ?? (early && ((await readStatusIfAlive(early))?.xml ?? readIfThere(early.definition)))
   if (xml === undefined) throw new UsageError(`GUEST.xml is missing and nothing is known of a guest in '${early?.dir}'`)
   let root: GuestRoot | undefined
   let ofHost: unknown
@@ -133,7 +133,7 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
     throw error === ofHost ? error : new DefinitionError('bad XML', { cause: error })
   })
   const lock = await lockRoot(root!)
-  const status = readStatusIfAlive(root!)
+  const status = await readStatusIfAlive(root!)
   if (status && status.name !== def.name) {
     throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)
   }
@@ -149,8 +149,8 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
 }
 
 /** The saved status if it speaks of this boot; of another boot it is removed, its processes are gone. */
-function readStatusIfAlive(root: GuestRoot): Status | undefined {
-  const status = readStatus(root.status)
+async function readStatusIfAlive(root: GuestRoot): Promise<Status | undefined> {
+  const status = await readStatus(root.status)
   if (status && status.bootId !== bootId()) {
     removeStatus(root.status)
     return undefined

@@ -54,8 +54,8 @@ export function cacheDirectory(): string {
   return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'virshim')
 }
 
-/** A Unix socket's path may have this many bytes; longer roots cannot work. */
-const SOCKET_PATH_MAX = 107
+/** A Unix socket's path may have this many bytes, `.new` of a socket not yet ready included; longer roots cannot work. */
+const SOCKET_PATH_MAX = 103
 
 /**
  * Makes the root and locks it for this process; the lock goes with the process, however it ends.

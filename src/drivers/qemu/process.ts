@@ -70,6 +70,12 @@ function beginRun(domain: QemuDomain, exited?: Promise<string>): void {
  */
 export async function startDomain(domain: QemuDomain, options: StartOptions = {}): Promise<void> {
   if (domain.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
+  const starting = start(domain, options)
+  domain.startDone = starting.catch(() => undefined)
+  return starting
+}
+
+async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   const { root, context } = domain
   domain.id = 1
   domain.paused = options.paused ?? false
