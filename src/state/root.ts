@@ -16,7 +16,10 @@ export interface GuestRoot {
   monitorSocket: string
   status: string
   definition: string
+  /** QEMU's own output */
   log: string
+  /** the shim's, when it runs detached */
+  shimLog: string
   channelDir: string
   nvramDir: string
 }
@@ -32,6 +35,7 @@ export function guestRoot(dir: string): GuestRoot {
     status: at('status.json'),
     definition: at('domain.xml'),
     log: at('log/qemu.log'),
+    shimLog: at('log/virshimd.log'),
     channelDir: at('channel'),
     nvramDir: at('nvram')
   }

@@ -185,3 +185,29 @@ t.test('the same root starts a guest after a failed start', async t => {
   await shim.call('virDomainDestroy', {})
   t.equal(await exited, 0)
 })
+
+t.test('SIGTERM at any moment of a start ends it and leaves nothing', async t => {
+  for (let delayMs = 0; delayMs < 160; delayMs += 8) {
+    const shim = new Shim(bareGuest(NAME))
+    const exited = shim.start('--shutdown-timeout', '0')
+    await sleep(delayMs)
+    shim.child?.kill('SIGTERM')
+    const status = await exited
+    t.same(
+      [status === 0 || status === FAILED || status === 'SIGTERM', leftovers(shim.root, NAME)],
+      [true, []],
+      `after ${delayMs} ms`
+    )
+    await shim.end()
+  }
+})
+
+t.test('--detach lets go of the standard error it was given', async t => {
+  const shim = new Shim(bareGuest(NAME))
+  t.teardown(() => shim.end())
+  const run = spawnSync('bin/virshimd', ['--detach', '--root', shim.root, shim.xmlFile], { timeout: 15_000 })
+  t.equal(run.status, 0, 'it returns, and so does who waits for the end of its output')
+  t.equal((await shim.call('virDomainGetState')).body.state, 1)
+  await shim.call('virDomainDestroy', {})
+  t.ok(existsSync(join(shim.root, 'log/virshimd.log')))
+})
