@@ -10,7 +10,8 @@ import { decodeXml } from '../conf/xml.ts'
 import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
 import { buildCommand } from '../drivers/qemu/command/index.ts'
 import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
-import { loadDomain, prepareStart } from '../drivers/qemu/def-driver.ts'
+import { loadDomain, prepareNative } from '../drivers/qemu/def-driver.ts'
+import { ShownFiles } from '../drivers/qemu/inherited-files.ts'
 
 /** The capability cache: one for all shims of a user. */
 export function cacheDir(): string {
@@ -33,7 +34,8 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
     },
     privileged: true,
     hostArch: nodeArch() === 'arm64' ? 'aarch64' : 'x86_64',
-    pretend: true
+    pretend: true,
+    files: new ShownFiles()
   }
 }
 
@@ -42,7 +44,7 @@ type Answer = Record<string, unknown>
 const verbs: Record<string, (xml: string) => Promise<Answer>> = {
   async 'domxml-to-native'(xml) {
     const { def, context } = await loadDomain(xml, libvirtContext)
-    prepareStart(def, context)
+    prepareNative(def, context)
     return { argv: buildCommand(def, context).argv }
   },
   async 'domxml-normalize'(xml) {

@@ -11,7 +11,7 @@
 //
 // Fields are written in table order. Types follow from the table. What has no such regular form uses `custom`.
 import { errorsFrom } from './error.ts'
-import type { Scalar } from './scalar.ts'
+import { type Scalar, string } from './scalar.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
@@ -358,37 +358,27 @@ export function inChild<T>(name: string, field: Field<T>): Field<T | undefined> 
   }
 }
 
-/** A child that is refused when it holds an element none of its fields claims; left out when it came out empty. */
-export function closedChild<F extends Fields>(
-  name: string,
-  fields: F,
-  unknown: (element: string) => Error
-): Field<Def<F> | undefined> {
-  const claimed = new Set(Object.values(fields).flatMap(field => field.names.map(nameOf)))
-  const inner = child(name, fields)
-  return {
-    ...inner,
-    parse(node, context) {
-      const found = firstChild(node, name)
-      if (!found) return undefined
-      for (const kid of childElements(found)) if (!claimed.has(kid.name)) throw unknown(kid.name)
-      return parseFields(found, fields, context)
-    }
-  }
-}
-
-/** As `closedChild`, but written even if it came out empty. */
-export function closedChildAlways<F extends Fields>(
-  name: string,
-  fields: F,
-  unknown: (element: string) => Error
-): Field<Def<F> | undefined> {
-  return { ...closedChild(name, fields, unknown), format: childAlways(name, fields).format }
-}
-
 /** Claims names that a `custom` field around it reads by hand. */
 export function claim(...names: Name[]): Field<undefined> {
   return { names, parse: () => undefined, format: () => undefined }
+}
+
+/** An attribute with a value, `default` mostly, that says the same as its absence: it is read, never kept. */
+export function attrUnless<T>(name: string, absent: string, type: Scalar<T>): Field<T | undefined> {
+  return {
+    ...attr(name, type),
+    parse: node => (node.attributes[name] === absent ? undefined : parseAttribute(node, name, type))
+  }
+}
+
+/** A child's attribute that libvirt reads by XPath: an empty one is as good as none. */
+export function childAttrText(
+  name: string,
+  attribute: string,
+  type: Scalar<string> = string
+): Field<string | undefined> {
+  const field = childAttr(name, attribute, type)
+  return { ...field, parse: (node, context) => field.parse(node, context) || undefined }
 }
 
 /** A field with a reader and writer of its own. */

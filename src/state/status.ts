@@ -63,17 +63,19 @@ export function isAlive(process: ProcessIdentity): boolean {
 }
 
 /** Reads status.json; undefined if there is none. @throws VIR_ERR_INTERNAL_ERROR for a file of another form */
-export async function readStatus(file: string): Promise<Status | undefined> {
+export function readStatus(file: string): Status | undefined {
   const text = readIfThere(file)
   if (text === undefined) return undefined
-  let value: unknown
+  let status: Status
   try {
-    value = parseJson(text)
+    status = parseJson(text) as Status
   } catch (error) {
     throw fail('VIR_ERR_INTERNAL_ERROR', `'${file}' is not JSON: ${(error as Error).message}`, error)
   }
-  const { checkStatus } = await import('./status-schema.ts')
-  return checkStatus(value, file)
+  if (status.version !== STATUS_VERSION || typeof status.xml !== 'string') {
+    throw fail('VIR_ERR_INTERNAL_ERROR', `'${file}' has form ${status.version}, not ${STATUS_VERSION}`)
+  }
+  return status
 }
 
 export function writeStatus(file: string, status: Status): void {

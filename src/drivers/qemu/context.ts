@@ -1,5 +1,6 @@
 // What the passes and the command line need to know besides the definition.
 import type { Qemu } from './capabilities.ts'
+import type { InheritedFiles } from './inherited-files.ts'
 
 /** Where the files of one guest lie on the host. */
 export interface GuestPaths {
@@ -56,4 +57,6 @@ export interface QemuContext {
   hostArch: string
   /** only a command line is wanted, nothing is started: ports stay symbolic, no host file is touched */
   pretend: boolean
+  /** open files QEMU inherits: numbers on its command line */
+  files: InheritedFiles
 }

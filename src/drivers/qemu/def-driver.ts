@@ -7,6 +7,7 @@ import { assignAddresses } from './address/index.ts'
 import { assignAliases } from './alias.ts'
 import type { QemuFamily } from './command/family.ts'
 import { qemuFamilies } from './command/index.ts'
+import { asPlainInterfaces } from './command/interface-native.ts'
 import type { QemuContext } from './context.ts'
 import { postParseBasic, postParseDomain } from './domain-postparse.ts'
 import { validateDomain } from './domain-validate.ts'
@@ -39,6 +40,13 @@ export async function loadDomain(
   postParse(def, qemu)
   validate(def, qemu)
   return { def, context }
+}
+
+/** Prepares a definition for a command line that is only shown (qemuConnectDomainXMLToNative). */
+export function prepareNative(def: DomainDef, context: QemuContext): void {
+  asPlainInterfaces(def)
+  assignAddresses(def, context)
+  prepareStart(def, context)
 }
 
 /** Gives a definition what only a started guest has: aliases, ports, run-time paths. */

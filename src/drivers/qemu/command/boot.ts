@@ -1,4 +1,5 @@
 // -boot and direct kernel boot
+import { eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { Command } from './command.ts'
 import { keyValue } from './command.ts'
 
@@ -20,19 +21,18 @@ export function bootArgs(command: Command): void {
   if (os.dtb !== undefined) command.add('-dtb', os.dtb)
 }
 
-/** The place of a disk or NIC in the order of `<boot dev=…/>`, for its -device. */
+/** The place of each device in the boot order, for its -device (qemuProcessPrepareDeviceBootorder). */
 export function bootIndexes(command: Command): Map<unknown, number> {
   const { os, devices } = command.def
   const out = new Map<unknown, number>()
-  const hasPerDevice = [...devices.disks, ...devices.interfaces].some(dev => 'boot' in dev && dev.boot)
-  if (hasPerDevice) {
-    for (const dev of devices.disks) if (dev.boot) out.set(dev, dev.boot.order)
-    return out
+  for (const [, dev] of eachDeviceInfo(devices)) if (dev.boot) out.set(dev, dev.boot.order)
+  for (const [i, { dev }] of os.bootDevices.entries()) {
+    const first =
+      dev === 'network' ? devices.interfaces[0] : devices.disks.find(disk => BOOT_DISKS[dev].includes(disk.device))
+    if (first) out.set(first, i + 1)
   }
-  os.bootDevices.forEach(({ dev }, i) => {
-    const device = { hd: 'disk', cdrom: 'cdrom', fd: 'floppy', network: '' }[dev]
-    const found = dev === 'network' ? devices.interfaces[0] : devices.disks.find(disk => disk.device === device)
-    if (found && !out.has(found)) out.set(found, i + 1)
-  })
   return out
 }
+
+/** Disks that `<boot dev=…/>` means. */
+const BOOT_DISKS = { hd: ['disk', 'lun'], cdrom: ['cdrom'], fd: ['floppy'] }

@@ -25,8 +25,17 @@ export class Command {
     return this.context.qemu
   }
 
+  #fdsets = 0
+
   add(...words: string[]): void {
     this.argv.push(...words)
+  }
+
+  /** `-add-fd set=…,fd=…`: puts an inherited file into a set of its own; gives the path QEMU opens it by. */
+  addFd(fd: number, opaque: string): string {
+    const set = this.#fdsets++
+    this.add('-add-fd', keyValue('', { set, fd, opaque }))
+    return `/dev/fdset/${set}`
   }
 
   /** `-device {"driver":…}` */

@@ -1,0 +1,145 @@
+// What an <interface> is connected to: its `type`, and `<source>` with what each type takes there.
+import {
+  attr,
+  child,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  formatFieldsInto,
+  invalidAttribute,
+  liveOnly,
+  parseFields,
+  required,
+  withDefault
+} from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { type IpInfo, ipInfo } from '../net/ip.ts'
+import { enumOf, int, longlong, string, uint, uuid, yesNo } from '../scalar.ts'
+import { element, firstChild, type XmlElement } from '../xml.ts'
+import { type InterfaceHostdev, interfaceHostdev } from './interface-hostdev.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+const text = (name: string) => required(attr(name, string))
+const port = required(attr('port', int))
+
+/** `<reconnect>` of a vhost-user socket; a timeout counts only where it is enabled. */
+const reconnectFields = { enabled: attr('enabled', yesNo), timeout: attr('timeout', uint) }
+const reconnect: Field<Def<typeof reconnectFields> | undefined> = {
+  ...child('reconnect', reconnectFields),
+  parse(node, context) {
+    const found = firstChild(node, 'reconnect')
+    const enabled = found && reconnectFields.enabled.parse(found, context)
+    if (enabled === undefined) return undefined
+    return enabled ? { enabled, timeout: required(reconnectFields.timeout).parse(found!, context) } : { enabled }
+  }
+}
+
+/** vhost-user speaks over unix sockets only. */
+const unixOnly: Field<'unix'> = {
+  ...text('type'),
+  parse(node, context) {
+    const type = text('type').parse(node, context)
+    if (type === 'unix') return type
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Type='${type}' unsupported for <interface type='vhostuser'>`)
+  }
+}
+
+const local: Field<{ address: string; port: number }> = {
+  ...required(child('local', { address: text('address'), port })),
+  parse(node, context) {
+    const found = firstChild(node, 'local')
+    if (found) return parseFields(found, { address: text('address'), port }, context)
+    throw fail('VIR_ERR_XML_ERROR', "'<local>' element missing for 'udp' socket interface")
+  }
+}
+
+const macvlanMode = enumOf('vepa', 'private', 'bridge', 'passthrough')
+
+/** Attributes and children of `<source>` by type; virDomainNetType has the types in this order. */
+const kinds = {
+  /** the device is for the passt backend only and never written without it */
+  user: { dev: custom<string | undefined>({ ...attr('dev', string), format: () => undefined }) },
+  ethernet: {},
+  vhostuser: {
+    socketType: unixOnly,
+    path: text('path'),
+    mode: required(attr('mode', enumOf('client', 'server'))),
+    reconnect
+  },
+  server: { address: attr('address', string), port },
+  client: { address: text('address'), port },
+  mcast: { address: text('address'), port },
+  network: {
+    network: text('network'),
+    portgroup: attr('portgroup', string),
+    /** the port of the network a running guest holds */
+    portid: liveOnly(attr('portid', uuid))
+  },
+  bridge: { bridge: text('bridge') },
+  internal: { name: text('name') },
+  direct: { dev: text('dev'), mode: withDefault(attr('mode', macvlanMode), 'vepa') },
+  hostdev: {},
+  udp: { address: text('address'), port, local },
+  vdpa: { dev: text('dev') },
+  null: {},
+  vds: {
+    switchid: required(attr('switchid', uuid)),
+    portid: required(attr('portid', longlong)),
+    portgroupid: text('portgroupid'),
+    connectionid: required(attr('connectionid', longlong))
+  }
+} satisfies Record<string, Fields>
+type Kinds = typeof kinds
+
+export type InterfaceType = keyof Kinds
+export const interfaceTypes = Object.keys(kinds) as InterfaceType[]
+
+interface Extra {
+  /** addresses and routes of the host's end; type ethernet only */
+  hostIp?: IpInfo
+}
+/** The connection of an interface, by type. */
+export type InterfaceSource =
+  | { [T in Exclude<InterfaceType, 'hostdev'>]: { type: T } & Def<Kinds[T]> & Extra }[Exclude<InterfaceType, 'hostdev'>]
+  | ({ type: 'hostdev' } & InterfaceHostdev & Extra)
+export type InterfaceSourceOf<T extends InterfaceType> = Extract<InterfaceSource, { type: T }>
+
+/** Types that do without a `<source>`; that of a host device has its own message. */
+const OPTIONAL: readonly InterfaceType[] = ['user', 'ethernet', 'null', 'hostdev']
+
+const hostIp = ipInfo('interface host IP')
+
+/** The `type` of an interface element; user if it has none. */
+export function interfaceType(node: XmlElement): InterfaceType {
+  const { type } = node.attributes
+  if (type === undefined) return 'user'
+  if (!Object.hasOwn(kinds, type)) throw invalidAttribute(node, 'type', type)
+  return type as InterfaceType
+}
+
+export const interfaceSource: Field<InterfaceSource> = custom<InterfaceSource>({
+  names: ['@type', ...interfaceHostdev.names, ['source', Object.assign({}, ...Object.values(kinds), { hostIp })]],
+  parse(node, context) {
+    const type = interfaceType(node)
+    const found = firstChild(node, 'source')
+    const ip = found && hostIp.parse(found, context)
+    if (!found && !OPTIONAL.includes(type)) {
+      throw fail('VIR_ERR_XML_ERROR', `interface type='${type}' requires a 'source' element`)
+    }
+    const rest =
+      type === 'hostdev'
+        ? interfaceHostdev.parse(node, context)
+        : parseFields(found ?? element('source'), kinds[type] as Fields, context)
+    return { type, ...rest, ...(ip && { hostIp: ip }) } as InterfaceSource
+  },
+  format(value, into, context) {
+    into.attributes = { type: value.type, ...into.attributes }
+    if (value.type === 'hostdev') return interfaceHostdev.format(value, into, context)
+    const source = element('source')
+    formatFieldsInto(source, value as never, kinds[value.type] as Fields, context)
+    hostIp.format(value.hostIp, source, context)
+    if (Object.keys(source.attributes).length + source.children.length > 0) into.children.push(source)
+  }
+})

@@ -1,0 +1,94 @@
+// <bandwidth>: how fast an interface may send and receive (virNetDevBandwidthParse). Rates are KiB/s, amounts KiB.
+import { claim, custom, type Field } from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { ulonglong } from '../scalar.ts'
+import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
+
+const fail = errorsFrom('VIR_FROM_NONE')
+
+/** One direction; zero is as good as absent. */
+export interface BandwidthRate {
+  /** KiB/s */
+  average: bigint
+  /** KiB/s */
+  peak: bigint
+  /** KiB/s that are guaranteed, inbound only */
+  floor: bigint
+  /** KiB sent in one go at peak speed */
+  burst: bigint
+}
+
+export interface Bandwidth {
+  inbound?: BandwidthRate
+  outbound?: BandwidthRate
+}
+
+/** In the order they are read, which decides what error comes first. */
+const RATES = ['average', 'peak', 'burst', 'floor'] as const
+/** In the order they are written. */
+const WRITTEN = ['average', 'peak', 'floor', 'burst'] as const
+const RATE_NAMES = { claimed: claim(...RATES.map(name => `@${name}`)) }
+
+function parseRate({ attributes }: XmlElement): BandwidthRate {
+  const rate: BandwidthRate = { average: 0n, peak: 0n, floor: 0n, burst: 0n }
+  const { average, floor, peak, burst } = attributes
+  if (average === undefined && floor === undefined) {
+    throw fail('VIR_ERR_XML_DETAIL', 'Missing mandatory average or floor attributes')
+  }
+  if (average === undefined && (peak ?? burst) !== undefined) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "'peak' and 'burst' require 'average' attribute")
+  }
+  for (const name of RATES) {
+    const text = attributes[name]
+    if (text === undefined) continue
+    const value = ulonglong.parse(text)
+    if (value === undefined) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `could not convert bandwidth ${name} value '${text}'`)
+    }
+    rate[name] = value
+  }
+  return rate
+}
+
+function parseDirection(node: XmlElement, name: 'inbound' | 'outbound'): BandwidthRate | undefined {
+  const [found] = childElements(node, name)
+  return found && parseRate(found)
+}
+
+function formatRate(name: string, rate: BandwidthRate | undefined): XmlElement | undefined {
+  if (!rate || rate.average + rate.floor === 0n) return undefined
+  return element(name, Object.fromEntries(WRITTEN.map(key => [key, rate[key] || undefined])))
+}
+
+/** @param allowFloor tells whether the element's owner can guarantee bandwidth */
+export function bandwidth(allowFloor: (owner: XmlElement) => boolean): Field<Bandwidth | undefined> {
+  return custom<Bandwidth | undefined>({
+    names: [['bandwidth', { claimed: claim(['inbound', RATE_NAMES], ['outbound', RATE_NAMES]) }]],
+    parse(node) {
+      const found = firstChild(node, 'bandwidth')
+      if (!found) return undefined
+      if (found.attributes.classID !== undefined) {
+        throw fail('VIR_ERR_XML_DETAIL', 'classID attribute not supported on <bandwidth> in this usage context')
+      }
+      for (const name of ['inbound', 'outbound']) {
+        if (childElements(found, name).length > 1) {
+          throw fail('VIR_ERR_XML_DETAIL', `Only one child <${name}> element allowed`)
+        }
+      }
+      const inbound = parseDirection(found, 'inbound')
+      if (inbound?.floor && !allowFloor(node)) {
+        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'floor attribute is not supported for this config')
+      }
+      const outbound = parseDirection(found, 'outbound')
+      if (outbound?.floor) {
+        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "'floor' attribute allowed only in <inbound> element")
+      }
+      return (inbound ?? outbound) ? { ...(inbound && { inbound }), ...(outbound && { outbound }) } : undefined
+    },
+    format(value, into) {
+      if (!value) return
+      const rates = [formatRate('inbound', value.inbound), formatRate('outbound', value.outbound)]
+      into.children.push(element('bandwidth', {}, rates))
+    }
+  })
+}
