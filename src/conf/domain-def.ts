@@ -24,12 +24,13 @@ import { vcpuFields } from './domain/vcpu.ts'
 import { attr, childText, custom, type Def, type Fields, liveOnly, required } from './element.ts'
 import { errorsFrom } from './error.ts'
 import { enumOf, int, string, uuid } from './scalar.ts'
-import { element, firstChild, textOf } from './xml.ts'
+import { childElements, element, firstChild, textOf } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 /** What runs the guest (virDomainVirtType). */
 export const virtType = enumOf(
+  'none',
   'qemu',
   'kqemu',
   'kvm',
@@ -54,9 +55,9 @@ export const domainFields = {
     ...required(attr('type', virtType)),
     parse(node) {
       const type = node.attributes.type
-      if (type === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing domain type attribute')
+      if (!type) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing domain type attribute')
       const known = virtType.parse(type)
-      if (known === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `invalid domain type ${type}`)
+      if (known === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `invalid domain type ${type}`)
       return known
     }
   }),
@@ -82,14 +83,15 @@ export const domainFields = {
       return parsed
     }
   }),
-  /** VM generation id; 'random' is drawn by the post-parse pass */
+  /** VM generation id, drawn anew when the element is empty */
   genid: custom<string | undefined>({
     names: ['genid'],
     parse(node) {
-      const found = firstChild(node, 'genid')
+      const [found, ...more] = childElements(node, 'genid')
       if (!found) return undefined
+      if (more.length > 0) throw fail('VIR_ERR_XML_ERROR', "element 'genid' can only appear once")
       const text = textOf(found)
-      if (text === '') return 'random'
+      if (text === '') return randomUUID()
       const parsed = uuid.parse(text)
       if (parsed === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'malformed genid element')
       return parsed

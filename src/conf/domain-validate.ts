@@ -1,6 +1,8 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
 import { validateAliases } from './device-aliases.ts'
 import { eachDevice } from './devices/index.ts'
+import { validateTopology } from './domain/cpu.ts'
+import { validateEvents } from './domain/events.ts'
 import type { DomainDef } from './domain-def.ts'
 import type { DefDriver } from './domain-postparse.ts'
 import { validateDriveAddresses } from './drive-address.ts'
@@ -22,4 +24,9 @@ export function validate(def: DomainDef, driver: DefDriver): void {
 }
 
 /** virDomainDefValidateInternal's checks, in its order. */
-const COMMON_CHECKS: ((def: DomainDef) => void)[] = [validateDriveAddresses, validateAliases]
+const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
+  validateDriveAddresses,
+  validateTopology,
+  validateAliases,
+  validateEvents
+]

@@ -358,6 +358,34 @@ export function inChild<T>(name: string, field: Field<T>): Field<T | undefined> 
   }
 }
 
+/** A child that is refused when it holds an element none of its fields claims; left out when it came out empty. */
+export function closedChild<F extends Fields>(
+  name: string,
+  fields: F,
+  unknown: (element: string) => Error
+): Field<Def<F> | undefined> {
+  const claimed = new Set(Object.values(fields).flatMap(field => field.names.map(nameOf)))
+  const inner = child(name, fields)
+  return {
+    ...inner,
+    parse(node, context) {
+      const found = firstChild(node, name)
+      if (!found) return undefined
+      for (const kid of childElements(found)) if (!claimed.has(kid.name)) throw unknown(kid.name)
+      return parseFields(found, fields, context)
+    }
+  }
+}
+
+/** As `closedChild`, but written even if it came out empty. */
+export function closedChildAlways<F extends Fields>(
+  name: string,
+  fields: F,
+  unknown: (element: string) => Error
+): Field<Def<F> | undefined> {
+  return { ...closedChild(name, fields, unknown), format: childAlways(name, fields).format }
+}
+
 /** Claims names that a `custom` field around it reads by hand. */
 export function claim(...names: Name[]): Field<undefined> {
   return { names, parse: () => undefined, format: () => undefined }

@@ -36,6 +36,7 @@ export async function dispatch(
     throw fail('VIR_ERR_OPERATION_DENIED', 'virDomainGetXMLDesc with secure flag')
   }
   const run = async () => {
+    if (method.needs === 'active' && method.job !== 'destroy') await domain.startDone
     if (method.needs === 'active') domain.checkActive()
     return method.run(domain, args)
   }

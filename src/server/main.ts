@@ -1,5 +1,5 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { virDomainShutoffReason } from '../conf/enums.ts'
 import { errorsFrom, toVirError } from '../conf/error.ts'
@@ -11,7 +11,7 @@ import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
 import { loadDomain } from '../drivers/qemu/def-driver.ts'
 import { QemuDomain } from '../drivers/qemu/domain.ts'
 import { OpenedFiles } from '../drivers/qemu/inherited-files.ts'
-import { reconnectDomain, startDomain, stopDomain, whenEnded } from '../drivers/qemu/process.ts'
+import { cancelStart, reconnectDomain, startDomain, stopDomain, whenEnded } from '../drivers/qemu/process.ts'
 import { cacheDirectory, chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
 import { bootId, readStatus, removeStatus, type Status } from '../state/status.ts'
 import { readIfThere } from '../state/store.ts'
@@ -64,7 +64,7 @@ export async function main(argv: string[]): Promise<number> {
 /** Runs the shim in a session of its own and waits until its guest runs or it has failed. */
 async function detached(argv: string[]): Promise<number> {
   const { spawn } = await import('node:child_process')
-  const args = argv.filter(word => word !== '--detach')
+  const args = argv.map(word => (word === '--detach' ? '--background' : word))
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
     detached: true,
     stdio: ['ignore', 'ignore', 'inherit', 'ipc']
@@ -94,15 +94,16 @@ async function runGuest(options: Options): Promise<number> {
   })()
   services.catch(() => undefined)
   try {
+    onSignals(domain, options.shutdownTimeoutS * 1000)
     if (!reattached) await startDomain(domain, { paused: options.paused, autoDestroy: options.autoDestroy })
     const ended = whenEnded(domain)
     watchConsoles(domain)
-    onSignals(domain, options.shutdownTimeoutS * 1000)
     await services.catch(async error => {
       await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
       throw error
     })
     process.send?.('running')
+    if (options.background) logTo(domain.root.shimLog)
     const end = await Promise.race([ended, detachedByUser])
     if (end === 'detach') {
       domain.log.info({}, 'leaving the guest running')
@@ -120,7 +121,7 @@ async function runGuest(options: Options): Promise<number> {
 async function openGuest(options: Options, log: LateLog): Promise<{ domain: QemuDomain; status: Status | undefined }> {
   const given = options.xmlFile === undefined ? undefined : readXml(options.xmlFile)
   const early = options.root === undefined ? undefined : chooseRoot(options.root, '')
-  const xml = given ?? (early && (readStatusIfAlive(early)?.xml ?? readIfThere(early.definition)))
+  const xml = given ?? (early && ((await readStatusIfAlive(early))?.xml ?? readIfThere(early.definition)))
   if (xml === undefined) throw new UsageError(`GUEST.xml is missing and nothing is known of a guest in '${early?.dir}'`)
   let root: GuestRoot | undefined
   let ofHost: unknown
@@ -134,7 +135,7 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
     throw error === ofHost ? error : new DefinitionError('bad XML', { cause: error })
   })
   const lock = await lockRoot(root!)
-  const status = readStatusIfAlive(root!)
+  const status = await readStatusIfAlive(root!)
   if (status && status.name !== def.name) {
     throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)
   }
@@ -150,8 +151,8 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
 }
 
 /** The saved status if it speaks of this boot; of another boot it is removed, its processes are gone. */
-function readStatusIfAlive(root: GuestRoot): Status | undefined {
-  const status = readStatus(root.status)
+async function readStatusIfAlive(root: GuestRoot): Promise<Status | undefined> {
+  const status = await readStatus(root.status)
   if (status && status.bootId !== bootId()) {
     removeStatus(root.status)
     return undefined
@@ -187,6 +188,13 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
   }
 }
 
+/** Lets go of the stderr that --detach came with; what is said from now on goes to a file. */
+function logTo(file: string): void {
+  closeSync(2)
+  // the lowest free descriptor is taken: 2
+  openSync(file, 'a', 0o600)
+}
+
 /** SIGTERM and SIGINT ask the guest to shut down, force it off when time is up or on a second signal. */
 function onSignals(domain: QemuDomain, timeoutMs: number): void {
   let asked = false
@@ -197,6 +205,7 @@ function onSignals(domain: QemuDomain, timeoutMs: number): void {
     )
   }
   const onSignal = (signal: NodeJS.Signals) => {
+    if (domain.phase === undefined || domain.phase === 'starting') return cancelStart(domain, signal)
     domain.log.info({ signal }, asked ? 'forcing the guest off' : 'asking the guest to shut down')
     if (asked) return force()
     asked = true

@@ -5,6 +5,8 @@ export interface Options {
   xmlFile: string | undefined
   root: string | undefined
   detach: boolean
+  /** we are what --detach has left running */
+  background: boolean
   paused: boolean
   autoDestroy: boolean
   define: boolean
@@ -18,7 +20,7 @@ export const USAGE = `usage: virshimd [OPTIONS] GUEST.xml
 Runs one guest from libvirt domain XML and serves its API until it is gone.
 
   --root DIR              everything of the guest lies below DIR
-  --detach                return once the guest runs
+  --detach                return once the guest runs; then log to DIR/log/virshimd.log
   --paused                start with CPUs stopped
   --autodestroy           the guest dies with this process
   --define                keep the definition as persistent (DIR/domain.xml)
@@ -55,6 +57,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     xmlFile: positionals[0],
     root: values.root,
     detach: values.detach,
+    background: values.background,
     paused: values.paused,
     autoDestroy: values.autodestroy,
     define: values.define,
@@ -73,6 +76,7 @@ function parse(args: string[]) {
     options: {
       root: { type: 'string' },
       detach: flag,
+      background: flag,
       paused: flag,
       autodestroy: flag,
       define: flag,

@@ -17,8 +17,12 @@ export function report(domain: QemuDomain): Record<string, unknown> {
     autostart: false,
     generation: domain.generation,
     pids: { shim: process.pid, qemu: domain.process?.pid ?? null },
-    versions: { virshim: VERSION, qemu: context.qemu.version, node: process.version },
+    versions: { virshim: VERSION, qemu: dotted(context.qemu.version), node: process.version },
     sockets: { api: root.apiSocket, apiReadOnly: root.apiReadOnlySocket },
     allocations: allocations(domain.def, { active: domain.isActive, id: domain.id, cgroups: domain.cgroups })
   }
 }
+
+/** libvirt's version number in the form people write: 7002022 is 7.2.22. */
+const dotted = (version: number) =>
+  [Math.floor(version / 1_000_000), Math.floor(version / 1000) % 1000, version % 1000].join('.')

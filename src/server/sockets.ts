@@ -1,5 +1,5 @@
 // The guest's API sockets. They listen from the start; HTTP is loaded when the first client comes.
-import { chmodSync, rmSync } from 'node:fs'
+import { renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import type { ShimControl } from './http.ts'
@@ -43,15 +43,18 @@ async function listenAt(path: string, domain: QemuDomain, control: ShimControl, 
     )
   })
   server.maxConnections = MAX_CLIENTS
+  // under a name of its own first: once the socket can be seen, it accepts connections
+  const unready = `${path}.new`
+  rmSync(unready, { force: true })
   const mask = process.umask(0o177)
   try {
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
-      server.listen(path, resolve)
+      server.listen(unready, resolve)
     })
+    renameSync(unready, path)
   } finally {
     process.umask(mask)
   }
-  chmodSync(path, 0o600)
   return server
 }

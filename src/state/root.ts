@@ -16,7 +16,10 @@ export interface GuestRoot {
   monitorSocket: string
   status: string
   definition: string
+  /** QEMU's own output */
   log: string
+  /** the shim's, when it runs detached */
+  shimLog: string
   channelDir: string
   nvramDir: string
 }
@@ -32,6 +35,7 @@ export function guestRoot(dir: string): GuestRoot {
     status: at('status.json'),
     definition: at('domain.xml'),
     log: at('log/qemu.log'),
+    shimLog: at('log/virshimd.log'),
     channelDir: at('channel'),
     nvramDir: at('nvram')
   }
@@ -54,8 +58,8 @@ export function cacheDirectory(): string {
   return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'virshim')
 }
 
-/** A Unix socket's path may have this many bytes; longer roots cannot work. */
-const SOCKET_PATH_MAX = 107
+/** A Unix socket's path may have this many bytes, `.new` of a socket not yet ready included; longer roots cannot work. */
+const SOCKET_PATH_MAX = 103
 
 /**
  * Makes the root and locks it for this process; the lock goes with the process, however it ends.

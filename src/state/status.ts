@@ -63,19 +63,17 @@ export function isAlive(process: ProcessIdentity): boolean {
 }
 
 /** Reads status.json; undefined if there is none. @throws VIR_ERR_INTERNAL_ERROR for a file of another form */
-export function readStatus(file: string): Status | undefined {
+export async function readStatus(file: string): Promise<Status | undefined> {
   const text = readIfThere(file)
   if (text === undefined) return undefined
-  let status: Status
+  let value: unknown
   try {
-    status = parseJson(text) as Status
+    value = parseJson(text)
   } catch (error) {
     throw fail('VIR_ERR_INTERNAL_ERROR', `'${file}' is not JSON: ${(error as Error).message}`, error)
   }
-  if (status.version !== STATUS_VERSION || typeof status.xml !== 'string') {
-    throw fail('VIR_ERR_INTERNAL_ERROR', `'${file}' has form ${status.version}, not ${STATUS_VERSION}`)
-  }
-  return status
+  const { checkStatus } = await import('./status-schema.ts')
+  return checkStatus(value, file)
 }
 
 export function writeStatus(file: string, status: Status): void {

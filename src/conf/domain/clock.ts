@@ -1,47 +1,131 @@
-// <clock> and its <timer>s.
-import { attr, childAlways, children, custom, type Def, type Fields, required } from '../element.ts'
-import { enumOf, longlong, string, uint, yesNo } from '../scalar.ts'
-import { firstChild } from '../xml.ts'
+// <clock>: what the guest's clock starts from, and its <timer>s (virDomainDefClockParse).
+import {
+  attr,
+  child,
+  children,
+  custom,
+  type Def,
+  type Fields,
+  formatFieldsInto,
+  onlyIf,
+  parseFields,
+  required
+} from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { enumOf, longlong, string, ulonglong, yesNo } from '../scalar.ts'
+import { element, firstChild, type XmlElement } from '../xml.ts'
 
-const timer = {
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+const timerTable = {
   name: required(attr('name', enumOf('platform', 'pit', 'rtc', 'hpet', 'tsc', 'kvmclock', 'hypervclock', 'armvtimer'))),
   present: attr('present', yesNo),
+  /** what becomes of ticks the guest missed */
   tickpolicy: attr('tickpolicy', enumOf('delay', 'catchup', 'merge', 'discard')),
+  /** what the RTC follows */
   track: attr('track', enumOf('boot', 'guest', 'wall', 'realtime')),
-  frequency: attr('frequency', longlong),
+  frequencyHz: attr('frequency', ulonglong),
   mode: attr('mode', enumOf('auto', 'native', 'emulate', 'paravirt', 'smpsafe')),
-  catchup: childAlways('catchup', {
-    threshold: attr('threshold', uint),
-    slew: attr('slew', uint),
-    limit: attr('limit', uint)
+  catchup: child('catchup', {
+    threshold: attr('threshold', ulonglong),
+    slew: attr('slew', ulonglong),
+    limit: attr('limit', ulonglong)
   })
 } satisfies Fields
+export type TimerDef = Def<typeof timerTable>
 
-const clockTable = {
+/** Zeros mean unset, and only the TSC has a frequency and a mode. */
+function shownTimer({ frequencyHz, mode, catchup, ...timer }: TimerDef): TimerDef {
+  const nonZero = Object.fromEntries(Object.entries(catchup ?? {}).filter(([, value]) => value !== 0n))
+  return {
+    ...timer,
+    ...(timer.name === 'tsc' && { ...(frequencyHz && { frequencyHz }), ...(mode && { mode }) }),
+    ...(Object.keys(nonZero).length > 0 && { catchup: nonZero })
+  }
+}
+
+const timers = children('timer', timerTable)
+
+const basis = enumOf('utc', 'localtime')
+
+/** Where the clock starts, by its offset. Seconds. */
+export type ClockStart =
+  | { offset: 'utc' | 'localtime'; reset?: true }
+  | { offset: 'variable'; adjustment: bigint; adjustment0?: bigint; basis: (typeof basis.values)[number] }
+  | { offset: 'timezone'; timezone: string }
+  | { offset: 'absolute'; start: bigint }
+export type ClockDef = ClockStart & { timers: TimerDef[] }
+
+const clockAttributes = {
   offset: attr('offset', enumOf('utc', 'localtime', 'variable', 'timezone', 'absolute')),
   adjustment: attr('adjustment', string),
-  basis: attr('basis', enumOf('utc', 'localtime')),
+  basis: attr('basis', basis),
   timezone: attr('timezone', string),
-  start: attr('start', longlong),
-  timers: children('timer', timer)
+  start: attr('start', ulonglong),
+  adjustment0: onlyIf(({ inactive }) => !inactive, attr('adjustment0', longlong))
 } satisfies Fields
 
-export type ClockDef = Def<typeof clockTable>
+function parseStart({ attributes }: XmlElement): ClockStart {
+  const offset = attributes.offset || 'utc'
+  switch (offset) {
+    case 'utc':
+    case 'localtime': {
+      if (!attributes.adjustment) return { offset }
+      if (attributes.adjustment === 'reset') return { offset, reset: true }
+      const adjustment = longlong.parse(attributes.adjustment)
+      if (adjustment !== undefined) return { offset: 'variable', adjustment, basis: offset }
+      throw fail('VIR_ERR_XML_ERROR', `unknown clock adjustment '${attributes.adjustment}'`)
+    }
+    case 'variable': {
+      const from = basis.parse(attributes.basis || 'utc')
+      if (from === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown clock basis '${attributes.basis}'`)
+      const adjustment0 = longlong.parse(attributes.adjustment0 ?? '')
+      return {
+        offset,
+        adjustment: longlong.parse(attributes.adjustment ?? '') ?? 0n,
+        basis: from,
+        ...(adjustment0 && { adjustment0 })
+      }
+    }
+    case 'timezone':
+      if (attributes.timezone) return { offset, timezone: attributes.timezone }
+      throw fail('VIR_ERR_INTERNAL_ERROR', "missing 'timezone' attribute for clock with offset='timezone'")
+    case 'absolute': {
+      const start = ulonglong.parse(attributes.start ?? '')
+      if (start !== undefined) return { offset, start }
+      throw fail('VIR_ERR_INTERNAL_ERROR', "missing 'start' attribute for clock with offset='absolute'")
+    }
+    default:
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown clock offset '${offset}'`)
+  }
+}
 
-const clockElement = childAlways('clock', clockTable)
+/** The start in the form of its attributes. */
+function startAttributes(clock: ClockStart): Def<typeof clockAttributes> {
+  switch (clock.offset) {
+    case 'variable':
+      return { ...clock, adjustment: String(clock.adjustment) }
+    case 'utc':
+    case 'localtime':
+      return { offset: clock.offset, ...(clock.reset && { adjustment: 'reset' }) }
+    default:
+      return clock
+  }
+}
 
 export const clockFields = {
   clock: custom<ClockDef>({
-    names: clockElement.names,
+    names: [['clock', { ...clockAttributes, timers }]],
     parse(node, context) {
-      const parsed = firstChild(node, 'clock') ? clockElement.parse(node, context)! : { timers: [] }
-      const clock: ClockDef = { offset: 'utc', ...parsed }
-      if (clock.offset === 'variable') {
-        clock.adjustment ??= '0'
-        clock.basis ??= 'utc'
-      }
-      return clock
+      const found = firstChild(node, 'clock')
+      if (!found) return { offset: 'utc', timers: [] }
+      return { ...parseStart(found), ...parseFields(found, { timers }, context) }
     },
-    format: (value, into, context) => clockElement.format(value, into, context)
+    format(value, into, context) {
+      const node = element('clock')
+      formatFieldsInto(node, startAttributes(value), clockAttributes, context)
+      timers.format(value.timers.map(shownTimer), node, context)
+      into.children.push(node)
+    }
   })
 } satisfies Fields

@@ -1,63 +1,238 @@
-// <cpu>: the CPU the guest sees, its topology and NUMA cells.
-import { attr, childAlways, children, childText, custom, type Def, type Fields, required, text } from '../element.ts'
-import { enumOf, onOff, string, uint } from '../scalar.ts'
-import { firstChild } from '../xml.ts'
+// <cpu>: the CPU the guest sees, its topology and NUMA cells (virCPUDefParseXML).
+import {
+  attr,
+  child,
+  childAlways,
+  children,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  formatFields,
+  nonZero,
+  parseFields,
+  required,
+  withDefault
+} from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
+import { childElements, element, firstChild, textOf } from '../xml.ts'
 import { numaField } from './numa.ts'
 
-const cpuTable = {
-  mode: attr('mode', enumOf('custom', 'host-model', 'host-passthrough', 'maximum')),
-  match: attr('match', enumOf('exact', 'minimum', 'strict')),
-  check: attr('check', enumOf('none', 'partial', 'full')),
-  migratable: attr('migratable', onOff),
-  model: childAlways('model', {
-    fallback: attr('fallback', enumOf('allow', 'forbid')),
-    vendorId: attr('vendor_id', string),
-    name: text(string)
+const fail = errorsFrom('VIR_FROM_CPU')
+
+const VENDOR_ID_LENGTH = 12
+const UINT_MAX = 0xffff_ffff
+
+const mode = enumOf('custom', 'host-model', 'host-passthrough', 'maximum')
+const fallback = enumOf('allow', 'forbid')
+const policy = enumOf('force', 'require', 'optional', 'disable', 'forbid')
+export type CpuMode = (typeof mode.values)[number]
+export type FeaturePolicy = (typeof policy.values)[number]
+
+/** A value of a scalar, with an error of this element's own instead of the usual one. */
+function own<T>(name: string, type: Scalar<T>, error: (text: string) => string): Field<T | undefined> {
+  return custom<T | undefined>({
+    ...attr(name, type),
+    parse({ attributes: { [name]: text } }) {
+      const value = text === undefined ? undefined : type.parse(text)
+      if (text !== undefined && value === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', error(text))
+      return value
+    }
+  })
+}
+
+/** What a `default` check means is chosen by the post-parse pass. */
+const check = attr('check', enumOf('none', 'partial', 'full', 'default'))
+
+const cpuAttributes = {
+  mode: withDefault(
+    own('mode', mode, text => `Invalid mode attribute '${text}'`),
+    'custom'
+  ),
+  match: withDefault(attr('match', enumOf('exact', 'minimum', 'strict')), 'exact'),
+  check: custom<'none' | 'partial' | 'full' | undefined>({
+    ...check,
+    parse(node, context) {
+      const parsed = check.parse(node, context)
+      return parsed === 'default' ? undefined : parsed
+    }
   }),
-  vendor: childText('vendor', string),
+  migratable: attr('migratable', onOff)
+} satisfies Fields
+
+/** The model and what belongs to it; the host's own CPU has a name at most. */
+export interface CpuModelDef {
+  name?: string
+  /** whether another model may stand in for one QEMU does not know */
+  fallback: (typeof fallback.values)[number]
+  /** vendor string the guest reads, twelve characters */
+  vendorId?: string
+}
+
+const model: Field<CpuModelDef | undefined> = custom<CpuModelDef | undefined>({
+  names: [['model', { fallback: attr('fallback', fallback), vendorId: attr('vendor_id', string) }]],
+  parse(node) {
+    const found = firstChild(node, 'model')
+    if (!found) return undefined
+    const name = textOf(found)
+    const named = name === '' ? {} : { name }
+    if (isHost(node.attributes.mode)) return name === '' ? undefined : { ...named, fallback: 'allow' }
+    const { fallback: instead, vendor_id: vendorId } = found.attributes
+    const known = fallback.parse(instead || 'allow')
+    if (known === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Invalid fallback attribute')
+    if (vendorId) checkVendorId(vendorId)
+    return { ...named, fallback: known, ...(vendorId && { vendorId }) }
+  },
+  format(value, into) {
+    if (!value || (value.name === undefined && value.vendorId === undefined)) return
+    const { name, vendorId } = value
+    into.children.push(
+      element('model', { fallback: name === undefined ? undefined : value.fallback, vendor_id: vendorId }, [name])
+    )
+  }
+})
+
+const isHost = (cpuMode: string | undefined) => cpuMode === 'host-passthrough' || cpuMode === 'maximum'
+
+function checkVendorId(vendorId: string): void {
+  if (Buffer.byteLength(vendorId) !== VENDOR_ID_LENGTH) {
+    throw fail('VIR_ERR_XML_ERROR', `vendor_id must be exactly ${VENDOR_ID_LENGTH} characters long`)
+  }
+  if (vendorId.includes(',')) throw fail('VIR_ERR_XML_ERROR', 'vendor id is invalid')
+}
+
+const vendor: Field<string | undefined> = custom<string | undefined>({
+  names: [['vendor', {}]],
+  parse(node) {
+    const found = firstChild(node, 'vendor')
+    return (found && textOf(found)) || undefined
+  },
+  format(value, into) {
+    if (value !== undefined) into.children.push(element('vendor', {}, [value]))
+  }
+})
+
+const feature = {
+  policy: withDefault(
+    own('policy', policy, () => 'Invalid CPU feature policy'),
+    'require'
+  ),
+  name: custom<string>({
+    ...required(attr('name', string)),
+    parse({ attributes: { name } }) {
+      if (!name) throw fail('VIR_ERR_XML_ERROR', 'Invalid CPU feature name')
+      return name
+    }
+  })
+} satisfies Fields
+export type CpuFeatureDef = Def<typeof feature>
+
+const CACHE_LEVEL_MAX = 3
+
+const cacheLevel: Field<number | undefined> = custom<number | undefined>({
+  ...attr('level', uint),
+  parse(node, context) {
+    const level = attr('level', uint).parse(node, context)
+    if (level === undefined || (level >= 1 && level <= CACHE_LEVEL_MAX)) return level
+    throw fail('VIR_ERR_XML_ERROR', `invalid CPU cache level, must be in range [1,${CACHE_LEVEL_MAX}]`)
+  }
+})
+
+const count = (name: string) => nonZero(attr(name, uint))
+
+const cpuTable = {
+  ...cpuAttributes,
+  model,
+  vendor,
   topology: childAlways('topology', {
-    sockets: required(attr('sockets', uint)),
-    dies: attr('dies', uint),
-    cores: required(attr('cores', uint)),
-    threads: required(attr('threads', uint))
+    sockets: required(count('sockets')),
+    dies: withDefault(count('dies'), 1),
+    cores: required(count('cores')),
+    threads: required(count('threads'))
   }),
   cache: childAlways('cache', {
-    level: attr('level', uint),
+    level: cacheLevel,
     mode: required(attr('mode', enumOf('emulate', 'passthrough', 'disable')))
   }),
   maxphysaddr: childAlways('maxphysaddr', {
     mode: required(attr('mode', enumOf('emulate', 'passthrough'))),
     bits: attr('bits', uint)
   }),
-  features: children('feature', {
-    policy: attr('policy', enumOf('force', 'require', 'optional', 'disable', 'forbid')),
-    name: required(attr('name', string))
-  }),
+  features: children('feature', feature),
   numa: numaField
 } satisfies Fields
 export type CpuDef = Def<typeof cpuTable>
 
-const cpuElement = childAlways('cpu', cpuTable)
+/** True if a CPU is asked for, not only a topology, cache or NUMA cells. */
+export function hasCpuModel(cpu: CpuDef | undefined): cpu is CpuDef {
+  return cpu !== undefined && (cpu.mode !== 'custom' || cpu.model?.name !== undefined)
+}
+
+/** What an element without attributes and children means. */
+export const emptyCpu = (): CpuDef => ({ mode: 'custom', match: 'exact', features: [] })
+
+function checkParsed(cpu: CpuDef): void {
+  const { features } = cpu
+  if (cpu.migratable !== undefined && !isHost(cpu.mode)) {
+    throw fail(
+      'VIR_ERR_CONFIG_UNSUPPORTED',
+      "Attribute migratable is only allowed for 'host-passthrough' / 'maximum' CPU mode"
+    )
+  }
+  if (cpu.vendor !== undefined && cpu.model?.name === undefined) {
+    throw fail('VIR_ERR_XML_ERROR', 'CPU vendor specified without CPU model')
+  }
+  if (features.length > 0 && !hasCpuModel(cpu)) {
+    throw fail('VIR_ERR_XML_ERROR', 'Non-empty feature list specified without CPU model')
+  }
+  const names = new Set<string>()
+  for (const { name } of features) {
+    if (names.has(name)) throw fail('VIR_ERR_XML_ERROR', `CPU feature '${name}' specified more than once`)
+    names.add(name)
+  }
+}
+
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED for more vCPUs than can be counted; libvirt: virDomainDefGetVcpusTopology */
+export function validateTopology({ cpu }: { cpu?: CpuDef }): void {
+  const { sockets = 1, dies = 1, cores = 1, threads = 1 } = cpu?.topology ?? {}
+  if (BigInt(sockets) * BigInt(dies) * BigInt(cores) * BigInt(threads) > BigInt(UINT_MAX)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `cpu topology results in more than ${UINT_MAX} cpus`)
+  }
+}
+
+/** What is written: no attributes without a CPU asked for, no model of the host's own. */
+function shown(cpu: CpuDef): Partial<CpuDef> {
+  const { mode: cpuMode, match, check: cpuCheck, migratable, model: cpuModel, vendor: cpuVendor, ...rest } = cpu
+  return {
+    ...(hasCpuModel(cpu) && {
+      mode: cpuMode,
+      ...(cpuMode === 'custom' && { match }),
+      ...(cpuCheck && { check: cpuCheck }),
+      ...(migratable !== undefined && { migratable })
+    }),
+    ...(!isHost(cpuMode) && { ...(cpuModel && { model: cpuModel }), ...(cpuVendor && { vendor: cpuVendor }) }),
+    ...rest
+  }
+}
 
 export const cpuFields = {
   cpu: custom<CpuDef | undefined>({
-    names: cpuElement.names,
+    names: child('cpu', cpuTable).names,
     parse(node, context) {
-      if (!firstChild(node, 'cpu')) return undefined
-      const cpu = cpuElement.parse(node, context)!
-      if (cpu.mode === undefined && cpu.model !== undefined) cpu.mode = 'custom'
-      if (cpu.mode === 'custom' || cpu.model !== undefined) cpu.match ??= 'exact'
-      if (cpu.model && cpu.mode === 'custom') cpu.model.fallback ??= 'allow'
-      if (cpu.mode === 'custom' && cpu.model) cpu.check ??= 'partial'
-      if (cpu.mode === 'host-passthrough' || cpu.mode === 'maximum') {
-        cpu.check ??= 'none'
-        cpu.migratable ??= true
+      const found = firstChild(node, 'cpu')
+      if (!found) return undefined
+      if (childElements(found, 'cache').length > 1) {
+        throw fail('VIR_ERR_XML_ERROR', 'at most one CPU cache element may be specified')
       }
-      if (cpu.mode === 'host-model') cpu.check ??= 'partial'
-      if (cpu.topology) cpu.topology.dies ??= 1
-      for (const feature of cpu.features) feature.policy ??= 'require'
+      const cpu = parseFields(found, cpuTable, context)
+      checkParsed(cpu)
       return cpu
     },
-    format: (value, into, context) => cpuElement.format(value, into, context)
+    format(value, into, context) {
+      if (!value) return
+      const node = formatFields('cpu', shown(value) as CpuDef, cpuTable, context)
+      if (Object.keys(node.attributes).length + node.children.length > 0) into.children.push(node)
+    }
   })
 } satisfies Fields

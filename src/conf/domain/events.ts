@@ -8,17 +8,23 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const LIFECYCLE = ['destroy', 'restart', 'rename-restart', 'preserve', 'coredump-destroy', 'coredump-restart'] as const
 const LOCK_FAILURE = ['poweroff', 'restart', 'pause', 'ignore'] as const
 export type LifecycleAction = (typeof LIFECYCLE)[number]
+export type LockFailureAction = (typeof LOCK_FAILURE)[number]
 
-function action<T extends string>(name: string, actions: readonly T[]): Field<T | undefined> {
-  return custom<T | undefined>({
-    names: [name],
+/** The action a child names, its default if it is absent or empty (virDomainEventActionParseXML). */
+function action<T extends string, D extends T | undefined>(
+  name: string,
+  actions: readonly T[],
+  fallback: D
+): Field<T | D> {
+  return custom<T | D>({
+    names: [[name, {}]],
     parse(node) {
       const found = firstChild(node, name)
-      if (!found) return undefined
-      const text = textOf(found)
-      if (!(actions as readonly string[]).includes(text))
-        throw fail('VIR_ERR_INTERNAL_ERROR', `unknown lifecycle action ${text}`)
-      return text as T
+      const text = found ? textOf(found) : ''
+      if (text === '') return fallback
+      const known = actions.find(one => one === text)
+      if (known === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown ${name} action: ${text}`)
+      return known
     },
     format(value, into) {
       if (value !== undefined) into.children.push(element(name, {}, [value]))
@@ -26,13 +32,35 @@ function action<T extends string>(name: string, actions: readonly T[]): Field<T 
   })
 }
 
-function withFallback(field: Field<LifecycleAction | undefined>, fallback: LifecycleAction): Field<LifecycleAction> {
-  return { names: field.names, format: field.format, parse: (node, context) => field.parse(node, context) ?? fallback }
-}
+const lockFailure = action('on_lockfailure', [...LOCK_FAILURE, 'default'], undefined)
 
 export const eventFields = {
-  onPoweroff: withFallback(action('on_poweroff', LIFECYCLE), 'destroy'),
-  onReboot: withFallback(action('on_reboot', LIFECYCLE), 'restart'),
-  onCrash: withFallback(action('on_crash', LIFECYCLE), 'destroy'),
-  onLockFailure: action('on_lockfailure', LOCK_FAILURE)
+  onPoweroff: action('on_poweroff', LIFECYCLE, 'destroy'),
+  onReboot: action('on_reboot', LIFECYCLE, 'restart'),
+  onCrash: action('on_crash', LIFECYCLE, 'destroy'),
+  onLockFailure: custom<LockFailureAction | undefined>({
+    ...lockFailure,
+    parse(node, context) {
+      const parsed = lockFailure.parse(node, context)
+      return parsed === 'default' ? undefined : parsed
+    }
+  })
 } satisfies Fields
+
+interface LifecycleActions {
+  onPoweroff: LifecycleAction
+  onReboot: LifecycleAction
+  onCrash: LifecycleAction
+}
+
+/** A guest that stopped in order leaves no core to dump (virDomainDefLifecycleActionValidate). */
+export function validateEvents({ onPoweroff, onReboot }: LifecycleActions): void {
+  for (const [event, chosen] of [
+    ['poweroff', onPoweroff],
+    ['reboot', onReboot]
+  ] as const) {
+    if (chosen.startsWith('coredump-')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Lifecycle event '${event}' doesn't support '${chosen}' action`)
+    }
+  }
+}

@@ -1,72 +1,53 @@
-// <features>: switches of the virtual machine.
-import { attr, childAlways, childAttr, custom, type Field, type Fields, flag } from '../element.ts'
-import { enumOf, onOff, string, uint } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
+// <features>: switches of the virtual machine, in the order libvirt writes them.
+import { attr, childAlways, childAttr, closedChild, type Def, type Fields, flag, required } from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { enumOf, onOff } from '../scalar.ts'
+import { capabilitiesFeature } from './features-capabilities.ts'
+import { hypervFeature } from './features-hyperv.ts'
+import { kvmFeature } from './features-kvm.ts'
+import { hptFeature, smmFeature, tcgFeature } from './features-sized.ts'
+import { requiredState, state } from './features-state.ts'
+import { xenFeature } from './features-xen.ts'
 
-/** `<x/>` or `<x state='on|off'/>`: presence alone is on. */
-function state(name: string): Field<boolean | undefined> {
-  return custom<boolean | undefined>({
-    names: [[name, { state: attr('state', onOff) }]],
-    parse(node, context) {
-      const found = firstChild(node, name)
-      return found && (attr('state', onOff).parse(found, context) ?? true)
-    },
-    format(value, into) {
-      if (value !== undefined) into.children.push(element(name, { state: onOff.format(value) }))
-    }
-  })
-}
+const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-const hypervSwitches = [
-  'relaxed',
-  'vapic',
-  'vpindex',
-  'runtime',
-  'synic',
-  'reset',
-  'frequencies',
-  'reenlightenment',
-  'tlbflush',
-  'ipi',
-  'evmcs',
-  'avic'
-] as const
-const stateAttr = attr('state', onOff)
+/** What a pSeries guest is told about a speculation flaw. */
+const mitigation = enumOf('broken', 'workaround', 'fixed')
+
+const featuresTable = {
+  acpi: flag('acpi'),
+  apic: childAlways('apic', { eoi: attr('eoi', onOff) }),
+  pae: flag('pae'),
+  hap: state('hap'),
+  viridian: flag('viridian'),
+  privnet: flag('privnet'),
+  hyperv: hypervFeature,
+  kvm: kvmFeature,
+  pvspinlock: state('pvspinlock'),
+  capabilities: capabilitiesFeature,
+  pmu: state('pmu'),
+  vmport: state('vmport'),
+  /** interrupt controller of ARM guests; the version is chosen by the post-parse pass if not given */
+  gic: childAlways('gic', { version: attr('version', enumOf('host', '2', '3')) }),
+  smm: smmFeature,
+  ioapic: childAttr('ioapic', 'driver', enumOf('qemu', 'kvm')),
+  hpt: hptFeature,
+  vmcoreinfo: state('vmcoreinfo'),
+  htm: requiredState('htm'),
+  nestedHv: requiredState('nested-hv'),
+  msrs: childAlways('msrs', { unknown: required(attr('unknown', enumOf('ignore', 'fault'))) }),
+  ccfAssist: requiredState('ccf-assist'),
+  xen: xenFeature,
+  cfpc: childAttr('cfpc', 'value', mitigation),
+  sbbc: childAttr('sbbc', 'value', mitigation),
+  ibs: childAttr('ibs', 'value', enumOf('broken', 'workaround', 'fixed-ibs', 'fixed-ccd', 'fixed-na')),
+  tcg: tcgFeature
+} satisfies Fields
+
+export type FeaturesDef = Def<typeof featuresTable>
 
 export const featuresFields = {
-  features: childAlways('features', {
-    pae: flag('pae'),
-    acpi: flag('acpi'),
-    apic: childAlways('apic', { eoi: attr('eoi', onOff) }),
-    viridian: flag('viridian'),
-    privnet: flag('privnet'),
-    hap: state('hap'),
-    pmu: state('pmu'),
-    pvspinlock: state('pvspinlock'),
-    vmport: state('vmport'),
-    smm: childAlways('smm', { state: attr('state', onOff) }),
-    hyperv: childAlways('hyperv', {
-      mode: attr('mode', enumOf('custom', 'passthrough')),
-      ...(Object.fromEntries(hypervSwitches.map(name => [name, state(name)])) as Record<
-        (typeof hypervSwitches)[number],
-        Field<boolean | undefined>
-      >),
-      spinlocks: childAlways('spinlocks', { state: stateAttr, retries: attr('retries', uint) }),
-      stimer: childAlways('stimer', { state: stateAttr, direct: childAttr('direct', 'state', onOff) }),
-      vendorId: childAlways('vendor_id', { state: stateAttr, value: attr('value', string) })
-    }),
-    kvm: childAlways('kvm', {
-      hidden: state('hidden'),
-      hintDedicated: state('hint-dedicated'),
-      pollControl: state('poll-control'),
-      pvIpi: state('pv-ipi'),
-      dirtyRing: childAlways('dirty-ring', { state: stateAttr, size: attr('size', uint) })
-    }),
-    gic: childAlways('gic', { version: attr('version', string) }),
-    ioapic: childAttr('ioapic', 'driver', enumOf('kvm', 'qemu')),
-    vmcoreinfo: state('vmcoreinfo'),
-    tcg: childAlways('tcg', {
-      tbCache: custom<undefined>({ names: [['tb-cache', null]], parse: () => undefined, format: () => undefined })
-    })
-  })
+  features: closedChild('features', featuresTable, name =>
+    fail('VIR_ERR_CONFIG_UNSUPPORTED', `unexpected feature '${name}'`)
+  )
 } satisfies Fields

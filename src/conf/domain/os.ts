@@ -15,36 +15,16 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, int, string, uint, yesNo } from '../scalar.ts'
-import { firstChild, textOf } from '../xml.ts'
+import { firstChild } from '../xml.ts'
+import { osType } from './os-type.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 export const bootDevice = enumOf('fd', 'hd', 'cdrom', 'network')
 
-const osType = enumOf('hvm', 'xen', 'linux', 'exe', 'uml', 'xenpvh')
-
 const osTable = {
   firmware: attr('firmware', enumOf('bios', 'efi')),
-  typeElement: custom<{ arch?: string; machine?: string; type: string }>({
-    names: [['type', { arch: attr('arch', string), machine: attr('machine', string) }]],
-    parse(node) {
-      const found = firstChild(node, 'type')
-      const type = found ? textOf(found).trim() : ''
-      if (!found || type === '') throw fail('VIR_ERR_OS_TYPE', 'an os <type> must be specified')
-      if (osType.parse(type) === undefined)
-        throw fail('VIR_ERR_XML_ERROR', `Invalid value for element 'type' in element 'os': '${type}'.`)
-      const { arch, machine } = found.attributes
-      return { ...(arch !== undefined && { arch }), ...(machine !== undefined && { machine }), type }
-    },
-    format(value, into) {
-      const { arch, machine, type } = value
-      into.children.push({
-        name: 'type',
-        attributes: { ...(arch !== undefined && { arch }), ...(machine !== undefined && { machine }) },
-        children: [type]
-      })
-    }
-  }),
+  typeElement: osType,
   firmwareFeatures: wrapped('firmware', 'feature', {
     enabled: required(attr('enabled', yesNo)),
     name: required(attr('name', enumOf('enrolled-keys', 'secure-boot')))
@@ -82,7 +62,7 @@ export const osFields = {
       const parsed = nested.parse(node, context)
       if (!parsed) {
         if (firstChild(node, 'bootloader')) return { type: 'linux', bootDevices: [] }
-        throw fail('VIR_ERR_OS_TYPE', 'an os <type> must be specified')
+        throw fail('VIR_ERR_XML_ERROR', 'an os <type> must be specified')
       }
       const { typeElement, ...rest } = parsed
       return { ...rest, ...typeElement }

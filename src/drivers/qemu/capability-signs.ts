@@ -13,6 +13,8 @@ export type Sign =
   | { arch: string } // true for that target
 
 export const CAPABILITY_SIGNS = {
+  'aarch64-off': [{ arch: 'aarch64' }],
+  'aes-key-wrap': [{ arch: 's390x' }],
   'acpi-index': [
     { device: 'virtio-balloon-ccw', prop: 'acpi-index' },
     { device: 'virtio-balloon-device', prop: 'acpi-index' },
@@ -60,6 +62,7 @@ export const CAPABILITY_SIGNS = {
   dc390: [{ type: 'dc390' }],
   'device.json+hotplug': [{ qapi: 'device_add/$json-cli-hotplug' }],
   'dirtyrate-param.mode': [{ qapi: 'calc-dirty-rate/arg-type/mode' }],
+  'dea-key-wrap': [{ arch: 's390x' }],
   'disable-s3': [{ device: 'PIIX4_PM', prop: 'disable_s3' }],
   'disable-s4': [{ device: 'PIIX4_PM', prop: 'disable_s4' }],
   'display-dbus': [{ qapi: 'query-display-options/ret-type/+dbus' }],
@@ -75,6 +78,7 @@ export const CAPABILITY_SIGNS = {
   'hda-output': [{ type: 'hda-output' }],
   i8042: [{ type: 'i8042' }],
   'ich9-ahci': [{ type: 'ich9-ahci' }],
+  'gic-version': [{ arch: 'aarch64' }],
   'ich9-disable-s3': [{ device: 'ICH9-LPC', prop: 'disable_s3' }],
   'ich9-disable-s4': [{ device: 'ICH9-LPC', prop: 'disable_s4' }],
   'ich9-intel-hda': [{ type: 'ich9-intel-hda' }],
@@ -96,6 +100,7 @@ export const CAPABILITY_SIGNS = {
   'ivshmem-doorbell': [{ type: 'ivshmem-doorbell' }],
   'ivshmem-plain': [{ type: 'ivshmem-plain' }],
   'kvm-pit-lost-tick-policy': [{ device: 'kvm-pit', prop: 'lost_tick_policy' }],
+  loadparm: [{ arch: 's390x' }],
   lsi: [{ type: 'lsi53c895a' }],
   'machine-hpet': [{ option: 'machine', parameter: 'hpet' }],
   'machine-vmport-opt': [{ type: 'vmport' }],
@@ -132,6 +137,7 @@ export const CAPABILITY_SIGNS = {
   'netdev.stream': [{ qapi: 'netdev_add/arg-type/+stream' }],
   'netdev.vhost-vdpa': [{ qapi: 'netdev_add/arg-type/+vhost-vdpa' }],
   'no-acpi': [{ arch: 'x86_64' }, { arch: 'i686' }],
+  'no-hpet': [{ arch: 'x86_64' }, { arch: 'i686' }],
   'numa.hmat': [{ qapi: 'set-numa-node/arg-type/+hmat-lb' }],
   nvdimm: [{ type: 'nvdimm' }],
   'nvdimm.unarmed': [{ device: 'nvdimm', prop: 'unarmed' }],

@@ -1,11 +1,65 @@
 // QEMU's domain-wide checks (qemuValidateDomainDef).
 import type { DomainDef } from '../../conf/domain-def.ts'
+import { errorsFrom } from '../../conf/error.ts'
 import { validateConsoles } from './command/chardev.ts'
+import { validateClock } from './command/clock.ts'
+import { validateLaunchSecurity } from './command/launch-security.ts'
+import { validatePm } from './command/pm.ts'
+import { validateSmp } from './command/smp.ts'
 import type { QemuContext } from './context.ts'
+import { validateCpu } from './cpu-validate.ts'
+import { validateFeatures } from './features-validate.ts'
+import { validateLifecycle } from './lifecycle-validate.ts'
+import { isX86 } from './machine-type.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** libvirt's checks, in its order. */
-const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [validateConsoles]
+const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
+  emulatorFits,
+  acpiNeeds,
+  genidSupported,
+  validateLifecycle,
+  validateCpu,
+  validateClock,
+  validatePm,
+  validateSmp,
+  validateFeatures,
+  validateConsoles,
+  validateLaunchSecurity
+]
 
 export function validateDomain(def: DomainDef, context: QemuContext): void {
   for (const check of CHECKS) check(def, context)
+}
+
+/** Guests an emulator runs besides those of its own architecture. */
+const ALSO_RUNS: Record<string, string> = { x86_64: 'i686', aarch64: 'armv7l', armv7l: 'armv6l', ppc64: 'ppc64le' }
+
+function emulatorFits({ os, type, devices }: DomainDef, { qemu }: QemuContext): void {
+  const refuse = (what: string) =>
+    fail('VIR_ERR_CONFIG_UNSUPPORTED', `Emulator '${devices.emulator}' does not support ${what}`)
+  if (os.type !== 'hvm') throw refuse(`os type '${os.type}'`)
+  if (os.arch !== qemu.arch && os.arch !== ALSO_RUNS[qemu.arch]) throw refuse(`arch '${os.arch}'`)
+  if (!(type === 'qemu' ? qemu.has('tcg') : type === 'kvm' && qemu.kvm)) throw refuse(`virt type '${type}'`)
+  if (!qemu.machines.some(({ name }) => name === os.machine)) throw refuse(`machine type '${os.machine}'`)
+}
+
+/** UEFI and ACPI belong together where they do. */
+function acpiNeeds(def: DomainDef): void {
+  const { os, features } = def
+  const uefi = os.firmware === 'efi' || os.loader?.type === 'pflash'
+  const acpi = features?.acpi === true
+  if (uefi && !acpi && isX86(def)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'UEFI requires ACPI on this architecture')
+  }
+  if (acpi && !uefi && os.arch === 'aarch64') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'ACPI requires UEFI on this architecture')
+  }
+}
+
+function genidSupported({ genid }: DomainDef, { qemu }: QemuContext): void {
+  if (genid !== undefined && !qemu.has('vmgenid')) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "this QEMU does not support the 'genid' capability")
+  }
 }

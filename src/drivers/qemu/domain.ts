@@ -78,6 +78,10 @@ export class QemuDomain {
   /** the running shutdown request is to end in a reboot */
   fakeReboot = false
   lock: Server | undefined
+  /** settles when the start under way is over, however it went; calls that need a running guest wait for it */
+  startDone: Promise<void> = Promise.resolve()
+  /** why the start under way is not to go on */
+  startCancelled: string | undefined
   #state: number = virDomainState.VIR_DOMAIN_SHUTOFF
   #reason: number = virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_UNKNOWN
   #stateTimeMs = Date.now()

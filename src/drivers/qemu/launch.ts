@@ -66,7 +66,9 @@ export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promi
     })
     child.unref()
     const identity = processIdentity(child.pid!)
-    if (!identity) throw fail('VIR_ERR_INTERNAL_ERROR', `QEMU exited at once: ${lastWords(root.log)}`)
+    if (!identity) {
+      throw fail('VIR_ERR_INTERNAL_ERROR', `QEMU ended at once with ${await exited}: ${lastWords(root.log)}`)
+    }
     return { identity, exited }
   } finally {
     closeSync(log)

@@ -59,7 +59,9 @@ function beginRun(domain: QemuDomain, exited?: Promise<string>): void {
   const promise = new Promise<Ended>(resolve => {
     ended = resolve
   })
-  const timer = setInterval(() => boundLog(domain.root.log), 60_000)
+  const timer = setInterval(() => {
+    for (const log of [domain.root.log, domain.root.shimLog]) boundLog(log)
+  }, 60_000)
   timer.unref()
   running.set(domain, { exited, ended, promise, timer })
 }
@@ -70,11 +72,18 @@ function beginRun(domain: QemuDomain, exited?: Promise<string>): void {
  */
 export async function startDomain(domain: QemuDomain, options: StartOptions = {}): Promise<void> {
   if (domain.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
+  const starting = start(domain, options)
+  domain.startDone = starting.catch(() => undefined)
+  return starting
+}
+
+async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   const { root, context } = domain
   domain.id = 1
   domain.paused = options.paused ?? false
   domain.autoDestroy = options.autoDestroy ?? false
   try {
+    checkCancelled(domain)
     prepareStart(domain.def, context)
     checkHostFiles(domain.def)
     const { argv, env } = buildCommand(domain.def, context)
@@ -90,6 +99,7 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
       dieWithUs: domain.autoDestroy
     })
     domain.process = launched.identity
+    checkCancelled(domain)
     beginRun(domain, launched.exited)
     const register = domain.def.resource?.register
     domain.cgroups = cgroupPaths(domain.def.name, launched.identity, register)
@@ -97,6 +107,7 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
     domain.cgroups = enterCgroups(domain.cgroups, launched.identity, register)
     domain.monitor = await openMonitor(domain, launched.exited)
     await setUp(domain)
+    checkCancelled(domain)
     await firstRun(domain)
   } catch (thrown) {
     const error = startError(domain, thrown)
@@ -105,6 +116,18 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
     throw error
   }
+}
+
+/** Ends a start that is under way, or about to begin; it fails and leaves nothing. */
+export function cancelStart(domain: QemuDomain, reason: string): void {
+  domain.startCancelled = reason
+  if (domain.process && isAlive(domain.process)) process.kill(domain.process.pid, 'SIGKILL')
+}
+
+const cancelled = (reason: string) => fail('VIR_ERR_OPERATION_ABORTED', `start was cancelled by ${reason}`)
+
+function checkCancelled({ startCancelled }: QemuDomain): void {
+  if (startCancelled) throw cancelled(startCancelled)
 }
 
 /** Host files a guest cannot start without; missing ones are told before QEMU is started. */
@@ -127,6 +150,7 @@ function checkHostFiles({ os, devices }: DomainDef): void {
 }
 
 function startError(domain: QemuDomain, thrown: unknown): VirError {
+  if (domain.startCancelled) return cancelled(domain.startCancelled)
   const error = toVirError(thrown)
   if (!domain.process || isAlive(domain.process)) return error
   const words = lastWords(domain.root.log)

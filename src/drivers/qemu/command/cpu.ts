@@ -1,33 +1,114 @@
-// -cpu and -smp
-import type { Command } from './command.ts'
+// -cpu: model, features, and what timers, enlightenments and KVM's own interfaces add as properties of the CPU
+// (qemuBuildCpuCommandLine).
+import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { qemuFeatureName } from '../cpu-feature-name.ts'
+import { isPpc64 } from '../machine-type.ts'
+import type { Command, Props } from './command.ts'
 import { keyValue } from './command.ts'
+import { hypervProps } from './hyperv.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 export function cpuArgs(command: Command): void {
   const { def } = command
-  const { cpu } = def
-  if (!cpu || (cpu.mode === undefined && !cpu.model)) return
-  const model = { 'host-passthrough': 'host', maximum: 'max', 'host-model': 'max', custom: cpu.model?.name }[
-    cpu.mode ?? 'custom'
-  ]
-  const features = cpu.features
-    .filter(({ policy }) => policy !== 'optional' && policy !== undefined)
-    .map(({ name, policy }) => [name, policy === 'require' || policy === 'force'] as const)
-  const migratable = cpu.mode === 'host-passthrough' || cpu.mode === 'maximum' ? cpu.migratable : undefined
-  command.add('-cpu', keyValue(model ?? 'qemu64', { migratable, ...Object.fromEntries(features) }))
+  const extra: Props = {
+    ...timerProps(def),
+    ...featureProps(def),
+    ...cacheProps(command),
+    ...addressProps(def)
+  }
+  const wanted = Object.values(extra).some(value => value !== undefined)
+  const model = modelName(command) ?? (wanted ? fallbackModel(def) : undefined)
+  if (model !== undefined) command.add('-cpu', keyValue(model, { ...modelProps(command), ...extra }))
 }
 
-export function smpArgs(command: Command): void {
-  const { vcpu, cpu } = command.def
-  const topology = cpu?.topology
-  const current = vcpu.current ?? vcpu.max
-  command.add(
-    '-smp',
-    keyValue(String(current), {
-      maxcpus: current === vcpu.max ? undefined : vcpu.max,
-      sockets: topology?.sockets ?? vcpu.max,
-      dies: topology && command.qemu.has('smp-dies') ? topology.dies : undefined,
-      cores: topology?.cores ?? 1,
-      threads: topology?.threads ?? 1
-    })
-  )
+function modelName({ def, context }: Command): string | undefined {
+  const { cpu, os, devices } = def
+  if (!hasCpuModel(cpu)) {
+    const emulator = devices.emulator!
+    const wide = emulator.includes('x86_64') || (context.hostArch === 'x86_64' && emulator.includes('kvm'))
+    return os.arch === 'i686' && wide ? 'qemu32' : undefined
+  }
+  switch (cpu.mode) {
+    case 'host-passthrough':
+      return 'host'
+    case 'maximum':
+      return 'max'
+    case 'custom':
+      return cpu.model?.name
+    case 'host-model':
+      if (isPpc64(def)) return 'host'
+      throw fail('VIR_ERR_INTERNAL_ERROR', `unexpected host-model CPU for ${os.arch} architecture`)
+  }
+}
+
+/** Properties need a model to belong to. */
+function fallbackModel({ os }: DomainDef): string {
+  if (os.arch === 'i686') return 'qemu32'
+  if (os.arch === 'x86_64') return 'qemu64'
+  throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `CPU flags requested but can't determine default CPU for arch ${os.arch}`)
+}
+
+const isHost = ({ mode }: CpuDef) => mode === 'host-passthrough' || mode === 'maximum'
+
+function modelProps({ def, context, qemu }: Command): Props {
+  const { cpu, os } = def
+  if (!hasCpuModel(cpu)) return {}
+  const props: Props = {}
+  if (isHost(cpu)) {
+    if (os.arch === 'armv7l' && context.hostArch === 'aarch64') props.aarch64 = false
+    if (qemu.has('cpu.migratable')) props.migratable = cpu.migratable
+  }
+  props.vendor = cpu.model?.vendorId
+  for (const { name, policy } of cpu.features) {
+    if (policy !== 'optional') props[qemuFeatureName(name, os.arch!)] = policy === 'force' || policy === 'require'
+  }
+  return props
+}
+
+function timerProps({ clock }: DomainDef): Props {
+  const props: Props = {}
+  for (const { name, present, frequencyHz, tickpolicy } of clock.timers) {
+    if (name === 'kvmclock') props.kvmclock = present
+    if (name === 'hypervclock' && present) props['hv-time'] = true
+    if (name === 'tsc' && frequencyHz) props['tsc-frequency'] = frequencyHz
+    if (name === 'armvtimer' && tickpolicy) props['kvm-no-adjvtime'] = tickpolicy === 'discard'
+  }
+  return props
+}
+
+function featureProps(def: DomainDef): Props {
+  const { features = {}, devices } = def
+  const { kvm } = features
+  return {
+    'kvm-pv-eoi': features.apic?.eoi,
+    'kvm-pv-unhalt': features.pvspinlock,
+    ...hypervProps(features.hyperv),
+    'hv-crash': devices.panics.some(panic => 'model' in panic && panic.model === 'hyperv') || undefined,
+    kvm: kvm?.hidden ? false : undefined,
+    'kvm-hint-dedicated': kvm?.hintDedicated || undefined,
+    'kvm-poll-control': kvm?.pollControl || undefined,
+    'kvm-pv-ipi': kvm?.pvIpi === false ? false : undefined,
+    // always there on ppc64, and no option of its CPUs
+    pmu: isPpc64(def) ? undefined : features.pmu
+  }
+}
+
+/** An emulated or absent third level cache must not be shadowed by the host's own, and the other way round. */
+function cacheProps({ def: { cpu }, qemu }: Command): Props {
+  const mode = cpu?.cache?.mode
+  if (!cpu || mode === undefined) return {}
+  const known = qemu.has('cpu-cache')
+  return {
+    'l3-cache': mode === 'emulate' ? true : known ? false : undefined,
+    'host-cache-info': mode === 'passthrough' ? true : isHost(cpu) && known ? false : undefined
+  }
+}
+
+function addressProps({ cpu }: DomainDef): Props {
+  const address = cpu?.maxphysaddr
+  if (!address) return {}
+  return address.mode === 'passthrough' ? { 'host-phys-bits': true } : { 'phys-bits': address.bits }
 }

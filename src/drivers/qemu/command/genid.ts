@@ -1,3 +1,7 @@
+// The VM generation id: tells the guest that it was copied or went back in time.
 import type { Command } from './command.ts'
 
-export function genidArgs(_command: Command): void {}
+export function genidArgs(command: Command): void {
+  const { genid } = command.def
+  if (genid !== undefined) command.device({ driver: 'vmgenid', guid: genid, id: 'vmgenid0' })
+}

@@ -1,3 +1,49 @@
+// <launchSecurity>: the object that guards the guest's memory; -machine names it.
+import { join } from 'node:path'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { QemuContext } from '../context.ts'
 import type { Command } from './command.ts'
 
-export function launchSecurityArgs(_command: Command): void {}
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** The object's id. */
+export const LAUNCH_SECURITY_ID = 'lsec0'
+
+/** Files of the guest's directory that hold what the owner's certificate and session data say. */
+export const DH_CERT_FILE = 'dh_cert.base64'
+export const SESSION_FILE = 'session.base64'
+
+export function launchSecurityArgs(command: Command): void {
+  const { def, context } = command
+  const { launchSecurity } = def
+  if (launchSecurity?.type === 's390-pv') command.object({ 'qom-type': 's390-pv-guest', id: LAUNCH_SECURITY_ID })
+  if (launchSecurity?.type !== 'sev') return
+  const file = (content: string | undefined, name: string) => content && join(context.paths.libDir, name)
+  command.object({
+    'qom-type': 'sev-guest',
+    id: LAUNCH_SECURITY_ID,
+    cbitpos: launchSecurity.cbitpos,
+    'reduced-phys-bits': launchSecurity.reducedPhysBits,
+    policy: launchSecurity.policy,
+    'dh-cert-file': file(launchSecurity.dhCert, DH_CERT_FILE),
+    'session-file': file(launchSecurity.session, SESSION_FILE),
+    'kernel-hashes': launchSecurity.kernelHashes
+  })
+}
+
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED; libvirt: the last part of qemuValidateDomainDef */
+export function validateLaunchSecurity({ launchSecurity }: DomainDef, { qemu }: QemuContext): void {
+  const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+  if (launchSecurity?.type === 'sev') {
+    if (!qemu.has('sev-guest')) throw unsupported('SEV launch security is not supported with this QEMU binary')
+    if (launchSecurity.kernelHashes !== undefined && !qemu.has('sev-guest-kernel-hashes')) {
+      throw unsupported('SEV measured direct kernel boot is not supported with this QEMU binary')
+    }
+  }
+  if (launchSecurity?.type === 's390-pv') {
+    if (!qemu.has('confidential-guest-support') || !qemu.has('s390-pv-guest')) {
+      throw unsupported('S390 PV launch security is not supported with this QEMU binary')
+    }
+  }
+}

@@ -1,24 +1,89 @@
-// -machine and -accel
-
-import { isI440fx, isQ35 } from '../machine-type.ts'
-import type { Command } from './command.ts'
+// -machine and -accel, and what else the chipset is told
+import type { FeaturesDef } from '../../../conf/domain/features.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { isPseries } from '../machine-type.ts'
+import type { Command, Props } from './command.ts'
 import { keyValue } from './command.ts'
+import { LAUNCH_SECURITY_ID } from './launch-security.ts'
 
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const MIB = 1024n * 1024n
+const KIB_PER_MIB = 1024
+
+/** `-machine` (qemuBuildMachineCommandLine). USB is always off here: its controllers are devices of their own. */
 export function machineArgs(command: Command): void {
   const { def } = command
-  const { features } = def
-  const usesUsbOption = isI440fx(def) || isQ35(def)
   command.add(
     '-machine',
     keyValue(def.os.machine!, {
-      usb: usesUsbOption ? false : undefined,
-      vmport: features?.vmport,
-      smm: features?.smm ? (features.smm.state ?? true) : undefined,
+      usb: false,
+      ...keywrapProps(command),
+      ...featureProps(command),
       'dump-guest-core': def.dumpCore ?? false,
       'memory-backend': memoryBackend(command),
-      hpet: def.clock.timers.find(({ name }) => name === 'hpet')?.present
+      'max-cpu-compat': def.cpu?.mode === 'host-model' && isPseries(def) ? def.cpu.model?.name : undefined,
+      loadparm: command.qemu.has('loadparm') ? loadparm(def) : undefined,
+      ...launchSecurityProps(command),
+      graphics: def.os.bios?.useserial ? false : undefined,
+      hpet: command.qemu.has('machine-hpet') ? hpet(def) : undefined
     })
   )
+}
+
+const hpet = ({ clock }: DomainDef): boolean | undefined => clock.timers.find(({ name }) => name === 'hpet')?.present
+
+function launchSecurityProps({ def, qemu }: Command): Props {
+  if (!def.launchSecurity) return {}
+  const modern = def.launchSecurity.type === 's390-pv' || qemu.has('confidential-guest-support')
+  return { [modern ? 'confidential-guest-support' : 'memory-encryption']: LAUNCH_SECURITY_ID }
+}
+
+function keywrapProps({ def, qemu }: Command): Props {
+  const props: Props = {}
+  for (const cipher of ['aes', 'dea'] as const) {
+    const state = def.keywrap?.[cipher]
+    if (state === undefined) continue
+    if (!qemu.has(`${cipher}-key-wrap`)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${cipher}-key-wrap is not available with this QEMU binary`)
+    }
+    props[`${cipher}-key-wrap`] = state
+  }
+  return props
+}
+
+/** The machine's own way to a feature, where that is an option of it. */
+function featureProps({ def, qemu }: Command): Props {
+  const features: FeaturesDef = def.features ?? {}
+  const { hpt } = features
+  return {
+    vmport: features.vmport,
+    smm: features.smm?.state,
+    'gic-version': gicVersion(features, qemu.has('gic-version')),
+    kernel_irqchip: features.ioapic && { qemu: 'split', kvm: 'on' }[features.ioapic],
+    'resize-hpt': hpt?.resizing,
+    'cap-hpt-max-page-size': hpt?.maxPageSizeKiB && `${hpt.maxPageSizeKiB}k`,
+    'cap-htm': features.htm,
+    'cap-nested-hv': features.nestedHv,
+    'cap-ccf-assist': features.ccfAssist,
+    'cap-cfpc': features.cfpc,
+    'cap-sbbc': features.sbbc,
+    'cap-ibs': features.ibs
+  }
+}
+
+/** Version 2 is what a QEMU without the option gives anyway. */
+function gicVersion({ gic }: FeaturesDef, canChoose: boolean): string | undefined {
+  if (!gic?.version || (gic.version === '2' && !canChoose)) return undefined
+  if (canChoose) return gic.version
+  throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'gic-version option is not available with this QEMU binary')
+}
+
+/** What a s390 guest's boot loader is told by the first boot device. */
+function loadparm({ devices }: DomainDef): string | undefined {
+  const first = [...devices.disks, ...devices.interfaces].find(({ boot }) => boot?.order === 1 && boot.loadparm)
+  return first?.boot?.loadparm
 }
 
 /** The id of the machine's main memory object. */
@@ -27,11 +92,22 @@ export function memoryBackend({ def, qemu }: Command): string | undefined {
 }
 
 export function accelArgs(command: Command): void {
-  command.add('-accel', command.def.type === 'kvm' ? 'kvm' : 'tcg')
+  const { type, features } = command.def
+  if (type === 'kvm') {
+    const ring = features?.kvm?.dirtyRing
+    command.add('-accel', keyValue('kvm', { 'dirty-ring-size': ring?.state ? ring.size : undefined }))
+  } else if (type === 'qemu') {
+    const cacheKiB = features?.tcg?.tbCacheKiB
+    command.add('-accel', keyValue('tcg', { 'tb-size': cacheKiB && Math.floor(cacheKiB / KIB_PER_MIB) }))
+  } else command.add('-accel', type)
 }
 
-export function tsegArgs(_command: Command): void {}
+/** The memory system management mode keeps for itself. */
+export function tsegArgs(command: Command): void {
+  const bytes = command.def.features?.smm?.tsegBytes
+  if (bytes !== undefined) command.add('-global', `mch.extended-tseg-mbytes=${bytes / MIB}`)
+}
 
 export function vmcoreinfoArgs(command: Command): void {
-  if (command.def.features?.vmcoreinfo) command.add('-device', 'vmcoreinfo')
+  if (command.def.features?.vmcoreinfo) command.device({ driver: 'vmcoreinfo' })
 }

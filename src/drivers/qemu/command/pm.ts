@@ -1,15 +1,36 @@
 // Power: ACPI, what shutdown does, sleep states.
-
-import { isI440fx, isQ35 } from '../machine-type.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { Capability } from '../capability-signs.ts'
+import type { QemuContext } from '../context.ts'
+import { isQ35 } from '../machine-type.ts'
 import type { Command } from './command.ts'
 
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** ACPI's sleep states: the setting, and the property of the chipset's power management that turns each off. */
+const SLEEP_STATES = [
+  { name: 'S3', property: 'disable_s3', setting: 'suspendToMem', ich9: 'ich9-disable-s3', piix: 'disable-s3' },
+  { name: 'S4', property: 'disable_s4', setting: 'suspendToDisk', ich9: 'ich9-disable-s4', piix: 'disable-s4' }
+] as const satisfies { ich9: Capability; piix: Capability; [key: string]: string }[]
+
+/** Q35 machines of a QEMU without the ICH9 property get PIIX4's, as they always did: QEMU warns and starts. */
 export function pmArgs(command: Command): void {
   const { def, qemu } = command
   command.add('-no-shutdown')
   if (!def.features?.acpi && qemu.has('no-acpi')) command.add('-no-acpi')
-  const global = isQ35(def) ? 'ICH9-LPC' : isI440fx(def) ? 'PIIX4_PM' : undefined
-  if (!global) return
-  const { suspendToMem, suspendToDisk } = def.pm ?? {}
-  if (suspendToMem !== undefined) command.add('-global', `${global}.disable_s3=${Number(!suspendToMem)}`)
-  if (suspendToDisk !== undefined) command.add('-global', `${global}.disable_s4=${Number(!suspendToDisk)}`)
+  for (const { property, setting, ich9 } of SLEEP_STATES) {
+    const enabled = def.pm?.[setting]
+    if (enabled === undefined) continue
+    const device = isQ35(def) && qemu.has(ich9) ? 'ICH9-LPC' : 'PIIX4_PM'
+    command.add('-global', `${device}.${property}=${enabled ? 0 : 1}`)
+  }
+}
+
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED; libvirt: qemuValidateDomainDefPM */
+export function validatePm(def: DomainDef, { qemu }: QemuContext): void {
+  for (const { name, setting, ich9, piix } of SLEEP_STATES) {
+    if (def.pm?.[setting] === undefined || (isQ35(def) && qemu.has(ich9)) || qemu.has(piix)) continue
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `setting ACPI ${name} not supported`)
+  }
 }

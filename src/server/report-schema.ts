@@ -1,0 +1,58 @@
+// The form of GET /v1/report as JSON Schema.
+
+const integer = { type: 'integer' }
+const text = { type: 'string' }
+
+/** schemas/report.json is this. */
+export const reportSchema = {
+  $id: 'report.json',
+  title: 'State of one guest and every host resource it holds',
+  type: 'object',
+  properties: {
+    name: text,
+    uuid: text,
+    id: { ...integer, description: '-1 when shut off' },
+    state: { ...integer, description: 'virDomainState' },
+    reason: integer,
+    persistent: { type: 'boolean' },
+    autostart: { type: 'boolean' },
+    generation: { ...integer, description: 'grows with every change' },
+    pids: {
+      type: 'object',
+      properties: { shim: integer, qemu: { type: ['integer', 'null'] } },
+      required: ['shim', 'qemu']
+    },
+    versions: { type: 'object', additionalProperties: text },
+    sockets: { type: 'object', additionalProperties: text, description: 'paths by kind' },
+    allocations: {
+      type: 'array',
+      items: {
+        type: 'object',
+        properties: {
+          kind: text,
+          key: { ...text, description: 'the one resource that is held' },
+          amount: { ...integer, description: 'KiB of memory, else a number' },
+          mode: { enum: ['exclusive', 'shared'] }
+        },
+        required: ['kind', 'mode'],
+        oneOf: [{ required: ['key'] }, { required: ['amount'] }],
+        additionalProperties: false
+      }
+    }
+  },
+  required: [
+    'name',
+    'uuid',
+    'id',
+    'state',
+    'reason',
+    'persistent',
+    'autostart',
+    'generation',
+    'pids',
+    'versions',
+    'sockets',
+    'allocations'
+  ],
+  additionalProperties: false
+}

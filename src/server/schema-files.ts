@@ -1,0 +1,28 @@
+// What lies under schemas/, made from the tables of the code; `npm run schemas` writes it, a test says when it is stale.
+import { formatJson } from '../conf/json.ts'
+import { objectSchema } from '../conf/wire.ts'
+import type { Method } from '../drivers/method.ts'
+import { api } from '../drivers/qemu/index.ts'
+import { statusSchema } from '../state/status-schema.ts'
+import { errorSchema, openapi } from './openapi.ts'
+import { reportSchema } from './report-schema.ts'
+
+const DRAFT = 'https://json-schema.org/draft/2020-12/schema'
+
+/** The text of every file by its path below schemas/. */
+export function schemaFiles(): Record<string, string> {
+  const files: Record<string, object> = {
+    'openapi.json': openapi(),
+    'error.json': { $schema: DRAFT, $id: 'error.json', ...errorSchema },
+    'status.json': { $schema: DRAFT, ...statusSchema },
+    'report.json': { $schema: DRAFT, ...reportSchema }
+  }
+  for (const [name, { args, ret, stream }] of Object.entries(api) as [string, Method<never>][]) {
+    files[`api/${name}.json`] = {
+      $schema: DRAFT,
+      $id: `api/${name}.json`,
+      $defs: { input: objectSchema(args), ...(!stream && { output: objectSchema(ret) }) }
+    }
+  }
+  return Object.fromEntries(Object.entries(files).map(([name, content]) => [name, `${formatJson(content, 1)}\n`]))
+}
