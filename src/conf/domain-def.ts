@@ -8,9 +8,12 @@ import { cputuneFields } from './domain/cputune.ts'
 import { eventFields } from './domain/events.ts'
 import { featuresFields } from './domain/features.ts'
 import { idmapFields } from './domain/idmap.ts'
+import { iothreadFields } from './domain/iothreads.ts'
 import { keywrapFields } from './domain/keywrap.ts'
 import { launchSecurityFields } from './domain/launch-security.ts'
 import { memoryFields } from './domain/memory.ts'
+import { memoryBackingFields } from './domain/memory-backing.ts'
+import { memtuneFields } from './domain/memtune.ts'
 import { metadataFields } from './domain/metadata.ts'
 import { numatuneFields } from './domain/numatune.ts'
 import { osFields } from './domain/os.ts'
@@ -113,7 +116,10 @@ export const domainFields = {
   ...metadataFields,
   ...memoryFields,
   ...blkiotuneFields,
+  ...memtuneFields,
+  ...memoryBackingFields,
   ...vcpuFields,
+  ...iothreadFields,
   ...cputuneFields,
   ...numatuneFields,
   ...resourceFields,

@@ -1,8 +1,8 @@
 // <controller>: PCI, USB, SCSI, SATA, IDE, virtio-serial and other buses.
-import { parseKiB } from '../domain/memory.ts'
 import { attr, childAlways, custom, type Def, type Field, type Fields, parseFields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, int, nonNegativeHex, nonNegativeInt, nonNegativeIntAnyBase, onOff, string, uint } from '../scalar.ts'
+import { childAmount, memoryKiB } from '../scaled.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 import {
   COMPANION_START_PORTS,
@@ -148,7 +148,7 @@ const pcihole64KiB = custom<number | undefined>({
     const { model: root } = node.attributes
     if (typeOf(node) !== 'pci' || (root !== 'pci-root' && root !== 'pcie-root')) return undefined
     const found = firstChild(node, 'pcihole64')
-    return found && textOf(found) !== '' ? parseKiB(found) : undefined
+    return found && textOf(found) !== '' ? memoryKiB(childAmount(node, 'pcihole64')) : undefined
   },
   format(value, into) {
     if (value !== undefined) into.children.push(element('pcihole64', { unit: 'KiB' }, [String(value)]))

@@ -1,135 +1,92 @@
-// <memory>, <currentMemory>, <maxMemory>, <memoryBacking>, <memtune>; sizes are KiB.
-import { attr, childAlways, childAttr, custom, type Field, type Fields, flag } from '../element.ts'
+// <maxMemory>, <memory> and <currentMemory>: how much memory the guest has; sizes are KiB.
+import type { DomainDef } from '../domain-def.ts'
+import { attr, custom, type Fields, parseAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, onOff, string, uint, unitFactor } from '../scalar.ts'
-import { element, firstChild, textOf, type XmlElement } from '../xml.ts'
+import { onOff, string, uint } from '../scalar.ts'
+import { childAmount, memoryKiB } from '../scaled.ts'
+import { element, firstChild } from '../xml.ts'
+import { numaCells } from './numa.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** The largest amount libvirt takes, in bytes: what a signed long long holds. */
-const MAX_BYTES = 2n ** 63n - 1n
-
-/** Reads an amount with its unit and rounds it up to KiB. @throws VIR_ERR_XML_ERROR, VIR_ERR_OVERFLOW, VIR_ERR_INVALID_ARG */
-export function parseKiB(node: XmlElement, unitAttribute = 'unit'): number {
-  const content = textOf(node).trim()
-  if (!/^\+?\d+$/.test(content)) {
-    throw fail('VIR_ERR_XML_ERROR', `Invalid value '${content}' for element or attribute './${node.name}[1]'`)
-  }
-  const unit = node.attributes[unitAttribute] || 'KiB'
-  const factor = unitFactor(unit)
-  if (factor === undefined) throw fail('VIR_ERR_INVALID_ARG', `unknown suffix '${unit}'`)
-  const bytes = BigInt(content) * factor
-  if (bytes > MAX_BYTES) throw fail('VIR_ERR_OVERFLOW', `value too large: ${content}${unit}`)
-  return Number((bytes + 1023n) / 1024n)
+/** The ceiling for memory hotplug: slots for modules, and the size of all memory with them. */
+export interface MaxMemory {
+  slots: number
+  sizeKiB: number
 }
-
-/** A child element holding an amount of memory. */
-export function childKiB(name: string): Field<number | undefined> {
-  return {
-    names: [[name, { unit: attr('unit', string) }]],
-    parse(node) {
-      const found = firstChild(node, name)
-      return found && parseKiB(found)
-    },
-    format(value, into) {
-      if (value !== undefined) into.children.push(element(name, { unit: 'KiB' }, [String(value)]))
-    }
-  }
-}
-
-const memoryElement: Field<number> = custom<number>({
-  names: [['memory', { unit: attr('unit', string), dumpCore: attr('dumpCore', onOff) }]],
-  parse(node) {
-    const found = firstChild(node, 'memory')
-    return found ? parseKiB(found) : 0
-  },
-  format(value, into) {
-    const dumpCore = undefined
-    into.children.push(element('memory', { dumpCore, unit: 'KiB' }, [String(value)]))
-  }
-})
 
 export const memoryFields = {
-  maxMemory: custom<{ slots: number; sizeKiB: number } | undefined>({
+  maxMemory: custom<MaxMemory | undefined>({
     names: [['maxMemory', { unit: attr('unit', string), slots: attr('slots', uint) }]],
-    parse(node, context) {
-      const found = firstChild(node, 'maxMemory')
-      if (!found) return undefined
-      const slots = attr('slots', uint).parse(found, context) ?? 0
-      return { slots, sizeKiB: parseKiB(found) }
+    parse(node) {
+      const sizeKiB = memoryKiB(childAmount(node, 'maxMemory', './maxMemory[1]'))
+      const text = firstChild(node, 'maxMemory')?.attributes.slots
+      const slots = text ? uint.parse(text) : 0
+      if (slots === undefined) throw fail('VIR_ERR_XML_ERROR', 'Failed to parse memory slot count')
+      return slots > 0 || sizeKiB > 0 ? { slots, sizeKiB } : undefined
     },
     format(value, into) {
       if (value) into.children.push(element('maxMemory', { slots: value.slots, unit: 'KiB' }, [String(value.sizeKiB)]))
     }
   }),
-  /** `dumpCore` of `<memory>`; written into that element */
-  memoryKiB: memoryElement,
+  /** all memory: the initial and that of memory devices */
+  memoryKiB: custom<number>({
+    names: [['memory', { unit: attr('unit', string), dumpCore: attr('dumpCore', onOff) }]],
+    parse: node => memoryKiB(childAmount(node, 'memory', './memory[1]')),
+    format(value, into) {
+      into.children.push(element('memory', { unit: 'KiB' }, [String(value)]))
+    }
+  }),
+  /** `dumpCore` of `<memory>`, written into that element */
   dumpCore: custom<boolean | undefined>({
     names: [],
-    parse(node, context) {
+    parse(node) {
       const found = firstChild(node, 'memory')
-      return found && attr('dumpCore', onOff).parse(found, context)
+      return found && parseAttribute(found, 'dumpCore', onOff)
     },
     format(value, into) {
       const node = firstChild(into, 'memory')
       if (node && value !== undefined) node.attributes = { dumpCore: onOff.format(value), ...node.attributes }
     }
   }),
-  currentMemoryKiB: childKiB('currentMemory'),
-  memtune: childAlways('memtune', {
-    hardLimitKiB: childKiB('hard_limit'),
-    softLimitKiB: childKiB('soft_limit'),
-    minGuaranteeKiB: childKiB('min_guarantee'),
-    swapHardLimitKiB: childKiB('swap_hard_limit')
-  }),
-  memoryBacking: childAlways('memoryBacking', {
-    hugepages: custom<{ sizeKiB: number; nodeset?: string }[] | undefined>({
-      names: [['hugepages', { page: attr('page', string) }]],
-      parse(node, context) {
-        const found = firstChild(node, 'hugepages')
-        return found && hugepages.parse({ ...found, name: 'hugepages' }, context)
-      },
-      format(value, into, context) {
-        if (value === undefined) return
-        const node = element('hugepages')
-        hugepages.format(value, node, context)
-        into.children.push(node)
-      }
-    }),
-    nosharepages: flag('nosharepages'),
-    locked: flag('locked'),
-    source: childAttr('source', 'type', enumOf('file', 'anonymous', 'memfd')),
-    access: childAttr('access', 'mode', enumOf('shared', 'private')),
-    allocation: childAlways('allocation', {
-      mode: attr('mode', enumOf('immediate', 'ondemand')),
-      threads: attr('threads', uint)
-    }),
-    discard: flag('discard')
+  /** memory the guest may use now, the balloon's size */
+  currentMemoryKiB: custom<number | undefined>({
+    names: [['currentMemory', { unit: attr('unit', string) }]],
+    parse: node => memoryKiB(childAmount(node, 'currentMemory', './currentMemory[1]')) || undefined,
+    format(value, into) {
+      if (value !== undefined) into.children.push(element('currentMemory', { unit: 'KiB' }, [String(value)]))
+    }
   })
 } satisfies Fields
 
-const hugepages: Field<{ sizeKiB: number; nodeset?: string }[]> = {
-  names: ['page'],
-  parse(node) {
-    return node.children.flatMap(child => {
-      if (typeof child === 'string' || child.name !== 'page') return []
-      const unit = child.attributes.unit || 'KiB'
-      const content = child.attributes.size
-      if (content === undefined) throw fail('VIR_ERR_XML_ERROR', "Missing required attribute 'size' in element 'page'")
-      const sizeKiB = parseKiB({ name: 'page', attributes: { unit }, children: [content] })
-      if (sizeKiB === 0) throw fail('VIR_ERR_XML_DETAIL', "hugepage size can't be zero")
-      return [{ sizeKiB, ...(child.attributes.nodeset !== undefined && { nodeset: child.attributes.nodeset }) }]
-    })
-  },
-  format(values, into) {
-    for (const { sizeKiB, nodeset } of values)
-      into.children.push(element('page', { size: sizeKiB, unit: 'KiB', nodeset }))
-  }
+/** Memory of memory devices, in KiB. */
+export function hotplugMemoryKiB({ devices }: DomainDef): number {
+  return devices.memories.reduce((sum, { target }) => sum + target.sizeKiB, 0)
 }
 
-/** virDomainDefPostParseMemory: sizes that follow from others. */
-export function postParseMemory(def: { memoryKiB: number; currentMemoryKiB?: number }): void {
-  if (def.memoryKiB === 0)
+/** Memory the guest starts with, without that of memory devices (virDomainDefGetMemoryInitial). */
+export function initialMemoryKiB(def: DomainDef): number {
+  return def.memoryKiB - hotplugMemoryKiB(def)
+}
+
+/** Sizes that follow from others (virDomainDefPostParseMemory): NUMA cells win over `<memory>`. */
+export function postParseMemory(def: DomainDef): void {
+  const numa = numaCells(def).reduce((sum, cell) => sum + cell.memoryKiB, 0)
+  const hotplug = hotplugMemoryKiB(def)
+  if (numa > 0) def.memoryKiB = numa + hotplug
+  else if (hotplug > def.memoryKiB) {
+    throw fail('VIR_ERR_XML_ERROR', 'Total size of memory devices exceeds the total memory size')
+  }
+  if (initialMemoryKiB(def) === 0) {
     throw fail('VIR_ERR_XML_ERROR', 'Memory size must be specified via <memory> or in the <numa> configuration')
-  if (def.currentMemoryKiB === undefined || def.currentMemoryKiB > def.memoryKiB) def.currentMemoryKiB = def.memoryKiB
+  }
+  if (!def.currentMemoryKiB || def.currentMemoryKiB > def.memoryKiB) def.currentMemoryKiB = def.memoryKiB
+  const { maxMemory } = def
+  if (!maxMemory) return
+  if (maxMemory.slots === 0 || maxMemory.sizeKiB === 0) {
+    throw fail('VIR_ERR_XML_ERROR', 'both maximum memory size and memory slot count must be specified')
+  }
+  if (maxMemory.sizeKiB < def.memoryKiB) {
+    throw fail('VIR_ERR_XML_ERROR', 'maximum memory size must be equal or greater than the actual memory size')
+  }
 }

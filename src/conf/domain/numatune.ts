@@ -1,37 +1,125 @@
 // <numatune>: host NUMA nodes the guest's memory comes from.
-import { attr, childAlways, children, custom, type Def, type Fields, required } from '../element.ts'
+import { parseBitmap, requireBits } from '../bitmap.ts'
+import type { DomainDef } from '../domain-def.ts'
+import { attr, claim, custom, type Fields, parseAttribute, required } from '../element.ts'
+import { errorsFrom } from '../error.ts'
 import { enumOf, string, uint } from '../scalar.ts'
-import { firstChild } from '../xml.ts'
+import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 const mode = enumOf('strict', 'preferred', 'interleave', 'restrictive')
-const numatune = {
-  memory: childAlways('memory', {
-    mode: attr('mode', mode),
-    placement: attr('placement', enumOf('static', 'auto')),
-    nodeset: attr('nodeset', string)
-  }),
-  memnodes: children('memnode', {
-    cellid: required(attr('cellid', uint)),
-    mode: attr('mode', mode),
-    nodeset: required(attr('nodeset', string))
-  })
-} satisfies Fields
-export type NumatuneDef = Def<typeof numatune>
+export type NumatuneMode = (typeof mode.values)[number]
 
-const table = childAlways('numatune', numatune)
+export interface NumatuneDef {
+  /** all memory that has no rule of its own */
+  memory?: { mode: NumatuneMode; placement: 'static' | 'auto'; nodeset?: string }
+  /** rules of single guest NUMA cells, by cell */
+  memnodes: { cellid: number; mode: NumatuneMode; nodeset: string }[]
+}
+
+const memory = {
+  mode: attr('mode', mode),
+  placement: attr('placement', enumOf('static', 'auto')),
+  nodeset: attr('nodeset', string)
+}
+const memnode = {
+  cellid: required(attr('cellid', uint)),
+  mode: attr('mode', mode),
+  nodeset: attr('nodeset', string)
+}
 
 export const numatuneFields = {
   numatune: custom<NumatuneDef | undefined>({
-    names: table.names,
-    parse(node, context) {
-      if (!firstChild(node, 'numatune')) return undefined
-      const tune = table.parse(node, context)!
-      if (tune.memory) {
-        tune.memory.mode ??= 'strict'
-        if (tune.memory.nodeset !== undefined) tune.memory.placement = undefined
+    names: [['numatune', { children: claim(['memory', memory], ['memnode', memnode]) }]],
+    parse(node) {
+      if (childElements(node, 'numatune').length > 1) {
+        throw fail('VIR_ERR_XML_ERROR', 'only one numatune is supported')
       }
-      return tune
+      const found = firstChild(node, 'numatune')
+      const isStatic = firstChild(node, 'vcpu')?.attributes.placement !== 'auto'
+      const all = parseMemory(found && firstChild(found, 'memory'), isStatic)
+      const memnodes = parseMemnodes(found ? childElements(found, 'memnode') : [], all, cellCount(node))
+      return all || memnodes.length > 0 ? { ...(all && { memory: all }), memnodes } : undefined
     },
-    format: (value, into, context) => table.format(value, into, context)
+    format(value, into) {
+      if (!value) return
+      const node = element('numatune')
+      if (value.memory) {
+        const { mode, placement, nodeset } = value.memory
+        node.children.push(element('memory', placement === 'auto' ? { mode, placement } : { mode, nodeset }))
+      }
+      for (const { cellid, mode, nodeset } of value.memnodes) {
+        node.children.push(element('memnode', { cellid, mode, nodeset }))
+      }
+      into.children.push(node)
+    }
   })
 } satisfies Fields
+
+/** virDomainNumatuneParseXML and virDomainNumatuneSet: a missing placement follows from the nodeset and the vCPUs'. */
+function parseMemory(node: XmlElement | undefined, isStatic: boolean): NumatuneDef['memory'] {
+  if (!node) return isStatic ? undefined : { mode: 'strict', placement: 'auto' }
+  const { mode: modeText, placement: placementText, nodeset: nodesetText } = node.attributes
+  const kind = modeText === undefined ? 'strict' : mode.parse(modeText)
+  if (!kind) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unsupported NUMA memory tuning mode '${modeText}'`)
+  if (placementText !== undefined && !['default', 'static', 'auto'].includes(placementText)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unsupported NUMA memory placement mode '${placementText}'`)
+  }
+  const nodeset = nodesetText === undefined ? undefined : requireBits(nodesetText, 'nodeset')
+  if (modeText === undefined && placementText === undefined && nodeset === undefined) return undefined
+  const given = placementText === 'static' || placementText === 'auto' ? placementText : undefined
+  const placement = given ?? (nodeset !== undefined || isStatic ? 'static' : 'auto')
+  if (placement === 'auto') return { mode: kind, placement }
+  if (nodeset === undefined) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "nodeset for NUMA memory tuning must be set if 'placement' is 'static'")
+  }
+  return { mode: kind, placement, nodeset }
+}
+
+/** virDomainNumatuneNodeParseXML. */
+function parseMemnodes(nodes: XmlElement[], all: NumatuneDef['memory'], cells: number): NumatuneDef['memnodes'] {
+  if (nodes.length === 0) return []
+  if (all?.placement === 'auto') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Per-node binding is not compatible with automatic NUMA placement.')
+  }
+  const bad = (message: string) => fail('VIR_ERR_XML_ERROR', message)
+  if (cells === 0) throw bad("Element 'memnode' is invalid without any guest NUMA cells")
+  const out = new Map<number, NumatuneDef['memnodes'][number]>()
+  for (const node of nodes) {
+    const cellid = memnode.cellid.parse(node, { inactive: true })
+    if (cellid >= cells) {
+      throw bad("Argument 'cellid' in memnode element must correspond to existing guest's NUMA cell")
+    }
+    if (out.has(cellid)) throw bad(`Multiple memnode elements with cellid ${cellid}`)
+    const kind = parseAttribute(node, 'mode', mode) ?? 'strict'
+    if (all?.mode === 'restrictive' && kind !== 'restrictive') {
+      throw bad("'restrictive' mode is required in memnode element when mode is 'restrictive' in memory element")
+    }
+    if (node.attributes.nodeset === undefined) throw bad('Missing required nodeset attribute in memnode element')
+    out.set(cellid, { cellid, mode: kind, nodeset: requireBits(node.attributes.nodeset, 'nodeset') })
+  }
+  return [...out.values()].sort((a, b) => a.cellid - b.cellid)
+}
+
+function cellCount(domain: XmlElement): number {
+  const cpu = firstChild(domain, 'cpu')
+  const numa = cpu && firstChild(cpu, 'numa')
+  return numa ? childElements(numa, 'cell').length : 0
+}
+
+/** The mode memory of a guest cell is allocated with; without a cell, that of all memory. */
+export function numatuneMode({ numatune }: DomainDef, cell?: number): NumatuneMode {
+  return numatune?.memnodes.find(({ cellid }) => cellid === cell)?.mode ?? numatune?.memory?.mode ?? 'strict'
+}
+
+/** Host nodes memory of a guest cell comes from, undefined: any. */
+export function numatuneNodeset({ numatune }: DomainDef, cell?: number): string | undefined {
+  return numatune?.memnodes.find(({ cellid }) => cellid === cell)?.nodeset ?? numatune?.memory?.nodeset
+}
+
+/** The bits of every host node named. */
+export function numatuneNodes({ numatune }: DomainDef): bigint {
+  const sets = [numatune?.memory?.nodeset, ...(numatune?.memnodes ?? []).map(({ nodeset }) => nodeset)]
+  return sets.reduce((bits, set) => (set === undefined ? bits : bits | parseBitmap(set)), 0n)
+}

@@ -1,20 +1,33 @@
-// <vcpu>, <vcpus>, <iothreads>, <iothreadids>.
-import { attr, childText, custom, type Fields, required, wrapped } from '../element.ts'
+// <vcpu> and <vcpus>: how many CPUs the guest has, where they run, and which of them can be unplugged.
+import { bitmapAttribute } from '../bitmap.ts'
+import type { DomainDef } from '../domain-def.ts'
+import { attr, claim, custom, type Fields, parseAttribute, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, uint, yesNo } from '../scalar.ts'
-import { element, firstChild, textOf } from '../xml.ts'
+import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** libvirt's VIR_DOMAIN_CPUMASK_LEN bounds the vCPU count. */
-const VCPUS_MAX = 16384
+/** More than any QEMU machine takes: above, vCPUs are only counted until the machine's own limit is checked. */
+const LISTED_MAX = 16384
 
 export interface VcpuDef {
   max: number
   /** vCPUs at start, absent: all */
   current?: number
+  /** auto: where the host's NUMA daemon advises */
   placement: 'static' | 'auto'
+  /** host CPUs all threads of the guest may use, unless they have their own */
   cpuset?: string
+}
+
+/** One vCPU of `<vcpus>`. */
+export interface VcpuState {
+  id: number
+  enabled: boolean
+  hotpluggable?: boolean
+  /** when it is plugged at start, 1 first; absent: not said */
+  order?: number
 }
 
 const attributes = {
@@ -22,61 +35,109 @@ const attributes = {
   cpuset: attr('cpuset', string),
   current: attr('current', uint)
 }
+const state = {
+  id: required(attr('id', uint)),
+  enabled: required(attr('enabled', yesNo)),
+  hotpluggable: attr('hotpluggable', yesNo),
+  order: attr('order', uint)
+}
 
 export const vcpuFields = {
   vcpu: custom<VcpuDef>({
     names: [['vcpu', attributes]],
     parse(node, context) {
       const found = firstChild(node, 'vcpu')
-      if (!found) return { max: 1, placement: 'static' }
-      const content = textOf(found).trim()
-      const max = content === '' ? 1 : uint.parse(content)
-      if (max === undefined) throw fail('VIR_ERR_XML_ERROR', 'maximum vcpus count must be an integer')
+      const max = vcpuCount(node)
+      if (!found) return { max, placement: 'static' }
       const current = attributes.current.parse(found, context)
-      const cpuset = attributes.cpuset.parse(found, context) || undefined
       const placement = attributes.placement.parse(found, context) ?? 'static'
-      if (max > VCPUS_MAX) throw fail('VIR_ERR_XML_ERROR', `Maximum CPUs greater than allowed (${VCPUS_MAX})`)
-      if (max === 0) throw fail('VIR_ERR_XML_ERROR', "Invalid value '0' for vcpu count")
-      if (current !== undefined && current > max) {
-        throw fail('VIR_ERR_INTERNAL_ERROR', `maxvcpus must not be less than current vcpus (${max} < ${current})`)
-      }
-      return {
-        max,
-        placement,
-        ...(current !== undefined && current > 0 && current < max && { current }),
-        ...(cpuset !== undefined && placement === 'static' && { cpuset })
-      }
+      const cpuset = placement === 'static' ? bitmapAttribute(found, 'cpuset') : undefined
+      const online = onlineCount(node, max, current)
+      return { max, placement, ...(online !== max && { current: online }), ...(cpuset !== undefined && { cpuset }) }
     },
     format({ max, current, placement, cpuset }, into) {
-      into.children.push(element('vcpu', { placement, cpuset, current }, [String(max)]))
+      const all = cpuset === `0-${LISTED_MAX - 1}`
+      into.children.push(element('vcpu', { placement, cpuset: all ? undefined : cpuset, current }, [String(max)]))
     }
   }),
-  vcpus: wrapped('vcpus', 'vcpu', {
-    id: required(attr('id', uint)),
-    enabled: required(attr('enabled', yesNo)),
-    hotpluggable: attr('hotpluggable', yesNo),
-    order: attr('order', uint)
-  }),
-  iothreads: childText('iothreads', uint),
-  iothreadids: wrapped('iothreadids', 'iothread', {
-    id: required(attr('id', uint)),
-    poolMin: attr('thread_pool_min', uint),
-    poolMax: attr('thread_pool_max', uint)
-  }),
-  defaultiothread: custom<{ poolMin?: number; poolMax?: number } | undefined>({
-    names: [['defaultiothread', { min: attr('thread_pool_min', uint), max: attr('thread_pool_max', uint) }]],
+  /** the state of each vCPU, in order of their ids; absent if the user says nothing about single ones */
+  vcpus: custom<VcpuState[] | undefined>({
+    names: [['vcpus', { vcpu: claim(['vcpu', state]) }]],
     parse(node, context) {
-      const found = firstChild(node, 'defaultiothread')
-      if (!found) return undefined
-      const poolMin = attr('thread_pool_min', uint).parse(found, context)
-      const poolMax = attr('thread_pool_max', uint).parse(found, context)
-      return { ...(poolMin !== undefined && { poolMin }), ...(poolMax !== undefined && { poolMax }) }
+      const nodes = vcpuNodes(node)
+      if (nodes.length === 0) return undefined
+      const max = vcpuCount(node)
+      const out = Array.from({ length: Math.min(max, LISTED_MAX) }, (_, id): VcpuState => ({ id, enabled: false }))
+      for (const one of nodes) {
+        const id = state.id.parse(one, context)
+        if (id >= max) throw fail('VIR_ERR_XML_ERROR', `vcpu id '${id}' is out of range of maximum vcpu count`)
+        const enabled = state.enabled.parse(one, context)
+        const hotpluggable = state.hotpluggable.parse(one, context)
+        const order = state.order.parse(one, context)
+        out[id] = { id, enabled, ...(hotpluggable !== undefined && { hotpluggable }), ...(order && { order }) }
+      }
+      return out
     },
     format(value, into) {
-      if (value)
-        into.children.push(
-          element('defaultiothread', { thread_pool_min: value.poolMin, thread_pool_max: value.poolMax })
-        )
+      if (!value) return
+      const states = value.map(({ id, enabled, hotpluggable, order }) =>
+        element('vcpu', {
+          id,
+          enabled: yesNo.format(enabled),
+          hotpluggable: hotpluggable === undefined ? undefined : yesNo.format(hotpluggable),
+          order
+        })
+      )
+      into.children.push(element('vcpus', {}, states))
     }
   })
 } satisfies Fields
+
+const vcpuNodes = (domain: XmlElement): XmlElement[] =>
+  childElements(domain, 'vcpus').flatMap(list => childElements(list, 'vcpu'))
+
+/** The most vCPUs the guest can have, from `<domain>`. @throws VIR_ERR_XML_ERROR */
+export function vcpuCount(domain: XmlElement): number {
+  const found = firstChild(domain, 'vcpu')
+  const max = found ? uint.parse(textOf(found)) : 1
+  if (max === undefined) throw fail('VIR_ERR_XML_ERROR', 'maximum vcpus count must be an integer')
+  return max
+}
+
+function onlineCount(domain: XmlElement, max: number, current: number | undefined): number {
+  const nodes = vcpuNodes(domain)
+  if (nodes.length > 0) {
+    const enabled = new Map(nodes.map(one => [one.attributes.id, parseAttribute(one, 'enabled', yesNo)]))
+    return [...enabled.values()].filter(Boolean).length
+  }
+  if (current !== undefined && current > max) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'maximum vCPU count must not be less than current vCPU count')
+  }
+  return current ?? max
+}
+
+/** vCPUs there at start. */
+export const currentVcpuCount = ({ vcpu }: DomainDef): number => vcpu.current ?? vcpu.max
+
+/** vCPUs QEMU starts with; the other enabled ones are plugged in before the guest runs. */
+export function bootVcpuCount(def: DomainDef): number {
+  if (!def.vcpus) return currentVcpuCount(def)
+  return def.vcpus.filter(({ enabled, hotpluggable }) => enabled && hotpluggable === false).length
+}
+
+/** Enabled vCPUs stay unless the user says else; the others can be plugged (virDomainVcpuDefPostParse). */
+export function postParseVcpus(def: DomainDef): void {
+  for (const one of def.vcpus ?? []) {
+    one.hotpluggable ??= !one.enabled
+    if (!one.enabled && !one.hotpluggable) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `vcpu '${one.id}' is both offline and not hotpluggable`)
+    }
+  }
+}
+
+/** With automatic memory placement vCPUs are placed the same way, unless something is pinned (virDomainDefParseXML). */
+export function linkVcpuPlacement(def: DomainDef): void {
+  const { vcpu, cputune, numatune } = def
+  const pinned = cputune && (cputune.vcpupins.length > 0 || cputune.emulatorpin || cputune.iothreadpins.length > 0)
+  if (numatune?.memory?.placement === 'auto' && vcpu.cpuset === undefined && !pinned) vcpu.placement = 'auto'
+}

@@ -1,0 +1,85 @@
+// <iothreads>, <iothreadids> and <defaultiothread>: threads of QEMU that do the I/O of disks and controllers.
+import type { DomainDef } from '../domain-def.ts'
+import { attr, claim, custom, type Fields, missingAttribute, nonZero, parseFields } from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { nonNegativeInt, uint } from '../scalar.ts'
+import { childElements, element, firstChild, textOf } from '../xml.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+/** More than any host runs; bounds what a hostile count makes us allocate. */
+const IOTHREADS_MAX = 16384
+
+/** Bounds of a thread's pool of workers; absent: QEMU's own. */
+export interface ThreadPool {
+  poolMin?: number
+  poolMax?: number
+}
+export interface IothreadDef extends ThreadPool {
+  id: number
+  /** numbered by us, not by the user */
+  autofill?: true
+}
+
+const pool = {
+  poolMin: attr('thread_pool_min', nonNegativeInt),
+  poolMax: attr('thread_pool_max', nonNegativeInt)
+} satisfies Fields
+const iothreadId = nonZero(attr('id', uint))
+
+export const iothreadFields = {
+  iothreads: custom<IothreadDef[]>({
+    names: ['iothreads', ['iothreadids', { iothread: claim(['iothread', { id: iothreadId, ...pool }]) }]],
+    parse(node, context) {
+      const text = textOf(firstChild(node, 'iothreads') ?? element('iothreads'))
+      const count = text === '' ? 0 : uint.parse(text)
+      if (count === undefined || count > IOTHREADS_MAX) {
+        throw fail('VIR_ERR_XML_ERROR', `invalid iothreads count '${text}'`)
+      }
+      const threads: IothreadDef[] = []
+      const used = new Set<number>()
+      for (const one of childElements(node, 'iothreadids').flatMap(list => childElements(list, 'iothread'))) {
+        const id = iothreadId.parse(one, context)
+        if (id === undefined) throw missingAttribute(one, 'id')
+        const thread = { id, ...parseFields(one, pool, context) }
+        if (used.has(id)) throw fail('VIR_ERR_XML_ERROR', `duplicate iothread id '${id}' found`)
+        used.add(id)
+        threads.push(thread)
+      }
+      for (let id = 1; threads.length < count; id++) if (!used.has(id)) threads.push({ id, autofill: true })
+      return threads
+    },
+    format(value, into) {
+      if (value.length === 0) return
+      into.children.push(element('iothreads', {}, [String(value.length)]))
+      if (value.every(one => one.autofill && one.poolMin === undefined && one.poolMax === undefined)) return
+      const ids = value.map(one => element('iothread', { id: one.id, ...poolAttributes(one) }))
+      into.children.push(element('iothreadids', {}, ids))
+    }
+  }),
+  /** the pool of QEMU's main loop */
+  defaultIothread: custom<ThreadPool | undefined>({
+    names: [['defaultiothread', pool]],
+    parse(node, context) {
+      const found = firstChild(node, 'defaultiothread')
+      const parsed = found ? parseFields(found, pool, context) : {}
+      return Object.keys(parsed).length > 0 ? parsed : undefined
+    },
+    format(value, into) {
+      if (value) into.children.push(element('defaultiothread', poolAttributes(value)))
+    }
+  })
+} satisfies Fields
+
+const poolAttributes = ({ poolMin, poolMax }: ThreadPool) => ({ thread_pool_min: poolMin, thread_pool_max: poolMax })
+
+/** virDomainDefValidateIOThreads. @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateIothreads({ iothreads, defaultIothread }: DomainDef): void {
+  for (const { poolMin, poolMax } of [...iothreads, ...(defaultIothread ? [defaultIothread] : [])]) {
+    if (poolMax === 0) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'thread_pool_max must be a positive integer')
+    // an absent maximum counts as -1 in libvirt: a minimum alone is refused
+    if (poolMin !== undefined && poolMin > (poolMax ?? -1)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'thread_pool_min must be smaller or equal to thread_pool_max')
+    }
+  }
+}
