@@ -1,3 +1,34 @@
-import type { Command } from './command.ts'
+// -object of I/O threads and of the main loop's thread pool.
+import type { ThreadPool } from '../../../conf/domain/iothreads.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { QemuContext } from '../context.ts'
+import type { Command, Props } from './command.ts'
 
-export function iothreadsArgs(_command: Command): void {}
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const poolProps = ({ poolMin, poolMax }: ThreadPool): Props => ({
+  'thread-pool-min': poolMin,
+  'thread-pool-max': poolMax
+})
+
+export function iothreadsArgs(command: Command): void {
+  const { iothreads, defaultIothread } = command.def
+  for (const thread of iothreads) {
+    command.object({ 'qom-type': 'iothread', id: `iothread${thread.id}`, ...poolProps(thread) })
+  }
+  if (defaultIothread) command.object({ 'qom-type': 'main-loop', id: 'main-loop', ...poolProps(defaultIothread) })
+}
+
+/** qemuValidateDomainDefIOThreads. @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateIothreadPools({ iothreads, defaultIothread }: DomainDef, { qemu }: QemuContext): void {
+  const asked = [...iothreads, defaultIothread ?? {}].some(
+    ({ poolMin, poolMax }: ThreadPool) => poolMin !== undefined || poolMax !== undefined
+  )
+  if (asked && !qemu.has('iothread.thread-pool-max')) {
+    throw fail(
+      'VIR_ERR_CONFIG_UNSUPPORTED',
+      'thread_pool_min and thread_pool_max is not supported by this QEMU binary'
+    )
+  }
+}
