@@ -21,15 +21,18 @@ export function cacheDir(): string {
 
 /** The surroundings a guest would have under libvirtd: its command line is shown with libvirt's own directories. */
 async function libvirtContext(def: DomainDef): Promise<QemuContext> {
-  const libDir = `/var/lib/libvirt/qemu/domain--1-${def.name.slice(0, 20)}`
+  const shortName = `-1-${def.name.slice(0, 20)}`
+  const libDir = `/var/lib/libvirt/qemu/domain-${shortName}`
   return {
     qemu: await qemuCapabilities(def.devices.emulator!, cacheDir()),
     config: DEFAULT_CONFIG,
     paths: {
       libDir,
       channelTargetBase: '/var/lib/libvirt/qemu/channel/target',
-      channelTargetDir: `/var/lib/libvirt/qemu/channel/target/domain--1-${def.name.slice(0, 20)}`,
+      channelTargetDir: `/var/lib/libvirt/qemu/channel/target/domain-${shortName}`,
       nvramDir: '/var/lib/libvirt/qemu/nvram',
+      memoryBackingDir: `/var/lib/libvirt/qemu/ram/${shortName}`,
+      hugepageSubdir: `libvirt/qemu/${shortName}`,
       monitorSocket: `${libDir}/monitor.sock`
     },
     privileged: true,

@@ -7,6 +7,8 @@ import { addConsoleCompat } from './devices/console-compat.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
 import { choosePrimary } from './devices/video.ts'
 import { postParseMemory } from './domain/memory.ts'
+import { postParseHugepages } from './domain/memory-backing.ts'
+import { postParseVcpus } from './domain/vcpu.ts'
 import type { DomainDef } from './domain-def.ts'
 import { assignDriveAddresses } from './drive-address.ts'
 import { addImplicitControllers } from './implicit-devices.ts'
@@ -41,7 +43,9 @@ export function devicePostParse(kind: DeviceKind, dev: AnyDevice, def: DomainDef
 
 /** virDomainDefPostParseCommon's steps, in its order. */
 const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
+  postParseVcpus,
   postParseMemory,
+  postParseHugepages,
   rejectDuplicateControllers,
   bootOrder,
   assignDriveAddresses,

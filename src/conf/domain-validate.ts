@@ -1,8 +1,15 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
 import { validateAliases } from './device-aliases.ts'
 import { eachDevice } from './devices/index.ts'
+import { validateBlkiotune } from './domain/blkiotune.ts'
 import { validateTopology } from './domain/cpu.ts'
+import { validateCputune } from './domain/cputune.ts'
 import { validateEvents } from './domain/events.ts'
+import { validateIdmap } from './domain/idmap.ts'
+import { validateIothreads } from './domain/iothreads.ts'
+import { validateHugepages } from './domain/memory-backing.ts'
+import { validateNuma } from './domain/numa.ts'
+import { validateResource } from './domain/resource.ts'
 import type { DomainDef } from './domain-def.ts'
 import type { DefDriver } from './domain-postparse.ts'
 import { validateDriveAddresses } from './drive-address.ts'
@@ -25,8 +32,15 @@ export function validate(def: DomainDef, driver: DefDriver): void {
 
 /** virDomainDefValidateInternal's checks, in its order. */
 const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
+  validateResource,
   validateDriveAddresses,
   validateTopology,
   validateAliases,
-  validateEvents
+  validateEvents,
+  validateHugepages,
+  validateCputune,
+  validateBlkiotune,
+  validateIdmap,
+  validateNuma,
+  validateIothreads
 ]

@@ -1,4 +1,6 @@
 // <domain> as text: parse to the typed definition, format back to libvirt's canonical XML.
+import { linkNuma } from './domain/numa.ts'
+import { linkVcpuPlacement } from './domain/vcpu.ts'
 import { type DomainDef, domainFields } from './domain-def.ts'
 import { type FormatContext, formatFields, type ParseContext, parseFields, unknownName } from './element.ts'
 import { errorsFrom } from './error.ts'
@@ -10,6 +12,9 @@ export interface ParseOptions extends Partial<ParseContext> {
   /** refuse elements and attributes that are not known (VIR_DOMAIN_DEFINE_VALIDATE) */
   validate?: boolean
 }
+
+/** What one element says of another, once both are read. */
+const LINKS: ((def: DomainDef) => void)[] = [linkNuma, linkVcpuPlacement]
 
 /**
  * Reads domain XML as the user wrote it; defaults are filled in by postParse.
@@ -24,7 +29,9 @@ export function parseDomain(text: string, options: ParseOptions = {}): DomainDef
     const unknown = unknownName(root, domainFields)
     if (unknown) throw fail('VIR_ERR_XML_INVALID_SCHEMA', `${unknown} is not known`)
   }
-  return parseFields(root, domainFields, { inactive: options.inactive ?? true })
+  const def = parseFields(root, domainFields, { inactive: options.inactive ?? true })
+  for (const link of LINKS) link(def)
+  return def
 }
 
 /** Writes a definition as libvirt would. The default is what `virsh dumpxml --inactive` shows. */

@@ -179,6 +179,8 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
       channelTargetDir: root.channelDir,
       channelTargetBase: root.channelDir,
       nvramDir: root.nvramDir,
+      memoryBackingDir: `${root.dir}/ram`,
+      hugepageSubdir: `virshim/${def.uuid}`,
       monitorSocket: root.monitorSocket
     },
     privileged: process.getuid?.() === 0,

@@ -3,6 +3,7 @@ import type { ControllerDef } from '../../conf/devices/controller.ts'
 import type { DiskDef } from '../../conf/devices/disk.ts'
 import type { DeviceKind } from '../../conf/devices/index.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
+import { assignMemoryAliases } from './command/memory-device.ts'
 import type { QemuContext } from './context.ts'
 
 /** Families whose devices are numbered in order: `net0`, `video1`, … */
@@ -37,6 +38,7 @@ export function assignAliases(def: DomainDef, _context: QemuContext): void {
       dev.alias ??= `${prefix}${i}`
     })
   }
+  assignMemoryAliases(def)
   for (const disk of devices.disks) disk.alias ??= diskAlias(disk, def)
   for (const one of devices.controllers) one.alias ??= controllerAlias(one, def)
   devices.consoles.forEach((console, i) => {

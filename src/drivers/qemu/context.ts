@@ -12,6 +12,10 @@ export interface GuestPaths {
   channelTargetBase: string
   /** UEFI variable stores without a path */
   nvramDir: string
+  /** files the guest's memory lies in, one for each memory object */
+  memoryBackingDir: string
+  /** this guest's directory on a mounted hugetlbfs */
+  hugepageSubdir: string
   /** QEMU's monitor socket */
   monitorSocket: string
 }

@@ -1,7 +1,9 @@
 // QEMU's domain-wide defaults (qemuDomainDefPostParse).
 import { arch as nodeArch } from 'node:os'
+import { fillNumaCpus } from '../../conf/domain/numa.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { checkVcpuStates } from './command/vcpu.ts'
 import type { QemuContext } from './context.ts'
 import { defaultCpu, postParseCpu } from './cpu-postparse.ts'
 import { addDefaultDevices } from './default-devices.ts'
@@ -27,8 +29,10 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   canonicalMachine,
   defaultCpu,
   defaultGic,
+  checkVcpuStates,
   postParseCpu,
-  checkTseg
+  checkTseg,
+  fillNumaCpus
 ]
 
 export function postParseDomain(def: DomainDef, context: QemuContext): void {

@@ -3,7 +3,10 @@ import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { validateConsoles } from './command/chardev.ts'
 import { validateClock } from './command/clock.ts'
+import { validateIothreadPools } from './command/iothread.ts'
 import { validateLaunchSecurity } from './command/launch-security.ts'
+import { validateMemoryHotplug } from './command/memory-hotplug.ts'
+import { validateHmat, validateMemoryBacking, validateMemtune, validateResctrl } from './command/memory-validate.ts'
 import { validatePm } from './command/pm.ts'
 import { validateSmp } from './command/smp.ts'
 import type { QemuContext } from './context.ts'
@@ -17,14 +20,20 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** libvirt's checks, in its order. */
 const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   emulatorFits,
+  validateMemtune,
   acpiNeeds,
   genidSupported,
   validateLifecycle,
   validateCpu,
+  validateMemoryHotplug,
+  validateIothreadPools,
   validateClock,
   validatePm,
   validateSmp,
+  validateResctrl,
   validateFeatures,
+  validateMemoryBacking,
+  validateHmat,
   validateConsoles,
   validateLaunchSecurity
 ]

@@ -44,7 +44,10 @@ export const systemPageKiB = once(() =>
 
 /** Size of a transparent huge page (virHostMemGetTHPSize). */
 export const transparentHugePageKiB = once(() =>
-  readOr(DEFAULT_THP_KIB, () => Number(readFileSync('/sys/kernel/mm/transparent_hugepage/hpage_pmd_size', 'utf8')) / 1024)
+  readOr(
+    DEFAULT_THP_KIB,
+    () => Number(readFileSync('/sys/kernel/mm/transparent_hugepage/hpage_pmd_size', 'utf8')) / 1024
+  )
 )
 
 /** hugetlbfs mounts, the kernel's default page size first. */
@@ -61,7 +64,9 @@ export const hugetlbMounts = once((): HugetlbMount[] =>
 )
 
 /** Nodes that are online; node 0 on hosts without NUMA. */
-const hostNodes = once(() => readOr(1n, () => parseBitmap(readFileSync('/sys/devices/system/node/online', 'utf8').trim())))
+const hostNodes = once(() =>
+  readOr(1n, () => parseBitmap(readFileSync('/sys/devices/system/node/online', 'utf8').trim()))
+)
 
 /** The host has every node of the set. @throws VIR_ERR_CONFIG_UNSUPPORTED, as virNumaNodesetIsAvailable */
 export function checkHostNodes(nodes: Bitmap): void {

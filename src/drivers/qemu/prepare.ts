@@ -3,6 +3,7 @@ import type { ChardevSource } from '../../conf/devices/chardev-source.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { prepareChannels } from './command/chardev.ts'
 import { prepareChardevSource } from './command/chardev-source.ts'
+import { alignMemory } from './command/memory-hotplug.ts'
 import type { QemuContext } from './context.ts'
 
 /** Every character device backend of a definition, with what libvirt prepares alike. */
@@ -15,6 +16,7 @@ function chardevSources({ devices }: DomainDef): ChardevSource[] {
 }
 
 export function prepareDomain(def: DomainDef, context: QemuContext): void {
+  alignMemory(def)
   for (const source of chardevSources(def)) prepareChardevSource(source, context.config)
   prepareChannels(def.devices.channels, context.paths)
   let port = context.config.vncPortMin

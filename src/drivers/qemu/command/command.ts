@@ -13,6 +13,8 @@ export type PropValue = string | number | bigint | boolean | PropValue[] | { [ke
 export class Command {
   readonly argv: string[] = []
   readonly env: Record<string, string> = {}
+  /** -mem-prealloc is given: memory objects need not say it again */
+  memPrealloc = false
   readonly def: DomainDef
   readonly context: QemuContext
 

@@ -35,7 +35,8 @@ import { launchSecurityArgs } from './launch-security.ts'
 import { loaderArgs } from './loader.ts'
 import { accelArgs, machineArgs, tsegArgs, vmcoreinfoArgs } from './machine.ts'
 import { memballoonsArgs, qemuMemballoon } from './memballoon.ts'
-import { memoryArgs, memoryDevicesArgs } from './memory.ts'
+import { memoryArgs } from './memory.ts'
+import { memoryDevicesArgs, qemuMemory } from './memory-device.ts'
 import { monitorArgs } from './monitor.ts'
 import { nameArgs, uuidArgs } from './name.ts'
 import { numaArgs } from './numa.ts'
@@ -150,6 +151,7 @@ export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> 
   watchdogs: qemuWatchdog,
   redirdevs: qemuRedirdev,
   hostdevs: qemuHostdev,
+  memories: qemuMemory,
   memballoons: qemuMemballoon,
   rngs: qemuRng,
   nvrams: qemuNvram,

@@ -26,9 +26,6 @@ export function validateIothreadPools({ iothreads, defaultIothread }: DomainDef,
     ({ poolMin, poolMax }: ThreadPool) => poolMin !== undefined || poolMax !== undefined
   )
   if (asked && !qemu.has('iothread.thread-pool-max')) {
-    throw fail(
-      'VIR_ERR_CONFIG_UNSUPPORTED',
-      'thread_pool_min and thread_pool_max is not supported by this QEMU binary'
-    )
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'thread_pool_min and thread_pool_max is not supported by this QEMU binary')
   }
 }

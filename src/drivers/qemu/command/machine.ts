@@ -6,6 +6,8 @@ import { isPseries } from '../machine-type.ts'
 import type { Command, Props } from './command.ts'
 import { keyValue } from './command.ts'
 import { LAUNCH_SECURITY_ID } from './launch-security.ts'
+import { machineMemoryProps } from './memory.ts'
+import { hasHmat } from './numa.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -22,10 +24,11 @@ export function machineArgs(command: Command): void {
       ...keywrapProps(command),
       ...featureProps(command),
       'dump-guest-core': def.dumpCore ?? false,
-      'memory-backend': memoryBackend(command),
+      ...machineMemoryProps(command),
       'max-cpu-compat': def.cpu?.mode === 'host-model' && isPseries(def) ? def.cpu.model?.name : undefined,
       loadparm: command.qemu.has('loadparm') ? loadparm(def) : undefined,
       ...launchSecurityProps(command),
+      hmat: hasHmat(def) || undefined,
       graphics: def.os.bios?.useserial ? false : undefined,
       hpet: command.qemu.has('machine-hpet') ? hpet(def) : undefined
     })
@@ -84,11 +87,6 @@ function gicVersion({ gic }: FeaturesDef, canChoose: boolean): string | undefine
 function loadparm({ devices }: DomainDef): string | undefined {
   const first = [...devices.disks, ...devices.interfaces].find(({ boot }) => boot?.order === 1 && boot.loadparm)
   return first?.boot?.loadparm
-}
-
-/** The id of the machine's main memory object. */
-export function memoryBackend({ def, qemu }: Command): string | undefined {
-  return def.cpu?.numa ? undefined : qemu.machine(def.os.machine!)?.defaultRamId
 }
 
 export function accelArgs(command: Command): void {

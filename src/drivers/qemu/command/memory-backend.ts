@@ -178,10 +178,7 @@ function findHugepages(def: DomainDef, node?: number): { page?: HugePage; specif
 export function defaultHugepageKiB(): number {
   const [mount] = hugetlbMounts()
   if (!mount) {
-    throw fail(
-      'VIR_ERR_INTERNAL_ERROR',
-      'hugetlbfs filesystem is not mounted or disabled by administrator config'
-    )
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'hugetlbfs filesystem is not mounted or disabled by administrator config')
   }
   return mount.pageKiB
 }

@@ -1,5 +1,6 @@
 // <memory> below <devices>: QEMU's checks and arguments.
 import type { MemoryDef, MemoryModel } from '../../../conf/devices/memory.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capability-signs.ts'
 import { transparentHugePageKiB } from '../host-memory.ts'
@@ -7,6 +8,7 @@ import { addressProps } from './address.ts'
 import type { Command, Props } from './command.ts'
 import type { QemuFamily } from './family.ts'
 import { addMemoryObject, deviceMemory, memoryBytes, memoryObject, pageSizes } from './memory-backend.ts'
+import { alignPpc64Memory } from './memory-hotplug.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failConf = errorsFrom('VIR_FROM_DOMAIN')
@@ -33,6 +35,7 @@ const MODELS: Record<MemoryModel, { driver?: string; capability: Capability; mis
 }
 
 export const qemuMemory: QemuFamily<MemoryDef> = {
+  postParse: alignPpc64Memory,
   validate(dev, _def, { qemu }) {
     if (dev.model === 'virtio-mem') checkBlocks(dev)
     const { capability, missing } = MODELS[dev.model]
@@ -44,6 +47,18 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
     if (dev.model === 'sgx-epc') {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "this QEMU version didn't provide SGX EPC NUMA info")
     }
+  }
+}
+
+/** Modules are named by their slot, the others in order (qemuAssignDeviceMemoryAlias). */
+export function assignMemoryAliases({ devices }: DomainDef): void {
+  const { memories } = devices
+  for (const dev of memories) {
+    if (dev.alias !== undefined) continue
+    const prefix = dev.model.replace('-', '').replace('sgx', '')
+    const numbers = memories.map(({ alias }) => Number(alias?.startsWith(prefix) ? alias.slice(prefix.length) : -1))
+    const number = dev.address?.type === 'dimm' ? dev.address.slot : Math.max(-1, ...numbers) + 1
+    dev.alias = `${prefix}${number}`
   }
 }
 

@@ -9,7 +9,6 @@ import { isPpc64 } from '../machine-type.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-
 const isModule = ({ model }: MemoryDef) => model === 'dimm' || model === 'nvdimm'
 
 /** qemuDomainDefValidateMemoryHotplug. @throws VIR_ERR_CONFIG_UNSUPPORTED */

@@ -1,5 +1,13 @@
 // -numa: the guest's cells, their distances, latencies, bandwidths and caches (qemuBuildNumaCommandLine).
-import { cellCpus, cellDistance, LOCAL_DISTANCE, type NumaCell, type NumaDef, numaCells, REMOTE_DISTANCE } from '../../../conf/domain/numa.ts'
+import {
+  cellCpus,
+  cellDistance,
+  LOCAL_DISTANCE,
+  type NumaCell,
+  type NumaDef,
+  numaCells,
+  REMOTE_DISTANCE
+} from '../../../conf/domain/numa.ts'
 import type { NumaCache } from '../../../conf/domain/numa-cache.ts'
 import { numatuneNodes } from '../../../conf/domain/numatune.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
@@ -27,8 +35,7 @@ export function numaArgs(command: Command): void {
     const id = `ram-node${node}`
     return memoryObject(command, id, { alias: id, sizeKiB: memoryKiB, node })
   })
-  const useObjects =
-    !qemu.machine(def.os.machine!)?.numaMemSupported || hmat || objects.some(({ needed }) => needed)
+  const useObjects = !qemu.machine(def.os.machine!)?.numaMemSupported || hmat || objects.some(({ needed }) => needed)
   if (!useObjects) memPathArgs(command)
   const firstWithCpus = cells.findIndex(({ cpus }) => cpus !== undefined)
   if (firstWithCpus < 0) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'At least one NUMA node has to have CPUs')

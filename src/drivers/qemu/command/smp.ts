@@ -1,4 +1,5 @@
 // -smp: how many vCPUs, and how they are arranged
+import { bootVcpuCount } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
@@ -11,16 +12,10 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** What an interrupt remapping unit without extended mode can address. */
 const VCPUS_WITHOUT_EIM = 255
 
-/** vCPUs that are there from the start; hotpluggable ones are plugged before the guest runs. */
-function bootVcpus({ vcpu, vcpus }: DomainDef): number {
-  if (!vcpus) return vcpu.current ?? vcpu.max
-  return vcpus.filter(({ enabled, hotpluggable }) => enabled && !hotpluggable).length
-}
-
 export function smpArgs(command: Command): void {
   const { def, qemu } = command
   const { vcpu, cpu } = def
-  const started = bootVcpus(def)
+  const started = bootVcpuCount(def)
   const topology = cpu?.topology
   if (topology && topology.dies !== 1 && !qemu.has('smp-dies')) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Only 1 die per socket is supported')
