@@ -61,7 +61,6 @@ export class QemuDomain {
   /** the persistent definition, if the domain is persistent */
   newDef: DomainDef | undefined
   context: QemuContext
-  id = -1
   phase: Phase | undefined
   process: ProcessIdentity | undefined
   monitor: QmpMonitor | undefined
@@ -103,6 +102,15 @@ export class QemuDomain {
 
   get uuid(): string {
     return this.def.uuid
+  }
+
+  /** libvirt's id of a running guest, -1 when it is shut off; kept in the live definition, as its XML shows it */
+  get id(): number {
+    return this.def.id ?? -1
+  }
+
+  set id(id: number) {
+    this.def.id = id === -1 ? undefined : id
   }
 
   get state(): number {

@@ -105,6 +105,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     domain.cgroups = cgroupPaths(domain.def.name, launched.identity, register)
     domain.save()
     domain.cgroups = enterCgroups(domain.cgroups, launched.identity, register)
+    if (domain.cgroups.length > 0) domain.def.resource = { partition: '/machine', ...domain.def.resource }
     domain.monitor = await openMonitor(domain, launched.exited)
     await setUp(domain)
     checkCancelled(domain)
