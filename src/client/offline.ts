@@ -33,7 +33,8 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
       nvramDir: '/var/lib/libvirt/qemu/nvram',
       memoryBackingDir: `/var/lib/libvirt/qemu/ram/${shortName}`,
       hugepageSubdir: `libvirt/qemu/${shortName}`,
-      monitorSocket: `${libDir}/monitor.sock`
+      monitorSocket: `${libDir}/monitor.sock`,
+      dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`
     },
     privileged: true,
     hostArch: nodeArch() === 'arm64' ? 'aarch64' : 'x86_64',

@@ -4,8 +4,9 @@ import { bootOrder } from './boot-order.ts'
 import { assignControllerIndexes, rejectDuplicateControllers } from './controllers.ts'
 import { assignIsaSerialPorts } from './devices/chardev.ts'
 import { addConsoleCompat } from './devices/console-compat.ts'
+import { postParseGraphics } from './devices/graphics.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
-import { choosePrimary } from './devices/video.ts'
+import { addImplicitVideo, postParseVideo, primaryFirst } from './devices/video.ts'
 import { postParseMemory } from './domain/memory.ts'
 import { postParseHugepages } from './domain/memory-backing.ts'
 import { postParseVcpus } from './domain/vcpu.ts'
@@ -27,6 +28,7 @@ export interface DefDriver {
 
 /** Completes a parsed definition in place. */
 export function postParse(def: DomainDef, driver: DefDriver): void {
+  primaryFirst(def.devices.videos)
   assignControllerIndexes(def)
   driver.postParse(def)
   assignIsaSerialPorts(def.devices.serials)
@@ -51,9 +53,11 @@ const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
   assignDriveAddresses,
   addConsoleCompat,
   addImplicitControllers,
-  ({ devices }) => choosePrimary(devices.videos),
+  addImplicitVideo,
+  primaryVideo,
   serialTargets,
-  scsiModels
+  scsiModels,
+  postParseGraphics
 ]
 
 /** The first serial port may have been added for a console after the per-device pass. */
@@ -67,4 +71,11 @@ function scsiModels(def: DomainDef, driver: DefDriver): void {
   for (const dev of def.devices.controllers) {
     if (dev.type === 'scsi' && dev.model === undefined) devicePostParse('controllers', dev, def, driver)
   }
+}
+
+/** The primary display adapter, which may have been added after the per-device pass. */
+function primaryVideo(def: DomainDef, driver: DefDriver): void {
+  postParseVideo(def)
+  const [first] = def.devices.videos
+  if (first?.model.primary) devicePostParse('videos', first as AnyDevice, def, driver)
 }

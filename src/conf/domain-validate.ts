@@ -1,6 +1,7 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
 import { validateAliases } from './device-aliases.ts'
 import { eachDevice } from './devices/index.ts'
+import { validatePrimaryVideo } from './devices/video.ts'
 import { validateBlkiotune } from './domain/blkiotune.ts'
 import { validateTopology } from './domain/cpu.ts'
 import { validateCputune } from './domain/cputune.ts'
@@ -39,6 +40,7 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateEvents,
   validateHugepages,
   validateCputune,
+  validatePrimaryVideo,
   validateBlkiotune,
   validateIdmap,
   validateNuma,

@@ -29,7 +29,7 @@ export function parseDomain(text: string, options: ParseOptions = {}): DomainDef
     const unknown = unknownName(root, domainFields)
     if (unknown) throw fail('VIR_ERR_XML_INVALID_SCHEMA', `${unknown} is not known`)
   }
-  const def = parseFields(root, domainFields, { inactive: options.inactive ?? true })
+  const def = parseFields(root, domainFields, { inactive: options.inactive ?? true, status: options.status ?? false })
   for (const link of LINKS) link(def)
   return def
 }
@@ -39,7 +39,8 @@ export function formatDomain(def: DomainDef, options: Partial<FormatContext> = {
   const context = {
     inactive: options.inactive ?? true,
     secure: options.secure ?? false,
-    migratable: options.migratable ?? false
+    migratable: options.migratable ?? false,
+    status: options.status ?? false
   }
   return formatXml(formatFields('domain', def, domainFields, context))
 }

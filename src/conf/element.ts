@@ -20,6 +20,8 @@ const fail = errorsFrom('VIR_FROM_XML')
 export interface ParseContext {
   /** true: a definition from a user, false: our own live XML (aliases and other run-time values are kept) */
   inactive: boolean
+  /** our own saved status, with what only we know of the guest (VIR_DOMAIN_DEF_PARSE_STATUS) */
+  status?: boolean
 }
 
 /** How XML is written; libvirt's VIR_DOMAIN_DEF_FORMAT_* flags. */
@@ -30,6 +32,8 @@ export interface FormatContext {
   secure: boolean
   /** only what older libvirt accepts (VIR_DOMAIN_XML_MIGRATABLE) */
   migratable: boolean
+  /** our own saved status (VIR_DOMAIN_DEF_FORMAT_STATUS) */
+  status?: boolean
 }
 
 /** One value of an element: read from the element, written into it. Absent is undefined. */
@@ -45,21 +49,33 @@ export type Name = string | readonly [child: string, fields: Fields | null]
 // biome-ignore lint/suspicious/noExplicitAny: a table holds fields of every type
 export type Fields = Record<string, Field<any>>
 
+/** A field whose value's keys are the element's own, rather than lying under the field's key; see `spread`. */
+export interface SpreadField<T> extends Field<T> {
+  spread: true
+}
+
 type Value<F> = F extends Field<infer T> ? T : never
 type Flatten<T> = { [K in keyof T]: T[K] } & {}
+/** Keys of the fields with a value under their own key. */
+type OwnKey<F> = { [K in keyof F]: F[K] extends SpreadField<unknown> ? never : K }[keyof F]
+/** The value of the table's spread field, which may be a union. */
+type Spread<F> = { [K in keyof F]: F[K] extends SpreadField<infer T> ? T : never }[keyof F]
 /** The typed form of an element: fields that may be absent are optional. */
 export type Def<F extends Fields> = Flatten<
-  { [K in keyof F as undefined extends Value<F[K]> ? never : K]: Value<F[K]> } & {
-    [K in keyof F as undefined extends Value<F[K]> ? K : never]?: Value<F[K]>
+  { [K in OwnKey<F> as undefined extends Value<F[K]> ? never : K]: Value<F[K]> } & {
+    [K in OwnKey<F> as undefined extends Value<F[K]> ? K : never]?: Value<F[K]>
   }
->
+> &
+  ([Spread<F>] extends [never] ? unknown : Spread<F>)
 
 /** Reads every field of the table from the element. */
 export function parseFields<F extends Fields>(node: XmlElement, fields: F, context: ParseContext): Def<F> {
   const out: Record<string, unknown> = {}
   for (const key in fields) {
-    const value = fields[key]!.parse(node, context)
-    if (value !== undefined) out[key] = value
+    const field = fields[key]!
+    const value = field.parse(node, context)
+    if ('spread' in field) Object.assign(out, value)
+    else if (value !== undefined) out[key] = value
   }
   return out as Def<F>
 }
@@ -84,7 +100,11 @@ export function formatFieldsInto<F extends Fields>(
   context: FormatContext
 ): void {
   const values = def as Record<string, unknown>
-  for (const key in fields) if (values[key] !== undefined) fields[key]!.format(values[key], node, context)
+  for (const key in fields) {
+    const field = fields[key]!
+    const value = 'spread' in field ? values : values[key]
+    if (value !== undefined) field.format(value, node, context)
+  }
 }
 
 /** libvirt's error for a value an attribute cannot have. */
@@ -337,6 +357,29 @@ export function variant<const A extends string, V extends Record<string, Fields>
       const kind = (value as Record<string, string>)[attribute]!
       into.attributes[attribute] = kind
       formatFieldsInto(into, value as never, kinds[kind]!, context)
+    }
+  }
+}
+
+/**
+ * Puts the value's keys beside those of the table's other fields: with `variant`, the element itself is told apart by
+ * its attribute. One in a table.
+ */
+export function spread<T extends object>(field: Field<T>): SpreadField<T> {
+  return { ...field, spread: true }
+}
+
+/** The value that says the same as none at all: read as absent, so never written. */
+export function absentIf<T, const V extends T>(
+  value: V,
+  field: Field<T | undefined>
+): Field<Exclude<T, V> | undefined> {
+  return {
+    names: field.names,
+    format: field.format,
+    parse(node, context) {
+      const parsed = field.parse(node, context)
+      return parsed === value ? undefined : (parsed as Exclude<T, V> | undefined)
     }
   }
 }

@@ -15,6 +15,18 @@ export interface Scalar<T> {
 
 export const string: Scalar<string> = { parse: text => text, format: value => value, schema: { type: 'string' } }
 
+/** A path without doubled and trailing slashes; URIs are left as they are (virFileSanitizePath). */
+export const path: Scalar<string> = {
+  parse(text) {
+    if (/^[^/]*:\/\//.test(text)) return text
+    const head = /^\/\/(?!\/)/.test(text) ? '//' : ''
+    const rest = text.slice(head.length).replace(/\/+/g, '/')
+    return head + rest.replace(/(.)\/$/, '$1')
+  },
+  format: value => value,
+  schema: { type: 'string' }
+}
+
 function parseInteger(text: string, base: 0 | 10 | 16): bigint | undefined {
   const match = /^\s*([+-]?)(0[xX][0-9a-fA-F]+|[0-9a-fA-F]+)$/.exec(text)
   if (!match) return undefined

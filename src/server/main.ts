@@ -1,5 +1,6 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
 import { closeSync, openSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { virDomainShutoffReason } from '../conf/enums.ts'
 import { errorsFrom, toVirError } from '../conf/error.ts'
@@ -141,7 +142,7 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
   }
   const live =
     status && status.phase !== 'starting'
-      ? (await loadDomain(status.xml, async () => context, { inactive: false })).def
+      ? (await loadDomain(status.xml, async () => context, { inactive: false, status: true })).def
       : def
   const domain = new QemuDomain({ root: root!, def: live, context, log, user: options.user, group: options.group })
   domain.lock = lock
@@ -181,7 +182,8 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
       nvramDir: root.nvramDir,
       memoryBackingDir: `${root.dir}/ram`,
       hugepageSubdir: `virshim/${def.uuid}`,
-      monitorSocket: root.monitorSocket
+      monitorSocket: root.monitorSocket,
+      dbusSocket: join(root.dir, 'dbus.sock')
     },
     privileged: process.getuid?.() === 0,
     hostArch: process.arch === 'arm64' ? 'aarch64' : 'x86_64',

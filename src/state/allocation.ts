@@ -1,5 +1,6 @@
 // The host resources a guest holds, read off its definition: what must not be given to two guests.
 import { statSync } from 'node:fs'
+import { listensOnPort } from '../conf/devices/graphics-server.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 
 /** One resource: identified by a key, or counted by an amount (KiB for memory, else a number). */
@@ -36,6 +37,11 @@ export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): 
   for (const net of def.devices.interfaces) {
     own('mac', net.mac)
     own('tap', net.target?.dev)
+  }
+  for (const dev of def.devices.graphics) {
+    if ((dev.type !== 'vnc' && dev.type !== 'spice') || !listensOnPort(dev)) continue
+    const ports = [dev.port, dev.type === 'vnc' ? dev.websocket : dev.tlsPort]
+    for (const port of ports) own('tcp-port', port ? String(port) : undefined)
   }
   for (const group of cgroups) own('cgroup', group)
   return out

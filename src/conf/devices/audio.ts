@@ -1,49 +1,149 @@
 // <audio>: host side of the guest's sound, one backend each.
-import { attr, childAlways, type Def, type Fields, required } from '../element.ts'
-import { enumOf, string, uint, yesNo } from '../scalar.ts'
+import type { DomainDef } from '../domain-def.ts'
+import {
+  absentIf,
+  attr,
+  child,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  formatFields,
+  formatFieldsInto,
+  nonZero,
+  parseFields,
+  required,
+  spread,
+  variant
+} from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { enumOf, int, string, uint, yesNo } from '../scalar.ts'
+import { firstChild } from '../xml.ts'
 import { deviceFamily } from './family.ts'
 
-const settings = childAlways('settings', {
-  frequency: attr('frequency', uint),
-  channels: attr('channels', uint),
-  format: attr('format', enumOf('s8', 'u8', 's16', 'u16', 's32', 'u32', 'f32'))
-})
+const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** One direction, with the settings every backend understands some of. */
-const direction = {
+/** A number that must not be zero when it is given. */
+const positive = (name: string) => nonZero(attr(name, uint))
+/** A number whose zero means the backend's own choice. */
+const count = (name: string) => absentIf(0, attr(name, uint))
+
+const settings = {
+  frequency: positive('frequency'),
+  channels: positive('channels'),
+  format: attr('format', enumOf('u8', 's8', 'u16', 's16', 'u32', 's32', 'f32'))
+} satisfies Fields
+
+const common = {
   mixingEngine: attr('mixingEngine', yesNo),
   fixedSettings: attr('fixedSettings', yesNo),
-  voices: attr('voices', uint),
-  bufferLength: attr('bufferLength', uint),
-  dev: attr('dev', string),
-  bufferCount: attr('bufferCount', uint),
-  tryPoll: attr('tryPoll', yesNo),
-  serverName: attr('serverName', string),
-  clientName: attr('clientName', string),
-  connectPorts: attr('connectPorts', string),
-  exactName: attr('exactName', yesNo),
-  name: attr('name', string),
-  streamName: attr('streamName', string),
-  latency: attr('latency', uint),
-  settings
+  voices: positive('voices'),
+  bufferLength: positive('bufferLength')
 } satisfies Fields
-export type AudioDirection = Def<typeof direction>
+
+/** What every backend has in each direction: fixed settings need QEMU's mixing engine. */
+export type AudioCommon = Def<typeof common> & { settings?: Def<typeof settings> }
+
+const commonField = spread<AudioCommon>({
+  names: [...Object.values(common).flatMap(field => field.names), ['settings', settings]],
+  parse(node, context) {
+    const parsed = parseFields(node, common, context)
+    if (parsed.fixedSettings && !parsed.mixingEngine) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'fixed audio settings requires mixing engine')
+    }
+    const found = firstChild(node, 'settings')
+    if (found && !parsed.fixedSettings) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'audio settings specified without fixed settings flag')
+    }
+    if (!parsed.fixedSettings) return parsed
+    return { ...parsed, settings: found ? parseFields(found, settings, context) : {} }
+  },
+  format(value, into, context) {
+    formatFieldsInto(into, value, common, context)
+    if (value.settings) into.children.push(formatFields('settings', value.settings, settings, context))
+  }
+})
+
+/** Both directions, each with the backend's own attributes. */
+function directions<F extends Fields>(backend: F) {
+  const fields = { common: commonField, ...backend }
+  return { input: child('input', fields), output: child('output', fields) }
+}
+
+const dspPolicy: Field<number | undefined> = custom<number | undefined>({
+  ...attr('dspPolicy', int),
+  parse(node, context) {
+    const value = attr('dspPolicy', int).parse(node, context)
+    if (value !== undefined && value < 0) throw fail('VIR_ERR_XML_ERROR', `cannot parse 'dspPolicy' value '${value}'`)
+    return value
+  }
+})
+
+const kinds = {
+  none: directions({}),
+  alsa: directions({ dev: attr('dev', string) }),
+  coreaudio: directions({ bufferCount: count('bufferCount') }),
+  jack: directions({
+    serverName: attr('serverName', string),
+    clientName: attr('clientName', string),
+    connectPorts: attr('connectPorts', string),
+    exactName: attr('exactName', yesNo)
+  }),
+  oss: {
+    tryMMap: attr('tryMMap', yesNo),
+    exclusive: attr('exclusive', yesNo),
+    dspPolicy,
+    ...directions({
+      dev: attr('dev', string),
+      bufferCount: count('bufferCount'),
+      tryPoll: attr('tryPoll', yesNo)
+    })
+  },
+  pulseaudio: {
+    serverName: attr('serverName', string),
+    ...directions({
+      name: attr('name', string),
+      streamName: attr('streamName', string),
+      latency: count('latency')
+    })
+  },
+  sdl: {
+    driver: attr('driver', enumOf('esd', 'alsa', 'arts', 'pulseaudio')),
+    ...directions({ bufferCount: count('bufferCount') })
+  },
+  spice: directions({}),
+  file: { path: attr('path', string), ...directions({}) },
+  dbus: directions({})
+} satisfies Record<string, Fields>
 
 export const audioFields = {
-  id: required(attr('id', uint)),
-  type: required(
-    attr('type', enumOf('none', 'alsa', 'coreaudio', 'jack', 'oss', 'pulseaudio', 'sdl', 'spice', 'file', 'dbus'))
-  ),
-  timerPeriod: attr('timerPeriod', uint),
-  serverName: attr('serverName', string),
-  driver: attr('driver', string),
-  path: attr('path', string),
-  tryMMap: attr('tryMMap', yesNo),
-  exclusive: attr('exclusive', yesNo),
-  dspPolicy: attr('dspPolicy', uint),
-  input: childAlways('input', direction),
-  output: childAlways('output', direction)
+  id: required(positive('id')),
+  timerPeriod: positive('timerPeriod'),
+  kind: spread(variant('type', kinds))
 } satisfies Fields
+/** Told apart by `type`. */
 export type AudioDef = Def<typeof audioFields>
+export type AudioType = AudioDef['type']
 
-export const audio = deviceFamily({ element: 'audio', fields: audioFields })
+/** Every backend's name. */
+export const AUDIO_TYPES = Object.keys(kinds) as AudioType[]
+
+export const audio = deviceFamily({
+  element: 'audio',
+  fields: audioFields,
+  validate(dev, { devices }) {
+    if (devices.audios.some(other => other !== dev && other.id === dev.id)) {
+      throw fail('VIR_ERR_XML_ERROR', `audio ID ${dev.id} is used multiple times`)
+    }
+  }
+})
+
+/** The backend of that id; without an id the first (virDomainDefFindAudioByID). */
+export function findAudio({ devices }: DomainDef, id: number | undefined): AudioDef | undefined {
+  return id === undefined ? devices.audios[0] : devices.audios.find(audio => audio.id === id)
+}
+
+/** @throws VIR_ERR_XML_ERROR when a device names a backend there is not (virDomainEnsureAudioID) */
+export function ensureAudioId(def: DomainDef, id: number | undefined): void {
+  if (id !== undefined && !findAudio(def, id)) throw fail('VIR_ERR_XML_ERROR', `no audio device with ID ${id}`)
+}

@@ -1,114 +1,146 @@
 // <graphics>: how the guest's screens are reached.
-import { attr, childAlways, childAttr, children, custom, type Def, type Fields, required, secret } from '../element.ts'
+import type { DomainDef } from '../domain-def.ts'
+import {
+  absentIf,
+  attr,
+  child,
+  custom,
+  type Def,
+  type Fields,
+  inChild,
+  nonZero,
+  parseFields,
+  required,
+  spread,
+  variant
+} from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, int, string, yesNo } from '../scalar.ts'
+import { enumOf, onOff, type Scalar, string, uint, yesNo } from '../scalar.ts'
 import { childElements, element } from '../xml.ts'
+import { ensureAudioId } from './audio.ts'
 import { deviceFamily } from './family.ts'
+import { password } from './graphics-password.ts'
+import { rdpServer, spiceServer, spiceWithoutPorts, vncServer } from './graphics-server.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** Where the server listens. */
-export interface ListenDef {
-  type: 'address' | 'network' | 'socket' | 'none'
-  address?: string
-  network?: string
-  socket?: string
+/** A child whose one attribute must be given. */
+const setting = <T>(name: string, attribute: string, type: Scalar<T>) => inChild(name, required(attr(attribute, type)))
+
+const gl = inChild('gl', {
+  ...custom<{ enable: boolean; rendernode?: string }>({
+    names: ['@enable', '@rendernode'],
+    parse: (node, context) =>
+      parseFields(node, { enable: required(attr('enable', yesNo)), rendernode: attr('rendernode', string) }, context),
+    format({ enable, rendernode }, into) {
+      into.attributes.enable = yesNo.format(enable)
+      if (rendernode !== undefined) into.attributes.rendernode = rendernode
+    }
+  })
+})
+
+const fullscreen = absentIf(false, attr('fullscreen', yesNo))
+const audio = inChild('audio', required(nonZero(attr('id', uint))))
+const wanCompression = enumOf('auto', 'never', 'always')
+
+const channelName = enumOf('main', 'display', 'inputs', 'cursor', 'playback', 'record', 'smartcard', 'usbredir')
+const channelMode = enumOf('any', 'secure', 'insecure')
+const channel = { name: required(attr('name', channelName)), mode: required(attr('mode', channelMode)) }
+
+interface ChannelDef {
+  name: (typeof channelName.values)[number]
+  mode: Exclude<(typeof channelMode.values)[number], 'any'>
 }
 
-const LISTEN_TYPES = ['address', 'network', 'socket', 'none']
-
-const listens = custom<ListenDef[]>({
-  names: [
-    '@listen',
-    '@socket',
-    [
-      'listen',
-      {
-        type: attr('type', string),
-        address: attr('address', string),
-        network: attr('network', string),
-        socket: attr('socket', string)
-      }
-    ]
-  ],
-  parse(node) {
-    const found = childElements(node, 'listen').map(({ attributes: { type, address, network, socket } }): ListenDef => {
-      if (type === undefined || !LISTEN_TYPES.includes(type)) {
-        throw fail(
-          'VIR_ERR_XML_ERROR',
-          type === undefined
-            ? "Missing required attribute 'type' in element 'listen'"
-            : `Invalid value for attribute 'type' in element 'listen': '${type}'.`
-        )
-      }
-      return {
-        type: type as ListenDef['type'],
-        ...(address && { address }),
-        ...(network && { network }),
-        ...(socket && { socket })
-      }
+/** Spice channels that must or must not be encrypted, in Spice's order; the last word on each counts. */
+const channels = custom<ChannelDef[]>({
+  names: [['channel', channel]],
+  parse(node, context) {
+    const given = childElements(node, 'channel').map(found => parseFields(found, channel, context))
+    return channelName.values.flatMap(name => {
+      const mode = given.findLast(one => one.name === name)?.mode
+      return mode && mode !== 'any' ? [{ name, mode }] : []
     })
-    const { listen, socket } = node.attributes
-    if (found.length > 0) return found
-    if (socket) return [{ type: 'socket', socket }]
-    return listen ? [{ type: 'address', address: listen }] : []
   },
   format(value, into) {
-    const [first] = value
-    if (first?.type === 'address' && first.address) into.attributes.listen = first.address
-    if (first?.type === 'socket' && first.socket) into.attributes.socket = first.socket
-    for (const { type, address, network, socket } of value)
-      into.children.push(element('listen', { type, address, network, socket }))
+    for (const { name, mode } of value) into.children.push(element('channel', { name, mode }))
   }
 })
 
-export const graphicsFields = {
-  type: required(attr('type', enumOf('sdl', 'vnc', 'rdp', 'desktop', 'spice', 'egl-headless', 'dbus'))),
-  port: attr('port', int),
-  tlsPort: attr('tlsPort', int),
-  autoport: attr('autoport', yesNo),
-  websocket: attr('websocket', int),
-  listens,
-  keymap: attr('keymap', string),
-  sharePolicy: attr('sharePolicy', enumOf('allow-exclusive', 'force-shared', 'ignore')),
-  powerControl: attr('powerControl', yesNo),
-  defaultMode: attr('defaultMode', enumOf('any', 'secure', 'insecure')),
-  display: attr('display', string),
-  xauth: attr('xauth', string),
-  fullscreen: attr('fullscreen', yesNo),
-  passwd: secret(attr('passwd', string)),
-  passwdValidTo: secret(attr('passwdValidTo', string)),
-  connected: attr('connected', enumOf('fail', 'disconnect', 'keep')),
-  channels: children('channel', {
-    name: required(attr('name', string)),
-    mode: required(attr('mode', enumOf('any', 'secure', 'insecure')))
-  }),
-  image: childAttr('image', 'compression', string),
-  jpeg: childAttr('jpeg', 'compression', string),
-  zlib: childAttr('zlib', 'compression', string),
-  playback: childAttr('playback', 'compression', string),
-  streaming: childAttr('streaming', 'mode', string),
-  mouse: childAttr('mouse', 'mode', string),
-  clipboard: childAttr('clipboard', 'copypaste', yesNo),
-  filetransfer: childAttr('filetransfer', 'enable', yesNo),
-  gl: childAlways('gl', { enable: attr('enable', yesNo), rendernode: attr('rendernode', string) }),
-  audio: childAttr('audio', 'id', int)
-} satisfies Fields
+const kinds = {
+  vnc: {
+    server: vncServer,
+    keymap: attr('keymap', string),
+    sharePolicy: absentIf(
+      'default',
+      attr('sharePolicy', enumOf('default', 'allow-exclusive', 'force-shared', 'ignore'))
+    ),
+    powerControl: attr('powerControl', yesNo),
+    password: password('vnc'),
+    audio
+  },
+  spice: {
+    server: spiceServer,
+    keymap: attr('keymap', string),
+    defaultMode: absentIf('any', attr('defaultMode', channelMode)),
+    password: password('spice'),
+    channels,
+    image: setting('image', 'compression', enumOf('auto_glz', 'auto_lz', 'quic', 'glz', 'lz', 'off')),
+    jpeg: setting('jpeg', 'compression', wanCompression),
+    zlib: setting('zlib', 'compression', wanCompression),
+    playback: setting('playback', 'compression', onOff),
+    streaming: setting('streaming', 'mode', enumOf('filter', 'all', 'off')),
+    mouse: setting('mouse', 'mode', enumOf('server', 'client')),
+    copypaste: setting('clipboard', 'copypaste', yesNo),
+    filetransfer: setting('filetransfer', 'enable', yesNo),
+    gl
+  },
+  sdl: {
+    display: attr('display', string),
+    xauth: attr('xauth', string),
+    fullscreen,
+    gl: setting('gl', 'enable', yesNo)
+  },
+  'egl-headless': { gl: child('gl', { rendernode: attr('rendernode', string) }) },
+  dbus: { p2p: absentIf(false, attr('p2p', yesNo)), address: attr('address', string), gl, audio },
+  rdp: {
+    server: rdpServer,
+    replaceUser: absentIf(false, attr('replaceUser', yesNo)),
+    multiUser: absentIf(false, attr('multiUser', yesNo))
+  },
+  desktop: { display: attr('display', string), fullscreen }
+} satisfies Record<string, Fields>
+
+export const graphicsFields = { kind: spread(variant('type', kinds)) } satisfies Fields
+/** Told apart by `type`. */
 export type GraphicsDef = Def<typeof graphicsFields>
+export type GraphicsOf<T extends GraphicsDef['type']> = Extract<GraphicsDef, { type: T }>
 
 export const graphics = deviceFamily({
   element: 'graphics',
   fields: graphicsFields,
-  postParse(dev) {
-    if (dev.type !== 'vnc' && dev.type !== 'spice') return
-    if (dev.listens.length === 0) dev.listens.push({ type: 'address' })
-    const address = dev.listens[0]!.type === 'address' || dev.listens[0]!.type === 'network'
-    if (!address) return
-    if (dev.port === -1 || dev.port === 0 || dev.port === undefined) {
-      if (dev.type === 'vnc' || dev.port === -1) dev.autoport = true
-      if (dev.type === 'spice' && dev.port === -1) dev.tlsPort ??= -1
+  validate(dev, def) {
+    if ('listens' in dev && dev.listens.some(({ type, network }) => type === 'network' && !network)) {
+      throw fail('VIR_ERR_XML_ERROR', "'network' attribute is required for listen type 'network'")
     }
-    if (dev.autoport && dev.type === 'vnc') dev.port = -1
-    if (!dev.autoport) dev.autoport = false
+    if (dev.type === 'vnc') ensureAudioId(def, dev.audio)
+    if (dev.type === 'dbus' && dev.p2p && dev.address !== undefined) {
+      throw fail('VIR_ERR_XML_ERROR', 'D-Bus p2p with an address is not supported')
+    }
   }
 })
+
+/** The step of post-parse behind the per-device one (virDomainDefPostParseGraphics). */
+export function postParseGraphics({ devices }: DomainDef): void {
+  for (const dev of devices.graphics) if (dev.type === 'spice') spiceWithoutPorts(dev)
+}
+
+/** True if some display of the guest draws with OpenGL (virDomainGraphicsDefHasOpenGL). */
+export function hasOpenGl({ devices }: DomainDef): boolean {
+  return devices.graphics.some(
+    dev =>
+      dev.type === 'egl-headless' ||
+      (dev.type === 'sdl' && dev.gl) ||
+      ((dev.type === 'spice' || dev.type === 'dbus') && dev.gl?.enable)
+  )
+}

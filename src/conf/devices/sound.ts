@@ -1,16 +1,50 @@
 // <sound>: sound cards.
-import { attr, childAttr, children, type Def, type Fields, required } from '../element.ts'
-import { enumOf, uint, yesNo } from '../scalar.ts'
+import { attr, custom, type Def, type Fields, inChild, nonZero, required } from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { enumOf, uint } from '../scalar.ts'
+import { childElements, element } from '../xml.ts'
+import { ensureAudioId } from './audio.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+const model = enumOf('sb16', 'es1370', 'pcspk', 'ac97', 'ich6', 'ich9', 'usb', 'ich7')
+const codec = enumOf('duplex', 'micro', 'output')
+export type SoundCodec = (typeof codec.values)[number]
+
+/** Intel HDA controllers, whose sound comes from codecs behind them (virDomainSoundModelSupportsCodecs). */
+export function hasCodecs(soundModel: string | undefined): boolean {
+  return soundModel === 'ich6' || soundModel === 'ich9'
+}
+
 export const soundFields = {
-  model: required(attr('model', enumOf('sb16', 'es1370', 'pcspk', 'ac97', 'ich6', 'ich9', 'usb', 'ich7'))),
-  multichannel: attr('multichannel', yesNo),
-  codecs: children('codec', { type: required(attr('type', enumOf('duplex', 'micro', 'output'))) }),
-  audio: childAttr('audio', 'id', uint),
+  model: required(attr('model', model)),
+  codecs: custom<SoundCodec[]>({
+    names: [['codec', { type: attr('type', codec) }]],
+    parse(node) {
+      if (!hasCodecs(node.attributes.model)) return []
+      return childElements(node, 'codec').map(({ attributes: { type } }) => {
+        const known = type === undefined ? undefined : codec.parse(type)
+        if (known === undefined) {
+          throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown codec type '${type ?? '(null)'}'`)
+        }
+        return known
+      })
+    },
+    format(value, into) {
+      for (const type of value) into.children.push(element('codec', { type }))
+    }
+  }),
+  audio: inChild('audio', required(nonZero(attr('id', uint)))),
   ...deviceInfo
 } satisfies Fields
 export type SoundDef = Def<typeof soundFields>
 
-export const sound = deviceFamily({ element: 'sound', fields: soundFields })
+export const sound = deviceFamily({
+  element: 'sound',
+  fields: soundFields,
+  validate(dev, def) {
+    ensureAudioId(def, dev.audio)
+  }
+})

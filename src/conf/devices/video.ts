@@ -1,61 +1,213 @@
 // <video>: display adapters. Memory sizes are KiB.
-import { attr, childAlways, type Def, type Fields } from '../element.ts'
-import { errorsFrom } from '../error.ts'
-import { enumOf, string, uint, yesNo } from '../scalar.ts'
+import type { DomainDef } from '../domain-def.ts'
+import {
+  absentIf,
+  attr,
+  child,
+  childAlways,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  parseFields,
+  required
+} from '../element.ts'
+import { type ErrorCode, errorsFrom } from '../error.ts'
+import { enumOf, path, uint, yesNo } from '../scalar.ts'
+import { element, firstChild } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
+const videoModel = enumOf(
+  'vga',
+  'cirrus',
+  'vmvga',
+  'xen',
+  'vbox',
+  'qxl',
+  'parallels',
+  'virtio',
+  'gop',
+  'none',
+  'bochs',
+  'ramfb'
+)
+export type VideoModel = (typeof videoModel.values)[number]
+
+/** A number of `<model>` with an error of its own; an empty one is none. */
+function number(name: string, code: ErrorCode = 'VIR_ERR_XML_ERROR'): Field<number | undefined> {
+  return custom<number | undefined>({
+    ...attr(name, uint),
+    parse({ attributes: { [name]: text } }) {
+      if (!text) return undefined
+      const value = uint.parse(text)
+      if (value === undefined) throw fail(code, `cannot parse video ${name} '${text}'`)
+      return value
+    }
+  })
+}
+
+const size = (name: string) => absentIf(0, number(name))
+
+const acceleration = {
+  accel3d: attr('accel3d', yesNo),
+  accel2d: attr('accel2d', yesNo),
+  rendernode: attr('rendernode', path)
+} satisfies Fields
+
+const resolution = { x: required(attr('x', uint)), y: required(attr('y', uint)) } satisfies Fields
+
 const model = {
-  type: attr(
-    'type',
-    enumOf('vga', 'cirrus', 'vmvga', 'xen', 'vbox', 'qxl', 'parallels', 'virtio', 'gop', 'none', 'bochs', 'ramfb')
-  ),
-  ram: attr('ram', uint),
-  vram: attr('vram', uint),
-  vram64: attr('vram64', uint),
-  vgamem: attr('vgamem', uint),
-  heads: attr('heads', uint),
-  primary: attr('primary', yesNo),
-  blob: attr('blob', enumOf('on', 'off')),
-  acceleration: childAlways('acceleration', {
-    accel3d: attr('accel3d', yesNo),
-    accel2d: attr('accel2d', yesNo),
-    rendernode: attr('rendernode', string)
+  type: custom<VideoModel | undefined>({
+    ...attr('type', videoModel),
+    parse({ attributes: { type } }) {
+      if (!type || type === 'default') return undefined
+      const known = videoModel.parse(type)
+      if (known === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown video model '${type}'`)
+      return known
+    }
   }),
-  resolution: childAlways('resolution', { x: attr('x', uint), y: attr('y', uint) })
+  ram: size('ram'),
+  vram: size('vram'),
+  vram64: size('vram64'),
+  vgamem: size('vgamem'),
+  heads: custom<number | undefined>({
+    ...number('heads', 'VIR_ERR_INTERNAL_ERROR'),
+    parse: (node, context) => number('heads', 'VIR_ERR_INTERNAL_ERROR').parse(node, context) ?? 1,
+    format(value, into) {
+      if (value) into.attributes.heads = String(value)
+    }
+  }),
+  primary: custom<true | undefined>({
+    names: ['@primary'],
+    parse: ({ attributes: { primary } }) => (primary === 'yes' ? true : undefined),
+    format(value, into) {
+      if (value) into.attributes.primary = 'yes'
+    }
+  }),
+  acceleration: custom<Def<typeof acceleration> | undefined>({
+    ...child('acceleration', acceleration),
+    parse(node, context) {
+      const found = firstChild(node, 'acceleration')
+      const parsed = found && parseFields(found, acceleration, context)
+      if (parsed && Object.keys(parsed).length === 0) {
+        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'missing values for acceleration')
+      }
+      return parsed
+    }
+  }),
+  resolution: custom<Def<typeof resolution> | undefined>({
+    ...childAlways('resolution', resolution),
+    format(value, into) {
+      if (value) into.children.push(element('resolution', value.x && value.y ? { x: value.x, y: value.y } : {}))
+    }
+  })
 } satisfies Fields
 
 export const videoFields = {
-  driver: childAlways('driver', {
-    name: attr('name', enumOf('qemu', 'vhostuser')),
-    vgaconf: attr('vgaconf', enumOf('io', 'on', 'off')),
-    ...virtioDriver
+  driver: child('driver', {
+    ...virtioDriver,
+    vgaconf: absentIf('io', attr('vgaconf', enumOf('io', 'on', 'off'))),
+    name: attr('name', enumOf('qemu', 'vhostuser'))
   }),
-  model: childAlways('model', model),
+  model: custom<Def<typeof model>>({
+    names: [['model', model]],
+    parse: (node, context) => parseFields(firstChild(node, 'model') ?? element('model'), model, context),
+    format: (value, into, context) => childAlways('model', model).format(value, into, context)
+  }),
   ...deviceInfo
 } satisfies Fields
 export type VideoDef = Def<typeof videoFields>
 
+/** Memory of a model that does not say how much, in KiB (virDomainVideoDefaultRAM). */
+const DEFAULT_VRAM: Partial<Record<VideoModel, number>> = {
+  vga: 16384,
+  cirrus: 16384,
+  vmvga: 16384,
+  bochs: 16384,
+  xen: 4096,
+  qxl: 65536
+}
+
+/** The next power of two, absent where C's unsigned int has none. */
+export function roundUpPowerOfTwo(kib: number): number | undefined {
+  const rounded = 2 ** (32 - Math.clz32(kib - 1))
+  return kib > 0 && rounded < 2 ** 32 ? rounded : undefined
+}
+
 export const video = deviceFamily({
   element: 'video',
   fields: videoFields,
-  postParse(dev) {
-    dev.model ??= {}
+  postParse({ model }) {
+    const vram = model.vram ?? DEFAULT_VRAM[model.type ?? 'none']
+    if (vram) model.vram = roundUpPowerOfTwo(vram)
+    const ram = model.ram ?? (model.type === 'qxl' ? DEFAULT_VRAM.qxl : undefined)
+    if (ram) model.ram = roundUpPowerOfTwo(ram)
   },
-  validate(dev) {
-    if (dev.model?.type === undefined)
-      throw fail('VIR_ERR_XML_ERROR', 'missing video model and cannot determine default')
+  validate(dev, { devices }) {
+    const { model, driver } = dev
+    const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+    if (model.type === undefined) {
+      throw fail('VIR_ERR_INTERNAL_ERROR', 'missing video model and cannot determine default')
+    }
+    if (devices.videos.length > 1 && devices.videos.some(other => other.model.type === 'none')) {
+      throw unsupported("a 'none' video type must be the only video device defined for the domain")
+    }
+    if (driver?.name === 'vhostuser') {
+      if (model.type !== 'virtio') throw unsupported("'vhostuser' driver is only supported with 'virtio' device")
+    } else if (model.acceleration?.rendernode !== undefined) {
+      throw unsupported("unsupported rendernode accel attribute without 'vhostuser'")
+    }
+    if (model.resolution && (model.resolution.x === 0 || model.resolution.y === 0)) {
+      throw unsupported('video resolution values must be greater than 0')
+    }
+    if (model.type !== 'qxl') {
+      for (const name of ['ram', 'vram64', 'vgamem'] as const) {
+        if (model[name]) throw unsupported(`${name} attribute only supported for video type qxl`)
+      }
+    }
+    if (model.type === 'ramfb' && dev.address) throw unsupported('address not supported for video type ramfb')
+    if (model.type !== 'virtio' && driver) refuseVirtioOptions(driver)
   }
 })
 
-/** One video device is the primary one: the first that says so, else the first (virDomainDefPostParseVideo). */
-export function choosePrimary(videos: VideoDef[]): void {
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED for options only virtio devices have (virDomainCheckVirtioOptionsAreAbsent) */
+function refuseVirtioOptions(driver: { iommu?: boolean; ats?: boolean; packed?: boolean; pagePerVq?: boolean }): void {
+  for (const name of ['iommu', 'ats', 'packed'] as const) {
+    if (driver[name] !== undefined) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${name} driver option is only supported for virtio devices`)
+    }
+  }
+  if (driver.pagePerVq !== undefined) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'page_per_vq option is only supported for virtio devices')
+  }
+}
+
+/** A guest with graphics has a display adapter (virDomainDefAddImplicitVideo). */
+export function addImplicitVideo({ devices }: DomainDef): void {
+  if (devices.graphics.length > 0 && devices.videos.length === 0) devices.videos.push({ model: { heads: 1 } })
+}
+
+/** Adapters said to be primary come first, the last of them before the others. */
+export function primaryFirst(videos: VideoDef[]): void {
+  const primary = videos.filter(({ model }) => model.primary).reverse()
+  if (primary.length === 0) return
+  videos.splice(0, videos.length, ...primary, ...videos.filter(({ model }) => !model.primary))
+}
+
+/** The first adapter is the primary one; model 'none' keeps nothing but its alias (virDomainDefPostParseVideo). */
+export function postParseVideo({ devices: { videos } }: DomainDef): void {
   const [first] = videos
   if (!first) return
-  const chosen = videos.find(({ model }) => model?.primary) ?? first
-  videos.splice(videos.indexOf(chosen), 1)
-  videos.unshift(chosen)
-  if (chosen.model) chosen.model.primary = true
+  if (first.model.type === 'none') videos[0] = { model: { type: 'none' }, ...(first.alias && { alias: first.alias }) }
+  else first.model.primary = true
+}
+
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED for a second primary adapter (virDomainDefVideoValidate) */
+export function validatePrimaryVideo({ devices: { videos } }: DomainDef): void {
+  if (videos.filter(({ model }) => model.primary).length > 1) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Only one primary video device is supported')
+  }
 }

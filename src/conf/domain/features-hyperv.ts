@@ -40,7 +40,7 @@ function setting<F extends Fields>(name: string, fields: F): Field<({ state: boo
     format(value, into, context) {
       if (value === undefined) return
       const node = element(name, { state: onOff.format(value.state) })
-      if (value.state) formatFieldsInto(node, value as Def<F>, fields, context)
+      if (value.state) formatFieldsInto(node, value as unknown as Def<F>, fields, context)
       into.children.push(node)
     }
   })

@@ -18,15 +18,25 @@ export interface GuestPaths {
   hugepageSubdir: string
   /** QEMU's monitor socket */
   monitorSocket: string
+  /** socket of the guest's own D-Bus daemon */
+  dbusSocket: string
 }
 
 /** Settings of the driver; the defaults are those of libvirt's qemu.conf. */
 export interface QemuConfig {
   vncListen: string
   spiceListen: string
-  /** TCP ports for `autoport`, first and last */
-  vncPortMin: number
-  vncPortMax: number
+  /** TCP ports for VNC and Spice servers with `autoport`, first and last */
+  remotePortMin: number
+  remotePortMax: number
+  /** TCP ports for VNC's websocket -1 */
+  webSocketPortMin: number
+  webSocketPortMax: number
+  /** Spice servers may be encrypted, with the certificates below the directory */
+  spiceTls: boolean
+  spiceTlsX509CertDir: string
+  /** where libvirt's own sockets lie: a VNC socket below it was not chosen by the user */
+  libDir: string
   /** `-sandbox on` unless false */
   seccompSandbox: boolean
   /** TLS on character devices that do not say */
@@ -41,8 +51,13 @@ export interface QemuConfig {
 export const DEFAULT_CONFIG: QemuConfig = {
   vncListen: '127.0.0.1',
   spiceListen: '127.0.0.1',
-  vncPortMin: 5900,
-  vncPortMax: 65535,
+  remotePortMin: 5900,
+  remotePortMax: 65535,
+  webSocketPortMin: 5700,
+  webSocketPortMax: 65535,
+  spiceTls: false,
+  spiceTlsX509CertDir: '/etc/pki/libvirt-spice',
+  libDir: '/var/lib/libvirt/qemu',
   seccompSandbox: true,
   chardevTls: false,
   chardevTlsX509CertDir: '/etc/pki/qemu',

@@ -3,6 +3,7 @@ import { arch as nodeArch } from 'node:os'
 import { fillNumaCpus } from '../../conf/domain/numa.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { addDefaultAudio } from './command/audio.ts'
 import { checkVcpuStates } from './command/vcpu.ts'
 import type { QemuContext } from './context.ts'
 import { defaultCpu, postParseCpu } from './cpu-postparse.ts'
@@ -78,11 +79,4 @@ function checkTseg(def: DomainDef, { qemu }: QemuContext): void {
     throw unsupported('Setting TSEG size is not supported with this QEMU binary')
   }
   if (bytes % MIB !== 0n) throw unsupported('SMM TSEG size must be divisible by 1 MiB')
-}
-
-/** Sound needs a host side: Spice takes it if it is there, else it goes nowhere (qemuDomainDefAddDefaultAudioBackend). */
-function addDefaultAudio({ devices }: DomainDef): void {
-  if (devices.audios.length > 0) return
-  const spice = devices.graphics.some(({ type }) => type === 'spice')
-  devices.audios.push({ id: 1, type: spice ? 'spice' : 'none' })
 }

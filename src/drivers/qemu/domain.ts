@@ -208,7 +208,7 @@ export class QemuDomain {
       paused: this.paused,
       autoDestroy: this.autoDestroy,
       cgroups: this.cgroups,
-      xml: formatDomain(this.def, { inactive: false, secure: true })
+      xml: formatDomain(this.def, { inactive: false, secure: true, status: true })
     })
   }
 

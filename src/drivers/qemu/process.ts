@@ -21,7 +21,9 @@ import { closeAgent, connectAgent } from './channels.ts'
 import { buildCommand } from './command/index.ts'
 import { prepareStart } from './def-driver.ts'
 import type { Ended, QemuDomain } from './domain.ts'
+import { setGraphicsPassword } from './graphics-password.ts'
 import { boundLog, findQemu, lastWords, launchQemu } from './launch.ts'
+import { allocatePorts, type HeldPorts } from './ports.ts'
 import { connectQmp, type QmpMonitor } from './qmp.ts'
 import { handleQmpEvent } from './qmp-events.ts'
 
@@ -82,9 +84,11 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   domain.id = 1
   domain.paused = options.paused ?? false
   domain.autoDestroy = options.autoDestroy ?? false
+  let ports: HeldPorts | undefined
   try {
     checkCancelled(domain)
     prepareStart(domain.def, context)
+    ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
     const { argv, env } = buildCommand(domain.def, context)
     makePrivateDirectory(root.channelDir)
@@ -108,6 +112,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     if (domain.cgroups.length > 0) domain.def.resource = { partition: '/machine', ...domain.def.resource }
     domain.monitor = await openMonitor(domain, launched.exited)
     await setUp(domain)
+    for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
     checkCancelled(domain)
     await firstRun(domain)
   } catch (thrown) {
@@ -116,6 +121,8 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     await endProcess(domain)
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
     throw error
+  } finally {
+    ports?.release()
   }
 }
 
