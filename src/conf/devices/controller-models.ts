@@ -55,6 +55,11 @@ export type UsbModel = Models['usb'][number]
 export type ScsiModel = Models['scsi'][number]
 export type ControllerModel = Models[keyof Models][number]
 
+/** The model of a PCI controller. */
+export function pciModelOf({ type, model }: { type: string; model?: ControllerModel }): PciModel | undefined {
+  return type === 'pci' ? controllerModels.pci.find(one => one === model) : undefined
+}
+
 /** The parts of an ICH9 USB 2 controller: one master, three companions that share its index. */
 const USB2_MODELS: ReadonlySet<string> = new Set<UsbModel>(['ich9-ehci1', 'ich9-uhci1', 'ich9-uhci2', 'ich9-uhci3'])
 

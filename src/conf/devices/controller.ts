@@ -227,9 +227,52 @@ function validatePci(dev: ControllerDef): void {
   }
 }
 
+/**
+ * Puts a controller where libvirt keeps it: with those of its type by index, masters before their companions
+ * (virDomainControllerInsert).
+ */
+export function insertController(list: ControllerDef[], dev: ControllerDef): void {
+  let at: number | undefined
+  for (let i = list.length - 1; i >= 0; i--) {
+    const current = list[i]!
+    if (current.type !== dev.type) continue
+    if (dev.index === undefined) {
+      at = i + 1
+      break
+    }
+    const isCompanion = current.masterStartPort !== undefined && current.index === dev.index
+    if ((current.index ?? -1) > dev.index || (dev.masterStartPort === undefined && isCompanion)) at = i
+    else at ??= i + 1
+  }
+  list.splice(at ?? list.length, 0, dev)
+}
+
+/** USB is either off or has a master controller (virDomainDefControllersParse). */
+function checkUsb(list: ControllerDef[]): void {
+  const usb = list.filter(one => one.type === 'usb')
+  if (usb.length === 0) return
+  if (usb.length > 1 && usb.some(one => one.model === 'none')) {
+    throw fail('VIR_ERR_XML_DETAIL', "Can't add another USB controller: USB is disabled for this domain")
+  }
+  if (usb.every(one => one.masterStartPort !== undefined)) {
+    throw fail('VIR_ERR_XML_DETAIL', 'No master USB controller specified')
+  }
+}
+
+/** `<controller type='usb' model='none'/>`: the guest has no USB. */
+export function isUsbDisabled(list: ControllerDef[]): boolean {
+  return list.some(one => one.type === 'usb' && one.model === 'none')
+}
+
 export const controller = deviceFamily({
   element: 'controller',
   fields: controllerFields,
+  parsed(list) {
+    checkUsb(list)
+    const ordered: ControllerDef[] = []
+    for (const dev of list) insertController(ordered, dev)
+    return ordered
+  },
   postParse(dev) {
     if (dev.driver?.iothread !== undefined && !isVirtioScsi(dev.model)) {
       throw fail('VIR_ERR_XML_ERROR', "'iothread' attribute only supported for virtio scsi controllers")

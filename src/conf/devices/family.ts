@@ -10,6 +10,11 @@ export interface DeviceFamily<D> {
   fields: Fields
   /** libvirt's message if more than one is given, for devices there may be one of */
   single?: string
+  /**
+   * checks a list just read, in the document's order, beside the families read before it, and puts it into the order
+   * libvirt keeps it in
+   */
+  parsed?(list: D[], devices: Devices): D[]
   /** defaults that need only the definition; libvirt: virDomainDeviceDefPostParseCommon */
   postParse?(dev: D, def: DomainDef): void
   /** checks that need only the definition; libvirt: virDomainDeviceDefValidateInternal */

@@ -1,6 +1,7 @@
 // <hub>: a USB hub.
 import { custom, type Def, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
+import { isUsbDisabled } from './controller.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -22,4 +23,13 @@ export const hubFields = {
 } satisfies Fields
 export type HubDef = Def<typeof hubFields>
 
-export const hub = deviceFamily({ element: 'hub', fields: hubFields })
+export const hub = deviceFamily({
+  element: 'hub',
+  fields: hubFields,
+  parsed(list, { controllers }) {
+    if (list.length > 0 && isUsbDisabled(controllers)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "Can't add USB hub: USB is disabled for this domain")
+    }
+    return list
+  }
+})

@@ -129,7 +129,8 @@ export const devices: Field<Devices> = custom<Devices>({
     for (const [kind, family] of entries) {
       const nodes = childElements(found, family.element)
       if (family.single && nodes.length > 1) throw fail('VIR_ERR_XML_ERROR', family.single)
-      out[kind] = nodes.map(one => parseFields(one, family.fields, context)) as never[]
+      const list = nodes.map(one => parseFields(one, family.fields, context)) as AnyDevice[]
+      out[kind] = (family.parsed?.(list, out) ?? list) as never[]
     }
     return out
   },

@@ -2,12 +2,25 @@
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { assignMemorySlots } from '../command/memory-hotplug.ts'
 import type { QemuContext } from '../context.ts'
+import { assignCcwAddresses } from './ccw.ts'
 import { assignPciAddresses } from './pci.ts'
+import { assignSpaprVioAddresses } from './spapr-vio.ts'
+import { assignUsbAddresses } from './usb.ts'
+import { assignVirtioMmioAddresses } from './virtio-mmio.ts'
 import { assignVirtioSerialAddresses } from './virtio-serial.ts'
 
-/** Fills in every address; adds the controllers that takes. */
-export function assignAddresses(def: DomainDef, _context: QemuContext): void {
-  assignVirtioSerialAddresses(def)
-  assignPciAddresses(def)
-  assignMemorySlots(def)
+/** libvirt's order; earlier buses take devices from later ones, and add controllers that need a place there. */
+const BUSES: ((def: DomainDef, context: QemuContext) => void)[] = [
+  assignVirtioSerialAddresses,
+  assignSpaprVioAddresses,
+  assignCcwAddresses,
+  assignVirtioMmioAddresses,
+  assignPciAddresses,
+  assignUsbAddresses,
+  assignMemorySlots
+]
+
+/** Fills in every address; adds the controllers and hubs that takes. */
+export function assignAddresses(def: DomainDef, context: QemuContext): void {
+  for (const assign of BUSES) assign(def, context)
 }

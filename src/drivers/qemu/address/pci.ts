@@ -1,100 +1,112 @@
-// PCI places: the chipset's own devices where the chipset has them, the rest on free slots in libvirt's device order.
+// PCI places of all devices (qemuDomainAssignPCIAddresses): a trial run finds out which controllers it takes, a second
+// one gives the places.
+import { ensureController } from '../../../conf/controllers.ts'
 import type { ControllerDef } from '../../../conf/devices/controller.ts'
-import { isPciAddressEmpty, type PciAddress } from '../../../conf/devices/device-info.ts'
+import { pciModelOf } from '../../../conf/devices/controller-models.ts'
+import { pciAddressOf } from '../../../conf/devices/device-address.ts'
+import { type AnyDevice, eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { isI440fx, isQ35 } from '../machine-type.ts'
+import type { QemuContext } from '../context.ts'
+import { isArm, isArmVirt, isPseries, isRiscv, isRiscvVirt } from '../machine-type.ts'
+import { PciBuses } from './pci-buses.ts'
+import { isPiix3Controller, placeChipset } from './pci-chipset.ts'
+import { connectFlags, hasPcieRoot } from './pci-connect.ts'
+import { completePciControllers } from './pci-controllers.ts'
+import { CONNECT, PCI_DEVICE, PCIE_DEVICE } from './pci-flags.ts'
+import { type NeedsOf, placeDevices } from './pci-order.ts'
+import { assignZpciIds } from './zpci.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-const SLOTS = 32
+/** Gives every PCI device a place and adds the controllers that takes. */
+export function assignPciAddresses(def: DomainDef, context: QemuContext): void {
+  const needsOf: NeedsOf = (kind, dev) => ({ flags: connectFlags(kind, dev, def, context), isolationGroup: 0 })
+  const highest = Math.max(-1, ...pciControllers(def).map(({ index = 0 }) => index))
+  const count = highest < 0 ? 0 : addControllers(def, highest, needsOf, context)
+  const buses = usedBuses(def, count, false, needsOf, context)
+  if (!supportsPci(def, context)) return
+  placeChipset(def, buses, video => needsOf('videos', video).flags)
+  placeDevices(def, buses, needsOf, context)
+  if (context.qemu.has('zpci')) assignZpciIds(def)
+  markMultifunction(def)
+  completePciControllers(def, context)
+}
 
-type Placed = { address?: { type: string } }
+const pciControllers = ({ devices }: DomainDef): ControllerDef[] =>
+  devices.controllers.filter(({ type }) => type === 'pci')
 
-const pci = (bus: number, slot: number, fn = 0): PciAddress => ({ type: 'pci', domain: 0, bus, slot, function: fn })
+/** Machines whose devices can be on PCI; others have no PCI bus to put them on (qemuDomainSupportsPCI). */
+function supportsPci(def: DomainDef, { qemu }: QemuContext): boolean {
+  if (!isArm(def) && !isRiscv(def)) return true
+  if (def.os.machine === 'versatilepb') return true
+  return (isArmVirt(def) || isRiscvVirt(def)) && qemu.has('gpex-pcihost')
+}
 
-/** Slots in use on bus 0. */
-class Bus {
-  #taken = new Set<string>()
-
-  take({ bus, slot, function: fn }: PciAddress): void {
-    const key = `${bus}:${slot}:${fn}`
-    if (this.#taken.has(key)) {
-      throw fail('VIR_ERR_XML_ERROR', `Attempted double use of PCI Address 0000:${hex(bus, 2)}:${hex(slot, 2)}.${fn}`)
-    }
-    this.#taken.add(key)
+/** The trial run. Returns how many buses there are then. */
+function addControllers(def: DomainDef, highest: number, needsOf: NeedsOf, context: QemuContext): number {
+  const buses = usedBuses(def, highest + 1, true, needsOf, context)
+  placeChipset(def, buses, video => needsOf('videos', video).flags)
+  // conventional guests keep a slot for one more bridge, unless every place was given by the user
+  const isConventional = pciControllers(def).some(({ index, model }) => index === 0 && model === 'pci-root')
+  if (isConventional && !buses.buses.every(({ isFull }) => isFull)) buses.reserveNext(PCI_DEVICE)
+  placeDevices(def, buses, needsOf, context)
+  // Express guests that leave the buses to us keep one port free for hotplug
+  if (highest === 0 && buses.buses.length > 1 && hasPcieRoot(def)) buses.reserveNext(PCIE_DEVICE)
+  for (let index = 1; index < buses.buses.length; index++) {
+    const { model } = buses.buses[index]!
+    const { controller, added } = ensureController(def, 'pci', index, model)
+    if (!added || model === 'pci-root' || model === 'pcie-root') continue
+    buses.reserveNext(needsOf('controllers', controller).flags)
   }
+  return buses.buses.length
+}
 
-  isFree(slot: number): boolean {
-    return ![...this.#taken].some(key => key.startsWith(`0:${slot}:`))
+/** The buses of the definition's controllers, with the places it names taken (qemuDomainPCIAddressSetCreate). */
+function usedBuses(def: DomainDef, count: number, canGrow: boolean, needsOf: NeedsOf, { qemu }: QemuContext): PciBuses {
+  const multipleRoots = isPseries(def)
+  const buses = new PciBuses({ count, canGrow, multipleRoots, pcieToPciBridge: qemu.has('pcie-pci-bridge') })
+  for (const dev of pciControllers(def)) {
+    buses.buses[dev.index ?? 0]?.setModel(pciModelOf(dev), dev.target?.hotplug !== false)
   }
-
-  next(): PciAddress {
-    for (let slot = 1; slot < SLOTS; slot++) if (this.isFree(slot)) return pci(0, slot)
-    throw fail('VIR_ERR_INTERNAL_ERROR', 'No more available PCI slots')
+  const missing = multipleRoots ? 'pci-root' : hasPcieRoot(def) ? 'pcie-root-port' : 'pci-bridge'
+  buses.buses.forEach((bus, index) => {
+    if (bus.model === undefined) bus.setModel(index === 0 ? 'pci-root' : missing)
+  })
+  for (const [kind, dev] of eachDeviceInfo(def.devices)) {
+    const address = pciAddressOf(dev)
+    if (!address) continue
+    if (kind === 'controllers' && isOnPiix3(dev as ControllerDef, buses)) continue
+    const { flags, isolationGroup } = needsOf(kind, dev)
+    buses.reserve(address, flags || CONNECT.pci, isolationGroup)
   }
+  return buses
 }
 
-const hex = (value: number, digits: number) => value.toString(16).padStart(digits, '0')
-
-/** Gives every PCI device a place. */
-export function assignPciAddresses(def: DomainDef): void {
-  if (!def.devices.controllers.some(({ model }) => model === 'pci-root' || model === 'pcie-root')) return
-  const bus = new Bus()
-  if (isI440fx(def)) placePiix3(def)
-  if (isQ35(def)) placeIch9(def)
-  const { devices } = def
-  const all: Placed[] = [
-    ...devices.controllers,
-    ...devices.disks,
-    ...devices.memballoons,
-    ...devices.rngs,
-    ...devices.interfaces,
-    ...devices.videos,
-    ...devices.sounds
-  ]
-  for (const { address } of all)
-    if (address?.type === 'pci' && !isPciAddressEmpty(address as PciAddress)) bus.take(address as PciAddress)
-  if (isI440fx(def) && bus.isFree(1)) bus.take(pci(0, 1))
-  const [primary] = devices.videos
-  if (primary && needsPlace(primary) && bus.isFree(2)) place(bus, primary, pci(0, 2))
-  const inOrder: Placed[] = [
-    ...devices.interfaces,
-    ...devices.sounds,
-    ...devices.controllers.filter(isPciController),
-    ...devices.disks.filter(({ target }) => target?.bus === 'virtio'),
-    ...devices.memballoons.filter(({ model }) => model !== 'none'),
-    ...devices.rngs,
-    ...devices.videos
-  ]
-  for (const dev of inOrder) if (needsPlace(dev)) place(bus, dev, bus.next())
+/** PIIX3's own controllers take their places with the chipset. */
+function isOnPiix3(dev: ControllerDef, { buses }: PciBuses): boolean {
+  const address = pciAddressOf(dev)!
+  const which = isPiix3Controller(dev)
+  const fn = which === 'ide' ? 1 : 2
+  if (!which || address.domain !== 0 || address.bus !== 0 || address.slot !== 1 || address.function !== fn) {
+    return false
+  }
+  if (buses[0] && !(buses[0].accepts & CONNECT.pci)) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'Bus 0 must be PCI for integrated PIIX3 USB or IDE controllers')
+  }
+  return true
 }
 
-function isPciController({ type, model }: ControllerDef): boolean {
-  if (type === 'usb') return model !== 'none'
-  return type === 'scsi' || type === 'virtio-serial' || type === 'sata'
-}
-
-function needsPlace({ address }: Placed): boolean {
-  return address === undefined || (address.type === 'pci' && isPciAddressEmpty(address as PciAddress))
-}
-
-function place(bus: Bus, dev: Placed, address: PciAddress): void {
-  bus.take(address)
-  dev.address = address
-}
-
-/** ICH9: SATA is function 2 of slot 0x1f. */
-function placeIch9({ devices }: DomainDef): void {
-  for (const one of devices.controllers)
-    if (one.type === 'sata' && one.index === 0 && needsPlace(one)) one.address = pci(0, 0x1f, 2)
-}
-
-/** PIIX3: IDE is function 1, the first USB controller function 2 of slot 1. */
-function placePiix3({ devices }: DomainDef): void {
-  for (const one of devices.controllers) {
-    if (one.index !== 0 || !needsPlace(one)) continue
-    if (one.type === 'ide') one.address = pci(0, 1, 1)
-    if (one.type === 'usb' && one.model === 'piix3-uhci') one.address = pci(0, 1, 2)
+/** Function 0 of a slot says so when there are more functions in use (virDomainPCIAddressSetAllMulti). */
+function markMultifunction({ devices }: DomainDef): void {
+  const slotOf = ({ address }: AnyDevice) =>
+    address?.type === 'pci' ? `${address.domain}:${address.bus}:${address.slot}` : undefined
+  const shared = new Set<string | undefined>()
+  for (const [, dev] of eachDeviceInfo(devices)) {
+    if (dev.address?.type === 'pci' && dev.address.function !== 0) shared.add(slotOf(dev))
+  }
+  for (const [, dev] of eachDeviceInfo(devices)) {
+    if (dev.address?.type !== 'pci' || dev.address.function !== 0 || !shared.delete(slotOf(dev))) continue
+    dev.address.multifunction ??= true
   }
 }
