@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { homedir, arch as nodeArch } from 'node:os'
 import { join } from 'node:path'
+import { checkDefinable } from '../conf/domain/identity.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { formatDomain } from '../conf/domain-xml.ts'
 import { toVirError } from '../conf/error.ts'
@@ -48,11 +49,11 @@ type Answer = Record<string, unknown>
 const verbs: Record<string, (xml: string) => Promise<Answer>> = {
   async 'domxml-to-native'(xml) {
     const { def, context } = await loadDomain(xml, libvirtContext)
-    prepareNative(def, context)
-    return { argv: buildCommand(def, context).argv }
+    return { argv: buildCommand(def, prepareNative(def, context)).argv }
   },
   async 'domxml-normalize'(xml) {
     const { def } = await loadDomain(xml, libvirtContext)
+    checkDefinable(def)
     return { xml: formatDomain(def, { inactive: true, secure: true }) }
   },
   async 'domxml-validate'(xml) {

@@ -1,5 +1,4 @@
 // The typed form of <domain>: one table of its elements, in the order libvirt writes them.
-import { randomUUID } from 'node:crypto'
 import { devices } from './devices/index.ts'
 import { blkiotuneFields } from './domain/blkiotune.ts'
 import { clockFields } from './domain/clock.ts'
@@ -7,6 +6,7 @@ import { cpuFields } from './domain/cpu.ts'
 import { cputuneFields } from './domain/cputune.ts'
 import { eventFields } from './domain/events.ts'
 import { featuresFields } from './domain/features.ts'
+import { identityFields } from './domain/identity.ts'
 import { idmapFields } from './domain/idmap.ts'
 import { iothreadFields } from './domain/iothreads.ts'
 import { keywrapFields } from './domain/keywrap.ts'
@@ -26,8 +26,8 @@ import { sysinfoFields } from './domain/sysinfo.ts'
 import { vcpuFields } from './domain/vcpu.ts'
 import { attr, childText, custom, type Def, type Fields, liveOnly, required } from './element.ts'
 import { errorsFrom } from './error.ts'
-import { enumOf, int, string, uuid } from './scalar.ts'
-import { childElements, element, firstChild, textOf } from './xml.ts'
+import { enumOf, int, type Scalar, string } from './scalar.ts'
+import { firstChild, textOf } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -51,9 +51,19 @@ export const virtType = enumOf(
   'vz',
   'hvf'
 )
+/** The number of a running guest. */
+const domainId: Scalar<number> = {
+  ...int,
+  parse(text) {
+    const id = int.parse(text)
+    return id !== undefined && id >= 0 ? id : undefined
+  }
+}
+
 export type VirtType = (typeof virtType.values)[number]
 
 export const domainFields = {
+  ...identityFields,
   type: custom<VirtType>({
     ...required(attr('type', virtType)),
     parse(node) {
@@ -64,45 +74,7 @@ export const domainFields = {
       return known
     }
   }),
-  id: liveOnly(attr('id', int)),
-  name: custom<string>({
-    ...required(childText('name', string)),
-    parse(node) {
-      const found = firstChild(node, 'name')
-      const name = found && textOf(found)
-      if (!name) throw fail('VIR_ERR_NO_NAME')
-      if (name.includes('/')) throw fail('VIR_ERR_XML_ERROR', `name ${name} cannot contain '/'`)
-      if (/\n/.test(name)) throw fail('VIR_ERR_XML_ERROR', `name ${name} cannot contain '\\n'`)
-      return name
-    }
-  }),
-  uuid: custom<string>({
-    ...required(childText('uuid', uuid)),
-    parse(node) {
-      const text = firstChild(node, 'uuid')
-      if (!text) return randomUUID()
-      const parsed = uuid.parse(textOf(text))
-      if (parsed === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'malformed uuid element')
-      return parsed
-    }
-  }),
-  /** VM generation id, drawn anew when the element is empty */
-  genid: custom<string | undefined>({
-    names: ['genid'],
-    parse(node) {
-      const [found, ...more] = childElements(node, 'genid')
-      if (!found) return undefined
-      if (more.length > 0) throw fail('VIR_ERR_XML_ERROR', "element 'genid' can only appear once")
-      const text = textOf(found)
-      if (text === '') return randomUUID()
-      const parsed = uuid.parse(text)
-      if (parsed === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'malformed genid element')
-      return parsed
-    },
-    format(value, into) {
-      if (value !== undefined) into.children.push(element('genid', {}, [value]))
-    }
-  }),
+  id: liveOnly(attr('id', domainId)),
   title: custom<string | undefined>({
     ...childText('title', string),
     parse(node) {

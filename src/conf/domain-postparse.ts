@@ -7,8 +7,11 @@ import { addConsoleCompat } from './devices/console-compat.ts'
 import { postParseGraphics } from './devices/graphics.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
 import { addImplicitVideo, postParseVideo, primaryFirst } from './devices/video.ts'
+import { checkName } from './domain/identity.ts'
 import { postParseMemory } from './domain/memory.ts'
 import { postParseHugepages } from './domain/memory-backing.ts'
+import { requireInit } from './domain/os.ts'
+import { postParseFirmware } from './domain/os-firmware.ts'
 import { postParseVcpus } from './domain/vcpu.ts'
 import type { DomainDef } from './domain-def.ts'
 import { assignDriveAddresses } from './drive-address.ts'
@@ -35,6 +38,7 @@ export function postParse(def: DomainDef, driver: DefDriver): void {
   for (const [kind, dev] of eachDevice(def.devices)) devicePostParse(kind, dev, def, driver)
   for (const step of COMMON_STEPS) step(def, driver)
   driver.assignAddresses(def)
+  checkName(def)
 }
 
 /** One device's defaults: the driver's, then the generic ones. */
@@ -45,8 +49,10 @@ export function devicePostParse(kind: DeviceKind, dev: AnyDevice, def: DomainDef
 
 /** virDomainDefPostParseCommon's steps, in its order. */
 const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
+  requireInit,
   postParseVcpus,
   postParseMemory,
+  postParseFirmware,
   postParseHugepages,
   rejectDuplicateControllers,
   bootOrder,

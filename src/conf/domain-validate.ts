@@ -10,6 +10,8 @@ import { validateIdmap } from './domain/idmap.ts'
 import { validateIothreads } from './domain/iothreads.ts'
 import { validateHugepages } from './domain/memory-backing.ts'
 import { validateNuma } from './domain/numa.ts'
+import { validateBoot } from './domain/os-boot.ts'
+import { validateFirmware } from './domain/os-firmware.ts'
 import { validateResource } from './domain/resource.ts'
 import type { DomainDef } from './domain-def.ts'
 import type { DefDriver } from './domain-postparse.ts'
@@ -39,7 +41,9 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateAliases,
   validateEvents,
   validateHugepages,
+  validateFirmware,
   validateCputune,
+  validateBoot,
   validatePrimaryVideo,
   validateBlkiotune,
   validateIdmap,

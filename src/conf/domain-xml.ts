@@ -25,6 +25,8 @@ export function parseDomain(text: string, options: ParseOptions = {}): DomainDef
   if (root.name !== 'domain') {
     throw fail('VIR_ERR_XML_ERROR', `expecting root element of 'domain', not '${root.name}'`)
   }
+  // A default namespace makes every child some other element of that name
+  if (root.namespace !== undefined) throw fail('VIR_ERR_NO_NAME')
   if (options.validate) {
     const unknown = unknownName(root, domainFields)
     if (unknown) throw fail('VIR_ERR_XML_INVALID_SCHEMA', `${unknown} is not known`)

@@ -127,14 +127,15 @@ export const onOff: Scalar<boolean> = {
   schema: { type: 'boolean' }
 }
 
-const HEX_PAIR_UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+const UUID_PAIRS = /^(?:[- ]*[0-9a-f]{2}){16}[ \t\n\v\f\r]*$/i
 
-/** A UUID in any form virUUIDParse takes (dashes and surrounding space are free), kept as libvirt writes it. */
+/** A UUID in any form virUUIDParse takes: dashes and spaces are free between pairs of digits, space around. */
 export const uuid: Scalar<string> = {
   parse(text) {
-    const digits = text.trim().replace(/-/g, '').toLowerCase()
-    const dashed = digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
-    return HEX_PAIR_UUID.test(dashed) && !/^-|--/.test(text.trim()) ? dashed : undefined
+    const start = text.replace(/^[ \t\n\v\f\r]+/, '')
+    if (!UUID_PAIRS.test(start)) return undefined
+    const digits = start.replace(/[^0-9a-f]/gi, '').toLowerCase()
+    return digits.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
   },
   format: value => value,
   expected: 'Expected UUID',

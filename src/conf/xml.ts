@@ -10,6 +10,8 @@ export interface XmlElement {
   name: string
   attributes: Record<string, string>
   children: XmlNode[]
+  /** the namespace its prefix, or a default one in force, stands for; parsed elements only */
+  namespace?: string
 }
 export type XmlNode = XmlElement | string
 
@@ -22,6 +24,7 @@ const TEXT = '#text'
 const COMMENT = '#comment'
 const CDATA = '#cdata'
 const ATTRIBUTES = ':@'
+const METADATA = 'metadata'
 
 const parser = new XMLParser({
   preserveOrder: true,
@@ -64,9 +67,11 @@ export function decodeXml(bytes: Uint8Array, what = '(document)'): string {
 /**
  * Parses one XML document.
  * @param what names the document in errors, as libvirt does: `(domain_definition)`
+ * @param verbatim keeps comments and CDATA sections, which are otherwise kept below `<metadata>` only, as elements of
+ *   the names #comment and #cdata
  * @throws VIR_ERR_XML_DETAIL for malformed, too large or too deep documents and for any document type declaration
  */
-export function parseXml(text: string, what = '(document)'): XmlElement {
+export function parseXml(text: string, what = '(document)', { verbatim = false } = {}): XmlElement {
   const malformed = (reason: string, line = 1, cause?: unknown) =>
     fail('VIR_ERR_XML_DETAIL', `${what}:${line}: ${reason}`, cause)
   if (Buffer.byteLength(text) > XML_MAX_BYTES) throw malformed(`document is larger than ${XML_MAX_BYTES} bytes`)
@@ -86,7 +91,7 @@ export function parseXml(text: string, what = '(document)'): XmlElement {
     decodeEntities(value, entity =>
       malformed(`Entity '${entity}' not defined`, lineAt(text, text.indexOf(`&${entity}`)))
     )
-  const roots = convert(raw, decode)
+  const roots = convert(raw, { decode, prefixes: {}, verbatim })
   // fast-xml-parser forgets text behind the root element
   if (/[^\s>][^>]*$/.test(text.slice(text.lastIndexOf('>') + 1)))
     throw malformed('Extra content at the end of the document')
@@ -101,7 +106,15 @@ export function parseXml(text: string, what = '(document)'): XmlElement {
 
 type RawNode = Record<string, RawNode[] | string | Record<string, string>>
 
-function convert(nodes: RawNode[], decode: (value: string) => string): XmlNode[] {
+interface Scope {
+  decode: (value: string) => string
+  /** namespaces in force by prefix, the default one under '' */
+  prefixes: Record<string, string>
+  verbatim: boolean
+}
+
+function convert(nodes: RawNode[], scope: Scope): XmlNode[] {
+  const { decode, verbatim } = scope
   const out: XmlNode[] = []
   const text = (value: string) => {
     const last = out.length - 1
@@ -110,19 +123,39 @@ function convert(nodes: RawNode[], decode: (value: string) => string): XmlNode[]
   }
   for (const node of nodes) {
     for (const name in node) {
-      if (name === ATTRIBUTES || name === COMMENT || name.startsWith('?')) continue
+      if (name === ATTRIBUTES || name.startsWith('?')) continue
       if (name === TEXT) text(decode(node[name] as string))
-      else if (name === CDATA) text(((node[name] as RawNode[])[0]?.[TEXT] as string) ?? '')
-      else {
-        const attributes: Record<string, string> = {}
-        const given = (node[ATTRIBUTES] ?? {}) as Record<string, string>
-        for (const key in given) attributes[key] = decode(given[key]!.replace(/[\t\n\r]/g, ' '))
-        out.push({ name, attributes, children: convert(node[name] as RawNode[], decode) })
-      }
+      else if (name === COMMENT || name === CDATA) {
+        const content = ((node[name] as RawNode[])[0]?.[TEXT] as string) ?? ''
+        if (verbatim) out.push({ name, attributes: {}, children: [content] })
+        else if (name === CDATA) text(content)
+      } else out.push(convertElement(name, node, scope))
     }
   }
   return out
 }
+
+function convertElement(name: string, node: RawNode, scope: Scope): XmlElement {
+  const attributes: Record<string, string> = {}
+  let { prefixes } = scope
+  const given = (node[ATTRIBUTES] ?? {}) as Record<string, string>
+  for (const key in given) {
+    const value = scope.decode(given[key]!.replace(/[\t\n\r]/g, ' '))
+    attributes[key] = value
+    if (key === 'xmlns' || key.startsWith('xmlns:')) prefixes = { ...prefixes, [key.slice(6)]: value }
+  }
+  const verbatim = scope.verbatim || name === METADATA
+  const element: XmlElement = {
+    name,
+    attributes,
+    children: convert(node[name] as RawNode[], { ...scope, prefixes, verbatim })
+  }
+  const namespace = prefixes[prefixOf(name)]
+  if (namespace) element.namespace = namespace
+  return element
+}
+
+const prefixOf = (name: string) => (name.includes(':') ? name.slice(0, name.indexOf(':')) : '')
 
 const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
 
@@ -176,7 +209,10 @@ export function firstChild(parent: XmlElement, name: string): XmlElement | undef
 /** The element's text, that of its descendants included (XPath string()). */
 export function textOf(node: XmlElement): string {
   let text = ''
-  for (const child of node.children) text += typeof child === 'string' ? child : textOf(child)
+  for (const child of node.children) {
+    if (typeof child === 'string') text += child
+    else if (child.name !== COMMENT) text += textOf(child)
+  }
   return text
 }
 
@@ -194,12 +230,17 @@ export function escapeXml(text: string): string {
   return text.replace(/[<>&"'\r]/g, char => ESCAPES[char]!)
 }
 
-/** Formats a tree as libvirt does: two spaces of indent, attributes in single quotes, a newline at the end. */
+/**
+ * Formats a tree as libvirt does: two spaces of indent, attributes in single quotes, a newline at the end. Elements that
+ * were parsed with a namespace are foreign and come out as libxml2 writes them.
+ */
 export function formatXml(node: XmlElement, indent = ''): string {
+  if (node.namespace !== undefined) return `${indent}${formatForeign(node, indent)}\n`
   let head = `${indent}<${node.name}`
   for (const key in node.attributes) head += ` ${key}='${escapeXml(node.attributes[key]!)}'`
   if (node.children.length === 0) return `${head}/>\n`
-  if (node.children.some(child => typeof child === 'string' && child.trim() !== '')) {
+  const isText = (child: XmlNode): child is string => typeof child === 'string'
+  if (node.children.every(isText) || node.children.some(child => isText(child) && child.trim() !== '')) {
     return `${head}>${node.children.map(inline).join('')}</${node.name}>\n`
   }
   let body = ''
@@ -209,4 +250,36 @@ export function formatXml(node: XmlElement, indent = ''): string {
 
 function inline(node: XmlNode): string {
   return typeof node === 'string' ? escapeXml(node) : formatXml(node).trimEnd()
+}
+
+const TEXT_ESCAPES: Record<string, string> = { '<': '&lt;', '>': '&gt;', '&': '&amp;', '\r': '&#13;' }
+const VALUE_ESCAPES: Record<string, string> = { ...TEXT_ESCAPES, '"': '&quot;', '\n': '&#10;', '\t': '&#9;' }
+
+/** libxml2's own form (xmlNodeDump with indent); indent is undefined inside of mixed content. */
+function formatForeign(node: XmlNode, indent?: string): string {
+  if (typeof node === 'string') return node.replace(/[<>&\r]/g, char => TEXT_ESCAPES[char]!)
+  if (node.name === COMMENT) return `<!--${node.children.join('')}-->`
+  if (node.name === CDATA) return `<![CDATA[${node.children.join('')}]]>`
+  let head = `<${node.name}`
+  const keys = Object.keys(node.attributes)
+  const declares = (key: string) => key === 'xmlns' || key.startsWith('xmlns:')
+  for (const key of [...keys.filter(declares), ...keys.filter(key => !declares(key))]) {
+    head += ` ${key}="${node.attributes[key]!.replace(/[<>&"\r\n\t]/g, char => VALUE_ESCAPES[char]!)}"`
+  }
+  const children = withoutBlanks(node.children)
+  if (children.length === 0) return `${head}/>`
+  const isMixed = children.some(child => typeof child === 'string' || child.name === CDATA)
+  if (indent === undefined || isMixed) {
+    return `${head}>${children.map(child => formatForeign(child)).join('')}</${node.name}>`
+  }
+  const lines = children.map(child => `\n${indent}  ${formatForeign(child, `${indent}  `)}`)
+  return `${head}>${lines.join('')}\n${indent}</${node.name}>`
+}
+
+/** Drops white space between elements; where text comes first or nothing else is there, it is content. */
+function withoutBlanks(children: XmlNode[]): XmlNode[] {
+  const isBlank = (node: XmlNode) => typeof node === 'string' && /^[ \t\n\r]*$/.test(node)
+  const [first] = children
+  if (children.length === 1 || (typeof first === 'string' && !isBlank(first))) return children
+  return children.filter(child => !isBlank(child))
 }

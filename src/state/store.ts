@@ -6,12 +6,12 @@ import { errorsFrom } from '../conf/error.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Replaces a file as a whole; what stood there stays until the new text is on disk. @throws VIR_ERR_SYSTEM_ERROR */
-export function writeAtomic(file: string, text: string): void {
+export function writeAtomic(file: string, content: string | Uint8Array): void {
   const temporary = join(dirname(file), `.${basename(file)}.new`)
   try {
     const fd = openSync(temporary, 'w', 0o600)
     try {
-      const bytes = Buffer.from(text)
+      const bytes = Buffer.from(content)
       let written = 0
       while (written < bytes.length) written += writeSync(fd, bytes, written)
       fsyncSync(fd)

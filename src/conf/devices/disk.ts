@@ -53,7 +53,7 @@ const protocols = [
 
 const PATH_ATTRIBUTE = { file: 'file', block: 'dev', dir: 'dir' } as const
 
-const source: Field<DiskSource | undefined> = custom<DiskSource | undefined>({
+export const diskSource: Field<DiskSource | undefined> = custom<DiskSource | undefined>({
   names: ['@type', ['source', null]],
   parse(node) {
     const type = node.attributes.type ?? 'file'
@@ -148,7 +148,7 @@ export const diskFields = {
       if (Object.keys(node.attributes).length > 0) into.children.push(node)
     }
   }),
-  source,
+  source: diskSource,
   target: childAlways('target', {
     dev: attr('dev', string),
     bus: attr('bus', bus),

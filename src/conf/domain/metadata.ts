@@ -1,30 +1,96 @@
 // <metadata>: any elements with namespaces of their own, kept as they are, one per namespace.
 import { custom, type Fields } from '../element.ts'
-import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
+import { errorsFrom } from '../error.ts'
+import { childElements, element, firstChild, formatXml, parseXml, type XmlElement } from '../xml.ts'
 
-/** The namespace an element binds its own prefix to. */
-export function namespaceOf(node: XmlElement): string | undefined {
-  const prefix = node.name.includes(':') ? node.name.split(':')[0] : undefined
-  return node.attributes[prefix === undefined ? 'xmlns' : `xmlns:${prefix}`]
+const fail = errorsFrom('VIR_FROM_XML')
+
+/** Declares on the element every prefix used in it that was declared further out, so that it can stand alone. */
+function withDeclarations(node: XmlElement, outer: Record<string, string>): XmlElement {
+  const missing: Record<string, string> = {}
+  const walk = (at: XmlElement, declared: Set<string>) => {
+    const here = new Set(declared)
+    for (const key in at.attributes) if (key.startsWith('xmlns')) here.add(key)
+    const prefixes = [at.name, ...Object.keys(at.attributes).filter(key => key.includes(':'))]
+      .filter(name => !name.startsWith('xmlns:') && !name.startsWith('xml:'))
+      .map(name => (name.includes(':') ? `xmlns:${name.slice(0, name.indexOf(':'))}` : 'xmlns'))
+    for (const key of prefixes) {
+      if (!here.has(key) && outer[key] !== undefined) missing[key] = outer[key]
+    }
+    for (const child of childElements(at)) walk(child, here)
+  }
+  walk(node, new Set())
+  return Object.keys(missing).length > 0 ? { ...node, attributes: { ...missing, ...node.attributes } } : node
+}
+
+/** Namespace declarations among the attributes. */
+function declarations(...nodes: XmlElement[]): Record<string, string> {
+  const all = nodes.flatMap(({ attributes }) => Object.entries(attributes))
+  return Object.fromEntries(all.filter(([key]) => key === 'xmlns' || key.startsWith('xmlns:')))
 }
 
 export const metadataFields = {
+  /** present and empty where the user's had nothing that may stay (virXMLNodeSanitizeNamespaces) */
   metadata: custom<XmlElement[] | undefined>({
     names: [['metadata', null]],
     parse(node) {
       const found = firstChild(node, 'metadata')
       if (!found) return undefined
       const seen = new Set<string>()
-      const kept = childElements(found).filter(child => {
-        const uri = namespaceOf(child)
-        if (uri === undefined || seen.has(uri)) return false
-        seen.add(uri)
-        return true
+      const outer = declarations(node, found)
+      return childElements(found).flatMap(child => {
+        if (child.namespace === undefined || seen.has(child.namespace)) return []
+        seen.add(child.namespace)
+        return [withDeclarations(child, outer)]
       })
-      return kept.length > 0 ? kept : undefined
     },
     format(value, into) {
       if (value) into.children.push(element('metadata', {}, value))
     }
   })
 } satisfies Fields
+
+interface HasMetadata {
+  metadata?: XmlElement[]
+}
+
+const localName = (name: string) => name.slice(name.indexOf(':') + 1)
+
+/** The element and all below it, each as `change` has it. */
+function mapElements(node: XmlElement, change: (one: XmlElement) => XmlElement): XmlElement {
+  const changed = change(node)
+  const children = changed.children.map(child => (typeof child === 'string' ? child : mapElements(child, change)))
+  return { ...changed, children }
+}
+
+/** The custom element of a namespace as text, freed of the namespace (virXMLExtractNamespaceXML). */
+export function getMetadata(def: HasMetadata, uri: string): string | undefined {
+  const found = def.metadata?.find(({ namespace }) => namespace === uri)
+  if (!found) return undefined
+  const bare = mapElements(found, one => (one.namespace === uri ? { ...one, name: localName(one.name) } : one))
+  const attributes = Object.entries(bare.attributes).filter(
+    ([key, value]) => !(/^xmlns(:|$)/.test(key) && value === uri)
+  )
+  return formatXml({ ...bare, attributes: Object.fromEntries(attributes) }).trimEnd()
+}
+
+const NC_NAME = /^[\p{L}_][\p{L}\p{N}\p{M}._-]*$/u
+
+/**
+ * Puts a custom element in the place of the one with that namespace, or removes that; `key` becomes its prefix.
+ * @throws VIR_ERR_XML_DETAIL, and VIR_ERR_INTERNAL_ERROR for a key that cannot be a prefix
+ */
+export function setMetadata(def: HasMetadata, uri: string, key: string, xml: string | undefined): void {
+  const added: XmlElement[] = []
+  if (xml !== undefined) {
+    const root = parseXml(xml, '(metadata_xml)', { verbatim: true })
+    if (!NC_NAME.test(key)) throw fail('VIR_ERR_INTERNAL_ERROR', 'failed to validate prefix for a new XML namespace')
+    const named = mapElements(root, one => {
+      const isPlain = one.namespace === undefined && !one.name.startsWith('#')
+      return isPlain ? { ...one, name: `${key}:${one.name}`, namespace: uri } : one
+    })
+    added.push({ ...named, attributes: { [`xmlns:${key}`]: uri, ...named.attributes } })
+  }
+  const kept = (def.metadata ?? []).filter(({ namespace }) => namespace !== uri)
+  if (def.metadata || added.length > 0) def.metadata = [...kept, ...added]
+}

@@ -1,57 +1,106 @@
-// <os>: what boots the guest, and from where.
-import {
-  attr,
-  child,
-  childAlways,
-  childAttr,
-  children,
-  childText,
-  custom,
-  type Def,
-  type Fields,
-  required,
-  text,
-  wrapped
-} from '../element.ts'
+// <os>: what boots the guest, and from where. Which elements count depends on the kind of guest in <type>.
+import { attr, child, children, childText, custom, type Def, type Field, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, int, string, uint, yesNo } from '../scalar.ts'
-import { firstChild } from '../xml.ts'
-import { osType } from './os-type.ts'
+import { sanitizePath } from '../path.ts'
+import { string } from '../scalar.ts'
+import { element, firstChild, textOf, type XmlElement } from '../xml.ts'
+import { bios, bootDevices, bootmenu, smbios } from './os-boot.ts'
+import { firmwareFields, loaderFields } from './os-firmware.ts'
+import { type OsTypeDef, osType } from './os-type.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-export const bootDevice = enumOf('fd', 'hd', 'cdrom', 'network')
+/** The field is read for these kinds of guest only. */
+function only<T>(kinds: string[], field: Field<T | undefined>): Field<T | undefined> {
+  const isKind = (node: XmlElement) => kinds.includes(textOf(firstChild(node, 'type') ?? element('type')))
+  return { ...field, parse: (node, context) => (isKind(node) ? field.parse(node, context) : undefined) }
+}
+
+/** All `<initarg>` or `<initenv>`: each must have content. */
+function initStrings<F extends Fields>(name: string, fields: F, missing: (node: XmlElement) => string | undefined) {
+  const list = children(name, fields)
+  return custom<Def<F>[] | undefined>({
+    ...list,
+    parse(node, context) {
+      for (const one of node.children) {
+        const reason = typeof one !== 'string' && one.name === name && missing(one)
+        if (reason) throw fail('VIR_ERR_XML_ERROR', reason)
+      }
+      const values = list.parse(node, context)
+      return values.length > 0 ? values : undefined
+    },
+    format(values, into, context) {
+      if (values) list.format(values, into, context)
+    }
+  })
+}
+
+const content = custom<string>({
+  names: [],
+  parse: textOf,
+  format(value, into) {
+    into.children.push(value)
+  }
+})
+
+const initargs = initStrings('initarg', { value: content }, node =>
+  textOf(node) === '' ? 'No data supplied for <initarg> element' : undefined
+)
+const initenvs = initStrings('initenv', { name: required(attr('name', string)), value: content }, node => {
+  if (node.attributes.name === undefined) return 'No name supplied for <initenv> element'
+  return textOf(node) === '' ? `No value supplied for <initenv name='${node.attributes.name}'> element` : undefined
+})
+
+/** `<acpi><table type='slic'>PATH</table></acpi>` */
+const slicTable = custom<string | undefined>({
+  names: child('acpi', { table: child('table', { type: attr('type', string), path: content }) }).names,
+  parse(node) {
+    const tables = node.children
+      .flatMap(one => (typeof one !== 'string' && one.name === 'acpi' ? one.children : []))
+      .filter((one): one is XmlElement => typeof one !== 'string' && one.name === 'table')
+    if (tables.length > 1) throw fail('VIR_ERR_XML_ERROR', 'Only one acpi table is supported')
+    const [table] = tables
+    if (!table) return undefined
+    const { type } = table.attributes
+    if (type === undefined) throw fail('VIR_ERR_XML_ERROR', 'Missing acpi table type')
+    if (type !== 'slic') throw fail('VIR_ERR_XML_ERROR', `Unknown acpi table type: ${type}`)
+    return sanitizePath(textOf(table))
+  },
+  format(value, into) {
+    if (value !== undefined)
+      into.children.push(element('acpi', {}, [element('table', { type: 'slic' }, value === '' ? [] : [value])]))
+  }
+})
+
+const BOOTS_KERNEL = ['hvm', 'xen', 'xenpvh', 'uml']
 
 const osTable = {
-  firmware: attr('firmware', enumOf('bios', 'efi')),
+  firmware: only(['hvm'], firmwareFields.firmware),
   typeElement: osType,
-  firmwareFeatures: wrapped('firmware', 'feature', {
-    enabled: required(attr('enabled', yesNo)),
-    name: required(attr('name', enumOf('enrolled-keys', 'secure-boot')))
-  }),
-  loader: childAlways('loader', {
-    readonly: attr('readonly', yesNo),
-    secure: attr('secure', yesNo),
-    type: attr('type', enumOf('rom', 'pflash')),
-    stateless: attr('stateless', yesNo),
-    path: text(string)
-  }),
-  nvram: childAlways('nvram', { template: attr('template', string), path: text(string) }),
-  kernel: childText('kernel', string),
-  initrd: childText('initrd', string),
-  cmdline: childText('cmdline', string),
-  dtb: childText('dtb', string),
-  acpiTable: child('acpi', { table: child('table', { type: attr('type', enumOf('slic')), path: text(string) }) }),
-  bootDevices: children('boot', { dev: required(attr('dev', bootDevice)) }),
-  bootmenu: child('bootmenu', { enable: attr('enable', yesNo), timeout: attr('timeout', uint) }),
-  bios: child('bios', { useserial: attr('useserial', yesNo), rebootTimeout: attr('rebootTimeout', int) }),
-  smbios: childAttr('smbios', 'mode', enumOf('emulate', 'host', 'sysinfo'))
+  firmwareFeatures: only(['hvm'], firmwareFields.firmwareFeatures),
+  init: only(['exe'], childText('init', string)),
+  initargs: only(['exe'], initargs),
+  initenvs: only(['exe'], initenvs),
+  initdir: only(['exe'], childText('initdir', string)),
+  inituser: only(['exe'], childText('inituser', string)),
+  initgroup: only(['exe'], childText('initgroup', string)),
+  loader: only(BOOTS_KERNEL, loaderFields),
+  kernel: only(BOOTS_KERNEL, childText('kernel', string)),
+  initrd: only(BOOTS_KERNEL, childText('initrd', string)),
+  cmdline: only([...BOOTS_KERNEL, 'exe'], childText('cmdline', string)),
+  dtb: only(BOOTS_KERNEL, childText('dtb', string)),
+  root: only(BOOTS_KERNEL, childText('root', string)),
+  slicTable: only(['hvm'], slicTable),
+  bootDevices,
+  bootmenu: only(['hvm'], bootmenu),
+  bios: only(['hvm'], bios),
+  smbios
 } satisfies Fields
 
 /** `<os>` with the contents of its `<type>` at hand. */
-export type OsDef = Omit<Def<typeof osTable>, 'typeElement'> & { type: string; arch?: string; machine?: string }
+export type OsDef = Omit<Def<typeof osTable>, 'typeElement'> & OsTypeDef
 
-const nested = childAlways('os', osTable)
+const nested = child('os', osTable)
 
 export const osFields = {
   bootloader: childText('bootloader', string),
@@ -59,11 +108,14 @@ export const osFields = {
   os: custom<OsDef>({
     names: nested.names,
     parse(node, context) {
-      const parsed = nested.parse(node, context)
-      if (!parsed) {
-        if (firstChild(node, 'bootloader')) return { type: 'linux', bootDevices: [] }
-        throw fail('VIR_ERR_XML_ERROR', 'an os <type> must be specified')
+      const bootloader = firstChild(node, 'bootloader')
+      const os = firstChild(node, 'os')
+      const type = os && firstChild(os, 'type')
+      if (bootloader && textOf(bootloader) !== '' && (!type || textOf(type) === '')) {
+        return { type: 'xen', bootDevices: [] }
       }
+      const parsed = nested.parse(node, context)
+      if (!parsed) throw fail('VIR_ERR_XML_ERROR', 'an os <type> must be specified')
       const { typeElement, ...rest } = parsed
       return { ...rest, ...typeElement }
     },
@@ -73,3 +125,8 @@ export const osFields = {
     }
   })
 } satisfies Fields
+
+/** Containers need a program to run. @throws VIR_ERR_XML_ERROR */
+export function requireInit({ os }: { os: OsDef }): void {
+  if (os.type === 'exe' && os.init === undefined) throw fail('VIR_ERR_XML_ERROR', 'init binary must be specified')
+}

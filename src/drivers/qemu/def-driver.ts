@@ -9,6 +9,7 @@ import type { QemuFamily } from './command/family.ts'
 import { qemuFamilies } from './command/index.ts'
 import { asPlainInterfaces } from './command/interface-native.ts'
 import type { QemuContext } from './context.ts'
+import { withCustomCapabilities } from './custom-capabilities.ts'
 import { postParseBasic, postParseDomain } from './domain-postparse.ts'
 import { validateDomain } from './domain-validate.ts'
 import { prepareDomain } from './prepare.ts'
@@ -42,15 +43,23 @@ export async function loadDomain(
   return { def, context }
 }
 
-/** Prepares a definition for a command line that is only shown (qemuConnectDomainXMLToNative). */
-export function prepareNative(def: DomainDef, context: QemuContext): void {
+/**
+ * Prepares a definition for a command line that is only shown (qemuConnectDomainXMLToNative).
+ * @returns the surroundings to build it in
+ */
+export function prepareNative(def: DomainDef, context: QemuContext): QemuContext {
   asPlainInterfaces(def)
   assignAddresses(def, context)
-  prepareStart(def, context)
+  return prepareStart(def, context)
 }
 
-/** Gives a definition what only a started guest has: aliases, ports, run-time paths. */
-export function prepareStart(def: DomainDef, context: QemuContext): void {
-  assignAliases(def, context)
-  prepareDomain(def, context)
+/**
+ * Gives a definition what only a started guest has: aliases, ports, run-time paths.
+ * @returns the surroundings to start it in: capabilities as the user has changed them
+ */
+export function prepareStart(def: DomainDef, context: QemuContext): QemuContext {
+  const started = withCustomCapabilities(def, context)
+  assignAliases(def, started)
+  prepareDomain(def, started)
+  return started
 }

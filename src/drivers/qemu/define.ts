@@ -1,11 +1,12 @@
 // Identity, definition and metadata: what is answered from the definition alone, and what changes it.
 
+import { getMetadata, setMetadata } from '../../conf/domain/metadata.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { formatDomain } from '../../conf/domain-xml.ts'
 import { virDomainMetadataType, virDomainModificationImpact, virDomainXMLFlags } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { flags, int, oneOf, optional, text } from '../../conf/wire.ts'
-import { formatXml, parseXml, type XmlElement } from '../../conf/xml.ts'
+
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
 
@@ -43,26 +44,6 @@ export function queried(domain: QemuDomain, bits: number): DomainDef {
     )
   }
   return affected(domain, bits)[0]!
-}
-
-function findMetadata(def: DomainDef, uri: string): XmlElement | undefined {
-  return def.metadata?.find(node => namespaceOf(node) === uri)
-}
-
-function namespaceOf(node: XmlElement): string | undefined {
-  const [prefix, local] = node.name.includes(':') ? node.name.split(':') : [undefined, node.name]
-  return node.attributes[prefix && local ? `xmlns:${prefix}` : 'xmlns']
-}
-
-function setElement(def: DomainDef, uri: string, key: string | undefined, xml: string | undefined): void {
-  const kept = (def.metadata ?? []).filter(node => namespaceOf(node) !== uri)
-  if (xml !== undefined) {
-    const node = parseXml(xml, '(metadata_xml)')
-    const local = node.name.split(':').at(-1)!
-    delete node.attributes.xmlns
-    kept.push({ ...node, name: `${key}:${local}`, attributes: { [`xmlns:${key}`]: uri, ...node.attributes } })
-  }
-  def.metadata = kept.length > 0 ? kept : undefined
 }
 
 const identity = { proc: undefined, since: '0.0.1', on: 'domain', readOnly: true, args: {} } as const
@@ -172,11 +153,9 @@ export const define = {
         return { metadata: found }
       }
       if (uri === undefined) throw fail('VIR_ERR_INVALID_ARG', 'uri must not be empty for metadata of type element')
-      const found = findMetadata(def, uri)
-      if (!found) throw fail('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
-      const attributes = { ...found.attributes }
-      for (const name in attributes) if (name.startsWith('xmlns') && attributes[name] === uri) delete attributes[name]
-      return { metadata: formatXml({ ...found, name: found.name.split(':').at(-1)!, attributes }).trimEnd() }
+      const metadata = getMetadata(def, uri)
+      if (metadata === undefined) throw fail('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
+      return { metadata }
     }
   }),
 
@@ -207,7 +186,7 @@ export const define = {
       for (const def of affected(domain, bits)) {
         if (type === VIR_DOMAIN_METADATA_TITLE) def.title = metadata || undefined
         else if (type === VIR_DOMAIN_METADATA_DESCRIPTION) def.description = metadata || undefined
-        else setElement(def, uri!, key, metadata)
+        else setMetadata(def, uri!, key ?? '', metadata)
       }
       if (domain.newDef) domain.setPersistent(domain.newDef)
       domain.changed()

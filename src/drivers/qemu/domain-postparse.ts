@@ -9,6 +9,7 @@ import type { QemuContext } from './context.ts'
 import { defaultCpu, postParseCpu } from './cpu-postparse.ts'
 import { addDefaultDevices } from './default-devices.ts'
 import { defaultEmulator } from './emulator.ts'
+import { postParseNvram } from './firmware-nvram.ts'
 import { isArmVirt, isQ35 } from './machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -25,6 +26,7 @@ export function postParseBasic(def: DomainDef): void {
 const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   refuseBootloader,
   preferredMachine,
+  postParseNvram,
   addDefaultDevices,
   addDefaultAudio,
   canonicalMachine,

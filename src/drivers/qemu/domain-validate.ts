@@ -12,8 +12,15 @@ import { validateSmp } from './command/smp.ts'
 import type { QemuContext } from './context.ts'
 import { validateCpu } from './cpu-validate.ts'
 import { validateFeatures } from './features-validate.ts'
+import { validateNvram } from './firmware-nvram.ts'
 import { validateLifecycle } from './lifecycle-validate.ts'
-import { isX86 } from './machine-type.ts'
+import {
+  validateFirmwareFiles,
+  validateGenid,
+  validateSecureBoot,
+  validateSerialBios,
+  validateUefiAcpi
+} from './os-validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -21,20 +28,24 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   emulatorFits,
   validateMemtune,
-  acpiNeeds,
-  genidSupported,
+  validateUefiAcpi,
+  validateGenid,
+  validateSerialBios,
   validateLifecycle,
   validateCpu,
   validateMemoryHotplug,
   validateIothreadPools,
   validateClock,
   validatePm,
+  validateSecureBoot,
+  validateNvram,
   validateSmp,
   validateResctrl,
   validateFeatures,
   validateMemoryBacking,
   validateHmat,
   validateConsoles,
+  validateFirmwareFiles,
   validateLaunchSecurity
 ]
 
@@ -52,23 +63,4 @@ function emulatorFits({ os, type, devices }: DomainDef, { qemu }: QemuContext): 
   if (os.arch !== qemu.arch && os.arch !== ALSO_RUNS[qemu.arch]) throw refuse(`arch '${os.arch}'`)
   if (!(type === 'qemu' ? qemu.has('tcg') : type === 'kvm' && qemu.kvm)) throw refuse(`virt type '${type}'`)
   if (!qemu.machines.some(({ name }) => name === os.machine)) throw refuse(`machine type '${os.machine}'`)
-}
-
-/** UEFI and ACPI belong together where they do. */
-function acpiNeeds(def: DomainDef): void {
-  const { os, features } = def
-  const uefi = os.firmware === 'efi' || os.loader?.type === 'pflash'
-  const acpi = features?.acpi === true
-  if (uefi && !acpi && isX86(def)) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'UEFI requires ACPI on this architecture')
-  }
-  if (acpi && !uefi && os.arch === 'aarch64') {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'ACPI requires UEFI on this architecture')
-  }
-}
-
-function genidSupported({ genid }: DomainDef, { qemu }: QemuContext): void {
-  if (genid !== undefined && !qemu.has('vmgenid')) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "this QEMU does not support the 'genid' capability")
-  }
 }

@@ -4,6 +4,8 @@ import { prepareChannels } from './command/chardev.ts'
 import { prepareChardevSource } from './command/chardev-source.ts'
 import { alignMemory } from './command/memory-hotplug.ts'
 import type { QemuContext } from './context.ts'
+import { fillFirmware } from './firmware.ts'
+import { makeNvram } from './firmware-nvram.ts'
 import { prepareGraphics } from './prepare-graphics.ts'
 import { prepareVideo } from './prepare-video.ts'
 
@@ -12,6 +14,10 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   prepareGraphics,
   prepareChardevs,
   prepareVideo,
+  fillFirmware,
+  (def, { pretend }) => {
+    if (!pretend) makeNvram(def)
+  },
   alignMemory,
   ({ devices }, { paths }) => prepareChannels(devices.channels, paths)
 ]

@@ -80,14 +80,14 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
 }
 
 async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
-  const { root, context } = domain
+  const { root } = domain
   domain.id = 1
   domain.paused = options.paused ?? false
   domain.autoDestroy = options.autoDestroy ?? false
   let ports: HeldPorts | undefined
   try {
     checkCancelled(domain)
-    prepareStart(domain.def, context)
+    const context = prepareStart(domain.def, domain.context)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
     const { argv, env } = buildCommand(domain.def, context)

@@ -10,8 +10,8 @@ export function bootArgs(command: Command): void {
     '-boot',
     keyValue('', {
       menu,
-      'splash-time': menu ? os.bootmenu?.timeout : undefined,
       'reboot-timeout': os.bios?.rebootTimeout,
+      'splash-time': os.bootmenu?.timeout,
       strict: true
     })
   )
@@ -19,6 +19,7 @@ export function bootArgs(command: Command): void {
   if (os.initrd !== undefined) command.add('-initrd', os.initrd)
   if (os.cmdline !== undefined) command.add('-append', os.cmdline)
   if (os.dtb !== undefined) command.add('-dtb', os.dtb)
+  if (os.slicTable !== undefined) command.add('-acpitable', keyValue('', { sig: 'SLIC', file: os.slicTable }))
 }
 
 /** The place of each device in the boot order, for its -device (qemuProcessPrepareDeviceBootorder). */

@@ -4,6 +4,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { formatJson } from '../../../conf/json.ts'
 import type { Qemu } from '../capabilities.ts'
 import type { QemuContext } from '../context.ts'
+import { withOverrides } from './qemu-namespace.ts'
 
 /** A QEMU option's values; undefined ones are left out, true and false are on and off in key=value form. */
 export type Props = { [key: string]: PropValue | undefined }
@@ -42,7 +43,7 @@ export class Command {
 
   /** `-device {"driver":…}` */
   device(props: Props & { driver: string }): void {
-    this.add('-device', formatJson(props))
+    this.add('-device', formatJson(withOverrides(this.def, props)))
   }
 
   /** `-object {"qom-type":…,"id":…}` */

@@ -25,7 +25,7 @@ export const qemuDisk: QemuFamily<DiskDef> = {
 }
 
 /** -blockdev of where the image's bytes come from. */
-function storageProps(source: DiskSource): Props & { driver: string } {
+export function storageProps(source: DiskSource): Props & { driver: string } {
   if (source.type === 'file') return { driver: 'file', filename: source.file }
   if (source.type === 'block') return { driver: 'host_device', filename: source.path }
   if (source.type === 'dir') return { driver: 'vvfat', dir: source.path, floppy: false, rw: false }

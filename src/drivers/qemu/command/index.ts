@@ -51,7 +51,7 @@ import { sandboxArgs } from './sandbox.ts'
 import { masterKeyArgs } from './secret.ts'
 import { qemuShmem, shmemsArgs } from './shmem.ts'
 import { qemuSmartcard, smartcardsArgs } from './smartcard.ts'
-import { smbiosArgs } from './smbios.ts'
+import { fwcfgArgs, smbiosArgs } from './smbios.ts'
 import { smpArgs } from './smp.ts'
 import { qemuSound, soundsArgs } from './sound.ts'
 import { qemuTpm, tpmsArgs } from './tpm.ts'
@@ -76,6 +76,7 @@ const STEPS: ((command: Command) => void)[] = [
   numaArgs,
   uuidArgs,
   smbiosArgs,
+  fwcfgArgs,
   genidArgs,
   command => {
     if (command.def.devices.graphics.length === 0) command.add('-display', 'none')

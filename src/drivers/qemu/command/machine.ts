@@ -8,6 +8,7 @@ import { keyValue } from './command.ts'
 import { LAUNCH_SECURITY_ID } from './launch-security.ts'
 import { machineMemoryProps } from './memory.ts'
 import { hasHmat } from './numa.ts'
+import { pflashMachineProps } from './pflash.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -28,6 +29,7 @@ export function machineArgs(command: Command): void {
       'max-cpu-compat': def.cpu?.mode === 'host-model' && isPseries(def) ? def.cpu.model?.name : undefined,
       loadparm: command.qemu.has('loadparm') ? loadparm(def) : undefined,
       ...launchSecurityProps(command),
+      ...pflashMachineProps(def),
       hmat: hasHmat(def) || undefined,
       graphics: def.os.bios?.useserial ? false : undefined,
       hpet: command.qemu.has('machine-hpet') ? hpet(def) : undefined
