@@ -35,7 +35,8 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
       memoryBackingDir: `/var/lib/libvirt/qemu/ram/${shortName}`,
       hugepageSubdir: `libvirt/qemu/${shortName}`,
       monitorSocket: `${libDir}/monitor.sock`,
-      dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`
+      dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`,
+      swtpmSocket: `/run/libvirt/qemu/swtpm/${shortName}-swtpm.sock`
     },
     privileged: true,
     hostArch: nodeArch() === 'arm64' ? 'aarch64' : 'x86_64',

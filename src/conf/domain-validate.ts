@@ -1,6 +1,7 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
 import { validateAliases } from './device-aliases.ts'
 import { eachDevice } from './devices/index.ts'
+import { validateIommu } from './devices/iommu.ts'
 import { validatePrimaryVideo } from './devices/video.ts'
 import { validateBlkiotune } from './domain/blkiotune.ts'
 import { validateTopology } from './domain/cpu.ts'
@@ -39,6 +40,7 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateDriveAddresses,
   validateTopology,
   validateAliases,
+  validateIommu,
   validateEvents,
   validateHugepages,
   validateFirmware,

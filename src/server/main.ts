@@ -183,7 +183,8 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
       memoryBackingDir: `${root.dir}/ram`,
       hugepageSubdir: `virshim/${def.uuid}`,
       monitorSocket: root.monitorSocket,
-      dbusSocket: join(root.dir, 'dbus.sock')
+      dbusSocket: join(root.dir, 'dbus.sock'),
+      swtpmSocket: root.swtpmSocket
     },
     privileged: process.getuid?.() === 0,
     hostArch: process.arch === 'arm64' ? 'aarch64' : 'x86_64',

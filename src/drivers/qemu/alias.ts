@@ -26,6 +26,7 @@ const PREFIXES: Partial<Record<DeviceKind, string>> = {
   rngs: 'rng',
   panics: 'panic',
   shmems: 'shmem',
+  iommus: 'iommu',
   vsocks: 'vsock'
 }
 

@@ -19,7 +19,6 @@ import { Command } from './command.ts'
 import { compatArgs } from './compat.ts'
 import { ccidControllersArgs, controllersArgs, globalControllerArgs, qemuController } from './controller.ts'
 import { cpuArgs } from './cpu.ts'
-import { cryptosArgs, qemuCrypto } from './crypto.ts'
 import { disksArgs, qemuDisk } from './disk.ts'
 import type { QemuFamily } from './family.ts'
 import { filesystemsArgs, qemuFilesystem } from './filesystem.ts'
@@ -118,8 +117,7 @@ const STEPS: ((command: Command) => void)[] = [
   sandboxArgs,
   panicsArgs,
   shmemsArgs,
-  vsocksArgs,
-  cryptosArgs
+  vsocksArgs
 ]
 
 /**
@@ -160,6 +158,5 @@ export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> 
   shmems: qemuShmem,
   vsocks: qemuVsock,
   iommus: qemuIommu,
-  hubs: qemuHub,
-  cryptos: qemuCrypto
+  hubs: qemuHub
 }
