@@ -11,8 +11,10 @@ import { decodeXml } from '../conf/xml.ts'
 import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
 import { buildCommand } from '../drivers/qemu/command/index.ts'
 import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
+
 import { loadDomain, prepareNative } from '../drivers/qemu/def-driver.ts'
 import { ShownFiles } from '../drivers/qemu/inherited-files.ts'
+import { secretDirectories, secretStore } from '../state/secrets.ts'
 
 /** The capability cache: one for all shims of a user. */
 export function cacheDir(): string {
@@ -35,10 +37,10 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
       memoryBackingDir: `/var/lib/libvirt/qemu/ram/${shortName}`,
       hugepageSubdir: `libvirt/qemu/${shortName}`,
       monitorSocket: `${libDir}/monitor.sock`,
-      dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`,
-      swtpmSocket: `/run/libvirt/qemu/swtpm/${shortName}-swtpm.sock`
+      dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`
     },
     privileged: true,
+    secrets: secretStore(secretDirectories(true)),
     hostArch: nodeArch() === 'arm64' ? 'aarch64' : 'x86_64',
     pretend: true,
     files: new ShownFiles()

@@ -6,8 +6,6 @@ import { assignIsaSerialPorts } from './devices/chardev.ts'
 import { addConsoleCompat } from './devices/console-compat.ts'
 import { postParseGraphics } from './devices/graphics.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
-import { assignInputBuses } from './devices/input.ts'
-import { rejectDuplicatePanics } from './devices/panic.ts'
 import { addImplicitVideo, postParseVideo, primaryFirst } from './devices/video.ts'
 import { checkName } from './domain/identity.ts'
 import { postParseMemory } from './domain/memory.ts'
@@ -16,7 +14,6 @@ import { requireInit } from './domain/os.ts'
 import { postParseFirmware } from './domain/os-firmware.ts'
 import { postParseVcpus } from './domain/vcpu.ts'
 import type { DomainDef } from './domain-def.ts'
-import { assignDriveAddresses } from './drive-address.ts'
 import { addImplicitControllers } from './implicit-devices.ts'
 
 /** What a hypervisor driver adds to the passes over a definition. */
@@ -34,7 +31,6 @@ export interface DefDriver {
 /** Completes a parsed definition in place. */
 export function postParse(def: DomainDef, driver: DefDriver): void {
   primaryFirst(def.devices.videos)
-  assignInputBuses(def)
   assignControllerIndexes(def)
   driver.postParse(def)
   assignIsaSerialPorts(def.devices.serials)
@@ -58,9 +54,7 @@ const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
   postParseFirmware,
   postParseHugepages,
   rejectDuplicateControllers,
-  rejectDuplicatePanics,
   bootOrder,
-  assignDriveAddresses,
   addConsoleCompat,
   addImplicitControllers,
   addImplicitVideo,

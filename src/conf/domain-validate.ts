@@ -1,7 +1,7 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
 import { validateAliases } from './device-aliases.ts'
+import { validateDiskTargets } from './devices/disk-validate.ts'
 import { eachDevice } from './devices/index.ts'
-import { validateIommu } from './devices/iommu.ts'
 import { validatePrimaryVideo } from './devices/video.ts'
 import { validateBlkiotune } from './domain/blkiotune.ts'
 import { validateTopology } from './domain/cpu.ts'
@@ -37,10 +37,10 @@ export function validate(def: DomainDef, driver: DefDriver): void {
 /** virDomainDefValidateInternal's checks, in its order. */
 const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateResource,
+  validateDiskTargets,
   validateDriveAddresses,
   validateTopology,
   validateAliases,
-  validateIommu,
   validateEvents,
   validateHugepages,
   validateFirmware,

@@ -1,26 +1,15 @@
 // Drive addresses, which disks and SCSI host devices share: the place a disk's name stands for, and conflicts.
 import { type DriveAddress, sameDrive } from './devices/device-address.ts'
-import { type DiskBus, type DiskDef, diskIndex } from './devices/disk.ts'
+import type { DiskBus, DiskDef } from './devices/disk.ts'
+import { diskIndex } from './devices/disk-name.ts'
 import type { DomainDef } from './domain-def.ts'
 import { errorsFrom } from './error.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** Units of one SCSI bus: libvirt's wide bus for QEMU, of which the controller itself is unit 7. */
-const SCSI_UNITS = 16
-const SCSI_CONTROLLER_UNIT = 7
-
 /** Where the n-th disk of a bus goes; other buses have no drive addresses. */
 const PLACES: Partial<Record<DiskBus, (index: number) => Omit<DriveAddress, 'type' | 'target'>>> = {
-  scsi: index => {
-    const perController = SCSI_UNITS - 1
-    const unit = index % perController
-    return {
-      controller: Math.floor(index / perController),
-      bus: 0,
-      unit: unit >= SCSI_CONTROLLER_UNIT ? unit + 1 : unit
-    }
-  },
+  scsi: index => ({ controller: Math.floor(index / 7), bus: 0, unit: index % 7 }),
   ide: index => ({ controller: Math.floor(index / 4), bus: Math.floor((index % 4) / 2), unit: index % 2 }),
   sata: index => ({ controller: Math.floor(index / 6), bus: 0, unit: index % 6 }),
   fdc: index => ({ controller: Math.floor(index / 2), bus: 0, unit: index % 2 })
@@ -64,11 +53,6 @@ export function assignDiskAddress(disk: DiskDef, def: DomainDef): void {
     )
   }
   disk.address = address
-}
-
-/** Drive addresses of all disks, in their order. */
-export function assignDriveAddresses(def: DomainDef): void {
-  for (const disk of def.devices.disks) assignDiskAddress(disk, def)
 }
 
 const describe = ({ controller, bus, target, unit }: DriveAddress) =>

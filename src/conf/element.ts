@@ -39,7 +39,8 @@ export interface FormatContext {
 /** One value of an element: read from the element, written into it. Absent is undefined. */
 export interface Field<T> {
   parse(node: XmlElement, context: ParseContext): T
-  format(value: T, into: XmlElement, context: FormatContext): void
+  /** `def` is the whole definition the value is part of, for what is written elsewhere than it is kept */
+  format(value: T, into: XmlElement, context: FormatContext, def?: object): void
   /** attributes and children it claims, for strict validation: `@name` or `name` with its own fields */
   names: readonly Name[]
 }
@@ -103,7 +104,7 @@ export function formatFieldsInto<F extends Fields>(
   for (const key in fields) {
     const field = fields[key]!
     const value = 'spread' in field ? values : values[key]
-    if (value !== undefined) field.format(value, node, context)
+    if (value !== undefined) field.format(value, node, context, def)
   }
 }
 
@@ -141,6 +142,19 @@ export function attr<T>(name: string, type: Scalar<T>): Field<T | undefined> {
   }
 }
 
+/** An attribute whose wrong values have an error of their own instead of the general one. */
+export function attrOr<T>(name: string, type: Scalar<T>, wrong: (text: string) => Error): Field<T | undefined> {
+  return {
+    ...attr(name, type),
+    parse(node) {
+      const text = node.attributes[name]
+      const value = text === undefined ? undefined : type.parse(text)
+      if (text !== undefined && value === undefined) throw wrong(text)
+      return value
+    }
+  }
+}
+
 /** An attribute that must not be zero (VIR_XML_PROP_NONZERO on numbers). */
 export function nonZero<T extends number | bigint>(field: Field<T | undefined>): Field<T | undefined> {
   return {
@@ -155,11 +169,6 @@ export function nonZero<T extends number | bigint>(field: Field<T | undefined>):
       )
     }
   }
-}
-
-/** A number where zero says the same as leaving it out. */
-export function zeroIsAbsent<T extends number | bigint>(field: Field<T | undefined>): Field<T | undefined> {
-  return { ...field, parse: (node, context) => field.parse(node, context) || undefined }
 }
 
 /** The field must be there: libvirt's VIR_XML_PROP_REQUIRED. */
@@ -177,6 +186,19 @@ export function required<T>(field: Field<T | undefined>): Field<T> {
   }
 }
 
+/** As `required`, with an error of its own instead of the general ones. */
+export function requiredOr<T>(field: Field<T | undefined>, missing: () => Error): Field<T> {
+  return {
+    names: field.names,
+    format: field.format as Field<T>['format'],
+    parse(node, context) {
+      const value = field.parse(node, context)
+      if (value === undefined) throw missing()
+      return value
+    }
+  }
+}
+
 /** Absent means this value; it is still written. */
 export function withDefault<T>(field: Field<T | undefined>, value: T): Field<T> {
   return {
@@ -190,8 +212,8 @@ export function withDefault<T>(field: Field<T | undefined>, value: T): Field<T> 
 export function onlyIf<T>(condition: (context: FormatContext) => boolean, field: Field<T>): Field<T> {
   return {
     ...field,
-    format(value, into, context) {
-      if (condition(context)) field.format(value, into, context)
+    format(value, into, context, def) {
+      if (condition(context)) field.format(value, into, context, def)
     }
   }
 }
@@ -201,8 +223,8 @@ export const secret = <T>(field: Field<T>): Field<T> => onlyIf(context => contex
 export const liveOnly = <T>(field: Field<T | undefined>): Field<T | undefined> => ({
   names: field.names,
   parse: (node, context) => (context.inactive ? undefined : field.parse(node, context)),
-  format(value, into, context) {
-    if (!context.inactive) field.format(value, into, context)
+  format(value, into, context, def) {
+    if (!context.inactive) field.format(value, into, context, def)
   }
 })
 

@@ -14,6 +14,7 @@ import { QemuDomain } from '../drivers/qemu/domain.ts'
 import { OpenedFiles } from '../drivers/qemu/inherited-files.ts'
 import { cancelStart, reconnectDomain, startDomain, stopDomain, whenEnded } from '../drivers/qemu/process.ts'
 import { cacheDirectory, chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
+import { secretDirectories, secretStore } from '../state/secrets.ts'
 import { bootId, readStatus, removeStatus, type Status } from '../state/status.ts'
 import { readIfThere } from '../state/store.ts'
 import { LateLog } from './log.ts'
@@ -183,10 +184,10 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
       memoryBackingDir: `${root.dir}/ram`,
       hugepageSubdir: `virshim/${def.uuid}`,
       monitorSocket: root.monitorSocket,
-      dbusSocket: join(root.dir, 'dbus.sock'),
-      swtpmSocket: root.swtpmSocket
+      dbusSocket: join(root.dir, 'dbus.sock')
     },
     privileged: process.getuid?.() === 0,
+    secrets: secretStore(secretDirectories(process.getuid?.() === 0)),
     hostArch: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
     pretend: false,
     files: new OpenedFiles()

@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import { listensOnPort } from '../conf/devices/graphics-server.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
+import { isLocalStorage } from '../conf/storage-source.ts'
 
 /** One resource: identified by a key, or counted by an amount (KiB for memory, else a number). */
 export interface Allocation {
@@ -28,10 +29,8 @@ export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): 
   out.push({ kind: 'memory', amount: def.memoryKiB ?? 0, mode: 'exclusive' })
   out.push({ kind: 'vcpu', amount: def.vcpu.current ?? def.vcpu.max, mode: 'shared' })
   for (const disk of def.devices.disks) {
-    const path =
-      disk.source &&
-      (disk.source.type === 'file' ? disk.source.file : disk.source.type === 'block' ? disk.source.path : undefined)
-    const key = path && fileKey(path)
+    const { source } = disk
+    const key = isLocalStorage(source) && source.type !== 'dir' && source.path && fileKey(source.path)
     if (key) out.push({ kind: 'disk', key, mode: disk.readonly || disk.shareable ? 'shared' : 'exclusive' })
   }
   for (const net of def.devices.interfaces) {

@@ -22,7 +22,6 @@ export interface GuestRoot {
   shimLog: string
   channelDir: string
   nvramDir: string
-  swtpmSocket: string
 }
 
 /** The files below a root. */
@@ -38,8 +37,7 @@ export function guestRoot(dir: string): GuestRoot {
     log: at('log/qemu.log'),
     shimLog: at('log/virshimd.log'),
     channelDir: at('channel'),
-    nvramDir: at('nvram'),
-    swtpmSocket: at('swtpm.sock')
+    nvramDir: at('nvram')
   }
 }
 

@@ -1,213 +1,166 @@
 // <disk>: block devices and their images.
+
+import { assignDiskAddress } from '../drive-address.ts'
 import {
+  absentIf,
   attr,
+  child,
   childAlways,
+  childAttr,
   childText,
   custom,
   type Def,
   type Field,
   type Fields,
   flag,
-  formatFieldsInto,
-  parseFields
+  withDefault
 } from '../element.ts'
-import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, string, uint, yesNo } from '../scalar.ts'
-import { childElements, element, firstChild } from '../xml.ts'
-import { deviceBoot, deviceInfo, virtioDriver } from './device-info.ts'
+import { element, firstChild } from '../xml.ts'
+import { deviceBoot, deviceInfo } from './device-info.ts'
+import { diskDriver } from './disk-driver.ts'
+import { hasIoTuneLimits, iotune } from './disk-iotune.ts'
+import { diskMirror } from './disk-mirror.ts'
+import { authInDisk, diskSource, encryptionInDisk } from './disk-source.ts'
+import { validateDisk } from './disk-validate.ts'
 import { deviceFamily } from './family.ts'
 
-const fail = errorsFrom('VIR_FROM_DOMAIN')
+const device = enumOf('disk', 'cdrom', 'floppy', 'lun')
+const bus = enumOf('ide', 'fdc', 'scsi', 'virtio', 'xen', 'usb', 'uml', 'sata', 'sd')
+const snapshot = enumOf('no', 'internal', 'external', 'manual')
 
-export interface NetworkHost {
-  name?: string
-  port?: string
-  transport?: string
-  socket?: string
+/** A drive whose medium the guest's user can take out. */
+const isRemovable = (def: object | undefined): boolean => {
+  const { device } = def as { device: string }
+  return device === 'floppy' || device === 'cdrom'
 }
 
-/** Where the image lies; the kinds differ by the disk's `type`. */
-export type DiskSource =
-  | { type: 'file'; file: string; startupPolicy?: string }
-  | { type: 'block'; path: string; startupPolicy?: string }
-  | { type: 'dir'; path: string; startupPolicy?: string }
-  | { type: 'network'; protocol: string; name?: string; query?: string; tls?: boolean; hosts: NetworkHost[] }
-
-const diskTypes = ['file', 'block', 'dir', 'network', 'volume', 'nvme', 'vhostuser', 'vhostvdpa'] as const
-const protocols = [
-  'none',
-  'nbd',
-  'rbd',
-  'sheepdog',
-  'gluster',
-  'iscsi',
-  'http',
-  'https',
-  'ftp',
-  'ftps',
-  'tftp',
-  'ssh',
-  'vxhs',
-  'nfs'
-] as const
-
-const PATH_ATTRIBUTE = { file: 'file', block: 'dev', dir: 'dir' } as const
-
-export const diskSource: Field<DiskSource | undefined> = custom<DiskSource | undefined>({
-  names: ['@type', ['source', null]],
-  parse(node) {
-    const type = node.attributes.type ?? 'file'
-    if (!(diskTypes as readonly string[]).includes(type)) {
-      throw fail('VIR_ERR_XML_ERROR', `Invalid value for attribute 'type' in element 'disk': '${type}'.`)
-    }
-    const found = firstChild(node, 'source')
-    if (type === 'file' || type === 'block' || type === 'dir') {
-      const path = found?.attributes[PATH_ATTRIBUTE[type]]
-      const startupPolicy = found?.attributes.startupPolicy
-      const policy = startupPolicy === undefined ? {} : { startupPolicy }
-      if (!path) return undefined
-      return type === 'file' ? { type, file: path, ...policy } : ({ type, path, ...policy } as DiskSource)
-    }
-    if (type !== 'network') throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `disk type '${type}' is not supported`)
-    if (!found) return undefined
-    const { protocol, name, query, tls } = found.attributes
-    if (protocol === undefined)
-      throw fail('VIR_ERR_XML_ERROR', "Missing required attribute 'protocol' in element 'source'")
-    if (!(protocols as readonly string[]).includes(protocol)) {
-      throw fail('VIR_ERR_XML_ERROR', `Invalid value for attribute 'protocol' in element 'source': '${protocol}'.`)
-    }
-    const hosts = childElements(found, 'host').map(({ attributes }) => ({ ...attributes }) as NetworkHost)
-    return { type, protocol, ...(name && { name }), ...(query && { query }), ...(tls && { tls: tls === 'yes' }), hosts }
-  },
-  format(value, into) {
-    if (value === undefined) return
-    if (value.type === 'network') {
-      const { protocol, name, query, tls, hosts } = value
-      const host = hosts.map(({ name, port, transport, socket }) =>
-        element('host', { name, port, transport: transport === 'tcp' && name ? undefined : transport, socket })
-      )
-      into.children.push(
-        element('source', { protocol, name, query, tls: tls === undefined ? undefined : yesNo.format(tls) }, host)
-      )
-      return
-    }
-    const path = value.type === 'file' ? value.file : value.path
-    into.children.push(element('source', { [PATH_ATTRIBUTE[value.type]]: path, startupPolicy: value.startupPolicy }))
-  }
-})
-
-const driver = {
-  name: attr('name', string),
-  type: attr('type', string),
-  cache: attr('cache', enumOf('default', 'none', 'writethrough', 'writeback', 'directsync', 'unsafe')),
-  errorPolicy: attr('error_policy', enumOf('stop', 'report', 'ignore', 'enospace')),
-  rerrorPolicy: attr('rerror_policy', enumOf('stop', 'report', 'ignore')),
-  io: attr('io', enumOf('native', 'threads', 'io_uring')),
-  ioeventfd: attr('ioeventfd', onOff),
-  eventIdx: attr('event_idx', onOff),
-  copyOnRead: attr('copy_on_read', onOff),
-  discard: attr('discard', enumOf('unmap', 'ignore')),
-  iothread: attr('iothread', uint),
-  detectZeroes: attr('detect_zeroes', enumOf('off', 'on', 'unmap')),
-  queues: attr('queues', uint),
-  queueSize: attr('queue_size', uint),
-  ...virtioDriver
+const targetFields = {
+  dev: attr('dev', string),
+  bus: attr('bus', bus),
+  tray: absentIf('closed', attr('tray', enumOf('closed', 'open'))),
+  removable: attr('removable', onOff),
+  rotationRate: absentIf(0, attr('rotation_rate', uint))
 } satisfies Fields
+const target = childAlways('target', targetFields)
 
-const bus = enumOf('ide', 'fdc', 'scsi', 'virtio', 'xen', 'usb', 'uml', 'sata', 'sd')
+const geometryFields = {
+  cylinders: absentIf(0, attr('cyls', uint)),
+  heads: absentIf(0, attr('heads', uint)),
+  sectors: absentIf(0, attr('secs', uint)),
+  translation: attr('trans', enumOf('none', 'auto', 'lba'))
+} satisfies Fields
+const geometry = childAlways('geometry', geometryFields)
+
+/** Read for every disk; written only if all three numbers are known. */
+const wholeGeometry: Field<Def<typeof geometryFields> | undefined> = {
+  ...geometry,
+  format(value, into, context) {
+    if (value?.cylinders && value.heads && value.sectors) geometry.format(value, into, context)
+  }
+}
 
 export const diskFields = {
-  /** the kind of source even where there is no medium */
-  type: custom<(typeof diskTypes)[number]>({
-    names: ['@type'],
-    parse: node => (node.attributes.type ?? 'file') as (typeof diskTypes)[number],
-    format(value, into) {
-      into.attributes.type = value
-    }
-  }),
-  device: custom<'disk' | 'cdrom' | 'floppy' | 'lun'>({
-    names: ['@device'],
-    parse: (node, context) => attr('device', enumOf('disk', 'cdrom', 'floppy', 'lun')).parse(node, context) ?? 'disk',
-    format(value, into) {
-      into.attributes.device = value
-    }
-  }),
-  model: attr('model', enumOf('virtio', 'virtio-transitional', 'virtio-non-transitional')),
+  device: withDefault(attr('device', device), 'disk'),
+  model: absentIf(
+    'default',
+    attr('model', enumOf('default', 'virtio', 'virtio-transitional', 'virtio-non-transitional'))
+  ),
   rawio: attr('rawio', yesNo),
   sgio: attr('sgio', enumOf('filtered', 'unfiltered')),
-  snapshot: attr('snapshot', enumOf('no', 'internal', 'external', 'manual')),
-  driver: custom<Def<typeof driver>>({
-    names: [['driver', driver]],
-    parse(node, context) {
-      const found = firstChild(node, 'driver')
-      return found ? parseFields(found, driver, context) : {}
-    },
-    format(value, into, context) {
-      const node = element('driver')
-      formatFieldsInto(node, value, driver, context)
-      if (Object.keys(node.attributes).length > 0) into.children.push(node)
+  /** how snapshots of the guest treat it; 'no' goes without saying for what is read-only */
+  snapshot: {
+    ...attr('snapshot', snapshot),
+    format(value, into, _context, def) {
+      const { readonly } = def as { readonly?: true }
+      if (value !== undefined && !(value === 'no' && readonly)) into.attributes.snapshot = value
     }
-  }),
+  } satisfies Field<(typeof snapshot.values)[number] | undefined>,
+  driver: diskDriver,
+  authInDisk,
+  /** the image, an empty one if there is no medium; also `type`, layout and backing images */
   source: diskSource,
-  target: childAlways('target', {
-    dev: attr('dev', string),
-    bus: attr('bus', bus),
-    tray: attr('tray', enumOf('closed', 'open')),
-    removable: attr('removable', onOff),
-    rotationRate: attr('rotation_rate', uint)
+  /** what happens if the medium is missing when the guest starts; written into `<source>` */
+  startupPolicy: custom<'mandatory' | 'requisite' | 'optional' | undefined>({
+    names: [],
+    parse(node, context) {
+      const source = firstChild(node, 'source')
+      return source && attr('startupPolicy', enumOf('mandatory', 'requisite', 'optional')).parse(source, context)
+    },
+    format: () => undefined
   }),
-  blockio: childAlways('blockio', {
-    logical: attr('logical_block_size', uint),
-    physical: attr('physical_block_size', uint)
+  backendDomain: absentIf('', childAttr('backenddomain', 'name', string)),
+  geometry: wholeGeometry,
+  blockio: child('blockio', {
+    logical: absentIf(0, attr('logical_block_size', uint)),
+    physical: absentIf(0, attr('physical_block_size', uint))
   }),
+  mirror: diskMirror,
+  target: {
+    ...target,
+    format(value, into, context, def) {
+      const { tray, ...rest } = value ?? {}
+      target.format({ ...rest, ...(tray && isRemovable(def) && { tray }) }, into, context)
+    }
+  } satisfies typeof target,
+  iotune,
   readonly: flag('readonly'),
   shareable: flag('shareable'),
-  transient: flag('transient'),
+  /** the guest's writes are forgotten when it stops; a shared backing image stays open for other guests */
+  transient: custom<{ shareBacking?: boolean } | undefined>({
+    ...childAlways('transient', { shareBacking: attr('shareBacking', yesNo) }),
+    format(value, into) {
+      if (value) into.children.push(element('transient', { shareBacking: value.shareBacking ? 'yes' : undefined }))
+    }
+  }),
   serial: childText('serial', string),
   wwn: childText('wwn', string),
   vendor: childText('vendor', string),
   product: childText('product', string),
+  encryptionInDisk,
   ...deviceBoot,
   ...deviceInfo
 } satisfies Fields
 export type DiskDef = Def<typeof diskFields>
 export type DiskBus = (typeof bus.values)[number]
 
-const PREFIX_BUS: [RegExp, DiskBus][] = [
-  [/^hd/, 'ide'],
-  [/^sd/, 'scsi'],
-  [/^fd/, 'fdc'],
-  [/^vd/, 'virtio'],
-  [/^xvd/, 'xen'],
-  [/^ubd/, 'uml']
+/** The bus a disk's name speaks of. */
+const PREFIX_BUS: [string, DiskBus][] = [
+  ['hd', 'ide'],
+  ['sd', 'scsi'],
+  ['vd', 'virtio'],
+  ['xvd', 'xen'],
+  ['ubd', 'uml']
 ]
 
-/** The number in a disk name: vda is 0, vdz 25, vdaa 26; -1 for a name that is none. */
-export function diskIndex(dev: string): number {
-  const letters = /^(?:fd|hd|vd|sd|xvd|ubd)([a-z]+)\d*$/.exec(dev)?.[1]
-  if (letters === undefined) return -1
-  return [...letters].reduce((index, letter) => (index + 1) * 26 + letter.charCodeAt(0) - 97, -1)
+function defaultBus({ device, target }: DiskDef): DiskBus {
+  if (device === 'floppy') return 'fdc'
+  return PREFIX_BUS.find(([prefix]) => target?.dev?.startsWith(prefix))?.[1] ?? 'ide'
+}
+
+/** A disk that only names a group gets its limits from another of that group (virDomainDiskExpandGroupIoTune). */
+function groupIoTune({ iotune }: DiskDef, disks: DiskDef[]): DiskDef['iotune'] {
+  if (!iotune?.group_name || hasIoTuneLimits(iotune)) return iotune
+  const told = disks.find(one => one.iotune?.group_name === iotune.group_name && hasIoTuneLimits(one.iotune))
+  return told ? { ...told.iotune } : iotune
 }
 
 export const disk = deviceFamily({
   element: 'disk',
   fields: diskFields,
-  postParse(dev) {
+  // virDomainDiskDefPostParse
+  postParse(dev, def) {
+    const { source } = dev
+    dev.target ??= {}
+    if (dev.target.dev?.startsWith('ioemu:')) dev.target.dev = dev.target.dev.slice('ioemu:'.length)
     if (dev.device === 'cdrom') dev.readonly = true
-    if (dev.source?.type === 'network') for (const host of dev.source.hosts) host.transport ??= 'tcp'
-    if (dev.target?.dev === undefined)
-      throw fail('VIR_ERR_NO_TARGET', dev.source?.type === 'file' ? dev.source.file : undefined)
-    dev.target.bus ??= PREFIX_BUS.find(([prefix]) => prefix.test(dev.target!.dev!))?.[1] ?? 'ide'
-    if (dev.target.bus !== 'virtio' && diskIndex(dev.target.dev) < 0) {
-      throw fail('VIR_ERR_INTERNAL_ERROR', `Unknown disk name '${dev.target.dev}' and no address specified`)
-    }
+    dev.target.bus ??= defaultBus(dev)
+    if (dev.readonly || source.type === 'vhostuser') dev.snapshot ??= 'no'
+    if (source.type === 'network' && source.protocol === 'iscsi' && source.name && !source.name.includes('/'))
+      source.name += '/0'
+    if (source.type === 'nvme') source.managed ??= true
+    assignDiskAddress(dev, def)
+    dev.iotune = groupIoTune(dev, def.devices.disks)
   },
-  validate(dev) {
-    if (dev.device !== 'cdrom' && dev.device !== 'floppy' && !dev.source) {
-      throw fail('VIR_ERR_XML_ERROR', `${dev.device} '${dev.target?.dev}' must have a source`)
-    }
-    if ((dev.vendor ?? dev.product) !== undefined && dev.target?.bus !== 'scsi') {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Only scsi disk supports vendor and product')
-    }
-  }
+  validate: validateDisk
 })

@@ -1,30 +1,31 @@
 // <watchdog>
-import type { Def, Fields } from '../element.ts'
+import { attr, type Def, required } from '../element.ts'
+import { errorsFrom } from '../error.ts'
 import { enumOf } from '../scalar.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
-import { named, namedRequired } from './named.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 export const watchdogFields = {
-  model: namedRequired('model', enumOf('i6300esb', 'ib700', 'diag288'), 'unknown watchdog model', [
-    'VIR_ERR_INTERNAL_ERROR',
-    'watchdog must contain model name'
-  ]),
-  /** what the host does when the guest stops answering */
-  action: named(
-    'action',
-    enumOf('reset', 'shutdown', 'poweroff', 'pause', 'dump', 'none', 'inject-nmi'),
-    'unknown watchdog action'
-  ),
+  model: required(attr('model', enumOf('i6300esb', 'ib700', 'diag288', 'itco'))),
+  action: attr('action', enumOf('reset', 'shutdown', 'poweroff', 'pause', 'dump', 'none', 'inject-nmi')),
   ...deviceInfo
-} satisfies Fields
+}
 export type WatchdogDef = Def<typeof watchdogFields>
 
 export const watchdog = deviceFamily({
   element: 'watchdog',
   fields: watchdogFields,
-  limit: { code: 'VIR_ERR_INTERNAL_ERROR', message: 'only a single watchdog device is supported' },
+  single: 'only a single watchdog device is supported',
+
   postParse(dev) {
     dev.action ??= 'reset'
+  },
+
+  validate(dev, def) {
+    void fail
+    void dev
+    void def
   }
 })

@@ -1,5 +1,4 @@
 // Firmware below <os>: chosen by its properties (firmware=, <firmware>) or named (<loader>, <nvram>).
-import { type DiskSource, diskSource } from '../devices/disk.ts'
 import {
   attr,
   custom,
@@ -12,6 +11,7 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, yesNo } from '../scalar.ts'
+import { type StorageSource, typedSource } from '../storage-source.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -74,7 +74,7 @@ const loaderAttributes = {
 export interface NvramDef {
   /** written as `type=` and `<source>` rather than as a path */
   typed: boolean
-  source: DiskSource
+  source: StorageSource
 }
 
 /** `<loader>` and `<nvram>`: there if either element is. */
@@ -85,18 +85,19 @@ export interface LoaderDef extends Def<typeof loaderAttributes> {
   nvram?: NvramDef
 }
 
-const nvramTable = { template: attr('template', string), source: diskSource }
+const nvramSource = typedSource()
+const nvramTable = { template: attr('template', string), source: nvramSource }
 
 function parseNvram(node: XmlElement, context: ParseContext): Pick<LoaderDef, 'nvramTemplate' | 'nvram'> {
   const { template } = node.attributes
   const nvramTemplate = template === undefined ? {} : { nvramTemplate: template }
   if (node.attributes.type === undefined) {
     const path = textOf(node)
-    return { ...nvramTemplate, ...(path !== '' && { nvram: { typed: false, source: { type: 'file', file: path } } }) }
+    return { ...nvramTemplate, ...(path !== '' && { nvram: { typed: false, source: { type: 'file', path } } }) }
   }
   // Differs from libvirt, which fails without saying why
   if (!firstChild(node, 'source')) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing <source> in <nvram>')
-  const source = diskSource.parse(node, context)
+  const source = nvramSource.parse(node, context)
   return { ...nvramTemplate, ...(source && { nvram: { typed: true, source } }) }
 }
 
@@ -120,9 +121,8 @@ export const loaderFields = custom<LoaderDef | undefined>({
     if (value.path !== undefined) loader.children.push(value.path)
     const nvram = element('nvram', { template: value.nvramTemplate })
     if (value.nvram?.typed) {
-      nvram.attributes.type = value.nvram.source.type
-      diskSource.format(value.nvram.source, nvram, context)
-    } else if (value.nvram?.source.type === 'file') nvram.children.push(value.nvram.source.file)
+      nvramSource.format(value.nvram.source, nvram, context)
+    } else if (value.nvram?.source.type === 'file') nvram.children.push(value.nvram.source.path ?? '')
     for (const node of [loader, nvram]) {
       if (Object.keys(node.attributes).length + node.children.length > 0) into.children.push(node)
     }

@@ -1,6 +1,7 @@
 // Device aliases: the ids QEMU knows the devices by (qemuAssignDeviceAliases).
 import type { ControllerDef } from '../../conf/devices/controller.ts'
 import type { DiskDef } from '../../conf/devices/disk.ts'
+import { diskIndex } from '../../conf/devices/disk-name.ts'
 import type { DeviceKind } from '../../conf/devices/index.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { assignMemoryAliases } from './command/memory-device.ts'
@@ -26,7 +27,6 @@ const PREFIXES: Partial<Record<DeviceKind, string>> = {
   rngs: 'rng',
   panics: 'panic',
   shmems: 'shmem',
-  iommus: 'iommu',
   vsocks: 'vsock'
 }
 
@@ -61,8 +61,7 @@ function diskAlias({ address, target }: DiskDef, def: DomainDef): string {
     }
     return `${bus}${controller}-${channel}-${unit}`
   }
-  const others = def.devices.disks.filter(one => one.target?.bus === bus)
-  return `${bus === 'virtio' ? 'virtio-disk' : `${bus}-disk`}${others.findIndex(one => one.target === target)}`
+  return `${bus}-disk${diskIndex(target?.dev ?? '')}`
 }
 
 function controllerAlias({ type, index, model }: ControllerDef, def: DomainDef): string {

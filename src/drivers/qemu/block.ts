@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs'
 import type { DiskDef } from '../../conf/devices/disk.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { isLocalStorage } from '../../conf/storage-source.ts'
 import { flags, hyper, text, typed, typedParams, uhyper } from '../../conf/wire.ts'
 import { methodFor } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
@@ -39,11 +40,8 @@ interface QmpBlock {
 }
 
 /** The host path of a disk's image, if it has one. */
-export function diskSourcePath(disk: DiskDef): string | undefined {
-  const { source } = disk
-  if (!source) return undefined
-  if (source.type === 'file') return source.file
-  return source.type === 'block' || source.type === 'dir' ? source.path : undefined
+export function diskSourcePath({ source }: DiskDef): string | undefined {
+  return isLocalStorage(source) ? source.path : undefined
 }
 
 /** Statistics of all disks with a medium. @throws VIR_ERR_OPERATION_TIMEOUT when QEMU does not answer */

@@ -1,4 +1,5 @@
 // What the passes and the command line need to know besides the definition.
+import type { SecretStore } from '../../state/secrets.ts'
 import type { Qemu } from './capabilities.ts'
 import type { InheritedFiles } from './inherited-files.ts'
 
@@ -16,8 +17,6 @@ export interface GuestPaths {
   memoryBackingDir: string
   /** this guest's directory on a mounted hugetlbfs */
   hugepageSubdir: string
-  /** socket of the emulated TPM */
-  swtpmSocket: string
   /** QEMU's monitor socket */
   monitorSocket: string
   /** socket of the guest's own D-Bus daemon */
@@ -46,6 +45,13 @@ export interface QemuConfig {
   chardevTlsX509CertDir: string
   /** a listening character device wants the client's certificate */
   chardevTlsX509Verify: boolean
+  /** TLS towards NBD and VxHS servers for images that do not say */
+  nbdTls: boolean
+  nbdTlsX509CertDir: string
+  vxhsTls: boolean
+  vxhsTlsX509CertDir: string
+  /** of QEMU's gluster client, 0 to 9 */
+  glusterDebugLevel: number
   /** firmware descriptor directories, first wins */
   firmwareDirs: string[]
 }
@@ -64,6 +70,11 @@ export const DEFAULT_CONFIG: QemuConfig = {
   chardevTls: false,
   chardevTlsX509CertDir: '/etc/pki/qemu',
   chardevTlsX509Verify: true,
+  nbdTls: false,
+  nbdTlsX509CertDir: '/etc/pki/qemu',
+  vxhsTls: false,
+  vxhsTlsX509CertDir: '/etc/pki/qemu',
+  glusterDebugLevel: 4,
   firmwareDirs: ['/etc/qemu/firmware', '/usr/share/qemu/firmware']
 }
 
@@ -76,6 +87,8 @@ export interface QemuContext {
   privileged: boolean
   /** libvirt's name of the host's architecture */
   hostArch: string
+  /** the host's secrets, by usage type (volume, iscsi, ceph) and by what names them */
+  secrets: SecretStore
   /** only a command line is wanted, nothing is started: ports stay symbolic, no host file is touched */
   pretend: boolean
   /** open files QEMU inherits: numbers on its command line */

@@ -20,7 +20,7 @@ const KNOWN_TEMPLATES: Record<string, string> = {
 
 /** The variable store of a guest that names none (qemuDomainNVRAMPathFormat). */
 export function defaultNvram({ name }: DomainDef, { paths }: QemuContext): NvramDef {
-  return { typed: false, source: { type: 'file', file: join(paths.nvramDir, `${name}_VARS.fd`) } }
+  return { typed: false, source: { type: 'file', path: join(paths.nvramDir, `${name}_VARS.fd`) } }
 }
 
 /** Gives UEFI in read-only flash its variable store. */
@@ -32,7 +32,7 @@ export function postParseNvram(def: DomainDef, context: QemuContext): void {
 /** The host path of a store, undefined for one over the network. */
 function nvramPath(nvram: NvramDef | undefined): string | undefined {
   const source = nvram?.source
-  return source?.type === 'file' ? source.file : source?.type === 'block' ? source.path : undefined
+  return source?.type === 'file' || source?.type === 'block' ? source.path : undefined
 }
 
 /** True if the store needs no template: it is there, or out of our sight. */

@@ -141,9 +141,8 @@ function checkCancelled({ startCancelled }: QemuDomain): void {
 /** Host files a guest cannot start without; missing ones are told before QEMU is started. */
 function checkHostFiles({ os, devices }: DomainDef): void {
   const paths = [os.kernel, os.initrd, os.dtb]
-  for (const { source } of devices.disks) {
-    if (source?.type === 'file' && source.startupPolicy !== 'optional') paths.push(source.file)
-    if (source?.type === 'block') paths.push(source.path)
+  for (const { source, startupPolicy } of devices.disks) {
+    if (source.type === 'block' || (source.type === 'file' && startupPolicy !== 'optional')) paths.push(source.path)
   }
   for (const path of paths) {
     if (path === undefined) continue

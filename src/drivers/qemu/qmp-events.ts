@@ -13,6 +13,7 @@ import {
   virDomainShutoffReason,
   virDomainState
 } from '../../conf/enums.ts'
+import { diskSourcePath } from './block.ts'
 import { agentChannel } from './channels.ts'
 import type { QemuDomain } from './domain.ts'
 import { stopDomain } from './process.ts'
@@ -82,7 +83,7 @@ const HANDLERS: Record<string, Handler> = {
       ({ alias: known }) => known && (alias === known || alias === `drive-${known}`)
     )
     const fields = {
-      srcPath: (disk?.source && 'file' in disk.source && disk.source.file) || '',
+      srcPath: (disk && diskSourcePath(disk)) ?? '',
       devAlias: disk?.alias ?? alias,
       action: IO_ERROR_ACTIONS[String(data.action)] ?? 0
     }

@@ -1,4 +1,5 @@
 // The command line under construction.
+import { randomBytes } from 'node:crypto'
 
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { formatJson } from '../../../conf/json.ts'
@@ -8,7 +9,17 @@ import { withOverrides } from './qemu-namespace.ts'
 
 /** A QEMU option's values; undefined ones are left out, true and false are on and off in key=value form. */
 export type Props = { [key: string]: PropValue | undefined }
-export type PropValue = string | number | bigint | boolean | PropValue[] | { [key: string]: PropValue | undefined }
+export type PropValue =
+  | string
+  | number
+  | bigint
+  | boolean
+  | null
+  | PropValue[]
+  | { [key: string]: PropValue | undefined }
+
+/** Bytes of an AES-256 key. */
+const MASTER_KEY_LEN = 32
 
 /** Collects the arguments of one QEMU. */
 export class Command {
@@ -18,6 +29,8 @@ export class Command {
   memPrealloc = false
   readonly def: DomainDef
   readonly context: QemuContext
+  /** what the secrets among the arguments are encrypted with; QEMU reads it from a file of its own */
+  readonly masterKey = randomBytes(MASTER_KEY_LEN)
 
   constructor(def: DomainDef, context: QemuContext) {
     this.def = def

@@ -1,156 +1,151 @@
-// <disk>: QEMU's defaults, checks and arguments.
-import type { DiskDef, DiskSource } from '../../../conf/devices/disk.ts'
+// <disk>: QEMU's defaults, what a start settles, and the arguments in their order.
+import { join } from 'node:path'
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { addressProps, virtioProps } from './address.ts'
+import { storageChain } from '../../../conf/storage-chain.ts'
+import { isStorageEmpty, type StorageSource } from '../../../conf/storage-source.ts'
+import type { QemuContext } from '../context.ts'
+import { isQ35 } from '../machine-type.ts'
 import { bootIndexes } from './boot.ts'
-import type { Command, Props } from './command.ts'
+import { chardevArg } from './chardev-source.ts'
+import type { Command } from './command.ts'
+import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './disk-device.ts'
+import { sdDriveArg } from './disk-sd.ts'
+import { validateQemuDisk } from './disk-validate.ts'
 import type { QemuFamily } from './family.ts'
+import { addStorageChain, addStorageObjects, MANAGED_PR_MANAGER, type StorageUse, storageIds } from './storage.ts'
+import { validateStorage } from './storage-validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 export const qemuDisk: QemuFamily<DiskDef> = {
-  postParse(dev) {
-    dev.driver.name ??= 'qemu'
-    if (dev.source || dev.driver.type) dev.driver.type ??= 'raw'
-    else dev.driver.type ??= 'raw'
+  // qemuDomainDeviceDiskDefPostParse
+  postParse({ source, driver, mirror }) {
+    driver.name ??= 'qemu'
+    if (source.type !== 'volume') source.format ??= 'raw'
+    if (mirror) mirror.source.format ??= 'raw'
+    for (const { encryption } of storageChain(source)) if (encryption) encryption.engine ??= 'qemu'
   },
-  validate(dev) {
-    if (dev.driver.name !== undefined && dev.driver.name !== 'qemu') {
-      throw fail(
-        'VIR_ERR_CONFIG_UNSUPPORTED',
-        `unsupported driver name '${dev.driver.name}' for disk '${dev.target?.dev}'`
-      )
+  validate: validateQemuDisk
+}
+
+/** Whose TLS libvirt's configuration decides if the image does not say. */
+const TLS_CONFIG = { nbd: 'nbdTls', vxhs: 'vxhsTls' } as const
+
+/** TLS towards the server of an image (qemuDomainPrepareStorageSourceTLS). */
+function prepareTls(source: StorageSource, { config }: QemuContext): void {
+  if (source.type !== 'network') return
+  const { protocol } = source
+  if (protocol === 'nbd' || protocol === 'vxhs') {
+    if (source.tls !== undefined) return
+    source.tls = config[TLS_CONFIG[protocol]]
+    source.tlsFromConfig = true
+  } else if (source.tls)
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `TLS transport is not supported for disk protocol '${protocol}'`)
+}
+
+/**
+ * Numbers the images of all disks, the last disk first, and settles what the user left open
+ * (qemuProcessPrepareDomainStorage).
+ * @throws VIR_ERR_NO_CONNECT for volumes: there is no storage driver to find them
+ */
+export function prepareDisks({ devices }: DomainDef, context: QemuContext): void {
+  let index = 0
+  for (const disk of [...devices.disks].reverse()) {
+    const { source, driver } = disk
+    if (storageChain(source).some(image => image.type === 'volume')) throw noPool(source)
+    if (source.type === 'vhostuser') continue
+    if (disk.shareable && !disk.readonly) driver.cache ??= 'none'
+    for (const image of storageChain(source)) {
+      if (disk.target?.bus !== 'sd') image.index = ++index
+      validateStorage(image, disk.readonly ?? false, context.qemu)
+      prepareTls(image, context)
+      if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
     }
   }
 }
 
-/** -blockdev of where the image's bytes come from. */
-export function storageProps(source: DiskSource): Props & { driver: string } {
-  if (source.type === 'file') return { driver: 'file', filename: source.file }
-  if (source.type === 'block') return { driver: 'host_device', filename: source.path }
-  if (source.type === 'dir') return { driver: 'vvfat', dir: source.path, floppy: false, rw: false }
-  if (source.protocol === 'nbd') {
-    const [host] = source.hosts
-    const server =
-      host?.transport === 'unix'
-        ? { type: 'unix', path: host.socket }
-        : { type: 'inet', host: host?.name, port: host?.port ?? '10809' }
-    return { driver: 'nbd', server, export: source.name }
+function noPool(source: StorageSource): Error {
+  const pool = source.type === 'volume' ? source.pool : undefined
+  return fail('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name '${pool}'`)
+}
+
+/** How a disk uses its image (qemuDomainPrepareDiskSourceData). */
+export function diskUse({ readonly, driver, device }: DiskDef): StorageUse {
+  const { cache, io, discard, detectZeroes } = driver
+  return {
+    readOnly: readonly ?? false,
+    cache,
+    io,
+    discard,
+    detectZeroes,
+    isFloppy: device === 'floppy',
+    isCdrom: device === 'cdrom'
   }
-  throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `disk protocol '${source.protocol}' is not supported`)
 }
 
-/** QEMU's cache switches for libvirt's cache modes. */
-const CACHE: Record<string, { direct: boolean; 'no-flush': boolean; writeback: boolean }> = {
-  none: { direct: true, 'no-flush': false, writeback: true },
-  writethrough: { direct: false, 'no-flush': false, writeback: false },
-  writeback: { direct: false, 'no-flush': false, writeback: true },
-  directsync: { direct: true, 'no-flush': false, writeback: false },
-  unsafe: { direct: false, 'no-flush': true, writeback: true }
+/** Socket of the reservations helper that comes and goes with the guest. */
+export function managedReservationsPath({ paths }: QemuContext): string {
+  return join(paths.libDir, `${MANAGED_PR_MANAGER}.sock`)
 }
 
-/** Node names count images over all disks, the last disk first. */
-export function diskNode(command: Command, disk: DiskDef): string {
+/** The helper all disks with managed reservations share (qemuBuildManagedPRCommandLine). */
+export function managedReservationsArgs(command: Command): void {
   const { disks } = command.def.devices
-  return `libvirt-${disks.slice(disks.indexOf(disk)).filter(({ source }) => source).length}`
+  const isManaged = disks.some(({ source }) => storageChain(source).some(image => image.reservations?.managed))
+  if (!isManaged) return
+  const path = managedReservationsPath(command.context)
+  command.object({ 'qom-type': 'pr-manager-helper', id: MANAGED_PR_MANAGER, path })
 }
 
+/** Boot order of floppies is the controller's matter (qemuBuildFloppyCommandLineControllerOptions). */
+function floppyControllerArgs(command: Command, boot: Map<unknown, number>): void {
+  const floppies = command.def.devices.disks.filter(({ target }) => target?.bus === 'fdc')
+  if (floppies.length === 0) return
+  let bootindexA: number | undefined
+  let bootindexB: number | undefined
+  for (const floppy of floppies) {
+    if (floppy.address?.type === 'drive' && floppy.address.unit > 0) bootindexB = boot.get(floppy)
+    else bootindexA = boot.get(floppy)
+  }
+  if (isQ35(command.def)) {
+    command.device({ driver: 'isa-fdc', bootindexA, bootindexB })
+    return
+  }
+  if (bootindexA) command.add('-global', `isa-fdc.bootindexA=${bootindexA}`)
+  if (bootindexB) command.add('-global', `isa-fdc.bootindexB=${bootindexB}`)
+}
+
+/** -blockdev and -device of all disks (qemuBuildDisksCommandLine). */
 export function disksArgs(command: Command): void {
   const boot = bootIndexes(command)
+  floppyControllerArgs(command, boot)
   for (const disk of command.def.devices.disks) {
-    const { source, driver } = disk
-    if (source) {
-      const node = diskNode(command, disk)
-      const cache = driver.cache &&
-        CACHE[driver.cache] && { direct: CACHE[driver.cache]!.direct, 'no-flush': CACHE[driver.cache]!['no-flush'] }
-      command.blockdev({
-        ...storageProps(source),
-        aio: driver.io,
-        'node-name': `${node}-storage`,
-        cache,
-        'auto-read-only': true,
-        discard: driver.discard ?? 'unmap'
-      })
-      command.blockdev({
-        'node-name': `${node}-format`,
-        'read-only': disk.readonly ?? false,
-        cache,
-        discard: driver.discard,
-        'detect-zeroes': driver.detectZeroes,
-        driver: driver.type ?? 'raw',
-        file: `${node}-storage`
-      })
-    }
-    command.device(diskDeviceProps(command, disk, boot.get(disk)))
+    // added to the running guest, when the image below is open for all
+    if (disk.transient?.shareBacking) continue
+    addDiskBackend(command, disk)
+    if (disk.target?.bus !== 'sd') command.device(diskDeviceProps(command, disk, boot.get(disk)))
   }
 }
 
-/** -device of one disk. */
-export function diskDeviceProps(command: Command, disk: DiskDef, bootindex?: number): Props & { driver: string } {
-  const { alias, address, driver } = disk
-  const drive = disk.source ? `${diskNode(command, disk)}-format` : undefined
-  const writeback = driver.cache && CACHE[driver.cache]?.writeback
-  const common = {
-    share: undefined,
-    drive,
-    id: alias,
-    bootindex,
-    logical_block_size: disk.blockio?.logical,
-    physical_block_size: disk.blockio?.physical
+/** What serves a disk: nodes of its images, or another process (qemuBuildDiskSourceCommandLine). */
+function addDiskBackend(command: Command, disk: DiskDef): void {
+  const { source } = disk
+  if (source.type === 'vhostuser') {
+    const { path, reconnect } = source
+    command.add('-chardev', chardevArg({ type: 'unix', mode: 'connect', path, reconnect }, vhostUserChardev(disk)))
+    return
   }
-  const tail = { 'write-cache': writeback, serial: disk.serial, werror: werror(disk), rerror: driver.rerrorPolicy }
-  switch (disk.target?.bus) {
-    case 'virtio':
-      return {
-        ...virtioProps('virtio-blk', disk.model, address, driver),
-        iothread: driver.iothread === undefined ? undefined : `iothread${driver.iothread}`,
-        ioeventfd: driver.ioeventfd,
-        event_idx: driver.eventIdx,
-        'num-queues': driver.queues,
-        ...addressProps(command, disk),
-        ...common,
-        ...tail
-      }
-    case 'ide':
-    case 'sata': {
-      if (address?.type !== 'drive')
-        throw fail('VIR_ERR_INTERNAL_ERROR', `disk '${disk.target.dev}' has no drive address`)
-      const kind = disk.device === 'cdrom' ? 'ide-cd' : 'ide-hd'
-      const controller = command.def.devices.controllers.find(
-        one => one.type === disk.target?.bus && one.index === address.controller
-      )
-      const bus = `${controller?.alias ?? 'ide'}.${disk.target.bus === 'sata' ? address.unit : address.bus}`
-      return { driver: kind, bus, unit: disk.target.bus === 'sata' ? undefined : address.unit, ...common, ...tail }
-    }
-    case 'scsi': {
-      if (address?.type !== 'drive')
-        throw fail('VIR_ERR_INTERNAL_ERROR', `disk '${disk.target.dev}' has no drive address`)
-      const kind = disk.device === 'cdrom' ? 'scsi-cd' : disk.device === 'lun' ? 'scsi-block' : 'scsi-hd'
-      const { controller, bus, target, unit } = address
-      return {
-        driver: kind,
-        bus: `scsi${controller}.0`,
-        channel: bus,
-        'scsi-id': target,
-        lun: unit,
-        device_id: disk.serial ?? `drive-${alias}`,
-        ...common,
-        ...tail
-      }
-    }
-    case 'usb':
-      return {
-        driver: 'usb-storage',
-        ...addressProps(command, disk),
-        ...common,
-        removable: disk.target.removable ?? false,
-        ...tail
-      }
-    default:
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `disk type '${disk.target?.bus}' is not supported`)
+  if (disk.target?.bus === 'sd') {
+    if (!isStorageEmpty(source)) addStorageObjects(command, source, storageIds(source, disk.alias))
+    command.add('-drive', sdDriveArg(disk))
+    return
   }
-}
-
-function werror({ driver }: DiskDef): string | undefined {
-  return driver.errorPolicy === 'enospace' ? 'enospc' : driver.errorPolicy
+  if (isStorageEmpty(source)) return
+  addStorageChain(command, source, diskUse(disk))
+  if (disk.driver.copyOnRead) {
+    const file = storageIds(source).formatNode
+    command.blockdev({ driver: 'copy-on-read', 'node-name': copyOnReadNode(disk), file, discard: 'unmap' })
+  }
 }

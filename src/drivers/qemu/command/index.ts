@@ -19,7 +19,8 @@ import { Command } from './command.ts'
 import { compatArgs } from './compat.ts'
 import { ccidControllersArgs, controllersArgs, globalControllerArgs, qemuController } from './controller.ts'
 import { cpuArgs } from './cpu.ts'
-import { disksArgs, qemuDisk } from './disk.ts'
+import { cryptosArgs, qemuCrypto } from './crypto.ts'
+import { disksArgs, managedReservationsArgs, qemuDisk } from './disk.ts'
 import type { QemuFamily } from './family.ts'
 import { filesystemsArgs, qemuFilesystem } from './filesystem.ts'
 import { genidArgs } from './genid.ts'
@@ -63,6 +64,7 @@ const STEPS: ((command: Command) => void)[] = [
   compatArgs,
   command => command.add('-S'),
   masterKeyArgs,
+  managedReservationsArgs,
   pflashArgs,
   machineArgs,
   accelArgs,
@@ -117,17 +119,26 @@ const STEPS: ((command: Command) => void)[] = [
   sandboxArgs,
   panicsArgs,
   shmemsArgs,
-  vsocksArgs
+  vsocksArgs,
+  cryptosArgs
 ]
 
 /**
  * The arguments and added environment for a completed, prepared definition.
  * @throws VIR_ERR_CONFIG_UNSUPPORTED for what QEMU cannot do
  */
-export function buildCommand(def: DomainDef, context: QemuContext): { argv: string[]; env: Record<string, string> } {
+export function buildCommand(def: DomainDef, context: QemuContext): BuiltCommand {
   const command = new Command(def, context)
   for (const step of STEPS) step(command)
-  return { argv: [def.devices.emulator!, ...command.argv], env: command.env }
+  const { env, masterKey } = command
+  return { argv: [def.devices.emulator!, ...command.argv], env, masterKey }
+}
+
+interface BuiltCommand {
+  argv: string[]
+  env: Record<string, string>
+  /** content of the file masterKeyFile names, which must be there when QEMU starts */
+  masterKey: Uint8Array
 }
 
 /** The QEMU side of each device family. */
@@ -158,5 +169,6 @@ export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> 
   shmems: qemuShmem,
   vsocks: qemuVsock,
   iommus: qemuIommu,
-  hubs: qemuHub
+  hubs: qemuHub,
+  cryptos: qemuCrypto
 }

@@ -1,26 +1,22 @@
 // UEFI in flash: the images of code and variables, which -machine names.
 import { usesPflash } from '../../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
+import type { StorageSource } from '../../../conf/storage-source.ts'
 import type { Command, Props } from './command.ts'
-import { storageProps } from './disk.ts'
+import { addStorage, storageIds } from './storage.ts'
 
 const node = (unit: 0 | 1) => `libvirt-pflash${unit}`
 
-function flashImage(command: Command, unit: 0 | 1, storage: Props & { driver: string }, readonly: boolean): void {
-  command.blockdev({ ...storage, 'node-name': `${node(unit)}-storage`, 'auto-read-only': true, discard: 'unmap' })
-  command.blockdev({
-    'node-name': `${node(unit)}-format`,
-    'read-only': readonly,
-    driver: 'raw',
-    file: `${node(unit)}-storage`
-  })
+function flashImage(command: Command, unit: 0 | 1, source: StorageSource, readOnly: boolean): void {
+  const raw: StorageSource = { ...source, format: 'raw' }
+  addStorage(command, raw, { readOnly }, storageIds(raw, node(unit)))
 }
 
 export function pflashArgs(command: Command): void {
   const { loader } = command.def.os
   if (!usesPflash(command.def) || !loader) return
-  flashImage(command, 0, { driver: 'file', filename: loader.path }, loader.readonly ?? false)
-  if (loader.nvram) flashImage(command, 1, storageProps(loader.nvram.source), false)
+  flashImage(command, 0, { type: 'file', path: loader.path }, loader.readonly ?? false)
+  if (loader.nvram) flashImage(command, 1, loader.nvram.source, false)
 }
 
 /** Options of -machine for the flash images. */

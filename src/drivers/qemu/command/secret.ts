@@ -1,10 +1,38 @@
-// The master key: secrets on the command line are encrypted with it.
+// Secrets on the command line: encrypted with a master key that only QEMU and we can read (qemuDomainSecretInfoSetup).
+import { createCipheriv, randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import type { Command } from './command.ts'
 
-/** Made only for guests that have secrets; a pretended command line shows it as libvirt does. */
+const MASTER_KEY_ID = 'masterKey0'
+/** Bytes of the initialization vector of each secret, as AES in CBC mode has it. */
+const IV_LEN = 16
+
+/** The file of the master key; it is written when the guest starts, if the command line needs it. */
+export function masterKeyFile(libDir: string): string {
+  return join(libDir, 'master-key.aes')
+}
+
+/** -object of the master key, before everything that may refer to it (qemuBuildMasterKeyCommandLine). */
 export function masterKeyArgs(command: Command): void {
-  if (!command.context.pretend) return
-  const file = join(command.context.paths.libDir, 'master-key.aes')
-  command.object({ 'qom-type': 'secret', id: 'masterKey0', format: 'raw', file })
+  command.object({
+    'qom-type': 'secret',
+    id: MASTER_KEY_ID,
+    format: 'raw',
+    file: masterKeyFile(command.context.paths.libDir)
+  })
+}
+
+/** -object of one secret (qemuBuildSecretInfoProps). */
+export function addSecret(command: Command, id: string, value: Uint8Array): void {
+  const iv = randomBytes(IV_LEN)
+  const cipher = createCipheriv('aes-256-cbc', command.masterKey, iv)
+  const data = Buffer.concat([cipher.update(value), cipher.final()])
+  command.object({
+    'qom-type': 'secret',
+    id,
+    data: data.toString('base64'),
+    keyid: MASTER_KEY_ID,
+    iv: iv.toString('base64'),
+    format: 'base64'
+  })
 }

@@ -1,0 +1,83 @@
+// <driver> of a disk: how the hypervisor serves it (virDomainDiskDefDriverParseXML).
+import {
+  absentIf,
+  attr,
+  attrOr,
+  type Def,
+  type Field,
+  type Fields,
+  formatFields,
+  nonZero,
+  parseFields
+} from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
+import { metadataCache } from '../storage-chain.ts'
+import { type StorageFormat, type StorageSource, storageFormat } from '../storage-source.ts'
+import { firstChild } from '../xml.ts'
+import { virtioDriver } from './device-info.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+const policy = enumOf('stop', 'report', 'ignore', 'enospace')
+
+/** Xen's 'aio' means raw. */
+const format: Scalar<StorageFormat> = {
+  ...storageFormat,
+  parse: text => (text === 'aio' ? 'raw' : storageFormat.parse(text))
+}
+
+/** Layout of the image: kept with the source, told in `<driver>`. */
+export const layoutFields = {
+  format: attrOr('type', format, text => fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown driver format value '${text}'`)),
+  metadataCacheMaxSize: metadataCache
+} satisfies Fields
+
+const driverFields = {
+  name: attr('name', string),
+  format: layoutFields.format,
+  cache: absentIf(
+    'default',
+    attr('cache', enumOf('default', 'none', 'writethrough', 'writeback', 'directsync', 'unsafe'))
+  ),
+  errorPolicy: attr('error_policy', policy),
+  rerrorPolicy: {
+    ...attr('rerror_policy', policy),
+    parse(node, context) {
+      const value = attr('rerror_policy', policy).parse(node, context)
+      if (value === 'enospace') throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Invalid disk read error policy: '${value}'`)
+      return value
+    }
+  } satisfies Field<(typeof policy.values)[number] | undefined>,
+  io: attr('io', enumOf('native', 'threads', 'io_uring')),
+  ioeventfd: attr('ioeventfd', onOff),
+  eventIdx: attr('event_idx', onOff),
+  copyOnRead: attr('copy_on_read', onOff),
+  discard: attr('discard', enumOf('unmap', 'ignore')),
+  /** id of the I/O thread that serves it */
+  iothread: nonZero(attr('iothread', uint)),
+  detectZeroes: attr('detect_zeroes', enumOf('off', 'on', 'unmap')),
+  queues: absentIf(0, attr('queues', uint)),
+  queueSize: absentIf(0, attr('queue_size', uint)),
+  ...virtioDriver,
+  metadataCacheMaxSize: layoutFields.metadataCacheMaxSize
+} satisfies Fields
+
+export type DiskDriver = Omit<Def<typeof driverFields>, keyof typeof layoutFields>
+export type DiskCache = NonNullable<DiskDriver['cache']>
+
+/** `<driver>`; its part about the image goes to and comes from the disk's source. */
+export const diskDriver: Field<DiskDriver> = {
+  names: [['driver', driverFields]],
+  parse(node, context) {
+    const found = firstChild(node, 'driver')
+    if (!found) return {}
+    const { format, metadataCacheMaxSize, ...driver } = parseFields(found, driverFields, context)
+    return driver
+  },
+  format(value, into, context, def) {
+    const { format, metadataCacheMaxSize } = (def as { source: StorageSource }).source
+    const node = formatFields('driver', { ...value, format, metadataCacheMaxSize }, driverFields, context)
+    if (Object.keys(node.attributes).length + node.children.length > 0) into.children.push(node)
+  }
+}

@@ -1,0 +1,75 @@
+// <iotune>: how much a disk may be read and written (virDomainBlockIoTuneInfo).
+import { claim, type Field } from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { ulonglong } from '../scalar.ts'
+import { element, firstChild, textOf } from '../xml.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+const WHAT = [
+  'total_bytes_sec',
+  'read_bytes_sec',
+  'write_bytes_sec',
+  'total_iops_sec',
+  'read_iops_sec',
+  'write_iops_sec'
+] as const
+type What = (typeof WHAT)[number]
+
+/** A limit, as its element and its typed parameter are called: bytes or operations a second, or seconds of a burst. */
+export type IoTuneLimit = What | `${What}_max` | `${What}_max_length` | 'size_iops_sec'
+/** Limits of a disk; disks of one group share them. */
+export type IoTune = { [limit in IoTuneLimit]?: bigint } & { group_name?: string }
+
+const BASIC: readonly IoTuneLimit[] = [...WHAT, ...WHAT.map(what => `${what}_max` as const), 'size_iops_sec']
+const LENGTHS: readonly IoTuneLimit[] = WHAT.map(what => `${what}_max_length` as const)
+/** Limits with a value QEMU caps: all but the lengths. */
+export const IOTUNE_RATES = BASIC
+export const IOTUNE_LIMITS: readonly IoTuneLimit[] = [...BASIC, ...LENGTHS]
+
+/** Anything but the name of a group is set (virDomainBlockIoTuneInfoHasAny). */
+export function hasIoTuneLimits(iotune: IoTune | undefined): boolean {
+  return iotune !== undefined && IOTUNE_LIMITS.some(limit => iotune[limit])
+}
+
+/** The same limits and group (virDomainBlockIoTuneInfoEqual). */
+export function sameIoTune(a: IoTune = {}, b: IoTune = {}): boolean {
+  return a.group_name === b.group_name && IOTUNE_LIMITS.every(limit => (a[limit] ?? 0n) === (b[limit] ?? 0n))
+}
+
+/** `<iotune>` (virDomainDiskDefIotuneParse). */
+export const iotune: Field<IoTune | undefined> = {
+  names: [['iotune', { limits: claim(...IOTUNE_LIMITS, 'group_name') }]],
+  parse(node) {
+    const found = firstChild(node, 'iotune')
+    if (!found) return undefined
+    const out: IoTune = {}
+    for (const limit of IOTUNE_LIMITS) {
+      const text = textOf(firstChild(found, limit) ?? element(limit))
+      if (text === '') continue
+      const value = ulonglong.parse(text)
+      if (value === undefined) throw fail('VIR_ERR_XML_ERROR', `disk iotune field '${limit}' must be an integer`)
+      if (value !== 0n) out[limit] = value
+    }
+    const group = firstChild(found, 'group_name')
+    const name = group && textOf(group)
+    if (name) out.group_name = name
+    return Object.keys(out).length > 0 ? out : undefined
+  },
+  format(value, into) {
+    if (!value) return
+    const line = (name: IoTuneLimit | 'group_name') =>
+      value[name] === undefined ? undefined : element(name, {}, [String(value[name])])
+    const lines = [...BASIC.map(line), line('group_name'), ...LENGTHS.map(line)]
+    into.children.push(element('iotune', {}, lines))
+  }
+}
+
+/** Sums exclude their parts (virDomainDiskDefValidate). @throws VIR_ERR_XML_ERROR */
+export function checkIoTuneSums(iotune: IoTune): void {
+  for (const rate of ['bytes_sec', 'iops_sec', 'bytes_sec_max', 'iops_sec_max'] as const) {
+    if (iotune[`total_${rate}`] && (iotune[`read_${rate}`] || iotune[`write_${rate}`])) {
+      throw fail('VIR_ERR_XML_ERROR', `total and read/write ${rate} cannot be set at the same time`)
+    }
+  }
+}

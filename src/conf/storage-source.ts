@@ -1,0 +1,267 @@
+// Where an image lies: <source> of disks, backing images, mirrors, NVRAM files, snapshots and backups, each by the
+// `type` of the element around it (virStorageSource).
+
+import { reconnectField } from './devices/chardev-source.ts'
+import { addressKinds } from './devices/device-info.ts'
+import { seclabelOverrides } from './devices/seclabel-override.ts'
+import {
+  absentIf,
+  attr,
+  attrOr,
+  childAlways,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  type FormatContext,
+  formatFields,
+  formatFieldsInto,
+  type Name,
+  type ParseContext,
+  parseAttribute,
+  parseFields,
+  requiredOr,
+  type Variant
+} from './element.ts'
+import { errorsFrom } from './error.ts'
+import { enumOf, string, ulonglong, yesNo } from './scalar.ts'
+import { reservations } from './storage-reservations.ts'
+import { storageAuth, storageEncryption } from './storage-secret.ts'
+import { networkFields } from './storage-source-network.ts'
+import { childElements, element, firstChild, type XmlElement } from './xml.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+const wrong = (message: string) => fail('VIR_ERR_XML_ERROR', message)
+
+/** virStorageFileFormat: those behind `cow` can have a backing image. */
+export const storageFormat = enumOf(
+  'raw',
+  'dir',
+  'bochs',
+  'cloop',
+  'dmg',
+  'iso',
+  'vpc',
+  'vdi',
+  'fat',
+  'vhd',
+  'ploop',
+  'cow',
+  'qcow',
+  'qcow2',
+  'qed',
+  'vmdk'
+)
+export type StorageFormat = (typeof storageFormat.values)[number]
+
+/** A path; an empty one says there is no medium, as old applications write it. */
+const path = (name: string) => absentIf('', attr(name, string))
+
+/** Pool and volume of libvirt's storage driver, given together or not at all. */
+const volumeFields = {
+  pool: custom<string | undefined>({
+    ...attr('pool', string),
+    parse(node) {
+      const { pool, volume } = node.attributes
+      if ((pool === undefined) !== (volume === undefined))
+        throw wrong("'pool' and 'volume' must be specified together for 'pool' type source")
+      return pool
+    }
+  }),
+  volume: attr('volume', string),
+  mode: custom<'host' | 'direct' | undefined>({
+    ...attrOr('mode', enumOf('host', 'direct'), text =>
+      fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown source mode '${text}' for volume type disk`)
+    )
+  })
+} satisfies Fields
+
+const onlyType = <const T extends string>(expected: T, missing: string, other: (text: string) => string): Field<T> =>
+  requiredOr(
+    attrOr('type', enumOf(expected), text => wrong(other(text))),
+    () => wrong(missing)
+  )
+
+const { domain, bus, slot, function: fn } = addressKinds.pci
+const nvmeFields = {
+  bus: onlyType('pci', "missing 'type' attribute to disk source", text => `unsupported source type '${text}'`),
+  /** libvirt takes the controller from the host's driver and gives it back */
+  managed: attr('managed', yesNo),
+  namespace: requiredOr(
+    attrOr('namespace', ulonglong, text => wrong(`malformed namespace '${text}'`)),
+    () => wrong("missing 'namespace' attribute to disk source")
+  ),
+  address: requiredOr(childAlways('address', { domain, bus, slot, function: fn }), () =>
+    wrong('NVMe disk source is missing address')
+  )
+} satisfies Fields
+
+const vhostUserFields = {
+  transport: onlyType(
+    'unix',
+    "missing 'type' attribute for vhostuser disk source",
+    () => "invalid 'type' attribute for vhostuser disk source"
+  ),
+  path: requiredOr(attr('path', string), () => wrong("missing 'path' attribute for vhostuser disk source")),
+  reconnect: reconnectField
+} satisfies Fields
+
+/** Attributes and children of `<source>` by kind of storage. 'none' ends a chain of backing images. */
+const kinds = {
+  none: {},
+  file: { path: path('file'), fdgroup: attr('fdgroup', string) },
+  block: { path: path('dev') },
+  dir: { path: path('dir') },
+  network: networkFields,
+  volume: volumeFields,
+  nvme: nvmeFields,
+  vhostuser: vhostUserFields
+} satisfies Record<string, Fields>
+
+type StorageKinds = typeof kinds
+export type StorageType = keyof StorageKinds
+export const storageType = enumOf('file', 'block', 'dir', 'network', 'volume', 'nvme', 'vhostuser')
+
+/** Part of a file or device that is the image: offset and size in bytes. */
+export interface StorageSlice {
+  offset: bigint
+  size: bigint
+}
+
+const slice: Field<StorageSlice | undefined> = custom<StorageSlice | undefined>({
+  names: [
+    [
+      'slices',
+      {
+        slice: childAlways('slice', {
+          type: attr('type', string),
+          offset: attr('offset', ulonglong),
+          size: attr('size', ulonglong)
+        })
+      }
+    ]
+  ],
+  parse(node) {
+    const slices = childElements(node, 'slices').flatMap(one => childElements(one, 'slice'))
+    const found = slices.find(one => one.attributes.type === 'storage')
+    if (!found) return undefined
+    const { offset, size } = found.attributes
+    if (!offset || !size) throw wrong('missing offset or size attribute of slice')
+    const bytes = (name: string, text: string) => {
+      const value = ulonglong.parse(text)
+      if (value === undefined) throw wrong(`malformed value '${text}' of '${name}' attribute of slice`)
+      return value
+    }
+    return { offset: bytes('offset', offset), size: bytes('size', size) }
+  },
+  format(value, into) {
+    if (value) into.children.push(element('slices', {}, [element('slice', { type: 'storage', ...value })]))
+  }
+})
+
+/** Children any `<source>` can have, in the order they are written. */
+const common = {
+  slice,
+  seclabels: seclabelOverrides,
+  auth: storageAuth,
+  encryption: storageEncryption,
+  reservations
+} satisfies Fields
+
+/** What is told of an image outside its `<source>`. */
+interface StorageLayout {
+  format?: StorageFormat
+  /** qcow2's cache of tables, in bytes */
+  metadataCacheMaxSize?: bigint
+  /** number of the image on a running guest: its nodes in QEMU are libvirt-INDEX-storage and -format */
+  index?: number
+  /** the image below; one of type 'none' says there is none, absent that nobody claim */
+  backingStore?: StorageSource
+  /** `tls` was decided by the driver's configuration */
+  tlsFromConfig?: true
+  /** the backing image was found in the image, not told by the user */
+  detected?: true
+}
+
+/** One image: where it lies, how it is protected and laid out, and what it stands on. */
+export type StorageSource = Variant<'type', StorageKinds> & Def<typeof common> & StorageLayout
+export type StorageSourceOf<T extends StorageType> = Extract<StorageSource, { type: T }>
+
+/** libvirt's own path of an image: of files, devices, directories and, as name, on servers. */
+export function storagePath(source: StorageSource): string | undefined {
+  if (source.type === 'file' || source.type === 'block' || source.type === 'dir') return source.path
+  return source.type === 'network' ? source.name : undefined
+}
+
+/** A file, device or directory of this host (virStorageSourceIsLocalStorage). */
+export function isLocalStorage(source: StorageSource): source is StorageSourceOf<'file' | 'block' | 'dir'> {
+  return source.type === 'file' || source.type === 'block' || source.type === 'dir'
+}
+
+/** No medium is in the drive (virStorageSourceIsEmpty). */
+export function isStorageEmpty(source: StorageSource): boolean {
+  if (isLocalStorage(source)) return source.path === undefined
+  return source.type === 'none' || (source.type === 'network' && source.protocol === 'none')
+}
+
+/**
+ * Reads a `<source>` of a kind of storage (virDomainStorageSourceParse).
+ * @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INVALID_ARG
+ */
+export function parseStorageSource(type: StorageType, node: XmlElement, context: ParseContext): StorageSource {
+  if (type === 'none') throw fail('VIR_ERR_INTERNAL_ERROR', 'unexpected disk type none')
+  const { slice, seclabels, ...rest } = common
+  return {
+    type,
+    ...parseFields(node, kinds[type] as Fields, context),
+    ...parseFields(node, { ...rest, slice, seclabels }, context)
+  } as StorageSource
+}
+
+/** What is written differently in a particular place. */
+export interface SourceFormat {
+  /** attributes behind those of the source */
+  attributes?: Record<string, string | number | undefined>
+  /** parts written elsewhere */
+  without?: ('auth' | 'encryption')[]
+}
+
+/** Writes a `<source>`, or nothing if nothing is to be told (virDomainDiskSourceFormat). */
+export function formatStorageSource(
+  name: string,
+  source: StorageSource,
+  context: FormatContext,
+  { attributes = {}, without = [] }: SourceFormat = {}
+): XmlElement | undefined {
+  const node = formatFields(name, source as never, kinds[source.type] as Fields, context)
+  const parts: Partial<Def<typeof common>> = { ...source }
+  for (const part of without) delete parts[part]
+  if (source.type === 'network') delete parts.seclabels
+  if (source.type === 'volume') delete parts.auth
+  formatFieldsInto(node, parts as Def<typeof common>, common, context)
+  for (const key in attributes) if (attributes[key] !== undefined) node.attributes[key] = String(attributes[key])
+  return Object.keys(node.attributes).length + node.children.length > 0 ? node : undefined
+}
+
+/** Names on and below a `<source>` of any kind, for strict validation. */
+export const sourceNames: Name[] = [...Object.values<Fields>(kinds), common].flatMap(table =>
+  Object.values<Field<unknown>>(table).flatMap(field => field.names)
+)
+
+/** `type` of an element and its `<source>`, for elements that have nothing else to tell of an image. */
+export function typedSource(defaultType: StorageType = 'file'): Field<StorageSource | undefined> {
+  return custom<StorageSource | undefined>({
+    names: ['@type', ['source', null]],
+    parse(node, context) {
+      const type = parseAttribute(node, 'type', storageType) ?? defaultType
+      const found = firstChild(node, 'source')
+      return found && parseStorageSource(type, found, context)
+    },
+    format(value, into, context) {
+      if (value === undefined) return
+      into.attributes = { type: value.type, ...into.attributes }
+      const node = formatStorageSource('source', value, context)
+      if (node) into.children.push(node)
+    }
+  })
+}
