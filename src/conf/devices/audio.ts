@@ -117,9 +117,9 @@ const kinds = {
 } satisfies Record<string, Fields>
 
 export const audioFields = {
+  kind: spread(variant('type', kinds)),
   id: required(positive('id')),
-  timerPeriod: positive('timerPeriod'),
-  kind: spread(variant('type', kinds))
+  timerPeriod: positive('timerPeriod')
 } satisfies Fields
 /** Told apart by `type`. */
 export type AudioDef = Def<typeof audioFields>

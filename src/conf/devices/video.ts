@@ -106,10 +106,19 @@ const model = {
   })
 } satisfies Fields
 
+/** Read without complaint: libvirt lets unknown values pass, and io says the same as none. */
+const vgaconf = custom<'on' | 'off' | undefined>({
+  names: ['@vgaconf'],
+  parse: ({ attributes: { vgaconf: value } }) => (value === 'on' || value === 'off' ? value : undefined),
+  format(value, into) {
+    if (value) into.attributes.vgaconf = value
+  }
+})
+
 export const videoFields = {
   driver: child('driver', {
     ...virtioDriver,
-    vgaconf: absentIf('io', attr('vgaconf', enumOf('io', 'on', 'off'))),
+    vgaconf,
     name: attr('name', enumOf('qemu', 'vhostuser'))
   }),
   model: custom<Def<typeof model>>({

@@ -64,7 +64,7 @@ export const DEFAULT_CONFIG: QemuConfig = {
   webSocketPortMin: 5700,
   webSocketPortMax: 65535,
   spiceTls: false,
-  spiceTlsX509CertDir: '/etc/pki/libvirt-spice',
+  spiceTlsX509CertDir: '/etc/pki/qemu',
   libDir: '/var/lib/libvirt/qemu',
   seccompSandbox: true,
   chardevTls: false,

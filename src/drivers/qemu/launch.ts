@@ -24,6 +24,13 @@ const SETPRIV = '/usr/bin/setpriv'
 /** qemu.log is turned over when it has grown this big. */
 export const LOG_MAX_BYTES = 1024 * 1024
 
+/** Variables of ours that QEMU gets too (virCommandAddEnvPassCommon). */
+const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
+
+function passedEnvironment(): Record<string, string> {
+  return Object.fromEntries(PASSED.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])))
+}
+
 export interface LaunchOptions {
   argv: string[]
   env: Record<string, string>
@@ -53,7 +60,7 @@ export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promi
       stdio: ['ignore', log, log],
       detached: true,
       cwd: '/',
-      env: { LC_ALL: 'C', PATH: process.env.PATH ?? '/usr/bin:/bin', ...options.env }
+      env: { LC_ALL: 'C', PATH: '/usr/bin:/bin', ...passedEnvironment(), ...options.env }
     })
     const exited = new Promise<string>(resolve =>
       child.once('exit', (code, signal) => resolve(signal ?? `status ${code}`))

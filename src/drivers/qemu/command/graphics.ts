@@ -72,6 +72,17 @@ function dropDriverSockets({ listens }: GraphicsOf<'vnc'>, libDir: string): void
   }
 }
 
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED for two servers of a kind (qemuBuildCommandLineValidate) */
+export function limitGraphics({ def }: Command): void {
+  const types = def.devices.graphics.map(({ type }) => type)
+  if (new Set(types).size < types.length) {
+    throw fail(
+      'VIR_ERR_CONFIG_UNSUPPORTED',
+      'only 1 graphics device of each type (sdl, vnc, spice, headless, dbus) is supported'
+    )
+  }
+}
+
 export function graphicsArgs(command: Command): void {
   for (const dev of command.def.devices.graphics) {
     switch (dev.type) {

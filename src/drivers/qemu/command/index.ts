@@ -21,10 +21,11 @@ import { ccidControllersArgs, controllersArgs, globalControllerArgs, qemuControl
 import { cpuArgs } from './cpu.ts'
 import { cryptosArgs, qemuCrypto } from './crypto.ts'
 import { disksArgs, managedReservationsArgs, qemuDisk } from './disk.ts'
+import { environment } from './environment.ts'
 import type { QemuFamily } from './family.ts'
 import { filesystemsArgs, qemuFilesystem } from './filesystem.ts'
 import { genidArgs } from './genid.ts'
-import { graphicsArgs, qemuGraphics } from './graphics.ts'
+import { graphicsArgs, limitGraphics, qemuGraphics } from './graphics.ts'
 import { hostdevsArgs, qemuHostdev } from './hostdev.ts'
 import { hubsArgs, qemuHub } from './hub.ts'
 import { inputsArgs, qemuInput } from './input.ts'
@@ -60,6 +61,8 @@ import { qemuVsock, vsocksArgs } from './vsock.ts'
 import { qemuWatchdog, watchdogsArgs } from './watchdog.ts'
 
 const STEPS: ((command: Command) => void)[] = [
+  limitGraphics,
+  environment,
   nameArgs,
   compatArgs,
   command => command.add('-S'),

@@ -1,0 +1,13 @@
+// QEMU's environment: the libraries it uses keep their files in the guest's own directory (qemuBuildCommandLine).
+import { join } from 'node:path'
+import type { Command } from './command.ts'
+
+/** A user's own guests keep that user's home, so that they go with the session; only their cache is separate. */
+export function environment({ env, context }: Command): void {
+  const { libDir } = context.paths
+  env.XDG_CACHE_HOME = join(libDir, '.cache')
+  if (!context.privileged) return
+  env.HOME = libDir
+  env.XDG_DATA_HOME = join(libDir, '.local/share')
+  env.XDG_CONFIG_HOME = join(libDir, '.config')
+}
