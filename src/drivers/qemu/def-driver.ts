@@ -4,6 +4,7 @@ import { type DefDriver, postParse } from '../../conf/domain-postparse.ts'
 import { validate } from '../../conf/domain-validate.ts'
 import { type ParseOptions, parseDomain } from '../../conf/domain-xml.ts'
 import { assignAddresses } from './address/index.ts'
+import { validateDeviceInfo } from './address/validate.ts'
 import { assignAliases } from './alias.ts'
 import type { QemuFamily } from './command/family.ts'
 import { qemuFamilies } from './command/index.ts'
@@ -24,7 +25,10 @@ function driver(context: QemuContext): DefDriver {
     devicePostParse: (kind, dev, def) => family(kind)?.postParse?.(dev, def, context),
     assignAddresses: def => assignAddresses(def, context),
     validate: def => validateDomain(def, context),
-    deviceValidate: (kind, dev, def) => family(kind)?.validate?.(dev, def, context)
+    deviceValidate(kind, dev, def) {
+      validateDeviceInfo(kind, dev, def, context)
+      family(kind)?.validate?.(dev, def, context)
+    }
   }
 }
 

@@ -1,31 +1,35 @@
 // -boot and direct kernel boot
+import type { AnyDevice } from '../../../conf/devices/index.ts'
 import { eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { Command } from './command.ts'
 import { keyValue } from './command.ts'
 
+/** qemuBuildBootCommandLine */
 export function bootArgs(command: Command): void {
-  const { os } = command.def
-  const menu = os.bootmenu?.enable
+  const { bootmenu, bios, kernel, initrd, cmdline, dtb, slicTable } = command.def.os
   command.add(
     '-boot',
     keyValue('', {
-      menu,
-      'reboot-timeout': os.bios?.rebootTimeout,
-      'splash-time': os.bootmenu?.timeout,
+      menu: bootmenu?.enable,
+      'reboot-timeout': bios?.rebootTimeout,
+      'splash-time': bootmenu?.timeout,
       strict: true
     })
   )
-  if (os.kernel !== undefined) command.add('-kernel', os.kernel)
-  if (os.initrd !== undefined) command.add('-initrd', os.initrd)
-  if (os.cmdline !== undefined) command.add('-append', os.cmdline)
-  if (os.dtb !== undefined) command.add('-dtb', os.dtb)
-  if (os.slicTable !== undefined) command.add('-acpitable', keyValue('', { sig: 'SLIC', file: os.slicTable }))
+  if (kernel !== undefined) command.add('-kernel', kernel)
+  if (initrd !== undefined) command.add('-initrd', initrd)
+  if (cmdline !== undefined) command.add('-append', cmdline)
+  if (dtb !== undefined) command.add('-dtb', dtb)
+  if (slicTable !== undefined) command.add('-acpitable', keyValue('', { sig: 'SLIC', file: slicTable }))
 }
 
+/** Disks that `<boot dev=…/>` means. */
+const BOOT_DISKS = { hd: ['disk', 'lun'], cdrom: ['cdrom'], fd: ['floppy'] }
+
 /** The place of each device in the boot order, for its -device (qemuProcessPrepareDeviceBootorder). */
-export function bootIndexes(command: Command): Map<unknown, number> {
-  const { os, devices } = command.def
-  const out = new Map<unknown, number>()
+export function bootIndexes({ def }: Command): Map<AnyDevice, number> {
+  const { os, devices } = def
+  const out = new Map<AnyDevice, number>()
   for (const [, dev] of eachDeviceInfo(devices)) if (dev.boot) out.set(dev, dev.boot.order)
   for (const [i, { dev }] of os.bootDevices.entries()) {
     const first =
@@ -34,6 +38,3 @@ export function bootIndexes(command: Command): Map<unknown, number> {
   }
   return out
 }
-
-/** Disks that `<boot dev=…/>` means. */
-const BOOT_DISKS = { hd: ['disk', 'lun'], cdrom: ['cdrom'], fd: ['floppy'] }

@@ -1,8 +1,20 @@
-// <hub>: QEMU's defaults, checks and arguments.
+// <hub>: QEMU's checks and arguments.
 import type { HubDef } from '../../../conf/devices/hub.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { addressProps } from './address.ts'
 import type { Command } from './command.ts'
 import type { QemuFamily } from './family.ts'
 
-export const qemuHub: QemuFamily<HubDef> = {}
+const fail = errorsFrom('VIR_FROM_QEMU')
 
-export function hubsArgs(_command: Command): void {}
+export const qemuHub: QemuFamily<HubDef> = {
+  validate(_dev, _def, { qemu }) {
+    if (!qemu.has('usb-hub')) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'usb-hub not supported by QEMU binary')
+  }
+}
+
+export function hubsArgs(command: Command): void {
+  for (const dev of command.def.devices.hubs) {
+    command.device({ driver: 'usb-hub', id: dev.alias, ...addressProps(command, dev) })
+  }
+}
