@@ -1,6 +1,7 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
 import { validateAliases } from './device-aliases.ts'
 import { validateDiskTargets } from './devices/disk-validate.ts'
+import { validateFilesystems } from './devices/filesystem.ts'
 import { eachDevice } from './devices/index.ts'
 import { validatePrimaryVideo } from './devices/video.ts'
 import { validateBlkiotune } from './domain/blkiotune.ts'
@@ -50,5 +51,6 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateBlkiotune,
   validateIdmap,
   validateNuma,
+  ({ devices }) => validateFilesystems(devices),
   validateIothreads
 ]

@@ -73,6 +73,15 @@ export const nonNegativeIntAnyBase = nonNegative(0)
 export const nonNegativeHex = nonNegative(0, value => `0x${value.toString(16)}`)
 /** A C unsigned int, decimal. */
 export const uint = integer(10, 0n, 2n ** 32n - 1n)
+/** A C unsigned int in octal, written with at least four digits: permissions of files. */
+export const octal: Scalar<number> = {
+  ...uint,
+  parse(text) {
+    const value = /^\s*\+?[0-7]{1,24}$/.test(text) ? Number.parseInt(text.trim().replace('+', ''), 8) : undefined
+    return value === undefined || value > 2 ** 32 - 1 ? undefined : value
+  },
+  format: value => value.toString(8).padStart(4, '0')
+}
 /** A C unsigned int in any C notation (0x, leading 0), written decimal. */
 export const uintAnyBase = integer(0, 0n, 2n ** 32n - 1n)
 /** A C unsigned int in any C notation (or, base 16, always hexadecimal), written as 0x with at least `digits` digits. */

@@ -1,9 +1,158 @@
-// <filesystem>
-import type { Def } from '../element.ts'
-import { deviceInfo } from './device-info.ts'
+// <filesystem>: directories of the host that the guest mounts, by 9p or virtiofs.
+import {
+  attr,
+  attrUnless,
+  child,
+  childAttrText,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  flag,
+  formatFields,
+  withDefault
+} from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { enumOf, octal, string, ulonglong } from '../scalar.ts'
+import { childAmount, scaledValue } from '../scaled.ts'
+import { element } from '../xml.ts'
+import { deviceBoot, deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
+import { filesystemBinary } from './filesystem-binary.ts'
+import { filesystemSource, filesystemType } from './filesystem-source.ts'
 
-export const filesystemFields = { ...deviceInfo }
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+/** Formats virStorageFileFormat has a name for. */
+const formats = [
+  'raw',
+  'dir',
+  'bochs',
+  'cloop',
+  'dmg',
+  'iso',
+  'vpc',
+  'vdi',
+  'fat',
+  'vhd',
+  'ploop',
+  'cow',
+  'qcow',
+  'qcow2',
+  'qed',
+  'vmdk'
+]
+
+/** Permissions of new files or directories. */
+function mode(name: 'fmode' | 'dmode'): Field<number | undefined> {
+  return {
+    ...attr(name, octal),
+    parse(node, context) {
+      const value = attr(name, octal).parse(node, context)
+      if (value !== undefined && value > 0o777) {
+        throw fail('VIR_ERR_XML_ERROR', `invalid ${name}: '0${value.toString(8)}'`)
+      }
+      return value || undefined
+    }
+  }
+}
+
+/** Attributes of `<driver>` that are written only where its type is named. */
+const driver = {
+  type: attrUnless('type', 'default', enumOf('path', 'handle', 'loop', 'nbd', 'ploop', 'virtiofs')),
+  format: custom<string | undefined>({
+    ...attr('format', string),
+    parse(node) {
+      const { format } = node.attributes
+      if (format !== undefined && !formats.includes(format)) {
+        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown driver format value '${format}'`)
+      }
+      return format
+    }
+  }),
+  wrpolicy: attrUnless('wrpolicy', 'default', enumOf('immediate')),
+  /** descriptors of the request queue; virtiofs only */
+  queue: custom<bigint | undefined>({
+    ...attr('queue', ulonglong),
+    parse(node) {
+      const text = node.attributes.type === 'virtiofs' ? node.attributes.queue : undefined
+      const size = text ? ulonglong.parse(text) : 0n
+      if (size === undefined) throw fail('VIR_ERR_XML_ERROR', `cannot parse queue size '${text}' for virtiofs`)
+      return size || undefined
+    }
+  }),
+  ...virtioDriver
+} satisfies Fields
+type Driver = Def<typeof driver>
+
+const driverElement: Field<Driver | undefined> = {
+  ...child('driver', driver),
+  format(value, into, context) {
+    if (!value) return
+    const node = formatFields('driver', value.type === undefined ? virtioOnly(value) : value, driver, context)
+    if (Object.keys(node.attributes).length > 0) into.children.push(node)
+  }
+}
+
+const virtioOnly = ({ iommu, ats, packed, pagePerVq }: Driver): Driver => ({ iommu, ats, packed, pagePerVq })
+
+/** A limit of space, in bytes; zero is none. */
+function limit(name: string): Field<bigint | undefined> {
+  return {
+    names: [[name, { unit: attr('unit', string) }]],
+    parse: node => scaledValue(childAmount(node, name, `./${name}[1]`), 1n) || undefined,
+    format(value, into) {
+      if (value !== undefined) into.children.push(element(name, { unit: 'bytes' }, [String(value)]))
+    }
+  }
+}
+
+export const filesystemFields = {
+  type: withDefault(attr('type', filesystemType), 'mount'),
+  accessmode: attrUnless('accessmode', '', enumOf('passthrough', 'mapped', 'squash')),
+  model: attr('model', enumOf('virtio', 'virtio-transitional', 'virtio-non-transitional')),
+  /** what to do where files of several devices lie in the directory */
+  multidevs: attrUnless('multidevs', 'default', enumOf('remap', 'forbid', 'warn')),
+  fmode: mode('fmode'),
+  dmode: mode('dmode'),
+  driver: driverElement,
+  binary: filesystemBinary,
+  source: filesystemSource,
+  /** the tag the guest mounts it by */
+  target: childAttrText('target', 'dir'),
+  readonly: flag('readonly'),
+  ...deviceBoot,
+  ...deviceInfo,
+  spaceHardLimitBytes: limit('space_hard_limit'),
+  spaceSoftLimitBytes: limit('space_soft_limit')
+} satisfies Fields
 export type FilesystemDef = Def<typeof filesystemFields>
 
-export const filesystem = deviceFamily({ element: 'filesystem', fields: filesystemFields })
+export const filesystem = deviceFamily({
+  element: 'filesystem',
+  fields: filesystemFields,
+  postParse(dev) {
+    if (dev.source?.socket === undefined) dev.accessmode ??= 'passthrough'
+  },
+  validate(dev) {
+    if (dev.target === undefined) throw fail('VIR_ERR_NO_TARGET', dev.source?.path ?? dev.source?.socket)
+    if (dev.boot && dev.driver?.type !== 'virtiofs') {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'boot order is only supported for virtiofs')
+    }
+  }
+})
+
+/** Two virtiofs mounts cannot have the same tag (virDomainDefFSValidate). */
+export function validateFilesystems({ filesystems }: { filesystems: FilesystemDef[] }): void {
+  const seen = new Set<string | undefined>()
+  for (const { driver, target } of filesystems) {
+    if (driver?.type !== 'virtiofs') continue
+    if (seen.has(target)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `filesystem target '${target}' specified twice`)
+    }
+    seen.add(target)
+  }
+}
+
+/** True where the element's driver is virtiofs. */
+export const isVirtiofs = (dev: FilesystemDef): boolean => dev.driver?.type === 'virtiofs'

@@ -1,0 +1,44 @@
+// <binary> of a <filesystem>: the virtiofsd that serves it.
+import { attr, child, childAttr, custom, type Def, type Field, type Fields } from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { sanitizePath } from '../path.ts'
+import { enumOf, int, onOff, string } from '../scalar.ts'
+import { element, firstChild } from '../xml.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+const threadPoolSize = custom<number | undefined>({
+  names: [['thread_pool', { size: attr('size', int) }]],
+  parse(node) {
+    const text = firstChild(node, 'thread_pool')?.attributes.size
+    if (!text) return undefined
+    const size = int.parse(text)
+    if (size === undefined) throw fail('VIR_ERR_XML_ERROR', `cannot parse thread pool size '${text}' for virtiofs`)
+    return size < 0 ? undefined : size
+  },
+  format(value, into) {
+    if (value !== undefined) into.children.push(element('thread_pool', { size: value }))
+  }
+})
+
+const binary = {
+  path: custom<string | undefined>({
+    ...attr('path', string),
+    parse: node => (node.attributes.path ? sanitizePath(node.attributes.path) : undefined)
+  }),
+  xattr: attr('xattr', onOff),
+  cache: childAttr('cache', 'mode', enumOf('none', 'always')),
+  sandbox: childAttr('sandbox', 'mode', enumOf('namespace', 'chroot')),
+  lock: child('lock', { posix: attr('posix', onOff), flock: attr('flock', onOff) }),
+  threadPoolSize
+} satisfies Fields
+export type FilesystemBinary = Def<typeof binary>
+
+/** Read for virtiofs only. */
+export const filesystemBinary: Field<FilesystemBinary | undefined> = {
+  ...child('binary', binary),
+  parse(node, context) {
+    if (firstChild(node, 'driver')?.attributes.type !== 'virtiofs') return undefined
+    return child('binary', binary).parse(node, context)
+  }
+}
