@@ -151,13 +151,15 @@ export const uuid: Scalar<string> = {
   schema: { type: 'string', format: 'uuid' }
 }
 
-/** A MAC address of six octets, kept in lower case. */
+const MAC = /^[0-9a-f]{1,2}(:[0-9a-f]{1,2}){5}(?![^\0- ])/i
+
+/** A MAC address of six octets, kept in lower case; what follows a space or control character does not count. */
 export const mac: Scalar<string> = {
-  parse(text) {
-    const octets = text.trim().split(':')
-    if (octets.length !== 6 || !octets.every(octet => /^[0-9a-f]{1,2}$/i.test(octet))) return undefined
-    return octets.map(octet => octet.toLowerCase().padStart(2, '0')).join(':')
-  },
+  parse: text =>
+    MAC.exec(text)?.[0]
+      .split(':')
+      .map(octet => octet.toLowerCase().padStart(2, '0'))
+      .join(':'),
   format: value => value,
   schema: { type: 'string' }
 }

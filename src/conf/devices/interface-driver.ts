@@ -1,5 +1,5 @@
 // <model>, <driver> and <backend> of an <interface>: the guest's card and what serves it on the host.
-import { attr, child, custom, type Def, type Field, type Fields, formatFields, parseFields } from '../element.ts'
+import { attr, child, custom, type Def, type Field, type Fields, parseFields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
 import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
@@ -47,6 +47,11 @@ export const interfaceModel: Field<string | undefined> = {
   format(value, into) {
     if (value !== undefined) into.children.push(element('model', { type: value }))
   }
+}
+
+/** The model's name in messages: libvirt has none for models it does not know (virDomainNetModelTypeToString). */
+export function knownModel(model: string | undefined): string {
+  return model !== undefined && MODELS.includes(model) ? model : 'unknown'
 }
 
 /** virDomainNetIsVirtioModel */
@@ -117,7 +122,7 @@ export const interfaceDriver: Field<InterfaceDriver | undefined> = custom<Interf
     return Object.keys(value).length > 0 ? (value as InterfaceDriver) : undefined
   },
   format(value, into, context) {
-    if (value) into.children.push(formatFields('driver', value, driver, context))
+    child('driver', driver).format(value, into, context)
   }
 })
 

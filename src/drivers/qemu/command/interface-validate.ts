@@ -1,6 +1,6 @@
 // What QEMU cannot do with an <interface> (qemuValidateDomainDeviceDefNetwork, qemuDomainValidateActualNetDef).
 import type { InterfaceDef } from '../../../conf/devices/interface.ts'
-import { isVirtioModel } from '../../../conf/devices/interface-driver.ts'
+import { isVirtioModel, knownModel } from '../../../conf/devices/interface-driver.ts'
 import type { InterfaceType } from '../../../conf/devices/interface-source.ts'
 import { checkPortOptions } from '../../../conf/devices/interface-validate.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
@@ -43,7 +43,7 @@ export function validateQemuInterface(dev: InterfaceDef, _def: DomainDef, { qemu
 function validateGuestIp({ type, model, guestIp }: InterfaceDef, qemu: Qemu): void {
   if (type === 'vdpa') {
     if (!qemu.has('netdev.vhost-vdpa')) throw unsupported('vDPA devices are not supported with this QEMU binary')
-    if (model !== 'virtio') throw unsupported(`invalid model for interface of type '${type}': '${model}'`)
+    if (model !== 'virtio') throw unsupported(`invalid model for interface of type '${type}': '${knownModel(model)}'`)
     return
   }
   if (!guestIp) return
