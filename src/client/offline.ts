@@ -27,7 +27,7 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
   const shortName = `-1-${def.name.slice(0, 20)}`
   const libDir = `/var/lib/libvirt/qemu/domain-${shortName}`
   return {
-    qemu: await qemuCapabilities(def.devices.emulator!, cacheDir()),
+    qemu: await qemuCapabilities(def.devices.emulator!, cacheDir(), def.type),
     config: DEFAULT_CONFIG,
     paths: {
       libDir,

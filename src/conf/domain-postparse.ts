@@ -7,6 +7,8 @@ import { addConsoleCompat } from './devices/console-compat.ts'
 import { postParseGraphics } from './devices/graphics.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
 import { addImplicitVideo, postParseVideo, primaryFirst } from './devices/video.ts'
+import { checkTimers } from './domain/clock.ts'
+import { checkCpu } from './domain/cpu.ts'
 import { checkName } from './domain/identity.ts'
 import { postParseMemory } from './domain/memory.ts'
 import { postParseHugepages } from './domain/memory-backing.ts'
@@ -55,13 +57,15 @@ const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
   postParseHugepages,
   rejectDuplicateControllers,
   bootOrder,
+  checkTimers,
   addConsoleCompat,
   addImplicitControllers,
   addImplicitVideo,
   primaryVideo,
   serialTargets,
   scsiModels,
-  postParseGraphics
+  postParseGraphics,
+  checkCpu
 ]
 
 /** The first serial port may have been added for a console after the per-device pass. */

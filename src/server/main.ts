@@ -174,7 +174,7 @@ function readXml(file: string): string {
 
 async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext> {
   return {
-    qemu: await qemuCapabilities(def.devices.emulator!, cacheDirectory()),
+    qemu: await qemuCapabilities(def.devices.emulator!, cacheDirectory(), def.type),
     config: DEFAULT_CONFIG,
     paths: {
       libDir: root.dir,

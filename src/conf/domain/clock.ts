@@ -48,6 +48,21 @@ const timers = children('timer', timerTable)
 
 const basis = enumOf('utc', 'localtime')
 
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_XML_ERROR for what a timer cannot be told (virDomainDefPostParseTimer) */
+export function checkTimers({ clock }: { clock: ClockDef }): void {
+  for (const { name, tickpolicy, track, frequencyHz, mode, catchup } of clock.timers) {
+    const unsupported = (what: string) =>
+      fail('VIR_ERR_CONFIG_UNSUPPORTED', `timer ${name} doesn't support setting of timer ${what}`)
+    if ((name === 'kvmclock' || name === 'hypervclock') && tickpolicy) throw unsupported('tickpolicy')
+    if (tickpolicy !== 'catchup' && (catchup?.threshold || catchup?.slew || catchup?.limit)) {
+      throw fail('VIR_ERR_XML_ERROR', "setting of timer catchup policies is only supported with tickpolicy='catchup'")
+    }
+    if (name !== 'tsc' && frequencyHz) throw unsupported('frequency')
+    if (name !== 'tsc' && mode) throw unsupported('mode')
+    if (name !== 'platform' && name !== 'rtc' && track) throw unsupported('track')
+  }
+}
+
 /** Where the clock starts, by its offset. Seconds. */
 export type ClockStart =
   | { offset: 'utc' | 'localtime'; reset?: true }

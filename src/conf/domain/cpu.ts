@@ -193,6 +193,13 @@ function checkParsed(cpu: CpuDef): void {
   }
 }
 
+/** A check needs a CPU to check (virDomainDefPostParseCPU). @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function checkCpu({ cpu }: { cpu?: CpuDef }): void {
+  if (cpu?.check && !hasCpuModel(cpu)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'check attribute specified for CPU with no model')
+  }
+}
+
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED for more vCPUs than can be counted; libvirt: virDomainDefGetVcpusTopology */
 export function validateTopology({ cpu }: { cpu?: CpuDef }): void {
   const { sockets = 1, dies = 1, cores = 1, threads = 1 } = cpu?.topology ?? {}

@@ -1,19 +1,19 @@
 // What the QEMU binary at hand can do: asked of it once, remembered on disk until the binary changes.
-import { spawn } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
 import { accessSync, constants, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { release } from 'node:os'
 import { join } from 'node:path'
+import type { VirtType } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
-import { CAPABILITY_SIGNS, type Capability, type Sign } from './capability-signs.ts'
-import { indexSchema, type Schema, type SchemaEntry, schemaHas } from './qapi-schema.ts'
-import { QmpMonitor } from './qmp.ts'
+import { probeQemu } from './capability-probe.ts'
+import { CAPABILITY_SIGNS, type Capability } from './capability-signs.ts'
+import { cpuIdentity } from './cpu/cpuinfo.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Form of the cache files; files of another form are made anew. */
-const CACHE_VERSION = 1
-const PROBE_TIMEOUT_MS = 20_000
+const CACHE_VERSION = 2
 
 /** What the rest of the driver asks of a QEMU binary. */
 export interface Qemu {
@@ -29,8 +29,10 @@ export interface Qemu {
   kvm: boolean
   machines: Machine[]
   cpuModels: CpuModel[]
-  /** every property of TCG's `max` CPU with its value */
-  maxCpu: Record<string, unknown>
+  /** the CPU this accelerator offers at most; absent where QEMU does not tell */
+  hostCpu?: HostCpu
+  /** of AMD hosts that can encrypt guest memory, and a QEMU that can use it */
+  sev?: SevHost
   has(capability: Capability): boolean
   /** the machine of that name or alias */
   machine(name: string): Machine | undefined
@@ -51,20 +53,43 @@ export interface Machine {
 export interface CpuModel {
   name: string
   type: string
-  /** runs on this host with the accelerator probed */
-  usable: boolean
   deprecated: boolean
+  /** features the model needs and this host with this accelerator lacks, under QEMU's names, space between */
+  blockers: string
 }
 
-interface Probed extends Omit<Qemu, 'has' | 'machine' | 'kvm'> {
+/** The most a guest can be given: KVM's `host` or TCG's `max`, features under QEMU's names. */
+export interface HostCpu {
+  /** everything QEMU knows for a property of the CPU */
+  known: string[]
+  features: string[]
+  /** those of `features` a guest that may migrate cannot have */
+  unmigratable: string[]
+  vendor?: string
+  family: number
+  model: number
+  stepping: number
+}
+
+export interface SevHost {
+  cbitpos: number
+  reducedPhysBits: number
+}
+
+export type Accelerator = 'kvm' | 'tcg'
+
+/** What one launch of the binary told. */
+export interface Probed extends Omit<Qemu, 'has' | 'machine' | 'kvm'> {
   capabilities: Capability[]
   /** the binary was built with KVM */
   kvmBuilt: boolean
 }
 
-/** The state of the binary a cache file speaks of, and what was asked of it. */
+/** The state of the binary and the host a cache file speaks of, and what was asked of them. */
 interface CacheKey {
   version: number
+  /** kernel and CPU, for what KVM offers */
+  host?: string
   /** digest of CAPABILITY_SIGNS */
   signs: string
   binary: string
@@ -74,35 +99,60 @@ interface CacheKey {
 }
 
 /**
- * The capabilities of a QEMU binary, from the cache or else by one launch of it.
- * Two processes probing at once both write a whole file; the last one stays.
- * @throws VIR_ERR_INVALID_ARG when the binary is missing or not executable, VIR_ERR_INTERNAL_ERROR when it fails
+ * The capabilities of a QEMU binary with the accelerator a guest of that type uses, from the cache or else by one
+ * launch of it. Two processes probing at once both write a whole file; the last one stays.
+ * @throws VIR_ERR_SYSTEM_ERROR when the binary is missing or not executable, VIR_ERR_INTERNAL_ERROR when it fails
  */
-export async function qemuCapabilities(binary: string, cacheDir: string): Promise<Qemu> {
-  const key = cacheKey(binary)
-  const file = join(cacheDir, 'capabilities', `${createHash('sha256').update(binary).digest('hex')}.json`)
+export async function qemuCapabilities(binary: string, cacheDir: string, type: VirtType): Promise<Qemu> {
+  const accelerator = type === 'kvm' && kvmUsable() ? 'kvm' : 'tcg'
+  const key = cacheKey(binary, accelerator)
+  const name = createHash('sha256').update(binary).digest('hex')
+  const file = join(cacheDir, 'capabilities', `${name}-${accelerator}.json`)
   const cached = readCache(file, key)
-  if (cached) return asQemu(cached)
-  const probed = await probe(binary)
+  if (cached) return asQemu(cached, type)
+  const probed = await probeQemu(binary, accelerator)
   writeCache(file, key, probed)
-  return asQemu(probed)
+  return asQemu(probed, type)
 }
 
-function cacheKey(binary: string): CacheKey {
+function cacheKey(binary: string, accelerator: Accelerator): CacheKey {
+  checkBinary(binary)
+  const { size, mtimeNs, ctimeNs } = statSync(binary, { bigint: true })
+  const signs = createHash('sha256').update(JSON.stringify(CAPABILITY_SIGNS)).digest('hex')
+  return {
+    version: CACHE_VERSION,
+    ...(accelerator === 'kvm' && { host: `${release()} ${cpuIdentity()}` }),
+    signs,
+    binary,
+    size: `${size}`,
+    mtimeNs: `${mtimeNs}`,
+    ctimeNs: `${ctimeNs}`
+  }
+}
+
+/** @throws VIR_ERR_SYSTEM_ERROR; libvirt: virQEMUCapsNewForBinaryInternal */
+function checkBinary(binary: string): void {
+  const refuse = (message: string, error?: unknown) => fail('VIR_ERR_SYSTEM_ERROR', message, error)
+  let isDirectory: boolean
+  try {
+    isDirectory = statSync(binary).isDirectory()
+  } catch (error) {
+    throw refuse(`Cannot check QEMU binary ${binary}: ${reason(error)}`, error)
+  }
+  if (isDirectory) throw refuse(`QEMU binary ${binary} is not executable: Is a directory`)
   try {
     accessSync(binary, constants.X_OK)
-    const { size, mtimeNs, ctimeNs } = statSync(binary, { bigint: true })
-    const signs = createHash('sha256').update(JSON.stringify(CAPABILITY_SIGNS)).digest('hex')
-    return { version: CACHE_VERSION, signs, binary, size: `${size}`, mtimeNs: `${mtimeNs}`, ctimeNs: `${ctimeNs}` }
   } catch (error) {
-    throw fail('VIR_ERR_INVALID_ARG', `Cannot check QEMU binary ${binary}: ${reason(error)}`, error)
+    throw refuse(`QEMU binary ${binary} is not executable: ${reason(error)}`, error)
   }
 }
 
 function reason(error: unknown): string {
-  const code = (error as NodeJS.ErrnoException).code
-  if (code === 'ENOENT') return 'No such file or directory'
-  return code === 'EACCES' ? 'Permission denied' : String((error as Error).message)
+  const { code, message } = error as NodeJS.ErrnoException
+  return (
+    { ENOENT: 'No such file or directory', EACCES: 'Permission denied', ENOTDIR: 'Not a directory' }[code ?? ''] ??
+    message
+  )
 }
 
 function readCache(file: string, key: CacheKey): Probed | undefined {
@@ -126,13 +176,17 @@ function writeCache(file: string, key: CacheKey, probed: Probed): void {
   }
 }
 
-function asQemu(probed: Probed): Qemu {
+/** What was probed, as a guest of that type sees it: an accelerator that is not there has no machines. */
+function asQemu(probed: Probed, type: VirtType): Qemu {
   const capabilities = new Set(probed.capabilities)
+  const kvm = probed.kvmBuilt && kvmUsable()
+  const machines = type === 'hvf' || (type === 'kvm' && !kvm) ? [] : probed.machines
   return {
     ...probed,
-    kvm: probed.kvmBuilt && kvmUsable(),
+    kvm,
+    machines,
     has: capability => capabilities.has(capability),
-    machine: name => probed.machines.find(machine => machine.name === name || machine.alias === name)
+    machine: name => machines.find(machine => machine.name === name || machine.alias === name)
   }
 }
 
@@ -143,163 +197,4 @@ function kvmUsable(): boolean {
   } catch {
     return false
   }
-}
-
-/** libvirt's names of QEMU's targets, where they differ. */
-const ARCH_NAMES: Record<string, string> = { i386: 'i686', arm: 'armv7l', ppc: 'ppc' }
-
-async function probe(binary: string): Promise<Probed> {
-  const child = spawn(
-    binary,
-    ['-S', '-no-user-config', '-nodefaults', '-nographic', '-machine', 'none,accel=tcg', '-qmp', 'stdio'],
-    { stdio: ['pipe', 'pipe', 'pipe'], env: { LC_ALL: 'C', PATH: process.env.PATH ?? '' } }
-  )
-  let stderr = ''
-  child.stderr.setEncoding('utf8').on('data', chunk => {
-    stderr = (stderr + chunk).slice(-2000)
-  })
-  const exited = new Promise<void>(resolve => {
-    child.once('exit', () => resolve())
-    child.once('error', error => {
-      stderr ||= error.message
-      resolve()
-    })
-  })
-  const monitor = new QmpMonitor(child.stdout, child.stdin)
-  try {
-    await monitor.handshake(PROBE_TIMEOUT_MS)
-    return await ask(binary, monitor)
-  } catch (error) {
-    throw fail(
-      'VIR_ERR_INTERNAL_ERROR',
-      `Failed to probe QEMU binary ${binary}: ${stderr.trim() || String(error)}`,
-      error
-    )
-  } finally {
-    monitor.close()
-    child.kill('SIGKILL')
-    await exited
-  }
-}
-
-type Named = { name: string }
-
-interface QmpMachine extends Named {
-  alias?: string
-  'is-default'?: boolean
-  'cpu-max': number
-  'hotpluggable-cpus': boolean
-  'default-cpu-type'?: string
-  'default-ram-id'?: string
-  'numa-mem-supported': boolean
-  deprecated: boolean
-}
-
-interface QmpCpuDefinition extends Named {
-  typename: string
-  'unavailable-features'?: string[]
-  deprecated?: boolean
-}
-
-async function ask(binary: string, monitor: QmpMonitor): Promise<Probed> {
-  const execute = <T>(command: string, args?: object) =>
-    monitor.execute<T>(command, args, { timeoutMs: PROBE_TIMEOUT_MS })
-  /** properties of a type, none if there is no such type */
-  const properties = async (command: string, typename: string): Promise<Set<string>> => {
-    const list = await execute<Named[]>(command, { typename }).catch(() => [])
-    return new Set(list.map(property => property.name))
-  }
-  const signs = Object.values<Sign[]>(CAPABILITY_SIGNS).flat()
-  const named = (pick: (sign: Sign) => string | false) => [...new Set(signs.map(pick).filter(name => name !== false))]
-  const devices = named(sign => 'device' in sign && sign.device)
-  const objects = named(sign => 'object' in sign && sign.object)
-  const machineTypes = named(sign => 'machine' in sign && `${sign.machine}-machine`)
-
-  const [version, target, types, commands, options, schema, machines, models, kvm] = await Promise.all([
-    execute<{ qemu: { major: number; minor: number; micro: number }; package: string }>('query-version'),
-    execute<{ arch: string }>('query-target'),
-    execute<Named[]>('qom-list-types'),
-    execute<Named[]>('query-commands'),
-    execute<{ option: string; parameters: Named[] }[]>('query-command-line-options'),
-    execute<SchemaEntry[]>('query-qmp-schema'),
-    execute<QmpMachine[]>('query-machines'),
-    execute<QmpCpuDefinition[]>('query-cpu-definitions').catch(() => []),
-    execute<{ present: boolean }>('query-kvm')
-  ])
-  const deviceProps = new Map<string, Set<string>>()
-  const objectProps = new Map<string, Set<string>>()
-  const typeNames = new Set(types.map(type => type.name))
-  await Promise.all([
-    ...devices
-      .filter(name => typeNames.has(name))
-      .map(async name => deviceProps.set(name, await properties('device-list-properties', name))),
-    ...[...objects, ...machineTypes]
-      .filter(name => typeNames.has(name))
-      .map(async name => objectProps.set(name, await properties('qom-list-properties', name)))
-  ])
-  const maxCpu = await execute<{ model: { props: Record<string, unknown> } }>('query-cpu-model-expansion', {
-    type: 'full',
-    model: { name: 'max' }
-  }).catch(() => ({ model: { props: {} } }))
-
-  const facts = {
-    arch: ARCH_NAMES[target.arch] ?? target.arch,
-    types: typeNames,
-    deviceProps,
-    objectProps,
-    commands: new Set(commands.map(command => command.name)),
-    options: new Map(options.map(({ option, parameters }) => [option, new Set(parameters.map(({ name }) => name))])),
-    schema: indexSchema(schema)
-  }
-  const { major, minor, micro } = version.qemu
-  return {
-    binary,
-    version: major * 1_000_000 + minor * 1000 + micro,
-    package: version.package,
-    arch: facts.arch,
-    kvmBuilt: kvm.present,
-    machines: machines.map(machine => ({
-      name: machine.name,
-      alias: machine.alias,
-      isDefault: machine['is-default'] ?? false,
-      cpuMax: machine['cpu-max'],
-      hotpluggableCpus: machine['hotpluggable-cpus'],
-      defaultCpuType: machine['default-cpu-type'],
-      defaultRamId: machine['default-ram-id'],
-      numaMemSupported: machine['numa-mem-supported'],
-      deprecated: machine.deprecated
-    })),
-    cpuModels: models.map(model => ({
-      name: model.name,
-      type: model.typename,
-      usable: (model['unavailable-features'] ?? []).length === 0,
-      deprecated: model.deprecated ?? false
-    })),
-    maxCpu: maxCpu.model.props,
-    capabilities: (Object.entries(CAPABILITY_SIGNS) as [Capability, Sign[]][])
-      .filter(([, any]) => any.some(sign => holds(sign, facts)))
-      .map(([capability]) => capability)
-  }
-}
-
-interface Facts {
-  arch: string
-  types: Set<string>
-  deviceProps: Map<string, Set<string>>
-  objectProps: Map<string, Set<string>>
-  commands: Set<string>
-  options: Map<string, Set<string>>
-  schema: Schema
-}
-
-function holds(sign: Sign, facts: Facts): boolean {
-  if ('type' in sign) return facts.types.has(sign.type)
-  if ('device' in sign) return facts.deviceProps.get(sign.device)?.has(sign.prop) ?? false
-  if ('object' in sign) return facts.objectProps.get(sign.object)?.has(sign.prop) ?? false
-  if ('machine' in sign) return facts.objectProps.get(`${sign.machine}-machine`)?.has(sign.prop) ?? false
-  if ('command' in sign) return facts.commands.has(sign.command)
-  if ('qapi' in sign) return schemaHas(facts.schema, sign.qapi)
-  if ('arch' in sign) return facts.arch === sign.arch
-  const parameters = facts.options.get(sign.option)
-  return parameters !== undefined && (sign.parameter === undefined || parameters.has(sign.parameter))
 }

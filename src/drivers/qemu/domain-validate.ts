@@ -10,7 +10,7 @@ import { validateHmat, validateMemoryBacking, validateMemtune, validateResctrl }
 import { validatePm } from './command/pm.ts'
 import { validateSmp } from './command/smp.ts'
 import type { QemuContext } from './context.ts'
-import { validateCpu } from './cpu-validate.ts'
+import { validateCpu } from './cpu/validate.ts'
 import { validateFeatures } from './features-validate.ts'
 import { validateNvram } from './firmware-nvram.ts'
 import { validateLifecycle } from './lifecycle-validate.ts'

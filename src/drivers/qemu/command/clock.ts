@@ -2,6 +2,7 @@
 import type { ClockDef, TimerDef } from '../../../conf/domain/clock.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { Qemu } from '../capabilities.ts'
 import type { QemuContext } from '../context.ts'
 import { isArmVirt, isX86 } from '../machine-type.ts'
 import type { Command } from './command.ts'
@@ -27,8 +28,14 @@ export function clockArgs(command: Command): void {
     })
   )
   if (clock.offset === 'timezone') command.env.TZ = clock.timezone
-  for (const timer of clock.timers) if (timer.name === 'pit') pitArgs(command, timer)
+  for (const timer of clock.timers) {
+    if (timer.name === 'pit') pitArgs(command, timer)
+    if (timer.name === 'hpet' && timer.present === false && hasOldHpetOption(command.qemu)) command.add('-no-hpet')
+  }
 }
+
+/** Newer ones take the HPET as an option of the machine. */
+const hasOldHpetOption = (qemu: Qemu) => qemu.has('no-hpet') && !qemu.has('machine-hpet')
 
 /** KVM's interval timer catches up by itself; anything else has to be asked for. */
 function pitArgs(command: Command, { tickpolicy = 'delay' }: TimerDef): void {
@@ -102,7 +109,7 @@ const TIMER_CHECKS: Record<TimerDef['name'], TimerCheck> = {
     }
   },
   hpet({ present }, _def, { qemu }) {
-    if (present && !qemu.has('no-hpet')) throw unsupported('hpet timer is not supported')
+    if (present && !hasOldHpetOption(qemu)) throw unsupported('hpet timer is not supported')
   },
   armvtimer(timer, def, { qemu }) {
     const { name, present, tickpolicy } = timer

@@ -3,7 +3,7 @@
 import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { qemuFeatureName } from '../cpu-feature-name.ts'
+import { qemuFeatureName } from '../cpu/feature-name.ts'
 import { isPpc64 } from '../machine-type.ts'
 import type { Command, Props } from './command.ts'
 import { keyValue } from './command.ts'

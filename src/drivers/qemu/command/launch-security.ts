@@ -23,8 +23,8 @@ export function launchSecurityArgs(command: Command): void {
   command.object({
     'qom-type': 'sev-guest',
     id: LAUNCH_SECURITY_ID,
-    cbitpos: launchSecurity.cbitpos,
-    'reduced-phys-bits': launchSecurity.reducedPhysBits,
+    cbitpos: launchSecurity.cbitpos ?? context.qemu.sev?.cbitpos,
+    'reduced-phys-bits': launchSecurity.reducedPhysBits ?? context.qemu.sev?.reducedPhysBits,
     policy: launchSecurity.policy,
     'dh-cert-file': file(launchSecurity.dhCert, DH_CERT_FILE),
     'session-file': file(launchSecurity.session, SESSION_FILE),
@@ -36,7 +36,8 @@ export function launchSecurityArgs(command: Command): void {
 export function validateLaunchSecurity({ launchSecurity }: DomainDef, { qemu }: QemuContext): void {
   const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
   if (launchSecurity?.type === 'sev') {
-    if (!qemu.has('sev-guest')) throw unsupported('SEV launch security is not supported with this QEMU binary')
+    if (!qemu.has('sev-guest') || !qemu.sev)
+      throw unsupported('SEV launch security is not supported with this QEMU binary')
     if (launchSecurity.kernelHashes !== undefined && !qemu.has('sev-guest-kernel-hashes')) {
       throw unsupported('SEV measured direct kernel boot is not supported with this QEMU binary')
     }

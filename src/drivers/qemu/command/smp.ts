@@ -1,4 +1,6 @@
 // -smp: how many vCPUs, and how they are arranged
+
+import { validateTopology } from '../../../conf/domain/cpu.ts'
 import { bootVcpuCount } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -40,6 +42,7 @@ export function validateSmp(def: DomainDef, { qemu }: QemuContext): void {
   if (limit && vcpu.max > limit) {
     throw unsupported(`Maximum CPUs greater than specified machine type limit ${limit}`)
   }
+  validateTopology(def)
   const { topology } = cpu ?? {}
   if (topology) {
     const { sockets, dies, cores, threads } = topology

@@ -1,10 +1,10 @@
 // Which <cpu> this QEMU and this host can give (qemuValidateDomainDefCpu).
-import { type CpuDef, hasCpuModel } from '../../conf/domain/cpu.ts'
-import type { DomainDef } from '../../conf/domain-def.ts'
-import { errorsFrom } from '../../conf/error.ts'
-import type { QemuContext } from './context.ts'
-import { hostCpu } from './host-cpu.ts'
-import { isX86 } from './machine-type.ts'
+import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { QemuContext } from '../context.ts'
+import { isX86 } from '../machine-type.ts'
+import { cpuinfo } from './cpuinfo.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
@@ -30,7 +30,7 @@ function validateAddress(def: DomainDef, { mode, bits }: NonNullable<CpuDef['max
     return
   }
   if (bits === undefined) throw unsupported(`if using ${what} mode='emulate', bits= must be specified too`)
-  const { physicalAddressBits } = hostCpu()
+  const { physicalAddressBits } = cpuinfo()
   if (physicalAddressBits !== undefined && bits > physicalAddressBits) {
     throw unsupported('The number of virtual CPU address bits cannot exceed the number supported by the host CPU')
   }

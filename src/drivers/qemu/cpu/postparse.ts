@@ -1,9 +1,9 @@
 // Defaults of <cpu> (qemuDomainDefSetDefaultCPU, qemuDomainDefCPUPostParse).
-import { emptyCpu, hasCpuModel } from '../../conf/domain/cpu.ts'
-import type { DomainDef } from '../../conf/domain-def.ts'
-import { errorsFrom } from '../../conf/error.ts'
-import type { QemuContext } from './context.ts'
-import { isArm, isPpc64, isS390, isX86 } from './machine-type.ts'
+import { emptyCpu, hasCpuModel } from '../../../conf/domain/cpu.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { QemuContext } from '../context.ts'
+import { isArm, isPpc64, isS390, isX86 } from '../machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
