@@ -2,6 +2,7 @@
 import type { ControllerDef } from '../../../conf/devices/controller.ts'
 import { isVirtioScsi, pciModelOf, type UsbModel } from '../../../conf/devices/controller-models.ts'
 import type { AnyDevice, DeviceKind, Devices } from '../../../conf/devices/index.ts'
+import { knownModel } from '../../../conf/devices/interface-driver.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
 import { CONNECT, PCI_DEVICE, PCI_MODELS, PCIE_DEVICE } from './pci-flags.ts'
@@ -50,14 +51,17 @@ function network(type: string, model: string | undefined): Connection {
   // the host device behind such a card is placed with the host devices
   if (type === 'hostdev' || model === 'usb-net') return 'none'
   if (model === 'virtio' || model === 'virtio-non-transitional') return 'virtio'
-  // without a model it will be a host device of a network's pool
-  return model === 'e1000e' || model === undefined ? 'pcie' : 'pci'
+  // libvirt takes a model it does not know for a host device of a network's pool
+  return model === 'e1000e' || knownModel(model) === 'unknown' ? 'pcie' : 'pci'
 }
+
+/** Drivers of file systems that are no device of the guest's. */
+const NO_GUEST_DRIVER: ReadonlySet<string | undefined> = new Set(['loop', 'nbd', 'ploop'])
 
 /** A row per family that can be PCI; the others never are. */
 const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDef) => Connection } = {
   controllers: controller,
-  filesystems: () => 'virtio',
+  filesystems: ({ driver, model }) => (NO_GUEST_DRIVER.has(driver?.type) ? 'none' : virtio(model)),
   interfaces: ({ type, model }) => network(type, model),
   sounds: ({ model }) => (PCI_SOUND.has(model) ? 'pci' : 'none'),
   disks: ({ target, model }) => (target?.bus === 'virtio' ? virtio(model) : 'none'),
