@@ -22,7 +22,8 @@ const seclabelTable = {
 } satisfies Fields
 
 export interface SeclabelDef {
-  type: 'none' | 'dynamic' | 'static'
+  /** default: the user names no kind; it counts for nothing and is not written */
+  type: 'default' | 'none' | 'dynamic' | 'static'
   /** the driver: dac, selinux, apparmor, none */
   model?: string
   /** files of the guest are relabelled to suit it */
@@ -43,8 +44,8 @@ const within = (text: string | undefined, max: number) =>
 function parseSeclabel(node: XmlElement, context: ParseContext): SeclabelDef {
   const given = parseFields(node, seclabelTable, context)
   const model = within(given.model, MODEL_MAX)
-  const type = given.type ?? 'dynamic'
-  const relabel = given.relabel ?? type === 'dynamic'
+  const type = given.type ?? 'default'
+  const relabel = given.relabel ?? (type === 'default' || type === 'dynamic')
   const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
   if (type === 'dynamic' && !relabel) throw unsupported('dynamic label type must use resource relabeling')
   if (type === 'none' && relabel) throw unsupported("resource relabeling is not compatible with 'none' label type")
@@ -117,7 +118,7 @@ export const seclabelFields = {
       for (const label of values) {
         // Versions before 0.10.0 knew one label only, so ours are not sent there.
         const isOurs = label.implicit && (label.model === 'dac' || label.model === 'none')
-        if (!(isOurs && context.migratable)) into.children.push(formatSeclabel(label))
+        if (label.type !== 'default' && !(isOurs && context.migratable)) into.children.push(formatSeclabel(label))
       }
     }
   })

@@ -11,6 +11,9 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 const INTERFACE_OF = { bios: 'bios', efi: 'uefi', rom: 'bios', pflash: 'uefi' } as const
 
+/** Bit of the SEV policy that asks for encrypted register state. */
+const SEV_ES_POLICY = 1 << 2
+
 /** A machine name against a pattern with * and ? (g_pattern_match_simple). */
 function matchesPattern(pattern: string, name: string): boolean {
   const source = pattern
@@ -38,6 +41,9 @@ export function matchesDomain(def: DomainDef, { interfaces, mapping, targets, fe
     if (wanted !== undefined && wanted !== features.has(name)) return false
   }
   if (os.loader?.secure && !features.has('requires-smm')) return false
+  const sev = def.launchSecurity?.type === 'sev' ? def.launchSecurity : undefined
+  if (sev && !features.has('amd-sev')) return false
+  if (sev && ((sev.policy ?? 0) & SEV_ES_POLICY) !== 0 && !features.has('amd-sev-es')) return false
   return !flash || flash.mode === (os.loader?.stateless ? 'stateless' : 'split')
 }
 
