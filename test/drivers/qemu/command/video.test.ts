@@ -1,0 +1,64 @@
+import t from 'tap'
+import type { Capability } from '../../../../src/drivers/qemu/capability-signs.ts'
+import { argvOf, errorOf } from '../../../helper/definition.ts'
+
+async function devicesOf(xml: string, missing: Capability[] = []): Promise<object[]> {
+  const lines = (await argvOf(xml, { missing })).filter(line => line.includes('"video'))
+  return lines.map(line => {
+    const { id, bus, addr, ...props } = JSON.parse(line.slice('-device '.length))
+    return props
+  })
+}
+const one = (model: string) => `<video><model ${model}/></video>`
+
+t.test('a device for each model', async t => {
+  for (const [model, expected] of [
+    ["type='vga' vram='1025'", { driver: 'VGA', vgamem_mb: 2 }],
+    ["type='cirrus'", { driver: 'cirrus-vga' }],
+    ["type='vmvga'", { driver: 'vmware-svga', vgamem_mb: 16 }],
+    [
+      "type='qxl' vram64='3072'",
+      { driver: 'qxl-vga', max_outputs: 1, ram_size: 2 ** 26, vram_size: 2 ** 26, vram64_size_mb: 3, vgamem_mb: 16 }
+    ],
+    ["type='virtio' heads='0'", { driver: 'virtio-vga' }],
+    ["type='bochs'", { driver: 'bochs-display', vgamem: 2 ** 24 }],
+    ["type='ramfb'", { driver: 'ramfb' }]
+  ] as const) {
+    t.same(await devicesOf(one(model)), [expected], model)
+  }
+})
+
+t.test('secondary adapters are not VGA compatible', async t => {
+  const both = `${one("type='vga'")}<video><driver packed='on'/><model type='virtio' heads='2'/></video>${one("type='qxl'")}`
+  t.match(await devicesOf(both), [
+    { driver: 'VGA' },
+    { driver: 'virtio-gpu-pci', packed: true, max_outputs: 2 },
+    { driver: 'qxl' }
+  ])
+})
+
+t.test('3D acceleration', async t => {
+  const xml = "<video><model type='virtio'><acceleration accel3d='yes'/></model></video>"
+  t.match(await devicesOf(xml), [{ driver: 'virtio-vga-gl' }])
+  t.match(await devicesOf(xml, ['virtio-vga-gl']), [{ driver: 'virtio-vga', virgl: true }])
+  const none: Capability[] = ['virtio-vga-gl', 'virtio-gpu-gl-pci', 'virtio-gpu.virgl']
+  t.match(await errorOf(() => devicesOf(xml, none)), '3d acceleration is not supported by this QEMU binary')
+})
+
+t.test('what cannot be', async t => {
+  for (const [xml, error] of [
+    [one("type='xen'"), "domain configuration does not support video model 'xen'"],
+    [one("type='vga' heads='2'"), "video type 'vga' doesn't support multiple 'heads'"],
+    [one("type='qxl'") + one("type='vga'"), "video type 'vga' is only valid as primary video device"],
+    [one("type='vga' vram='512'"), "value for 'vram' must be at least 1 MiB (1024 KiB)"],
+    [one("type='qxl' vgamem='3000'"), "value for 'vgamem' must be power of two"],
+    [one("type='qxl' vram='4194304'"), 'VIR_ERR_OVERFLOW'],
+    [one("type='vga' ram='1'"), 'ram attribute only supported for video type qxl'],
+    ["<video><model type='cirrus'><resolution x='1' y='1'/></model></video>", 'model resolution is not supported'],
+    ["<video><driver ats='on'/><model type='vga'/></video>", 'ats driver option is only supported for virtio devices'],
+    ["<video><driver name='vhostuser'/><model type='virtio'/></video>", 'Unable to find a satisfying vhost-user-gpu'],
+    ["<video><model type='ramfb'/><address type='pci' slot='4'/></video>", 'address not supported for video type ramfb']
+  ] as const) {
+    t.match(await errorOf(() => argvOf(xml)), error)
+  }
+})
