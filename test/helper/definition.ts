@@ -39,7 +39,6 @@ export function fakeQemu(missing: Capability[] = []): Qemu {
     kvm: false,
     machines: MACHINES,
     cpuModels: [],
-    maxCpu: {},
     has: capability => !missing.includes(capability),
     machine: name => MACHINES.find(one => one.name === name || one.alias === name)
   }
