@@ -37,7 +37,8 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
       memoryBackingDir: `/var/lib/libvirt/qemu/ram/${shortName}`,
       hugepageSubdir: `libvirt/qemu/${shortName}`,
       monitorSocket: `${libDir}/monitor.sock`,
-      dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`
+      dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`,
+      swtpmSocket: `/run/libvirt/qemu/swtpm/${shortName}-swtpm.sock`
     },
     privileged: true,
     secrets: secretStore(secretDirectories(true)),

@@ -6,6 +6,8 @@ import { assignIsaSerialPorts } from './devices/chardev.ts'
 import { addConsoleCompat } from './devices/console-compat.ts'
 import { postParseGraphics } from './devices/graphics.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
+import { assignInputBuses } from './devices/input.ts'
+import { rejectDuplicatePanics } from './devices/panic.ts'
 import { addImplicitVideo, postParseVideo, primaryFirst } from './devices/video.ts'
 import { checkTimers } from './domain/clock.ts'
 import { checkCpu } from './domain/cpu.ts'
@@ -33,6 +35,7 @@ export interface DefDriver {
 /** Completes a parsed definition in place. */
 export function postParse(def: DomainDef, driver: DefDriver): void {
   primaryFirst(def.devices.videos)
+  assignInputBuses(def)
   assignControllerIndexes(def)
   driver.postParse(def)
   assignIsaSerialPorts(def.devices.serials)
@@ -56,6 +59,7 @@ const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
   postParseFirmware,
   postParseHugepages,
   rejectDuplicateControllers,
+  rejectDuplicatePanics,
   bootOrder,
   checkTimers,
   addConsoleCompat,

@@ -3,6 +3,7 @@ import { validateAliases } from './device-aliases.ts'
 import { validateDiskTargets } from './devices/disk-validate.ts'
 import { validateFilesystems } from './devices/filesystem.ts'
 import { eachDevice } from './devices/index.ts'
+import { validateIommu } from './devices/iommu.ts'
 import { validatePrimaryVideo } from './devices/video.ts'
 import { validateBlkiotune } from './domain/blkiotune.ts'
 import { validateTopology } from './domain/cpu.ts'
@@ -42,6 +43,7 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateDriveAddresses,
   validateTopology,
   validateAliases,
+  validateIommu,
   validateEvents,
   validateHugepages,
   validateFirmware,

@@ -171,6 +171,11 @@ export function nonZero<T extends number | bigint>(field: Field<T | undefined>):
   }
 }
 
+/** A number where zero says the same as leaving it out. */
+export function zeroIsAbsent<T extends number | bigint>(field: Field<T | undefined>): Field<T | undefined> {
+  return { ...field, parse: (node, context) => field.parse(node, context) || undefined }
+}
+
 /** The field must be there: libvirt's VIR_XML_PROP_REQUIRED. */
 export function required<T>(field: Field<T | undefined>): Field<T> {
   return {

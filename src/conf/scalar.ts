@@ -71,6 +71,8 @@ export const nonNegativeInt = nonNegative(10)
 export const nonNegativeIntAnyBase = nonNegative(0)
 /** A non-negative C int in any C notation, written as hexadecimal. */
 export const nonNegativeHex = nonNegative(0, value => `0x${value.toString(16)}`)
+/** A C int in any C notation (0x, leading 0), written decimal. */
+export const intAnyBase = integer(0, -(2n ** 31n), 2n ** 31n - 1n)
 /** A C unsigned int, decimal. */
 export const uint = integer(10, 0n, 2n ** 32n - 1n)
 /** A C unsigned int in octal, written with at least four digits: permissions of files. */
@@ -82,6 +84,14 @@ export const octal: Scalar<number> = {
   },
   format: value => value.toString(8).padStart(4, '0')
 }
+
+/** A C unsigned int as libvirt's older readers take it: -1 and the like wrap around (virStrToLong_ui). */
+export const uintWrapping: Scalar<number> = {
+  ...uint,
+  parse: text => uint.parse(text) ?? wrap(/^\s*-\d{1,10}$/.test(text) ? BigInt(text) : undefined)
+}
+const wrap = (value: bigint | undefined) =>
+  value === undefined || value < -(2n ** 32n - 1n) ? undefined : Number(BigInt.asUintN(32, value))
 /** A C unsigned int in any C notation (0x, leading 0), written decimal. */
 export const uintAnyBase = integer(0, 0n, 2n ** 32n - 1n)
 /** A C unsigned int in any C notation (or, base 16, always hexadecimal), written as 0x with at least `digits` digits. */

@@ -184,7 +184,8 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
       memoryBackingDir: `${root.dir}/ram`,
       hugepageSubdir: `virshim/${def.uuid}`,
       monitorSocket: root.monitorSocket,
-      dbusSocket: join(root.dir, 'dbus.sock')
+      dbusSocket: join(root.dir, 'dbus.sock'),
+      swtpmSocket: root.swtpmSocket
     },
     privileged: process.getuid?.() === 0,
     secrets: secretStore(secretDirectories(process.getuid?.() === 0)),

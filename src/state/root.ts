@@ -22,6 +22,7 @@ export interface GuestRoot {
   shimLog: string
   channelDir: string
   nvramDir: string
+  swtpmSocket: string
 }
 
 /** The files below a root. */
@@ -37,7 +38,8 @@ export function guestRoot(dir: string): GuestRoot {
     log: at('log/qemu.log'),
     shimLog: at('log/virshimd.log'),
     channelDir: at('channel'),
-    nvramDir: at('nvram')
+    nvramDir: at('nvram'),
+    swtpmSocket: at('swtpm.sock')
   }
 }
 

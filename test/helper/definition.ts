@@ -58,6 +58,7 @@ export function testContext(given: Partial<QemuContext> & { missing?: Capability
       memoryBackingDir: '/lib/ram',
       hugepageSubdir: 'guest',
       monitorSocket: '/lib/guest/monitor.sock',
+      swtpmSocket: '/run/guest/swtpm.sock',
       dbusSocket: '/lib/guest/dbus.sock'
     },
     privileged: true,

@@ -1,7 +1,7 @@
 // <target> of character devices: what the guest sees (virDomainChrDefParseTargetXML, virDomainChrTargetDefFormat).
 import { attr, childAlways, custom, type Field, type Fields, missingAttribute, parseAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, string, uint } from '../scalar.ts'
+import { enumOf, string, uint, uintWrapping } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -76,7 +76,7 @@ function oneOf<T extends string>(text: string | undefined, of: { values: readonl
 function parsePort(node: XmlElement): { port?: number } {
   const text = node.attributes.port
   if (text === undefined) return {}
-  const value = uint.parse(text)
+  const value = uintWrapping.parse(text)
   if (value === undefined) throw fail('VIR_ERR_XML_ERROR', `Invalid port number: ${text}`)
   // a C int holds it; -1 there means not chosen
   const signed = value | 0
@@ -171,10 +171,11 @@ export const channelTarget: Field<ChannelTarget> = custom<ChannelTarget>({
   }),
   parse(node, context) {
     const found = firstChild(node, 'target')
-    if (found?.attributes.type === undefined) {
+    if (!found) {
       throw fail('VIR_ERR_XML_ERROR', 'target type must be specified for channel device')
     }
-    const kind = oneOf(found.attributes.type, channelType, 'type')
+    // where only the type is missing libvirt names it thus
+    const kind = oneOf(found.attributes.type ?? '(null)', channelType, 'type')
     checkSpicevmc(node, channelType.values, kind)
     if (kind === 'none') return { type: kind }
     if (kind === 'guestfwd') return { type: kind, ...parseGuestfwd(found) }

@@ -1,6 +1,7 @@
 // The shape of a device family: one XML element below <devices>, with its passes.
 import type { DomainDef } from '../domain-def.ts'
-import type { Def, Fields } from '../element.ts'
+import type { Def, Fields, FormatContext } from '../element.ts'
+import type { ErrorCode } from '../error.ts'
 import type { Devices } from './index.ts'
 
 /** One device element: its table, and what libvirt's generic (not QEMU's) passes do with it. */
@@ -8,8 +9,8 @@ export interface DeviceFamily<D> {
   /** element name below `<devices>` */
   element: string
   fields: Fields
-  /** libvirt's message if more than one is given, for devices there may be one of */
-  single?: string
+  /** how many there may be, one unless said, and libvirt's error if there are more */
+  limit?: { count?: number; code?: ErrorCode; message: string }
   /**
    * checks a list just read, in the document's order, beside the families read before it, and puts it into the order
    * libvirt keeps it in
@@ -19,8 +20,8 @@ export interface DeviceFamily<D> {
   postParse?(dev: D, def: DomainDef): void
   /** checks that need only the definition; libvirt: virDomainDeviceDefValidateInternal */
   validate?(dev: D, def: DomainDef): void
-  /** what is written in its place, if that is not the device itself */
-  shown?(dev: D, index: number, devices: Devices): D | undefined
+  /** what is written in its place, if that is not the device itself; undefined: nothing */
+  shown?(dev: D, index: number, devices: Devices, context: FormatContext): D | undefined
 }
 
 /** Declares a family; types of the passes follow from its table. */

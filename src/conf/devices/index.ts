@@ -15,7 +15,6 @@ import {
   serial
 } from './chardev.ts'
 import { type ControllerDef, controller } from './controller.ts'
-import { type CryptoDef, crypto } from './crypto.ts'
 import type { DeviceInfo } from './device-info.ts'
 import { type DiskDef, disk } from './disk.ts'
 import type { DeviceFamily } from './family.ts'
@@ -72,7 +71,6 @@ export const deviceFamilies = {
   panics: panic,
   shmems: shmem,
   memories: memory,
-  cryptos: crypto,
   iommus: iommu,
   vsocks: vsock
 } satisfies { [K in DeviceKind]: DeviceFamily<Devices[K][number]> }
@@ -108,7 +106,6 @@ export interface Devices {
   panics: PanicDef[]
   shmems: ShmemDef[]
   memories: MemoryDef[]
-  cryptos: CryptoDef[]
   iommus: IommuDef[]
   vsocks: VsockDef[]
 }
@@ -128,7 +125,8 @@ export const devices: Field<Devices> = custom<Devices>({
     if (emulator !== undefined) out.emulator = emulator
     for (const [kind, family] of entries) {
       const nodes = childElements(found, family.element)
-      if (family.single && nodes.length > 1) throw fail('VIR_ERR_XML_ERROR', family.single)
+      const { count = 1, code = 'VIR_ERR_XML_ERROR', message } = family.limit ?? {}
+      if (message !== undefined && nodes.length > count) throw fail(code, message)
       const list = nodes.map(one => parseFields(one, family.fields, context)) as AnyDevice[]
       out[kind] = (family.parsed?.(list, out) ?? list) as never[]
     }
@@ -139,8 +137,8 @@ export const devices: Field<Devices> = custom<Devices>({
     if (value.emulator !== undefined) node.children.push(element('emulator', {}, [value.emulator]))
     for (const [kind, family] of entries) {
       value[kind].forEach((dev, index) => {
-        const shown = family.shown?.(dev as AnyDevice, index, value) ?? dev
-        node.children.push(formatFields(family.element, shown, family.fields, context))
+        const shown = family.shown ? family.shown(dev as AnyDevice, index, value, context) : dev
+        if (shown) node.children.push(formatFields(family.element, shown, family.fields, context))
       })
     }
     into.children.push(node)
@@ -191,8 +189,7 @@ const PASS_ORDER = [
   'memories',
   'redirdevs',
   'iommus',
-  'vsocks',
-  'cryptos'
+  'vsocks'
 ] as const satisfies DeviceKind[]
 /** Devices without an address or alias of their own come last. */
 const WITHOUT_INFO = ['graphics', 'audios', 'leases', 'redirfilters'] as const satisfies DeviceKind[]

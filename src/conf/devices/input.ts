@@ -1,40 +1,125 @@
-// <input>: mice, keyboards, tablets.
-import { attr, childAlways, type Def, type Fields, required } from '../element.ts'
+// <input>: mice, keyboards, tablets, and devices of the host handed through.
+import type { DomainDef } from '../domain-def.ts'
+import { attr, child, custom, type Def, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, onOff, string } from '../scalar.ts'
+import { enumOf, onOff, path as pathType } from '../scalar.ts'
+import { element, firstChild } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
+import { named, namedRequired } from './named.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
+const type = enumOf('mouse', 'tablet', 'keyboard', 'passthrough', 'evdev')
 const bus = enumOf('ps2', 'usb', 'xen', 'parallels', 'virtio', 'none')
 
+const sourceFields = {
+  path: attr('path', pathType),
+  grab: attr('grab', enumOf('all')),
+  grabToggle: attr(
+    'grabToggle',
+    enumOf('ctrl-ctrl', 'alt-alt', 'shift-shift', 'meta-meta', 'scrolllock', 'ctrl-scrolllock')
+  ),
+  repeat: attr('repeat', onOff)
+} satisfies Fields
+
+/** The attribute that holds the host device's path. */
+const PATH_ATTRIBUTE: Record<string, string> = { passthrough: 'evdev', evdev: 'dev' }
+
 export const inputFields = {
-  type: required(attr('type', enumOf('mouse', 'tablet', 'keyboard', 'passthrough', 'evdev'))),
-  bus: attr('bus', bus),
-  model: attr('model', enumOf('virtio', 'virtio-transitional', 'virtio-non-transitional')),
-  driver: childAlways('driver', virtioDriver),
-  source: childAlways('source', {
-    evdev: attr('evdev', string),
-    dev: attr('dev', string),
-    grab: attr('grab', enumOf('all')),
-    repeat: attr('repeat', onOff),
-    grabToggle: attr('grabToggle', string)
+  type: namedRequired('type', type, 'unknown input device type', [
+    'VIR_ERR_INTERNAL_ERROR',
+    'missing input device type'
+  ]),
+  bus: custom<(typeof bus.values)[number] | undefined>({
+    ...named('bus', bus, 'unknown input bus type'),
+    format(value, into) {
+      if (value !== 'none') into.attributes.bus = value!
+    }
+  }),
+  model: named('model', enumOf('virtio', 'virtio-transitional', 'virtio-non-transitional'), 'unknown input model'),
+  driver: child('driver', virtioDriver),
+  /** the host's event device, and for evdev how QEMU takes its events */
+  source: custom<Def<typeof sourceFields> | undefined>({
+    names: [['source', { evdev: attr('evdev', pathType), dev: attr('dev', pathType), ...sourceFields }]],
+    parse(node, context) {
+      const found = firstChild(node, 'source')
+      const attribute = PATH_ATTRIBUTE[node.attributes.type ?? '']
+      if (!found || attribute === undefined) return undefined
+      const path = attr(attribute, pathType).parse(found, context)
+      if (path === undefined) throw fail('VIR_ERR_XML_ERROR', 'Missing evdev path for input device')
+      if (attribute !== 'dev') return { path }
+      const { grab, grabToggle, repeat } = sourceFields
+      return {
+        path,
+        grab: grab.parse(found, context),
+        grabToggle: grabToggle.parse(found, context),
+        repeat: repeat.parse(found, context)
+      }
+    },
+    format(value, into) {
+      if (value === undefined) return
+      const { path, grab, grabToggle, repeat } = value
+      into.children.push(
+        element('source', {
+          [PATH_ATTRIBUTE[into.attributes.type!]!]: path,
+          grab,
+          grabToggle,
+          repeat: repeat === undefined ? undefined : onOff.format(repeat)
+        })
+      )
+    }
   }),
   ...deviceInfo
 } satisfies Fields
 export type InputDef = Def<typeof inputFields>
+export type InputType = InputDef['type']
+
+/** The bus of a device that names none. */
+function defaultBus({ type }: InputDef, arch: string): InputDef['bus'] {
+  if ((type === 'mouse' || type === 'keyboard') && /^(i686|x86_64)$/.test(arch)) return 'ps2'
+  if (/^s390x?$/.test(arch) || type === 'passthrough') return 'virtio'
+  return type === 'evdev' ? 'none' : 'usb'
+}
+
+/**
+ * Buses of input devices, which libvirt settles while it reads them (virDomainInputDefParseXML): before the machine's
+ * own mouse and keyboard are added.
+ */
+export function assignInputBuses({ devices, os }: DomainDef): void {
+  for (const dev of devices.inputs) {
+    dev.bus ??= defaultBus(dev, os.arch ?? '')
+    if (dev.bus !== 'usb') continue
+    if (dev.address && dev.address.type !== 'usb') {
+      throw fail('VIR_ERR_XML_ERROR', 'Invalid address for a USB device')
+    }
+    if (devices.controllers.some(one => one.type === 'usb' && one.model === 'none')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "Can't add USB input device. USB bus is disabled")
+    }
+  }
+}
 
 export const input = deviceFamily({
   element: 'input',
   fields: inputFields,
-  postParse(dev, def) {
-    const ps2 = (dev.type === 'mouse' || dev.type === 'keyboard') && def.os.type === 'hvm'
-    dev.bus ??= dev.type === 'passthrough' ? 'virtio' : dev.type === 'evdev' ? 'none' : ps2 ? 'ps2' : 'usb'
-  },
+
   validate(dev) {
     if (dev.bus === 'ps2' && dev.type !== 'mouse' && dev.type !== 'keyboard') {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `ps2 bus does not support ${dev.type} input device`)
+      throw fail('VIR_ERR_INTERNAL_ERROR', `ps2 bus does not support ${dev.type} input device`)
     }
-  }
+    if (dev.bus === 'xen') throw fail('VIR_ERR_INTERNAL_ERROR', `unsupported input bus ${dev.bus}`)
+    if (dev.type === 'passthrough' && dev.bus !== 'virtio') {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "only bus 'virtio' is supported for 'passthrough' input devices")
+    }
+    if (dev.type === 'evdev' && dev.bus !== 'none') {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "input evdev doesn't support bus element")
+    }
+    if (dev.model !== undefined && dev.bus !== 'virtio') {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `only bus 'virtio' is supported for input model '${dev.model}'`)
+    }
+  },
+
+  /** Older libvirt knows no keyboards of its own making. */
+  shown: (dev, _index, _devices, { migratable }) =>
+    migratable && dev.type === 'keyboard' && (dev.bus === 'ps2' || dev.bus === 'xen') ? undefined : dev
 })

@@ -1,6 +1,7 @@
-// <memballoon>
-import { attr, childAlways, childAttr, type Def, type Fields, required } from '../element.ts'
-import { enumOf, onOff, uint } from '../scalar.ts'
+// <memballoon>: takes memory back from the guest, and reports how much it uses.
+import { attr, child, custom, type Def, type Fields, parseAttribute, required } from '../element.ts'
+import { enumOf, intAnyBase, onOff } from '../scalar.ts'
+import { element, firstChild } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -9,14 +10,31 @@ export const memballoonFields = {
   autodeflate: attr('autodeflate', onOff),
   freePageReporting: attr('freePageReporting', onOff),
   /** seconds between two reports of the guest */
-  statsPeriod: childAttr('stats', 'period', uint),
-  driver: childAlways('driver', virtioDriver),
-  ...deviceInfo
+  statsPeriod: custom<number | undefined>({
+    names: [['stats', { period: attr('period', intAnyBase) }]],
+    parse(node) {
+      const found = firstChild(node, 'stats')
+      const period = found && parseAttribute(found, 'period', intAnyBase)
+      return period !== undefined && period > 0 ? period : undefined
+    },
+    format(value, into) {
+      if (value !== undefined) into.children.push(element('stats', { period: value }))
+    }
+  }),
+  ...deviceInfo,
+  /** written after the address, unlike everywhere else */
+  driver: child('driver', virtioDriver)
 } satisfies Fields
 export type MemballoonDef = Def<typeof memballoonFields>
 
 export const memballoon = deviceFamily({
   element: 'memballoon',
   fields: memballoonFields,
-  single: 'only a single memory balloon device is supported'
+  limit: { code: 'VIR_ERR_INTERNAL_ERROR', message: 'only a single memory balloon device is supported' },
+  postParse(dev) {
+    if (dev.model !== 'none') return
+    delete dev.alias
+    delete dev.acpiIndex
+    delete dev.address
+  }
 })

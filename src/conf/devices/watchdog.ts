@@ -1,31 +1,30 @@
 // <watchdog>
-import { attr, type Def, required } from '../element.ts'
-import { errorsFrom } from '../error.ts'
+import type { Def, Fields } from '../element.ts'
 import { enumOf } from '../scalar.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
-
-const fail = errorsFrom('VIR_FROM_DOMAIN')
+import { named, namedRequired } from './named.ts'
 
 export const watchdogFields = {
-  model: required(attr('model', enumOf('i6300esb', 'ib700', 'diag288', 'itco'))),
-  action: attr('action', enumOf('reset', 'shutdown', 'poweroff', 'pause', 'dump', 'none', 'inject-nmi')),
+  model: namedRequired('model', enumOf('i6300esb', 'ib700', 'diag288'), 'unknown watchdog model', [
+    'VIR_ERR_INTERNAL_ERROR',
+    'watchdog must contain model name'
+  ]),
+  /** what the host does when the guest stops answering */
+  action: named(
+    'action',
+    enumOf('reset', 'shutdown', 'poweroff', 'pause', 'dump', 'none', 'inject-nmi'),
+    'unknown watchdog action'
+  ),
   ...deviceInfo
-}
+} satisfies Fields
 export type WatchdogDef = Def<typeof watchdogFields>
 
 export const watchdog = deviceFamily({
   element: 'watchdog',
   fields: watchdogFields,
-  single: 'only a single watchdog device is supported',
-
+  limit: { code: 'VIR_ERR_INTERNAL_ERROR', message: 'only a single watchdog device is supported' },
   postParse(dev) {
     dev.action ??= 'reset'
-  },
-
-  validate(dev, def) {
-    void fail
-    void dev
-    void def
   }
 })

@@ -17,6 +17,8 @@ export interface GuestPaths {
   memoryBackingDir: string
   /** this guest's directory on a mounted hugetlbfs */
   hugepageSubdir: string
+  /** socket of the emulated TPM */
+  swtpmSocket: string
   /** QEMU's monitor socket */
   monitorSocket: string
   /** socket of the guest's own D-Bus daemon */

@@ -7,8 +7,10 @@ import { validateIothreadPools } from './command/iothread.ts'
 import { validateLaunchSecurity } from './command/launch-security.ts'
 import { validateMemoryHotplug } from './command/memory-hotplug.ts'
 import { validateHmat, validateMemoryBacking, validateMemtune, validateResctrl } from './command/memory-validate.ts'
+import { validatePanics } from './command/panic.ts'
 import { validatePm } from './command/pm.ts'
 import { validateSmp } from './command/smp.ts'
+import { validateTpms } from './command/tpm.ts'
 import type { QemuContext } from './context.ts'
 import { validateCpu } from './cpu/validate.ts'
 import { validateFeatures } from './features-validate.ts'
@@ -46,6 +48,8 @@ const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   validateHmat,
   validateConsoles,
   validateFirmwareFiles,
+  validatePanics,
+  validateTpms,
   validateLaunchSecurity
 ]
 

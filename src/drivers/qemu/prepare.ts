@@ -5,6 +5,8 @@ import { prepareChardevSource } from './command/chardev-source.ts'
 
 import { prepareDisks } from './command/disk.ts'
 import { alignMemory } from './command/memory-hotplug.ts'
+import { prepareShmems } from './command/shmem.ts'
+import { prepareVsocks } from './command/vsock.ts'
 import type { QemuContext } from './context.ts'
 import { fillFirmware } from './firmware.ts'
 import { makeNvram } from './firmware-nvram.ts'
@@ -22,7 +24,11 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
     if (!pretend) makeNvram(def)
   },
   alignMemory,
-  ({ devices }, { paths }) => prepareChannels(devices.channels, paths)
+  ({ devices }, { paths }) => prepareChannels(devices.channels, paths),
+  ({ devices }) => prepareShmems(devices.shmems),
+  (def, { pretend }) => {
+    if (!pretend) prepareVsocks(def)
+  }
 ]
 
 export function prepareDomain(def: DomainDef, context: QemuContext): void {
@@ -31,7 +37,11 @@ export function prepareDomain(def: DomainDef, context: QemuContext): void {
 
 /** Every character device backend of a definition, with what libvirt prepares alike. */
 function prepareChardevs({ devices }: DomainDef, { config }: QemuContext): void {
-  const { serials, parallels, consoles, channels, rngs } = devices
-  for (const { source } of [...serials, ...parallels, ...consoles, ...channels]) prepareChardevSource(source, config)
-  for (const { backend } of rngs) if (backend.model === 'egd') prepareChardevSource(backend.source, config)
+  const { serials, parallels, consoles, channels, redirdevs, rngs, smartcards } = devices
+  const sources = [
+    ...[...serials, ...parallels, ...consoles, ...channels, ...redirdevs].map(({ source }) => source),
+    ...rngs.flatMap(({ backend }) => (backend.model === 'egd' ? [backend.source] : [])),
+    ...smartcards.flatMap(({ card }) => (card.mode === 'passthrough' ? [card.source] : []))
+  ]
+  for (const source of sources) prepareChardevSource(source, config)
 }

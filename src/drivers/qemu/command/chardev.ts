@@ -180,6 +180,9 @@ export function serialsArgs(command: Command): void {
     if (needs && !command.qemu.has(needs)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `'${model}' is not supported in this QEMU binary`)
     }
+    if (type === 'system-serial' && model === 'none') {
+      throw fail('VIR_ERR_INTERNAL_ERROR', 'Invalid target model for serial device')
+    }
     if (type === 'none' || model === 'pl011' || model === '16550a') {
       command.add('-serial', `chardev:char${dev.alias}`)
     } else {
@@ -210,7 +213,7 @@ export function channelsArgs(command: Command): void {
       command.netdev({ type: 'user', guestfwd: [{ str }], id: alias! })
     } else if (target.type === 'virtio') {
       command.device(virtioPortProps(command, dev, channelName(dev)))
-    } else throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `channel target '${target.type}' is not supported by QEMU`)
+    } else throw fail('VIR_ERR_INTERNAL_ERROR', `channel target '${target.type}' is not supported by QEMU`)
   }
 }
 

@@ -19,7 +19,6 @@ import { Command } from './command.ts'
 import { compatArgs } from './compat.ts'
 import { ccidControllersArgs, controllersArgs, globalControllerArgs, qemuController } from './controller.ts'
 import { cpuArgs } from './cpu.ts'
-import { cryptosArgs, qemuCrypto } from './crypto.ts'
 import { disksArgs, managedReservationsArgs, qemuDisk } from './disk.ts'
 import { environment } from './environment.ts'
 import type { QemuFamily } from './family.ts'
@@ -122,8 +121,7 @@ const STEPS: ((command: Command) => void)[] = [
   sandboxArgs,
   panicsArgs,
   shmemsArgs,
-  vsocksArgs,
-  cryptosArgs
+  vsocksArgs
 ]
 
 /**
@@ -172,6 +170,5 @@ export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> 
   shmems: qemuShmem,
   vsocks: qemuVsock,
   iommus: qemuIommu,
-  hubs: qemuHub,
-  cryptos: qemuCrypto
+  hubs: qemuHub
 }

@@ -1,8 +1,28 @@
-// <watchdog>: QEMU's defaults, checks and arguments.
+// <watchdog>: QEMU's checks and arguments.
 import type { WatchdogDef } from '../../../conf/devices/watchdog.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { isS390 } from '../machine-type.ts'
+import { addressProps } from './address.ts'
 import type { Command } from './command.ts'
 import type { QemuFamily } from './family.ts'
 
-export const qemuWatchdog: QemuFamily<WatchdogDef> = {}
+const fail = errorsFrom('VIR_FROM_QEMU')
 
-export function watchdogsArgs(_command: Command): void {}
+export const qemuWatchdog: QemuFamily<WatchdogDef> = {
+  validate({ model, address }, def) {
+    const refuse = (what: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', `${model} model of watchdog ${what}`)
+    if (model === 'i6300esb' && address && address.type !== 'pci') throw refuse('can go only on PCI bus')
+    if (model === 'ib700' && address) throw refuse('does not support configuring the address')
+    if (model !== 'diag288') return
+    if (address) throw refuse('is virtual and cannot go on any bus.')
+    if (!isS390(def)) throw refuse('is allowed for s390 and s390x only')
+  }
+}
+
+export function watchdogsArgs(command: Command): void {
+  for (const dev of command.def.devices.watchdogs) {
+    command.device({ driver: dev.model, id: dev.alias, ...addressProps(command, dev) })
+    // QEMU cannot dump: it pauses, and the dump is made when its event comes
+    command.add('-watchdog-action', dev.action === 'dump' ? 'pause' : (dev.action ?? 'reset'))
+  }
+}
