@@ -6,6 +6,7 @@ import { usesReadonlyPflash } from '../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { makePrivateDirectory, writeAtomic } from '../../state/store.ts'
+import { validateStorage } from './command/storage-validate.ts'
 import type { QemuContext } from './context.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -63,9 +64,14 @@ export function makeNvram({ os: { loader } }: DomainDef): void {
   writeAtomic(path, content)
 }
 
-/** Kinds of storage a variable store may lie on (qemuValidateDomainDefNvram). @throws VIR_ERR_CONFIG_UNSUPPORTED */
-export function validateNvram({ os }: DomainDef): void {
+/** The storage a variable store may lie on (qemuValidateDomainDefNvram). @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateNvram({ os }: DomainDef, { qemu }: QemuContext): void {
   const source = os.loader?.nvram?.source
-  if (!source || ['file', 'block', 'network'].includes(source.type)) return
-  throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported nvram disk type '${source.type}'`)
+  if (!source) return
+  const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+  if (!['file', 'block', 'network'].includes(source.type))
+    throw unsupported(`unsupported nvram disk type '${source.type}'`)
+  if (source.slice) throw unsupported('slices are not supported with NVRAM')
+  if (source.reservations) throw unsupported('persistent reservations are not supported with NVRAM')
+  validateStorage({ ...source, format: 'raw' }, false, qemu)
 }

@@ -1,13 +1,18 @@
 // UEFI in flash: the images of code and variables, which -machine names.
 import { usesPflash } from '../../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
-import type { StorageSource } from '../../../conf/storage-source.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { isLocalStorage, type StorageSource } from '../../../conf/storage-source.ts'
 import type { Command, Props } from './command.ts'
 import { addStorage, storageIds } from './storage.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 const node = (unit: 0 | 1) => `libvirt-pflash${unit}`
 
 function flashImage(command: Command, unit: 0 | 1, source: StorageSource, readOnly: boolean): void {
+  if (isLocalStorage(source) && source.path === undefined)
+    throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'filename' must not have null value")
   const raw: StorageSource = { ...source, format: 'raw' }
   addStorage(command, raw, { readOnly }, storageIds(raw, node(unit)))
 }
