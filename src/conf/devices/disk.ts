@@ -21,6 +21,7 @@ import { deviceBoot, deviceInfo } from './device-info.ts'
 import { diskDriver } from './disk-driver.ts'
 import { hasIoTuneLimits, iotune } from './disk-iotune.ts'
 import { diskMirror } from './disk-mirror.ts'
+import { diskIndex } from './disk-name.ts'
 import { authInDisk, diskSource, encryptionInDisk } from './disk-source.ts'
 import { validateDisk } from './disk-validate.ts'
 import { deviceFamily } from './family.ts'
@@ -145,9 +146,33 @@ function groupIoTune({ iotune }: DiskDef, disks: DiskDef[]): DiskDef['iotune'] {
   return told ? { ...told.iotune } : iotune
 }
 
+/**
+ * Puts a disk into the list: disks of one bus stand in the order of their names, behind those of the bus already
+ * there (virDomainDiskInsert).
+ */
+export function insertDisk(disks: DiskDef[], disk: DiskDef): void {
+  const index = targetIndex(disk)
+  const isSameBus = ({ target }: DiskDef) => target?.bus === disk.target?.bus
+  const next = disks.findIndex(
+    other => isSameBus(other) && index !== undefined && (targetIndex(other) ?? index) > index
+  )
+  const last = disks.findLastIndex(isSameBus)
+  if (next >= 0) disks.splice(next, 0, disk)
+  else if (last >= 0) disks.splice(last + 1, 0, disk)
+  else disks.push(disk)
+}
+
+const targetIndex = ({ target }: DiskDef): number | undefined =>
+  target?.dev === undefined ? undefined : diskIndex(target.dev)
+
 export const disk = deviceFamily({
   element: 'disk',
   fields: diskFields,
+  parsed(list) {
+    const disks: DiskDef[] = []
+    for (const one of list) insertDisk(disks, one)
+    return disks
+  },
   // virDomainDiskDefPostParse
   postParse(dev, def) {
     const { source } = dev

@@ -14,6 +14,7 @@ import { withCustomCapabilities } from './custom-capabilities.ts'
 import { postParseBasic, postParseDomain } from './domain-postparse.ts'
 import { validateDomain } from './domain-validate.ts'
 import { prepareDomain } from './prepare.ts'
+import { validateStart } from './start-validate.ts'
 
 /** The surroundings of a guest, known once its emulator is: parse calls it between the two halves of post-parse. */
 export type ContextFor = (def: DomainDef) => Promise<QemuContext>
@@ -63,6 +64,7 @@ export function prepareNative(def: DomainDef, context: QemuContext): QemuContext
  */
 export function prepareStart(def: DomainDef, context: QemuContext): QemuContext {
   const started = withCustomCapabilities(def, context)
+  validateStart(def, started)
   assignAliases(def, started)
   prepareDomain(def, started)
   return started

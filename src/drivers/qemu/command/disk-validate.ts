@@ -9,6 +9,7 @@ import { isStorageEmpty } from '../../../conf/storage-source.ts'
 import type { Qemu } from '../capabilities.ts'
 import type { Capability } from '../capability-signs.ts'
 import type { QemuContext } from '../context.ts'
+import { isPseries } from '../machine-type.ts'
 import { requireSharedMemory } from '../shared-memory.ts'
 import { validateStorage } from './storage-validate.ts'
 
@@ -199,4 +200,16 @@ const CHECKS: Check[] = [
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR, VIR_ERR_ARGUMENT_UNSUPPORTED */
 export function validateQemuDisk(disk: DiskDef, def: DomainDef, { qemu }: QemuContext): void {
   for (const check of CHECKS) check(disk, def, qemu)
+}
+
+/** What a guest cannot be started with (qemuProcessStartValidateDisks). @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateDisksStart(def: DomainDef, { qemu }: QemuContext): void {
+  for (const { source, device } of def.devices.disks) {
+    if (source.type === 'network' && source.protocol === 'vxhs' && !qemu.has('vxhs'))
+      throw unsupported('VxHS protocol is not supported with this QEMU binary')
+    if (device === 'floppy' && isPseries(def))
+      throw unsupported('PowerPC pseries machines do not support floppy device')
+    if (source.type === 'nvme' && !qemu.has('drive-nvme'))
+      throw unsupported('NVMe disks are not supported with this QEMU binary')
+  }
 }

@@ -1,0 +1,12 @@
+// Checks of a guest about to start: what a definition may have, but not run with (qemuProcessStartValidate).
+import type { DomainDef } from '../../conf/domain-def.ts'
+import { validateDisksStart } from './command/disk-validate.ts'
+import type { QemuContext } from './context.ts'
+
+/** libvirt's checks, in its order. */
+const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [validateDisksStart]
+
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateStart(def: DomainDef, context: QemuContext): void {
+  for (const check of CHECKS) check(def, context)
+}
