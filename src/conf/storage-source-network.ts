@@ -69,7 +69,7 @@ function parseHost({ attributes }: XmlElement): StorageHost {
     return { transport: how, socket }
   }
   if (socket !== undefined)
-    throw wrong(`transport '${attributes.transport ?? '<null>'}' does not support socket attribute`)
+    throw wrong(`transport '${attributes.transport ?? '(null)'}' does not support socket attribute`)
   if (name === undefined) throw wrong('missing name for host')
   const number = port === undefined ? undefined : parsePort(port)
   return { name, ...(number !== undefined && { port: number }), transport: how }
@@ -124,6 +124,8 @@ const name: Field<string | undefined> = {
   parse(node) {
     const { name, protocol } = node.attributes
     if (name === undefined && protocol !== 'nbd') throw wrong('missing name for disk source')
+    // Differs from libvirt, whose daemon ends there
+    if (name === '' && protocol === 'iscsi') throw wrong('missing name for disk source')
     if (VOLUMES.includes(protocol) && !(name!.indexOf('/') > 0))
       throw wrong(`can't split path '${name}' into pool name and image name`)
     return name || undefined

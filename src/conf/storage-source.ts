@@ -2,7 +2,7 @@
 // `type` of the element around it (virStorageSource).
 
 import { reconnectField } from './devices/chardev-source.ts'
-import { addressKinds } from './devices/device-info.ts'
+import { addressKinds, checkPci } from './devices/device-address.ts'
 import { seclabelOverrides } from './devices/seclabel-override.ts'
 import {
   absentIf,
@@ -83,6 +83,16 @@ const onlyType = <const T extends string>(expected: T, missing: string, other: (
   )
 
 const { domain, bus, slot, function: fn } = addressKinds.pci
+const nvmeAddress = childAlways('address', { domain, bus, slot, function: fn })
+const checkedAddress: typeof nvmeAddress = {
+  ...nvmeAddress,
+  parse(node, context) {
+    const address = nvmeAddress.parse(node, context)
+    if (address) checkPci(address)
+    return address
+  }
+}
+
 const nvmeFields = {
   bus: onlyType('pci', "missing 'type' attribute to disk source", text => `unsupported source type '${text}'`),
   /** libvirt takes the controller from the host's driver and gives it back */
@@ -91,9 +101,7 @@ const nvmeFields = {
     attrOr('namespace', ulonglong, text => wrong(`malformed namespace '${text}'`)),
     () => wrong("missing 'namespace' attribute to disk source")
   ),
-  address: requiredOr(childAlways('address', { domain, bus, slot, function: fn }), () =>
-    wrong('NVMe disk source is missing address')
-  )
+  address: requiredOr(checkedAddress, () => wrong('NVMe disk source is missing address'))
 } satisfies Fields
 
 const vhostUserFields = {

@@ -120,7 +120,8 @@ export function sameDrive(a: DriveAddress, b: DriveAddress): boolean {
   return a.controller === b.controller && a.bus === b.bus && a.target === b.target && a.unit === b.unit
 }
 
-function checkPci(address: PciAddress): void {
+/** Rejects what is no place on a PCI bus (virPCIDeviceAddressIsValid). @throws VIR_ERR_XML_ERROR */
+export function checkPci(address: Pick<PciAddress, 'bus' | 'slot' | 'function'>): void {
   const { bus, slot, function: fn } = address
   const invalid = (what: string) => fail('VIR_ERR_XML_ERROR', `Invalid PCI address ${what}`)
   const hexOf = (value: number) => `0x${value.toString(16)}`

@@ -3,18 +3,18 @@
 const NAME = /^(?:fd|hd|vd|sd|xvd|ubd)([a-z]+)(\d*)$/
 const INT_MAX = 2 ** 31 - 1
 
-/** Disk number and partition of a name: vda is 0, vdz 25, vdaa 26, sda3 partition 3; undefined for what is no name. */
-export function parseDiskName(dev: string): { index: number; partition: number } | undefined {
-  const [, letters, digits] = NAME.exec(dev) ?? []
-  if (letters === undefined || digits === undefined) return undefined
-  const partition = Number(digits)
-  if ((digits.length > 1 && digits[0] === '0') || partition > INT_MAX) return undefined
+/** The number in a disk name: vda is 0, vdz 25, vdaa 26; -1 for a name that is none (virDiskNameToIndex). */
+export function diskIndex(dev: string): number {
+  const letters = NAME.exec(dev)?.[1]
+  if (letters === undefined) return -1
   let index = -1
   for (const letter of letters) index = (index + 1) * 26 + letter.charCodeAt(0) - 97
-  return { index, partition }
+  return index
 }
 
-/** The number in a disk name, -1 for a name that is none (virDiskNameToIndex). */
-export function diskIndex(dev: string): number {
-  return parseDiskName(dev)?.index ?? -1
+/** The partition a name speaks of, 0 for a whole disk; undefined for what is no name. */
+export function diskPartition(dev: string): number | undefined {
+  const digits = NAME.exec(dev)?.[2]
+  if (digits === undefined || /^0\d/.test(digits) || Number(digits) > INT_MAX) return undefined
+  return Number(digits)
 }

@@ -21,6 +21,9 @@ const target: Field<LeaseTarget> = custom<LeaseTarget>({
   parse(node, context) {
     if (!childText('key', string).parse(node, context))
       throw fail('VIR_ERR_XML_ERROR', "Missing 'key' element for lease")
+    // libvirt fails with the same code, but without a word
+    if (!childText('lockspace', string).parse(node, context))
+      throw fail('VIR_ERR_INTERNAL_ERROR', "Missing 'lockspace' element for lease")
     const found = firstChild(node, 'target')
     if (!found) throw fail('VIR_ERR_XML_ERROR', "Missing 'target' element for lease")
     const { path } = found.attributes

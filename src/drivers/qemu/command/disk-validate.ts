@@ -1,7 +1,7 @@
 // What QEMU cannot do with a disk, in libvirt's order (qemuValidateDomainDeviceDefDisk).
 import type { DiskBus, DiskDef } from '../../../conf/devices/disk.ts'
 import { hasIoTuneLimits, IOTUNE_RATES, sameIoTune } from '../../../conf/devices/disk-iotune.ts'
-import { parseDiskName } from '../../../conf/devices/disk-name.ts'
+import { diskPartition } from '../../../conf/devices/disk-name.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage-chain.ts'
@@ -168,9 +168,9 @@ function validateName({ target, driver, source, readonly, shareable }: DiskDef):
     throw unsupported(`shared access for disk '${dev}' requires use of supported storage format`)
   if (driver.name !== undefined && driver.name !== 'qemu')
     throw unsupported(`unsupported driver name '${driver.name}' for disk '${dev}'`)
-  const name = parseDiskName(dev)
-  if (!name) throw unsupported(`invalid disk target '${dev}'`)
-  if (name.partition !== 0) throw unsupported(`invalid disk target '${dev}', partitions can't appear in disk targets`)
+  const partition = diskPartition(dev)
+  if (partition === undefined) throw unsupported(`invalid disk target '${dev}'`)
+  if (partition !== 0) throw unsupported(`invalid disk target '${dev}', partitions can't appear in disk targets`)
 }
 
 function validateImages({ source, readonly }: DiskDef, def: DomainDef, qemu: Qemu): void {

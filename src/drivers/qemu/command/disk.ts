@@ -6,6 +6,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage-chain.ts'
 import { isStorageEmpty, type StorageSource } from '../../../conf/storage-source.ts'
 import type { QemuContext } from '../context.ts'
+import { applyStartupPolicy } from '../disk-startup.ts'
 import { isQ35 } from '../machine-type.ts'
 import { bootIndexes } from './boot.ts'
 import { chardevArg } from './chardev-source.ts'
@@ -18,6 +19,7 @@ import { addStorageChain, addStorageObjects, MANAGED_PR_MANAGER, type StorageUse
 import { validateStorage } from './storage-validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failStorage = errorsFrom('VIR_FROM_STORAGE')
 
 export const qemuDisk: QemuFamily<DiskDef> = {
   // qemuDomainDeviceDiskDefPostParse
@@ -37,6 +39,7 @@ const TLS_CONFIG = { nbd: 'nbdTls', vxhs: 'vxhsTls' } as const
 function prepareTls(source: StorageSource, { config }: QemuContext): void {
   if (source.type !== 'network') return
   const { protocol } = source
+  if (protocol === 'none') throw fail('VIR_ERR_INTERNAL_ERROR', 'Unexpected enum value 0 for virStorageNetProtocol')
   if (protocol === 'nbd' || protocol === 'vxhs') {
     if (source.tls !== undefined) return
     source.tls = config[TLS_CONFIG[protocol]]
@@ -48,27 +51,37 @@ function prepareTls(source: StorageSource, { config }: QemuContext): void {
 /**
  * Numbers the images of all disks, the last disk first, and settles what the user left open
  * (qemuProcessPrepareDomainStorage).
- * @throws VIR_ERR_NO_CONNECT for volumes: there is no storage driver to find them
+ * @throws VIR_ERR_NO_STORAGE_POOL for volumes: there is no storage driver to find them
  */
-export function prepareDisks({ devices }: DomainDef, context: QemuContext): void {
+export function prepareDisks(def: DomainDef, context: QemuContext): void {
   let index = 0
-  for (const disk of [...devices.disks].reverse()) {
+  for (const disk of [...def.devices.disks].reverse()) {
+    const volume = storageChain(disk.source).find(image => image.type === 'volume' && image.pool !== undefined)
+    if (volume) {
+      applyStartupPolicy(def, disk, noPool(volume))
+      continue
+    }
     const { source, driver } = disk
-    if (storageChain(source).some(image => image.type === 'volume')) throw noPool(source)
     if (source.type === 'vhostuser') continue
     if (disk.shareable && !disk.readonly) driver.cache ??= 'none'
-    for (const image of storageChain(source)) {
+    for (const [depth, image] of storageChain(source).entries()) {
       if (disk.target?.bus !== 'sd') image.index = ++index
-      validateStorage(image, disk.readonly ?? false, context.qemu)
+      validateStorage(image, depth > 0 || (disk.readonly ?? false), context.qemu)
       prepareTls(image, context)
+      if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
       if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
     }
   }
 }
 
+/** Open files cannot be handed over: only virDomainFDAssociate does that. */
+function noFiles(group: string): Error {
+  return fail('VIR_ERR_INVALID_ARG', `file descriptor group '${group}' was not associated with the domain`)
+}
+
 function noPool(source: StorageSource): Error {
   const pool = source.type === 'volume' ? source.pool : undefined
-  return fail('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name '${pool}'`)
+  return failStorage('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name '${pool}'`)
 }
 
 /** How a disk uses its image (qemuDomainPrepareDiskSourceData). */

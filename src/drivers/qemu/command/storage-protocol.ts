@@ -15,6 +15,12 @@ const internal = (message: string) => fail('VIR_ERR_INTERNAL_ERROR', message)
 type Network = StorageSourceOf<'network'>
 type Driver = Props & { driver: string }
 
+/** A name QEMU cannot do without. */
+function given(key: string, value: string | undefined): string {
+  if (value === undefined) throw internal(`argument key '${key}' must not have null value`)
+  return value
+}
+
 /** What QEMU calls an InetSocketAddress. */
 function inetAddress({ name, port, transport }: StorageHost): Props {
   if (transport !== 'tcp') throw internal('only TCP protocol can be converted to InetSocketAddress')
@@ -51,12 +57,12 @@ function curlProps(source: Network, ids: StorageIds): Driver {
 }
 
 function iscsiProps({ name = '', hosts, auth, initiator }: Network, ids: StorageIds): Driver {
-  const [host] = hosts
-  if (!host) throw internal('iscsi protocol accepts only one host')
   const slash = name.indexOf('/')
   const target = slash < 0 ? name : name.slice(0, slash)
   const lun = slash < 0 ? '0' : name.slice(slash + 1)
   if (!/^\s*\+?\d+$/.test(lun) || Number(lun) > 0xffffffff) throw internal(`cannot parse target for lunStr '${target}'`)
+  const [host] = hosts
+  if (!host) throw internal('iscsi protocol accepts only one host')
   const address = host.name !== undefined && isIPv6(host.name) ? `[${host.name}]` : host.name
   return {
     driver: 'iscsi',
@@ -116,7 +122,7 @@ const NETWORK: { [P in StorageProtocol]?: Build } = {
   vxhs: (source, ids) => ({
     driver: 'vxhs',
     'tls-creds': source.tls ? ids.tls : undefined,
-    'vdisk-id': source.name,
+    'vdisk-id': given('vdisk-id', source.name),
     server: inetAddress(onlyHost(source, 'VxHS'))
   }),
   http: curlProps,
@@ -133,11 +139,11 @@ const NETWORK: { [P in StorageProtocol]?: Build } = {
     'tls-hostname': source.tlsHostname
   }),
   rbd: rbdProps,
-  sheepdog: source => ({ driver: 'sheepdog', server: socketAddress(onlyHost(source)), vdi: source.name }),
+  sheepdog: source => ({ driver: 'sheepdog', server: socketAddress(onlyHost(source)), vdi: given('vdi', source.name) }),
   ssh: source => ({
     driver: 'ssh',
-    path: source.name,
     server: inetAddress(onlyHost(source)),
+    path: given('path', source.name),
     user: source.auth?.username
   }),
   nfs: nfsProps
@@ -161,13 +167,13 @@ export function protocolProps(command: Command, source: StorageSource, use: Stor
       const block = isHostCdrom(source.path, use, command) ? 'host_cdrom' : 'host_device'
       return {
         driver: source.type === 'file' ? 'file' : block,
-        filename: source.path,
+        filename: given('filename', source.path),
         aio: use.io,
         'pr-manager': source.reservations && ids.prManager
       }
     }
     case 'dir':
-      return { driver: 'vvfat', dir: source.path, floppy: use.isFloppy ?? false, rw: !use.readOnly }
+      return { driver: 'vvfat', dir: given('dir', source.path), floppy: use.isFloppy ?? false, rw: !use.readOnly }
     case 'nvme': {
       const { domain, bus, slot, function: fn } = source.address
       const pad = (value: number, digits: number) => value.toString(16).padStart(digits, '0')
@@ -182,7 +188,9 @@ export function protocolProps(command: Command, source: StorageSource, use: Stor
     case 'vhostuser':
       throw internal('unable to create blockdev props for vhostuser disk type')
     case 'volume':
-      throw internal(`storage source pool '${source.pool}' volume '${source.volume}' is not translated`)
+      throw internal(
+        `storage source pool '${source.pool ?? '<null>'}' volume '${source.volume ?? '<null>'}' is not translated`
+      )
     case 'none':
       throw internal('unexpected disk type none')
   }

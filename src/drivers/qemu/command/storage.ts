@@ -158,12 +158,10 @@ function nodeName(name: string): string {
 
 /** -object and -blockdev of one image (qemuBuildBlockStorageSourceAttachDataCommandline). */
 export function addStorage(command: Command, source: StorageSource, use: StorageUse, ids = storageIds(source)): void {
-  const format = formatNodeProps(source, use, ids)
-  const storage = storageNodeProps(command, source, use, ids)
   addStorageObjects(command, source, ids)
-  command.blockdev(storage)
+  command.blockdev(storageNodeProps(command, source, use, ids))
   if (needsSliceNode(source)) command.blockdev(sliceNodeProps(source, use, ids))
-  command.blockdev(format)
+  command.blockdev(formatNodeProps(source, use, ids))
 }
 
 /** As `addStorage`, of an image and all it stands on; those are only read. */
