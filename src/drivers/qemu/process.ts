@@ -175,7 +175,10 @@ async function openMonitor(domain: QemuDomain, exited?: Promise<string>): Promis
   for (;;) {
     try {
       const monitor = await connectQmp(domain.context.paths.monitorSocket, Math.max(deadline - Date.now(), 1))
-      monitor.on('event', event => handleQmpEvent(domain, event))
+      monitor.on('event', event => {
+        handleQmpEvent(domain, event)
+        for (const listener of domain.monitorListeners) listener(event)
+      })
       monitor.on('close', reason => void monitorClosed(domain, monitor, reason))
       return monitor
     } catch (error) {
