@@ -6,7 +6,6 @@ import {
   int,
   struct,
   type TypedParams,
-  text,
   typed,
   typedParams,
   uhyper,
