@@ -5,17 +5,10 @@ import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cacheDirectory } from '../src/state/root.ts'
+import { Daemons } from '../test/helper/libvirtd.ts'
 import { median, mib, ms, printTable, ratio } from './figures.ts'
 import { makeGuest } from './guest.ts'
-import {
-  memoryOf,
-  type Running,
-  startBare,
-  startByLibvirtd,
-  startDaemons,
-  startVirshimd,
-  startVirtQemuRun
-} from './peers.ts'
+import { memoryOf, type Running, startBare, startByLibvirtd, startVirshimd, startVirtQemuRun } from './peers.ts'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7)
 const GUESTS = 8
@@ -89,7 +82,8 @@ async function idleMemory(what: string, start: (name: string, xml: string) => Pr
   }
 }
 
-const stopDaemons = await startDaemons(dir)
+const daemons = new Daemons(dir)
+await daemons.ensure()
 try {
   console.log(`${ROUNDS} rounds, medians; ${cpus().length} CPUs, Node.js ${process.version}\n`)
   await launches()
@@ -101,6 +95,6 @@ try {
     ]
   )
 } finally {
-  stopDaemons()
+  daemons.end()
   rmSync(dir, { recursive: true, force: true })
 }

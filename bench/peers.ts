@@ -162,33 +162,6 @@ export async function startVirtQemuRun(root: string, xmlFile: string): Promise<R
   }
 }
 
-/** Starts virtlogd and libvirtd unless they run; gives a function that ends what was started. */
-export async function startDaemons(dir: string): Promise<() => void> {
-  const started: string[] = []
-  for (const [daemon, socket] of [
-    ['virtlogd', '/run/libvirt/virtlogd-sock'],
-    ['libvirtd', '/run/libvirt/libvirt-sock']
-  ] as const) {
-    if (await accepts(socket)) continue
-    const pidFile = join(dir, `${daemon}.pid`)
-    const done = spawnSync(daemon, ['-d', '-p', pidFile], { encoding: 'utf8' })
-    if (done.status !== 0) throw new Error(`${daemon}: ${done.stderr}`)
-    started.unshift(pidFile)
-    while (!(await accepts(socket))) await sleep(20)
-  }
-  return () => {
-    for (const pidFile of started) process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM')
-  }
-}
-
-function accepts(path: string): Promise<boolean> {
-  return new Promise(resolve => {
-    const socket = connect(path)
-    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-    socket.once('connect', () => socket.destroy())
-  })
-}
-
 /** Proportional and resident memory of a process, in bytes. Source: /proc/PID/smaps_rollup. */
 export function memoryOf(pid: number): { pss: number; rss: number } {
   const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8')

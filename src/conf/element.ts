@@ -250,13 +250,14 @@ export function text<T>(type: Scalar<T>): Field<T | undefined> {
   }
 }
 
-/** A child element with fields of its own; the first of that name counts. */
+/** A child element with fields of its own; the first of that name counts. One that holds nothing is none. */
 export function child<F extends Fields>(name: string, fields: F): Field<Def<F> | undefined> {
   return {
     names: [[name, fields]],
     parse(node, context) {
       const found = firstChild(node, name)
-      return found && parseFields(found, fields, context)
+      const parsed = found && parseFields(found, fields, context)
+      return parsed && Object.keys(parsed).length > 0 ? parsed : undefined
     },
     format(value, into, context) {
       if (value === undefined) return
@@ -266,10 +267,14 @@ export function child<F extends Fields>(name: string, fields: F): Field<Def<F> |
   }
 }
 
-/** As `child`, but written even if it came out empty. */
+/** As `child`, but there and written even if it holds nothing. */
 export function childAlways<F extends Fields>(name: string, fields: F): Field<Def<F> | undefined> {
   return {
-    ...child(name, fields),
+    names: [[name, fields]],
+    parse(node, context) {
+      const found = firstChild(node, name)
+      return found && parseFields(found, fields, context)
+    },
     format(value, into, context) {
       if (value !== undefined) into.children.push(formatFields(name, value, fields, context))
     }

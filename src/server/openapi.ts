@@ -2,7 +2,8 @@
 import { ERROR_CODES, ERROR_DOMAINS } from '../conf/error-table.ts'
 import { VERSION } from '../conf/version.ts'
 import { objectSchema } from '../conf/wire.ts'
-import { type Api, api } from '../drivers/qemu/index.ts'
+import type { Method } from '../drivers/method.ts'
+import { api } from '../drivers/qemu/index.ts'
 
 /** The form of every error; schemas/error.json is this. */
 export const errorSchema = {
@@ -20,7 +21,7 @@ export const errorSchema = {
 
 const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream' }
 
-function operation(name: string, method: Api) {
+function operation(name: string, method: Method<never>) {
   const content = method.stream
     ? { [STREAM_CONTENT[method.stream]]: {} }
     : { 'application/json': { schema: objectSchema(method.ret) } }
@@ -42,7 +43,7 @@ function operation(name: string, method: Api) {
 /** The whole document. */
 export function openapi(): object {
   const paths = Object.fromEntries(
-    (Object.entries(api) as [string, Api][]).map(([name, method]) => {
+    (Object.entries(api) as [string, Method<never>][]).map(([name, method]) => {
       const post = operation(name, method)
       const { requestBody, ...get } = post
       const parameters = Object.entries(method.args).map(([field, type]) => ({

@@ -29,7 +29,18 @@ const machine = (name: string, alias: string) => ({
 })
 const MACHINES = [machine('pc-i440fx-7.2', 'pc'), machine('pc-q35-7.2', 'q35')]
 
-/** A QEMU that has every capability but these. */
+/** What only QEMUs of other architectures have. */
+const ELSEWHERE: Capability[] = [
+  'zpci',
+  'virtio-ccw',
+  'virtio-gpu-ccw',
+  's390-sclp',
+  'sclplmconsole',
+  'vfio-ccw',
+  'vfio-ap'
+]
+
+/** A QEMU for x86 that has every capability but these. */
 export function fakeQemu(missing: Capability[] = []): Qemu {
   return {
     binary: '/usr/bin/qemu-system-x86_64',
@@ -39,7 +50,7 @@ export function fakeQemu(missing: Capability[] = []): Qemu {
     kvm: false,
     machines: MACHINES,
     cpuModels: [],
-    has: capability => !missing.includes(capability),
+    has: capability => !missing.includes(capability) && !ELSEWHERE.includes(capability),
     machine: name => MACHINES.find(one => one.name === name || one.alias === name)
   }
 }

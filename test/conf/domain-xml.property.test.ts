@@ -1,0 +1,153 @@
+// What must hold for every domain XML: a completed definition is written so that reading it gives the same again, and
+// a damaged one gives a VirError at once, never another exception.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import t from 'tap'
+import { formatDomain } from '../../src/conf/domain-xml.ts'
+import { VirError } from '../../src/conf/error.ts'
+import { childElements, firstChild, formatXml, parseXml } from '../../src/conf/xml.ts'
+import { buildCommand } from '../../src/drivers/qemu/command/index.ts'
+import { loadDomain, prepareNative } from '../../src/drivers/qemu/def-driver.ts'
+import { testContext } from '../helper/definition.ts'
+import { changed, changes } from '../helper/mutation.ts'
+
+const SOURCES = 'test/data/domain'
+const SEED = 20_230_101
+const LIMIT_MS = 200
+
+const examples = new Map(
+  readdirSync(SOURCES)
+    .filter(name => name.endsWith('.xml'))
+    .sort()
+    .map(name => [name, readFileSync(join(SOURCES, name), 'utf8')])
+)
+const texts = [...examples.values()]
+
+const load = async (xml: string) => (await loadDomain(xml, async () => testContext())).def
+const write = (def: Awaited<ReturnType<typeof load>>) => formatDomain(def, { inactive: true, secure: true })
+
+/** Passes all steps up to the command line. @throws only VirError, unless there is a bug */
+async function everything(xml: string): Promise<void> {
+  const { def, context } = await loadDomain(xml, async () => testContext())
+  write(def)
+  formatDomain(def, { inactive: false, secure: true, status: true })
+  formatDomain(def, { inactive: false, migratable: true })
+  buildCommand(def, prepareNative(def, context))
+}
+
+/** What is wrong with how a document is taken, or undefined. */
+async function fault(xml: string): Promise<string | undefined> {
+  const begun = performance.now()
+  try {
+    await everything(xml)
+  } catch (error) {
+    if (!(error instanceof VirError)) return `${(error as Error).stack ?? error}`
+  }
+  const tookMs = performance.now() - begun
+  return tookMs > LIMIT_MS ? `took ${tookMs.toFixed(0)} ms` : undefined
+}
+
+/** Every value of a definition under its path; what is undefined is not there. */
+function leaves(value: unknown, path = '', out = new Map<string, unknown>()): Map<string, unknown> {
+  if (value === undefined) return out
+  if (typeof value !== 'object' || value === null) return out.set(path, value)
+  if (Object.keys(value).length === 0) return out.set(path, Array.isArray(value) ? '[]' : '{}')
+  for (const [key, inner] of Object.entries(value)) leaves(inner, `${path}/${key}`, out)
+  return out
+}
+
+/** Paths at which two definitions differ. */
+function changedPaths(first: unknown, second: unknown): string[] {
+  const [before, after] = [leaves(first), leaves(second)]
+  return [...new Set([...before.keys(), ...after.keys()])].filter(path => before.get(path) !== after.get(path))
+}
+
+async function isStable(xml: string): Promise<string | undefined> {
+  const first = await load(xml)
+  const text = write(first)
+  const second = await load(text)
+  const again = write(second)
+  if (again !== text) return `written ${text}\nand then ${again}`
+  const paths = changedPaths(first, second)
+  return paths.length > 0 ? `read another time it differs at ${paths.join(', ')}` : undefined
+}
+
+/** The examples this context accepts; those that name what only a real host has are left out. */
+async function accepted(): Promise<[string, string][]> {
+  const out: [string, string][] = []
+  for (const [name, xml] of examples) {
+    try {
+      await load(xml)
+      out.push([name, xml])
+    } catch (error) {
+      if (!(error instanceof VirError)) throw error
+    }
+  }
+  return out
+}
+
+t.test('a completed definition reads and writes the same', async t => {
+  const good = await accepted()
+  t.ok(good.length > 20, `${good.length} of ${examples.size} are accepted`)
+  for (const [name, xml] of good) t.equal(await isStable(xml), undefined, name)
+})
+
+/** Runs a property that says what is wrong with a document; gives the smallest document found wrong, and why. */
+async function wrong<T extends unknown[]>(
+  arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> },
+  numRuns: number,
+  make: (...given: T) => string,
+  check: (xml: string) => Promise<string | undefined>
+): Promise<string | undefined> {
+  const property = fc.asyncProperty(fc.tuple<T>(...arbitraries), async given => {
+    const problem = await check(make(...given))
+    if (problem) throw new Error(problem)
+  })
+  const { failed, counterexample, errorInstance } = await fc.check(property, { seed: SEED, numRuns })
+  return failed ? `${(errorInstance as Error).message}\n${make(...counterexample![0])}` : undefined
+}
+
+/** The first guest, with the devices of the others. */
+function together([first, ...others]: string[]): string {
+  const root = parseXml(first!)
+  const devices = firstChild(root, 'devices')
+  for (const other of others) {
+    const more = firstChild(parseXml(other), 'devices')
+    if (more) devices?.children.push(...childElements(more))
+  }
+  return formatXml(root)
+}
+
+t.test('so do guests with the devices of several', async t => {
+  const good = (await accepted()).map(([, xml]) => xml)
+  const several = fc.array(fc.constantFrom(...good), { minLength: 2, maxLength: 4 })
+  const check = async (xml: string) => {
+    try {
+      await load(xml)
+    } catch (error) {
+      if (error instanceof VirError) return undefined
+    }
+    return isStable(xml)
+  }
+  t.equal(await wrong([several], 300, together, check), undefined)
+})
+
+t.test('damaged definitions are read or refused, at once', async t => {
+  await fault(texts[0]!)
+  t.equal(await wrong([fc.constantFrom(...texts), changes], 3000, changed, fault), undefined)
+})
+
+t.test('so is text cut off or overwritten anywhere', async t => {
+  const damaged = (text: string, at: number, drop: number | undefined, put: string) => {
+    const cut = at % (text.length + 1)
+    return text.slice(0, cut) + (drop === undefined ? '' : put + text.slice(cut + drop))
+  }
+  const arbitraries = [
+    fc.constantFrom(...texts),
+    fc.nat(),
+    fc.option(fc.nat(2), { nil: undefined }),
+    fc.string({ maxLength: 4 })
+  ] as const
+  t.equal(await wrong([...arbitraries], 1500, damaged, fault), undefined)
+})
