@@ -2,6 +2,7 @@
 import { validateAliases } from './device-aliases.ts'
 import { validateDiskTargets } from './devices/disk-validate.ts'
 import { validateFilesystems } from './devices/filesystem.ts'
+import { validateHostdevs } from './devices/hostdev-validate.ts'
 import { eachDevice } from './devices/index.ts'
 import { validateIommu } from './devices/iommu.ts'
 import { validatePrimaryVideo } from './devices/video.ts'
@@ -40,6 +41,7 @@ export function validate(def: DomainDef, driver: DefDriver): void {
 const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateResource,
   validateDiskTargets,
+  validateHostdevs,
   validateDriveAddresses,
   validateTopology,
   validateAliases,

@@ -4,6 +4,7 @@ import { linkVcpuPlacement } from './domain/vcpu.ts'
 import { type DomainDef, domainFields } from './domain-def.ts'
 import { type FormatContext, formatFields, type ParseContext, parseFields, unknownName } from './element.ts'
 import { errorsFrom } from './error.ts'
+import { addHostdevControllers } from './implicit-devices.ts'
 import { formatXml, parseXml } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
@@ -14,7 +15,7 @@ export interface ParseOptions extends Partial<ParseContext> {
 }
 
 /** What one element says of another, once both are read. */
-const LINKS: ((def: DomainDef) => void)[] = [linkNuma, linkVcpuPlacement]
+const LINKS: ((def: DomainDef) => void)[] = [linkNuma, linkVcpuPlacement, addHostdevControllers]
 
 /**
  * Reads domain XML as the user wrote it; defaults are filled in by postParse.

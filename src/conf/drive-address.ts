@@ -7,9 +7,13 @@ import { errorsFrom } from './error.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
+/** Units of a SCSI bus libvirt fills by itself for QEMU, and those of a controller with fewer. */
+const SCSI_UNITS = 7
+const FEW_UNITS: Partial<Record<string, number>> = { lsisas1068: 2 }
+
 /** Where the n-th disk of a bus goes; other buses have no drive addresses. */
 const PLACES: Partial<Record<DiskBus, (index: number) => Omit<DriveAddress, 'type' | 'target'>>> = {
-  scsi: index => ({ controller: Math.floor(index / 7), bus: 0, unit: index % 7 }),
+  scsi: index => ({ controller: Math.floor(index / SCSI_UNITS), bus: 0, unit: index % SCSI_UNITS }),
   ide: index => ({ controller: Math.floor(index / 4), bus: Math.floor((index % 4) / 2), unit: index % 2 }),
   sata: index => ({ controller: Math.floor(index / 6), bus: 0, unit: index % 6 }),
   fdc: index => ({ controller: Math.floor(index / 2), bus: 0, unit: index % 2 })
@@ -21,7 +25,7 @@ export function driveOf({ address }: { address?: { type: string } }): DriveAddre
 }
 
 /** Whether a SCSI disk is at that place (virDomainDriveAddressIsUsedByDisk). */
-function isDiskAt({ devices }: DomainDef, place: DriveAddress): boolean {
+export function isScsiDiskAt({ devices }: DomainDef, place: DriveAddress): boolean {
   return devices.disks.some(disk => {
     const drive = disk.target?.bus === 'scsi' && driveOf(disk)
     return drive && sameDrive(drive, place)
@@ -34,6 +38,23 @@ function isHostdevAt({ devices }: DomainDef, place: DriveAddress): boolean {
     const drive = driveOf(hostdev)
     return drive && sameDrive(drive, place)
   })
+}
+
+const driveKey = (drive?: DriveAddress) => drive && `${drive.controller} ${drive.bus} ${drive.target} ${drive.unit}`
+
+/** The first place on a SCSI controller no disk or host device has (virDomainHostdevAssignAddress). */
+export function freeScsiPlace(def: DomainDef): DriveAddress {
+  const { controllers, disks, hostdevs } = def.devices
+  const onScsi = [...disks.filter(({ target }) => target?.bus === 'scsi'), ...hostdevs]
+  const used = new Set(onScsi.map(dev => driveKey(driveOf(dev))))
+  for (let controller = 0; ; controller++) {
+    const model = controllers.find(one => one.type === 'scsi' && one.index === controller)?.model
+    const units = FEW_UNITS[model ?? ''] ?? SCSI_UNITS
+    for (let unit = 0; unit < units; unit++) {
+      const place: DriveAddress = { type: 'drive', controller, bus: 0, target: 0, unit }
+      if (!used.has(driveKey(place))) return place
+    }
+  }
 }
 
 /** Gives a disk without an address the place its name stands for (virDomainDiskDefAssignAddress). */
@@ -88,6 +109,6 @@ export function validateDriveAddresses(def: DomainDef): void {
       return at !== undefined && sameDrive(at, drive)
     }
     if (hostdevs.slice(i + 1).some(isTwin)) throw used('host device')
-    if (isDiskAt(def, drive)) throw used('disk')
+    if (isScsiDiskAt(def, drive)) throw used('disk')
   })
 }

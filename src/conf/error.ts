@@ -43,16 +43,25 @@ export class VirError extends Error {
   override readonly name = 'VirError'
   readonly code: ErrorCode
   readonly domain: ErrorDomain
+  /** what was put into the code's template */
+  readonly detail: string | undefined
 
   constructor(domain: ErrorDomain, code: ErrorCode, detail?: string, options?: ErrorOptions) {
     const [, bare, template] = ERROR_CODES[code]
     super(detail === undefined ? bare : template.replace('%s', () => detail), options)
+    this.detail = detail
     this.code = code
     this.domain = domain
   }
 
   get number(): number {
     return ERROR_CODES[this.code][0]
+  }
+
+  /** the code's text, with %s for the detail */
+  get template(): string {
+    const [, bare, template] = ERROR_CODES[this.code]
+    return this.detail === undefined ? bare : template
   }
 
   get httpStatus(): number {

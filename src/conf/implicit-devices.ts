@@ -30,11 +30,7 @@ export function addImplicitControllers(def: DomainDef): void {
     ensureController(def, 'virtio-serial', address?.type === 'virtio-serial' ? address.controller : 0)
   }
   addSmartcardControllers(def)
-  const scsiHostdevs = def.devices.hostdevs.map(driveOf)
-  addHostdevControllers(
-    def,
-    scsiHostdevs.flatMap(drive => (drive ? [drive.controller] : []))
-  )
+  addHostdevControllers(def)
 }
 
 /** Smartcards take the next slot of the first CCID controller (virDomainDefMaybeAddSmartcardController). */
@@ -53,13 +49,16 @@ function addSmartcardControllers(def: DomainDef): void {
 
 /**
  * SCSI controllers for host devices, of the model of the controllers that are there already
- * (virDomainDefMaybeAddHostdevSCSIcontroller).
+ * (virDomainDefMaybeAddHostdevSCSIcontroller). Done when the devices are read, which decides on the controllers' order,
+ * and again when all have their addresses.
  */
-function addHostdevControllers(def: DomainDef, indexes: number[]): void {
-  const { controllers } = def.devices
+export function addHostdevControllers(def: DomainDef): void {
+  const { controllers, hostdevs } = def.devices
   let highest = -1
   let model: (typeof controllers)[number]['model']
-  for (const index of indexes) {
+  for (const dev of hostdevs) {
+    // one without an address counts as on the first controller
+    const index = dev.source.type === 'scsi' ? (driveOf(dev)?.controller ?? 0) : -1
     if (index <= highest) continue
     highest = index
     model = controllers.find(one => one.type === 'scsi' && one.index === index)?.model ?? model

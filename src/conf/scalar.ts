@@ -116,6 +116,8 @@ function bigInteger(base: 0 | 10 | 16, min: bigint, max: bigint, format?: (value
 
 /** A C unsigned long long, decimal, all digits kept. */
 export const ulonglong = bigInteger(10, 0n, 2n ** 64n - 1n)
+/** A C unsigned long long in any C notation, written decimal. */
+export const ulonglongAnyBase = bigInteger(0, 0n, 2n ** 64n - 1n)
 /** A C long long, decimal. */
 export const longlong = bigInteger(10, -(2n ** 63n), 2n ** 63n - 1n)
 /** A C unsigned long long in any C notation (or, base 16, always hexadecimal), written as hexadecimal. */

@@ -19,10 +19,6 @@ export interface ByteChannel {
 
 /** One API. `args` and `ret` are in wire order. */
 export interface Method<D, A extends WireFields = WireFields, R extends WireFields = WireFields> {
-  /** procedure number in libvirt's remote protocol; absent where the call never reaches a daemon */
-  proc?: number
-  /** the QEMU program instead of the remote one */
-  program?: 'qemu'
   /** libvirt version that brought it */
   since: string
   on: 'domain' | 'connect'
@@ -32,8 +28,6 @@ export interface Method<D, A extends WireFields = WireFields, R extends WireFiel
   job?: JobKind
   /** the guest must be running */
   needs?: 'active'
-  /** allowed on read-only sockets, and by GET */
-  readOnly?: boolean
   /** the answer is a body or a two-way stream */
   stream?: 'body' | 'channel'
   args: A

@@ -1,9 +1,10 @@
 // The one path of every call, whichever way it came: access, arguments, state, job, run.
 import { errorsFrom } from '../conf/error.ts'
 import { fieldsFromJson, fieldsToJson } from '../conf/wire.ts'
-import type { ByteChannel, Method, Stream } from '../drivers/method.ts'
+import type { ByteChannel, Stream } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
-import { findMethod } from '../drivers/qemu/index.ts'
+import { type Api, findMethod } from '../drivers/qemu/index.ts'
+import { hostOf } from './host.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 
@@ -16,12 +17,35 @@ export interface Call {
   signal?: AbortSignal
 }
 
+/** Flags that make a reading call one that only writers may make, by API. */
+const WRITERS_FLAGS: Record<string, [bits: number, name: string]> = {
+  virDomainGetXMLDesc: [1, 'virDomainGetXMLDesc with secure flag']
+}
+
 /** The row a call means. @throws VIR_ERR_RPC for an unknown name, VIR_ERR_OPERATION_DENIED on a read-only connection */
-export function resolve(api: string, readOnly: boolean): Method<QemuDomain> {
+export function resolve(api: string, readOnly: boolean): Api {
   const method = findMethod(api)
   if (!method) throw fail('VIR_ERR_RPC', `unknown API '${api}'`)
   if (readOnly && !method.readOnly) throw fail('VIR_ERR_OPERATION_DENIED', `read only access prevents ${api}`)
   return method
+}
+
+/** Carries out one call; gives what its row gives. */
+export async function run(domain: QemuDomain, { api, args: given, readOnly, signal }: Call): Promise<unknown> {
+  const method = resolve(api, readOnly)
+  const args = fieldsFromJson(given === undefined ? {} : given, method.args, api)
+  const [bits = 0, what] = WRITERS_FLAGS[api] ?? []
+  if (readOnly && (Number(args.flags) & bits) !== 0) throw fail('VIR_ERR_OPERATION_DENIED', what)
+  if (method.on === 'connect') return method.run(hostOf(domain), args)
+  const work = async () => {
+    if (method.needs === 'active') {
+      // what ends a guest does not wait until its start is over
+      if (method.job !== 'destroy') await domain.startDone
+      domain.checkActive()
+    }
+    return method.run(domain, args)
+  }
+  return method.job ? domain.jobs.run(api, work, signal) : work()
 }
 
 /** Carries out one call; the answer of plain calls is their JSON form. */
@@ -29,17 +53,7 @@ export async function dispatch(
   domain: QemuDomain,
   call: Call
 ): Promise<Record<string, unknown> | Stream | ByteChannel> {
-  const { api, readOnly, signal } = call
-  const method = resolve(api, readOnly)
-  const args = fieldsFromJson(call.args === undefined ? {} : call.args, method.args, api)
-  if (readOnly && api === 'virDomainGetXMLDesc' && (Number(args.flags) & 1) !== 0) {
-    throw fail('VIR_ERR_OPERATION_DENIED', 'virDomainGetXMLDesc with secure flag')
-  }
-  const run = async () => {
-    if (method.needs === 'active' && method.job !== 'destroy') await domain.startDone
-    if (method.needs === 'active') domain.checkActive()
-    return method.run(domain, args)
-  }
-  const result = method.job ? await domain.jobs.run(api, run, signal) : await run()
-  return method.stream ? (result as Stream | ByteChannel) : fieldsToJson(result as never, method.ret)
+  const { stream, ret } = resolve(call.api, call.readOnly)
+  const result = await run(domain, call)
+  return stream ? (result as Stream | ByteChannel) : fieldsToJson(result as never, ret)
 }

@@ -2,8 +2,7 @@
 import { ERROR_CODES, ERROR_DOMAINS } from '../conf/error-table.ts'
 import { VERSION } from '../conf/version.ts'
 import { objectSchema } from '../conf/wire.ts'
-import type { Method } from '../drivers/method.ts'
-import { api } from '../drivers/qemu/index.ts'
+import { type Api, api } from '../drivers/qemu/index.ts'
 
 /** The form of every error; schemas/error.json is this. */
 export const errorSchema = {
@@ -21,7 +20,7 @@ export const errorSchema = {
 
 const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream' }
 
-function operation(name: string, method: Method<never>) {
+function operation(name: string, method: Api) {
   const content = method.stream
     ? { [STREAM_CONTENT[method.stream]]: {} }
     : { 'application/json': { schema: objectSchema(method.ret) } }
@@ -43,7 +42,7 @@ function operation(name: string, method: Method<never>) {
 /** The whole document. */
 export function openapi(): object {
   const paths = Object.fromEntries(
-    (Object.entries(api) as [string, Method<never>][]).map(([name, method]) => {
+    (Object.entries(api) as [string, Api][]).map(([name, method]) => {
       const post = operation(name, method)
       const { requestBody, ...get } = post
       const parameters = Object.entries(method.args).map(([field, type]) => ({

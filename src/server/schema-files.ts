@@ -1,8 +1,7 @@
 // What lies under schemas/, made from the tables of the code; `npm run schemas` writes it, a test says when it is stale.
 import { formatJson } from '../conf/json.ts'
 import { objectSchema } from '../conf/wire.ts'
-import type { Method } from '../drivers/method.ts'
-import { api } from '../drivers/qemu/index.ts'
+import { type Api, api } from '../drivers/qemu/index.ts'
 import { statusSchema } from '../state/status-schema.ts'
 import { errorSchema, openapi } from './openapi.ts'
 import { reportSchema } from './report-schema.ts'
@@ -17,7 +16,7 @@ export function schemaFiles(): Record<string, string> {
     'status.json': { $schema: DRAFT, ...statusSchema },
     'report.json': { $schema: DRAFT, ...reportSchema }
   }
-  for (const [name, { args, ret, stream }] of Object.entries(api) as [string, Method<never>][]) {
+  for (const [name, { args, ret, stream }] of Object.entries(api) as [string, Api][]) {
     files[`api/${name}.json`] = {
       $schema: DRAFT,
       $id: `api/${name}.json`,

@@ -13,6 +13,8 @@ export interface GuestRoot {
   dir: string
   apiSocket: string
   apiReadOnlySocket: string
+  libvirtSocket: string
+  libvirtReadOnlySocket: string
   monitorSocket: string
   status: string
   definition: string
@@ -32,6 +34,8 @@ export function guestRoot(dir: string): GuestRoot {
     dir,
     apiSocket: at('api.sock'),
     apiReadOnlySocket: at('api-ro.sock'),
+    libvirtSocket: at('libvirt-sock'),
+    libvirtReadOnlySocket: at('libvirt-sock-ro'),
     monitorSocket: at('qmp.sock'),
     status: at('status.json'),
     definition: at('domain.xml'),
@@ -42,6 +46,14 @@ export function guestRoot(dir: string): GuestRoot {
     swtpmSocket: at('swtpm.sock')
   }
 }
+
+/** The sockets this process listens at. */
+export const serverSockets = (root: GuestRoot): string[] => [
+  root.apiSocket,
+  root.apiReadOnlySocket,
+  root.libvirtSocket,
+  root.libvirtReadOnlySocket
+]
 
 /** Where a user's guests live by default. */
 export function guestsDirectory(): string {
@@ -70,7 +82,7 @@ const SOCKET_PATH_MAX = 103
  * @throws VIR_ERR_OPERATION_INVALID when another shim owns the root
  */
 export async function lockRoot(root: GuestRoot): Promise<Server> {
-  if (Buffer.byteLength(root.apiReadOnlySocket) > SOCKET_PATH_MAX) {
+  if (Buffer.byteLength(root.libvirtReadOnlySocket) > SOCKET_PATH_MAX) {
     throw fail('VIR_ERR_INVALID_ARG', `root directory '${root.dir}' is too long for socket paths`)
   }
   makePrivateDirectory(root.dir)
@@ -87,7 +99,7 @@ export async function lockRoot(root: GuestRoot): Promise<Server> {
     lock.close()
     throw owned()
   }
-  for (const stale of [root.apiSocket, root.apiReadOnlySocket]) rmSync(stale, { force: true })
+  for (const stale of serverSockets(root)) rmSync(stale, { force: true })
   return lock
 }
 

@@ -1,9 +1,197 @@
-// <hostdev>
-import type { Def } from '../element.ts'
-import { deviceInfoWithRom } from './device-info.ts'
+// <hostdev>: devices of the host given to the guest.
+
+import { freeScsiPlace, isScsiDiskAt } from '../drive-address.ts'
+import { attr, custom, type Def, type Field, type Fields, flag, parseAttribute } from '../element.ts'
+import { errorsFrom } from '../error.ts'
+import { enumOf, onOff, type Scalar, yesNo } from '../scalar.ts'
+import { element, firstChild, type XmlElement } from '../xml.ts'
+import { deviceBoot, deviceInfoWithRom } from './device-info.ts'
 import { deviceFamily } from './family.ts'
+import {
+  type HostdevMode,
+  type HostdevSource,
+  hostdevSource,
+  hostdevSourceNames,
+  hostdevSources,
+  parseHostdevSource
+} from './hostdev-source.ts'
+import { teaming } from './interface-teaming.ts'
 
-export const hostdevFields = { ...deviceInfoWithRom }
-export type HostdevDef = Def<typeof hostdevFields>
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+const bad = (message: string) => fail('VIR_ERR_XML_ERROR', message)
+const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-export const hostdev = deviceFamily({ element: 'hostdev', fields: hostdevFields })
+const vhostModel = enumOf('virtio', 'virtio-transitional', 'virtio-non-transitional')
+const mdevModel = enumOf('vfio-pci', 'vfio-ccw', 'vfio-ap')
+const backend = enumOf('kvm', 'vfio', 'xen')
+
+/** How the device is given, by the type of what is given. */
+export interface HostdevOptions {
+  /** the host's driver is taken off and given back by us; written on every device of mode subsystem */
+  managed?: boolean
+  /** SCSI commands of the guest; scsi only */
+  sgio?: 'filtered' | 'unfiltered'
+  /** the guest may send commands only root may send; scsi only */
+  rawio?: boolean
+  /** kind of virtio device, scsi_host; kind of mediated device, mdev */
+  model?: (typeof vhostModel.values)[number] | (typeof mdevModel.values)[number]
+  /** the mediated device's picture goes to the guest's displays; mdev only */
+  display?: boolean
+  /** a picture before the guest has a driver; mdev only */
+  ramfb?: boolean
+  /** who passes the device through; pci only */
+  backend?: (typeof backend.values)[number]
+}
+
+const ATTRIBUTES = {
+  managed: attr('managed', yesNo),
+  sgio: attr('sgio', enumOf('filtered', 'unfiltered')),
+  rawio: attr('rawio', yesNo),
+  model: attr('model', enumOf(...vhostModel.values, ...mdevModel.values)),
+  display: attr('display', onOff),
+  ramfb: attr('ramfb', onOff)
+} satisfies Fields
+
+/** Devices of type scsi can be read-only and shared; on others the elements mean nothing. */
+const scsiOnly = (field: Field<true | undefined>): Field<true | undefined> => ({
+  ...field,
+  parse: (node, context) => (node.attributes.type === 'scsi' ? field.parse(node, context) : undefined)
+})
+
+const table = {
+  source: custom<HostdevSource & HostdevOptions>({
+    names: [
+      '@mode',
+      '@type',
+      ...Object.values(ATTRIBUTES).flatMap(field => field.names),
+      ['driver', { name: attr('name', backend) }],
+      ['source', hostdevSourceNames]
+    ],
+    parse(node, context) {
+      const { mode = 'subsystem', type } = node.attributes
+      if (!Object.hasOwn(hostdevSources, mode)) throw unsupported(`unknown hostdev mode '${mode}'`)
+      if (type === undefined) throw bad('missing source address type')
+      const known = mode as HostdevMode
+      if (!Object.hasOwn(hostdevSources[known], type)) {
+        throw unsupported(`unknown host device source address type '${type}'`)
+      }
+      const source = firstChild(node, 'source')
+      if (!source) throw bad('Missing <source> element in hostdev device')
+      const options = known === 'subsystem' ? parseOptions(node, source, type) : {}
+      const parsed = parseHostdevSource(source, known, type, context)
+      const name = type === 'pci' && backendOf(node)
+      return { ...parsed, ...options, ...(name && { backend: name }) }
+    },
+    format(value, into, context) {
+      into.attributes.mode = value.mode
+      into.attributes.type = value.type
+      if (value.mode === 'subsystem') {
+        const shown = { ...value, managed: value.managed ?? false }
+        for (const key of Object.keys(ATTRIBUTES) as (keyof typeof ATTRIBUTES)[]) {
+          if (shown[key] !== undefined) (ATTRIBUTES[key] as Field<unknown>).format(shown[key], into, context)
+        }
+      }
+      if (value.backend) into.children.push(element('driver', { name: value.backend }))
+      hostdevSource.format(value, into, context)
+    }
+  }),
+  teaming,
+  readonly: scsiOnly(flag('readonly')),
+  shareable: scsiOnly(flag('shareable')),
+  ...deviceBoot,
+  ...deviceInfoWithRom,
+  /** number in the name of a SCSI unit's block node, once the guest is started */
+  backendIndex: custom<number | undefined>({ names: [], parse: () => undefined, format: () => undefined })
+} satisfies Fields
+export type HostdevDef = Def<typeof table>
+
+/** The attributes of `<hostdev>`, in libvirt's order of reading. */
+function parseOptions(node: XmlElement, source: XmlElement, type: string): HostdevOptions {
+  if (type !== 'usb' && source.attributes.startupPolicy) {
+    throw unsupported('Setting startupPolicy is only allowed for USB devices')
+  }
+  const options: HostdevOptions = {}
+  const read = <K extends keyof HostdevOptions>(key: K, scalar: Scalar<NonNullable<HostdevOptions[K]>>) => {
+    const value = parseAttribute(node, key, scalar)
+    if (value !== undefined) options[key] = value
+    return value !== undefined
+  }
+  // what libvirt cannot read here counts as no
+  if (node.attributes.managed === 'yes') options.managed = true
+  for (const [key, scalar] of [
+    ['sgio', enumOf('filtered', 'unfiltered')],
+    ['rawio', yesNo]
+  ] as const) {
+    if (read(key, scalar as Scalar<never>) && type !== 'scsi') {
+      throw bad(`${key} is only supported for scsi host device`)
+    }
+  }
+  const { model } = node.attributes
+  if (type === 'scsi_host') {
+    // 'default' is one of libvirt's values
+    if (model !== 'default') read('model', vhostModel)
+  } else if (type === 'mdev') {
+    if (!read('model', mdevModel)) throw bad("Missing required attribute 'model' in element 'hostdev'")
+    read('display', onOff)
+    read('ramfb', onOff)
+  } else if (model !== undefined) {
+    throw bad(`'model' attribute in <hostdev> is only supported when type='${type}'`)
+  }
+  return options
+}
+
+function backendOf(node: XmlElement): HostdevOptions['backend'] {
+  const driver = firstChild(node, 'driver')
+  return driver && parseAttribute(driver, 'name', backend)
+}
+
+export const hostdev = deviceFamily({
+  element: 'hostdev',
+  fields: table,
+  postParse(dev, def) {
+    const { source, address } = dev
+    if (source.type === 'scsi') {
+      if (source.from.protocol === 'iscsi' && !source.from.name.includes('/')) source.from.name += '/0'
+      dev.address ??= freeScsiPlace(def)
+      if (dev.address.type === 'drive' && isScsiDiskAt(def, dev.address)) {
+        const { controller, bus, target, unit } = dev.address
+        throw bad(
+          `SCSI host address controller='${controller}' bus='${bus}' target='${target}' unit='${unit}' in use by a SCSI disk`
+        )
+      }
+    }
+    if (source.type === 'mdev' && address) {
+      const wanted = MDEV_ADDRESSES[source.model ?? '']
+      if (wanted && address.type !== wanted) {
+        throw bad(`Unsupported address type '${address.type}' with mediated device model '${source.model}'`)
+      }
+    }
+  },
+  validate({ source, address, teaming }) {
+    const [types, refuse] = ADDRESSES[source.type] ?? []
+    if (address && types && !types.includes(address.type)) throw refuse!()
+    if (source.type === 'scsi' && source.sgio === 'unfiltered') {
+      throw unsupported('unfiltered sgio is no longer supported')
+    }
+    if (!teaming) return
+    if (teaming.type !== 'transient') throw unsupported("teaming hostdev devices must have type='transient'")
+    if (teaming.persistent === undefined) {
+      throw unsupported('missing required persistent attribute in hostdev teaming element')
+    }
+    if (source.type !== 'pci') throw unsupported('teaming is only supported for pci hostdev devices')
+  }
+})
+
+/** Kinds of mediated devices that sit on a bus. */
+const MDEV_ADDRESSES: Record<string, string> = { 'vfio-pci': 'pci', 'vfio-ccw': 'ccw' }
+
+/** Guest addresses a type can have (virDomainHostdevDefValidate). */
+const ADDRESSES: Partial<Record<HostdevSource['type'], [string[], () => Error]>> = {
+  pci: [
+    ['pci', 'unassigned'],
+    () => fail('VIR_ERR_INTERNAL_ERROR', "PCI host devices must use 'pci' or 'unassigned' address type")
+  ],
+  scsi: [['drive'], () => unsupported("SCSI host device must use 'drive' address type")],
+  scsi_host: [['pci', 'ccw'], () => unsupported("SCSI_host host device must use 'pci' or 'ccw' address type")],
+  usb: [['usb'], () => unsupported("USB host device must use 'usb' address type")]
+}

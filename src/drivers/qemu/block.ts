@@ -126,12 +126,10 @@ async function statsOf(domain: QemuDomain, path: string): Promise<DiskStats> {
 export const block = {
   /** Requests and bytes of a disk; `errs` is -1, QEMU does not count them. */
   virDomainBlockStats: method({
-    proc: 64,
     since: '0.3.2',
     on: 'domain',
     acl: 'domain:read',
     needs: 'active',
-    readOnly: true,
     args: { path: text() },
     ret: { rd_req: hyper(), rd_bytes: hyper('bytes'), wr_req: hyper(), wr_bytes: hyper('bytes'), errs: hyper() },
     async run(domain, { path }) {
@@ -147,12 +145,10 @@ export const block = {
   }),
 
   virDomainBlockStatsFlags: method({
-    proc: 243,
     since: '0.9.5',
     on: 'domain',
     acl: 'domain:read',
     needs: 'active',
-    readOnly: true,
     args: { path: text(), flags: flags() },
     ret: { params: typedParams },
     async run(domain, { path }) {
@@ -174,11 +170,9 @@ export const block = {
 
   /** Sizes of a disk in bytes: what the guest sees, what is used, what the image takes. */
   virDomainGetBlockInfo: method({
-    proc: 194,
     since: '0.8.1',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: { disk: text(), flags: flags() },
     ret: { allocation: uhyper('bytes'), capacity: uhyper('bytes'), physical: uhyper('bytes') },
     async run(domain, { disk: path }) {

@@ -37,7 +37,6 @@ function findChannel(domain: QemuDomain, name: string | undefined): ChardevDef {
 export const consoleArea = {
   /** The byte stream of a console; several viewers share it, late ones first get what was kept. */
   virDomainOpenConsole: method({
-    proc: 201,
     since: '0.8.6',
     on: 'domain',
     acl: 'domain:open_device',
@@ -49,7 +48,6 @@ export const consoleArea = {
   }),
 
   virDomainOpenChannel: method({
-    proc: 296,
     since: '1.0.2',
     on: 'domain',
     acl: 'domain:open_device',
@@ -62,14 +60,12 @@ export const consoleArea = {
 
   /** A picture of a screen: PNG where QEMU makes it, else PPM. Source: qemuDomainScreenshot. */
   virDomainScreenshot: method({
-    proc: 211,
     since: '0.9.2',
     on: 'domain',
     acl: 'domain:screenshot',
     job: 'query',
     needs: 'active',
     stream: 'body',
-    readOnly: false,
     args: { screen: optional(uint()), flags: flags() },
     ret: {},
     async run(domain, { screen = 0 }) {
@@ -91,7 +87,6 @@ export const consoleArea = {
 
   /** Presses keys together for `holdtime` ms. Source: qemuDomainSendKey. */
   virDomainSendKey: method({
-    proc: 226,
     since: '0.9.3',
     on: 'domain',
     acl: 'domain:send_input',

@@ -46,7 +46,7 @@ export function queried(domain: QemuDomain, bits: number): DomainDef {
   return affected(domain, bits)[0]!
 }
 
-const identity = { proc: undefined, since: '0.0.1', on: 'domain', readOnly: true, args: {} } as const
+const identity = { since: '0.0.1', on: 'domain', args: {} } as const
 
 export const define = {
   virDomainGetName: method({ ...identity, ret: { name: text() }, run: domain => ({ name: domain.name }) }),
@@ -69,44 +69,36 @@ export const define = {
   virDomainGetID: method({ ...identity, ret: { id: int() }, run: domain => ({ id: domain.id }) }),
 
   virDomainGetOSType: method({
-    proc: 13,
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: {},
     ret: { type: text() },
     run: domain => ({ type: domain.def.os.type })
   }),
 
   virDomainIsActive: method({
-    proc: 150,
     since: '0.7.3',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: {},
     ret: { active: int() },
     run: domain => ({ active: Number(domain.isActive) })
   }),
 
   virDomainIsPersistent: method({
-    proc: 151,
     since: '0.7.3',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: {},
     ret: { persistent: int() },
     run: domain => ({ persistent: Number(domain.isPersistent) })
   }),
 
   virDomainIsUpdated: method({
-    proc: 202,
     since: '0.8.6',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: {},
     ret: { updated: int() },
     run: () => ({ updated: 0 })
@@ -114,11 +106,9 @@ export const define = {
 
   /** The definition as XML. Passwords need VIR_DOMAIN_XML_SECURE, which read-only connections are refused. */
   virDomainGetXMLDesc: method({
-    proc: 14,
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: { flags: flags(virDomainXMLFlags) },
     ret: { xml: text() },
     run(domain, { flags: bits }) {
@@ -138,11 +128,9 @@ export const define = {
 
   /** Title, description, or the custom element of a namespace. */
   virDomainGetMetadata: method({
-    proc: 265,
     since: '0.9.10',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: { type: oneOf(virDomainMetadataType), uri: optional(text()), flags: flags(virDomainModificationImpact) },
     ret: { metadata: text() },
     run(domain, { type, uri, flags: bits }) {
@@ -161,7 +149,6 @@ export const define = {
 
   /** Sets or, with null, removes title, description or the custom element of a namespace. */
   virDomainSetMetadata: method({
-    proc: 264,
     since: '0.9.10',
     on: 'domain',
     acl: 'domain:write',
@@ -196,11 +183,9 @@ export const define = {
   }),
 
   virDomainGetAutostart: method({
-    proc: 15,
     since: '0.2.1',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: {},
     ret: { autostart: int() },
     run: () => ({ autostart: 0 })
@@ -208,25 +193,11 @@ export const define = {
 
   /** Whether a start would restore a saved image; there is none as long as managed save is not offered. */
   virDomainHasManagedSaveImage: method({
-    proc: 183,
     since: '0.8.0',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: noFlags,
     ret: { result: int() },
     run: () => ({ result: 0 })
-  }),
-
-  /** The security driver; guests are confined by user, sandbox and no_new_privs, not by labels. */
-  virNodeGetSecurityModel: method({
-    proc: 122,
-    since: '0.6.1',
-    on: 'connect',
-    acl: 'connect:read',
-    readOnly: true,
-    args: {},
-    ret: { model: text(), doi: text() },
-    run: () => ({ model: 'none', doi: '0' })
   })
 }

@@ -17,7 +17,7 @@ import { bootId, type Phase, type ProcessIdentity, STATUS_VERSION, writeStatus }
 import { removeSynced, writeAtomic } from '../../state/store.ts'
 import type { Agent } from './agent.ts'
 import type { QemuContext } from './context.ts'
-import type { QmpMonitor } from './qmp.ts'
+import type { QmpEvent, QmpMonitor } from './qmp.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -53,6 +53,8 @@ export class QemuDomain {
   readonly log: Log
   readonly jobs = new JobQueue()
   readonly events = new EventLog()
+  /** who hears of QEMU's own events */
+  readonly monitorListeners = new Set<(event: QmpEvent) => void>()
   readonly user: string | undefined
   readonly group: string | undefined
   readonly versions: Record<string, string> = {}

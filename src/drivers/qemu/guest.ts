@@ -44,11 +44,9 @@ function parseCommand(cmd: string): { execute: string; arguments?: object } {
 export const guest = {
   /** The guest's own idea of its name. */
   virDomainGetHostname: method({
-    proc: 277,
     since: '0.10.0',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: { flags: flags(virDomainGetHostnameFlags) },
     ret: { hostname: text() },
     async run(domain, { flags: bits }) {
@@ -62,11 +60,9 @@ export const guest = {
 
   /** The guest's clock, since the epoch. */
   virDomainGetTime: method({
-    proc: 337,
     since: '1.2.5',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: false,
     args: { flags: flags() },
     ret: { seconds: hyper('s'), nseconds: uint('ns') },
     async run(domain) {
@@ -77,7 +73,6 @@ export const guest = {
 
   /** Sets the guest's clock, with VIR_DOMAIN_TIME_SYNC from its hardware clock. */
   virDomainSetTime: method({
-    proc: 338,
     since: '1.2.5',
     on: 'domain',
     acl: 'domain:set_time',
@@ -101,8 +96,6 @@ export const guest = {
 
   /** A QMP command as JSON text, or with the HMP flag a human monitor command; the reply as QEMU gave it. */
   virDomainQemuMonitorCommand: method({
-    program: 'qemu',
-    proc: 1,
     since: '0.8.3',
     on: 'domain',
     acl: 'domain:write',
@@ -126,8 +119,6 @@ export const guest = {
 
   /** A guest agent command as JSON text. `timeout` in seconds: -2 waits, -1 is the default, 0 does not wait. */
   virDomainQemuAgentCommand: method({
-    program: 'qemu',
-    proc: 3,
     since: '0.10.0',
     on: 'domain',
     acl: 'domain:write',

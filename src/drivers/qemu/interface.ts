@@ -21,12 +21,10 @@ export function interfaceStats(net: InterfaceDef): Record<string, bigint> | unde
 export const interfaces = {
   /** Counters of one interface, by the host's name of it or its MAC address. */
   virDomainInterfaceStats: method({
-    proc: 65,
     since: '0.3.2',
     on: 'domain',
     acl: 'domain:read',
     needs: 'active',
-    readOnly: true,
     args: { device: text() },
     ret: {
       rx_bytes: hyper('bytes'),

@@ -98,7 +98,6 @@ async function reboot(domain: QemuDomain, bits: number) {
 export const lifecycle = {
   /** Starts a guest that is shut off. Source: qemuDomainCreate, 9.0.0. */
   virDomainCreate: method({
-    proc: 9,
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:start',
@@ -110,7 +109,6 @@ export const lifecycle = {
 
   /** As virDomainCreate; paused, or to be destroyed when its owner goes away. */
   virDomainCreateWithFlags: method({
-    proc: 196,
     since: '0.8.2',
     on: 'domain',
     acl: 'domain:start',
@@ -122,7 +120,6 @@ export const lifecycle = {
 
   /** Ends the guest as pulling the plug does. Waits for no job: it must work on a stuck guest. */
   virDomainDestroy: method({
-    proc: 12,
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:stop',
@@ -133,7 +130,6 @@ export const lifecycle = {
 
   /** As virDomainDestroy; VIR_DOMAIN_DESTROY_GRACEFUL fails rather than kills when QEMU ignores SIGTERM. */
   virDomainDestroyFlags: method({
-    proc: 234,
     since: '0.9.4',
     on: 'domain',
     acl: 'domain:stop',
@@ -144,7 +140,6 @@ export const lifecycle = {
 
   /** Asks the guest to shut down; returns before it has. */
   virDomainShutdown: method({
-    proc: 33,
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:init_control',
@@ -156,7 +151,6 @@ export const lifecycle = {
   }),
 
   virDomainShutdownFlags: method({
-    proc: 258,
     since: '0.9.10',
     on: 'domain',
     acl: 'domain:init_control',
@@ -169,7 +163,6 @@ export const lifecycle = {
 
   /** Asks the guest to reboot; without agent by power button, then starting it again in the same QEMU. */
   virDomainReboot: method({
-    proc: 27,
     since: '0.1.0',
     on: 'domain',
     acl: 'domain:init_control',
@@ -182,7 +175,6 @@ export const lifecycle = {
 
   /** Resets the machine at once, as the reset button does. */
   virDomainReset: method({
-    proc: 245,
     since: '0.9.7',
     on: 'domain',
     acl: 'domain:reset',
@@ -200,7 +192,6 @@ export const lifecycle = {
 
   /** Stops the vCPUs; memory stays allocated. A paused guest succeeds at once. Source: qemuDomainSuspend, 9.0.0. */
   virDomainSuspend: method({
-    proc: 34,
     since: '0.0.3',
     on: 'domain',
     acl: 'domain:suspend',
@@ -221,7 +212,6 @@ export const lifecycle = {
 
   /** Lets a paused guest go on. */
   virDomainResume: method({
-    proc: 28,
     since: '0.0.3',
     on: 'domain',
     acl: 'domain:suspend',
@@ -242,7 +232,6 @@ export const lifecycle = {
 
   /** Sends a non-maskable interrupt to the guest. */
   virDomainInjectNMI: method({
-    proc: 210,
     since: '0.9.2',
     on: 'domain',
     acl: 'domain:inject_nmi',

@@ -81,11 +81,9 @@ export async function balloonStats(domain: QemuDomain): Promise<BalloonStats> {
 
 export const memory = {
   virDomainGetMaxMemory: method({
-    proc: 17,
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: {},
     ret: { memory: uhyper('KiB') },
     run: domain => ({ memory: BigInt(domain.def.memoryKiB ?? 0) })
@@ -93,12 +91,10 @@ export const memory = {
 
   /** Memory statistics by virDomainMemoryStatTags, KiB unless the tag counts events. */
   virDomainMemoryStats: method({
-    proc: 159,
     since: '0.7.5',
     on: 'domain',
     acl: 'domain:read',
     needs: 'active',
-    readOnly: true,
     args: { flags: flags() },
     ret: { stats: array(struct({ tag: int('virDomainMemoryStatTags'), val: uhyper() }), 1024) },
     async run(domain) {

@@ -10,6 +10,7 @@ import { prepareVsocks } from './command/vsock.ts'
 import type { QemuContext } from './context.ts'
 import { fillFirmware } from './firmware.ts'
 import { makeNvram } from './firmware-nvram.ts'
+import { prepareHostdevs } from './hostdev-prepare.ts'
 import { prepareGraphics } from './prepare-graphics.ts'
 import { prepareVideo } from './prepare-video.ts'
 
@@ -17,6 +18,7 @@ import { prepareVideo } from './prepare-video.ts'
 const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   prepareGraphics,
   prepareDisks,
+  prepareHostdevs,
   prepareChardevs,
   prepareVideo,
   fillFirmware,

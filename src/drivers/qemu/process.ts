@@ -19,6 +19,7 @@ import { makePrivateDirectory } from '../../state/store.ts'
 import { cgroupPaths, enterCgroups, leaveCgroups } from './cgroup.ts'
 import { closeAgent, connectAgent } from './channels.ts'
 import { buildCommand } from './command/index.ts'
+import { masterKeyFile, writeMasterKey } from './command/secret.ts'
 import { prepareStart } from './def-driver.ts'
 import type { Ended, QemuDomain } from './domain.ts'
 import { setGraphicsPassword } from './graphics-password.ts'
@@ -90,8 +91,9 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     const context = prepareStart(domain.def, domain.context)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
-    const { argv, env } = buildCommand(domain.def, context)
+    const { argv, env, masterKey } = buildCommand(domain.def, context)
     makePrivateDirectory(root.channelDir)
+    writeMasterKey(masterKeyFile(context.paths.libDir), masterKey, domain)
     rmSync(root.monitorSocket, { force: true })
     domain.phase = 'starting'
     domain.save()
@@ -173,7 +175,10 @@ async function openMonitor(domain: QemuDomain, exited?: Promise<string>): Promis
   for (;;) {
     try {
       const monitor = await connectQmp(domain.context.paths.monitorSocket, Math.max(deadline - Date.now(), 1))
-      monitor.on('event', event => handleQmpEvent(domain, event))
+      monitor.on('event', event => {
+        handleQmpEvent(domain, event)
+        for (const listener of domain.monitorListeners) listener(event)
+      })
       monitor.on('close', reason => void monitorClosed(domain, monitor, reason))
       return monitor
     } catch (error) {
@@ -410,7 +415,8 @@ async function cleanUp(domain: QemuDomain, ended: Ended, quiet = false): Promise
   closeAgent(domain)
   const busy = await leaveCgroups(domain.cgroups)
   if (busy.length > 0) domain.log.warn({ cgroups: busy }, 'cgroups are still in use')
-  for (const left of [root.monitorSocket, root.channelDir]) rmSync(left, { force: true, recursive: true })
+  const masterKey = masterKeyFile(domain.context.paths.libDir)
+  for (const left of [root.monitorSocket, root.channelDir, masterKey]) rmSync(left, { force: true, recursive: true })
   removeStatus(root.status)
   domain.phase = undefined
   domain.process = undefined

@@ -1,6 +1,18 @@
 // State, info, control info and bulk statistics: answered from our own model and /proc, never behind a job.
 import { virDomainControlState, virDomainStatsTypes } from '../../conf/enums.ts'
-import { array, flags, int, struct, type TypedParams, text, typed, typedParams, uhyper, uint } from '../../conf/wire.ts'
+import {
+  array,
+  flags,
+  int,
+  struct,
+  type TypedParams,
+  typed,
+  typedParams,
+  uhyper,
+  uint,
+  type WireValue
+} from '../../conf/wire.ts'
+import { domainHandle } from '../host.ts'
 import { methodFor } from '../method.ts'
 import { blockStats, diskSourcePath } from './block.ts'
 import type { QemuDomain } from './domain.ts'
@@ -124,6 +136,19 @@ async function blockGroup(domain: QemuDomain): Promise<TypedParams> {
   return out
 }
 
+/** Arguments and result of the bulk statistics calls. */
+export const statsGroups = flags(virDomainStatsTypes)
+export const statsFlags = flags(WHICH_DOMAINS, ENFORCE)
+export const statsRecord = struct({ dom: domainHandle, params: typedParams })
+
+/** The record of one guest; `wanted` 0 asks for all groups. */
+export async function recordOf(domain: QemuDomain, wanted: number): Promise<WireValue<typeof statsRecord>> {
+  const params: TypedParams = {}
+  for (const [bit, group] of GROUPS)
+    if (wanted === 0 || (wanted & bit) !== 0) Object.assign(params, await group(domain))
+  return { dom: { name: domain.name, uuid: domain.uuid, id: domain.id }, params }
+}
+
 /** vCPUs the guest has now. */
 export function currentVcpus(domain: QemuDomain): number {
   return domain.vcpuThreads.size || domain.def.vcpu.current || domain.def.vcpu.max
@@ -132,22 +157,18 @@ export function currentVcpus(domain: QemuDomain): number {
 export const stats = {
   /** State and reason, both libvirt's numbers. */
   virDomainGetState: method({
-    proc: 212,
     since: '0.9.2',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: { flags: flags() },
     ret: { state: int('virDomainState'), reason: int() },
     run: domain => ({ state: domain.state, reason: domain.reason })
   }),
 
   virDomainGetInfo: method({
-    proc: 16,
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: {},
     ret: {
       state: int('virDomainState'),
@@ -167,12 +188,10 @@ export const stats = {
 
   /** What the monitor is doing: ok, occupied by a job, or lost. */
   virDomainGetControlInfo: method({
-    proc: 213,
     since: '0.9.3',
     on: 'domain',
     acl: 'domain:read',
     needs: 'active',
-    readOnly: true,
     args: { flags: flags() },
     ret: { state: uint('virDomainControlState'), details: uint(), stateTime: uhyper('ms') },
     run(domain) {
@@ -185,31 +204,20 @@ export const stats = {
 
   /** Statistics of this guest as one record; 0 asks for all groups. What QEMU does not answer in time is left out. */
   virDomainListGetStats: method({
-    proc: 344,
     since: '1.2.8',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
-    args: { stats: flags(virDomainStatsTypes), flags: flags(WHICH_DOMAINS, ENFORCE) },
-    ret: {
-      retStats: array(struct({ dom: struct({ name: text(), uuid: text(), id: int() }), params: typedParams }), 1)
-    },
-    async run(domain, { stats: wanted }) {
-      const params: TypedParams = {}
-      for (const [bit, group] of GROUPS)
-        if (wanted === 0 || (wanted & bit) !== 0) Object.assign(params, await group(domain))
-      return { retStats: [{ dom: { name: domain.name, uuid: domain.uuid, id: domain.id }, params }] }
-    }
+    args: { stats: statsGroups, flags: statsFlags },
+    ret: { retStats: array(statsRecord, 1) },
+    run: async (domain, { stats: wanted }) => ({ retStats: [await recordOf(domain, wanted)] })
   }),
 
   /** CPU times of the guest as a whole (`startCpu` -1); per host CPU needs cgroup accounting. */
   virDomainGetCPUStats: method({
-    proc: 262,
     since: '0.9.10',
     on: 'domain',
     acl: 'domain:read',
     needs: 'active',
-    readOnly: true,
     args: { startCpu: int(), ncpus: uint(), flags: flags() },
     ret: { params: array(typedParams, 128) },
     run(domain) {

@@ -23,11 +23,9 @@ const bool: Wire<boolean> = {
 
 export const vcpu = {
   virDomainGetMaxVcpus: method({
-    proc: 22,
     since: '0.2.1',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: {},
     ret: { num: int() },
     run: domain => ({ num: domain.def.vcpu.max })
@@ -35,11 +33,9 @@ export const vcpu = {
 
   /** vCPUs now, or with VIR_DOMAIN_VCPU_MAXIMUM at most, of the live or the persistent definition. */
   virDomainGetVcpusFlags: method({
-    proc: 200,
     since: '0.8.5',
     on: 'domain',
     acl: 'domain:read',
-    readOnly: true,
     args: { flags: flags(virDomainVcpuFlags) },
     ret: { num: int() },
     async run(domain, { flags: bits }) {
@@ -59,12 +55,10 @@ export const vcpu = {
 
   /** State, CPU time and place of each vCPU, and the host CPUs it may run on. */
   virDomainGetVcpus: method({
-    proc: 20,
     since: '0.1.4',
     on: 'domain',
     acl: 'domain:read',
     needs: 'active',
-    readOnly: true,
     args: {},
     ret: {
       info: array(

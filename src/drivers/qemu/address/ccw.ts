@@ -21,6 +21,12 @@ export function ccwText({ cssid = 0, ssid = 0, devno = 0 }: AddressOf<'ccw'>): s
 /** @throws VIR_ERR_XML_ERROR for a number given twice, VIR_ERR_INTERNAL_ERROR when there are no more */
 export function assignCcwAddresses(def: DomainDef): void {
   if (!isS390Ccw(def)) return
+  for (const dev of def.devices.hostdevs) {
+    if (dev.source.type !== 'mdev') continue
+    if (dev.source.model === 'vfio-ccw') dev.address ??= { type: 'ccw' }
+    // crypto adapters sit on no bus
+    if (dev.source.model === 'vfio-ap') delete dev.address
+  }
   setVirtioAddressType(def, 'ccw')
   const used = new Set<string>()
   for (const [, { address }] of eachDeviceInfo(def.devices)) {

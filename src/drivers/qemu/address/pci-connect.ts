@@ -1,10 +1,13 @@
 // Which devices are PCI devices, and of which kind (qemuDomainDeviceCalculatePCIConnectFlags): a row per family.
 import type { ControllerDef } from '../../../conf/devices/controller.ts'
 import { isVirtioScsi, pciModelOf, type UsbModel } from '../../../conf/devices/controller-models.ts'
+import { pciAddressOf } from '../../../conf/devices/device-address.ts'
+import type { HostdevDef } from '../../../conf/devices/hostdev.ts'
 import type { AnyDevice, DeviceKind, Devices } from '../../../conf/devices/index.ts'
 import { knownModel } from '../../../conf/devices/interface-driver.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
+import { isPciExpress } from '../host-devices.ts'
 import { CONNECT, PCI_DEVICE, PCI_MODELS, PCIE_DEVICE } from './pci-flags.ts'
 
 /** `virtio` devices are Express devices where both the guest and QEMU have those. */
@@ -58,6 +61,20 @@ function network(type: string, model: string | undefined): Connection {
 /** Drivers of file systems that are no device of the guest's. */
 const NO_GUEST_DRIVER: ReadonlySet<string | undefined> = new Set(['loop', 'nbd', 'ploop'])
 
+function hostdev(dev: HostdevDef): Connection {
+  const { source } = dev
+  switch (source.type) {
+    case 'pci':
+      return pciAddressOf(dev) || isPciExpress(source.place) ? 'pcie' : 'pci'
+    case 'scsi_host':
+      return virtio(source.model)
+    case 'mdev':
+      return 'pcie'
+    default:
+      return 'none'
+  }
+}
+
 /** A row per family that can be PCI; the others never are. */
 const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDef) => Connection } = {
   controllers: controller,
@@ -72,7 +89,9 @@ const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDe
   shmems: () => 'pci',
   inputs: ({ bus, model }) => (bus === 'virtio' ? virtio(model) : 'none'),
   serials: ({ target }) => (target.type === 'pci-serial' ? 'pci' : 'none'),
-  vsocks: () => 'virtio'
+  vsocks: () => 'virtio',
+  hostdevs: hostdev,
+  memories: ({ model }) => (model === 'virtio-pmem' || model === 'virtio-mem' ? 'virtio' : 'none')
 }
 
 /** The guest's root bus is an Express one (qemuDomainHasPCIeRoot). */

@@ -2,6 +2,7 @@
 import type { ControllerDef } from '../../../conf/devices/controller.ts'
 import { isUsb2 } from '../../../conf/devices/controller-models.ts'
 import { isPciAddressWanted, type PciAddress, pciAddressOf } from '../../../conf/devices/device-address.ts'
+import type { HostdevDef } from '../../../conf/devices/hostdev.ts'
 import type { AnyDevice, DeviceKind, Devices } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -29,6 +30,11 @@ function isPlacedController({ type, model, index }: ControllerDef): boolean {
   return !(type === 'scsi' && model === 'ncr53c90')
 }
 
+/** Host devices that QEMU shows the guest on PCI. */
+function isPciHostdev({ source }: HostdevDef): boolean {
+  return source.type === 'pci' || source.type === 'scsi_host' || (source.type === 'mdev' && source.model === 'vfio-pci')
+}
+
 /** Kept as it was with the oldest QEMU, so that guests find their devices where they were. */
 const ORDER: readonly Turn<DeviceKind>[] = [
   turn('controllers', ({ type, model }) => type === 'pci' && model !== 'pci-root' && model !== 'pcie-root'),
@@ -37,6 +43,7 @@ const ORDER: readonly Turn<DeviceKind>[] = [
   turn('sounds', ({ model }) => !NOT_PCI_SOUND.has(model)),
   turn('controllers', isPlacedController),
   turn('disks', ({ target }) => target?.bus === 'virtio'),
+  turn('hostdevs', isPciHostdev),
   turn('memballoons', ({ model }) => model !== 'none'),
   turn('rngs'),
   turn('watchdogs', ({ model }) => model === 'i6300esb'),
@@ -44,7 +51,8 @@ const ORDER: readonly Turn<DeviceKind>[] = [
   turn('shmems'),
   turn('inputs', ({ bus }) => bus === 'virtio'),
   turn('serials', ({ target }) => target.type === 'pci-serial'),
-  turn('vsocks')
+  turn('vsocks'),
+  turn('memories', ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem')
 ]
 
 /** How a device is connected, and the group it must be kept in. */

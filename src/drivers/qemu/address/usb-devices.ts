@@ -7,6 +7,7 @@ const always = () => true
 
 /** In the order in which they get their ports (virDomainUSBDeviceDefForeach). */
 const USB_DEVICES: { [K in DeviceKind]?: (dev: Devices[K][number]) => boolean } = {
+  hostdevs: ({ source }) => source.type === 'usb',
   disks: ({ target }) => target?.bus === 'usb',
   controllers: ({ type }) => type === 'ccid',
   inputs: ({ bus }) => bus === 'usb',

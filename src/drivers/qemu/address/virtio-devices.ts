@@ -13,8 +13,10 @@ const VIRTIO_DEVICES: { [K in DeviceKind]?: (dev: Devices[K][number]) => boolean
   videos: ({ model }) => model?.type === 'virtio',
   inputs: ({ bus }) => bus === 'virtio',
   controllers: ({ type }) => type === 'virtio-serial' || type === 'scsi',
+  hostdevs: ({ source }) => source.type === 'scsi_host',
   memballoons: ({ model }) => model !== 'none',
-  rngs: always
+  rngs: always,
+  memories: ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem'
 }
 /** Those are virtio devices on s390 only. */
 const CCW_ONLY: DeviceKind[] = ['filesystems', 'vsocks']

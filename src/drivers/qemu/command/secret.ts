@@ -1,7 +1,12 @@
 // Secrets on the command line: encrypted with a master key that only QEMU and we can read (qemuDomainSecretInfoSetup).
 import { createCipheriv, randomBytes } from 'node:crypto'
+import { chownSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { errorsFrom } from '../../../conf/error.ts'
+import { groupId, userId } from '../host-ids.ts'
 import type { Command } from './command.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 const MASTER_KEY_ID = 'masterKey0'
 /** Bytes of the initialization vector of each secret, as AES in CBC mode has it. */
@@ -10,6 +15,21 @@ const IV_LEN = 16
 /** The file of the master key; it is written when the guest starts, if the command line needs it. */
 export function masterKeyFile(libDir: string): string {
   return join(libDir, 'master-key.aes')
+}
+
+/** Writes that file, for QEMU's user alone. @throws VIR_ERR_SYSTEM_ERROR */
+export function writeMasterKey(file: string, key: Uint8Array, owner: { user?: string; group?: string }): void {
+  try {
+    rmSync(file, { force: true })
+    writeFileSync(file, key, { mode: 0o600, flag: 'wx' })
+    if (owner.user !== undefined) chownSync(file, userId(owner.user), groupId(owner.group ?? owner.user))
+  } catch (error) {
+    throw fail(
+      'VIR_ERR_SYSTEM_ERROR',
+      `failed to write domain master key file '${file}': ${(error as Error).message}`,
+      error
+    )
+  }
 }
 
 /** -object of the master key, before everything that may refer to it (qemuBuildMasterKeyCommandLine). */

@@ -1,0 +1,37 @@
+// What connection-level APIs ask: the guests of this connection. A shim has one; the aggregator has all.
+import { int, struct, text, type Wire, type WireValue } from '../conf/wire.ts'
+import type { Qemu } from './qemu/capabilities.ts'
+import type { statsRecord } from './qemu/stats.ts'
+
+/** A guest as clients name it: libvirt's domain handle. */
+export interface GuestHandle {
+  name: string
+  uuid: string
+  /** -1 when it is shut off */
+  id: number
+}
+
+/** A guest as listings see it. */
+export interface GuestEntry extends GuestHandle {
+  /** virDomainState */
+  state: number
+  persistent: boolean
+  autostart: boolean
+  managedSave: boolean
+  snapshots: boolean
+  checkpoints: boolean
+}
+
+/** The side of a connection that is not one guest. */
+export interface Host {
+  /** libvirt's URI of this connection */
+  uri: string
+  guests(): GuestEntry[]
+  /** bulk statistics of some of its guests */
+  stats(of: GuestEntry[], wanted: number): Promise<WireValue<typeof statsRecord>[]>
+  /** the QEMU new guests get, its capabilities probed */
+  qemu(): Promise<Qemu>
+}
+
+/** A domain handle as an argument or result. */
+export const domainHandle: Wire<GuestHandle> = struct({ name: text(), uuid: text(), id: int() })

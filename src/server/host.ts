@@ -1,0 +1,24 @@
+// A shim's connection: exactly its one guest.
+import type { Host } from '../drivers/host.ts'
+import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import { recordOf } from '../drivers/qemu/stats.ts'
+
+const hosts = new WeakMap<QemuDomain, Host>()
+
+/** The connection-level side of a shim. */
+export function hostOf(domain: QemuDomain): Host {
+  const known = hosts.get(domain)
+  if (known) return known
+  const host: Host = {
+    uri: process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session',
+    guests() {
+      const { name, uuid, id, state, isPersistent } = domain
+      const nothingKept = { autostart: false, managedSave: false, snapshots: false, checkpoints: false }
+      return [{ name, uuid, id, state, persistent: isPersistent, ...nothingKept }]
+    },
+    stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
+    qemu: async () => domain.context.qemu
+  }
+  hosts.set(domain, host)
+  return host
+}

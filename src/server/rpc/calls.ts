@@ -1,0 +1,154 @@
+// A shim's answer to RPC calls: arguments to an API of the table, its result to the reply.
+//
+// Most procedures say no more than their API's row: names and order are the same. What libvirt's C API needs beside it,
+// sizes of the caller's arrays, is dealt with once, in `fitted`. The rest is in exceptions.ts.
+import { API_FACTS } from '../../conf/api-list.ts'
+import { virTypedParameterFlags } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import type { TypedParams } from '../../conf/wire.ts'
+import type { GuestHandle } from '../../drivers/host.ts'
+import type { ByteChannel, Stream } from '../../drivers/method.ts'
+import type { QemuDomain } from '../../drivers/qemu/domain.ts'
+import { findMethod } from '../../drivers/qemu/index.ts'
+import { run } from '../dispatch.ts'
+import type { Reply, RpcClient, RpcHandler } from './client.ts'
+import { readFields, type WireField, writeFields } from './codec.ts'
+import { EventSubscriptions } from './events.ts'
+import { exceptions } from './exceptions.ts'
+import { type Frame, REMOTE_PROGRAM } from './frame.ts'
+import { findProcedure, type Procedure } from './procedures.ts'
+import { secondaryName } from './secondary-drivers.ts'
+import { bodyStream, channelStream } from './stream.ts'
+import { XdrReader } from './xdr.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
+const failQemu = errorsFrom('VIR_FROM_QEMU')
+
+const { VIR_TYPED_PARAM_STRING_OKAY } = virTypedParameterFlags
+
+// biome-ignore lint/suspicious/noExplicitAny: fields of every procedure
+export type Values = Record<string, any>
+
+/** What is on this side of one client. */
+export class ShimCalls implements RpcHandler {
+  readonly domain: QemuDomain
+  readonly client: RpcClient
+  readonly events: EventSubscriptions
+  /** the socket, or the client itself, wants it so */
+  readOnly: boolean
+  opened = false
+
+  constructor(domain: QemuDomain, client: RpcClient, readOnly: boolean) {
+    this.domain = domain
+    this.client = client
+    this.readOnly = readOnly
+    this.events = new EventSubscriptions(domain, client)
+  }
+
+  closed(): void {
+    this.events.clear()
+  }
+
+  async call(frame: Frame, signal: AbortSignal): Promise<Reply> {
+    const procedure = findProcedure(frame.program, frame.procedure)
+    if (!procedure) throw unknownProcedure(frame)
+    const given = readFields(procedure.args, new XdrReader(frame.payload))
+    const exception = exceptions[procedure.name]
+    if (!this.opened && !exception?.beforeOpen) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection not open')
+    if (exception?.run) {
+      const result = await exception.run(this, given, signal)
+      return { write: to => writeFields(procedure.ret, result, to) }
+    }
+    return this.#api(procedure, given, signal)
+  }
+
+  /** A call of an API of the table. */
+  async #api(procedure: Procedure, given: Values, signal: AbortSignal): Promise<Reply> {
+    const api = procedure.api ?? procedure.name
+    if (this.readOnly && !API_FACTS[api]?.readOnly) {
+      throw failDomain('VIR_ERR_OPERATION_DENIED', `read only access prevents ${api}`)
+    }
+    const method = findMethod(api)
+    if (!method) throw failDomain('VIR_ERR_NO_SUPPORT', api)
+    const isOnGuest = method.on === 'domain'
+    if (isOnGuest) this.checkGuest(given.dom)
+    const exception = exceptions[procedure.name]
+    const args: Values = {}
+    for (const name of Object.keys(method.args)) args[name] = given[name]
+    const stringsOkay = withoutStringFlag(procedure, args)
+    Object.assign(args, exception?.args?.(given))
+    const result = await run(this.domain, { api, args, readOnly: this.readOnly, signal })
+    if (method.stream === 'channel') return { stream: channelStream(result as ByteChannel) }
+    if (method.stream === 'body') {
+      const { mime, body } = result as Stream
+      return { write: to => writeFields(procedure.ret, { mime }, to), stream: bodyStream(body) }
+    }
+    const values = exception?.ret?.(result as Values, given, this.domain) ?? (result as Values)
+    const reply = fitted(procedure.ret, values, given, stringsOkay)
+    return { write: to => writeFields(procedure.ret, reply, to) }
+  }
+
+  /** @throws VIR_ERR_NO_DOMAIN unless the handle is of this shim's guest */
+  checkGuest({ name, uuid }: GuestHandle): void {
+    if (uuid !== this.domain.uuid) {
+      throw failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${uuid}' (${name})`)
+    }
+  }
+}
+
+/** A number without a procedure: of another driver, or of nothing. */
+function unknownProcedure({ program, procedure }: Frame) {
+  const name = program === REMOTE_PROGRAM ? secondaryName(procedure) : undefined
+  return name === undefined
+    ? fail('VIR_ERR_RPC', `unknown procedure: ${procedure}`)
+    : failDomain('VIR_ERR_NO_SUPPORT', name)
+}
+
+/**
+ * Typed parameters with strings go only to clients that say they can take them; the flag is the protocol's, not the
+ * API's. Gives whether they may.
+ */
+function withoutStringFlag({ ret }: Procedure, args: Values): boolean {
+  if (typeof args.flags !== 'number' || !ret.some(({ type }) => type.startsWith('param<'))) return true
+  const okay = (args.flags & VIR_TYPED_PARAM_STRING_OKAY) !== 0
+  if (okay) args.flags &= ~VIR_TYPED_PARAM_STRING_OKAY
+  return okay
+}
+
+/** Arguments by which callers say how much they have room for, by the result they limit. */
+const ROOM = ['nparams', 'maxnames', 'maxids', 'maxStats', 'maxerrors', 'maxcells'] as const
+
+/**
+ * The result as the caller asked for it. `need_results` 0 wants the count alone, so does `nparams` 0; other limits cut
+ * lists short. `ret` and `nparams` of a reply are the count.
+ */
+function fitted(fields: readonly WireField[], values: Values, given: Values, stringsOkay: boolean): Values {
+  const out: Values = { ...values }
+  const list = fields.find(({ type, name }) => /[<]\d+>$/.test(type) && name in values)
+  if (!list) return out
+  let entries = list.type.startsWith('param<') ? shownParams(values[list.name], stringsOkay) : values[list.name]
+  const count = Array.isArray(entries) ? entries.length : Object.keys(entries).length
+  const room = ROOM.find(name => given[name] !== undefined)
+  if (given.need_results === 0) entries = []
+  else if (room !== undefined) entries = cut(entries, given[room])
+  out[list.name] = entries
+  for (const { name } of fields) {
+    if (name in values) continue
+    if (name === 'ret') out.ret = count
+    else if (name === 'nparams') out.nparams = given.nparams === 0 ? count : Math.min(count, given.nparams)
+    else if (name === 'nerrors') out.nerrors = Math.min(count, given.maxerrors)
+  }
+  return out
+}
+
+function shownParams(params: TypedParams, stringsOkay: boolean): TypedParams {
+  if (stringsOkay) return params
+  return Object.fromEntries(Object.entries(params).filter(([, { type }]) => type !== 'string'))
+}
+
+function cut<T extends unknown[] | TypedParams>(entries: T, room: number): T {
+  return (
+    Array.isArray(entries) ? entries.slice(0, room) : Object.fromEntries(Object.entries(entries).slice(0, room))
+  ) as T
+}

@@ -1,0 +1,268 @@
+// One connected client: packets in, replies, events and streams out, within limits.
+//
+// Replies may overtake each other, as in libvirt. Events leave in order and after the replies that were ready before
+// them. A client that does not read is not read either, and one that lets events pile up is closed.
+import type { Socket } from 'node:net'
+import { errorsFrom, toVirError, type VirError } from '../../conf/error.ts'
+import type { Log } from '../../drivers/qemu/domain.ts'
+import {
+  type Frame,
+  FrameReader,
+  type Header,
+  KEEPALIVE_PROGRAM,
+  MessageStatus,
+  MessageType,
+  makeFrame,
+  makeRawFrame,
+  PROTOCOL_VERSION,
+  QEMU_PROGRAM,
+  REMOTE_PROGRAM,
+  writeError
+} from './frame.ts'
+import type { RpcStream } from './stream.ts'
+import type { XdrWriter } from './xdr.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
+
+/** Calls of one client under way before it is not read any more; libvirt's max_client_requests. */
+const CALLS_MAX = 5
+/** Bytes waiting for a client before it is not read any more. */
+const REPLY_BACKLOG_MAX = 1024 * 1024
+/** Bytes waiting for a client when it is closed rather than sent another event. */
+const EVENT_BACKLOG_MAX = 4 * 1024 * 1024
+/** libvirtd's keepalive_interval and keepalive_count. */
+const KEEPALIVE_INTERVAL_MS = 5000
+const KEEPALIVE_COUNT = 5
+const PING = 1
+const PONG = 2
+
+/** What a call gives: fields written by `write`, and a byte stream that goes on under its serial. */
+export interface Reply {
+  write?(to: XdrWriter): void
+  stream?: RpcStream
+}
+
+/** Carries out the calls of one client. */
+export interface RpcHandler {
+  call(frame: Frame, signal: AbortSignal): Promise<Reply>
+  /** the client is gone */
+  closed(): void
+}
+
+export class RpcClient {
+  readonly #socket: Socket
+  readonly #log: Log
+  readonly #handler: RpcHandler
+  readonly #reader = new FrameReader()
+  readonly #abort = new AbortController()
+  readonly #streams = new Map<string, RpcStream>()
+  #waiting: Frame[] = []
+  #calls = 0
+  #events: Buffer[] = []
+  #keepalive: NodeJS.Timeout | undefined
+  #unanswered = 0
+
+  constructor(socket: Socket, log: Log, makeHandler: (client: RpcClient) => RpcHandler) {
+    this.#socket = socket
+    this.#log = log
+    this.#handler = makeHandler(this)
+    socket.on('data', chunk => this.#receive(chunk))
+    socket.on('drain', () => this.#pace())
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => this.#closed())
+  }
+
+  /** Ends the connection once everything that waits has been sent. */
+  close(): void {
+    this.#socket.end()
+  }
+
+  #closed(): void {
+    clearInterval(this.#keepalive)
+    this.#abort.abort()
+    this.#waiting = []
+    for (const stream of this.#streams.values()) stream.abandon()
+    this.#streams.clear()
+    this.#handler.closed()
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#unanswered = 0
+    try {
+      for (const frame of this.#reader.push(chunk)) this.#dispatch(frame)
+    } catch (error) {
+      this.#log.info({ reason: (error as Error).message }, 'RPC client does not speak the protocol')
+      this.#socket.destroy()
+    }
+    this.#pace()
+  }
+
+  /** Reads on only while replies get away and calls get done. */
+  #pace(): void {
+    const busy = this.#waiting.length > 0 || this.#socket.writableLength > REPLY_BACKLOG_MAX
+    if (busy !== this.#socket.isPaused()) this.#socket[busy ? 'pause' : 'resume']()
+    for (const stream of this.#streams.values()) stream.pace(this.#socket.writableLength)
+  }
+
+  #dispatch(frame: Frame): void {
+    const { CALL, CALL_WITH_FDS, STREAM, STREAM_HOLE } = MessageType
+    const { program, type } = frame
+    if (program === KEEPALIVE_PROGRAM) this.#keepAlive(frame)
+    else if (type === STREAM || type === STREAM_HOLE) this.#streamed(frame)
+    else if (type !== CALL && type !== CALL_WITH_FDS) return
+    else if (this.#calls >= CALLS_MAX) this.#waiting.push(frame)
+    else void this.#call(frame)
+  }
+
+  async #call(frame: Frame): Promise<void> {
+    this.#calls++
+    try {
+      checkCall(frame)
+      const reply = await this.#handler.call(frame, this.#abort.signal)
+      this.#send(makeFrame(answerTo(frame, MessageType.REPLY, MessageStatus.OK), to => reply.write?.(to)))
+      if (reply.stream) this.#openStream(frame, reply.stream)
+    } catch (thrown) {
+      this.#sendError(frame, thrown, MessageType.REPLY)
+    } finally {
+      this.#calls--
+      const next = this.#waiting.shift()
+      if (next) void this.#call(next)
+      this.#pace()
+    }
+  }
+
+  #sendError(to: Header, thrown: unknown, type: number): void {
+    const error = toVirError(thrown, 'VIR_FROM_RPC')
+    if (error.cause !== undefined) this.#log.debug({ err: error }, 'RPC call failed')
+    this.#send(makeFrame(answerTo(to, type, MessageStatus.ERROR), out => writeError(error, out)))
+  }
+
+  #send(...packets: Buffer[]): void {
+    if (this.#socket.destroyed || !this.#socket.writable) return
+    for (const packet of packets) this.#socket.write(packet)
+  }
+
+  /** Sends a message of the program's own accord, after the replies that are ready now. */
+  event(program: number, procedure: number, write: (to: XdrWriter) => void): void {
+    if (this.#events.length === 0) setImmediate(() => this.#sendEvents())
+    this.#events.push(
+      makeFrame(
+        {
+          program,
+          version: PROTOCOL_VERSION,
+          procedure,
+          type: MessageType.MESSAGE,
+          serial: 0,
+          status: MessageStatus.OK
+        },
+        write
+      )
+    )
+  }
+
+  #sendEvents(): void {
+    const events = this.#events
+    this.#events = []
+    if (this.#socket.writableLength > EVENT_BACKLOG_MAX) {
+      this.#log.warn({ backlog: this.#socket.writableLength }, 'RPC client reads too slowly for its events, closing it')
+      this.#socket.destroy()
+      return
+    }
+    this.#send(...events)
+  }
+
+  // Keepalive: both sides may ask at any time; we ask once the client said that it answers.
+
+  #keepAlive({ procedure }: Frame): void {
+    if (procedure === PING) this.#sendKeepalive(PONG)
+  }
+
+  #sendKeepalive(procedure: number): void {
+    const { MESSAGE } = MessageType
+    this.#send(
+      makeFrame({
+        program: KEEPALIVE_PROGRAM,
+        version: PROTOCOL_VERSION,
+        procedure,
+        type: MESSAGE,
+        serial: 0,
+        status: MessageStatus.OK
+      })
+    )
+  }
+
+  /** From now on asks a silent client whether it is there, and closes it when it is not. */
+  startKeepalive(): void {
+    this.#keepalive ??= setInterval(() => {
+      if (this.#unanswered++ < KEEPALIVE_COUNT) this.#sendKeepalive(PING)
+      else {
+        this.#log.info({}, 'RPC client does not answer, closing it')
+        this.#socket.destroy()
+      }
+    }, KEEPALIVE_INTERVAL_MS)
+    this.#keepalive.unref()
+  }
+
+  // Streams: packets both ways under the serial of the call that opened them.
+
+  #openStream(call: Frame, stream: RpcStream): void {
+    const key = streamKey(call)
+    this.#streams.set(key, stream)
+    stream.open({
+      data: chunk => this.#send(...makeRawFrame(answerTo(call, MessageType.STREAM, MessageStatus.CONTINUE), chunk)),
+      error: error => {
+        this.#streams.delete(key)
+        this.#sendError(call, error, MessageType.STREAM)
+      },
+      backlog: () => this.#socket.writableLength
+    })
+  }
+
+  #streamed(frame: Frame): void {
+    const key = streamKey(frame)
+    const stream = this.#streams.get(key)
+    // data may still come for a stream that was closed
+    if (!stream) return
+    if (frame.type === MessageType.STREAM && frame.status === MessageStatus.CONTINUE) {
+      stream.write(frame.payload)
+      return
+    }
+    this.#streams.delete(key)
+    stream.abandon()
+    const refused = this.#refusal(frame)
+    if (refused) this.#sendError(frame, refused, MessageType.STREAM)
+    else this.#send(makeFrame(answerTo(frame, MessageType.STREAM, MessageStatus.OK)))
+  }
+
+  /** Finish and abort are confirmed, anything else ends a stream with an error. */
+  #refusal({ type, status }: Frame): VirError | undefined {
+    if (type === MessageType.STREAM_HOLE) return fail('VIR_ERR_RPC', 'Unexpected stream hole')
+    if (status === MessageStatus.OK || status === MessageStatus.ERROR) return undefined
+    return fail('VIR_ERR_RPC', `stream aborted with unexpected status ${status}`)
+  }
+}
+
+const streamKey = ({ program, procedure, serial }: Header) => `${program}/${procedure}/${serial}`
+
+const answerTo = ({ program, version, procedure, serial }: Header, type: number, status: number): Header => ({
+  program,
+  version,
+  procedure,
+  type,
+  serial,
+  status
+})
+
+/** What libvirt checks before it looks for the procedure. */
+function checkCall({ program, version, type, status }: Frame): void {
+  if (program !== REMOTE_PROGRAM && program !== QEMU_PROGRAM) {
+    throw fail('VIR_ERR_RPC', `Cannot find program ${program} version ${version}`)
+  }
+  if (version !== PROTOCOL_VERSION) {
+    throw fail('VIR_ERR_RPC', `version mismatch (actual ${version.toString(16)}, expected ${PROTOCOL_VERSION})`)
+  }
+  if (status !== MessageStatus.OK) throw fail('VIR_ERR_RPC', `Unexpected message status ${status}`)
+  if (type === MessageType.CALL_WITH_FDS) {
+    throw fail('VIR_ERR_NO_SUPPORT', 'file descriptors cannot be passed to virshim')
+  }
+}

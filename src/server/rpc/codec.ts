@@ -1,0 +1,207 @@
+// From the protocol's type names to readers and writers. Built on first use, one per type name.
+
+import { virTypedParameterType } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import type { TypedParams, TypedValue } from '../../conf/wire.ts'
+import { STRUCTURES } from './remote-protocol.ts'
+import type { XdrReader, XdrWriter } from './xdr.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
+
+/** libvirt's REMOTE_STRING_MAX. */
+const STRING_MAX = 4 * 1024 * 1024
+
+// biome-ignore lint/suspicious/noExplicitAny: each codec knows its own type of value
+type Any = any
+
+/** Reads and writes values of one type. */
+export interface Codec {
+  read(from: XdrReader): Any
+  write(value: Any, to: XdrWriter): void
+}
+
+/** One named field of a structure, of arguments or of results. */
+export interface WireField {
+  name: string
+  type: string
+  codec: Codec
+}
+
+const plain: Record<string, Codec> = {
+  int: { read: from => from.int(), write: (value, to) => to.int(Number(value)) },
+  uint: { read: from => from.uint(), write: (value, to) => to.uint(Number(value)) },
+  hyper: { read: from => from.hyper(), write: (value, to) => to.hyper(value) },
+  uhyper: { read: from => from.uhyper(), write: (value, to) => to.uhyper(value) },
+  string: { read: from => from.string(STRING_MAX), write: (value, to) => to.string(value) },
+  uuid: {
+    read: from =>
+      from
+        .fixed(16)
+        .toString('hex')
+        .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
+    write: (value: string, to) => to.fixed(Buffer.from(value.replaceAll('-', ''), 'hex'))
+  }
+}
+
+const { VIR_TYPED_PARAM_INT, VIR_TYPED_PARAM_UINT, VIR_TYPED_PARAM_LLONG, VIR_TYPED_PARAM_ULLONG } =
+  virTypedParameterType
+const { VIR_TYPED_PARAM_DOUBLE, VIR_TYPED_PARAM_BOOLEAN, VIR_TYPED_PARAM_STRING } = virTypedParameterType
+
+/** virTypedParameter's variants: number on the wire, then the value. */
+const PARAM: Record<TypedValue['type'], [number, Codec]> = {
+  int: [VIR_TYPED_PARAM_INT, plain.int!],
+  uint: [VIR_TYPED_PARAM_UINT, plain.uint!],
+  llong: [VIR_TYPED_PARAM_LLONG, plain.hyper!],
+  ullong: [VIR_TYPED_PARAM_ULLONG, plain.uhyper!],
+  double: [VIR_TYPED_PARAM_DOUBLE, { read: from => from.double(), write: (value, to) => to.double(value) }],
+  boolean: [VIR_TYPED_PARAM_BOOLEAN, { read: from => from.int() !== 0, write: (value, to) => to.int(value ? 1 : 0) }],
+  string: [VIR_TYPED_PARAM_STRING, plain.string!]
+}
+const PARAM_BY_NUMBER = new Map(
+  Object.entries(PARAM).map(([type, [number, codec]]) => [number, { type: type as TypedValue['type'], codec }])
+)
+
+/** Typed parameters; of a name that comes several times the last counts. */
+function params(max: number): Codec {
+  return {
+    read(from): TypedParams {
+      const out: TypedParams = {}
+      for (let left = from.length(max); left > 0; left--) {
+        const name = from.string(STRING_MAX)
+        const variant = PARAM_BY_NUMBER.get(from.int())
+        if (!variant) throw fail('VIR_ERR_RPC', `unknown type of parameter '${name}'`)
+        out[name] = { type: variant.type, value: variant.codec.read(from) } as TypedValue
+      }
+      return out
+    },
+    write(value: TypedParams, to) {
+      const entries = Object.entries(value)
+      if (entries.length > max) throw fail('VIR_ERR_RPC', `too many parameters '${entries.length}' for limit '${max}'`)
+      to.uint(entries.length)
+      for (const [name, { type, value: inner }] of entries) {
+        const [number, codec] = PARAM[type]
+        to.string(name)
+        to.int(number)
+        codec.write(inner, to)
+      }
+    }
+  }
+}
+
+function opaque(max: number): Codec {
+  return { read: from => Buffer.from(from.opaque(max)), write: (value: Uint8Array, to) => to.opaque(value) }
+}
+
+/** A C char array: four bytes each. Of variable length it carries its end mark, of fixed length it is filled up. */
+function chars(max: number, isFixed: boolean): Codec {
+  return {
+    read(from) {
+      const bytes = Array.from({ length: isFixed ? max : from.length(max) }, () => from.int() & 0xff)
+      const end = bytes.indexOf(0)
+      return Buffer.from(end < 0 ? bytes : bytes.slice(0, end)).toString('utf8')
+    },
+    write(value: string, to) {
+      const bytes = Buffer.from(`${value}\0`).subarray(0, max)
+      const length = isFixed ? max : bytes.length
+      if (!isFixed) to.uint(length)
+      for (let i = 0; i < length; i++) to.int(bytes[i] ?? 0)
+    }
+  }
+}
+
+function array(of: Codec, max: number): Codec {
+  return {
+    read: from => Array.from({ length: from.length(max) }, () => of.read(from)),
+    write(values: unknown[], to) {
+      if (values.length > max) throw fail('VIR_ERR_RPC', `too many entries '${values.length}' for limit '${max}'`)
+      to.uint(values.length)
+      for (const value of values) of.write(value, to)
+    }
+  }
+}
+
+function pointer(to: Codec): Codec {
+  return {
+    read: from => (from.uint() === 0 ? undefined : to.read(from)),
+    write(value, out) {
+      out.uint(value === undefined || value === null ? 0 : 1)
+      if (value !== undefined && value !== null) to.write(value, out)
+    }
+  }
+}
+
+/** Fields one after the other. */
+function structure(fields: readonly WireField[]): Codec {
+  return {
+    read(from) {
+      const out: Record<string, unknown> = {}
+      for (const { name, codec } of fields) out[name] = codec.read(from)
+      return out
+    },
+    write(value: Record<string, unknown>, to) {
+      for (const { name, codec } of fields) codec.write(value[name], to)
+    }
+  }
+}
+
+const known = new Map<string, Codec>(Object.entries(plain))
+
+/** The codec of a type name. */
+export function codecOf(type: string): Codec {
+  let codec = known.get(type)
+  if (!codec) {
+    codec = makeCodec(type)
+    known.set(type, codec)
+  }
+  return codec
+}
+
+function makeCodec(type: string): Codec {
+  const [, name = '', open, bound = '0', isPointer] = /^(\w+)(?:([<[])(\d+)[>\]])?(\?)?$/.exec(type) ?? []
+  if (isPointer) return pointer(codecOf(type.slice(0, -1)))
+  const max = Number(bound)
+  if (name === 'chars') return chars(max, open === '[')
+  if (name === 'opaque') return opaque(max)
+  if (name === 'param') return params(max)
+  if (open) return array(codecOf(name), max)
+  return structure(fieldsOf(STRUCTURES[name]!))
+}
+
+/** Fields from their notation: `name:type name:type …`. */
+export function fieldsOf(notation: string): WireField[] {
+  return notation
+    .split(' ')
+    .filter(word => word !== '')
+    .map(word => {
+      const [name = '', type = name] = word.split(':')
+      return { name, type, codec: codecOf(type) }
+    })
+}
+
+/** Arguments and results of one procedure. */
+export interface Layout {
+  name: string
+  args: WireField[]
+  ret: WireField[]
+}
+
+/** Stands alone, unlike the end of `type<max>`. */
+const ARROW = / > | >$/
+
+/** A procedure from its notation: `NAME args > ret`. */
+export function layoutOf(notation: string): Layout {
+  const [before = '', ret = ''] = notation.split(ARROW)
+  const space = before.indexOf(' ')
+  const name = space < 0 ? before.trim() : before.slice(0, space)
+  return { name, args: fieldsOf(space < 0 ? '' : before.slice(space + 1)), ret: fieldsOf(ret) }
+}
+
+export function readFields(fields: readonly WireField[], from: XdrReader): Record<string, Any> {
+  const out: Record<string, Any> = {}
+  for (const { name, codec } of fields) out[name] = codec.read(from)
+  return out
+}
+
+export function writeFields(fields: readonly WireField[], values: Readonly<Record<string, Any>>, to: XdrWriter): void {
+  for (const { name, codec } of fields) codec.write(values[name], to)
+}

@@ -1,0 +1,75 @@
+// The calls that register for events, in all forms clients of fifteen years use.
+import { virDomainEventID } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import type { Exception } from './exceptions.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const { VIR_DOMAIN_EVENT_ID_LIFECYCLE } = virDomainEventID
+const MONITOR_REGEX = 1
+const MONITOR_NOCASE = 2
+
+/** Which QEMU events a registration means: one by name, or all that a regular expression finds. */
+function monitorFilter(event: string | undefined, flags: number): (name: string) => boolean {
+  if (event === undefined) return () => true
+  const nocase = (flags & MONITOR_NOCASE) !== 0
+  if ((flags & MONITOR_REGEX) === 0) {
+    return nocase ? name => name.toLowerCase() === event.toLowerCase() : name => name === event
+  }
+  try {
+    const pattern = new RegExp(event, nocase ? 'i' : '')
+    return name => pattern.test(name)
+  } catch (error) {
+    throw fail('VIR_ERR_INVALID_ARG', `failed to compile regex ${event}`, error)
+  }
+}
+
+export const eventExceptions: Record<string, Exception> = {
+  CONNECT_DOMAIN_EVENT_REGISTER: {
+    run({ events }) {
+      events.register(VIR_DOMAIN_EVENT_ID_LIFECYCLE, undefined, true)
+      return { cb_registered: 1 }
+    }
+  },
+  CONNECT_DOMAIN_EVENT_DEREGISTER: {
+    run({ events }) {
+      events.deregisterOld(VIR_DOMAIN_EVENT_ID_LIFECYCLE)
+      return { cb_registered: 0 }
+    }
+  },
+  CONNECT_DOMAIN_EVENT_REGISTER_ANY: {
+    run({ events }, { eventID }) {
+      events.register(eventID, undefined, true)
+      return {}
+    }
+  },
+  CONNECT_DOMAIN_EVENT_DEREGISTER_ANY: {
+    run({ events }, { eventID }) {
+      events.deregisterOld(eventID)
+      return {}
+    }
+  },
+  CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: {
+    run: ({ events }, { eventID, dom }) => ({ callbackID: events.register(eventID, dom?.uuid) })
+  },
+  CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY: {
+    run({ events }, { callbackID }) {
+      events.deregister(callbackID)
+      return {}
+    }
+  },
+  CONNECT_DOMAIN_MONITOR_EVENT_REGISTER: {
+    run(calls, { dom, event, flags }) {
+      if (calls.readOnly)
+        throw fail('VIR_ERR_OPERATION_DENIED', 'read only access prevents virConnectDomainQemuMonitorEventRegister')
+      if (dom) calls.checkGuest(dom)
+      return { callbackID: calls.events.registerMonitor(monitorFilter(event, flags)) }
+    }
+  },
+  CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER: {
+    run({ events }, { callbackID }) {
+      events.deregisterMonitor(callbackID)
+      return {}
+    }
+  }
+}

@@ -1,0 +1,116 @@
+// Procedures whose wire form is not simply their API's row, by procedure name.
+import { errorsFrom } from '../../conf/error.ts'
+import type { QemuDomain } from '../../drivers/qemu/domain.ts'
+import type { ShimCalls, Values } from './calls.ts'
+import { eventExceptions } from './event-calls.ts'
+
+const fail = errorsFrom('VIR_FROM_REMOTE')
+
+export interface Exception {
+  /** may come before CONNECT_OPEN */
+  beforeOpen?: true
+  /** the whole call, for what is no API of a guest or host */
+  run?(calls: ShimCalls, given: Values, signal: AbortSignal): Values | Promise<Values>
+  /** arguments of the API that are not the wire's of the same name */
+  args?(given: Values): Values
+  /** results on the wire from the API's */
+  ret?(result: Values, given: Values, domain: QemuDomain): Values
+}
+
+const AUTH_NONE = 0
+const CONNECT_RO = 1
+const CONNECT_FLAGS = 7
+
+/** virDrvFeature: what a client may rely on. */
+const FEATURES: Record<number, boolean> = {
+  3: true, // MIGRATION_V2
+  4: true, // MIGRATION_P2P
+  6: true, // MIGRATION_V3
+  7: true, // MIGRATE_CHANGE_PROTECTION
+  8: false, // FD_PASSING: Node.js has no SCM_RIGHTS
+  9: true, // TYPED_PARAM_STRING
+  11: true, // XML_MIGRATABLE
+  12: true, // MIGRATION_OFFLINE
+  13: true, // MIGRATION_PARAMS
+  14: true, // REMOTE_EVENT_CALLBACK
+  15: true, // REMOTE_CLOSE_CALLBACK
+  16: true // NETWORK_UPDATE_HAS_CORRECT_ORDER
+}
+const KEEPALIVE_FEATURE = 10
+
+const refuseSasl: Exception = {
+  beforeOpen: true,
+  run() {
+    throw fail('VIR_ERR_AUTH_FAILED', 'authentication failed')
+  }
+}
+const nothing: Exception = { run: () => ({}) }
+
+/** The handle of this shim's guest, as calls that start it give it back. */
+const handleOf = ({ name, uuid, id }: QemuDomain) => ({ dom: { name, uuid, id } })
+
+/** libvirt's CPU map: a bit per CPU, lowest first. */
+function cpuBits(cpus: readonly number[], length: number): Buffer {
+  const bits = Buffer.alloc(length)
+  cpus.forEach((on, cpu) => {
+    if (on && cpu < length * 8) bits[cpu >> 3]! |= 1 << (cpu & 7)
+  })
+  return bits
+}
+
+export const exceptions: Readonly<Record<string, Exception | undefined>> = {
+  ...eventExceptions,
+  AUTH_LIST: { beforeOpen: true, run: () => ({ types: [AUTH_NONE] }) },
+  AUTH_POLKIT: refuseSasl,
+  AUTH_SASL_INIT: refuseSasl,
+  AUTH_SASL_START: refuseSasl,
+  AUTH_SASL_STEP: refuseSasl,
+
+  CONNECT_OPEN: {
+    beforeOpen: true,
+    run(calls, { name, flags }) {
+      if (calls.opened) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection already open')
+      if ((flags & ~CONNECT_FLAGS) !== 0)
+        throw fail('VIR_ERR_INVALID_ARG', `unsupported flags (0x${flags.toString(16)})`)
+      if (name && !/^qemu:\/\/\//.test(name)) throw fail('VIR_ERR_NO_CONNECT', name)
+      if ((flags & CONNECT_RO) !== 0) calls.readOnly = true
+      calls.opened = true
+      return {}
+    }
+  },
+  CONNECT_CLOSE: {
+    beforeOpen: true,
+    run(calls) {
+      setImmediate(() => calls.client.close())
+      return {}
+    }
+  },
+  CONNECT_SUPPORTS_FEATURE: {
+    beforeOpen: true,
+    run(calls, { feature }) {
+      if (feature === KEEPALIVE_FEATURE) calls.client.startKeepalive()
+      return { supported: feature === KEEPALIVE_FEATURE || FEATURES[feature] ? 1 : 0 }
+    }
+  },
+  CONNECT_REGISTER_CLOSE_CALLBACK: nothing,
+  CONNECT_UNREGISTER_CLOSE_CALLBACK: nothing,
+  /** who the client's user is makes no difference: whoever can open the socket may do everything */
+  CONNECT_SET_IDENTITY: nothing,
+
+  DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, domain) => handleOf(domain) },
+  DOMAIN_GET_VCPUS: {
+    ret: ({ info, cpumaps }, { maxinfo, maplen }) => ({
+      info: info.slice(0, maxinfo),
+      cpumaps: Buffer.concat((cpumaps as number[][]).slice(0, maxinfo).map(cpus => cpuBits(cpus, maplen)))
+    })
+  },
+  DOMAIN_GET_CPU_STATS: {
+    ret({ params }, { nparams, ncpus }) {
+      const [first] = params
+      const count = Object.keys(first ?? {}).length
+      return nparams === 0 || ncpus === 0
+        ? { params: {}, nparams: ncpus === 0 ? 1 : count }
+        : { params: first, nparams: count }
+    }
+  }
+}

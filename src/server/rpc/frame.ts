@@ -1,0 +1,136 @@
+// Packets of libvirt's RPC: a length word, a header of six words, a payload.
+//
+//   | length | program | version | procedure | type | serial | status | payload … |
+//
+// The length counts itself. Source: virnetprotocol.x.
+import type { VirError } from '../../conf/error.ts'
+import { fieldsOf, type WireField, writeFields } from './codec.ts'
+import { STRUCTURES } from './remote-protocol.ts'
+import { XdrWriter } from './xdr.ts'
+
+export const REMOTE_PROGRAM = 0x20008086
+export const QEMU_PROGRAM = 0x20008087
+export const KEEPALIVE_PROGRAM = 0x6b656570
+export const PROTOCOL_VERSION = 1
+
+/** virNetMessageType */
+export const MessageType = {
+  CALL: 0,
+  REPLY: 1,
+  MESSAGE: 2,
+  STREAM: 3,
+  CALL_WITH_FDS: 4,
+  REPLY_WITH_FDS: 5,
+  STREAM_HOLE: 6
+} as const
+
+/** virNetMessageStatus */
+export const MessageStatus = { OK: 0, ERROR: 1, CONTINUE: 2 } as const
+
+export interface Header {
+  program: number
+  version: number
+  procedure: number
+  type: number
+  serial: number
+  status: number
+}
+
+export interface Frame extends Header {
+  payload: Buffer
+}
+
+const LENGTH_SIZE = 4
+export const HEADER_SIZE = 24
+/** VIR_NET_MESSAGE_MAX and its length word. */
+const FRAME_MAX = 32 * 1024 * 1024 + LENGTH_SIZE
+/** Payload of one stream packet, as old clients can take it (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX). */
+export const STREAM_PAYLOAD_MAX = 262_120
+
+/** A peer that does not speak the protocol. */
+export class FrameError extends Error {}
+
+/** Cuts a byte stream into frames. What has not arrived yet takes no memory. */
+export class FrameReader {
+  #chunks: Buffer[] = []
+  #have = 0
+
+  /** Frames completed by this chunk. @throws FrameError for a length no frame can have */
+  push(chunk: Buffer): Frame[] {
+    const frames: Frame[] = []
+    this.#chunks.push(chunk)
+    this.#have += chunk.length
+    while (this.#have >= LENGTH_SIZE) {
+      const length = this.#peekLength()
+      if (length < LENGTH_SIZE + HEADER_SIZE || length > FRAME_MAX) {
+        throw new FrameError(`packet of ${length} bytes`)
+      }
+      if (this.#have < length) break
+      frames.push(readFrame(this.#take(length)))
+    }
+    return frames
+  }
+
+  #peekLength(): number {
+    if (this.#chunks[0]!.length < LENGTH_SIZE) this.#chunks = [Buffer.concat(this.#chunks)]
+    return this.#chunks[0]!.readUInt32BE(0)
+  }
+
+  #take(length: number): Buffer {
+    const [first] = this.#chunks
+    const all = this.#chunks.length === 1 ? first! : Buffer.concat(this.#chunks)
+    this.#chunks = all.length > length ? [all.subarray(length)] : []
+    this.#have = all.length - length
+    return all.subarray(0, length)
+  }
+}
+
+function readFrame(bytes: Buffer): Frame {
+  return {
+    program: bytes.readUInt32BE(4),
+    version: bytes.readUInt32BE(8),
+    procedure: bytes.readInt32BE(12),
+    type: bytes.readInt32BE(16),
+    serial: bytes.readUInt32BE(20),
+    status: bytes.readInt32BE(24),
+    payload: bytes.subarray(LENGTH_SIZE + HEADER_SIZE)
+  }
+}
+
+/** One packet; `payload` writes what follows the header. */
+export function makeFrame(header: Header, payload?: (to: XdrWriter) => void): Buffer {
+  const to = new XdrWriter()
+  to.uint(0)
+  to.uint(header.program)
+  to.uint(header.version)
+  to.int(header.procedure)
+  to.int(header.type)
+  to.uint(header.serial)
+  to.int(header.status)
+  payload?.(to)
+  to.patchUint(0, to.bytes.length)
+  return to.bytes
+}
+
+/** A packet around raw bytes, which XDR would pad. */
+export function makeRawFrame(header: Header, payload: Uint8Array): Buffer[] {
+  const head = makeFrame(header)
+  head.writeUInt32BE(head.length + payload.length, 0)
+  return [head, Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)]
+}
+
+/** virErrorLevel's VIR_ERR_ERROR */
+const LEVEL_ERROR = 2
+let errorFields: WireField[] | undefined
+
+/** libvirt's error structure, as virReportError fills it. */
+export function writeError(error: VirError, to: XdrWriter): void {
+  errorFields ??= fieldsOf(STRUCTURES.error!)
+  const { code, domain, message } = error.toJSON()
+  const { template, detail } = error
+  writeFields(
+    errorFields,
+    { code, domain, message, level: LEVEL_ERROR, str1: template, str2: detail, int1: -1, int2: -1 },
+    to
+  )
+}
