@@ -15,7 +15,14 @@ import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './disk-device
 import { sdDriveArg } from './disk-sd.ts'
 import { validateQemuDisk } from './disk-validate.ts'
 import type { QemuFamily } from './family.ts'
-import { addStorageChain, addStorageObjects, MANAGED_PR_MANAGER, type StorageUse, storageIds } from './storage.ts'
+import {
+  addStorageChain,
+  addStorageObjects,
+  MANAGED_PR_MANAGER,
+  type StorageUse,
+  storageIds,
+  storageSecrets
+} from './storage.ts'
 import { validateStorage } from './storage-validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -67,6 +74,7 @@ export function prepareDisks(def: DomainDef, context: QemuContext): void {
     for (const [depth, image] of storageChain(source).entries()) {
       if (disk.target?.bus !== 'sd') image.index = ++index
       validateStorage(image, depth > 0 || (disk.readonly ?? false), context.qemu)
+      if (!isStorageEmpty(image)) storageSecrets(image, context.secrets)
       prepareTls(image, context)
       if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
       if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)

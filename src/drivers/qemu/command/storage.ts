@@ -8,6 +8,7 @@ import type { DiskCache, DiskDriver } from '../../../conf/devices/disk-driver.ts
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage-chain.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage-source.ts'
+import type { SecretStore } from '../../../state/secrets.ts'
 import type { Command, Props } from './command.ts'
 import { addSecret } from './secret.ts'
 import { formatProps, needsSliceNode } from './storage-format.ts'
@@ -78,18 +79,26 @@ function cacheProps(cache: DiskCache | undefined): Props | undefined {
   return { direct, 'no-flush': noFlush }
 }
 
+/** Values of the secrets an image needs: towards its server, and for its content (qemuDomainSecretStorageSourcePrepare). */
+export function storageSecrets(source: StorageSource, secrets: SecretStore) {
+  const { auth, encryption } = source
+  const usage = source.type === 'network' && source.protocol === 'rbd' ? 'ceph' : 'iscsi'
+  const [passphrase] = encryption?.secrets ?? []
+  return {
+    auth: auth && secrets.value(usage, auth.secret.lookup),
+    encryption: passphrase && secrets.value('volume', passphrase.lookup)
+  }
+}
+
 /** Objects the nodes of an image refer to (qemuBuildStorageSourceAttachPrepareCommon). */
 export function addStorageObjects(command: Command, source: StorageSource, ids: StorageIds): void {
-  const { auth, encryption, reservations } = source
-  const { config, secrets } = command.context
+  const { reservations } = source
+  const { config } = command.context
+  const { auth, encryption } = storageSecrets(source, command.context.secrets)
   if (reservations && !reservations.managed)
     command.object({ 'qom-type': 'pr-manager-helper', id: ids.prManager, path: reservations.path })
-  if (auth) {
-    const usage = source.type === 'network' && source.protocol === 'rbd' ? 'ceph' : 'iscsi'
-    addSecret(command, ids.authSecret, secrets.value(usage, auth.secret.lookup))
-  }
-  const [passphrase] = encryption?.secrets ?? []
-  if (passphrase) addSecret(command, ids.encryptionSecret, secrets.value('volume', passphrase.lookup))
+  if (auth) addSecret(command, ids.authSecret, auth)
+  if (encryption) addSecret(command, ids.encryptionSecret, encryption)
   if (source.type !== 'network') return
   if (source.cookies) {
     const text = source.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
