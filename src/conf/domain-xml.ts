@@ -2,10 +2,17 @@
 import { linkNuma } from './domain/numa.ts'
 import { linkVcpuPlacement } from './domain/vcpu.ts'
 import { type DomainDef, domainFields } from './domain-def.ts'
-import { type FormatContext, formatFields, type ParseContext, parseFields, unknownName } from './element.ts'
+import {
+  type Fields,
+  type FormatContext,
+  formatFields,
+  type ParseContext,
+  parseFields,
+  unknownName
+} from './element.ts'
 import { errorsFrom } from './error.ts'
 import { addHostdevControllers } from './implicit-devices.ts'
-import { formatXml, parseXml } from './xml.ts'
+import { formatXml, parseXml, type XmlElement } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 
@@ -26,24 +33,38 @@ export function parseDomain(text: string, options: ParseOptions = {}): DomainDef
   if (root.name !== 'domain') {
     throw fail('VIR_ERR_XML_ERROR', `expecting root element of 'domain', not '${root.name}'`)
   }
+  if (options.validate) checkNames(root, domainFields, 'domain.rng')
+  return parseDomainNode(root, options)
+}
+
+/** As `parseDomain`, of an element that is a domain under whatever name: documents hold domains too. */
+export function parseDomainNode(node: XmlElement, options: Partial<ParseContext> = {}): DomainDef {
   // A default namespace makes every child some other element of that name
-  if (root.namespace !== undefined) throw fail('VIR_ERR_NO_NAME')
-  if (options.validate) {
-    const unknown = unknownName(root, domainFields)
-    if (unknown) throw fail('VIR_ERR_XML_INVALID_SCHEMA', `${unknown} is not known`)
-  }
-  const def = parseFields(root, domainFields, { inactive: options.inactive ?? true, status: options.status ?? false })
+  if (node.namespace !== undefined) throw errorsFrom('VIR_FROM_DOMAIN')('VIR_ERR_NO_NAME')
+  const def = parseFields(node, domainFields, { inactive: options.inactive ?? true, status: options.status ?? false })
   for (const link of LINKS) link(def)
   return def
 }
 
+/** Refuses what no field of the table knows, as validation against libvirt's schema does. @throws VIR_ERR_XML_INVALID_SCHEMA */
+export function checkNames(root: XmlElement, fields: Fields, schema: string): void {
+  const unknown = unknownName(root, fields)
+  if (unknown)
+    throw fail('VIR_ERR_XML_INVALID_SCHEMA', `Unable to validate doc against ${schema}\n${unknown} is not known`)
+}
+
 /** Writes a definition as libvirt would. The default is what `virsh dumpxml --inactive` shows. */
 export function formatDomain(def: DomainDef, options: Partial<FormatContext> = {}): string {
+  return formatXml(formatDomainNode(def, options))
+}
+
+/** As `formatDomain`, as an element of that name. */
+export function formatDomainNode(def: DomainDef, options: Partial<FormatContext> = {}, name = 'domain'): XmlElement {
   const context = {
     inactive: options.inactive ?? true,
     secure: options.secure ?? false,
     migratable: options.migratable ?? false,
     status: options.status ?? false
   }
-  return formatXml(formatFields('domain', def, domainFields, context))
+  return formatFields(name, def, domainFields, context)
 }

@@ -58,8 +58,8 @@ function parsePort(text: string): number | undefined {
   return port || undefined
 }
 
-/** virDomainStorageNetworkParseHost */
-function parseHost({ attributes }: XmlElement): StorageHost {
+/** One host, of any element (virDomainStorageNetworkParseHost). */
+export function parseStorageHost({ attributes }: XmlElement): StorageHost {
   const { name, port, socket } = attributes
   const how = attributes.transport === undefined ? 'tcp' : transport.parse(attributes.transport)
   if (how === undefined)
@@ -88,7 +88,7 @@ export const storageHosts: Field<StorageHost[]> = {
       }
     ]
   ],
-  parse: node => childElements(node, 'host').map(parseHost),
+  parse: node => childElements(node, 'host').map(parseStorageHost),
   format(hosts, into) {
     for (const { name, port, transport, socket } of hosts) {
       const how = transport === 'tcp' ? undefined : transport

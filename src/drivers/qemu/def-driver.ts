@@ -48,6 +48,12 @@ export async function loadDomain(
   return { def, context }
 }
 
+/** Fills the defaults into a definition that is part of a snapshot's or checkpoint's; it is not checked again. */
+export function completeDomain(def: DomainDef, context: QemuContext): void {
+  postParseBasic(def)
+  postParse(def, driver(context))
+}
+
 /**
  * Prepares a definition for a command line that is only shown (qemuConnectDomainXMLToNative).
  * @returns the surroundings to build it in
