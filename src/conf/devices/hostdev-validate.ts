@@ -1,7 +1,10 @@
 // Checks across host devices: none is given twice, one of them at most shows an early picture.
 import type { DomainDef } from '../domain-def.ts'
 import { errorsFrom } from '../error.ts'
+import type { HostdevDef } from './hostdev.ts'
 import type { HostdevSource } from './hostdev-source.ts'
+import type { Devices } from './index.ts'
+import { networkHostdev } from './interface-hostdev.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -40,10 +43,15 @@ function namesOf(source: HostdevSource): unknown[][] {
   }
 }
 
+/** Every device of the host: network cards first, which are told as interfaces. */
+export function hostDevices({ interfaces, hostdevs }: Devices): HostdevDef[] {
+  return [...interfaces.flatMap(card => networkHostdev(card) ?? []), ...hostdevs]
+}
+
 /** virDomainDefHostdevValidate. @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateHostdevs({ devices }: DomainDef): void {
   const later = new Set<string>()
-  for (const { source } of devices.hostdevs.toReversed()) {
+  for (const { source } of hostDevices(devices).toReversed()) {
     const names = namesOf(source).map(name => JSON.stringify([source.type, ...name]))
     if (later.has(names[0]!)) {
       throw fail('VIR_ERR_XML_ERROR', 'Hostdev already exists in the domain configuration')

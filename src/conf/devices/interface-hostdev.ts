@@ -1,110 +1,72 @@
 // <interface type='hostdev'>: the host's own network card, given to the guest (virDomainHostdevDefParseXMLSubsys).
-import {
-  attr,
-  attrUnless,
-  child,
-  custom,
-  type Def,
-  type Field,
-  type Fields,
-  formatFieldsInto,
-  nonZero,
-  parseFields,
-  required
-} from '../element.ts'
+import { attr, attrUnless, custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, hex, uintAnyBase, yesNo } from '../scalar.ts'
-import { element, firstChild, type XmlElement } from '../xml.ts'
-import { address, type PciAddress } from './device-address.ts'
+import { enumOf, string, yesNo } from '../scalar.ts'
+import { element, firstChild } from '../xml.ts'
+import type { HostdevDef, HostdevOptions } from './hostdev.ts'
+import {
+  type HostdevSourceOf,
+  hostdevSource,
+  hostdevSourceNames,
+  hostdevSources,
+  parseHostdevSource
+} from './hostdev-source.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-const id = hex(4)
-
-/** `<source>` by the kind of host device. */
-const kinds = {
-  pci: {
-    writeFiltering: attr('writeFiltering', yesNo),
-    /** where the card sits on the host */
-    address: custom<PciAddress>({
-      names: address.names,
-      parse: (node, context) => address.parse(withAddress(node), context) as PciAddress,
-      format: (value, into, context) => address.format(value, into, context)
-    })
-  },
-  usb: {
-    startupPolicy: attr('startupPolicy', enumOf('mandatory', 'requisite', 'optional')),
-    guestReset: attr('guestReset', enumOf('off', 'uninitialized', 'on')),
-    vendor: child('vendor', { id: required(nonZero(attr('id', id))) }),
-    product: child('product', { id: required(attr('id', id)) }),
-    address: custom<{ bus: number; device: number } | undefined>({
-      ...child('address', { bus: required(attr('bus', uintAnyBase)), device: required(attr('device', uintAnyBase)) }),
-      format(value, into) {
-        if (value) into.children.push(element('address', { type: 'usb', ...value }))
-      }
-    })
-  }
-} satisfies Record<string, Fields>
-type Kinds = typeof kinds
-
-/** Kinds that exist for `<hostdev>` but cannot be a network card. */
-const NO_NETWORK = ['scsi', 'scsi_host', 'mdev']
-
-/** A source without an address means the empty one. */
-function withAddress(node: XmlElement): XmlElement {
-  return firstChild(node, 'address') ? node : { ...node, children: [element('address', { type: 'pci' })] }
-}
+/** What can be a network card. */
+const CARDS = ['pci', 'usb'] as const
 
 const backend = attrUnless('name', 'default', enumOf('kvm', 'vfio', 'xen'))
 
 /** The device, and how the host lets go of it. */
 export interface InterfaceHostdev {
-  /** the host's driver is taken off and given back by us */
-  managed?: boolean
-  /** who passes the device through; pci only */
-  backend?: 'kvm' | 'vfio' | 'xen'
-  device: { [T in keyof Kinds]: { type: T } & Def<Kinds[T]> }[keyof Kinds]
+  device: HostdevSourceOf<(typeof CARDS)[number]> & HostdevOptions
 }
 
 export const interfaceHostdev: Field<InterfaceHostdev> = custom<InterfaceHostdev>({
-  names: ['@managed', ['source', { ...kinds.pci, usb: { ...kinds.usb.address, names: kindNames(kinds.usb) } }]],
+  names: ['@managed', ['source', { ...hostdevSourceNames, type: attr('type', string) }]],
   parse(node, context) {
     const managed = yesNo.parse(node.attributes.managed ?? '')
     const source = firstChild(node, 'source')
     const said = source && firstChild(source, 'address')?.attributes.type
     const type = said || (source && firstChild(source, 'vendor') ? 'usb' : undefined)
     if (!type) throw fail('VIR_ERR_XML_ERROR', 'missing source address type')
-    if (!Object.hasOwn(kinds, type)) {
-      throw fail(
-        'VIR_ERR_CONFIG_UNSUPPORTED',
-        NO_NETWORK.includes(type)
-          ? `address type='${type}' not supported in hostdev interfaces`
-          : `unknown host device source address type '${type}'`
-      )
+    if (!Object.hasOwn(hostdevSources.subsystem, type)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown host device source address type '${type}'`)
+    }
+    if (!(CARDS as readonly string[]).includes(type)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `address type='${type}' not supported in hostdev interfaces`)
     }
     if (type !== 'usb' && source!.attributes.startupPolicy) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Setting startupPolicy is only allowed for USB devices')
     }
-    const device = {
-      type,
-      ...parseFields(source!, kinds[type as keyof Kinds] as Fields, context)
-    } as InterfaceHostdev['device']
-    if (device.type === 'usb' && !device.vendor !== !device.product) {
-      throw fail('VIR_ERR_INTERNAL_ERROR', `missing ${device.vendor ? 'product' : 'vendor'}`)
-    }
+    const device = parseHostdevSource(source!, 'subsystem', type, context) as InterfaceHostdev['device']
+    if (managed) device.managed = true
     const driver = type === 'pci' ? firstChild(node, 'driver') : undefined
     const name = driver && backend.parse(driver, context)
-    return { ...(managed && { managed }), ...(name && { backend: name }), device }
+    if (name) device.backend = name
+    return { device }
   },
-  format({ managed, backend, device }, into, context) {
-    if (managed) into.attributes.managed = 'yes'
-    if (backend) into.children.push(element('driver', { name: backend }))
-    const source = element('source')
-    formatFieldsInto(source, device, kinds[device.type] as Fields, context)
-    into.children.push(source)
+  format({ device }, into, context) {
+    if (device.managed) into.attributes.managed = 'yes'
+    if (device.backend) into.children.push(element('driver', { name: device.backend }))
+    hostdevSource.format(device, into, context)
+    const place = firstChild(firstChild(into, 'source') ?? into, 'address')
+    if (place) place.attributes = { type: device.type, ...place.attributes }
   }
 })
 
-function kindNames(fields: Fields) {
-  return Object.values(fields).flatMap(field => field.names)
+/** A network card of the host as the host device it is; others are none. */
+export function networkHostdev(card: {
+  source: { type: string } & Partial<InterfaceHostdev>
+  boot?: HostdevDef['boot']
+  teaming?: HostdevDef['teaming']
+  alias?: string
+  address?: HostdevDef['address']
+  rom?: HostdevDef['rom']
+  acpiIndex?: number
+}): HostdevDef | undefined {
+  const { source, boot, teaming, alias, address, rom, acpiIndex } = card
+  return source.device && { source: source.device, boot, teaming, alias, address, rom, acpiIndex }
 }

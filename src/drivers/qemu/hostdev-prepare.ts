@@ -1,6 +1,7 @@
 // What a start settles about host devices: where USB devices are, who passes PCI devices through, names of block nodes.
 import type { HostdevDef } from '../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../conf/devices/hostdev-source.ts'
+import { hostDevices } from '../../conf/devices/hostdev-validate.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { storageChain } from '../../conf/storage-chain.ts'
@@ -12,7 +13,7 @@ const fail = errorsFrom('VIR_FROM_NONE')
 /** Prepares every host device; block nodes are numbered on from those of the disks. */
 export function prepareHostdevs({ devices }: DomainDef, { pretend }: QemuContext): void {
   let node = Math.max(0, ...devices.disks.flatMap(({ source }) => storageChain(source).map(({ index = 0 }) => index)))
-  for (const dev of devices.hostdevs) {
+  for (const dev of hostDevices(devices)) {
     if (dev.source.type === 'scsi') dev.backendIndex = ++node
     if (pretend) continue
     if (dev.source.type === 'usb') findUsbDevice(dev.source)

@@ -4,6 +4,7 @@ import { isVirtioScsi, pciModelOf, type UsbModel } from '../../../conf/devices/c
 import { pciAddressOf } from '../../../conf/devices/device-address.ts'
 import type { HostdevDef } from '../../../conf/devices/hostdev.ts'
 import type { AnyDevice, DeviceKind, Devices } from '../../../conf/devices/index.ts'
+import type { InterfaceDef } from '../../../conf/devices/interface.ts'
 import { knownModel } from '../../../conf/devices/interface-driver.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
@@ -50,9 +51,9 @@ const VIDEO_CONNECTIONS: Partial<Record<string, Connection>> = {
 }
 const PCI_SOUND: ReadonlySet<string> = new Set(['es1370', 'ac97', 'ich6', 'ich9'])
 
-function network(type: string, model: string | undefined): Connection {
-  // the host device behind such a card is placed with the host devices
-  if (type === 'hostdev' || model === 'usb-net') return 'none'
+function network({ source, model, address }: InterfaceDef): Connection {
+  if ('device' in source) return hostdev({ source: source.device, address })
+  if (model === 'usb-net') return 'none'
   if (model === 'virtio' || model === 'virtio-non-transitional') return 'virtio'
   // libvirt takes a model it does not know for a host device of a network's pool
   return model === 'e1000e' || knownModel(model) === 'unknown' ? 'pcie' : 'pci'
@@ -61,11 +62,10 @@ function network(type: string, model: string | undefined): Connection {
 /** Drivers of file systems that are no device of the guest's. */
 const NO_GUEST_DRIVER: ReadonlySet<string | undefined> = new Set(['loop', 'nbd', 'ploop'])
 
-function hostdev(dev: HostdevDef): Connection {
-  const { source } = dev
+function hostdev({ source, address }: Pick<HostdevDef, 'source' | 'address'>): Connection {
   switch (source.type) {
     case 'pci':
-      return pciAddressOf(dev) || isPciExpress(source.place) ? 'pcie' : 'pci'
+      return pciAddressOf({ address }) || isPciExpress(source.place) ? 'pcie' : 'pci'
     case 'scsi_host':
       return virtio(source.model)
     case 'mdev':
@@ -79,7 +79,7 @@ function hostdev(dev: HostdevDef): Connection {
 const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDef) => Connection } = {
   controllers: controller,
   filesystems: ({ driver, model }) => (NO_GUEST_DRIVER.has(driver?.type) ? 'none' : virtio(model)),
-  interfaces: ({ type, model }) => network(type, model),
+  interfaces: network,
   sounds: ({ model }) => (PCI_SOUND.has(model) ? 'pci' : 'none'),
   disks: ({ target, model }) => (target?.bus === 'virtio' ? virtio(model) : 'none'),
   memballoons: ({ model }) => (model === 'none' || model === 'xen' ? 'none' : virtio(model)),

@@ -43,6 +43,7 @@ const ORDER: readonly Turn<DeviceKind>[] = [
   turn('sounds', ({ model }) => !NOT_PCI_SOUND.has(model)),
   turn('controllers', isPlacedController),
   turn('disks', ({ target }) => target?.bus === 'virtio'),
+  turn('interfaces', ({ source }) => 'device' in source && source.device.type === 'pci'),
   turn('hostdevs', isPciHostdev),
   turn('memballoons', ({ model }) => model !== 'none'),
   turn('rngs'),

@@ -7,6 +7,7 @@ const always = () => true
 
 /** In the order in which they get their ports (virDomainUSBDeviceDefForeach). */
 const USB_DEVICES: { [K in DeviceKind]?: (dev: Devices[K][number]) => boolean } = {
+  interfaces: ({ source }) => 'device' in source && source.device.type === 'usb',
   hostdevs: ({ source }) => source.type === 'usb',
   disks: ({ target }) => target?.bus === 'usb',
   controllers: ({ type }) => type === 'ccid',

@@ -2,6 +2,7 @@
 import { pciAddressText } from '../../../conf/devices/device-address.ts'
 import type { HostdevDef } from '../../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../../conf/devices/hostdev-source.ts'
+import { networkHostdev } from '../../../conf/devices/interface-hostdev.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
@@ -87,10 +88,13 @@ const MDEV_CHECKS: Record<string, Check> = {
 }
 
 export function hostdevsArgs(command: Command): void {
+  const { interfaces, hostdevs } = command.def.devices
   const boot = bootIndexes(command)
-  for (const dev of command.def.devices.hostdevs) {
+  for (const one of [...interfaces, ...hostdevs]) {
+    const dev = 'mac' in one ? networkHostdev(one) : one
+    if (!dev) continue
     const { source } = dev
-    const bootindex = boot.get(dev)
+    const bootindex = boot.get(one)
     switch (source.type) {
       case 'usb':
         command.device({ ...usbProps(command, dev, source, bootindex), ...addressProps(command, dev) })
