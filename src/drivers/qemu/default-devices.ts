@@ -6,7 +6,7 @@ import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import type { Qemu } from './capabilities.ts'
 import type { QemuContext } from './context.ts'
-import { isArmVirt, isI440fx, isMipsMalta, isQ35, isRiscvVirt, isX86 } from './machine-type.ts'
+import { isArmVirt, isI440fx, isMipsMalta, isPseries, isQ35, isRiscvVirt, isX86 } from './machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -19,6 +19,8 @@ interface Defaults {
   memballoon?: boolean
   /** mouse and keyboard where there is a screen */
   usbInput?: boolean
+  /** the firmware or machine tells of a guest's panic */
+  panic?: 'pseries' | 's390'
 }
 
 const pcie = (qemu: Qemu) => (qemu.has('gpex-pcihost') ? 'pcie-root' : undefined)
@@ -41,7 +43,13 @@ const arm = (def: DomainDef, qemu: Qemu): Defaults => ({
   usb: false,
   pciRoot: isArmVirt(def) ? pcie(qemu) : undefined
 })
-const ppc64 = (): Defaults => ({ usb: 'default', pciRoot: 'pci-root', memballoon: true, usbInput: true })
+const ppc64 = (def: DomainDef): Defaults => ({
+  usb: 'default',
+  pciRoot: 'pci-root',
+  memballoon: true,
+  usbInput: true,
+  panic: isPseries(def) ? 'pseries' : undefined
+})
 const withPci = (): Defaults => ({ usb: 'default', pciRoot: 'pci-root', memballoon: true })
 const riscv = (def: DomainDef, qemu: Qemu): Defaults => ({
   usb: false,
@@ -51,7 +59,8 @@ const riscv = (def: DomainDef, qemu: Qemu): Defaults => ({
 const s390 = (_def: DomainDef, qemu: Qemu): Defaults => ({
   usb: false,
   pciRoot: qemu.has('zpci') ? 'pci-root' : undefined,
-  memballoon: true
+  memballoon: true,
+  panic: 's390'
 })
 const mips = (def: DomainDef): Defaults => ({
   usb: 'default',
@@ -92,7 +101,7 @@ export function addDefaultDevices(def: DomainDef, { qemu }: QemuContext): void {
     ensureInput(def, 'mouse', 'ps2')
     ensureInput(def, 'keyboard', 'ps2')
   }
-  const { usb, sata, pciRoot, memballoon, usbInput } = DEFAULTS[def.os.arch ?? '']?.(def, qemu) ?? ANY
+  const { usb, sata, pciRoot, memballoon, usbInput, panic } = DEFAULTS[def.os.arch ?? '']?.(def, qemu) ?? ANY
   if (usb && !findController(def, 'usb', 0)) addUsbController(def, 0, usb === 'default' ? undefined : usb)
   if (sata) ensureController(def, 'sata', 0)
   if (pciRoot) ensurePciRoot(def, pciRoot)
@@ -102,6 +111,8 @@ export function addDefaultDevices(def: DomainDef, { qemu }: QemuContext): void {
     const hasTablet = devices.inputs.some(({ type, bus }) => type === 'tablet' && bus === 'usb')
     if (!hasTablet) ensureInput(def, 'mouse', 'usb')
   }
+  const hasPanic = devices.panics.some(({ model }) => model === undefined || model === panic)
+  if (panic && !hasPanic) devices.panics.push({})
 }
 
 function ensurePciRoot(def: DomainDef, model: 'pci-root' | 'pcie-root'): void {

@@ -89,7 +89,8 @@ const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDe
   shmems: () => 'pci',
   inputs: ({ bus, model }) => (bus === 'virtio' ? virtio(model) : 'none'),
   serials: ({ target }) => (target.type === 'pci-serial' ? 'pci' : 'none'),
-  vsocks: () => 'virtio',
+  vsocks: ({ model }) => virtio(model),
+  iommus: ({ model }) => (model === 'virtio' ? 'virtio' : 'none'),
   hostdevs: hostdev,
   memories: ({ model }) => (model === 'virtio-pmem' || model === 'virtio-mem' ? 'virtio' : 'none')
 }

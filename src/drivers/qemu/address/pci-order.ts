@@ -52,6 +52,7 @@ const ORDER: readonly Turn<DeviceKind>[] = [
   turn('shmems'),
   turn('inputs', ({ bus }) => bus === 'virtio'),
   turn('serials', ({ target }) => target.type === 'pci-serial'),
+  turn('iommus', ({ model }) => model === 'virtio'),
   turn('vsocks'),
   turn('memories', ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem')
 ]

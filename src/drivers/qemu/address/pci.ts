@@ -14,6 +14,7 @@ import { isPiix3Controller, placeChipset } from './pci-chipset.ts'
 import { connectFlags, hasPcieRoot } from './pci-connect.ts'
 import { completePciControllers } from './pci-controllers.ts'
 import { CONNECT, PCI_DEVICE, PCIE_DEVICE } from './pci-flags.ts'
+import { isolationGroup, needsIsolation } from './pci-isolation.ts'
 import { type NeedsOf, placeDevices } from './pci-order.ts'
 import { assignZpciIds } from './zpci.ts'
 
@@ -21,7 +22,10 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Gives every PCI device a place and adds the controllers that takes. */
 export function assignPciAddresses(def: DomainDef, context: QemuContext): void {
-  const needsOf: NeedsOf = (kind, dev) => ({ flags: connectFlags(kind, dev, def, context), isolationGroup: 0 })
+  const needsOf: NeedsOf = (kind, dev) => ({
+    flags: connectFlags(kind, dev, def, context),
+    isolationGroup: isolationGroup(kind, dev, def)
+  })
   const highest = Math.max(-1, ...pciControllers(def).map(({ index = 0 }) => index))
   const count = highest < 0 ? 0 : addControllers(def, highest, needsOf, context)
   const buses = usedBuses(def, count, false, needsOf, context)
@@ -73,6 +77,8 @@ function usedBuses(def: DomainDef, count: number, canGrow: boolean, needsOf: Nee
   buses.buses.forEach((bus, index) => {
     if (bus.model === undefined) bus.setModel(index === 0 ? 'pci-root' : missing)
   })
+  // host devices are kept off the bridge every guest has
+  if (buses.buses[0] && needsIsolation(def)) buses.buses[0].isolationLocked = true
   for (const [kind, dev] of eachDeviceInfo(def.devices)) {
     const address = pciAddressOf(dev)
     if (!address) continue

@@ -22,7 +22,7 @@ const ROWS: readonly Row<DeviceKind>[] = [
   row('controllers', 0x2000n, ({ type, model }) => type === 'scsi' && model === 'ibmvscsi'),
   row('serials', 0x30000000n, ({ target }) => target.type === 'spapr-vio-serial'),
   row('nvrams', 0x3000n, (_dev, def) => isPseries(def)),
-  row('tpms', 0x4000n, (dev, def) => isPseries(def) && !('model' in dev && dev.model === 'spapr-tpm-proxy'))
+  row('tpms', 0x4000n, (dev, def) => isPseries(def) && dev.model !== 'spapr-tpm-proxy')
 ]
 
 const STEP = 0x1000n

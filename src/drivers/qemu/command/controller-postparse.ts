@@ -14,7 +14,8 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 const XHCI_MAX_PORTS = 15
 
 export function postParseController(dev: ControllerDef, def: DomainDef, context: QemuContext): void {
-  if (dev.type === 'scsi') dev.model ??= scsiModel(dev, def, context)
+  // libvirt takes 'auto' for no model
+  if (dev.type === 'scsi' && (dev.model === undefined || dev.model === 'auto')) dev.model = scsiModel(dev, def, context)
   if (dev.type === 'usb') {
     dev.model ??= usbModel(dev, def, context)
     checkUsb(dev, def)

@@ -37,7 +37,7 @@ const SCSI_MODELS: Partial<Record<ScsiModel, [Capability, string]>> = {
 
 /** qemuValidateCheckSCSIControllerModel */
 function checkScsiModel({ model }: ControllerDef, qemu: Qemu): void {
-  if (model === 'auto' || model === 'buslogic') throw unsupported(`Unsupported controller model: ${model}`)
+  if (model === 'buslogic') throw unsupported(`Unsupported controller model: ${model}`)
   const [needed, name] = SCSI_MODELS[model as ScsiModel] ?? []
   if (needed !== undefined && !qemu.has(needed)) throw unsupported(`This QEMU doesn't support ${name}`)
 }
