@@ -8,6 +8,7 @@ import { alignMemory } from './command/memory-hotplug.ts'
 import { prepareShmems } from './command/shmem.ts'
 import { prepareVsocks } from './command/vsock.ts'
 import type { QemuContext } from './context.ts'
+import { updateGuestCpu, validateStartCpu } from './cpu/guest.ts'
 import { fillFirmware } from './firmware.ts'
 import { makeNvram } from './firmware-nvram.ts'
 import { prepareHostdevs } from './hostdev-prepare.ts'
@@ -16,6 +17,7 @@ import { prepareVideo } from './prepare-video.ts'
 
 /** libvirt's steps, in its order. */
 const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
+  validateStartCpu,
   prepareGraphics,
   prepareDisks,
   prepareHostdevs,
@@ -27,6 +29,7 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   },
   alignMemory,
   ({ devices }, { paths }) => prepareChannels(devices.channels, paths),
+  updateGuestCpu,
   ({ devices }) => prepareShmems(devices.shmems),
   (def, { pretend }) => {
     if (!pretend) prepareVsocks(def)
