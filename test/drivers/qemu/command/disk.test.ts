@@ -1,0 +1,110 @@
+import t from 'tap'
+import { argvOf, errorOf, type GuestOptions } from '../../../helper/definition.ts'
+
+/** Values of one option, JSON ones parsed. */
+async function values(option: string, devices: string, options?: GuestOptions): Promise<Record<string, unknown>[]> {
+  const lines = await argvOf(devices, options)
+  return lines
+    .filter(line => line.startsWith(`${option} {`))
+    .map(line => JSON.parse(line.slice(option.length + 1)) as Record<string, unknown>)
+}
+
+const deviceOf = async (disk: string, options?: GuestOptions) =>
+  (await values('-device', disk, options)).find(
+    ({ id, drive }) => drive !== undefined || String(id).startsWith('virtio-disk')
+  )
+
+t.test('a chain has nodes from the bottom up, the copy-on-read filter on top', async t => {
+  const nodes = await values(
+    '-blockdev',
+    `<disk><driver type='qcow2' cache='none' copy_on_read='on' discard='unmap' detect_zeroes='unmap'/><source file='/top'/>
+     <backingStore type='block'><format type='raw'/><source dev='/dev/base'/></backingStore><target dev='vda'/></disk>`
+  )
+  const cache = { direct: true, 'no-flush': false }
+  const common = { cache, 'auto-read-only': true, discard: 'unmap' }
+  t.same(nodes, [
+    { driver: 'host_device', filename: '/dev/base', 'node-name': 'libvirt-2-storage', ...common },
+    {
+      'node-name': 'libvirt-2-format',
+      'read-only': true,
+      discard: 'unmap',
+      cache,
+      driver: 'raw',
+      file: 'libvirt-2-storage'
+    },
+    { driver: 'file', filename: '/top', 'node-name': 'libvirt-1-storage', ...common },
+    {
+      'node-name': 'libvirt-1-format',
+      'read-only': false,
+      discard: 'unmap',
+      'detect-zeroes': 'unmap',
+      cache,
+      driver: 'qcow2',
+      file: 'libvirt-1-storage',
+      backing: 'libvirt-2-format'
+    },
+    { driver: 'copy-on-read', 'node-name': 'libvirt-CoR-vda', file: 'libvirt-1-format', discard: 'unmap' }
+  ])
+})
+
+t.test('images are numbered from the last disk', async t => {
+  const xml = ['vda', 'vdb'].map(dev => `<disk><source file='/${dev}'/><target dev='${dev}'/></disk>`).join('')
+  const files = await values('-blockdev', xml)
+  t.same(
+    files.filter(({ filename }) => filename).map(node => [node.filename, node['node-name']]),
+    [
+      ['/vda', 'libvirt-2-storage'],
+      ['/vdb', 'libvirt-1-storage']
+    ]
+  )
+})
+
+t.test('each bus has its device', async t => {
+  for (const [bus, dev, driver, place] of [
+    ['ide', 'hdb', 'ide-hd', { bus: 'ide.0', unit: 1 }],
+    ['sata', 'sdb', 'ide-hd', { bus: 'sata0.1' }],
+    ['scsi', 'sdb', 'scsi-hd', { bus: 'scsi0.0', 'scsi-id': 1 }],
+    ['usb', 'sdb', 'usb-storage', { bus: 'usb.0', port: '1', removable: false }]
+  ] as const) {
+    const device = await deviceOf(`<disk><source file='/a'/><target dev='${dev}' bus='${bus}'/></disk>`)
+    t.match(device, { driver, ...place }, bus)
+  }
+  const virtio = await deviceOf("<disk><driver queues='2'/><source file='/a'/><target dev='vda'/></disk>")
+  t.match(virtio, { driver: 'virtio-blk-pci', 'num-queues': 2, drive: 'libvirt-1-format', id: 'virtio-disk0' })
+})
+
+t.test('a floppy’s place in the boot order is its controller’s', async t => {
+  const floppy = "<disk device='floppy'><source file='/f'/><target dev='fdb'/><boot order='3'/></disk>"
+  t.ok((await argvOf(floppy)).includes('-global isa-fdc.bootindexB=3'))
+  t.same(
+    (await values('-device', floppy, { machine: 'q35' })).filter(({ driver }) => driver === 'isa-fdc'),
+    [{ driver: 'isa-fdc', bootindexB: 3 }]
+  )
+})
+
+t.test('error policies, cache and identity reach the device', async t => {
+  const device = await deviceOf(
+    "<disk><driver cache='writethrough' error_policy='enospace'/><source file='/a'/><target dev='sda' bus='scsi'/><serial>a b</serial><wwn>5000c50015ea71aa</wwn></disk>"
+  )
+  t.match(device, { 'write-cache': 'off', werror: 'enospc', serial: 'a\\ b', device_id: 'a b' })
+  t.notOk(device && 'rerror' in device)
+  const stop = await deviceOf("<disk><driver error_policy='stop'/><source file='/a'/><target dev='vda'/></disk>")
+  t.match(stop, { werror: 'stop', rerror: 'stop' })
+})
+
+t.test('what cannot be started is told', async t => {
+  const vxhs =
+    "<disk type='network'><source protocol='vxhs' name='e'><host name='h'/></source><target dev='vda'/></disk>"
+  t.equal(
+    await errorOf(() => argvOf(vxhs, { missing: ['vxhs'] })),
+    'VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: VxHS protocol is not supported with this QEMU binary'
+  )
+  const volume = (policy: string) =>
+    `<disk type='volume' device='cdrom'><source pool='p' volume='v'${policy}/><target dev='hda'/></disk>`
+  t.equal(
+    await errorOf(() => argvOf(volume(''))),
+    "VIR_ERR_NO_STORAGE_POOL: Storage pool not found: no storage pool with matching name 'p'"
+  )
+  const started = await values('-blockdev', volume(" startupPolicy='optional'"))
+  t.same(started, [], 'an optional medium may be missing')
+})
