@@ -1,6 +1,6 @@
 // HTTP: routes made from the API table, events, report, metrics. Loaded on the first connection, not before.
-import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
 import { formatJson, parseJson } from '../conf/json.ts'
@@ -9,6 +9,7 @@ import type { Stream } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { dispatch, resolve } from './dispatch.ts'
 import { report } from './report.ts'
+import type { Service } from './sockets.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 
@@ -20,6 +21,8 @@ const WAIT_MAX_S = 300
 const REQUEST_TIMEOUT_MS = 10_000
 /** Comment lines keep idle event streams alive. */
 const SSE_PING_MS = 15_000
+/** How often a closing server looks for connections that have become idle. */
+const CLOSE_POLL_MS = 5
 
 /** Shim-level actions that are no libvirt API. */
 export interface ShimControl {
@@ -34,16 +37,11 @@ export interface HttpOptions {
 }
 
 /** The HTTP server of one socket; connections are handed to it. */
-export async function createHttp({
-  domain,
-  readOnly,
-  control
-}: HttpOptions): Promise<{ accept(socket: Socket): void; close(): Promise<void> }> {
+export async function createHttp({ domain, readOnly, control }: HttpOptions): Promise<Service> {
   const app = Fastify({
     bodyLimit: BODY_LIMIT,
     requestTimeout: REQUEST_TIMEOUT_MS,
     http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
-    forceCloseConnections: true,
     routerOptions: { maxParamLength: 200 },
     frameworkErrors: (error, _request, reply) =>
       void sendError(reply as FastifyReply, fail('VIR_ERR_INVALID_ARG', error.message), error.statusCode)
@@ -67,7 +65,9 @@ export async function createHttp({
   )
 
   apiRoutes(app, domain, readOnly)
+  const eventStreams = new Set<() => void>()
   plainRoutes(app, domain)
+  eventRoute(app, domain, eventStreams)
   if (!readOnly) {
     app.post('/v1/shim-detach', async (_request, reply) => {
       reply.raw.once('finish', () => control.detach())
@@ -80,7 +80,22 @@ export async function createHttp({
   app.server.on('upgrade', (request, socket, head) => {
     void import('./websocket.ts').then(({ upgrade }) => upgrade(domain, readOnly, request, socket as Socket, head))
   })
-  return { accept: socket => (app.server as Server).emit('connection', socket), close: () => app.close() }
+  const sockets = new Set<Socket>()
+  return {
+    accept(socket) {
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+      app.server.emit('connection', socket)
+    },
+    async close() {
+      for (const end of eventStreams) end()
+      // what is answered now becomes idle a moment later
+      while (sockets.size > 0) {
+        app.server.closeIdleConnections()
+        await sleep(CLOSE_POLL_MS)
+      }
+    }
+  }
 }
 
 function send(reply: FastifyReply, value: unknown): FastifyReply {
@@ -150,6 +165,10 @@ function plainRoutes(app: FastifyInstance, domain: QemuDomain): void {
     if (!(await domain.waitForChange(since, wait * 1000))) return reply.code(304).send()
     return send(reply, report(domain))
   })
+}
+
+/** Events as they come (SSE); `streams` holds what ends each. */
+function eventRoute(app: FastifyInstance, domain: QemuDomain, streams: Set<() => void>): void {
   app.get<{ Querystring: { since?: string } }>('/v1/events', (request, reply) => {
     const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
     reply.hijack()
@@ -161,9 +180,12 @@ function plainRoutes(app: FastifyInstance, domain: QemuDomain): void {
       )
     }, since)
     const ping = setInterval(() => reply.raw.write(':\n\n'), SSE_PING_MS)
+    const end = () => reply.raw.end()
+    streams.add(end)
     reply.raw.on('close', () => {
       clearInterval(ping)
       stop()
+      streams.delete(end)
     })
   })
 }

@@ -114,7 +114,7 @@ async function runGuest(options: Options): Promise<number> {
     }
     return end.failed ? EXIT_FAILED : EXIT_OK
   } finally {
-    ;(await services.catch(() => undefined))?.close()
+    await (await services.catch(() => undefined))?.close()
     domain.lock?.close()
   }
 }

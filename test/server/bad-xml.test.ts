@@ -4,7 +4,6 @@ import { leftovers, refuses } from '../helper/refusal.ts'
 import { bareGuest, Shim } from '../helper/shim.ts'
 
 const USAGE = 2
-const FAILED = 1
 const RUNNING = 1
 const MiB = 1024 * 1024
 
@@ -66,7 +65,7 @@ const values: [name: string, xml: string, status: number, message: RegExp][] = [
   ['negative memory', but('>64<', '>-64<'), USAGE, /-64|memory/],
   ['no memory', but('>64<', '>0<'), USAGE, /memory/],
   ['no vCPU', but('<vcpu>1<', '<vcpu>0<'), USAGE, /vcpu|maximum/i],
-  ['unknown architecture', but("'x86_64'", "'abacus'"), FAILED, /abacus/],
+  ['unknown architecture', but("'x86_64'", "'abacus'"), USAGE, /abacus/],
   ['unknown bus', withDevice(disk("dev='vda' bus='tin'")), USAGE, /'bus' in element 'target': 'tin'/],
   [
     'a PCI address out of range',

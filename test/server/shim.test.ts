@@ -64,7 +64,7 @@ t.test('bad calls get libvirt errors', async t => {
     ['virDomainSendKey', { codeset: 0, holdtime: 0, keycodes: Array(17).fill(1) }, 400, 8],
     ['virDomainSendKey', { codeset: 0, holdtime: 0, keycodes: 'x' }, 400, 8],
     ['virDomainBlockStats', { path: 'vda' }, 400, 8],
-    ['virDomainGetHostname', undefined, 501, 74],
+    ['virDomainGetHostname', {}, 501, 74],
     ['domains/other/virDomainGetState', undefined, 404, 42],
     ['virDomainCreate', {}, 409, 55]
   ]

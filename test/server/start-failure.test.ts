@@ -53,7 +53,7 @@ t.test('an image of another format than said', t =>
 )
 
 t.test('a machine QEMU does not know', t =>
-  refuses(t, { xml: bareGuest(NAME).replace("'pc'", "'abacus'"), status: USAGE, message: /abacus/ })
+  refuses(t, { xml: bareGuest(NAME).replace("'pc'", "'pc-i440fx-0.0'"), status: USAGE, message: /pc-i440fx-0.0/ })
 )
 
 t.test('a disk that another QEMU has', async t => {

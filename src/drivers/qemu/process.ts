@@ -35,6 +35,8 @@ const START_TIMEOUT_MS = 30_000
 /** SIGTERM's time before SIGKILL, as in libvirt's qemuProcessKill. */
 const TERM_TIMEOUT_MS = 10_000
 const KILL_TIMEOUT_MS = 20_000
+/** How long a QEMU whose monitor was closed during its start may take to end. */
+const LAST_WORDS_MS = 1000
 /** memory statistics are fetched by QEMU this often, in seconds */
 const BALLOON_POLL_S = 5
 
@@ -118,7 +120,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     checkCancelled(domain)
     await firstRun(domain)
   } catch (thrown) {
-    const error = startError(domain, thrown)
+    const error = await startError(domain, thrown)
     domain.log.error({ err: error }, 'start failed')
     await endProcess(domain)
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
@@ -158,10 +160,16 @@ function checkHostFiles({ os, devices }: DomainDef): void {
   }
 }
 
-function startError(domain: QemuDomain, thrown: unknown): VirError {
+/** A QEMU that is about to end may close its monitor first: its own words say more than the lost connection. */
+async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError> {
   if (domain.startCancelled) return cancelled(domain.startCancelled)
   const error = toVirError(thrown)
-  if (!domain.process || isAlive(domain.process)) return error
+  const identity = domain.process
+  if (!identity) return error
+  if (domain.monitor === undefined || domain.monitor.closed) {
+    await Promise.race([running.get(domain)?.exited, sleep(LAST_WORDS_MS, undefined, { ref: false })])
+  }
+  if (isAlive(identity)) return error
   const words = lastWords(domain.root.log)
   return fail('VIR_ERR_INTERNAL_ERROR', `process exited while connecting to monitor: ${words || error.message}`, thrown)
 }
@@ -407,8 +415,19 @@ const STOPPED_DETAIL: Record<number, number> = {
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED
 }
 
-/** Removes every trace of a run, status.json last: a crash on the way is resumed from it. */
-async function cleanUp(domain: QemuDomain, ended: Ended, quiet = false): Promise<void> {
+const cleaning = new WeakMap<QemuDomain, Promise<void>>()
+
+/** Removes every trace of a run, once, whoever finds out first that it is over. */
+function cleanUp(domain: QemuDomain, ended: Ended, quiet = false): Promise<void> {
+  const underWay = cleaning.get(domain)
+  if (underWay) return underWay
+  const work = removeTraces(domain, ended, quiet).finally(() => cleaning.delete(domain))
+  cleaning.set(domain, work)
+  return work
+}
+
+/** status.json goes last: a crash on the way is resumed from it. */
+async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): Promise<void> {
   const { root, monitor } = domain
   domain.monitor = undefined
   monitor?.close()

@@ -61,6 +61,8 @@ export class RpcClient {
   #events: Buffer[] = []
   #keepalive: NodeJS.Timeout | undefined
   #unanswered = 0
+  #finishing = false
+  readonly #gone: Promise<void>
 
   constructor(socket: Socket, log: Log, makeHandler: (client: RpcClient) => RpcHandler) {
     this.#socket = socket
@@ -69,12 +71,29 @@ export class RpcClient {
     socket.on('data', chunk => this.#receive(chunk))
     socket.on('drain', () => this.#pace())
     socket.on('error', () => socket.destroy())
-    socket.once('close', () => this.#closed())
+    this.#gone = new Promise(resolve =>
+      socket.once('close', () => {
+        this.#closed()
+        resolve()
+      })
+    )
   }
 
   /** Ends the connection once everything that waits has been sent. */
   close(): void {
     this.#socket.end()
+  }
+
+  /** Lets the calls under way be answered, then ends the connection; settles when it is gone. */
+  finish(): Promise<void> {
+    this.#finishing = true
+    if (this.#calls === 0) this.#endSoon()
+    return this.#gone
+  }
+
+  /** After the events of this moment, which would otherwise be lost. */
+  #endSoon(): void {
+    setImmediate(() => setImmediate(() => this.#socket.end()))
   }
 
   #closed(): void {
@@ -127,6 +146,7 @@ export class RpcClient {
       this.#calls--
       const next = this.#waiting.shift()
       if (next) void this.#call(next)
+      else if (this.#finishing && this.#calls === 0) this.#endSoon()
       this.#pace()
     }
   }

@@ -1,10 +1,21 @@
 // RPC on one of the shim's sockets. Loaded with its first client.
 import type { Socket } from 'node:net'
 import type { QemuDomain } from '../../drivers/qemu/domain.ts'
+import type { Service } from '../sockets.ts'
 import { ShimCalls } from './calls.ts'
 import { RpcClient } from './client.ts'
 
-/** Serves one client until it goes. */
-export function serveRpc(domain: QemuDomain, socket: Socket, readOnly: boolean): void {
-  new RpcClient(socket, domain.log, client => new ShimCalls(domain, client, readOnly))
+/** Serves clients until they go. */
+export function createRpc(domain: QemuDomain, readOnly: boolean): Service {
+  const clients = new Set<RpcClient>()
+  return {
+    accept(socket: Socket) {
+      const client = new RpcClient(socket, domain.log, of => new ShimCalls(domain, of, readOnly))
+      clients.add(client)
+      socket.once('close', () => clients.delete(client))
+    },
+    async close() {
+      await Promise.all([...clients].map(client => client.finish()))
+    }
+  }
 }
