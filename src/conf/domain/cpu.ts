@@ -15,7 +15,7 @@ import {
   withDefault
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
+import { enumOf, natural, onOff, type Scalar, string, uint } from '../scalar.ts'
 import { childElements, element, firstChild, textOf } from '../xml.ts'
 import { numaField } from './numa.ts'
 
@@ -131,9 +131,9 @@ export type CpuFeatureDef = Def<typeof feature>
 const CACHE_LEVEL_MAX = 3
 
 const cacheLevel: Field<number | undefined> = custom<number | undefined>({
-  ...attr('level', uint),
+  ...attr('level', natural),
   parse(node, context) {
-    const level = attr('level', uint).parse(node, context)
+    const level = attr('level', natural).parse(node, context)
     if (level === undefined || (level >= 1 && level <= CACHE_LEVEL_MAX)) return level
     throw fail('VIR_ERR_XML_ERROR', `invalid CPU cache level, must be in range [1,${CACHE_LEVEL_MAX}]`)
   }
@@ -157,7 +157,7 @@ const cpuTable = {
   }),
   maxphysaddr: childAlways('maxphysaddr', {
     mode: required(attr('mode', enumOf('emulate', 'passthrough'))),
-    bits: attr('bits', uint)
+    bits: attr('bits', natural)
   }),
   features: children('feature', feature),
   numa: numaField

@@ -10,7 +10,7 @@ import { checkHostRuns } from './compare.ts'
 import { cpuinfo } from './cpuinfo.ts'
 import { libvirtFeatureName } from './feature-name.ts'
 import { type HostModel, hostModel, offeredModels } from './host-model.ts'
-import { CPU_FEATURES } from './map.ts'
+import { CPU_FEATURES, MSR_FEATURES } from './map.ts'
 import { allFeatures, dataOfModel, decode, disableRemoved, modelNamed, type PlainCpu, setFeature } from './model.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -26,10 +26,18 @@ const TSC_TOLERANCE_PPM = 250n
  * What can only be told when the guest starts (qemuProcessStartValidate).
  * @throws VIR_ERR_CONFIG_UNSUPPORTED
  */
-export function validateStartCpu(def: DomainDef, _context: QemuContext): void {
+export function validateStartCpu(def: DomainDef, { qemu }: QemuContext): void {
   if (isX86(def)) {
-    const unknown = def.cpu?.features.find(({ name }) => !CPU_FEATURES.has(name))
+    const features = def.cpu?.features ?? []
+    const unknown = features.find(({ name }) => !CPU_FEATURES.has(name))
     if (unknown) throw failCpu('VIR_ERR_CONFIG_UNSUPPORTED', `unknown CPU feature: ${unknown.name}`)
+    const msr = features.filter(({ name }) => MSR_FEATURES.has(name)).map(({ name }) => name)
+    if (msr.length > 0 && !qemu.has('cpu-unavailable-features')) {
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        `Some features cannot be reliably used with this QEMU: ${msr.join(', ')}`
+      )
+    }
   }
   validateTsc(def)
 }

@@ -5,7 +5,7 @@ import type { QemuContext } from '../context.ts'
 import { isNative } from '../emulator.ts'
 import { type Cpuinfo, cpuinfo } from './cpuinfo.ts'
 import { libvirtFeatureName } from './feature-name.ts'
-import { CPU_FEATURES, CPU_VENDORS } from './map.ts'
+import { CPU_FEATURES, CPU_VENDORS, MSR_FEATURES } from './map.ts'
 import { allFeatures, type CpuData, decode, type OfferedModels, type PlainCpu, setFeature } from './model.ts'
 
 export interface HostModel {
@@ -37,11 +37,17 @@ export function hostModel({ qemu, hostArch }: QemuContext, type: string): HostMo
     stepping: hostCpu.stepping
   })
   const reported = decode(known(data([])), offered)
-  return {
-    migratable: decode(known(data(hostCpu.unmigratable)), offered),
-    full: type === 'kvm' ? withOwnFeatures(reported) : reported
-  }
+  const migratable = decode(known(data(hostCpu.unmigratable)), offered)
+  const full = type === 'kvm' ? withOwnFeatures(reported) : reported
+  return qemu.has('cpu-unavailable-features')
+    ? { migratable, full }
+    : { migratable: withoutMsr(migratable), full: withoutMsr(full) }
 }
+
+const withoutMsr = (cpu: PlainCpu): PlainCpu => ({
+  ...cpu,
+  features: cpu.features.filter(({ name }) => !MSR_FEATURES.has(name))
+})
 
 const isX86 = (arch: string) => arch === 'i686' || arch === 'x86_64'
 

@@ -53,6 +53,11 @@ const FEATURES = {
 /** Every feature a guest's `<feature>` may name, in the order libvirt lists them. */
 export const CPU_FEATURES: ReadonlySet<string> = new Set(Object.values(FEATURES).flat())
 
+/** Features an MSR tells of: only some QEMUs say truly whether a guest has them. */
+export const MSR_FEATURES: ReadonlySet<string> = new Set(
+  Object.entries(FEATURES).flatMap(([register, names]) => (register.startsWith('msr') ? names : []))
+)
+
 /** Some features, in that order. */
 export const inMapOrder = (names: ReadonlySet<string>): string[] => [...CPU_FEATURES].filter(name => names.has(name))
 

@@ -286,8 +286,8 @@ const ROWS: Record<string, ModelRow> = {
     signatures: words`6-134`,
     like: 'IvyBridge-IBRS',
     adds: words`
-      movbe arat rdseed smap clflushopt clwb sha-ni umip gfni cldemote movdiri movdir64b arch-capabilities core-
-      capability ssbd xsaveopt xsavec xgetbv1 pdpe1gb 3dnowprefetch split-lock-detect
+      movbe arat rdseed smap clflushopt clwb sha-ni umip gfni cldemote movdiri movdir64b arch-capabilities
+      core-capability ssbd xsaveopt xsavec xgetbv1 pdpe1gb 3dnowprefetch split-lock-detect
     `,
     lacks: words`avx f16c`
   },

@@ -21,7 +21,14 @@ export function defaultCpu(def: DomainDef, { qemu }: QemuContext): void {
   const cpu = def.cpu ?? emptyCpu()
   if (name === 'host') def.cpu = { ...cpu, mode: isS390(def) ? 'host-model' : 'host-passthrough' }
   // The machine's own CPU may lack features on this host; QEMU leaves them out then, which no check may refuse.
-  else def.cpu = { ...cpu, mode: 'custom', match: 'exact', check: 'none', model: { fallback: 'forbid', name } }
+  else
+    def.cpu = {
+      ...cpu,
+      mode: 'custom',
+      match: 'exact',
+      check: 'none',
+      model: { ...cpu.model, fallback: 'forbid', name }
+    }
 }
 
 /** SVE vector lengths need SVE; what may migrate and how strictly a CPU is checked follows from its mode. */
