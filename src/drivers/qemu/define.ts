@@ -9,6 +9,7 @@ import { flags, int, oneOf, optional, text } from '../../conf/wire.ts'
 
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
+import { formatMigratable } from './migratable.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
@@ -112,17 +113,11 @@ export const define = {
     args: { flags: flags(virDomainXMLFlags) },
     ret: { xml: text() },
     run(domain, { flags: bits }) {
-      const inactive =
-        (bits & (VIR_DOMAIN_XML_INACTIVE | VIR_DOMAIN_XML_MIGRATABLE)) !== 0 && domain.newDef
-          ? domain.newDef
-          : domain.def
-      return {
-        xml: formatDomain((bits & VIR_DOMAIN_XML_INACTIVE) !== 0 ? inactive : domain.def, {
-          inactive: !domain.isActive || (bits & VIR_DOMAIN_XML_INACTIVE) !== 0,
-          secure: (bits & VIR_DOMAIN_XML_SECURE) !== 0,
-          migratable: (bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0
-        })
-      }
+      const isInactive = (bits & VIR_DOMAIN_XML_INACTIVE) !== 0
+      const def = isInactive ? (domain.newDef ?? domain.def) : domain.def
+      const secure = (bits & VIR_DOMAIN_XML_SECURE) !== 0
+      if ((bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0) return { xml: formatMigratable(def, domain.context) }
+      return { xml: formatDomain(def, { inactive: !domain.isActive || isInactive, secure }) }
     }
   }),
 
