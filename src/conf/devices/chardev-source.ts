@@ -1,5 +1,6 @@
 // The host side of a character device: <serial>, <console>, <channel>, <rng> backends and others share it.
 import { isDeepStrictEqual } from 'node:util'
+import type { DomainDef } from '../domain-def.ts'
 import {
   attr,
   childAlways,
@@ -19,7 +20,7 @@ import {
 import { errorsFrom, type Fail } from '../error.ts'
 import { enumOf, onOff, type Scalar, string, uint, yesNo } from '../scalar.ts'
 import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
-import { type SeclabelOverride, seclabelOverrides } from './seclabel-override.ts'
+import { type SeclabelOverride, seclabelOverrides, validateSeclabelOverrides } from './seclabel-override.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -270,7 +271,12 @@ function checkReconnect({ mode: side, reconnect }: { mode: string; reconnect?: R
  * What every backend needs (virDomainChrSourceDefValidate).
  * @param pathless a unix socket may do without a path: one is made up for it
  */
-export function validateChardevSource(source: ChardevSource, pathless = false): void {
+export function validateChardevSource(source: ChardevSource, def: DomainDef, pathless = false): void {
+  validateBackend(source, pathless)
+  validateSeclabelOverrides(source.seclabels, def)
+}
+
+function validateBackend(source: ChardevSource, pathless: boolean): void {
   switch (source.type) {
     case 'file':
     case 'dev':

@@ -67,7 +67,7 @@ export const serial = deviceFamily({
     }
     dev.target.port ??= nextPort(def.devices.serials)
   },
-  validate: ({ source }) => validateChardevSource(source)
+  validate: ({ source }, def) => validateChardevSource(source, def)
 })
 
 export const parallel = deviceFamily({
@@ -78,7 +78,7 @@ export const parallel = deviceFamily({
     const at = parallels.indexOf(dev)
     dev.target.port ??= nextPort(at < 0 ? parallels : parallels.slice(0, at))
   },
-  validate: ({ source }) => validateChardevSource(source)
+  validate: ({ source }, def) => validateChardevSource(source, def)
 })
 
 export const console = deviceFamily({
@@ -89,7 +89,7 @@ export const console = deviceFamily({
     const at = devices.consoles.indexOf(dev)
     dev.target.port = at < 0 ? nextPort(devices.consoles) : at
   },
-  validate: ({ source }) => validateChardevSource(source),
+  validate: ({ source }, def) => validateChardevSource(source, def),
   shown(dev, index, { serials }) {
     const twin = dev.target.type === 'serial' || dev.target.type === 'none' ? serials[index] : undefined
     const { target, ...rest } = twin ?? dev
@@ -106,7 +106,7 @@ export const console = deviceFamily({
 export const channel = deviceFamily({
   element: 'channel',
   fields: channelFields,
-  validate({ source, target: { type } }) {
-    validateChardevSource(source, type === 'virtio' || type === 'xen')
+  validate({ source, target: { type } }, def) {
+    validateChardevSource(source, def, type === 'virtio' || type === 'xen')
   }
 })

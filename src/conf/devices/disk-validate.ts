@@ -7,6 +7,7 @@ import type { AddressType } from './device-info.ts'
 import type { DiskBus, DiskDef } from './disk.ts'
 import { checkIoTuneSums } from './disk-iotune.ts'
 import { validateVhostUserDisk } from './disk-vhostuser.ts'
+import { validateSeclabelOverrides } from './seclabel-override.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 const wrong = (message: string) => fail('VIR_ERR_XML_ERROR', message)
@@ -92,15 +93,6 @@ function validateBus({ target, address, model, driver }: DiskDef, dev: string): 
     if (driver[option as keyof typeof VIRTIO_ONLY] !== undefined) throw unsupported(message)
 }
 
-/** virSecurityDeviceLabelDefValidate */
-function validateSeclabels({ seclabels }: StorageSource, def: DomainDef): void {
-  const domain = (def as { seclabels?: { model?: string; relabel?: boolean }[] }).seclabels ?? []
-  for (const { model } of seclabels ?? []) {
-    if (domain.some(one => one.model === model && one.relabel === false))
-      throw unsupported('label overrides require relabeling to be enabled at the domain level')
-  }
-}
-
 /** Lengths of SCSI's INQUIRY fields, in bytes. */
 const VENDOR_LEN = 8
 const PRODUCT_LEN = 16
@@ -159,7 +151,7 @@ export function validateDisk(disk: DiskDef, def: DomainDef): void {
   validateBus(disk, dev)
   if (source.type === 'nvme' && source.namespace === 0n) throw unsupported("NVMe namespace can't be zero")
   if (source.type === 'vhostuser') validateVhostUserDisk(disk)
-  for (const image of chain) validateSeclabels(image, def)
+  for (const image of chain) validateSeclabelOverrides(image.seclabels, def)
   if (target?.tray && disk.device !== 'floppy' && disk.device !== 'cdrom')
     throw unsupported('tray is only valid for cdrom and floppy')
   validateInquiry('vendor', disk.vendor, VENDOR_LEN)

@@ -51,6 +51,6 @@ export const redirdev = deviceFamily({
     if (!hasUsb(def)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'cannot add redirected USB device: USB is disabled for this domain')
     }
-    validateChardevSource(dev.source)
+    validateChardevSource(dev.source, def)
   }
 })

@@ -97,7 +97,7 @@ export const rng = deviceFamily({
   postParse({ backend }) {
     if (backend.model === 'random') backend.path ??= '/dev/random'
   },
-  validate({ backend }) {
-    if (backend.model === 'egd') validateChardevSource(backend.source)
+  validate({ backend }, def) {
+    if (backend.model === 'egd') validateChardevSource(backend.source, def)
   }
 })

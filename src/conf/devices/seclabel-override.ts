@@ -1,4 +1,5 @@
 // <seclabel> inside a <source>: how one image or character device is labelled, differing from the whole domain.
+import type { DomainDef } from '../domain-def.ts'
 import { childText, type Field, type ParseContext, parseAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { string, yesNo } from '../scalar.ts'
@@ -59,6 +60,15 @@ export const seclabelOverrides: Field<SeclabelOverride[] | undefined> = {
       const how = labelskip ? { labelskip: 'yes' } : { relabel: yesNo.format(relabel) }
       const inner = text === undefined ? [] : [element('label', {}, [text])]
       into.children.push(element('seclabel', { model, ...how }, inner))
+    }
+  }
+}
+
+/** Overrides need a domain that is relabelled at all (virSecurityDeviceLabelDefValidate). */
+export function validateSeclabelOverrides(overrides: SeclabelOverride[] | undefined, { seclabels }: DomainDef): void {
+  for (const { model } of overrides ?? []) {
+    if (seclabels.some(one => one.model === model && !one.relabel)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'label overrides require relabeling to be enabled at the domain level')
     }
   }
 }

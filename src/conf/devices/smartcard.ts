@@ -55,10 +55,10 @@ export type SmartcardDef = Def<typeof smartcardFields>
 export const smartcard = deviceFamily({
   element: 'smartcard',
   fields: smartcardFields,
-  validate({ card, address }) {
+  validate({ card, address }, def) {
     if (address && address.type !== 'ccid') {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "Controllers must use the 'ccid' address type")
     }
-    if (card.mode === 'passthrough') validateChardevSource(card.source)
+    if (card.mode === 'passthrough') validateChardevSource(card.source, def)
   }
 })

@@ -10,7 +10,7 @@ import { isArmVirt, isPpc64, isX86 } from '../machine-type.ts'
 import { swtpmVersions } from '../swtpm.ts'
 import { addressProps } from './address.ts'
 import { addChardev } from './chardev-source.ts'
-import { type Command, keyValue } from './command.ts'
+import { type Command, keyValue, type Props } from './command.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -79,19 +79,20 @@ function cancelPath(device: string): string {
   return candidates.find(path => existsSync(path)) ?? '/dev/null'
 }
 
-/** Path and cancel path as QEMU gets them; shown without a start they are descriptors, as libvirt passes them. */
-function passthroughPaths(command: Command, dev: TpmDef, device: string) {
+/** Opens the device and what gives up its commands for QEMU (qemuBuildTPMOpenBackendFDs). */
+function passTpm(command: Command, { alias }: TpmDef, device: string): Props {
+  const { files } = command.context
   const cancel = cancelPath(device)
-  if (!existsSync(device)) {
+  const tpm = files.open(device)
+  if (tpm === undefined) {
     throw fail('VIR_ERR_SYSTEM_ERROR', `Could not open TPM device ${device}: No such file or directory`)
   }
-  if (!command.context.pretend) return { path: device, 'cancel-path': cancel }
-  command.add('-add-fd', `set=0,fd=${PRETEND_FD},opaque=${dev.alias}-tpm`)
-  command.add('-add-fd', `set=1,fd=${PRETEND_FD + 1},opaque=${dev.alias}-cancel`)
-  return { path: '/dev/fdset/0', 'cancel-path': '/dev/fdset/1' }
+  const cancelled = files.open(cancel)
+  if (cancelled === undefined) {
+    throw fail('VIR_ERR_SYSTEM_ERROR', `Could not open TPM device's cancel path ${cancel}: Permission denied`)
+  }
+  return { path: command.addFd(tpm, `${alias}-tpm`), 'cancel-path': command.addFd(cancelled, `${alias}-cancel`) }
 }
-/** Stands for a descriptor that is not opened. */
-const PRETEND_FD = 24
 
 /** -device of the guest's side. */
 function tpmDevice(command: Command, dev: TpmDef): void {
@@ -111,7 +112,7 @@ export function tpmsArgs(command: Command): void {
       continue
     }
     if (backend.type === 'passthrough') {
-      const paths = passthroughPaths(command, dev, backend.path)
+      const paths = passTpm(command, dev, backend.path)
       command.add('-tpmdev', keyValue('passthrough', { id: `tpm-${alias}`, ...paths }))
     } else {
       const socket = { type: 'unix', mode: 'connect', path: command.context.paths.swtpmSocket } as const

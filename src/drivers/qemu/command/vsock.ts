@@ -2,6 +2,7 @@
 import type { VsockDef } from '../../../conf/devices/vsock.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { QemuContext } from '../context.ts'
 import { addressProps, virtioProps } from './address.ts'
 import type { Command } from './command.ts'
 import type { QemuFamily } from './family.ts'
@@ -34,14 +35,23 @@ export function prepareVsocks(def: DomainDef): void {
   }
 }
 
+const VHOST_DEVICE = '/dev/vhost-vsock'
+
+/** The number of the opened vhost device; a command line nothing is started from shows that it is not opened. */
+function passVhost({ pretend, files }: QemuContext): string {
+  if (pretend) return '-1'
+  const fd = files.open(VHOST_DEVICE)
+  if (fd === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'unable to open vhost-vsock device')
+  return String(fd)
+}
+
 export function vsocksArgs(command: Command): void {
   for (const dev of command.def.devices.vsocks) {
     command.device({
       ...virtioProps('vhost-vsock', dev.model, dev.address, dev.driver),
       id: dev.alias,
       'guest-cid': dev.cid?.address ?? 0,
-      // started for real, QEMU opens /dev/vhost-vsock itself
-      vhostfd: command.context.pretend ? '-1' : undefined,
+      vhostfd: passVhost(command.context),
       ...addressProps(command, dev)
     })
   }
