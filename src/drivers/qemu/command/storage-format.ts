@@ -19,7 +19,7 @@ export function needsSliceNode({ slice, format, encryption }: StorageSource): bo
 }
 
 function rawProps(source: StorageSource, ids: StorageIds): Driver {
-  if (!isRawLuks(source)) return { driver: 'raw', ...(!needsSliceNode(source) && source.slice) }
+  if (!isRawLuks(source)) return { driver: 'raw', ...source.slice }
   if (source.encryption!.secrets.length === 0)
     throw fail('VIR_ERR_INTERNAL_ERROR', "missing secret info for 'luks' driver")
   return { driver: 'luks', 'key-secret': ids.encryptionSecret }

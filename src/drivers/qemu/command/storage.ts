@@ -180,5 +180,6 @@ export function addStorageChain(command: Command, source: StorageSource, use: St
     image,
     use: depth === 0 ? use : { ...shared, readOnly: true }
   }))
+  for (const { image } of chain) backingProps(image)
   for (const one of chain.reverse()) addStorage(command, one.image, one.use)
 }
