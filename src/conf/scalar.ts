@@ -121,6 +121,14 @@ function bigInteger(base: 0 | 10 | 16, min: bigint, max: bigint, format?: (value
 
 /** A C unsigned long long, decimal, all digits kept. */
 export const ulonglong = bigInteger(10, 0n, 2n ** 64n - 1n)
+/** As uintWrapping, for a C unsigned long long (virStrToLong_ull). */
+export const ulonglongWrapping: Scalar<bigint> = {
+  ...ulonglong,
+  parse(text) {
+    const value = parseInteger(text, 10)
+    return value === undefined || value <= -(2n ** 64n) || value >= 2n ** 64n ? undefined : BigInt.asUintN(64, value)
+  }
+}
 /** A C unsigned long long in any C notation, written decimal. */
 export const ulonglongAnyBase = bigInteger(0, 0n, 2n ** 64n - 1n)
 /** A C long long, decimal. */

@@ -2,7 +2,7 @@
 import type { DomainDef } from '../domain-def.ts'
 import { child, claim, custom, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { type Scalar, uint, ulonglong } from '../scalar.ts'
+import { type Scalar, uint, uintWrapping, ulonglongWrapping } from '../scalar.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -58,11 +58,18 @@ function parseDevice(node: XmlElement): BlkioDevice {
     const words = name.replaceAll('_', ' ')
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `could not parse ${words} ${given}`)
   }
-  const weight = read('weight', uint, 0)
-  const readBytesSec = read('read_bytes_sec', ulonglong, 0n)
-  const writeBytesSec = read('write_bytes_sec', ulonglong, 0n)
-  const readIopsSec = read('read_iops_sec', uint, 0)
-  return { path, weight, readBytesSec, writeBytesSec, readIopsSec, writeIopsSec: read('write_iops_sec', uint, 0) }
+  const weight = read('weight', uintWrapping, 0)
+  const readBytesSec = read('read_bytes_sec', ulonglongWrapping, 0n)
+  const writeBytesSec = read('write_bytes_sec', ulonglongWrapping, 0n)
+  const readIopsSec = read('read_iops_sec', uintWrapping, 0)
+  return {
+    path,
+    weight,
+    readBytesSec,
+    writeBytesSec,
+    readIopsSec,
+    writeIopsSec: read('write_iops_sec', uintWrapping, 0)
+  }
 }
 
 const limits = ({ weight, readIopsSec, writeIopsSec, readBytesSec, writeBytesSec }: BlkioDevice) => ({

@@ -41,7 +41,7 @@ export function parseCache(node: XmlElement, cell: number): NumaCache {
   const associativityText = need('associativity')
   const associative = associativity.parse(associativityText)
   if (!associative) throw fail('VIR_ERR_XML_ERROR', `Invalid cache associativity '${associativityText}'`)
-  const policyText = need('policy')
+  const { policy: policyText = '(null)' } = node.attributes
   const written = policy.parse(policyText)
   if (!written) throw fail('VIR_ERR_XML_ERROR', `Invalid cache policy '${policyText}'`)
   const sizeKiB = memoryKiB(amountIn(node, 'size'))

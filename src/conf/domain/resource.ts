@@ -1,6 +1,6 @@
 // <resource>: where the guest is accounted, and how it is registered with the host.
 import type { DomainDef } from '../domain-def.ts'
-import { attr, child, childAttr, childText, custom, type Fields } from '../element.ts'
+import { absentIf, attr, child, childAttr, childText, custom, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string } from '../scalar.ts'
 import { childElements } from '../xml.ts'
@@ -13,7 +13,7 @@ const table = child('resource', {
   /** virshim's own: none stays in the caller's cgroup; direct is an alias of cgroup */
   register: attr('register', enumOf('none', 'cgroup', 'direct', 'machined', 'systemd')),
   partition: childText('partition', string),
-  fibrechannelAppid: childAttr('fibrechannel', 'appid', string)
+  fibrechannelAppid: absentIf('', childAttr('fibrechannel', 'appid', string))
 })
 
 export const resourceFields = {
@@ -23,7 +23,12 @@ export const resourceFields = {
       if (childElements(node, 'resource').length > 1) {
         throw fail('VIR_ERR_XML_ERROR', 'only one resource element is supported')
       }
-      return table.parse(node, context)
+      const resource = table.parse(node, context)
+      // libvirt refuses it too, without a word
+      if (resource && !(resource.register ?? resource.partition ?? resource.fibrechannelAppid)) {
+        throw fail('VIR_ERR_INTERNAL_ERROR', 'element resource says nothing')
+      }
+      return resource
     }
   })
 } satisfies Fields

@@ -3,7 +3,7 @@ import { bitmapAttribute } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { attr, claim, custom, type Fields, parseAttribute, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, string, uint, yesNo } from '../scalar.ts'
+import { enumOf, string, uint, uintWrapping, yesNo } from '../scalar.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -99,7 +99,7 @@ const vcpuNodes = (domain: XmlElement): XmlElement[] =>
 /** The most vCPUs the guest can have, from `<domain>`. @throws VIR_ERR_XML_ERROR */
 export function vcpuCount(domain: XmlElement): number {
   const found = firstChild(domain, 'vcpu')
-  const max = found ? uint.parse(textOf(found)) : 1
+  const max = found ? uintWrapping.parse(textOf(found)) : 1
   if (max === undefined) throw fail('VIR_ERR_XML_ERROR', 'maximum vcpus count must be an integer')
   return max
 }

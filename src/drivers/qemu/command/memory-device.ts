@@ -1,4 +1,5 @@
 // <memory> below <devices>: QEMU's checks and arguments.
+import { existsSync } from 'node:fs'
 import type { MemoryDef, MemoryModel } from '../../../conf/devices/memory.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -12,6 +13,9 @@ import { alignPpc64Memory } from './memory-hotplug.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failConf = errorsFrom('VIR_FROM_DOMAIN')
+
+/** Without it QEMU says it has no enclave memory to give. */
+const SGX_VEPC = '/dev/sgx_vepc'
 
 /** QEMU's device for a model, what it needs of QEMU, and libvirt's words where it is missing. */
 const MODELS: Record<MemoryModel, { driver?: string; capability: Capability; missing: string }> = {
@@ -39,13 +43,10 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
   validate(dev, _def, { qemu }) {
     if (dev.model === 'virtio-mem') checkBlocks(dev)
     const { capability, missing } = MODELS[dev.model]
-    if (!qemu.has(capability)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', missing)
+    const there = qemu.has(capability) && (dev.model !== 'sgx-epc' || existsSync(SGX_VEPC))
+    if (!there) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', missing)
     if (dev.model === 'nvdimm' && dev.target.readonly && !qemu.has('nvdimm.unarmed')) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'nvdimm readonly property is not available with this QEMU binary')
-    }
-    // libvirt asks QEMU for the host's enclave memory; the hosts served here have none
-    if (dev.model === 'sgx-epc') {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "this QEMU version didn't provide SGX EPC NUMA info")
     }
   }
 }
