@@ -12,6 +12,16 @@ export interface InheritedFiles {
   tap(): number | undefined
 }
 
+/** True for a host device that can be opened to read and write. */
+export function isUsable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
 /** stdin, stdout and stderr */
 const FIRST_FREE = 3
 
@@ -48,12 +58,7 @@ export class ShownFiles implements InheritedFiles {
   #next = 24
 
   open(path: string): number | undefined {
-    try {
-      accessSync(path, constants.R_OK | constants.W_OK)
-    } catch {
-      return undefined
-    }
-    return this.tap()
+    return isUsable(path) ? this.tap() : undefined
   }
 
   tap(): number {

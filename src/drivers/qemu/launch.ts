@@ -38,6 +38,8 @@ export interface LaunchOptions {
   group?: string
   /** QEMU dies with this process (auto-destroy) */
   dieWithUs: boolean
+  /** our descriptors of files QEMU inherits, as 3, 4, … */
+  files: readonly number[]
 }
 
 export interface Launched {
@@ -47,7 +49,7 @@ export interface Launched {
 }
 
 /**
- * Spawns QEMU. It gets no new privileges, a session of its own, and only stdio.
+ * Spawns QEMU. It gets no new privileges, a session of its own, stdio and the files it is meant to inherit.
  * @throws VIR_ERR_INTERNAL_ERROR with the reason when it cannot be executed
  */
 export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promise<Launched> {
@@ -57,7 +59,7 @@ export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promi
   const [command, ...args] = withLeastPrivilege(options)
   try {
     const child = spawn(command!, args, {
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, ...options.files],
       detached: true,
       cwd: '/',
       env: { LC_ALL: 'C', PATH: '/usr/bin:/bin', ...passedEnvironment(), ...options.env }

@@ -23,10 +23,12 @@ import { masterKeyFile, writeMasterKey } from './command/secret.ts'
 import { prepareStart } from './def-driver.ts'
 import type { Ended, QemuDomain } from './domain.ts'
 import { setGraphicsPassword } from './graphics-password.ts'
+import { OpenedFiles } from './inherited-files.ts'
 import { boundLog, findQemu, lastWords, launchQemu } from './launch.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
 import { connectQmp, type QmpMonitor } from './qmp.ts'
 import { handleQmpEvent } from './qmp-events.ts'
+import { connectInterfaces, disconnectInterfaces, type TapOwner } from './tap.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -88,23 +90,27 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   domain.paused = options.paused ?? false
   domain.autoDestroy = options.autoDestroy ?? false
   let ports: HeldPorts | undefined
+  const files = new OpenedFiles()
   try {
     checkCancelled(domain)
     const context = prepareStart(domain.def, domain.context)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
-    const { argv, env, masterKey } = buildCommand(domain.def, context)
+    domain.phase = 'starting'
+    domain.save()
+    await connectInterfaces(tapOwner(domain))
+    const { argv, env, masterKey } = buildCommand(domain.def, { ...context, files })
     makePrivateDirectory(root.channelDir)
     writeMasterKey(masterKeyFile(context.paths.libDir), masterKey, domain)
     rmSync(root.monitorSocket, { force: true })
-    domain.phase = 'starting'
     domain.save()
     const launched = await launchQemu(root, {
       argv,
       env,
       user: domain.user,
       group: domain.group,
-      dieWithUs: domain.autoDestroy
+      dieWithUs: domain.autoDestroy,
+      files: files.descriptors
     })
     domain.process = launched.identity
     checkCancelled(domain)
@@ -127,7 +133,13 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     throw error
   } finally {
     ports?.release()
+    files.close()
   }
+}
+
+/** The guest as the owner of its network devices. */
+function tapOwner({ def, root, user, group }: QemuDomain): TapOwner {
+  return { def, root: root.dir, user, group }
 }
 
 /** Ends a start that is under way, or about to begin; it fails and leaves nothing. */
@@ -213,6 +225,7 @@ async function setUp(domain: QemuDomain): Promise<void> {
     qmp.execute<{ 'cpu-index': number; 'thread-id': number }[]>('query-cpus-fast'),
     qmp.execute<QmpChardev[]>('query-chardev'),
     onReboot,
+    ...downLinks(domain),
     ...balloonPolling(domain)
   ])
   domain.vcpuThreads = new Map(cpus.map(cpu => [cpu['cpu-index'], cpu['thread-id']]))
@@ -223,6 +236,13 @@ async function setUp(domain: QemuDomain): Promise<void> {
   )
   fillPtyPaths(domain)
   connectAgent(domain, label => chardevs.find(chardev => chardev.label === label)?.['frontend-open'] ?? false)
+}
+
+/** Unplugs the cards whose cable is out (qemuProcessSetLinkStates). */
+function downLinks({ qmp, def }: QemuDomain): Promise<unknown>[] {
+  return def.devices.interfaces
+    .filter(({ link, alias }) => link === 'down' && alias)
+    .map(({ alias }) => qmp.execute('set_link', { name: alias!, up: false }))
 }
 
 function balloonPolling(domain: QemuDomain): Promise<unknown>[] {
@@ -434,6 +454,9 @@ async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): P
   closeAgent(domain)
   const busy = await leaveCgroups(domain.cgroups)
   if (busy.length > 0) domain.log.warn({ cgroups: busy }, 'cgroups are still in use')
+  await disconnectInterfaces(tapOwner(domain), error =>
+    domain.log.warn({ err: error }, 'a network device could not be removed')
+  )
   const masterKey = masterKeyFile(domain.context.paths.libDir)
   for (const left of [root.monitorSocket, root.channelDir, masterKey]) rmSync(left, { force: true, recursive: true })
   removeStatus(root.status)

@@ -6,6 +6,8 @@ import type { InterfaceSourceOf } from '../../../conf/devices/interface-source.t
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { IpInfo } from '../../../conf/net/ip.ts'
+import { isUsable } from '../inherited-files.ts'
+import { macvtapPath } from '../tap.ts'
 import { addChardev } from './chardev-source.ts'
 import type { Command, Props } from './command.ts'
 
@@ -91,11 +93,11 @@ function passVdpa(command: Command, { alias }: InterfaceDef, path: string): stri
 function tapProps(command: Command, dev: InterfaceDef): Netdev {
   const queues = dev.driver?.queues ?? 1
   const sndbuf = dev.sndbuf
-  const taps = tapNumbers(command, queues)
+  const taps = dev.type === 'direct' ? macvtapNumbers(command, dev, queues) : tapNumbers(command, queues)
   if (!taps) {
     const name = dev.target?.dev
     if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `the tap device of ${dev.alias} has no name`)
-    const vhost = wantsVhost(command, dev) && command.context.files.open('/dev/vhost-net') !== undefined
+    const vhost = wantsVhost(command, dev) && hasVhostNet(dev)
     return {
       type: 'tap',
       ifname: name,
@@ -127,6 +129,18 @@ function tapNumbers({ context }: Command, queues: number): number[] | undefined 
   return numbers.includes(undefined) ? undefined : (numbers as number[])
 }
 
+/** A macvtap device is a file: it can be opened here, once per queue. */
+function macvtapNumbers(command: Command, { target }: InterfaceDef, queues: number): number[] {
+  const { files, pretend } = command.context
+  if (pretend) return tapNumbers(command, queues) ?? []
+  const path = macvtapPath(target?.dev ?? '')
+  return Array.from({ length: queues }, () => {
+    const number = files.open(path)
+    if (number === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `cannot open macvtap tap device ${path}`)
+    return number
+  })
+}
+
 /** True if the kernel is to move the packets (qemuInterfaceOpenVhostNet). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 function wantsVhost({ def }: Command, dev: InterfaceDef): boolean {
   const name = dev.driver?.name
@@ -138,6 +152,15 @@ function wantsVhost({ def }: Command, dev: InterfaceDef): boolean {
   return isVirtioModel(dev.model)
 }
 
+/** QEMU opens the device of a tap it knows by name: only the kernel's usual one. @throws as vhostNumbers */
+function hasVhostNet({ driver, backend }: InterfaceDef): boolean {
+  const there = backend?.vhost === undefined && isUsable('/dev/vhost-net')
+  if (!there && driver?.name === 'vhost') throw noVhost()
+  return there
+}
+
+const noVhost = () => fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vhost-net was requested for an interface, but is unavailable')
+
 /** One open vhost device per queue, or as many as there are. */
 function vhostNumbers(command: Command, dev: InterfaceDef, queues: number): number[] {
   if (!wantsVhost(command, dev)) return []
@@ -146,9 +169,7 @@ function vhostNumbers(command: Command, dev: InterfaceDef, queues: number): numb
     const number = command.context.files.open(dev.backend?.vhost ?? '/dev/vhost-net')
     if (number !== undefined) out.push(number)
     else if (dev.driver?.name !== 'vhost') break
-    else {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vhost-net was requested for an interface, but is unavailable')
-    }
+    else throw noVhost()
   }
   return out
 }
