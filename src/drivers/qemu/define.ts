@@ -49,6 +49,31 @@ export function queried(domain: QemuDomain, bits: number): DomainDef {
 
 const identity = { since: '0.0.1', on: 'domain', args: {} } as const
 
+/** XML by flags, as long as the guest's generation is the same: clients poll it. */
+const written = new WeakMap<QemuDomain, { generation: number; texts: Map<number, string> }>()
+
+function xmlOf(domain: QemuDomain, bits: number): string {
+  let known = written.get(domain)
+  if (known?.generation !== domain.generation) {
+    known = { generation: domain.generation, texts: new Map() }
+    written.set(domain, known)
+  }
+  let text = known.texts.get(bits)
+  if (text === undefined) {
+    text = writeXml(domain, bits)
+    known.texts.set(bits, text)
+  }
+  return text
+}
+
+function writeXml(domain: QemuDomain, bits: number): string {
+  const isInactive = (bits & VIR_DOMAIN_XML_INACTIVE) !== 0
+  const def = isInactive ? (domain.newDef ?? domain.def) : domain.def
+  if ((bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0) return formatMigratable(def, domain.context)
+  const secure = (bits & VIR_DOMAIN_XML_SECURE) !== 0
+  return formatDomain(def, { inactive: !domain.isActive || isInactive, secure })
+}
+
 export const define = {
   virDomainGetName: method({ ...identity, ret: { name: text() }, run: domain => ({ name: domain.name }) }),
 
@@ -112,13 +137,7 @@ export const define = {
     acl: 'domain:read',
     args: { flags: flags(virDomainXMLFlags) },
     ret: { xml: text() },
-    run(domain, { flags: bits }) {
-      const isInactive = (bits & VIR_DOMAIN_XML_INACTIVE) !== 0
-      const def = isInactive ? (domain.newDef ?? domain.def) : domain.def
-      const secure = (bits & VIR_DOMAIN_XML_SECURE) !== 0
-      if ((bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0) return { xml: formatMigratable(def, domain.context) }
-      return { xml: formatDomain(def, { inactive: !domain.isActive || isInactive, secure }) }
-    }
+    run: (domain, { flags: bits }) => ({ xml: xmlOf(domain, bits) })
   }),
 
   /** Title, description, or the custom element of a namespace. */
