@@ -76,6 +76,7 @@ export class ShimCalls implements RpcHandler {
     const exception = exceptions[procedure.name]
     const args: Values = {}
     for (const name of Object.keys(method.args)) args[name] = given[name]
+    checkRoom(api, given)
     const stringsOkay = withoutStringFlag(procedure, args)
     Object.assign(args, exception?.args?.(given))
     const result = await run(this.domain, { api, args, readOnly: this.readOnly, signal })
@@ -117,7 +118,14 @@ function withoutStringFlag({ ret }: Procedure, args: Values): boolean {
 }
 
 /** Arguments by which callers say how much they have room for, by the result they limit. */
-const ROOM = ['nparams', 'maxnames', 'maxids', 'maxStats', 'maxerrors', 'maxcells'] as const
+const ROOM = ['nparams', 'maxnames', 'maxids', 'maxStats', 'maxerrors', 'maxcells', 'maxinfo', 'maplen'] as const
+
+/** A caller cannot have less than no room. @throws VIR_ERR_INVALID_ARG */
+function checkRoom(api: string, given: Values): void {
+  for (const name of ROOM) {
+    if (given[name] < 0) throw failDomain('VIR_ERR_INVALID_ARG', `${name} in ${api} must be zero or greater`)
+  }
+}
 
 /**
  * The result as the caller asked for it. `need_results` 0 wants the count alone, so does `nparams` 0; other limits cut

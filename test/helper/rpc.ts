@@ -1,0 +1,83 @@
+// A bare RPC client that sends what it is told to, right or wrong.
+import { connect, type Socket } from 'node:net'
+import { codecOf, readFields } from '../../src/server/rpc/codec.ts'
+import {
+  type Frame,
+  FrameReader,
+  type Header,
+  MessageType,
+  makeFrame,
+  REMOTE_PROGRAM
+} from '../../src/server/rpc/frame.ts'
+import { findProcedure } from '../../src/server/rpc/procedures.ts'
+import { XdrReader, type XdrWriter } from '../../src/server/rpc/xdr.ts'
+
+/** A call's header; the rest is as a good client has it. */
+export function callHeader(procedure: number, serial: number, more: Partial<Header> = {}): Header {
+  return { program: REMOTE_PROGRAM, version: 1, procedure, type: MessageType.CALL, serial, status: 0, ...more }
+}
+
+export class RpcPeer {
+  readonly socket: Socket
+  readonly frames: Frame[] = []
+  readonly closed: Promise<void>
+  #reader = new FrameReader()
+  #wake: (() => void)[] = []
+  #serial = 0
+
+  constructor(path: string) {
+    this.socket = connect(path)
+    this.socket.on('error', () => undefined)
+    this.socket.on('data', chunk => {
+      this.frames.push(...this.#reader.push(chunk))
+      for (const wake of this.#wake.splice(0)) wake()
+    })
+    this.closed = new Promise(resolve =>
+      this.socket.once('close', () => {
+        for (const wake of this.#wake.splice(0)) wake()
+        resolve()
+      })
+    )
+  }
+
+  /** Sends one call and gives its reply; rejects when the connection ends before. */
+  async call(procedure: number, payload?: (to: XdrWriter) => void, more: Partial<Header> = {}): Promise<Frame> {
+    const serial = ++this.#serial
+    this.socket.write(makeFrame(callHeader(procedure, serial, more), payload))
+    return this.next(frame => frame.serial === serial && frame.type === MessageType.REPLY)
+  }
+
+  /** The first frame, past or to come, that fits; it is taken out. */
+  async next(fits: (frame: Frame) => boolean): Promise<Frame> {
+    for (;;) {
+      const at = this.frames.findIndex(fits)
+      if (at >= 0) return this.frames.splice(at, 1)[0]!
+      if (this.socket.destroyed) throw new Error('the connection was closed')
+      await new Promise<void>(resolve => this.#wake.push(resolve))
+    }
+  }
+
+  /** Opens the connection as libvirt's client does. */
+  async open(): Promise<this> {
+    await this.call(1, to => {
+      to.uint(1)
+      to.string('qemu:///system')
+      to.uint(0)
+    })
+    return this
+  }
+
+  end(): void {
+    this.socket.destroy()
+  }
+}
+
+/** The error in a reply. */
+export function errorOf(frame: Frame): { code: number; message: string } {
+  return codecOf('error').read(new XdrReader(frame.payload))
+}
+
+/** The results in a reply. */
+export function resultOf(frame: Frame): Record<string, unknown> {
+  return readFields(findProcedure(frame.program, frame.procedure)!.ret, new XdrReader(frame.payload))
+}
