@@ -42,6 +42,9 @@ export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): 
     const ports = [dev.port, dev.type === 'vnc' ? dev.websocket : dev.tlsPort]
     for (const port of ports) own('tcp-port', port ? String(port) : undefined)
   }
+  for (const { cid } of def.devices.vsocks)
+    own('vsock-cid', cid?.address === undefined ? undefined : String(cid.address))
+  for (const { backend } of def.devices.tpms) if (backend.type === 'passthrough') own('tpm', backend.path)
   for (const group of cgroups) own('cgroup', group)
   return out
 }

@@ -70,6 +70,14 @@ const kinds = {
     host: attr('host', string),
     service: attr('service', string),
     tls: attr('tls', yesNo),
+    /** whether TLS is used was decided by the driver's configuration, not by the user */
+    tlsFromConfig: custom<true | undefined>({
+      names: ['@tlsFromConfig'],
+      parse: (node, { status }) => (status && node.attributes.tlsFromConfig === '1' ? true : undefined),
+      format(value, into, { status }) {
+        if (status && value) into.attributes.tlsFromConfig = '1'
+      }
+    }),
     reconnect: reconnectField
   },
   unix: { mode, path, reconnect: reconnectField },
@@ -97,11 +105,7 @@ interface Common {
   seclabels?: SeclabelOverride[]
 }
 interface KindExtras {
-  tcp: {
-    protocol: ChardevProtocol
-    /** run-time: whether TLS is used was decided by the driver's configuration, not by the user */
-    tlsFromConfig?: true
-  }
+  tcp: { protocol: ChardevProtocol }
 }
 /** One backend with its settings. */
 export type ChardevSource = {
@@ -182,8 +186,7 @@ export function formatChardevSource(value: ChardevSource, into: XmlElement, cont
       }
       break
     case 'tcp': {
-      const { tls, tlsFromConfig, ...rest } = value
-      const shown = context.migratable && tlsFromConfig ? rest : { ...rest, tls }
+      const shown = context.migratable && value.tlsFromConfig ? { ...value, tls: undefined } : value
       formatFieldsInto(source, shown, kinds.tcp, context)
       into.children.push(source, element('protocol', { type: value.protocol }))
       break

@@ -19,11 +19,11 @@ import { validateStart } from './start-validate.ts'
 /** The surroundings of a guest, known once its emulator is: parse calls it between the two halves of post-parse. */
 export type ContextFor = (def: DomainDef) => Promise<QemuContext>
 
-function driver(context: QemuContext): DefDriver {
+function driver(context: QemuContext, live = false): DefDriver {
   const family = (kind: string) => (qemuFamilies as Record<string, QemuFamily<unknown> | undefined>)[kind]
   return {
     postParse: def => postParseDomain(def, context),
-    devicePostParse: (kind, dev, def) => family(kind)?.postParse?.(dev, def, context),
+    devicePostParse: (kind, dev, def) => family(kind)?.postParse?.(dev, def, context, live),
     assignAddresses: def => assignAddresses(def, context),
     validate: def => validateDomain(def, context),
     deviceValidate(kind, dev, def) {
@@ -42,7 +42,7 @@ export async function loadDomain(
   const def = parseDomain(xml, options)
   postParseBasic(def)
   const context = await contextFor(def)
-  const qemu = driver(context)
+  const qemu = driver(context, options.inactive === false)
   postParse(def, qemu)
   validate(def, qemu)
   return { def, context }

@@ -235,7 +235,9 @@ async function setUp(domain: QemuDomain): Promise<void> {
       .map(({ label, filename }) => [label.replace(/^char/, ''), filename.slice(4)])
   )
   fillPtyPaths(domain)
-  connectAgent(domain, label => chardevs.find(chardev => chardev.label === label)?.['frontend-open'] ?? false)
+  const frontendOpen = (label: string) => chardevs.find(chardev => chardev.label === label)?.['frontend-open']
+  fillChannelStates(domain, frontendOpen)
+  connectAgent(domain, label => frontendOpen(label) ?? false)
 }
 
 /** Unplugs the cards whose cable is out (qemuProcessSetLinkStates). */
@@ -265,6 +267,14 @@ function fillPtyPaths(domain: QemuDomain): void {
   for (const chardev of [...serials, ...parallels, ...consoles, ...channels]) {
     const path = chardev.alias && domain.ptys.get(chardev.alias)
     if (path && chardev.source.type === 'pty') chardev.source.path = path
+  }
+}
+
+/** Whether the guest listens on its virtio ports (qemuProcessRefreshChannelVirtioState). */
+function fillChannelStates({ def }: QemuDomain, frontendOpen: (label: string) => boolean | undefined): void {
+  for (const { alias, target } of def.devices.channels) {
+    const open = frontendOpen(`char${alias}`)
+    if (target.type === 'virtio' && open !== undefined) target.state = open ? 'connected' : 'disconnected'
   }
 }
 

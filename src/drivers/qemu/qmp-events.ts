@@ -119,6 +119,11 @@ const HANDLERS: Record<string, Handler> = {
   },
 
   VSERPORT_CHANGE(domain, data, timestampUs) {
+    const changed = domain.def.devices.channels.find(({ alias }) => alias === data.id)
+    if (changed?.target.type === 'virtio') {
+      changed.target.state = data.open === true ? 'connected' : 'disconnected'
+      domain.save()
+    }
     const channel = agentChannel(domain)
     if (!domain.agent || channel?.alias !== data.id) return
     domain.agent.connected = data.open === true

@@ -68,17 +68,18 @@ function dropMadeUpPath({ source, target }: ChannelDef, { channelTargetBase }: Q
   if (dotted || perDomain) delete source.path
 }
 
-function postParseAny(dev: ChardevDef): void {
-  if (dev.source.type === 'unix' && dev.source.path === undefined) dev.source.mode = 'bind'
+/** A socket nobody gave a path is one we make. */
+function postParseAny(dev: ChardevDef, live: boolean): void {
+  if (!live && dev.source.type === 'unix' && dev.source.path === undefined) dev.source.mode = 'bind'
 }
 
 export const qemuSerial: QemuFamily<SerialDef> = {
-  postParse(dev, def) {
+  postParse(dev, def, _context, live) {
     const { target } = dev
     // isa-serial was once every machine's default and still means that
     if (target.type === 'none' || target.type === 'isa-serial') target.type = defaultSerialType(def)
     if (target.model === 'none') target.model = defaultSerialModel(target, def)
-    postParseAny(dev)
+    postParseAny(dev, live)
   },
   validate(dev, def, { qemu }) {
     validateQemuChardevSource(dev.source, def, qemu)
@@ -118,7 +119,7 @@ function serialFits({ type, model }: SerialTarget, def: DomainDef): boolean {
 }
 
 export const qemuParallel: QemuFamily<ParallelDef> = {
-  postParse: postParseAny,
+  postParse: (dev, _def, _context, live) => postParseAny(dev, live),
   validate(dev, def, { qemu }) {
     validateQemuChardevSource(dev.source, def, qemu)
     if (isS390(def) || isPseries(def)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'parallel ports are not supported')
@@ -126,14 +127,14 @@ export const qemuParallel: QemuFamily<ParallelDef> = {
 }
 
 export const qemuConsole: QemuFamily<ConsoleDef> = {
-  postParse: postParseAny,
+  postParse: (dev, _def, _context, live) => postParseAny(dev, live),
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu)
 }
 
 export const qemuChannel: QemuFamily<ChannelDef> = {
-  postParse(dev, _def, { paths }) {
-    dropMadeUpPath(dev, paths)
-    postParseAny(dev)
+  postParse(dev, _def, { paths }, live) {
+    if (!live) dropMadeUpPath(dev, paths)
+    postParseAny(dev, live)
   },
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu)
 }
