@@ -86,13 +86,19 @@ export interface GuestOptions extends Partial<QemuContext> {
   type?: string
   /** elements beside `<devices>` */
   outside?: string
+  /** elements in `<os>`, and its attributes */
+  os?: string
+  osAttributes?: string
+  /** attributes of `<domain>` */
+  attributes?: string
   missing?: Capability[]
 }
 
 /** Domain XML around `<devices>`. */
-export function guestXml(devices: string, { machine = 'pc', type = 'qemu', outside = '' }: GuestOptions = {}): string {
-  return `<domain type='${type}'><name>guest</name><memory unit='MiB'>64</memory>
-    <os><type arch='x86_64' machine='${machine}'>hvm</type></os>${outside}<devices>${devices}</devices></domain>`
+export function guestXml(devices: string, options: GuestOptions = {}): string {
+  const { machine = 'pc', type = 'qemu', outside = '', os = '', osAttributes = '', attributes = '' } = options
+  return `<domain type='${type}'${attributes}><name>guest</name><memory unit='MiB'>64</memory>
+    <os${osAttributes}><type arch='x86_64' machine='${machine}'>hvm</type>${os}</os>${outside}<devices>${devices}</devices></domain>`
 }
 
 /** The definition after all passes. */
