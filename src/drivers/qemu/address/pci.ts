@@ -4,7 +4,7 @@ import { ensureController } from '../../../conf/controllers.ts'
 import type { ControllerDef } from '../../../conf/devices/controller.ts'
 import { pciModelOf } from '../../../conf/devices/controller-models.ts'
 import { pciAddressOf } from '../../../conf/devices/device-address.ts'
-import { type AnyDevice, eachDeviceInfo } from '../../../conf/devices/index.ts'
+import { type AnyDevice, type DeviceKind, eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
@@ -20,13 +20,17 @@ import { assignZpciIds } from './zpci.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
+/** What each device asks of its place. */
+const needsIn =
+  (def: DomainDef, context: QemuContext): NeedsOf =>
+  (kind, dev) => ({ flags: connectFlags(kind, dev, def, context), isolationGroup: isolationGroup(kind, dev, def) })
+
+const highestIndex = (def: DomainDef) => Math.max(-1, ...pciControllers(def).map(({ index = 0 }) => index))
+
 /** Gives every PCI device a place and adds the controllers that takes. */
 export function assignPciAddresses(def: DomainDef, context: QemuContext): void {
-  const needsOf: NeedsOf = (kind, dev) => ({
-    flags: connectFlags(kind, dev, def, context),
-    isolationGroup: isolationGroup(kind, dev, def)
-  })
-  const highest = Math.max(-1, ...pciControllers(def).map(({ index = 0 }) => index))
+  const needsOf = needsIn(def, context)
+  const highest = highestIndex(def)
   const count = highest < 0 ? 0 : addControllers(def, highest, needsOf, context)
   const buses = usedBuses(def, count, false, needsOf, context)
   if (!supportsPci(def, context)) return
@@ -35,6 +39,28 @@ export function assignPciAddresses(def: DomainDef, context: QemuContext): void {
   if (context.qemu.has('zpci')) assignZpciIds(def)
   markMultifunction(def)
   completePciControllers(def, context)
+}
+
+/**
+ * Gives a device that comes to a running guest a place that takes hotplug, or checks the one it has
+ * (qemuDomainEnsurePCIAddress). The definition does not have the device yet.
+ * @throws VIR_ERR_INTERNAL_ERROR when there is none, VIR_ERR_XML_ERROR for one that does not do
+ */
+export function ensurePciAddress(def: DomainDef, kind: DeviceKind, dev: AnyDevice, context: QemuContext): void {
+  const needsOf = needsIn(def, context)
+  const { flags, isolationGroup } = needsOf(kind, dev)
+  if (flags === 0) return
+  const buses = usedBuses(def, highestIndex(def) + 1, false, needsOf, context)
+  placeChipset(def, buses, video => needsOf('videos', video).flags)
+  const given = pciAddressOf(dev)
+  if (!given) {
+    dev.address = buses.reserveNext(flags | CONNECT.hotplug, isolationGroup)
+    return
+  }
+  if (given.function !== 0) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'Only PCI device addresses with function=0 are supported')
+  }
+  buses.reserve(given, flags | CONNECT.hotplug, isolationGroup)
 }
 
 const pciControllers = ({ devices }: DomainDef): ControllerDef[] =>

@@ -96,8 +96,29 @@ const placed = ({ address }: AnyDevice): UsbAddress | undefined =>
 
 /** Chooses ports for USB devices without one; adds hubs if the ports would not do. */
 export function assignUsbAddresses(def: DomainDef): void {
-  const { controllers, hubs } = def.devices
   addHubs(def)
+  const buses = usedPorts(def)
+  for (const hub of def.devices.hubs) if (!placed(hub)) buses.addHub(buses.assign(hub))
+  for (const dev of usbDevices(def)) if (isUsbPortWanted(dev)) buses.assign(dev)
+}
+
+/**
+ * Gives a USB device that comes to a running guest a port, or checks the one it has (virDomainUSBAddressEnsure). The
+ * definition does not have the device yet.
+ */
+export function ensureUsbAddress(def: DomainDef, dev: AnyDevice): void {
+  const buses = usedPorts(def)
+  const given = placed(dev)
+  if (given) buses.reserve(given)
+  else if (isUsbPortWanted(dev)) buses.assign(dev)
+}
+
+const isUsbPortWanted = ({ address }: AnyDevice) =>
+  address === undefined || (address.type === 'usb' && address.port === undefined)
+
+/** The ports of the definition's controllers and hubs, with those taken that it names. */
+function usedPorts(def: DomainDef): UsbBuses {
+  const { controllers, hubs } = def.devices
   const buses = new UsbBuses()
   for (const dev of controllers) {
     const ports = usbControllerPorts(dev)
@@ -107,18 +128,11 @@ export function assignUsbAddresses(def: DomainDef): void {
     const address = placed(hub)
     if (address) buses.addHub(address)
   }
-  const devices = usbDevices(def)
-  for (const dev of devices) {
+  for (const dev of usbDevices(def)) {
     const address = placed(dev)
     if (address) buses.reserve(address)
   }
-  for (const hub of hubs) {
-    if (!placed(hub)) buses.addHub(buses.assign(hub))
-  }
-  for (const dev of devices) {
-    const { address } = dev
-    if (address === undefined || (address.type === 'usb' && address.port === undefined)) buses.assign(dev)
-  }
+  return buses
 }
 
 /** Hubs for the devices that the controllers and hubs given have no ports for (qemuDomainUSBAddressAddHubs). */
