@@ -121,7 +121,9 @@ function apiRoutes(app: FastifyInstance, domain: QemuDomain, readOnly: boolean):
     if (method.stream === 'channel') throw fail('VIR_ERR_INVALID_ARG', `'${api}' is a stream: open it as a WebSocket`)
     const args = isGet ? fromQuery(request.query as Record<string, string>, method.args) : request.body
     const abort = new AbortController()
-    request.raw.socket.once('close', () => abort.abort())
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) abort.abort()
+    })
     const result = await dispatch(domain, { api, args, readOnly, signal: abort.signal })
     if (method.stream !== 'body') return send(reply, result)
     const { mime, body } = result as Stream

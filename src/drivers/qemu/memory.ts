@@ -58,8 +58,22 @@ export interface BalloonStats {
   values: Record<string, bigint>
 }
 
-/** What the guest's balloon driver last reported; empty without one. */
+/** QEMU asks the guest every few seconds; what it said this long ago is as new. */
+const FRESH_MS = 100
+const reports = new WeakMap<QemuDomain, { atMs: number; values: Promise<Record<string, bigint>> }>()
+
+/** What the guest's balloon driver last reported; empty without one. Callers at about the same time share one query. */
 export async function balloonStats(domain: QemuDomain): Promise<BalloonStats> {
+  let report = reports.get(domain)
+  if (!report || performance.now() - report.atMs > FRESH_MS) {
+    report = { atMs: performance.now(), values: queryBalloon(domain) }
+    reports.set(domain, report)
+  }
+  const values = await report.values
+  return { rssKiB: domain.process ? residentKiB(domain.process.pid) : 0n, values }
+}
+
+async function queryBalloon(domain: QemuDomain): Promise<Record<string, bigint>> {
   const values: Record<string, bigint> = {}
   const balloon = domain.def.devices.memballoons[0]
   if (balloon?.alias && balloon.model?.startsWith('virtio')) {
@@ -76,7 +90,7 @@ export async function balloonStats(domain: QemuDomain): Promise<BalloonStats> {
     }
     if (reply) values['last-update'] = BigInt(reply['last-update'] ?? 0)
   }
-  return { rssKiB: residentKiB(domain.process!.pid), values }
+  return values
 }
 
 export const memory = {
@@ -99,6 +113,7 @@ export const memory = {
     ret: { stats: array(struct({ tag: int('virDomainMemoryStatTags'), val: uhyper() }), 1024) },
     async run(domain) {
       const { rssKiB, values } = await balloonStats(domain)
+      domain.checkActive()
       const stats = [
         { tag: VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON as number, val: BigInt(domain.def.currentMemoryKiB ?? 0) }
       ]
