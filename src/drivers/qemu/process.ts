@@ -1,6 +1,7 @@
 // The life of the QEMU process: start, take over after a crash of ours, stop, clean up.
 import { accessSync, constants, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { DiskDef } from '../../conf/devices/disk.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import {
   virDomainEventResumedDetailType,
@@ -21,6 +22,8 @@ import { closeAgent, connectAgent } from './channels.ts'
 import { buildCommand } from './command/index.ts'
 import { masterKeyFile, writeMasterKey } from './command/secret.ts'
 import { prepareStart } from './def-driver.ts'
+import { determineDiskChains } from './disk-chain.ts'
+import { throttleDisks } from './disk-throttle.ts'
 import type { Ended, QemuDomain } from './domain.ts'
 import { setGraphicsPassword } from './graphics-password.ts'
 import { OpenedFiles } from './inherited-files.ts'
@@ -96,6 +99,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     const context = prepareStart(domain.def, domain.context)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
+    determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
     domain.phase = 'starting'
     domain.save()
     await connectInterfaces(tapOwner(domain))
@@ -122,6 +126,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     if (domain.cgroups.length > 0) domain.def.resource = { partition: '/machine', ...domain.def.resource }
     domain.monitor = await openMonitor(domain, launched.exited)
     await setUp(domain)
+    await throttleDisks(domain.def.devices.disks, domain.qmp)
     for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
     checkCancelled(domain)
     await firstRun(domain)
@@ -155,11 +160,8 @@ function checkCancelled({ startCancelled }: QemuDomain): void {
 }
 
 /** Host files a guest cannot start without; missing ones are told before QEMU is started. */
-function checkHostFiles({ os, devices }: DomainDef): void {
+function checkHostFiles({ os }: DomainDef): void {
   const paths = [os.kernel, os.initrd, os.dtb]
-  for (const { source, startupPolicy } of devices.disks) {
-    if (source.type === 'block' || (source.type === 'file' && startupPolicy !== 'optional')) paths.push(source.path)
-  }
   for (const path of paths) {
     if (path === undefined) continue
     try {
@@ -170,6 +172,18 @@ function checkHostFiles({ os, devices }: DomainDef): void {
       throw fail('VIR_ERR_SYSTEM_ERROR', `Cannot access storage file '${path}': ${reason}`, error)
     }
   }
+}
+
+/** Says that a disk starts without the image it names (virDomainEventDiskChangeNewFromObj). */
+function reportDropped({ events, log }: QemuDomain, { device, alias }: DiskDef, path = ''): void {
+  const isDrive = device === 'cdrom' || device === 'floppy'
+  log.warn({ disk: alias, path }, 'image is missing, starting without it')
+  events.emit('VIR_DOMAIN_EVENT_ID_DISK_CHANGE', {
+    oldSrcPath: path,
+    newSrcPath: '',
+    devAlias: alias,
+    reason: isDrive ? 0 : 1 // VIR_DOMAIN_EVENT_DISK_CHANGE_MISSING_ON_START, VIR_DOMAIN_EVENT_DISK_DROP_MISSING_ON_START
+  })
 }
 
 /** A QEMU that is about to end may close its monitor first: its own words say more than the lost connection. */
