@@ -116,7 +116,11 @@ const READERS: { [F in StorageFormat]?: (header: Buffer) => Backing | undefined 
   vmdk: vmdkBacking
 }
 
-/** What the header of an image of that format says of the image below; undefined if there is none. @throws Error */
+/**
+ * What the header of an image of that format says of the image below; undefined if there is none, or if the image is
+ * of another format, which QEMU will say.
+ * @throws Error for a header that contradicts itself
+ */
 export function backingOf(header: Buffer, format: StorageFormat): Backing | undefined {
-  return READERS[format]?.(header)
+  return probeFormat(header) === format ? READERS[format]?.(header) : undefined
 }
