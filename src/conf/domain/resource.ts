@@ -3,7 +3,7 @@ import type { DomainDef } from '../domain-def.ts'
 import { absentIf, attr, child, childAttr, childText, custom, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string } from '../scalar.ts'
-import { childElements } from '../xml.ts'
+import { childElements, firstChild } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -23,9 +23,10 @@ export const resourceFields = {
       if (childElements(node, 'resource').length > 1) {
         throw fail('VIR_ERR_XML_ERROR', 'only one resource element is supported')
       }
-      const resource = table.parse(node, context)
+      const resource = table.parse(node, context) ?? {}
+      if (!firstChild(node, 'resource')) return undefined
       // libvirt refuses it too, without a word
-      if (resource && !(resource.register ?? resource.partition ?? resource.fibrechannelAppid)) {
+      if (!(resource.register ?? resource.partition ?? resource.fibrechannelAppid)) {
         throw fail('VIR_ERR_INTERNAL_ERROR', 'element resource says nothing')
       }
       return resource
