@@ -1,44 +1,10 @@
-// The one place that meets fast-xml-parser: an ordered element tree in, XML text out. No entities but XML's own five
-// are ever expanded and no document type is accepted, so neither bombs nor external references can do harm.
-import { XMLParser, XMLValidator } from 'fast-xml-parser'
+// Element trees: what a parsed document is made of, and how it is written. xml-parser.ts makes them from text.
 import { errorsFrom } from './error.ts'
+import { CDATA, COMMENT, type XmlElement, type XmlNode } from './xml-parser.ts'
+
+export { parseXml, XML_MAX_BYTES, XML_MAX_DEPTH, type XmlElement, type XmlNode } from './xml-parser.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
-
-/** An element: attributes and children in document order; text children are strings with entities decoded. */
-export interface XmlElement {
-  name: string
-  attributes: Record<string, string>
-  children: XmlNode[]
-  /** the namespace its prefix, or a default one in force, stands for; parsed elements only */
-  namespace?: string
-}
-export type XmlNode = XmlElement | string
-
-/** libvirt's own ceiling for one XML document (VIR_DOMAIN_XML over RPC: 4 MiB strings), in bytes. */
-export const XML_MAX_BYTES = 4 * 1024 * 1024
-/** libxml2's default depth limit, which libvirt inherits. */
-export const XML_MAX_DEPTH = 256
-
-const TEXT = '#text'
-const COMMENT = '#comment'
-const CDATA = '#cdata'
-const ATTRIBUTES = ':@'
-const METADATA = 'metadata'
-
-const parser = new XMLParser({
-  preserveOrder: true,
-  ignoreAttributes: false,
-  attributeNamePrefix: '',
-  trimValues: false,
-  parseTagValue: false,
-  parseAttributeValue: false,
-  processEntities: false,
-  commentPropName: COMMENT,
-  cdataPropName: CDATA,
-  textNodeName: TEXT,
-  maxNestedTags: XML_MAX_DEPTH
-})
 
 /** The document's own word about its encoding; the declaration is ASCII whatever follows. */
 const ENCODING = /^<\?xml[^>]*?\sencoding\s*=\s*["']([^"']*)["']/
@@ -55,131 +21,13 @@ export function decodeXml(bytes: Uint8Array, what = '(document)'): string {
   try {
     decoder = new TextDecoder(encoding, { fatal: true })
   } catch (error) {
-    throw fail('VIR_ERR_XML_DETAIL', `${what}:1: Unsupported encoding: ${encoding}`, error)
+    throw fail('VIR_ERR_XML_DETAIL', `${what}:1: Unsupported encoding ${encoding}`, error)
   }
   try {
     return decoder.decode(bytes)
   } catch (error) {
     throw fail('VIR_ERR_XML_DETAIL', `${what}:1: Input is not proper ${encoding}, indicate encoding !`, error)
   }
-}
-
-/**
- * Parses one XML document.
- * @param what names the document in errors, as libvirt does: `(domain_definition)`
- * @param verbatim keeps comments and CDATA sections, which are otherwise kept below `<metadata>` only, as elements of
- *   the names #comment and #cdata
- * @throws VIR_ERR_XML_DETAIL for malformed, too large or too deep documents and for any document type declaration
- */
-export function parseXml(text: string, what = '(document)', { verbatim = false } = {}): XmlElement {
-  const malformed = (reason: string, line = 1, cause?: unknown) =>
-    fail('VIR_ERR_XML_DETAIL', `${what}:${line}: ${reason}`, cause)
-  if (Buffer.byteLength(text) > XML_MAX_BYTES) throw malformed(`document is larger than ${XML_MAX_BYTES} bytes`)
-  const doctype = text.search(/<!(DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)\b/)
-  if (doctype >= 0) throw malformed('document type declarations are not accepted', lineAt(text, doctype))
-  const control = text.search(/[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]/)
-  if (control >= 0) throw malformed('PCDATA invalid Char value', lineAt(text, control))
-  let raw: RawNode[]
-  try {
-    raw = parser.parse(text) as RawNode[]
-  } catch (error) {
-    throw malformed(error instanceof Error ? error.message : String(error), 1, error)
-  }
-  const valid = XMLValidator.validate(text)
-  if (valid !== true) throw malformed(valid.err.msg, valid.err.line)
-  const decode = (value: string) =>
-    decodeEntities(value, entity =>
-      malformed(`Entity '${entity}' not defined`, lineAt(text, text.indexOf(`&${entity}`)))
-    )
-  const roots = convert(raw, { decode, prefixes: {}, verbatim })
-  // fast-xml-parser forgets text behind the root element
-  if (/[^\s>][^>]*$/.test(text.slice(text.lastIndexOf('>') + 1)))
-    throw malformed('Extra content at the end of the document')
-  const elements = roots.filter(node => typeof node !== 'string')
-  if (elements.length !== 1 || roots.some(node => typeof node === 'string' && node.trim() !== '')) {
-    throw malformed(
-      elements.length === 0 ? "Start tag expected, '<' not found" : 'Extra content at the end of the document'
-    )
-  }
-  return elements[0] as XmlElement
-}
-
-type RawNode = Record<string, RawNode[] | string | Record<string, string>>
-
-interface Scope {
-  decode: (value: string) => string
-  /** namespaces in force by prefix, the default one under '' */
-  prefixes: Record<string, string>
-  verbatim: boolean
-}
-
-function convert(nodes: RawNode[], scope: Scope): XmlNode[] {
-  const { decode, verbatim } = scope
-  const out: XmlNode[] = []
-  const text = (value: string) => {
-    const last = out.length - 1
-    if (typeof out[last] === 'string') out[last] += value
-    else if (value !== '') out.push(value)
-  }
-  for (const node of nodes) {
-    for (const name in node) {
-      if (name === ATTRIBUTES || name.startsWith('?')) continue
-      if (name === TEXT) text(decode(node[name] as string))
-      else if (name === COMMENT || name === CDATA) {
-        const content = ((node[name] as RawNode[])[0]?.[TEXT] as string) ?? ''
-        if (verbatim) out.push({ name, attributes: {}, children: [content] })
-        else if (name === CDATA) text(content)
-      } else out.push(convertElement(name, node, scope))
-    }
-  }
-  return out
-}
-
-function convertElement(name: string, node: RawNode, scope: Scope): XmlElement {
-  const attributes: Record<string, string> = {}
-  let { prefixes } = scope
-  const given = (node[ATTRIBUTES] ?? {}) as Record<string, string>
-  for (const key in given) {
-    const value = scope.decode(given[key]!.replace(/[\t\n\r]/g, ' '))
-    attributes[key] = value
-    if (key === 'xmlns' || key.startsWith('xmlns:')) prefixes = { ...prefixes, [key.slice(6)]: value }
-  }
-  const verbatim = scope.verbatim || name === METADATA
-  const element: XmlElement = {
-    name,
-    attributes,
-    children: convert(node[name] as RawNode[], { ...scope, prefixes, verbatim })
-  }
-  const namespace = prefixes[prefixOf(name)]
-  if (namespace) element.namespace = namespace
-  return element
-}
-
-const prefixOf = (name: string) => (name.includes(':') ? name.slice(0, name.indexOf(':')) : '')
-
-const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
-
-function decodeEntities(value: string, undefinedEntity: (name: string) => Error): string {
-  if (!value.includes('&')) return value
-  return value.replace(/&(#x[0-9a-fA-F]+|#[0-9]+|[^;&\s]*);?/g, (whole, name: string) => {
-    if (!whole.endsWith(';')) throw undefinedEntity(name)
-    if (name[0] === '#') {
-      const point = name[1] === 'x' ? Number.parseInt(name.slice(2), 16) : Number.parseInt(name.slice(1), 10)
-      const legal = point === 9 || point === 10 || point === 13 || (point >= 0x20 && point <= 0x10ffff)
-      if (!legal || (point >= 0xd800 && point <= 0xdfff) || point === 0xfffe || point === 0xffff)
-        throw undefinedEntity(name)
-      return String.fromCodePoint(point)
-    }
-    const char = ENTITIES[name]
-    if (char === undefined) throw undefinedEntity(name)
-    return char
-  })
-}
-
-function lineAt(text: string, offset: number): number {
-  let line = 1
-  for (let i = text.indexOf('\n'); i >= 0 && i < offset; i = text.indexOf('\n', i + 1)) line++
-  return line
 }
 
 /** A new element; undefined attributes are left out. */

@@ -15,7 +15,7 @@ t.test('keeps order, entities and namespaces', async t => {
   const root = parseXml(`<a x='1 &amp; 2'><b/>t&lt;<![CDATA[<c>]]><q:d xmlns:q='u'/></a>`)
   t.equal(root.attributes.x, '1 & 2')
   t.equal(textOf(root), 't<<c>')
-  t.match(formatXml(root), `<q:d xmlns:q='u'/>`)
+  t.match(formatXml(root), '<q:d xmlns:q="u"/>')
 })
 
 t.test('refuses what is not well formed, with libvirt code', async t => {
@@ -44,4 +44,46 @@ t.test('refuses document types: entity bombs and external entities', async t => 
 t.test('refuses huge and deep documents at once', async t => {
   t.equal(codeOf(`<a>${' '.repeat(10 * 1024 * 1024)}</a>`), 'VIR_ERR_XML_DETAIL')
   t.equal(codeOf('<a>'.repeat(100_000) + '</a>'.repeat(100_000)), 'VIR_ERR_XML_DETAIL')
+})
+
+t.test('errors say where and why, in libvirt’s form', async t => {
+  const message = (text: string) => {
+    try {
+      parseXml(text, '(domain_definition)')
+    } catch (error) {
+      return (error as VirError).message
+    }
+    return 'accepted'
+  }
+  for (const [text, reason] of [
+    ['<a>\n <b>\n</a>', '3: Opening and ending tag mismatch: b line 2 and a\n</a>\n----^'],
+    ['<a>', '1: Premature end of data in tag a line 1\n<a>\n---^'],
+    ["<a b='1' b='2'/>", "1: Attribute b redefined\n<a b='1' b='2'/>\n--------------^"],
+    ["<a b='1'c='2'/>", "1: attributes construct error\n<a b='1'c='2'/>\n--------^"],
+    ["<a b='<'/>", "1: Unescaped '<' not allowed in attributes values\n<a b='<'/>\n------^"],
+    ['<a b/>', '1: Specification mandates value for attribute b\n<a b/>\n----^'],
+    ['<a>&;</a>', '1: xmlParseEntityRef: no name\n<a>&;</a>\n----^'],
+    ['<a>&amp</a>', "1: EntityRef: expecting ';'\n<a>&amp</a>\n-------^"],
+    ['<a>]]></a>', "1: Sequence ']]>' not allowed in content\n<a>]]></a>\n---^"],
+    ['<a><!-- x', '1: Comment not terminated\n<a><!-- x\n---------^'],
+    [
+      ' <?xml version="1.0"?><a/>',
+      '1: XML declaration allowed only at the start of the document\n <?xml version="1.0"?><a/>\n------^'
+    ]
+  ] as const) {
+    t.equal(message(text), `(domain_definition):${reason}`)
+  }
+})
+
+t.test('reads what is well formed', async t => {
+  const read = (text: string) => parseXml(text)
+  const declared = read(
+    "\ufeff<?xml version='1.0' encoding=\"UTF-8\" standalone='no' ?>\r\n<!-- c --><?p q?><a\r\nb = '1'\t/><!-- d -->\n"
+  )
+  t.same(declared, { name: 'a', attributes: { b: '1' }, children: [] })
+  t.same(read("<a x='&#65;&#x42;&lt;\t&#10;'>1&gt;<!-- - -->2<![CDATA[<&]]></a >").attributes, { x: 'AB< \n' })
+  t.same(read('<a>1&gt;<!-- - -->2<![CDATA[<&]]></a>').children, ['1>2<&'])
+  t.same(read('<a> <b/>\n</a>').children, [{ name: 'b', attributes: {}, children: [] }], 'blanks between elements')
+  t.same(read('<a> x <b/> </a>').children.length, 3, 'mixed content keeps them')
+  t.equal(Object.getOwnPropertyDescriptor(read("<a __proto__='x'/>").attributes, '__proto__')?.value, 'x')
 })
