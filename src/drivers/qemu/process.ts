@@ -20,7 +20,9 @@ import { makePrivateDirectory } from '../../state/store.ts'
 import { cgroupPaths, enterCgroups, leaveCgroups } from './cgroup.ts'
 import { closeAgent, connectAgent } from './channels.ts'
 import { buildCommand } from './command/index.ts'
+import { writeLaunchSecurityFiles } from './command/launch-security.ts'
 import { masterKeyFile, writeMasterKey } from './command/secret.ts'
+import { verifyGuestCpu } from './cpu/live.ts'
 import { prepareStart } from './def-driver.ts'
 import { determineDiskChains } from './disk-chain.ts'
 import { throttleDisks } from './disk-throttle.ts'
@@ -106,6 +108,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     const { argv, env, masterKey } = buildCommand(domain.def, { ...context, files })
     makePrivateDirectory(root.channelDir)
     writeMasterKey(masterKeyFile(context.paths.libDir), masterKey, domain)
+    writeLaunchSecurityFiles(domain.def, context.paths.libDir, domain)
     rmSync(root.monitorSocket, { force: true })
     domain.save()
     const launched = await launchQemu(root, {
@@ -239,6 +242,7 @@ async function setUp(domain: QemuDomain): Promise<void> {
     qmp.execute<{ 'cpu-index': number; 'thread-id': number }[]>('query-cpus-fast'),
     qmp.execute<QmpChardev[]>('query-chardev'),
     onReboot,
+    verifyGuestCpu(def, qmp),
     ...downLinks(domain),
     ...balloonPolling(domain)
   ])

@@ -93,8 +93,16 @@ const HANDLERS: Record<string, Handler> = {
     if (data.action === 'stop' && domain.isRunning) pausedByQemu(domain, VIR_DOMAIN_PAUSED_IOERROR, timestampUs)
   },
 
+  /** The guest set its clock. QEMU counts from the start's base, libvirt's event from UTC. */
   RTC_CHANGE(domain, data, timestampUs) {
-    domain.events.emit('VIR_DOMAIN_EVENT_ID_RTC_CHANGE', { utcoffset: data.offset }, timestampUs)
+    const { clock } = domain.def
+    let utcoffset = BigInt(Number(data.offset))
+    if (clock.offset === 'variable') {
+      utcoffset += clock.adjustment0 ?? 0n
+      clock.adjustment = utcoffset
+      domain.changed()
+    }
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_RTC_CHANGE', { utcoffset }, timestampUs)
   },
 
   BALLOON_CHANGE(domain, data, timestampUs) {

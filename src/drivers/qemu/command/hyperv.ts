@@ -2,7 +2,8 @@
 import type { HypervDef } from '../../../conf/domain/features-hyperv.ts'
 import type { Props } from './command.ts'
 
-const SWITCHES = [
+/** Enlightenments that are on or off. */
+export const HYPERV_SWITCHES = [
   'relaxed',
   'vapic',
   'vpindex',
@@ -23,7 +24,7 @@ export function hypervProps(hyperv: HypervDef | undefined): Props {
   const { mode, spinlocks, stimer, vendorId } = hyperv
   return {
     'hv-passthrough': mode === 'passthrough' || undefined,
-    ...Object.fromEntries(SWITCHES.filter(name => hyperv[name]).map(name => [`hv-${name}`, true])),
+    ...Object.fromEntries(HYPERV_SWITCHES.filter(name => hyperv[name]).map(name => [`hv-${name}`, true])),
     'hv-spinlocks': spinlocks?.state ? `0x${spinlocks.retries!.toString(16)}` : undefined,
     'hv-stimer': stimer?.state || undefined,
     'hv-stimer-direct': stimer?.direct,

@@ -1,8 +1,10 @@
 // <launchSecurity>: the object that guards the guest's memory; -machine names it.
+import { chownSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
+import { groupId, userId } from '../host-ids.ts'
 import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -11,8 +13,8 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 export const LAUNCH_SECURITY_ID = 'lsec0'
 
 /** Files of the guest's directory that hold what the owner's certificate and session data say. */
-export const DH_CERT_FILE = 'dh_cert.base64'
-export const SESSION_FILE = 'session.base64'
+const DH_CERT_FILE = 'dh_cert.base64'
+const SESSION_FILE = 'session.base64'
 
 export function launchSecurityArgs(command: Command): void {
   const { def, context } = command
@@ -30,6 +32,30 @@ export function launchSecurityArgs(command: Command): void {
     'session-file': file(launchSecurity.session, SESSION_FILE),
     'kernel-hashes': launchSecurity.kernelHashes
   })
+}
+
+/** Puts the owner's certificate and session data where QEMU reads them. @throws VIR_ERR_SYSTEM_ERROR */
+export function writeLaunchSecurityFiles(
+  { launchSecurity }: DomainDef,
+  directory: string,
+  owner: { user?: string; group?: string }
+): void {
+  if (launchSecurity?.type !== 'sev') return
+  for (const [name, content] of [
+    [DH_CERT_FILE, launchSecurity.dhCert],
+    [SESSION_FILE, launchSecurity.session]
+  ] as const) {
+    if (content === undefined) continue
+    const file = join(directory, name)
+    try {
+      rmSync(file, { force: true })
+      writeFileSync(file, content, { mode: 0o600, flag: 'wx' })
+      if (owner.user !== undefined) chownSync(file, userId(owner.user), groupId(owner.group ?? owner.user))
+    } catch (error) {
+      const reason = (error as Error).message
+      throw fail('VIR_ERR_SYSTEM_ERROR', `failed to write data to config '${file}': ${reason}`, error)
+    }
+  }
 }
 
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED; libvirt: the last part of qemuValidateDomainDef */

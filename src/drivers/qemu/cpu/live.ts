@@ -1,0 +1,111 @@
+// The CPU QEMU made, compared with the one it was asked for (qemuProcessUpdateAndVerifyCPU, virCPUx86UpdateLive).
+import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
+import type { HypervDef } from '../../../conf/domain/features-hyperv.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { HYPERV_SWITCHES } from '../command/hyperv.ts'
+import { isX86 } from '../machine-type.ts'
+import type { QmpMonitor } from '../qmp.ts'
+import { libvirtFeatureName } from './feature-name.ts'
+import { CPU_FEATURES, featuresInRegister, MSR_FEATURES } from './map.ts'
+import { allFeatures, disableRemoved, featuresUnder, modelNamed, setFeature } from './model.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const failCpu = errorsFrom('VIR_FROM_CPU')
+const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+
+interface FeatureWord {
+  'cpuid-input-eax': number
+  'cpuid-input-ecx'?: number
+  'cpuid-register': string
+  features: number
+}
+
+/** What the guest's first vCPU has, and what it was asked for and has not. */
+interface LiveCpu {
+  enabled: ReadonlySet<string>
+  unavailable: ReadonlySet<string>
+}
+
+/**
+ * Verifies the vCPUs of a QEMU that has started and is not running yet, and writes into the definition what the
+ * hypervisor turned on or off by itself.
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OPERATION_FAILED for check='full'
+ */
+export async function verifyGuestCpu(def: DomainDef, qmp: QmpMonitor): Promise<void> {
+  if (!isX86(def)) return
+  const [first] = await qmp.execute<{ 'qom-path': string }[]>('query-cpus-fast')
+  if (!first) return
+  const property = <T>(name: string): Promise<T> =>
+    qmp.execute<T>('qom-get', { path: first['qom-path'], property: name })
+  await verifyAskedFor(def, name => property<boolean>(name).catch(() => false))
+  if (!hasCpuModel(def.cpu)) return
+  const live = await liveCpu(property)
+  if (allFeaturesOf(def.cpu).has('invtsc') && !live.enabled.has('invtsc')) {
+    throw unsupported("host doesn't support invariant TSC")
+  }
+  if (def.cpu.mode === 'custom' || def.cpu.check === 'full') updateLive(def.cpu, live)
+}
+
+/** CPUID comes in one piece; each MSR's feature is a question of its own, asked only where the MSR is there. */
+async function liveCpu(property: <T>(name: string) => Promise<T>): Promise<LiveCpu> {
+  const [words, missing] = await Promise.all([
+    property<FeatureWord[]>('feature-words'),
+    property<string[]>('unavailable-features').catch(() => [])
+  ])
+  const enabled = new Set(
+    words.flatMap(word => {
+      const { 'cpuid-input-eax': leaf, 'cpuid-input-ecx': subleaf, 'cpuid-register': register } = word
+      return featuresInRegister(leaf, subleaf, register.toLowerCase(), word.features)
+    })
+  )
+  if (enabled.has('arch-capabilities') || enabled.has('core-capability')) {
+    const names = [...MSR_FEATURES]
+    const values = await Promise.all(names.map(name => property<boolean>(name).catch(() => false)))
+    for (const [i, name] of names.entries()) if (values[i]) enabled.add(name)
+  }
+  return { enabled, unavailable: new Set(missing.map(name => libvirtFeatureName(name, 'x86_64'))) }
+}
+
+/** Enlightenments and paravirtual locks that were asked for must be there. */
+async function verifyAskedFor({ features }: DomainDef, has: (name: string) => Promise<boolean>): Promise<void> {
+  if (features?.pvspinlock && !(await has('kvm-pv-unhalt'))) {
+    throw unsupported("host doesn't support paravirtual spinlocks")
+  }
+  const hyperv: Partial<HypervDef> = features?.hyperv ?? {}
+  for (const name of HYPERV_SWITCHES) {
+    // Old enough to be everywhere, or missed by no guest.
+    if (name === 'relaxed' || name === 'vapic' || !hyperv[name]) continue
+    if (!(await has(`hv-${name}`))) throw unsupported(`host doesn't support hyperv '${name}' feature`)
+  }
+  if (!hyperv.stimer?.state) return
+  if (!(await has('hv-stimer'))) throw unsupported("host doesn't support hyperv 'stimer' feature")
+  if (hyperv.stimer.direct && !(await has('hv-stimer-direct'))) {
+    throw unsupported("host doesn't support hyperv stimer 'direct' feature")
+  }
+}
+
+const described = ({ model, features }: CpuDef) => ({ ...(model?.name && { model: model.name }), features })
+const allFeaturesOf = (cpu: CpuDef): Set<string> => allFeatures(described(cpu))
+
+function updateLive(cpu: CpuDef, { enabled, unavailable }: LiveCpu): void {
+  const wanted = allFeaturesOf(cpu)
+  const open = cpu.mode === 'host-passthrough' || cpu.mode === 'maximum'
+  const refused = featuresUnder('disable', described(cpu))
+  const names = [...CPU_FEATURES]
+  const added = names.filter(name => !wanted.has(name) && (!open || refused.has(name)) && enabled.has(name))
+  const removed = names.filter(name => unavailable.has(name) || (wanted.has(name) && !enabled.has(name)))
+  if (cpu.check === 'full') {
+    const parts = [
+      added.length > 0 && `extra features: ${added.join(',')}`,
+      removed.length > 0 && `missing features: ${removed.join(',')}`
+    ].filter(part => part !== false)
+    if (parts.length > 0) {
+      throw failCpu('VIR_ERR_OPERATION_FAILED', `guest CPU doesn't match specification: ${parts.join(', ')}`)
+    }
+  }
+  for (const name of added) setFeature(cpu.features, name, 'require')
+  for (const name of removed) setFeature(cpu.features, name, 'disable')
+  if (cpu.mode === 'custom') disableRemoved(cpu.features, modelNamed(cpu.model!.name!))
+  cpu.check = 'full'
+}
