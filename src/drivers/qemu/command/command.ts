@@ -6,6 +6,7 @@ import { formatJson } from '../../../conf/json.ts'
 import type { Qemu } from '../capabilities.ts'
 import type { QemuContext } from '../context.ts'
 import { withOverrides } from './qemu-namespace.ts'
+import { zpciProps } from './zpci.ts'
 
 /** A QEMU option's values; undefined ones are left out, true and false are on and off in key=value form. */
 export type Props = { [key: string]: PropValue | undefined }
@@ -54,8 +55,10 @@ export class Command {
     return `/dev/fdset/${set}`
   }
 
-  /** `-device {"driver":…}` */
+  /** `-device {"driver":…}`; on s390 that of the PCI device's ids goes first (qemuCommandAddExtDevice). */
   device(props: Props & { driver: string }): void {
+    const extension = this.qemu.has('zpci') ? zpciProps(this.def, props.id) : undefined
+    if (extension) this.add('-device', formatJson(withOverrides(this.def, extension)))
     this.add('-device', formatJson(withOverrides(this.def, props)))
   }
 

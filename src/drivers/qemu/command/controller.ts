@@ -11,7 +11,6 @@ import type { Command, Props } from './command.ts'
 import { postParseController } from './controller-postparse.ts'
 import { validateController } from './controller-validate.ts'
 import type { QemuFamily } from './family.ts'
-import { addExtension } from './zpci.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
@@ -52,9 +51,7 @@ function controllersOfType(command: Command, type: ControllerType): void {
       command.add('-global', `PIIX4_PM.acpi-root-pci-hotplug=${hotplug ? 'on' : 'off'}`)
     }
     const props = isBuiltin(dev, command.def) ? undefined : controllerProps(command, dev)
-    if (!props) continue
-    addExtension(command, dev)
-    command.device(props)
+    if (props) command.device(props)
   }
 }
 
