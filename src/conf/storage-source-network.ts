@@ -116,7 +116,9 @@ const only = <T>(protocols: StorageProtocol[], field: Field<T | undefined>): Fie
 })
 const HTTP: StorageProtocol[] = ['http', 'https']
 const FTP: StorageProtocol[] = ['ftp', 'ftps']
-const VOLUMES: (string | undefined)[] = ['gluster', 'rbd']
+
+/** Image names of these begin with a volume or pool. */
+export const hasVolume = (protocol: string | undefined): boolean => protocol === 'gluster' || protocol === 'rbd'
 
 /** Image name; in gluster and rbd it begins with the volume or pool. */
 const name: Field<string | undefined> = {
@@ -126,7 +128,7 @@ const name: Field<string | undefined> = {
     if (name === undefined && protocol !== 'nbd') throw wrong('missing name for disk source')
     // Differs from libvirt, whose daemon ends there
     if (name === '' && protocol === 'iscsi') throw wrong('missing name for disk source')
-    if (VOLUMES.includes(protocol) && !(name!.indexOf('/') > 0))
+    if (hasVolume(protocol) && !(name!.indexOf('/') > 0))
       throw wrong(`can't split path '${name}' into pool name and image name`)
     return name || undefined
   }

@@ -27,7 +27,7 @@ import { errorsFrom } from './error.ts'
 import { enumOf, string, ulonglong, yesNo } from './scalar.ts'
 import { reservations } from './storage-reservations.ts'
 import { storageAuth, storageEncryption } from './storage-secret.ts'
-import { networkFields } from './storage-source-network.ts'
+import { hasVolume, networkFields, splitVolume } from './storage-source-network.ts'
 import { childElements, element, firstChild, type XmlElement } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -195,10 +195,11 @@ interface StorageLayout {
 export type StorageSource = Variant<'type', StorageKinds> & Def<typeof common> & StorageLayout
 export type StorageSourceOf<T extends StorageType> = Extract<StorageSource, { type: T }>
 
-/** libvirt's own path of an image: of files, devices, directories and, as name, on servers. */
+/** libvirt's path of an image: of a file, device or directory, or its name on a server, less volume or pool. */
 export function storagePath(source: StorageSource): string | undefined {
   if (source.type === 'file' || source.type === 'block' || source.type === 'dir') return source.path
-  return source.type === 'network' ? source.name : undefined
+  if (source.type !== 'network') return undefined
+  return hasVolume(source.protocol) ? splitVolume(source.name).path : source.name
 }
 
 /** A file, device or directory of this host (virStorageSourceIsLocalStorage). */

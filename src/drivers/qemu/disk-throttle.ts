@@ -33,7 +33,7 @@ export function throttleArguments(disk: DiskDef, iotune: IoTune): Record<string,
 export async function throttleDisks(disks: DiskDef[], qmp: QmpMonitor): Promise<void> {
   for (const disk of disks) {
     const { iotune, source } = disk
-    if (!iotune || !hasIoTuneLimits(iotune) || isStorageEmpty(source) || disk.transient?.shareBacking) continue
+    if (!iotune || !hasIoTuneLimits(iotune) || isStorageEmpty(source)) continue
     await qmp.execute('block_set_io_throttle', throttleArguments(disk, iotune))
   }
 }

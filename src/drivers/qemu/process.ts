@@ -26,6 +26,7 @@ import { verifyGuestCpu } from './cpu/live.ts'
 import { prepareStart } from './def-driver.ts'
 import { determineDiskChains } from './disk-chain.ts'
 import { throttleDisks } from './disk-throttle.ts'
+import { makeTransientOverlays, removeTransientOverlays } from './disk-transient.ts'
 import type { Ended, QemuDomain } from './domain.ts'
 import { setGraphicsPassword } from './graphics-password.ts'
 import { OpenedFiles } from './inherited-files.ts'
@@ -104,6 +105,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
     domain.phase = 'starting'
     domain.save()
+    await makeTransientOverlays(domain.def, domain)
     await connectInterfaces(tapOwner(domain))
     const { argv, env, masterKey } = buildCommand(domain.def, { ...context, files })
     makePrivateDirectory(root.channelDir)
@@ -487,6 +489,7 @@ async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): P
   )
   const masterKey = masterKeyFile(domain.context.paths.libDir)
   for (const left of [root.monitorSocket, root.channelDir, masterKey]) rmSync(left, { force: true, recursive: true })
+  removeTransientOverlays(domain.def)
   removeStatus(root.status)
   domain.phase = undefined
   domain.process = undefined

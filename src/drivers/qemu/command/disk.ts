@@ -143,8 +143,8 @@ export function disksArgs(command: Command): void {
   const boot = bootIndexes(command)
   floppyControllerArgs(command, boot)
   for (const disk of command.def.devices.disks) {
-    // added to the running guest, when the image below is open for all
-    if (disk.transient?.shareBacking) continue
+    // libvirt adds it to the running guest; its overlay is there only when the guest is really started
+    if (disk.transient?.shareBacking && command.context.pretend) continue
     addDiskBackend(command, disk)
     if (disk.target?.bus !== 'sd') command.device(diskDeviceProps(command, disk, boot.get(disk)))
   }
@@ -160,7 +160,7 @@ function addDiskBackend(command: Command, disk: DiskDef): void {
   }
   if (disk.target?.bus === 'sd') {
     if (!isStorageEmpty(source)) addStorageObjects(command, source, storageIds(source, disk.alias))
-    command.add('-drive', sdDriveArg(disk))
+    command.add('-drive', sdDriveArg(command, disk))
     return
   }
   if (isStorageEmpty(source)) return

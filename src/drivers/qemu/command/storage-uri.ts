@@ -1,7 +1,7 @@
 // URIs of images on servers, escaped as libxml2's xmlSaveUri does (qemuBlockStorageSourceGetURI, virURIFormat).
 import { errorsFrom } from '../../../conf/error.ts'
 import type { StorageSourceOf } from '../../../conf/storage-source.ts'
-import { splitVolume } from '../../../conf/storage-source-network.ts'
+import { hasVolume, splitVolume } from '../../../conf/storage-source-network.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -23,9 +23,9 @@ export function storageUri({ protocol, hosts, name, query }: StorageSourceOf<'ne
   const isTcp = host.transport === 'tcp'
   const server = host.name?.includes(':') ? `[${host.name}]` : (host.name ?? '')
   const port = isTcp && host.port ? `:${host.port}` : ''
-  const inVolume = protocol === 'gluster' || protocol === 'rbd'
   const { volume, path } = splitVolume(name)
-  const whole = name === undefined ? '' : inVolume ? `/${volume}/${path}` : `${name.startsWith('/') ? '' : '/'}${name}`
+  const whole =
+    name === undefined ? '' : hasVolume(protocol) ? `/${volume}/${path}` : `${name.startsWith('/') ? '' : '/'}${name}`
   const scheme = isTcp ? protocol : `${protocol}+${host.transport}`
   return `${scheme}://${server}${port}${escapePath(whole)}${query === undefined ? '' : `?${query}`}`
 }
