@@ -38,6 +38,7 @@ async function libvirtContext(def: DomainDef): Promise<QemuContext> {
       hugepageSubdir: `libvirt/qemu/${shortName}`,
       monitorSocket: `${libDir}/monitor.sock`,
       dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`,
+      swtpmDir: `/var/lib/libvirt/swtpm/${def.uuid}`,
       swtpmSocket: `/run/libvirt/qemu/swtpm/${shortName}-swtpm.sock`
     },
     privileged: true,

@@ -185,6 +185,7 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
       hugepageSubdir: `virshim/${def.uuid}`,
       monitorSocket: root.monitorSocket,
       dbusSocket: join(root.dir, 'dbus.sock'),
+      swtpmDir: root.swtpmDir,
       swtpmSocket: root.swtpmSocket
     },
     privileged: process.getuid?.() === 0,

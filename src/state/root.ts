@@ -24,6 +24,7 @@ export interface GuestRoot {
   shimLog: string
   channelDir: string
   nvramDir: string
+  swtpmDir: string
   swtpmSocket: string
 }
 
@@ -43,6 +44,7 @@ export function guestRoot(dir: string): GuestRoot {
     shimLog: at('log/virshimd.log'),
     channelDir: at('channel'),
     nvramDir: at('nvram'),
+    swtpmDir: at('tpm'),
     swtpmSocket: at('swtpm.sock')
   }
 }

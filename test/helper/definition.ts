@@ -69,6 +69,7 @@ export function testContext(given: Partial<QemuContext> & { missing?: Capability
       memoryBackingDir: '/lib/ram',
       hugepageSubdir: 'guest',
       monitorSocket: '/lib/guest/monitor.sock',
+      swtpmDir: '/lib/tpm',
       swtpmSocket: '/run/guest/swtpm.sock',
       dbusSocket: '/lib/guest/dbus.sock'
     },

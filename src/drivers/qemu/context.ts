@@ -17,6 +17,8 @@ export interface GuestPaths {
   memoryBackingDir: string
   /** this guest's directory on a mounted hugetlbfs */
   hugepageSubdir: string
+  /** the emulated TPM's state, which outlives the guest's runs */
+  swtpmDir: string
   /** socket of the emulated TPM */
   swtpmSocket: string
   /** QEMU's monitor socket */

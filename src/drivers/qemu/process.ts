@@ -34,6 +34,7 @@ import { boundLog, findQemu, lastWords, launchQemu } from './launch.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
 import { connectQmp, type QmpMonitor } from './qmp.ts'
 import { handleQmpEvent } from './qmp-events.ts'
+import { startSwtpm } from './swtpm-start.ts'
 import { connectInterfaces, disconnectInterfaces, type TapOwner } from './tap.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -97,6 +98,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   domain.autoDestroy = options.autoDestroy ?? false
   let ports: HeldPorts | undefined
   const files = new OpenedFiles()
+  let stopTpm: (() => void) | undefined
   try {
     checkCancelled(domain)
     const context = prepareStart(domain.def, domain.context)
@@ -109,6 +111,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     await connectInterfaces(tapOwner(domain))
     const { argv, env, masterKey } = buildCommand(domain.def, { ...context, files })
     makePrivateDirectory(root.channelDir)
+    stopTpm = await startSwtpm(domain.def, context)
     writeMasterKey(masterKeyFile(context.paths.libDir), masterKey, domain)
     writeLaunchSecurityFiles(domain.def, context.paths.libDir, domain)
     rmSync(root.monitorSocket, { force: true })
@@ -138,6 +141,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   } catch (thrown) {
     const error = await startError(domain, thrown)
     domain.log.error({ err: error }, 'start failed')
+    stopTpm?.()
     await endProcess(domain)
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
     throw error
