@@ -32,6 +32,7 @@ import { setGraphicsPassword } from './graphics-password.ts'
 import { OpenedFiles } from './inherited-files.ts'
 import { boundLog, findQemu, lastWords, launchQemu } from './launch.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
+import { startReservationsHelper, stopReservationsHelper } from './pr-helper.ts'
 import { connectQmp, type QmpMonitor } from './qmp.ts'
 import { handleQmpEvent } from './qmp-events.ts'
 import { startSwtpm } from './swtpm-start.ts'
@@ -108,6 +109,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     domain.phase = 'starting'
     domain.save()
     await makeTransientOverlays(domain.def, domain)
+    await startReservationsHelper(domain.def, context, domain)
     await connectInterfaces(tapOwner(domain))
     const { argv, env, masterKey } = buildCommand(domain.def, { ...context, files })
     makePrivateDirectory(root.channelDir)
@@ -494,6 +496,7 @@ async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): P
   const masterKey = masterKeyFile(domain.context.paths.libDir)
   for (const left of [root.monitorSocket, root.channelDir, masterKey]) rmSync(left, { force: true, recursive: true })
   removeTransientOverlays(domain.def)
+  stopReservationsHelper(domain.context)
   removeStatus(root.status)
   domain.phase = undefined
   domain.process = undefined

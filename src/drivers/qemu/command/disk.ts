@@ -111,11 +111,14 @@ export function managedReservationsPath({ paths }: QemuContext): string {
   return join(paths.libDir, `${MANAGED_PR_MANAGER}.sock`)
 }
 
+/** Some image has its reservations done by a helper that comes and goes with the guest (virDomainDefHasManagedPR). */
+export function hasManagedReservations({ devices }: DomainDef): boolean {
+  return devices.disks.some(({ source }) => storageChain(source).some(image => image.reservations?.managed))
+}
+
 /** The helper all disks with managed reservations share (qemuBuildManagedPRCommandLine). */
 export function managedReservationsArgs(command: Command): void {
-  const { disks } = command.def.devices
-  const isManaged = disks.some(({ source }) => storageChain(source).some(image => image.reservations?.managed))
-  if (!isManaged) return
+  if (!hasManagedReservations(command.def)) return
   const path = managedReservationsPath(command.context)
   command.object({ 'qom-type': 'pr-manager-helper', id: MANAGED_PR_MANAGER, path })
 }
