@@ -410,3 +410,19 @@ export const virTypedParameterType = {
 export const virTypedParameterFlags = {
   VIR_TYPED_PARAM_STRING_OKAY: 4
 } as const
+
+export const virDomainMessageType = {
+  VIR_DOMAIN_MESSAGE_DEPRECATION: 1,
+  VIR_DOMAIN_MESSAGE_TAINTING: 2
+} as const
+
+export const virDomainGetJobStatsFlags = {
+  VIR_DOMAIN_JOB_STATS_COMPLETED: 1,
+  VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED: 2
+} as const
+
+export const virDomainDiskErrorCode = {
+  VIR_DOMAIN_DISK_ERROR_NONE: 0,
+  VIR_DOMAIN_DISK_ERROR_UNSPEC: 1,
+  VIR_DOMAIN_DISK_ERROR_NO_SPACE: 2
+} as const

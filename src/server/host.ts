@@ -13,8 +13,8 @@ export function hostOf(domain: QemuDomain): Host {
     uri: process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session',
     guests() {
       const { name, uuid, id, state, isPersistent } = domain
-      const nothingKept = { autostart: false, managedSave: false, snapshots: false, checkpoints: false }
-      return [{ name, uuid, id, state, persistent: isPersistent, ...nothingKept }]
+      const nothingKept = { managedSave: false, snapshots: false, checkpoints: false }
+      return [{ name, uuid, id, state, persistent: isPersistent, autostart: domain.autostart, ...nothingKept }]
     },
     stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
     qemu: async () => domain.context.qemu

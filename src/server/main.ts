@@ -18,6 +18,7 @@ import { secretDirectories, secretStore } from '../state/secrets.ts'
 import { bootId, readStatus, removeStatus, type Status } from '../state/status.ts'
 import { readIfThere } from '../state/store.ts'
 import { LateLog } from './log.ts'
+import { releaseStartMemory } from './memory.ts'
 import { type Options, readOptions, USAGE, UsageError } from './options.ts'
 import { listen } from './sockets.ts'
 
@@ -106,6 +107,7 @@ async function runGuest(options: Options): Promise<number> {
     })
     process.send?.('running')
     if (options.background) logTo(domain.root.shimLog)
+    releaseStartMemory()
     const end = await Promise.race([ended, detachedByUser])
     if (end === 'detach') {
       domain.log.info({}, 'leaving the guest running')

@@ -14,11 +14,16 @@ export function report(domain: QemuDomain): Record<string, unknown> {
     state: domain.state,
     reason: domain.reason,
     persistent: domain.isPersistent,
-    autostart: false,
+    autostart: domain.autostart,
     generation: domain.generation,
     pids: { shim: process.pid, qemu: domain.process?.pid ?? null },
     versions: { virshim: VERSION, qemu: dotted(context.qemu.version), node: process.version },
-    sockets: { api: root.apiSocket, apiReadOnly: root.apiReadOnlySocket },
+    sockets: {
+      api: root.apiSocket,
+      apiReadOnly: root.apiReadOnlySocket,
+      libvirt: root.libvirtSocket,
+      libvirtReadOnly: root.libvirtReadOnlySocket
+    },
     allocations: allocations(domain.def, { active: domain.isActive, id: domain.id, cgroups: domain.cgroups })
   }
 }

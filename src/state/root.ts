@@ -22,13 +22,15 @@ export interface GuestRoot {
   log: string
   /** the shim's, when it runs detached */
   shimLog: string
+  /** there while the guest is to be started with the host */
+  autostart: string
   channelDir: string
   nvramDir: string
   swtpmDir: string
   swtpmSocket: string
 }
 
-/** The files below a root. */
+/** The files of a guest that has one root for all. */
 export function guestRoot(dir: string): GuestRoot {
   const at = (name: string) => join(dir, name)
   return {
@@ -42,6 +44,7 @@ export function guestRoot(dir: string): GuestRoot {
     definition: at('domain.xml'),
     log: at('log/qemu.log'),
     shimLog: at('log/virshimd.log'),
+    autostart: at('autostart'),
     channelDir: at('channel'),
     nvramDir: at('nvram'),
     swtpmDir: at('tpm'),
@@ -57,22 +60,65 @@ export const serverSockets = (root: GuestRoot): string[] => [
   root.libvirtReadOnlySocket
 ]
 
-/** Where a user's guests live by default. */
-export function guestsDirectory(): string {
-  if (process.getuid?.() === 0) return '/run/virshim/guests'
-  return join(process.env.XDG_RUNTIME_DIR || join(homedir(), '.cache'), 'virshim/guests')
+/** Where a user's guests have what: run-time files, definitions, what outlives a reboot, logs. */
+export interface UserDirectories {
+  run: string
+  config: string
+  data: string
+  log: string
+  cache: string
 }
 
-/** The root of a guest: the one given, or NAME below the user's default directory. */
+/** The directories of this user: the system's for root, else those of the XDG base directory specification. */
+export function userDirectories(): UserDirectories {
+  if (process.getuid?.() === 0) {
+    return {
+      run: '/run/virshim',
+      config: '/etc/virshim',
+      data: '/var/lib/virshim',
+      log: '/var/log/virshim',
+      cache: '/var/cache/virshim'
+    }
+  }
+  const { XDG_RUNTIME_DIR, XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME, XDG_CACHE_HOME } = process.env
+  const of = (given: string | undefined, ...fallback: string[]) =>
+    join(given || join(homedir(), ...fallback), 'virshim')
+  return {
+    run: of(XDG_RUNTIME_DIR, '.cache'),
+    config: of(XDG_CONFIG_HOME, '.config'),
+    data: of(XDG_DATA_HOME, '.local', 'share'),
+    log: join(of(XDG_STATE_HOME, '.local', 'state'), 'log'),
+    cache: of(XDG_CACHE_HOME, '.cache')
+  }
+}
+
+/** Where a user's guests live by default. */
+export const guestsDirectory = (): string => join(userDirectories().run, 'guests')
+
+/** The files of a guest without a root of its own: what must outlive a reboot does not lie with its sockets. */
+function spreadRoot(name: string): GuestRoot {
+  const { run, config, data, log } = userDirectories()
+  return {
+    ...guestRoot(join(run, 'guests', name)),
+    definition: join(config, 'guests', `${name}.xml`),
+    autostart: join(config, 'guests/autostart', `${name}.xml`),
+    nvramDir: join(data, 'guests', name),
+    log: join(log, `${name}.log`),
+    shimLog: join(log, `${name}.virshimd.log`)
+  }
+}
+
+/** The root of a guest: the one given, or the user's default by the guest's name. @throws VIR_ERR_INVALID_ARG */
 export function chooseRoot(given: string | undefined, name: string): GuestRoot {
-  return guestRoot(given === undefined ? join(guestsDirectory(), name) : resolve(given))
+  if (given !== undefined) return guestRoot(resolve(given))
+  if (name === '.' || name === '..' || name.includes('/')) {
+    throw fail('VIR_ERR_INVALID_ARG', `a guest called '${name}' needs a root directory of its own: --root DIR`)
+  }
+  return spreadRoot(name)
 }
 
 /** The capability cache: one for all shims of a user. */
-export function cacheDirectory(): string {
-  if (process.getuid?.() === 0) return '/var/cache/virshim'
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'virshim')
-}
+export const cacheDirectory = (): string => userDirectories().cache
 
 /** A Unix socket's path may have this many bytes, `.new` of a socket not yet ready included; longer roots cannot work. */
 const SOCKET_PATH_MAX = 103

@@ -1,5 +1,15 @@
 // Files that must survive a crash at any moment: written beside, synced, renamed, directory synced.
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { errorsFrom } from '../conf/error.ts'
 
@@ -8,6 +18,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** Replaces a file as a whole; what stood there stays until the new text is on disk. @throws VIR_ERR_SYSTEM_ERROR */
 export function writeAtomic(file: string, content: string | Uint8Array): void {
   const temporary = join(dirname(file), `.${basename(file)}.new`)
+  makePrivateDirectory(dirname(file))
   try {
     const fd = openSync(temporary, 'w', 0o600)
     try {
@@ -28,6 +39,7 @@ export function writeAtomic(file: string, content: string | Uint8Array): void {
 
 /** Removes a file for good; absent is fine. */
 export function removeSynced(file: string): void {
+  if (!existsSync(file)) return
   rmSync(file, { force: true })
   syncDirectory(dirname(file))
 }

@@ -1,10 +1,11 @@
 // Disks of the guest: sizes and I/O statistics.
 import { statSync } from 'node:fs'
 import type { DiskDef } from '../../conf/devices/disk.ts'
+import { virDomainDiskErrorCode } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { isLocalStorage } from '../../conf/storage-source.ts'
-import { flags, hyper, text, typed, typedParams, uhyper } from '../../conf/wire.ts'
-import { methodFor } from '../method.ts'
+import { array, flags, hyper, int, struct, text, typed, typedParams, uhyper } from '../../conf/wire.ts'
+import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -36,7 +37,15 @@ interface QmpBlockStats {
 
 interface QmpBlock {
   qdev?: string
+  'io-status'?: string
   inserted?: { image: { 'virtual-size': number | bigint; 'actual-size'?: number | bigint } }
+}
+
+const { VIR_DOMAIN_DISK_ERROR_UNSPEC, VIR_DOMAIN_DISK_ERROR_NO_SPACE } = virDomainDiskErrorCode
+/** QEMU's io-status, but for ok. */
+const IO_STATUS: Record<string, number> = {
+  failed: VIR_DOMAIN_DISK_ERROR_UNSPEC,
+  nospace: VIR_DOMAIN_DISK_ERROR_NO_SPACE
 }
 
 /** The host path of a disk's image, if it has one. */
@@ -186,6 +195,25 @@ export const block = {
         capacity: stats?.capacity ?? physical,
         physical
       }
+    }
+  }),
+
+  /** Disks whose I/O has failed and stopped the guest, with virDomainDiskErrorCode. Source: qemuDomainGetDiskErrors. */
+  virDomainGetDiskErrors: method({
+    since: '0.9.10',
+    on: 'domain',
+    acl: 'domain:read',
+    needs: 'active',
+    args: noFlags,
+    ret: { errors: array(struct({ disk: text(), error: int('virDomainDiskErrorCode') }), 256) },
+    async run(domain) {
+      const blocks = await domain.qmp.execute<QmpBlock[]>('query-block', undefined, { timeoutMs: QUERY_MS })
+      const errors = domain.def.devices.disks.flatMap(disk => {
+        const block = blocks.find(({ qdev }) => disk.alias && qdev && isDevice(qdev, disk.alias))
+        const error = IO_STATUS[block?.['io-status'] ?? 'ok']
+        return error ? [{ disk: disk.target?.dev ?? '', error }] : []
+      })
+      return { errors }
     }
   })
 }

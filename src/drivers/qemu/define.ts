@@ -3,9 +3,14 @@
 import { getMetadata, setMetadata } from '../../conf/domain/metadata.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { formatDomain } from '../../conf/domain-xml.ts'
-import { virDomainMetadataType, virDomainModificationImpact, virDomainXMLFlags } from '../../conf/enums.ts'
+import {
+  virDomainMessageType,
+  virDomainMetadataType,
+  virDomainModificationImpact,
+  virDomainXMLFlags
+} from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import { flags, int, oneOf, optional, text } from '../../conf/wire.ts'
+import { array, flags, int, oneOf, optional, text } from '../../conf/wire.ts'
 
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
@@ -202,7 +207,32 @@ export const define = {
     acl: 'domain:read',
     args: {},
     ret: { autostart: int() },
-    run: () => ({ autostart: 0 })
+    run: domain => ({ autostart: Number(domain.autostart) })
+  }),
+
+  /** Whether the aggregator starts the guest when the host boots: a link from autostart/ to the definition. */
+  virDomainSetAutostart: method({
+    since: '0.2.1',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    args: { autostart: int('0 or 1') },
+    ret: {},
+    run(domain, { autostart }) {
+      if (!domain.isPersistent) throw fail('VIR_ERR_OPERATION_INVALID', 'cannot set autostart for transient domain')
+      domain.autostart = autostart !== 0
+      return {}
+    }
+  }),
+
+  /** Notes about what is deprecated or unsafe in this guest; none are kept. */
+  virDomainGetMessages: method({
+    since: '7.1.0',
+    on: 'domain',
+    acl: 'domain:read',
+    args: { flags: flags(virDomainMessageType) },
+    ret: { msgs: array(text(), 2048) },
+    run: () => ({ msgs: [] })
   }),
 
   /** Whether a start would restore a saved image; there is none as long as managed save is not offered. */

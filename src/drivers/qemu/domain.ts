@@ -14,7 +14,7 @@ import { EventLog } from '../../state/events.ts'
 import { JobQueue } from '../../state/job.ts'
 import type { GuestRoot } from '../../state/root.ts'
 import { bootId, type Phase, type ProcessIdentity, STATUS_VERSION, writeStatus } from '../../state/status.ts'
-import { removeSynced, writeAtomic } from '../../state/store.ts'
+import { readIfThere, removeSynced, writeAtomic } from '../../state/store.ts'
 import type { Agent } from './agent.ts'
 import type { QemuContext } from './context.ts'
 import type { QmpEvent, QmpMonitor } from './qmp.ts'
@@ -219,6 +219,17 @@ export class QemuDomain {
     if (def) writeAtomic(this.root.definition, formatDomain(def, { inactive: true, secure: true }))
     else removeSynced(this.root.definition)
     this.newDef = def
+  }
+
+  /** The guest is to be started with the host. */
+  get autostart(): boolean {
+    return readIfThere(this.root.autostart) !== undefined
+  }
+
+  set autostart(on: boolean) {
+    if (on) writeAtomic(this.root.autostart, '')
+    else removeSynced(this.root.autostart)
+    this.changed()
   }
 
   /** A lifecycle event with libvirt's numbers. */

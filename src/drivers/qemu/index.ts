@@ -9,9 +9,12 @@ import { define } from './define.ts'
 import type { QemuDomain } from './domain.ts'
 import { guest } from './guest.ts'
 import { interfaces } from './interface.ts'
+import { jobs } from './jobs.ts'
 import { lifecycle } from './lifecycle.ts'
 import { listing } from './listing.ts'
 import { memory } from './memory.ts'
+import { node } from './node.ts'
+import { security } from './security.ts'
 import { stats } from './stats.ts'
 import { vcpu } from './vcpu.ts'
 
@@ -21,6 +24,7 @@ export type Api = (({ on: 'domain' } & Method<QemuDomain>) | ({ on: 'connect' } 
 const rows = {
   ...connect,
   ...listing,
+  ...node,
   ...lifecycle,
   ...define,
   ...stats,
@@ -29,7 +33,9 @@ const rows = {
   ...block,
   ...interfaces,
   ...consoleArea,
-  ...guest
+  ...guest,
+  ...jobs,
+  ...security
 } satisfies Record<string, Method<QemuDomain> | Method<Host>>
 
 /** Every API that is implemented, by its name. */

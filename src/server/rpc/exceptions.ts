@@ -104,6 +104,13 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
       cpumaps: Buffer.concat((cpumaps as number[][]).slice(0, maxinfo).map(cpus => cpuBits(cpus, maplen)))
     })
   },
+  NODE_GET_CPU_MAP: {
+    ret: ({ cpumap, online }, { need_map, need_online }) => ({
+      cpumap: need_map ? cpuBits(cpumap, Math.ceil(cpumap.length / 8)) : Buffer.alloc(0),
+      online: need_online ? online : 0,
+      ret: cpumap.length
+    })
+  },
   DOMAIN_GET_CPU_STATS: {
     ret({ params }, { nparams, ncpus }) {
       const [first] = params

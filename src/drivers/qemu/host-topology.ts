@@ -1,0 +1,114 @@
+// The host's CPUs, NUMA cells, memory and pages as the kernel shows them below /sys and /proc.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+const SYSTEM = '/sys/devices/system'
+
+/** A file's text, trimmed; undefined when there is none. */
+export function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8').trim()
+  } catch {
+    return undefined
+  }
+}
+
+function numbered(dir: string, prefix: string, suffix = ''): number[] {
+  try {
+    const pattern = new RegExp(`^${prefix}(\\d+)${suffix}$`)
+    return readdirSync(dir)
+      .flatMap(name => pattern.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b)
+  } catch {
+    return []
+  }
+}
+
+/** Numbers of a kernel list such as `0-3,8`. */
+export function readList(text: string): number[] {
+  return text
+    .split(',')
+    .filter(Boolean)
+    .flatMap(range => {
+      const [first = 0, last = first] = range.split('-').map(Number)
+      return Array.from({ length: last - first + 1 }, (_, i) => first + i)
+    })
+}
+
+export interface HostCpu {
+  id: number
+  socket: number
+  die: number
+  core: number
+  siblings: string
+}
+
+/** Every CPU the host may have, and those that are online. */
+export function hostCpus(): { present: number; online: number[] } {
+  const present = readList(readText(`${SYSTEM}/cpu/present`) ?? '0')
+  const online = readList(readText(`${SYSTEM}/cpu/online`) ?? '0')
+  return { present: Math.max(-1, ...present) + 1, online }
+}
+
+/** Where a CPU sits. */
+export function cpuPlace(id: number): HostCpu {
+  const topology = (name: string) => readText(`${SYSTEM}/cpu/cpu${id}/topology/${name}`)
+  return {
+    id,
+    socket: Number(topology('physical_package_id') ?? 0),
+    die: Number(topology('die_id') ?? 0),
+    core: Number(topology('core_id') ?? 0),
+    siblings: topology('thread_siblings_list') ?? String(id)
+  }
+}
+
+/** NUMA cells; a host without any is one cell. */
+export function hostCells(): number[] {
+  const cells = numbered(`${SYSTEM}/node`, 'node')
+  return cells.length > 0 ? cells : [0]
+}
+
+/** Online CPUs of a cell. */
+export function cellCpus(cell: number): number[] {
+  const { online } = hostCpus()
+  const list = readText(`${SYSTEM}/node/node${cell}/cpulist`)
+  return list === undefined ? online : readList(list).filter(id => online.includes(id))
+}
+
+/** Memory counters in KiB of one cell, or of the host: MemTotal, MemFree, … */
+export function memoryKiB(cell?: number): Record<string, number> {
+  const text =
+    cell === undefined
+      ? readText('/proc/meminfo')
+      : (readText(`${SYSTEM}/node/node${cell}/meminfo`)?.replace(/^Node \d+ /gm, '') ?? readText('/proc/meminfo'))
+  const counters = [...(text ?? '').matchAll(/^(\w+):\s+(\d+) kB$/gm)]
+  return Object.fromEntries(counters.map(([, name, value]) => [name, Number(value)]))
+}
+
+/** The kernel's page size in KiB. */
+export const PAGE_KIB = 4
+
+/** Pages of one size in a cell. */
+export interface Pages {
+  sizeKiB: number
+  total: number
+  free: number
+}
+
+/** Pages of every size in a cell; huge pages are not counted among the normal ones. */
+export function cellPages(cell: number): Pages[] {
+  const dir = `${SYSTEM}/node/node${cell}/hugepages`
+  const hugePages = numbered(dir, 'hugepages-', 'kB').map(sizeKiB => {
+    const count = (file: string) => Number(readText(join(dir, `hugepages-${sizeKiB}kB`, file)) ?? 0)
+    return { sizeKiB, total: count('nr_hugepages'), free: count('free_hugepages') }
+  })
+  const { MemTotal = 0, MemFree = 0 } = memoryKiB(cell)
+  const inHugeKiB = hugePages.reduce((sum, { sizeKiB, total }) => sum + sizeKiB * total, 0)
+  const normal = {
+    sizeKiB: PAGE_KIB,
+    total: Math.floor((MemTotal - inHugeKiB) / PAGE_KIB),
+    free: Math.floor(MemFree / PAGE_KIB)
+  }
+  return [normal, ...hugePages]
+}
