@@ -24,7 +24,7 @@ import { resourceFields } from './domain/resource.ts'
 import { seclabelFields } from './domain/seclabel.ts'
 import { sysinfoFields } from './domain/sysinfo.ts'
 import { vcpuFields } from './domain/vcpu.ts'
-import { attr, childText, custom, type Def, type Fields, liveOnly, required } from './element.ts'
+import { attr, childText, custom, type Def, type Fields, liveOnly, readFirst, required } from './element.ts'
 import { errorsFrom } from './error.ts'
 import { enumOf, int, type Scalar, string } from './scalar.ts'
 import { firstChild, textOf } from './xml.ts'
@@ -110,6 +110,32 @@ export const domainFields = {
   ...launchSecurityFields,
   ...qemuNamespaceFields
 } satisfies Fields
+
+const keysOf = <F extends Fields>(fields: F) => Object.keys(fields) as (keyof F & string)[]
+
+/** The same in the order libvirt reads them: with several errors, the first is the one told (virDomainDefParseXML). */
+export const domainFieldsAsRead = readFirst(
+  domainFields,
+  ...keysOf(identityFields),
+  'type',
+  'os',
+  'title',
+  ...keysOf(seclabelFields),
+  ...keysOf(memoryFields),
+  ...keysOf(blkiotuneFields),
+  ...keysOf(vcpuFields),
+  ...keysOf(iothreadFields),
+  ...keysOf(cputuneFields),
+  ...keysOf(cpuFields),
+  ...keysOf(numatuneFields),
+  ...keysOf(resourceFields),
+  ...keysOf(featuresFields),
+  ...keysOf(eventFields),
+  ...keysOf(pmFields),
+  ...keysOf(perfFields),
+  ...keysOf(clockFields),
+  'devices'
+)
 
 /** A whole domain definition. */
 export interface DomainDef extends Def<typeof domainFields> {}

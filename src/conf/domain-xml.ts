@@ -1,7 +1,7 @@
 // <domain> as text: parse to the typed definition, format back to libvirt's canonical XML.
 import { linkNuma } from './domain/numa.ts'
 import { linkVcpuPlacement } from './domain/vcpu.ts'
-import { type DomainDef, domainFields } from './domain-def.ts'
+import { type DomainDef, domainFields, domainFieldsAsRead } from './domain-def.ts'
 import {
   type Fields,
   type FormatContext,
@@ -41,7 +41,10 @@ export function parseDomain(text: string, options: ParseOptions = {}): DomainDef
 export function parseDomainNode(node: XmlElement, options: Partial<ParseContext> = {}): DomainDef {
   // A default namespace makes every child some other element of that name
   if (node.namespace !== undefined) throw errorsFrom('VIR_FROM_DOMAIN')('VIR_ERR_NO_NAME')
-  const def = parseFields(node, domainFields, { inactive: options.inactive ?? true, status: options.status ?? false })
+  const def = parseFields(node, domainFieldsAsRead, {
+    inactive: options.inactive ?? true,
+    status: options.status ?? false
+  })
   for (const link of LINKS) link(def)
   return def
 }

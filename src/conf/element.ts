@@ -81,6 +81,11 @@ export function parseFields<F extends Fields>(node: XmlElement, fields: F, conte
   return out as Def<F>
 }
 
+/** The table with these fields first: they are read, and their errors found, before the others. */
+export function readFirst<F extends Fields>(fields: F, ...keys: (keyof F & string)[]): F {
+  return { ...Object.fromEntries(keys.map(key => [key, fields[key]])), ...fields } as F
+}
+
 /** Writes the fields of the table into a new element of that name. */
 export function formatFields<F extends Fields>(
   name: string,
@@ -438,21 +443,33 @@ export function inChild<T>(name: string, field: Field<T>): Field<T | undefined> 
   }
 }
 
-/** A child that is refused when it holds an element none of its fields claims; left out when it came out empty. */
+/**
+ * A child that is refused when it holds an element none of its fields claims; left out when it came out empty.
+ * Its elements are read in document order, the last of a name counts.
+ */
 export function closedChild<F extends Fields>(
   name: string,
   fields: F,
   unknown: (element: string) => Error
 ): Field<Def<F> | undefined> {
-  const claimed = new Set(Object.values(fields).flatMap(field => field.names.map(nameOf)))
-  const inner = child(name, fields)
+  const keys = new Map<string, string>()
+  for (const key in fields) for (const claimed of fields[key]!.names) keys.set(nameOf(claimed), key)
+  const attributes = Object.fromEntries(
+    Object.entries(fields).filter(([, { names }]) => names.every(claimed => nameOf(claimed).startsWith('@')))
+  )
   return {
-    ...inner,
+    ...child(name, fields),
     parse(node, context) {
       const found = firstChild(node, name)
       if (!found) return undefined
-      for (const kid of childElements(found)) if (!claimed.has(kid.name)) throw unknown(kid.name)
-      return parseFields(found, fields, context)
+      const out: Record<string, unknown> = parseFields(found, attributes, context)
+      for (const kid of childElements(found)) {
+        const key = keys.get(kid.name)
+        if (key === undefined) throw unknown(kid.name)
+        const value = fields[key]!.parse({ ...found, children: [kid] }, context)
+        if (value !== undefined) out[key] = value
+      }
+      return out as Def<F>
     }
   }
 }

@@ -11,12 +11,13 @@ import {
   formatFields,
   nonZero,
   parseFields,
+  readFirst,
   required,
   withDefault
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, natural, onOff, type Scalar, string, uint } from '../scalar.ts'
-import { childElements, element, firstChild, textOf } from '../xml.ts'
+import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 import { numaField } from './numa.ts'
 
 const fail = errorsFrom('VIR_FROM_CPU')
@@ -58,7 +59,17 @@ const cpuAttributes = {
       return parsed === 'default' ? undefined : parsed
     }
   }),
-  migratable: attr('migratable', onOff)
+  migratable: custom<boolean | undefined>({
+    ...attr('migratable', onOff),
+    parse(node, context) {
+      const migratable = attr('migratable', onOff).parse(node, context)
+      if (migratable === undefined || isHost(node.attributes.mode)) return migratable
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        "Attribute migratable is only allowed for 'host-passthrough' / 'maximum' CPU mode"
+      )
+    }
+  })
 } satisfies Fields
 
 /** The model and what belongs to it; the host's own CPU has a name at most. */
@@ -93,6 +104,12 @@ const model: Field<CpuModelDef | undefined> = custom<CpuModelDef | undefined>({
   }
 })
 
+/** The text of a child, empty if there is none. */
+function childString(node: XmlElement, name: string): string {
+  const found = firstChild(node, name)
+  return found ? textOf(found) : ''
+}
+
 const isHost = (cpuMode: string | undefined) => cpuMode === 'host-passthrough' || cpuMode === 'maximum'
 
 function checkVendorId(vendorId: string): void {
@@ -105,8 +122,11 @@ function checkVendorId(vendorId: string): void {
 const vendor: Field<string | undefined> = custom<string | undefined>({
   names: [['vendor', {}]],
   parse(node) {
-    const found = firstChild(node, 'vendor')
-    return (found && textOf(found)) || undefined
+    const text = childString(node, 'vendor')
+    if (text !== '' && childString(node, 'model') === '') {
+      throw fail('VIR_ERR_XML_ERROR', 'CPU vendor specified without CPU model')
+    }
+    return text || undefined
   },
   format(value, into) {
     if (value !== undefined) into.children.push(element('vendor', {}, [value]))
@@ -128,6 +148,25 @@ const feature = {
 } satisfies Fields
 export type CpuFeatureDef = Def<typeof feature>
 
+const featureList = children('feature', feature)
+
+const features: Field<CpuFeatureDef[]> = custom<CpuFeatureDef[]>({
+  ...featureList,
+  parse(node, context) {
+    const custom = (node.attributes.mode ?? 'custom') === 'custom'
+    if (custom && firstChild(node, 'feature') && childString(node, 'model') === '') {
+      throw fail('VIR_ERR_XML_ERROR', 'Non-empty feature list specified without CPU model')
+    }
+    const parsed = featureList.parse(node, context)
+    const names = new Set<string>()
+    for (const { name } of parsed) {
+      if (names.has(name)) throw fail('VIR_ERR_XML_ERROR', `CPU feature '${name}' specified more than once`)
+      names.add(name)
+    }
+    return parsed
+  }
+})
+
 const CACHE_LEVEL_MAX = 3
 
 const cacheLevel: Field<number | undefined> = custom<number | undefined>({
@@ -137,6 +176,11 @@ const cacheLevel: Field<number | undefined> = custom<number | undefined>({
     if (level === undefined || (level >= 1 && level <= CACHE_LEVEL_MAX)) return level
     throw fail('VIR_ERR_XML_ERROR', `invalid CPU cache level, must be in range [1,${CACHE_LEVEL_MAX}]`)
   }
+})
+
+const cache = childAlways('cache', {
+  level: cacheLevel,
+  mode: required(attr('mode', enumOf('emulate', 'passthrough', 'disable')))
 })
 
 const count = (name: string) => nonZero(attr(name, uint))
@@ -151,18 +195,23 @@ const cpuTable = {
     cores: required(count('cores')),
     threads: required(count('threads'))
   }),
-  cache: childAlways('cache', {
-    level: cacheLevel,
-    mode: required(attr('mode', enumOf('emulate', 'passthrough', 'disable')))
+  cache: custom({
+    ...cache,
+    parse(node, context) {
+      if (childElements(node, 'cache').length <= 1) return cache.parse(node, context)
+      throw fail('VIR_ERR_XML_ERROR', 'at most one CPU cache element may be specified')
+    }
   }),
   maxphysaddr: childAlways('maxphysaddr', {
     mode: required(attr('mode', enumOf('emulate', 'passthrough'))),
     bits: attr('bits', natural)
   }),
-  features: children('feature', feature),
+  features,
   numa: numaField
 } satisfies Fields
 export type CpuDef = Def<typeof cpuTable>
+
+const cpuParsed = readFirst(cpuTable, 'mode', 'migratable', 'match', 'check', 'model', 'vendor', 'topology', 'features')
 
 /** True if a CPU is asked for, not only a topology, cache or NUMA cells. */
 export function hasCpuModel(cpu: CpuDef | undefined): cpu is CpuDef {
@@ -171,27 +220,6 @@ export function hasCpuModel(cpu: CpuDef | undefined): cpu is CpuDef {
 
 /** What an element without attributes and children means. */
 export const emptyCpu = (): CpuDef => ({ mode: 'custom', match: 'exact', features: [] })
-
-function checkParsed(cpu: CpuDef): void {
-  const { features } = cpu
-  if (cpu.migratable !== undefined && !isHost(cpu.mode)) {
-    throw fail(
-      'VIR_ERR_CONFIG_UNSUPPORTED',
-      "Attribute migratable is only allowed for 'host-passthrough' / 'maximum' CPU mode"
-    )
-  }
-  if (cpu.vendor !== undefined && cpu.model?.name === undefined) {
-    throw fail('VIR_ERR_XML_ERROR', 'CPU vendor specified without CPU model')
-  }
-  if (features.length > 0 && !hasCpuModel(cpu)) {
-    throw fail('VIR_ERR_XML_ERROR', 'Non-empty feature list specified without CPU model')
-  }
-  const names = new Set<string>()
-  for (const { name } of features) {
-    if (names.has(name)) throw fail('VIR_ERR_XML_ERROR', `CPU feature '${name}' specified more than once`)
-    names.add(name)
-  }
-}
 
 /** A check needs a CPU to check (virDomainDefPostParseCPU). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function checkCpu({ cpu }: { cpu?: CpuDef }): void {
@@ -229,12 +257,7 @@ export const cpuFields = {
     parse(node, context) {
       const found = firstChild(node, 'cpu')
       if (!found) return undefined
-      if (childElements(found, 'cache').length > 1) {
-        throw fail('VIR_ERR_XML_ERROR', 'at most one CPU cache element may be specified')
-      }
-      const cpu = parseFields(found, cpuTable, context)
-      checkParsed(cpu)
-      return cpu
+      return parseFields(found, cpuParsed, context)
     },
     format(value, into, context) {
       if (!value) return
