@@ -1,7 +1,7 @@
 // Bundles the programs into dist/: one entry file each, shared and lazily imported code in chunks beside them, and for
 // each file V8's code cache. The shim starts once per guest: few files to read and nothing to compile make it quick.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { build, transform } from 'esbuild'
 
@@ -39,11 +39,15 @@ for (const { path, text } of bundle.outputFiles) {
   writeFileSync(path, script.code)
 }
 
-// Running the programs once fills the caches with the functions a start uses. Without QEMU there is less to cache.
+// Running the programs once fills the caches with the functions they use. Without QEMU there is less to cache.
+const guests = ['examples', 'test/data/domain']
+  .filter(existsSync)
+  .flatMap(directory => readdirSync(directory).map(name => `${directory}/${name}`))
+  .filter(path => path.endsWith('.xml'))
 const env = { ...process.env, VIRSHIM_WRITE_CODE_CACHE: '1' }
 for (const [program, ...args] of [
   ['virshimd', '--version'],
-  ['virshim', 'domxml-to-native', 'qemu-argv', 'examples/tiny.xml']
+  ['virshim', 'domxml-to-native', 'qemu-argv', ...guests]
 ]) {
   spawnSync(`bin/${program}`, args, { env, stdio: 'ignore' })
 }

@@ -108,21 +108,32 @@ export async function qemuCapabilities(binary: string, cacheDir: string, type: V
   const key = cacheKey(binary, accelerator)
   const name = createHash('sha256').update(binary).digest('hex')
   const file = join(cacheDir, 'capabilities', `${name}-${accelerator}.json`)
-  const cached = readCache(file, key)
-  if (cached) return asQemu(cached, type)
-  const probed = await probeQemu(binary, accelerator)
-  writeCache(file, key, probed)
+  const last = lastProbed.get(file)
+  if (last && isSame(last.key, key)) return asQemu(last.probed, type)
+  let probed = readCache(file, key)
+  if (!probed) {
+    probed = await probeQemu(binary, accelerator)
+    writeCache(file, key, probed)
+  }
+  lastProbed.set(file, { key, probed })
   return asQemu(probed, type)
 }
+
+/** What this process has read or probed, by cache file. */
+const lastProbed = new Map<string, { key: CacheKey; probed: Probed }>()
+
+const isSame = (a: CacheKey, b: CacheKey) => JSON.stringify(a) === JSON.stringify(b)
+
+let signsDigest: string | undefined
 
 function cacheKey(binary: string, accelerator: Accelerator): CacheKey {
   checkBinary(binary)
   const { size, mtimeNs, ctimeNs } = statSync(binary, { bigint: true })
-  const signs = createHash('sha256').update(JSON.stringify(CAPABILITY_SIGNS)).digest('hex')
+  signsDigest ??= createHash('sha256').update(JSON.stringify(CAPABILITY_SIGNS)).digest('hex')
   return {
     version: CACHE_VERSION,
     ...(accelerator === 'kvm' && { host: `${release()} ${cpuIdentity()}` }),
-    signs,
+    signs: signsDigest,
     binary,
     size: `${size}`,
     mtimeNs: `${mtimeNs}`,
@@ -158,7 +169,7 @@ function reason(error: unknown): string {
 function readCache(file: string, key: CacheKey): Probed | undefined {
   try {
     const cached = parseJson(readFileSync(file, 'utf8')) as { key: CacheKey; probed: Probed }
-    return JSON.stringify(cached.key) === JSON.stringify(key) ? cached.probed : undefined
+    return isSame(cached.key, key) ? cached.probed : undefined
   } catch {
     return undefined
   }
