@@ -29,6 +29,8 @@ function load(id) {
   const module = { exports: {} }
   modules.set(name, module)
   script.runInThisContext().call(module.exports, module.exports, load, module, filename, dist)
+  // esbuild exports getters, as bindings may change; ours do not, and a plain property costs its users nothing
+  module.exports = { ...module.exports }
   return module.exports
 }
 

@@ -82,21 +82,20 @@ const describe = ({ controller, bus, target, unit }: DriveAddress) =>
 /** No two drives at one place (virDomainDefDuplicateDriveAddressesValidate). */
 export function validateDriveAddresses(def: DomainDef): void {
   const { disks, hostdevs } = def.devices
-  disks.forEach((disk, i) => {
-    const drive = driveOf(disk)
-    const twin =
-      drive &&
-      disks.slice(i + 1).find(other => {
-        const place = other.target?.bus === disk.target?.bus && driveOf(other)
-        return place && sameDrive(place, drive)
-      })
-    if (twin) {
-      throw fail(
-        'VIR_ERR_CONFIG_UNSUPPORTED',
-        `Found duplicate drive address for disk with target name '${disk.target?.dev}' ${describe(drive)}`
-      )
-    }
-  })
+  const placeOf = (disk: DiskDef) => {
+    const key = driveKey(driveOf(disk))
+    return key && `${disk.target?.bus} ${key}`
+  }
+  const seen = new Set<string>()
+  const taken = new Set<string>()
+  for (const key of disks.map(placeOf)) if (key) (seen.has(key) ? taken : seen).add(key)
+  const twin = disks.find(disk => taken.has(placeOf(disk) ?? ''))
+  if (twin) {
+    throw fail(
+      'VIR_ERR_CONFIG_UNSUPPORTED',
+      `Found duplicate drive address for disk with target name '${twin.target?.dev}' ${describe(driveOf(twin)!)}`
+    )
+  }
   hostdevs.forEach((hostdev, i) => {
     const drive = driveOf(hostdev)
     if (!drive) return

@@ -147,19 +147,21 @@ function groupIoTune({ iotune }: DiskDef, disks: DiskDef[]): DiskDef['iotune'] {
 }
 
 /**
- * Puts a disk into the list: disks of one bus stand in the order of their names, behind those of the bus already
- * there (virDomainDiskInsert).
+ * Disks of one bus stand together in the order of their names, behind the first of that bus (virDomainDiskInsert).
+ * A disk without a name goes behind those that are there.
  */
-export function insertDisk(disks: DiskDef[], disk: DiskDef): void {
-  const index = targetIndex(disk)
-  const isSameBus = ({ target }: DiskDef) => target?.bus === disk.target?.bus
-  const next = disks.findIndex(
-    other => isSameBus(other) && index !== undefined && (targetIndex(other) ?? index) > index
-  )
-  const last = disks.findLastIndex(isSameBus)
-  if (next >= 0) disks.splice(next, 0, disk)
-  else if (last >= 0) disks.splice(last + 1, 0, disk)
-  else disks.push(disk)
+function inBusOrder(list: DiskDef[]): DiskDef[] {
+  const buses = new Map<string | undefined, { last: number; entries: { disk: DiskDef; index: number | undefined }[] }>()
+  for (const disk of list) {
+    const bus = buses.get(disk.target?.bus) ?? { last: Number.NEGATIVE_INFINITY, entries: [] }
+    buses.set(disk.target?.bus, bus)
+    const index = targetIndex(disk)
+    const isLast = index === undefined || index >= bus.last
+    const next = isLast ? -1 : bus.entries.findIndex(other => other.index !== undefined && other.index > index)
+    bus.entries.splice(next < 0 ? bus.entries.length : next, 0, { disk, index })
+    if (isLast && index !== undefined) bus.last = index
+  }
+  return [...buses.values()].flatMap(({ entries }) => entries.map(({ disk }) => disk))
 }
 
 const targetIndex = ({ target }: DiskDef): number | undefined =>
@@ -168,11 +170,7 @@ const targetIndex = ({ target }: DiskDef): number | undefined =>
 export const disk = deviceFamily({
   element: 'disk',
   fields: diskFields,
-  parsed(list) {
-    const disks: DiskDef[] = []
-    for (const one of list) insertDisk(disks, one)
-    return disks
-  },
+  parsed: inBusOrder,
   // virDomainDiskDefPostParse
   postParse(dev, def) {
     const { source } = dev
