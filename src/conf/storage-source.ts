@@ -213,18 +213,17 @@ export function isStorageEmpty(source: StorageSource): boolean {
   return source.type === 'none' || (source.type === 'network' && source.protocol === 'none')
 }
 
+/** In the order in which libvirt reads them, which decides about the error. */
+const commonAsRead = (({ slice, seclabels, ...first }) => ({ ...first, slice, seclabels }))(common)
+
 /**
  * Reads a `<source>` of a kind of storage (virDomainStorageSourceParse).
  * @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INVALID_ARG
  */
 export function parseStorageSource(type: StorageType, node: XmlElement, context: ParseContext): StorageSource {
   if (type === 'none') throw fail('VIR_ERR_INTERNAL_ERROR', 'unexpected disk type none')
-  const { slice, seclabels, ...rest } = common
-  return {
-    type,
-    ...parseFields(node, kinds[type] as Fields, context),
-    ...parseFields(node, { ...rest, slice, seclabels }, context)
-  } as StorageSource
+  const source = { type, ...parseFields(node, kinds[type] as Fields, context) }
+  return Object.assign(source, parseFields(node, commonAsRead, context)) as StorageSource
 }
 
 /** What is written differently in a particular place. */

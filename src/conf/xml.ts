@@ -64,6 +64,7 @@ export function textOf(node: XmlElement): string {
   return text
 }
 
+const SPECIAL = /[<>&"'\r]/
 const ESCAPES: Record<string, string> = {
   '<': '&lt;',
   '>': '&gt;',
@@ -75,7 +76,7 @@ const ESCAPES: Record<string, string> = {
 
 /** Text safe inside elements and quoted attributes, escaped as libvirt's virBufferEscapeString does. */
 export function escapeXml(text: string): string {
-  return text.replace(/[<>&"'\r]/g, char => ESCAPES[char]!)
+  return SPECIAL.test(text) ? text.replace(/[<>&"'\r]/g, char => ESCAPES[char]!) : text
 }
 
 /**

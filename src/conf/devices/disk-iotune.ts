@@ -45,8 +45,9 @@ export const iotune: Field<IoTune | undefined> = {
     if (!found) return undefined
     const out: IoTune = {}
     for (const limit of IOTUNE_LIMITS) {
-      const text = textOf(firstChild(found, limit) ?? element(limit))
-      if (text === '') continue
+      const child = firstChild(found, limit)
+      const text = child && textOf(child)
+      if (!text) continue
       const value = ulonglong.parse(text)
       if (value === undefined) throw fail('VIR_ERR_XML_ERROR', `disk iotune field '${limit}' must be an integer`)
       if (value !== 0n) out[limit] = value
