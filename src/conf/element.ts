@@ -12,7 +12,7 @@
 // Fields are written in table order. Types follow from the table. What has no such regular form uses `custom`.
 import { errorsFrom } from './error.ts'
 import { type Scalar, string } from './scalar.ts'
-import { childElements, element, firstChild, textOf, type XmlElement } from './xml.ts'
+import { childElements, element, firstChild, textOf, type XmlElement, xpathAttribute } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 
@@ -496,14 +496,9 @@ export function attrUnless<T>(name: string, absent: string, type: Scalar<T>): Fi
   }
 }
 
-/** A child's attribute that libvirt reads by XPath: an empty one is as good as none. */
-export function childAttrText(
-  name: string,
-  attribute: string,
-  type: Scalar<string> = string
-): Field<string | undefined> {
-  const field = childAttr(name, attribute, type)
-  return { ...field, parse: (node, context) => field.parse(node, context) || undefined }
+/** A child's text attribute that libvirt reads by XPath: an empty one is as good as none. */
+export function childAttrText(name: string, attribute: string): Field<string | undefined> {
+  return { ...childAttr(name, attribute, string), parse: node => xpathAttribute(node, name, attribute) }
 }
 
 /** A field with a reader and writer of its own. */

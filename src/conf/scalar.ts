@@ -84,7 +84,7 @@ export const uint = integer(10, 0n, 2n ** 32n - 1n)
 export const octal: Scalar<number> = {
   ...uint,
   parse(text) {
-    const value = /^\s*\+?[0-7]{1,24}$/.test(text) ? Number.parseInt(text.trim().replace('+', ''), 8) : undefined
+    const value = /^\s*\+?[0-7]+$/.test(text) ? Number.parseInt(text.trim().replace('+', ''), 8) : undefined
     return value === undefined || value > 2 ** 32 - 1 ? undefined : value
   },
   format: value => value.toString(8).padStart(4, '0')

@@ -54,6 +54,15 @@ export function firstChild(parent: XmlElement, name: string): XmlElement | undef
   return undefined
 }
 
+/**
+ * The attribute of a child as libvirt reads it by XPath, `string(./name/@attribute)`: that of the first child which has
+ * it; an empty one is none.
+ */
+export function xpathAttribute(parent: XmlElement, name: string, attribute: string): string | undefined {
+  const found = childElements(parent, name).find(child => child.attributes[attribute] !== undefined)
+  return found?.attributes[attribute] || undefined
+}
+
 /** The element's text, that of its descendants included (XPath string()). */
 export function textOf(node: XmlElement): string {
   let text = ''

@@ -3,14 +3,14 @@ import { attr, child, childAttr, custom, type Def, type Field, type Fields } fro
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
 import { enumOf, int, onOff, string } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
+import { element, firstChild, xpathAttribute } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 const threadPoolSize = custom<number | undefined>({
   names: [['thread_pool', { size: attr('size', int) }]],
   parse(node) {
-    const text = firstChild(node, 'thread_pool')?.attributes.size
+    const text = xpathAttribute(node, 'thread_pool', 'size')
     if (!text) return undefined
     const size = int.parse(text)
     if (size === undefined) throw fail('VIR_ERR_XML_ERROR', `cannot parse thread pool size '${text}' for virtiofs`)

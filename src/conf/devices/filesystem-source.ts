@@ -3,7 +3,7 @@ import { claim, custom, type Field, parseAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, ulonglong } from '../scalar.ts'
 import { scaledValue } from '../scaled.ts'
-import { element, firstChild, type XmlElement } from '../xml.ts'
+import { element, firstChild, type XmlElement, xpathAttribute } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -73,7 +73,7 @@ export const filesystemSource: Field<FilesystemSource | undefined> = custom<File
     if (type === 'volume') return found && parseVolume(found)
     const path = found?.attributes[PATH_ATTRIBUTE[type]!]
     if (path === undefined && socket === undefined) {
-      throw fail('VIR_ERR_NO_SOURCE', firstChild(node, 'target')?.attributes.dir || undefined)
+      throw fail('VIR_ERR_NO_SOURCE', xpathAttribute(node, 'target', 'dir'))
     }
     return { ...(path !== undefined && { path }), ...(socket !== undefined && { socket }) }
   },

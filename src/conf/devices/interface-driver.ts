@@ -3,7 +3,7 @@ import { attr, child, custom, type Def, type Field, type Fields, parseFields } f
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
 import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
-import { element, firstChild, type XmlElement } from '../xml.ts'
+import { element, firstChild, type XmlElement, xpathAttribute } from '../xml.ts'
 import { virtioDriver } from './device-info.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -36,7 +36,7 @@ const MODELS = [
 export const interfaceModel: Field<string | undefined> = {
   names: [['model', { type: attr('type', string) }]],
   parse(node) {
-    const text = firstChild(node, 'model')?.attributes.type
+    const text = xpathAttribute(node, 'model', 'type')
     if (!text || text.toLowerCase() === 'unknown') return undefined
     const known = MODELS.find(model => model.toLowerCase() === text.toLowerCase())
     if (known === undefined && !/^[\w-]+$/.test(text)) {

@@ -1,5 +1,5 @@
 // <interface type='hostdev'>: the host's own network card, given to the guest (virDomainHostdevDefParseXMLSubsys).
-import { attr, attrUnless, custom, type Field } from '../element.ts'
+import { attr, custom, type Field, missingAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, yesNo } from '../scalar.ts'
 import { element, firstChild } from '../xml.ts'
@@ -17,7 +17,7 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 /** What can be a network card. */
 const CARDS = ['pci', 'usb'] as const
 
-const backend = attrUnless('name', 'default', enumOf('kvm', 'vfio', 'xen'))
+const backend = attr('name', enumOf('kvm', 'vfio', 'xen'))
 
 /** The device, and how the host lets go of it. */
 export interface InterfaceHostdev {
@@ -35,13 +35,15 @@ export const interfaceHostdev: Field<InterfaceHostdev> = custom<InterfaceHostdev
     if (!Object.hasOwn(hostdevSources.subsystem, type)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown host device source address type '${type}'`)
     }
-    if (!(CARDS as readonly string[]).includes(type)) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `address type='${type}' not supported in hostdev interfaces`)
-    }
     if (type !== 'usb' && source!.attributes.startupPolicy) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Setting startupPolicy is only allowed for USB devices')
     }
-    const device = parseHostdevSource(source!, 'subsystem', type, context) as InterfaceHostdev['device']
+    if (type === 'mdev' && node.attributes.model === undefined) throw missingAttribute(node, 'model')
+    const parsed = parseHostdevSource(source!, 'subsystem', type, context)
+    if (!(CARDS as readonly string[]).includes(type)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `address type='${type}' not supported in hostdev interfaces`)
+    }
+    const device = parsed as InterfaceHostdev['device']
     if (managed) device.managed = true
     const driver = type === 'pci' ? firstChild(node, 'driver') : undefined
     const name = driver && backend.parse(driver, context)

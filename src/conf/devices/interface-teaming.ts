@@ -2,7 +2,7 @@
 import { attr, custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { string } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
+import { element, xpathAttribute } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -15,7 +15,8 @@ export interface Teaming {
 export const teaming: Field<Teaming | undefined> = custom<Teaming | undefined>({
   names: [['teaming', { type: attr('type', string), persistent: attr('persistent', string) }]],
   parse(node) {
-    const { type, persistent } = firstChild(node, 'teaming')?.attributes ?? {}
+    const type = xpathAttribute(node, 'teaming', 'type')
+    const persistent = xpathAttribute(node, 'teaming', 'persistent')
     if (!type && !persistent) return undefined
     if (type !== 'persistent' && type !== 'transient') {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown teaming type '${type || '(null)'}'`)

@@ -22,11 +22,13 @@ import { portForwards } from '../net/port-forward.ts'
 import { type VirtualPortDemand, virtualPort } from '../net/virtual-port.ts'
 import { vlan } from '../net/vlan.ts'
 import { enumOf, mac, type Scalar, string, uint, ulonglong, yesNo } from '../scalar.ts'
-import { element, firstChild, textOf } from '../xml.ts'
+import { element, firstChild, textOf, xpathAttribute } from '../xml.ts'
 import { deviceBoot, deviceInfoWithRom } from './device-info.ts'
 
 import { deviceFamily } from './family.ts'
+import { hostdev } from './hostdev.ts'
 import { interfaceBackend, interfaceDriver, interfaceModel } from './interface-driver.ts'
+import { networkHostdev } from './interface-hostdev.ts'
 import { type InterfaceType, interfaceSource, interfaceType } from './interface-source.ts'
 import { teaming } from './interface-teaming.ts'
 import { validateInterface } from './interface-validate.ts'
@@ -77,16 +79,24 @@ function withoutGeneratedName(value: Target): Target {
   return dev !== undefined && value.managed !== false && GENERATED_NAME.test(dev) ? rest : value
 }
 
-/** An attribute that is as good as absent when empty. */
-function nonEmpty(name: string): Field<string | undefined> {
-  return { ...attr(name, string), parse: node => node.attributes[name] || undefined }
-}
+/** `<guest>`: what the guest calls the card, as the user wishes and as it is. */
+const guest = custom<{ dev?: string; actual?: string } | undefined>({
+  names: [['guest', { dev: attr('dev', string), actual: attr('actual', string) }]],
+  parse(node) {
+    const dev = xpathAttribute(node, 'guest', 'dev')
+    const actual = xpathAttribute(node, 'guest', 'actual')
+    return dev || actual ? { ...(dev && { dev }), ...(actual && { actual }) } : undefined
+  },
+  format(value, into) {
+    if (value) into.children.push(element('guest', { ...value }))
+  }
+})
 
 /** `<link state=…/>` */
 const link = custom<'up' | 'down' | undefined>({
   names: [['link', { state: attr('state', string) }]],
   parse(node) {
-    const state = firstChild(node, 'link')?.attributes.state
+    const state = xpathAttribute(node, 'link', 'state')
     if (!state) return undefined
     if (state === 'up' || state === 'down') return state
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown interface link state '${state}'`)
@@ -100,7 +110,7 @@ const link = custom<'up' | 'down' | undefined>({
 const mtu = custom<number | undefined>({
   names: [['mtu', { size: attr('size', uint) }]],
   parse(node) {
-    const text = firstChild(node, 'mtu')?.attributes.size
+    const text = xpathAttribute(node, 'mtu', 'size')
     if (!text) return undefined
     const size = uint.parse(text)
     if (size === undefined) throw fail('VIR_ERR_XML_ERROR', 'malformed mtu size')
@@ -199,7 +209,7 @@ export const interfaceFields = {
   downscript: childAttrText('downscript', 'path'),
   backendDomain: childAttrText('backenddomain', 'name'),
   target,
-  guest: child('guest', { dev: nonEmpty('dev'), actual: nonEmpty('actual') }),
+  guest,
   model: interfaceModel,
   driver: interfaceDriver,
   backend: interfaceBackend,
@@ -219,5 +229,10 @@ export type InterfaceDef = Def<typeof interfaceFields>
 export const interfaceFamily = deviceFamily({
   element: 'interface',
   fields: interfaceFields,
-  validate: validateInterface
+  validate(dev, def) {
+    validateInterface(dev)
+    const onHost = networkHostdev(dev)
+    // its teaming has been checked as the card's
+    if (onHost) hostdev.validate?.({ ...onHost, teaming: undefined }, def)
+  }
 })

@@ -17,8 +17,13 @@ export function parseSocketAddress(text: string, family?: AddressFamily): Socket
   if (family === 'ipv4') return undefined
   const [, address, zone] = /^([0-9a-f:.]{2,45})(?:%([\w.-]+))?$/i.exec(text) ?? []
   const long = address === undefined ? undefined : parseIPv6(address)
+  // a zone by name is for addresses that are good on one link only
+  if (zone !== undefined && long && !/^\d+$/.test(zone) && !isLinkLocal(long)) return undefined
   return long && { family: 'ipv6', octets: long, ...(zone !== undefined && { zone }) }
 }
+
+const isLinkLocal = ([first = 0, second = 0]: number[]) =>
+  (first === 0xfe && second >> 6 === 2) || (first === 0xff && (second & 0xf) === 2)
 
 /** inet_aton: one to four numbers, decimal, octal or hexadecimal; the last fills the octets that are left. */
 function parseIPv4(text: string): number[] | undefined {

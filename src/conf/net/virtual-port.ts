@@ -24,6 +24,8 @@ type Parameter = Exclude<keyof VirtualPort, 'type'>
 /** Longest profile id: LIBVIRT_IFLA_VF_PORT_PROFILE_MAX less its NUL. */
 const PROFILE_ID_MAX = 39
 
+const NEGATIVE = /^\s*-[1-9]\d*$/
+
 interface TypeRules {
   /** what must be there, in the order it is missed */
   required: readonly Parameter[]
@@ -62,7 +64,8 @@ export type VirtualPortDemand = 'complete' | 'partial'
 function parseNumber(given: XmlElement, name: Parameter, most: number, outOfRange: string): number | undefined {
   const text = given.attributes[name]
   if (text === undefined) return undefined
-  const value = uintAnyBase.parse(text)
+  // libvirt wraps negative numbers around
+  const value = NEGATIVE.test(text) ? Number.POSITIVE_INFINITY : uintAnyBase.parse(text)
   if (value === undefined) throw fail('VIR_ERR_XML_ERROR', `cannot parse value of ${name} parameter`)
   if (value > most) throw fail('VIR_ERR_XML_ERROR', outOfRange)
   return value

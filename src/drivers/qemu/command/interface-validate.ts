@@ -3,7 +3,6 @@ import type { InterfaceDef } from '../../../conf/devices/interface.ts'
 import { isVirtioModel, knownModel } from '../../../conf/devices/interface-driver.ts'
 import type { InterfaceType } from '../../../conf/devices/interface-source.ts'
 import { checkPortOptions } from '../../../conf/devices/interface-validate.ts'
-import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { IpAddress } from '../../../conf/net/ip.ts'
 import type { Qemu } from '../capabilities.ts'
@@ -20,7 +19,7 @@ const WITH_QUEUES: readonly InterfaceType[] = ['network', 'bridge', 'direct', 'e
 const TAP: readonly InterfaceType[] = ['network', 'bridge', 'ethernet']
 
 /** Checks a definition, in libvirt's order. */
-export function validateQemuInterface(dev: InterfaceDef, _def: DomainDef, { qemu }: QemuContext): void {
+export function validateQemuInterface(dev: InterfaceDef, { qemu }: QemuContext): void {
   const { type, teaming } = dev
   validateGuestIp(dev, qemu)
   if (isVirtioModel(dev.model)) validateVirtio(dev, qemu)

@@ -1,6 +1,7 @@
 // <interface>: QEMU's defaults and the arguments: a -netdev for the host's end, a -device for the guest's.
 import type { InterfaceDef } from '../../../conf/devices/interface.ts'
 import { isVirtioModel } from '../../../conf/devices/interface-driver.ts'
+import { networkHostdev } from '../../../conf/devices/interface-hostdev.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
@@ -9,6 +10,7 @@ import { addressProps, virtioProps } from './address.ts'
 import { bootIndexes } from './boot.ts'
 import type { Command, Props } from './command.ts'
 import type { QemuFamily } from './family.ts'
+import { qemuHostdev } from './hostdev.ts'
 import { addNetdev, isOnBoard } from './interface-netdev.ts'
 import { validateActualInterface, validateQemuInterface } from './interface-validate.ts'
 import { romProps } from './rom.ts'
@@ -20,7 +22,11 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
     if (dev.model !== undefined || dev.type === 'hostdev') return
     dev.model = dev.type === 'vdpa' ? 'virtio' : defaultModel(def, context)
   },
-  validate: validateQemuInterface
+  validate(dev, def, context) {
+    validateQemuInterface(dev, context)
+    const onHost = networkHostdev(dev)
+    if (onHost) qemuHostdev.validate?.(onHost, def, context)
+  }
 }
 
 /** The card of a user who names none (qemuDomainDefaultNetModel). */
