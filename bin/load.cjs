@@ -30,7 +30,8 @@ function load(id) {
   modules.set(name, module)
   script.runInThisContext().call(module.exports, module.exports, load, module, filename, dist)
   // esbuild exports getters, as bindings may change; ours do not, and a plain property costs its users nothing
-  module.exports = { ...module.exports }
+  const { __esModule } = module.exports
+  module.exports = Object.defineProperty({ ...module.exports }, '__esModule', { value: __esModule })
   return module.exports
 }
 
