@@ -54,16 +54,16 @@ function parseSeclabel(node: XmlElement, context: ParseContext): SeclabelDef {
     return { type: 'none', model, relabel: false }
   }
   const live = !context.inactive && type !== 'none'
-  const out: SeclabelDef = { type, ...(model !== undefined && { model }), relabel }
-  if (type === 'static' || live) {
-    const label = within(given.label, LABEL_MAX)
-    if (label === undefined) throw fail('VIR_ERR_XML_ERROR', 'security label is missing')
-    out.label = label
-  }
-  if (relabel && live) {
-    const imagelabel = within(given.imagelabel, LABEL_MAX)
-    if (imagelabel === undefined) throw fail('VIR_ERR_XML_ERROR', 'security imagelabel is missing')
-    out.imagelabel = imagelabel
+  const label = type === 'static' || live ? within(given.label, LABEL_MAX) : undefined
+  if (type === 'static' && label === undefined) throw fail('VIR_ERR_XML_ERROR', 'security label is missing')
+  // Differs from libvirt: our own live XML is taken back without labels, where no driver made any
+  const imagelabel = relabel && live ? within(given.imagelabel, LABEL_MAX) : undefined
+  const out: SeclabelDef = {
+    type,
+    ...(model !== undefined && { model }),
+    relabel,
+    ...(label !== undefined && { label }),
+    ...(imagelabel !== undefined && { imagelabel })
   }
   const baselabel = type === 'dynamic' ? within(given.baselabel, LABEL_MAX) : undefined
   if (baselabel !== undefined) out.baselabel = baselabel

@@ -10,7 +10,6 @@ import { prepareVsocks } from './command/vsock.ts'
 import type { QemuContext } from './context.ts'
 import { updateGuestCpu, validateStartCpu } from './cpu/guest.ts'
 import { fillFirmware } from './firmware.ts'
-import { makeNvram } from './firmware-nvram.ts'
 import { prepareHostdevs } from './hostdev-prepare.ts'
 import { prepareGraphics } from './prepare-graphics.ts'
 import { prepareVideo } from './prepare-video.ts'
@@ -24,9 +23,6 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   prepareChardevs,
   prepareVideo,
   fillFirmware,
-  (def, { pretend }) => {
-    if (!pretend) makeNvram(def)
-  },
   alignMemory,
   ({ devices }, { paths }) => prepareChannels(devices.channels, paths),
   updateGuestCpu,

@@ -28,6 +28,7 @@ import { determineDiskChains } from './disk-chain.ts'
 import { throttleDisks } from './disk-throttle.ts'
 import { makeTransientOverlays, removeTransientOverlays } from './disk-transient.ts'
 import type { Ended, QemuDomain } from './domain.ts'
+import { makeNvram } from './firmware-nvram.ts'
 import { setGraphicsPassword } from './graphics-password.ts'
 import { OpenedFiles } from './inherited-files.ts'
 import { boundLog, findQemu, lastWords, launchQemu } from './launch.ts'
@@ -35,6 +36,7 @@ import { allocatePorts, type HeldPorts } from './ports.ts'
 import { startReservationsHelper, stopReservationsHelper } from './pr-helper.ts'
 import { connectQmp, type QmpMonitor } from './qmp.ts'
 import { handleQmpEvent } from './qmp-events.ts'
+import { generateLabels } from './seclabel.ts'
 import { startSwtpm } from './swtpm-start.ts'
 import { connectInterfaces, disconnectInterfaces, type TapOwner } from './tap.ts'
 
@@ -103,6 +105,8 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   try {
     checkCancelled(domain)
     const context = prepareStart(domain.def, domain.context)
+    generateLabels(domain.def, domain, context.privileged)
+    makeNvram(domain.def, domain)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
     determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
