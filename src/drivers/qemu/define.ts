@@ -13,6 +13,7 @@ import { errorsFrom } from '../../conf/error.ts'
 import { array, flags, int, oneOf, optional, text } from '../../conf/wire.ts'
 
 import { methodFor, noFlags } from '../method.ts'
+import { withUpdatedCpu } from './cpu/guest.ts'
 import type { QemuDomain } from './domain.ts'
 import { formatMigratable } from './migratable.ts'
 
@@ -21,7 +22,8 @@ const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_METADATA_DESCRIPTION, VIR_DOMAIN_METADATA_TITLE } = virDomainMetadataType
 const { VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_AFFECT_CONFIG } = virDomainModificationImpact
-const { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE, VIR_DOMAIN_XML_MIGRATABLE } = virDomainXMLFlags
+const { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE, VIR_DOMAIN_XML_UPDATE_CPU, VIR_DOMAIN_XML_MIGRATABLE } =
+  virDomainXMLFlags
 
 /**
  * The definitions a change applies to: the live one, the persistent one, or both; CURRENT is what there is.
@@ -73,7 +75,8 @@ function xmlOf(domain: QemuDomain, bits: number): string {
 
 function writeXml(domain: QemuDomain, bits: number): string {
   const isInactive = (bits & VIR_DOMAIN_XML_INACTIVE) !== 0
-  const def = isInactive ? (domain.newDef ?? domain.def) : domain.def
+  const kept = isInactive ? (domain.newDef ?? domain.def) : domain.def
+  const def = (bits & VIR_DOMAIN_XML_UPDATE_CPU) === 0 ? kept : withUpdatedCpu(kept, domain.context)
   if ((bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0) return formatMigratable(def, domain.context)
   const secure = (bits & VIR_DOMAIN_XML_SECURE) !== 0
   return formatDomain(def, { inactive: !domain.isActive || isInactive, secure })

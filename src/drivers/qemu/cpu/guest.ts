@@ -82,6 +82,18 @@ export function updateGuestCpu(def: DomainDef, context: QemuContext): void {
   })
 }
 
+/**
+ * The definition with its CPU as it would be on this host now, for VIR_DOMAIN_XML_UPDATE_CPU.
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR
+ */
+export function withUpdatedCpu(def: DomainDef, context: QemuContext): DomainDef {
+  if (!isX86(def) || !hasCpuModel(def.cpu) || (def.cpu.mode !== 'custom' && def.cpu.mode !== 'host-model')) return def
+  const cpu = structuredClone(def.cpu)
+  const relative = isRelative(cpu)
+  makeAbsolute(cpu, relative ? hostModel(context, def.type)?.migratable : undefined, relative)
+  return { ...def, cpu }
+}
+
 function isRelative({ mode, match, features }: CpuDef): boolean {
   if (mode === 'host-model') return true
   return mode === 'custom' && (match === 'minimum' || features.some(({ policy }) => policy === 'optional'))
@@ -132,7 +144,9 @@ function becomeHost(cpu: CpuDef, host: PlainCpu): void {
   const vendor = cpu.mode === 'custom' ? cpu.vendor : host.vendor
   const features: CpuFeatureDef[] = host.features.map(feature => ({ ...feature }))
   for (const { name, policy } of cpu.features) setFeature(features, name, policy)
-  cpu.model = { name: host.model, fallback: 'forbid', ...(vendorId !== undefined && { vendorId }) }
+  // Without a name XML does not keep it.
+  const instead = cpu.model?.name === undefined ? 'allow' : cpu.model.fallback
+  cpu.model = { name: host.model, fallback: instead, ...(vendorId !== undefined && { vendorId }) }
   if (vendor !== undefined) cpu.vendor = vendor
   cpu.features = features
   cpu.mode = 'custom'
