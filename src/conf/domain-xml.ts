@@ -1,5 +1,4 @@
 // <domain> as text: parse to the typed definition, format back to libvirt's canonical XML.
-import { linkNuma } from './domain/numa.ts'
 import { linkVcpuPlacement } from './domain/vcpu.ts'
 import { type DomainDef, domainFields, domainFieldsAsRead } from './domain-def.ts'
 import {
@@ -22,7 +21,7 @@ export interface ParseOptions extends Partial<ParseContext> {
 }
 
 /** What one element says of another, once both are read. */
-const LINKS: ((def: DomainDef) => void)[] = [linkNuma, linkVcpuPlacement, addHostdevControllers]
+const LINKS: ((def: DomainDef) => void)[] = [linkVcpuPlacement, addHostdevControllers]
 
 /**
  * Reads domain XML as the user wrote it; defaults are filled in by postParse.

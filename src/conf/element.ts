@@ -12,7 +12,7 @@
 // Fields are written in table order. Types follow from the table. What has no such regular form uses `custom`.
 import { errorsFrom } from './error.ts'
 import { type Scalar, string } from './scalar.ts'
-import { childElements, element, firstChild, textOf, type XmlElement, xpathAttribute } from './xml.ts'
+import { childElements, element, firstChild, gathered, textOf, type XmlElement, xpathAttribute } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 
@@ -268,6 +268,18 @@ export function child<F extends Fields>(name: string, fields: F): Field<Def<F> |
       if (value === undefined) return
       const node = formatFields(name, value, fields, context)
       if (Object.keys(node.attributes).length + node.children.length > 0) into.children.push(node)
+    }
+  }
+}
+
+/** As `child`, but all elements of that name are read as one. */
+export function gatheredChild<F extends Fields>(name: string, fields: F): Field<Def<F> | undefined> {
+  const one = child(name, fields)
+  return {
+    ...one,
+    parse(node, context) {
+      const found = gathered(node, name)
+      return found && one.parse(element(node.name, {}, [found]), context)
     }
   }
 }

@@ -1,6 +1,6 @@
 // <blkiotune>: the guest's share of the host's block I/O.
 import type { DomainDef } from '../domain-def.ts'
-import { child, claim, custom, type Fields } from '../element.ts'
+import { claim, custom, type Fields, gatheredChild } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { type Scalar, uint, uintWrapping, ulonglongWrapping } from '../scalar.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
@@ -40,7 +40,7 @@ const table = {
   })
 } satisfies Fields
 
-export const blkiotuneFields = { blkiotune: child('blkiotune', table) } satisfies Fields
+export const blkiotuneFields = { blkiotune: gatheredChild('blkiotune', table) } satisfies Fields
 
 function text(node: XmlElement, name: string): string {
   const found = firstChild(node, name)

@@ -18,7 +18,7 @@ import {
 import { errorsFrom } from '../error.ts'
 import { enumOf, natural, onOff, type Scalar, string, uint } from '../scalar.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
-import { numaField } from './numa.ts'
+import { numaField, parseNuma } from './numa.ts'
 
 const fail = errorsFrom('VIR_FROM_CPU')
 
@@ -257,7 +257,10 @@ export const cpuFields = {
     parse(node, context) {
       const found = firstChild(node, 'cpu')
       if (!found) return undefined
-      return parseFields(found, cpuParsed, context)
+      const cpu = parseFields(found, cpuParsed, context)
+      const numa = parseNuma(node)
+      if (numa) cpu.numa = numa
+      return cpu
     },
     format(value, into, context) {
       if (!value) return

@@ -16,7 +16,7 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, int, longlong, type Scalar, string, uint, ulonglong } from '../scalar.ts'
-import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
+import { childElements, element, firstChild, gathered, textOf, type XmlElement } from '../xml.ts'
 import { iothreadFields } from './iothreads.ts'
 import { formatResctrl, parseResctrl, type ResctrlDef, resctrlNames } from './resctrl.ts'
 import { vcpuCount } from './vcpu.ts'
@@ -99,7 +99,7 @@ export const cputuneFields = {
       ]
     ],
     parse(node, context) {
-      const found = firstChild(node, 'cputune')
+      const found = gathered(node, 'cputune')
       return found && parseCputune(found, node, context)
     },
     format(value, into, context) {

@@ -1,6 +1,6 @@
 // <idmap>: user and group ids inside a container and outside. QEMU has no use for it; it is kept and checked.
 import type { DomainDef } from '../domain-def.ts'
-import { attr, child, custom, type Field, type Fields } from '../element.ts'
+import { attr, custom, type Field, type Fields, gatheredChild } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { uint } from '../scalar.ts'
 import { childElements, element } from '../xml.ts'
@@ -35,7 +35,9 @@ function entries(name: 'uid' | 'gid'): Field<IdMapEntry[] | undefined> {
   })
 }
 
-export const idmapFields = { idmap: child('idmap', { uids: entries('uid'), gids: entries('gid') }) } satisfies Fields
+export const idmapFields = {
+  idmap: gatheredChild('idmap', { uids: entries('uid'), gids: entries('gid') })
+} satisfies Fields
 
 /** virDomainDefIdMapValidate. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateIdmap({ idmap }: DomainDef): void {

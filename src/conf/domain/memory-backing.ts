@@ -1,11 +1,11 @@
 // <memoryBacking>: how the host provides the guest's memory.
 import { formatBitmap, parseBitmap, requireBits } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
-import { attr, child, claim, custom, type Def, type Field, type Fields, flag } from '../element.ts'
+import { attr, claim, custom, type Def, type Field, type Fields, flag, gatheredChild } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, type Scalar, string, uint } from '../scalar.ts'
 import { attributeAmount, memoryKiB, missingAmount } from '../scaled.ts'
-import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
+import { childElements, element, firstChild, gathered, type XmlElement } from '../xml.ts'
 import { memoryAccess, numaCells } from './numa.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -50,7 +50,7 @@ const table = {
       ]
     ],
     parse(node) {
-      const found = firstChild(node, 'hugepages')
+      const found = gathered(node, 'hugepages')
       return found && childElements(found, 'page').map(parsePage)
     },
     format(value, into) {
@@ -82,7 +82,7 @@ const table = {
 } satisfies Fields
 export type MemoryBackingDef = Def<typeof table>
 
-export const memoryBackingFields = { memoryBacking: child('memoryBacking', table) } satisfies Fields
+export const memoryBackingFields = { memoryBacking: gatheredChild('memoryBacking', table) } satisfies Fields
 
 function parsePage(node: XmlElement): HugePage {
   if (!node.attributes.size) throw missingAmount('./@size')

@@ -1,5 +1,5 @@
 // <memtune>: the host's limits on the memory of the guest's process; sizes are KiB.
-import { attr, child, custom, type Field, type Fields } from '../element.ts'
+import { attr, custom, type Field, type Fields, gatheredChild } from '../element.ts'
 import { string } from '../scalar.ts'
 import { childAmount, memoryKiB, scaledValue } from '../scaled.ts'
 import { element, firstChild } from '../xml.ts'
@@ -27,7 +27,7 @@ function limit(name: string): Field<number | undefined> {
 }
 
 export const memtuneFields = {
-  memtune: child('memtune', {
+  memtune: gatheredChild('memtune', {
     hardLimitKiB: limit('hard_limit'),
     softLimitKiB: limit('soft_limit'),
     minGuaranteeKiB: amount(

@@ -14,6 +14,7 @@ import {
   numaInterconnectNames,
   parseInterconnects
 } from './numa-interconnects.ts'
+import { vcpuCount } from './vcpu.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -64,20 +65,40 @@ const cellNames = {
   children: claim(['distances', { sibling: claim(['sibling', sibling]) }], ['cache', numaCacheFields])
 }
 
-/** `<numa>`: put last into the table of `<cpu>`. @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED */
+/** Names and form of `<numa>`, last in `<cpu>`; it is read by parseNuma, as it depends on the domain's vCPUs. */
 export const numaField: Field<NumaDef | undefined> = custom<NumaDef | undefined>({
   names: [['numa', { children: claim(['cell', cellNames], ...numaInterconnectNames) }]],
-  parse(node) {
-    const found = firstChild(node, 'numa')
-    if (!found) return undefined
-    return { cells: parseCells(childElements(found, 'cell')), interconnects: parseInterconnects(found) }
-  },
+  parse: () => undefined,
   format(value, into) {
     if (value === undefined || value.cells.length === 0) return
     const cells = value.cells.map(formatCell)
     into.children.push(element('numa', {}, [...cells, formatInterconnects(value.interconnects)]))
   }
 })
+
+/**
+ * Reads `<numa>` of `<domain>`'s CPUs (virDomainNumaDefParseXML). The cells' vCPUs must be the guest's.
+ * @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR
+ */
+export function parseNuma(domain: XmlElement): NumaDef | undefined {
+  const found = childElements(domain, 'cpu').flatMap(cpu => firstChild(cpu, 'numa') ?? [])
+  if (found.length === 0) return undefined
+  const cells = parseCells(found.flatMap(numa => childElements(numa, 'cell')))
+  const interconnects = found.flatMap(parseInterconnects)
+  checkVcpus(cells, vcpuCount(domain))
+  return { cells, interconnects }
+}
+
+function checkVcpus(cells: NumaCell[], max: number): void {
+  const bits = cells.map(cellCpus)
+  if (bits.reduce((sum, cpus) => sum + countBits(cpus), 0) > max) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'Number of CPUs in <numa> exceeds the <vcpu> count')
+  }
+  // libvirt takes the highest of none for 0
+  if (bits.some(cpus => (bitsOf(cpus).at(-1) ?? 0) >= max)) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'CPU IDs in <numa> exceed the <vcpu> count')
+  }
+}
 
 function parseCells(nodes: XmlElement[]): NumaCell[] {
   if (nodes.length === 0) throw fail('VIR_ERR_XML_ERROR', 'NUMA topology defined without NUMA cells')
@@ -170,18 +191,6 @@ function formatCell(cell: NumaCell, id: number): XmlElement {
     },
     [siblings.length > 0 ? element('distances', {}, siblings) : undefined, ...cell.caches.map(formatCache)]
   )
-}
-
-/** Checks `<numa>` against `<vcpu>`, once both are read. @throws VIR_ERR_INTERNAL_ERROR, as virDomainDefParseXML */
-export function linkNuma(def: DomainDef): void {
-  const cells = numaCells(def)
-  const { max } = def.vcpu
-  if (cells.reduce((sum, cell) => sum + countBits(cellCpus(cell)), 0) > max) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', 'Number of CPUs in <numa> exceeds the <vcpu> count')
-  }
-  if (cells.some(cell => (bitsOf(cellCpus(cell)).at(-1) ?? 0) >= max)) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', 'CPU IDs in <numa> exceed the <vcpu> count')
-  }
 }
 
 /** vCPUs no cell names belong to cell 0 (qemuDomainDefNumaCPUsRectify). */

@@ -5,6 +5,7 @@ import { attr, claim, custom, type Fields, parseAttribute, required } from '../e
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, uint } from '../scalar.ts'
 import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
+import { parseNuma } from './numa.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -39,7 +40,9 @@ export const numatuneFields = {
       const found = firstChild(node, 'numatune')
       const isStatic = firstChild(node, 'vcpu')?.attributes.placement !== 'auto'
       const all = parseMemory(found && firstChild(found, 'memory'), isStatic)
-      const memnodes = parseMemnodes(found ? childElements(found, 'memnode') : [], all, cellCount(node))
+      // what is wrong with the cells is told before what is wrong with their tuning
+      const rules = found ? childElements(found, 'memnode') : []
+      const memnodes = rules.length > 0 ? parseMemnodes(rules, all, parseNuma(node)?.cells.length ?? 0) : []
       return all || memnodes.length > 0 ? { ...(all && { memory: all }), memnodes } : undefined
     },
     format(value, into) {
@@ -79,7 +82,6 @@ function parseMemory(node: XmlElement | undefined, isStatic: boolean): NumatuneD
 
 /** virDomainNumatuneNodeParseXML. */
 function parseMemnodes(nodes: XmlElement[], all: NumatuneDef['memory'], cells: number): NumatuneDef['memnodes'] {
-  if (nodes.length === 0) return []
   if (all?.placement === 'auto') {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Per-node binding is not compatible with automatic NUMA placement.')
   }
@@ -100,12 +102,6 @@ function parseMemnodes(nodes: XmlElement[], all: NumatuneDef['memory'], cells: n
     out.set(cellid, { cellid, mode: kind, nodeset: requireBits(node.attributes.nodeset, 'nodeset') })
   }
   return [...out.values()].sort((a, b) => a.cellid - b.cellid)
-}
-
-function cellCount(domain: XmlElement): number {
-  const cpu = firstChild(domain, 'cpu')
-  const numa = cpu && firstChild(cpu, 'numa')
-  return numa ? childElements(numa, 'cell').length : 0
 }
 
 /** The mode memory of a guest cell is allocated with; without a cell, that of all memory. */

@@ -1,8 +1,12 @@
 import t from 'tap'
-import { numaField } from '../../../src/conf/domain/numa.ts'
+import { cpuFields } from '../../../src/conf/domain/cpu.ts'
 import { errorOf, throughTable } from '../../helper/definition.ts'
 
-const through = (numa: string) => throughTable({ numa: numaField }, `<cpu><numa>${numa}</numa></cpu>`)
+const through = (numa: string) =>
+  throughTable({ cpu: cpuFields.cpu }, `<domain><vcpu>4</vcpu><cpu><numa>${numa}</numa></cpu></domain>`).slice(
+    '<domain>'.length,
+    -'</domain>'.length
+  )
 const cell = (id: number, inner = '', more = '') => `<cell id='${id}' memory='1024' unit='KiB'${more}>${inner}</cell>`
 
 t.test('cells in order of their ids, distances both ways', async t => {
