@@ -203,6 +203,15 @@ const tls: Field<boolean | undefined> = {
   }
 }
 
+/** The user did not decide about TLS; told in saved status only. */
+const tlsFromConfig: Field<true | undefined> = {
+  names: ['@tlsFromConfig'],
+  parse: (node, { status }) => (status && node.attributes.tlsFromConfig === '1' ? true : undefined),
+  format(value, into, { status }) {
+    if (status && value) into.attributes.tlsFromConfig = '1'
+  }
+}
+
 /** Initiator a connection to an iSCSI target is made as. */
 export const storageInitiator: Field<string | undefined> = inChild(
   'initiator',
@@ -216,6 +225,7 @@ export const networkFields = {
   query: only(HTTP, attr('query', string)),
   tls,
   tlsHostname: attr('tlsHostname', string),
+  tlsFromConfig,
   hosts,
   identity: only(['nfs'], child('identity', { user: attr('user', string), group: attr('group', string) })),
   snapshot: absentIf('', childAttr('snapshot', 'name', string)),

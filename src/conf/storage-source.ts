@@ -185,8 +185,6 @@ interface StorageLayout {
   index?: number
   /** the image below; one of type 'none' says there is none, absent that nobody claim */
   backingStore?: StorageSource
-  /** `tls` was decided by the driver's configuration */
-  tlsFromConfig?: true
   /** the backing image was found in the image, not told by the user */
   detected?: true
 }

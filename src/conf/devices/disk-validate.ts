@@ -165,14 +165,15 @@ export function validateDisk(disk: DiskDef, def: DomainDef): void {
 
 /** A target is one disk's alone (virDomainDefDuplicateDiskInfoValidate). */
 export function validateDiskTargets({ devices: { disks } }: DomainDef): void {
-  const alike = new Map<string | undefined, DiskDef[]>()
-  for (const disk of disks) {
-    const dev = disk.target?.dev
-    alike.set(dev, [...(alike.get(dev) ?? []), disk])
+  const seen = new Map<string | undefined, number>()
+  let twins: [first: number, second: number] | undefined
+  for (const [at, { target }] of disks.entries()) {
+    const first = seen.get(target?.dev)
+    if (first === undefined) seen.set(target?.dev, at)
+    else if (!twins || first < twins[0]) twins = [first, at]
   }
-  for (const [dev, [first, second]] of alike) {
-    if (!first || !second) continue
-    const [a, b] = [first, second].map(({ source }) => storagePath(source) ?? '<null>')
-    throw wrong(`target '${dev}' duplicated for disk sources '${a}' and '${b}'`)
-  }
+  if (!twins) return
+  const [a, b] = twins.map(at => disks[at]!)
+  const path = (disk = a) => (disk && storagePath(disk.source)) ?? '<null>'
+  throw wrong(`target '${a?.target?.dev}' duplicated for disk sources '${path(a)}' and '${path(b)}'`)
 }

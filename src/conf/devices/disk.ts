@@ -146,31 +146,29 @@ function groupIoTune({ iotune }: DiskDef, disks: DiskDef[]): DiskDef['iotune'] {
   return told ? { ...told.iotune } : iotune
 }
 
-/**
- * Disks of one bus stand together in the order of their names, behind the first of that bus (virDomainDiskInsert).
- * A disk without a name goes behind those that are there.
- */
-function inBusOrder(list: DiskDef[]): DiskDef[] {
-  const buses = new Map<string | undefined, { last: number; entries: { disk: DiskDef; index: number | undefined }[] }>()
-  for (const disk of list) {
-    const bus = buses.get(disk.target?.bus) ?? { last: Number.NEGATIVE_INFINITY, entries: [] }
-    buses.set(disk.target?.bus, bus)
-    const index = targetIndex(disk)
-    const isLast = index === undefined || index >= bus.last
-    const next = isLast ? -1 : bus.entries.findIndex(other => other.index !== undefined && other.index > index)
-    bus.entries.splice(next < 0 ? bus.entries.length : next, 0, { disk, index })
-    if (isLast && index !== undefined) bus.last = index
-  }
-  return [...buses.values()].flatMap(({ entries }) => entries.map(({ disk }) => disk))
-}
+/** The number a disk is sorted by. */
+const targetIndex = ({ target }: DiskDef): number =>
+  target?.dev === undefined ? Number.POSITIVE_INFINITY : diskIndex(target.dev)
 
-const targetIndex = ({ target }: DiskDef): number | undefined =>
-  target?.dev === undefined ? undefined : diskIndex(target.dev)
+/**
+ * Disks in the order libvirt keeps them: those of one bus together, by their names, the buses as they first occur
+ * (virDomainDiskInsert).
+ */
+export function sortDisks(disks: DiskDef[]): DiskDef[] {
+  const buses = new Map<DiskBus | undefined, DiskDef[]>()
+  for (const disk of disks) {
+    const bus = disk.target?.bus
+    const block = buses.get(bus)
+    if (block) block.push(disk)
+    else buses.set(bus, [disk])
+  }
+  return [...buses.values()].flatMap(block => block.sort((a, b) => targetIndex(a) - targetIndex(b) || 0))
+}
 
 export const disk = deviceFamily({
   element: 'disk',
   fields: diskFields,
-  parsed: inBusOrder,
+  parsed: sortDisks,
   // virDomainDiskDefPostParse
   postParse(dev, def) {
     const { source } = dev
