@@ -46,7 +46,8 @@ function netdev(command: Command, dev: InterfaceDef): Netdev {
     case 'internal':
       return { type: 'user' }
     case 'vhostuser':
-      addChardev(command, vhostUserSource(source), `char${dev.alias}`)
+      // a guest that is started waits for its switch
+      addChardev(command, vhostUserSource(source), `char${dev.alias}`, { wait: true })
       return { type: 'vhost-user', chardev: `char${dev.alias}`, queues: dev.driver?.queues }
     case 'vdpa':
       return { type: 'vhost-vdpa', vhostdev: passVdpa(command, dev, source.dev), queues: dev.driver?.queues }
