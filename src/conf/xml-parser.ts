@@ -273,7 +273,11 @@ class Parser {
       const code = text.charCodeAt(this.#at)
       if (code === GT || code === SLASH) break
       const key = this.#name()
-      if (key === undefined) throw this.#error(`Couldn't find end of Start Tag ${name} line ${this.#line(at)}`)
+      if (key === undefined) {
+        const isCut = this.#at >= text.length
+        const unended = `Couldn't find end of Start Tag ${name} line ${this.#line(at)}`
+        throw this.#error(isCut ? unended : 'error parsing attribute name')
+      }
       if (before === this.#at - key.length) throw this.#error('attributes construct error', before)
       const value = this.#attributeValue(key)
       if (Object.hasOwn(attributes, key)) throw this.#error(`Attribute ${key} redefined`)

@@ -132,16 +132,19 @@ function together([first, ...others]: string[]): string {
   return formatXml(root)
 }
 
-t.test('so do guests with the devices of several', async t => {
+// Once written: as with libvirt, a console behind the one a serial port implies is counted anew when it is first read.
+t.test('so do guests with the devices of several, once written', async t => {
   const good = (await accepted()).map(([, xml]) => xml)
   const several = fc.array(fc.constantFrom(...good), { minLength: 2, maxLength: 4 })
   const check = async (xml: string) => {
+    let written: string
     try {
-      await load(xml)
+      written = write(await load(xml))
     } catch (error) {
       if (error instanceof VirError) return undefined
+      throw error
     }
-    return instability(xml)
+    return instability(written)
   }
   t.equal(await wrong([several], 300, together, check), undefined)
 })

@@ -34,6 +34,7 @@ import { OpenedFiles } from './inherited-files.ts'
 import { boundLog, findQemu, lastWords, launchQemu } from './launch.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
 import { startReservationsHelper, stopReservationsHelper } from './pr-helper.ts'
+import { generatedSockets } from './prepare-graphics.ts'
 import { connectQmp, type QmpMonitor } from './qmp.ts'
 import { handleQmpEvent } from './qmp-events.ts'
 import { generateLabels } from './seclabel.ts'
@@ -498,7 +499,8 @@ async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): P
     domain.log.warn({ err: error }, 'a network device could not be removed')
   )
   const masterKey = masterKeyFile(domain.context.paths.libDir)
-  for (const left of [root.monitorSocket, root.channelDir, masterKey]) rmSync(left, { force: true, recursive: true })
+  for (const left of [root.monitorSocket, root.channelDir, masterKey, ...generatedSockets(domain.def)])
+    rmSync(left, { force: true, recursive: true })
   removeTransientOverlays(domain.def)
   stopReservationsHelper(domain.context)
   removeStatus(root.status)
