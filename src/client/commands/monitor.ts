@@ -235,6 +235,8 @@ export const monitor: Commands = {
       'state-other': option.bool('list domains in other states'),
       autostart: option.bool('list domains with autostart enabled'),
       'no-autostart': option.bool('list domains with autostart disabled'),
+      'with-managed-save': option.bool('list domains with managed save state'),
+      'without-managed-save': option.bool('list domains without managed save'),
       uuid: option.bool("list uuid's only"),
       name: option.bool('list domain names only'),
       id: option.bool('list domain IDs only'),
@@ -252,6 +254,8 @@ export const monitor: Commands = {
         return (
           passes(given, ['persistent', report.persistent], ['transient', !report.persistent]) &&
           passes(given, ['autostart', report.autostart], ['no-autostart', !report.autostart]) &&
+          // a shim has no saved images yet
+          passes(given, ['with-managed-save', false], ['without-managed-save', true]) &&
           passes(given, ...['running', 'paused', 'shutoff', 'other'].map(s => [`state-${s}`, s === kind] as const))
         )
       })

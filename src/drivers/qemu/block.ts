@@ -3,7 +3,7 @@ import { statSync } from 'node:fs'
 import type { DiskDef } from '../../conf/devices/disk.ts'
 import { virDomainDiskErrorCode } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import { isLocalStorage } from '../../conf/storage-source.ts'
+import { isLocalStorage, isStorageEmpty } from '../../conf/storage-source.ts'
 import { array, flags, hyper, int, struct, text, typed, typedParams, uhyper } from '../../conf/wire.ts'
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
@@ -103,9 +103,14 @@ function hostFile(path: string | undefined): { allocation: bigint; physical: big
   }
 }
 
-/** The disk a user means by its target name or source path. @throws VIR_ERR_INVALID_ARG */
+/** The disk a user means by its target name or source path. */
+function lookupDisk({ def }: QemuDomain, path: string): DiskDef | undefined {
+  return def.devices.disks.find(one => one.target?.dev === path || diskSourcePath(one) === path)
+}
+
+/** The same, as it must be there. @throws VIR_ERR_INVALID_ARG */
 export function findDisk(domain: QemuDomain, path: string): DiskDef {
-  const disk = domain.def.devices.disks.find(one => one.target?.dev === path || diskSourcePath(one) === path)
+  const disk = lookupDisk(domain, path)
   if (!disk) throw fail('VIR_ERR_INVALID_ARG', `invalid path: ${path}`)
   return disk
 }
@@ -185,8 +190,10 @@ export const block = {
     args: { disk: text(), flags: flags() },
     ret: { allocation: uhyper('bytes'), capacity: uhyper('bytes'), physical: uhyper('bytes') },
     async run(domain, { disk: path }) {
-      const disk = findDisk(domain, path)
-      if (!disk.source) throw fail('VIR_ERR_INVALID_ARG', `disk '${path}' does not currently have a source assigned`)
+      const disk = lookupDisk(domain, path)
+      if (!disk) throw fail('VIR_ERR_INVALID_ARG', `invalid path ${path} not assigned to domain`)
+      if (isStorageEmpty(disk.source))
+        throw fail('VIR_ERR_INVALID_ARG', `disk '${path}' does not currently have a source assigned`)
       const stats = domain.isActive ? (await blockStats(domain)).get(disk) : undefined
       const file = hostFile(diskSourcePath(disk))
       const physical = stats?.physical ?? file?.physical ?? 0n

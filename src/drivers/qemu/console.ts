@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ChardevDef } from '../../conf/devices/chardev.ts'
+import type { VideoDef } from '../../conf/devices/video.ts'
 import { virDomainChannelFlags, virDomainConsoleFlags } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { array, flags, optional, text, uint } from '../../conf/wire.ts'
@@ -32,6 +33,18 @@ function findChannel(domain: QemuDomain, name: string | undefined): ChardevDef {
     name === undefined ? channels[0] : channels.find(({ alias, target }) => alias === name || target?.name === name)
   if (!found) throw fail('VIR_ERR_INTERNAL_ERROR', `cannot find channel ${name ?? '<null>'}`)
   return found
+}
+
+/** The card and its head behind a screen number: heads count through all cards. Screen 0 is QEMU's own choice. */
+function screenOf(videos: VideoDef[], screen: number): { device?: string; head?: number } {
+  if (videos.length === 0) throw fail('VIR_ERR_OPERATION_INVALID', 'no screens to take screenshot from')
+  let head = screen
+  for (const { alias, model } of videos) {
+    const heads = model?.heads ?? 1
+    if (head < heads) return screen === 0 ? {} : { device: alias, head }
+    head -= heads
+  }
+  throw fail('VIR_ERR_OPERATION_INVALID', 'no such screen ID')
 }
 
 export const consoleArea = {
@@ -69,15 +82,11 @@ export const consoleArea = {
     args: { screen: optional(uint()), flags: flags() },
     ret: {},
     async run(domain, { screen = 0 }) {
-      const { videos } = domain.def.devices
-      if (videos.length === 0) throw fail('VIR_ERR_INTERNAL_ERROR', 'no video device found: cannot take a screenshot')
-      if (screen >= videos.length)
-        throw fail('VIR_ERR_INVALID_ARG', `no screen ${screen}: the guest has ${videos.length}`)
+      const { device, head } = screenOf(domain.def.devices.videos, screen)
       const png = domain.context.qemu.has('screenshot-format-png')
       const filename = join(domain.root.dir, `screenshot.${randomUUID()}`)
       try {
-        const device = screen === 0 ? undefined : videos[screen]!.alias
-        await domain.qmp.execute('screendump', { filename, device, format: png ? 'png' : undefined })
+        await domain.qmp.execute('screendump', { filename, device, head, format: png ? 'png' : undefined })
         return { mime: png ? 'image/png' : 'image/x-portable-pixmap', body: readFileSync(filename) }
       } finally {
         rmSync(filename, { force: true })

@@ -108,11 +108,12 @@ export const guest = {
         return { result: await domain.qmp.execute<string>('human-monitor-command', { 'command-line': cmd }) }
       }
       const { execute, arguments: args } = parseCommand(cmd)
+      const id = domain.qmp.nextId
       try {
-        return { result: formatJson({ return: await domain.qmp.execute(execute, args, { raw: true }) }) }
+        return { result: formatJson({ return: await domain.qmp.execute(execute, args, { raw: true }), id }) }
       } catch (error) {
         if (!(error instanceof QmpError)) throw error
-        return { result: formatJson({ error: { class: error.class, desc: error.message } }) }
+        return { result: formatJson({ id, error: { class: error.class, desc: error.message } }) }
       }
     }
   }),

@@ -41,7 +41,7 @@ export const interfaces = {
         ({ target, mac }) => target?.dev === device || mac === device.toLowerCase()
       )
       const stats = net && interfaceStats(net)
-      if (!stats) throw fail('VIR_ERR_INVALID_ARG', `invalid path, '${device}' is not a known interface`)
+      if (!stats) throw fail('VIR_ERR_INVALID_ARG', `'${device}' is not a known interface`)
       return {
         rx_bytes: stats.rx_bytes!,
         rx_packets: stats.rx_packets!,

@@ -73,6 +73,11 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     return this.#closed !== undefined
   }
 
+  /** The id the next command is sent under. */
+  get nextId(): string {
+    return `virshim-${this.#nextId}`
+  }
+
   /** Waits for QEMU's greeting and leaves negotiation mode. */
   async handshake(timeoutMs = QMP_TIMEOUT_MS): Promise<void> {
     await this.#timed('greeting', timeoutMs, undefined, (resolve, reject) => {
@@ -89,7 +94,8 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
    * @throws VIR_ERR_INTERNAL_ERROR with QEMU's words, VIR_ERR_OPERATION_TIMEOUT, VIR_ERR_OPERATION_ABORTED (signal)
    */
   async execute<T = unknown>(command: string, args?: object, options: ExecuteOptions = {}): Promise<T> {
-    const id = `virshim-${this.#nextId++}`
+    const id = this.nextId
+    this.#nextId++
     try {
       return (await this.#timed(command, options.timeoutMs ?? QMP_TIMEOUT_MS, options.signal, (resolve, reject) => {
         this.#waiting.set(id, { command, resolve, reject })

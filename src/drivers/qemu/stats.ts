@@ -1,5 +1,7 @@
 // State, info, control info and bulk statistics: answered from our own model and /proc, never behind a job.
+
 import { virDomainControlState, virDomainStatsTypes } from '../../conf/enums.ts'
+import { isStorageEmpty } from '../../conf/storage-source.ts'
 import {
   array,
   flags,
@@ -119,6 +121,8 @@ async function blockGroup(domain: QemuDomain): Promise<TypedParams> {
     out[`block.${i}.name`] = typed.string(disk.target?.dev ?? '')
     const path = diskSourcePath(disk)
     if (path) out[`block.${i}.path`] = typed.string(path)
+    if (disk.source.index !== undefined && !isStorageEmpty(disk.source))
+      out[`block.${i}.backingIndex`] = typed.uint(disk.source.index)
     const entry = stats?.get(disk)
     if (!entry) return
     out[`block.${i}.rd.reqs`] = typed.ullong(entry.rdOperations)

@@ -33,6 +33,8 @@ const EVENT_BACKLOG_MAX = 4 * 1024 * 1024
 /** libvirtd's keepalive_interval and keepalive_count. */
 const KEEPALIVE_INTERVAL_MS = 5000
 const KEEPALIVE_COUNT = 5
+/** A client that has its last answer closes the connection itself, and may complain when it is closed before. */
+const LEAVE_MS = 500
 const PING = 1
 const PONG = 2
 
@@ -84,16 +86,17 @@ export class RpcClient {
     this.#socket.end()
   }
 
-  /** Lets the calls under way be answered, then ends the connection; settles when it is gone. */
+  /**
+   * Lets the calls under way be answered and the client go by itself, then ends the connection; settles when it is gone.
+   */
   finish(): Promise<void> {
     this.#finishing = true
     if (this.#calls === 0) this.#endSoon()
     return this.#gone
   }
 
-  /** After the events of this moment, which would otherwise be lost. */
   #endSoon(): void {
-    setImmediate(() => setImmediate(() => this.#socket.end()))
+    setTimeout(() => this.#socket.end(), LEAVE_MS)
   }
 
   #closed(): void {

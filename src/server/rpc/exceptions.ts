@@ -11,6 +11,8 @@ export interface Exception {
   beforeOpen?: true
   /** the whole call, for what is no API of a guest or host */
   run?(calls: ShimCalls, given: Values, signal: AbortSignal): Values | Promise<Values>
+  /** clients send what they have room for uninitialised */
+  anyRoom?: true
   /** arguments of the API that are not the wire's of the same name */
   args?(given: Values): Values
   /** results on the wire from the API's */
@@ -104,6 +106,7 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
       cpumaps: Buffer.concat((cpumaps as number[][]).slice(0, maxinfo).map(cpus => cpuBits(cpus, maplen)))
     })
   },
+  NODE_GET_SEV_INFO: { anyRoom: true },
   NODE_GET_CPU_MAP: {
     ret: ({ cpumap, online }, { need_map, need_online }) => ({
       cpumap: need_map ? cpuBits(cpumap, Math.ceil(cpumap.length / 8)) : Buffer.alloc(0),

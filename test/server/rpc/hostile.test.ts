@@ -13,6 +13,8 @@ import { callHeader, errorOf, RpcPeer, resultOf } from '../../helper/rpc.ts'
 import { bareGuest, Shim } from '../../helper/shim.ts'
 import { arbitraryFields } from '../../helper/wire.ts'
 
+t.setTimeout(240_000)
+
 const SEED = 2494
 const RUNNING = 1
 const MiB = 1024 * 1024
