@@ -6,17 +6,18 @@ import { errorsFrom } from './error.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
+/** More controllers than any guest has places for; it bounds what hostile indexes make us do. */
+export const CONTROLLERS_MAX = 8192
+
+/** libvirt's refusal of a guest that needs more PCI buses than there are numbers for. */
+export function tooManyBuses(index: number): Error {
+  return fail('VIR_ERR_CONFIG_UNSUPPORTED', `PCI controller index ${index} too high, maximum is ${PCI_INDEX_MAX}`)
+}
+export const PCI_INDEX_MAX = 255
+
 /** The controller of a type with that index (virDomainControllerFind). */
 export function findController({ devices }: DomainDef, type: ControllerType, index: number): ControllerDef | undefined {
   return devices.controllers.find(one => one.type === type && one.index === index)
-}
-
-/** The lowest index no controller of that type has. */
-function unusedIndex({ devices }: DomainDef, type: ControllerType): number {
-  const used = new Set(devices.controllers.filter(one => one.type === type).map(({ index }) => index))
-  let index = 0
-  while (used.has(index)) index++
-  return index
 }
 
 /** Adds a controller unless there is one of that type and index; tells which it is (virDomainDefMaybeAddController). */
@@ -47,11 +48,21 @@ export function addUsbController({ devices }: DomainDef, index: number, model?: 
  * Gives controllers without an index the lowest free one of their type; the parts of an ICH9 USB controller that follow
  * one another share theirs (virDomainAssignControllerIndexes).
  */
-export function assignControllerIndexes(def: DomainDef): void {
-  const { controllers } = def.devices
-  controllers.forEach((one, at) => {
-    if (one.index === undefined) one.index = usb2Index(controllers, at) ?? unusedIndex(def, one.type)
-  })
+export function assignControllerIndexes({ devices: { controllers } }: DomainDef): void {
+  const used = new Map<ControllerType, Set<number>>()
+  for (const { type, index } of controllers) {
+    if (index !== undefined) used.set(type, (used.get(type) ?? new Set()).add(index))
+  }
+  const unused = (type: ControllerType) => {
+    let index = 0
+    while (used.get(type)?.has(index)) index++
+    return index
+  }
+  for (const [at, one] of controllers.entries()) {
+    if (one.index !== undefined) continue
+    one.index = usb2Index(controllers, at) ?? unused(one.type)
+    used.set(one.type, (used.get(one.type) ?? new Set()).add(one.index))
+  }
 }
 
 /** The index of the ICH9 USB controller right before, if that has no part of this model yet. */

@@ -79,35 +79,43 @@ export function assignDiskAddress(disk: DiskDef, def: DomainDef): void {
 const describe = ({ controller, bus, target, unit }: DriveAddress) =>
   `controller='${controller}' bus='${bus}' target='${target}' unit='${unit}'`
 
+/** The first of those, in order, whose key a later one has too. */
+function firstTwin<T>(all: T[], keyOf: (one: T) => string | undefined): T | undefined {
+  const first = new Map<string, number>()
+  let found = all.length
+  for (const [at, one] of all.entries()) {
+    const key = keyOf(one)
+    if (key === undefined) continue
+    const before = first.get(key)
+    if (before === undefined) first.set(key, at)
+    else found = Math.min(found, before)
+  }
+  return all[found]
+}
+
 /** No two drives at one place (virDomainDefDuplicateDriveAddressesValidate). */
 export function validateDriveAddresses(def: DomainDef): void {
   const { disks, hostdevs } = def.devices
-  const placeOf = (disk: DiskDef) => {
-    const key = driveKey(driveOf(disk))
-    return key && `${disk.target?.bus} ${key}`
-  }
-  const seen = new Set<string>()
-  const taken = new Set<string>()
-  for (const key of disks.map(placeOf)) if (key) (seen.has(key) ? taken : seen).add(key)
-  const twin = disks.find(disk => taken.has(placeOf(disk) ?? ''))
+  const twin = firstTwin(disks, disk => {
+    const drive = driveOf(disk)
+    return drive && `${disk.target?.bus} ${driveKey(drive)}`
+  })
   if (twin) {
     throw fail(
       'VIR_ERR_CONFIG_UNSUPPORTED',
       `Found duplicate drive address for disk with target name '${twin.target?.dev}' ${describe(driveOf(twin)!)}`
     )
   }
-  hostdevs.forEach((hostdev, i) => {
+  const hostdevTwin = firstTwin(hostdevs, hostdev => driveKey(driveOf(hostdev)))
+  const places = new Set(disks.filter(({ target }) => target?.bus === 'scsi').map(disk => driveKey(driveOf(disk))))
+  for (const hostdev of hostdevs) {
     const drive = driveOf(hostdev)
-    if (!drive) return
+    if (!drive) continue
     // libvirt's message has bus and controller exchanged
     const place = describe({ ...drive, controller: drive.bus, bus: drive.controller })
     const used = (by: string) =>
       fail('VIR_ERR_CONFIG_UNSUPPORTED', `SCSI host address ${place} in use by another SCSI ${by}`)
-    const isTwin = (other: (typeof hostdevs)[number]) => {
-      const at = driveOf(other)
-      return at !== undefined && sameDrive(at, drive)
-    }
-    if (hostdevs.slice(i + 1).some(isTwin)) throw used('host device')
-    if (isScsiDiskAt(def, drive)) throw used('disk')
-  })
+    if (hostdev === hostdevTwin) throw used('host device')
+    if (places.has(driveKey(drive))) throw used('disk')
+  }
 }

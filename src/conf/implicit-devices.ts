@@ -1,5 +1,5 @@
 // Devices a definition implies: controllers for what hangs on them, a console for a serial port.
-import { ensureController } from './controllers.ts'
+import { CONTROLLERS_MAX, ensureController, PCI_INDEX_MAX, tooManyBuses } from './controllers.ts'
 import type { ControllerType } from './devices/controller.ts'
 import type { DiskBus } from './devices/disk.ts'
 import type { DomainDef } from './domain-def.ts'
@@ -10,7 +10,8 @@ const DISK_BUSES = ['scsi', 'fdc', 'ide', 'sata'] as const satisfies (DiskBus & 
 
 /** Every controller up to the highest one in use. */
 function ensureUpTo(def: DomainDef, type: ControllerType, indexes: number[]): void {
-  const highest = Math.max(-1, ...indexes)
+  const highest = indexes.reduce((a, b) => Math.max(a, b), -1)
+  if (highest > CONTROLLERS_MAX) throw tooManyBuses(PCI_INDEX_MAX + 1)
   for (let index = 0; index <= highest; index++) ensureController(def, type, index)
 }
 
@@ -63,5 +64,6 @@ export function addHostdevControllers(def: DomainDef): void {
     highest = index
     model = controllers.find(one => one.type === 'scsi' && one.index === index)?.model ?? model
   }
+  if (highest > CONTROLLERS_MAX) throw tooManyBuses(PCI_INDEX_MAX + 1)
   for (let index = 0; index <= highest; index++) ensureController(def, 'scsi', index, model)
 }

@@ -1,4 +1,6 @@
 // <controller>: PCI, USB, SCSI, SATA, IDE, virtio-serial and other buses.
+
+import { CONTROLLERS_MAX, PCI_INDEX_MAX, tooManyBuses } from '../controllers.ts'
 import { attr, childAlways, custom, type Def, type Field, type Fields, parseFields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, int, nonNegativeHex, nonNegativeInt, nonNegativeIntAnyBase, onOff, string, uint } from '../scalar.ts'
@@ -211,7 +213,7 @@ function validatePci(dev: ControllerDef): void {
   if ((dev.model === 'pci-root' || dev.model === 'pcie-root') && dev.address) {
     throw unsupported('pci-root and pcie-root controllers should not have an address')
   }
-  if (index > 255) throw unsupported(`PCI controller index ${index} too high, maximum is 255`)
+  if (index > PCI_INDEX_MAX) throw tooManyBuses(index)
   for (const [key, name, min, max] of PCI_RANGES) {
     const value = target[key]
     if (value === undefined) continue
@@ -268,6 +270,7 @@ export const controller = deviceFamily({
   element: 'controller',
   fields: controllerFields,
   parsed(list) {
+    if (list.length > CONTROLLERS_MAX) throw tooManyBuses(PCI_INDEX_MAX + 1)
     checkUsb(list)
     const ordered: ControllerDef[] = []
     for (const dev of list) insertController(ordered, dev)

@@ -1,4 +1,5 @@
 // The PCI buses of a guest and what is plugged in where (virDomainPCIAddressSet): bus N is the controller with index N.
+import { PCI_INDEX_MAX, tooManyBuses } from '../../../conf/controllers.ts'
 import type { PciModel } from '../../../conf/devices/controller-models.ts'
 import { type PciAddress, pciAddressText } from '../../../conf/devices/device-address.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -7,6 +8,9 @@ import { CONNECT, flagsText, modelPluggedAs, PCI_MODELS, plugProblem } from './p
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 const FUNCTIONS = 8
+
+/** Guests with more buses than there are numbers are refused later; this bounds what is done for them until then. */
+export const BUSES_MAX = 1024
 
 /** A PCI address on domain 0. */
 export const pciAddress = (bus: number, slot: number, fn = 0): PciAddress => ({
@@ -166,6 +170,7 @@ export class PciBuses {
   #grow(address: PciAddress, flags: number): void {
     let missing = address.bus - this.buses.length + 1
     if (missing <= 0) return
+    if (address.bus > BUSES_MAX) throw tooManyBuses(PCI_INDEX_MAX + 1)
     const models: PciModel[] = []
     if (flags & CONNECT.pci) {
       const { multipleRoots, pcieToPciBridge } = this.#options

@@ -1,6 +1,6 @@
 // PCI places of all devices (qemuDomainAssignPCIAddresses): a trial run finds out which controllers it takes, a second
 // one gives the places.
-import { ensureController } from '../../../conf/controllers.ts'
+import { ensureController, PCI_INDEX_MAX, tooManyBuses } from '../../../conf/controllers.ts'
 import type { ControllerDef } from '../../../conf/devices/controller.ts'
 import { pciModelOf } from '../../../conf/devices/controller-models.ts'
 import { pciAddressOf } from '../../../conf/devices/device-address.ts'
@@ -9,7 +9,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
 import { isArm, isArmVirt, isPseries, isRiscv, isRiscvVirt } from '../machine-type.ts'
-import { PciBuses } from './pci-buses.ts'
+import { BUSES_MAX, PciBuses } from './pci-buses.ts'
 import { isPiix3Controller, placeChipset } from './pci-chipset.ts'
 import { connectFlags, hasPcieRoot } from './pci-connect.ts'
 import { completePciControllers } from './pci-controllers.ts'
@@ -25,7 +25,12 @@ const needsIn =
   (def: DomainDef, context: QemuContext): NeedsOf =>
   (kind, dev) => ({ flags: connectFlags(kind, dev, def, context), isolationGroup: isolationGroup(kind, dev, def) })
 
-const highestIndex = (def: DomainDef) => Math.max(-1, ...pciControllers(def).map(({ index = 0 }) => index))
+function highestIndex(def: DomainDef): number {
+  const indexes = pciControllers(def).map(({ index = 0 }) => index)
+  const highest = indexes.reduce((a, b) => Math.max(a, b), -1)
+  if (highest > BUSES_MAX) throw tooManyBuses(indexes.find(index => index > PCI_INDEX_MAX)!)
+  return highest
+}
 
 /** Gives every PCI device a place and adds the controllers that takes. */
 export function assignPciAddresses(def: DomainDef, context: QemuContext): void {

@@ -16,40 +16,64 @@ type SerialAddress = AddressOf<'virtio-serial'>
 const isComplete = (address: Address | undefined): address is SerialAddress =>
   address?.type === 'virtio-serial' && address.port !== 0
 
+/** The ports of one controller, which may be said to be very many. */
+class Controller {
+  readonly index: number
+  readonly #count: number
+  readonly #used = new Set<number>()
+
+  constructor({ index = 0, ports = DEFAULT_PORTS }: ControllerDef) {
+    this.index = index
+    this.#count = ports
+  }
+
+  reserve(port: number): void {
+    const wrong = (message: string) => fail('VIR_ERR_XML_ERROR', message)
+    if (port >= this.#count) throw wrong(`virtio serial controller ${this.index} does not have port ${port}`)
+    if (this.#used.has(port)) {
+      throw wrong(`virtio serial port ${port} on controller ${this.index} is already occupied`)
+    }
+    this.#used.add(port)
+  }
+
+  next(first: number): number | undefined {
+    if (this.#used.size >= this.#count - first) return undefined
+    let port = first
+    while (this.#used.has(port)) port++
+    return port
+  }
+}
+
 /** The ports of every virtio-serial controller, lowest index first. */
 class Ports {
-  #controllers: { index: number; used: boolean[] }[] = []
+  readonly #controllers: Controller[] = []
 
-  add({ index = 0, ports = DEFAULT_PORTS }: ControllerDef): void {
-    this.#controllers.push({ index, used: new Array<boolean>(ports).fill(false) })
+  add(dev: ControllerDef): void {
+    this.#controllers.push(new Controller(dev))
     this.#controllers.sort((a, b) => a.index - b.index)
   }
 
-  #find(index: number) {
-    return this.#controllers.find(one => one.index === index)
+  get isEmpty(): boolean {
+    return this.#controllers.length === 0
+  }
+
+  has(index: number): boolean {
+    return this.#controllers.some(one => one.index === index)
   }
 
   reserve({ controller, port }: SerialAddress): void {
-    const wrong = (message: string) => fail('VIR_ERR_XML_ERROR', message)
-    const found = this.#find(controller)
-    if (!found) throw wrong(`virtio serial controller ${controller} is missing`)
-    const used = found.used[port]
-    if (used === undefined) throw wrong(`virtio serial controller ${controller} does not have port ${port}`)
-    if (used) throw wrong(`virtio serial port ${port} on controller ${controller} is already occupied`)
-    found.used[port] = true
+    const found = this.#controllers.find(one => one.index === controller)
+    if (!found) throw fail('VIR_ERR_XML_ERROR', `virtio serial controller ${controller} is missing`)
+    found.reserve(port)
   }
 
   /** The first free port from `first` on, over all controllers or on one. */
   next(first: number, only?: number): SerialAddress | undefined {
-    for (const { index, used } of this.#controllers) {
-      const port = only === undefined || only === index ? used.indexOf(false, first) : -1
-      if (port >= 0) return { type: 'virtio-serial', controller: index, bus: 0, port }
+    for (const one of this.#controllers) {
+      const port = only === undefined || only === one.index ? one.next(first) : undefined
+      if (port !== undefined) return { type: 'virtio-serial', controller: one.index, bus: 0, port }
     }
     return undefined
-  }
-
-  has(index: number): boolean {
-    return this.#find(index) !== undefined
   }
 }
 
@@ -77,7 +101,7 @@ function takePort(def: DomainDef, ports: Ports, given: Address | undefined, firs
 
 /** Controllers are numbered on until one has a free port. */
 function nextPort(def: DomainDef, ports: Ports, first: 0 | 1): SerialAddress {
-  if (!def.devices.controllers.some(({ type }) => type === 'virtio-serial')) {
+  if (ports.isEmpty) {
     throw fail('VIR_ERR_INTERNAL_ERROR', 'no virtio-serial controllers are available')
   }
   const found = ports.next(first)
