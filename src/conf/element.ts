@@ -455,46 +455,6 @@ export function inChild<T>(name: string, field: Field<T>): Field<T | undefined> 
   }
 }
 
-/**
- * A child that is refused when it holds an element none of its fields claims; left out when it came out empty.
- * Its elements are read in document order, the last of a name counts.
- */
-export function closedChild<F extends Fields>(
-  name: string,
-  fields: F,
-  unknown: (element: string) => Error
-): Field<Def<F> | undefined> {
-  const keys = new Map<string, string>()
-  for (const key in fields) for (const claimed of fields[key]!.names) keys.set(nameOf(claimed), key)
-  const attributes = Object.fromEntries(
-    Object.entries(fields).filter(([, { names }]) => names.every(claimed => nameOf(claimed).startsWith('@')))
-  )
-  return {
-    ...child(name, fields),
-    parse(node, context) {
-      const found = firstChild(node, name)
-      if (!found) return undefined
-      const out: Record<string, unknown> = parseFields(found, attributes, context)
-      for (const kid of childElements(found)) {
-        const key = keys.get(kid.name)
-        if (key === undefined) throw unknown(kid.name)
-        const value = fields[key]!.parse({ ...found, children: [kid] }, context)
-        if (value !== undefined) out[key] = value
-      }
-      return out as Def<F>
-    }
-  }
-}
-
-/** As `closedChild`, but written even if it came out empty. */
-export function closedChildAlways<F extends Fields>(
-  name: string,
-  fields: F,
-  unknown: (element: string) => Error
-): Field<Def<F> | undefined> {
-  return { ...closedChild(name, fields, unknown), format: childAlways(name, fields).format }
-}
-
 /** Claims names that a `custom` field around it reads by hand. */
 export function claim(...names: Name[]): Field<undefined> {
   return { names, parse: () => undefined, format: () => undefined }
@@ -518,7 +478,8 @@ export function custom<T>(field: Field<T>): Field<T> {
   return field
 }
 
-const nameOf = (name: Name): string => (typeof name === 'string' ? name : name[0])
+/** A claimed name without the fields inside it. */
+export const nameOf = (name: Name): string => (typeof name === 'string' ? name : name[0])
 
 /**
  * The first attribute or child that no field of the table claims, as a path, or undefined: what

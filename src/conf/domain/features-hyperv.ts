@@ -1,8 +1,8 @@
 // <hyperv>: enlightenments for Windows guests (virDomainFeaturesHyperVDefParse).
+import { closedChildAlways } from '../closed-element.ts'
 import {
   attr,
   childAttr,
-  closedChildAlways,
   custom,
   type Def,
   type Field,

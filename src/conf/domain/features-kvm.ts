@@ -1,5 +1,6 @@
 // <kvm>: what KVM shows of itself to the guest (virDomainFeaturesKVMDefParse).
-import { attr, closedChildAlways, custom, type Def, type Field, type Fields, required } from '../element.ts'
+import { closedChildAlways } from '../closed-element.ts'
+import { attr, custom, type Def, type Field, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { onOff, uintAnyBase } from '../scalar.ts'
 import { element, firstChild } from '../xml.ts'

@@ -1,5 +1,6 @@
 // <xen>: read and kept for Xen's sake, without effect under QEMU (virDomainFeaturesXENDefParse).
-import { attr, closedChildAlways, custom, type Field, type Fields } from '../element.ts'
+import { closedChildAlways } from '../closed-element.ts'
+import { attr, custom, type Field, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff } from '../scalar.ts'
 import { element, firstChild } from '../xml.ts'

@@ -1,5 +1,6 @@
 // <features>: switches of the virtual machine, in the order libvirt writes them.
-import { attr, childAlways, childAttr, closedChild, type Def, type Fields, flag, required } from '../element.ts'
+import { closedChild } from '../closed-element.ts'
+import { attr, childAlways, childAttr, type Def, type Fields, flag, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff } from '../scalar.ts'
 import { capabilitiesFeature } from './features-capabilities.ts'
