@@ -1,6 +1,7 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { checkDefinable } from '../conf/domain/identity.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { virDomainShutoffReason } from '../conf/enums.ts'
 import { errorsFrom, toVirError } from '../conf/error.ts'
@@ -135,9 +136,14 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
       ofHost = error
       throw error
     })
-  }).catch(error => {
-    throw error === ofHost ? error : new DefinitionError('bad XML', { cause: error })
   })
+    .then(loaded => {
+      if (options.define) checkDefinable(loaded.def)
+      return loaded
+    })
+    .catch(error => {
+      throw error === ofHost ? error : new DefinitionError('bad XML', { cause: error })
+    })
   const lock = await lockRoot(root!)
   const status = await readStatusIfAlive(root!)
   if (status && status.name !== def.name) {
