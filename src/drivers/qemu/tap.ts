@@ -92,6 +92,7 @@ async function makeDevice(owner: TapOwner, dev: InterfaceDef): Promise<void> {
   await addDevice(owner, dev, temporary)
   await ip('link', 'set', 'dev', temporary, 'alias', markOf(owner))
   const name = await giveName(temporary, dev)
+  wishes.set(dev, dev.target?.dev)
   dev.target = { ...dev.target, dev: name }
   const { source } = dev
   const mtu = dev.mtu === undefined ? [] : ['mtu', String(dev.mtu)]
@@ -195,12 +196,20 @@ export async function disconnectInterfaces(owner: TapOwner, warn: (error: unknow
     if (existsSync(`${NET}/${name}`)) await runScript(dev.downscript, name).catch(warn)
   }
   for (const name of markedDevices(owner)) await ip('link', 'delete', 'dev', name).catch(warn)
-  for (const dev of interfaces) {
-    if (!dev.target || !isDrawn(dev)) continue
-    const { dev: _drawn, ...rest } = dev.target
-    if (Object.keys(rest).length > 0) dev.target = rest
-    else delete dev.target
-  }
+  for (const dev of interfaces) forgetName(dev)
+}
+
+/** The name a user gave or not, of devices that have one now. */
+const wishes = new WeakMap<InterfaceDef, string | undefined>()
+
+/** Puts the user's wish back: the next start may find another name free. */
+function forgetName(dev: InterfaceDef): void {
+  const wish = wishes.has(dev) ? wishes.get(dev) : isDrawn(dev) ? undefined : dev.target?.dev
+  const { dev: _name, ...rest } = dev.target ?? {}
+  wishes.delete(dev)
+  if (wish !== undefined) dev.target = { ...rest, dev: wish }
+  else if (Object.keys(rest).length > 0) dev.target = rest
+  else delete dev.target
 }
 
 /** The files of a macvtap device, one descriptor each per queue. */
