@@ -1,16 +1,10 @@
 // <domain> as text: parse to the typed definition, format back to libvirt's canonical XML.
 import { linkVcpuPlacement } from './domain/vcpu.ts'
 import { type DomainDef, domainFields, domainFieldsAsRead } from './domain-def.ts'
-import {
-  type Fields,
-  type FormatContext,
-  formatFields,
-  type ParseContext,
-  parseFields,
-  unknownName
-} from './element.ts'
+import { type Fields, type FormatContext, formatFields, type ParseContext, parseFields } from './element.ts'
 import { errorsFrom } from './error.ts'
 import { addHostdevControllers } from './implicit-devices.ts'
+import { unknownName } from './unknown-name.ts'
 import { formatXml, parseXml, type XmlElement } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')

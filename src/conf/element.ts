@@ -480,31 +480,3 @@ export function custom<T>(field: Field<T>): Field<T> {
 
 /** A claimed name without the fields inside it. */
 export const nameOf = (name: Name): string => (typeof name === 'string' ? name : name[0])
-
-/**
- * The first attribute or child that no field of the table claims, as a path, or undefined: what
- * VIR_DOMAIN_DEFINE_VALIDATE refuses. Elements with a namespace prefix are let pass.
- */
-export function unknownName(node: XmlElement, fields: Fields, path = `/${node.name}`): string | undefined {
-  const claimed = new Map<string, (Fields | null)[]>()
-  for (const name of Object.values(fields).flatMap(field => field.names)) {
-    const inner = typeof name === 'string' ? {} : name[1]
-    claimed.set(nameOf(name), [...(claimed.get(nameOf(name)) ?? []), inner])
-  }
-  for (const key in node.attributes) {
-    if (!claimed.has(`@${key}`) && !key.includes(':') && key !== 'xmlns') return `${path}/@${key}`
-  }
-  for (const kid of childElements(node)) {
-    if (kid.name.includes(':')) continue
-    const inner = claimed.get(kid.name)
-    if (!inner) return `${path}/${kid.name}`
-    if (inner.includes(null)) continue
-    const merged = Object.assign({}, ...inner.map((table, i) => prefixKeys(table!, i))) as Fields
-    const found = unknownName(kid, merged, `${path}/${kid.name}`)
-    if (found) return found
-  }
-  return undefined
-}
-
-const prefixKeys = (fields: Fields, prefix: number): Fields =>
-  Object.fromEntries(Object.entries(fields).map(([key, field]) => [`${prefix}.${key}`, field]))

@@ -1,6 +1,7 @@
 // <cpu>: the CPU the guest sees, its topology and NUMA cells (virCPUDefParseXML).
 import {
   attr,
+  attrUnless,
   child,
   childAlways,
   children,
@@ -43,22 +44,13 @@ function own<T>(name: string, type: Scalar<T>, error: (text: string) => string):
   })
 }
 
-/** What a `default` check means is chosen by the post-parse pass. */
-const check = attr('check', enumOf('none', 'partial', 'full', 'default'))
-
 const cpuAttributes = {
   mode: withDefault(
     own('mode', mode, text => `Invalid mode attribute '${text}'`),
     'custom'
   ),
   match: withDefault(attr('match', enumOf('exact', 'minimum', 'strict')), 'exact'),
-  check: custom<'none' | 'partial' | 'full' | undefined>({
-    ...check,
-    parse(node, context) {
-      const parsed = check.parse(node, context)
-      return parsed === 'default' ? undefined : parsed
-    }
-  }),
+  check: attrUnless('check', 'default', enumOf('none', 'partial', 'full')),
   migratable: custom<boolean | undefined>({
     ...attr('migratable', onOff),
     parse(node, context) {
