@@ -3,6 +3,7 @@ import type { Options } from '../arguments.ts'
 import { type Commands, option } from '../command.ts'
 import { ClientError } from '../failure.ts'
 import type { Session } from '../session.ts'
+import { formatTable } from '../table.ts'
 import { findCommand, groups } from './index.ts'
 
 export const self: Commands = {
@@ -19,6 +20,25 @@ export const self: Commands = {
       if (findCommand(name)) printHelp(session, name)
       else if (group) printGroup(session, group)
       else throw new ClientError(`command or command group '${name}' doesn't exist`)
+    }
+  },
+
+  'api-coverage': {
+    help: "print which of libvirt's APIs are there",
+    options: { json: option.bool('one JSON array'), missing: option.bool('only those that are missing') },
+    async run(session, given) {
+      const { apiCoverage } = await import('../../drivers/qemu/coverage.ts')
+      const all = apiCoverage()
+      const rows = given.has('missing') ? all.filter(({ coverage }) => coverage === 'missing') : all
+      if (given.has('json')) {
+        session.print(`${JSON.stringify(rows)}\n`)
+        return
+      }
+      const cells = rows.map(({ area, api, procedure, coverage }) => [api, procedure, coverage, area])
+      session.print(formatTable(['API', 'Procedure', 'Coverage', 'Area'], cells, session.options.quiet))
+      const counts = new Map<string, number>()
+      for (const { coverage } of all) counts.set(coverage, (counts.get(coverage) ?? 0) + 1)
+      session.printExtra(`\n${[...counts].map(([coverage, count]) => `${count} ${coverage}`).join(', ')}\n`)
     }
   },
 

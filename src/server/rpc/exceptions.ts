@@ -99,6 +99,8 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
   /** who the client's user is makes no difference: whoever can open the socket may do everything */
   CONNECT_SET_IDENTITY: nothing,
 
+  /** the connection is a local socket */
+  CONNECT_IS_SECURE: { ret: () => ({ secure: 1 }) },
   DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, domain) => handleOf(domain) },
   DOMAIN_GET_VCPUS: {
     ret: ({ info, cpumaps }, { maxinfo, maplen }) => ({
