@@ -3,7 +3,8 @@ import { childText, custom, type Def, type Fields, variant } from '../element.ts
 import { errorsFrom } from '../error.ts'
 import { string } from '../scalar.ts'
 import { childElements, element, firstChild, textOf } from '../xml.ts'
-import { chardevSourceField, validateChardevSource } from './chardev-source.ts'
+import { chardevSourceField } from './chardev-source.ts'
+import { validateChardevSource } from './chardev-source-validate.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
