@@ -23,7 +23,7 @@ const LINKS: ((def: DomainDef) => void)[] = [linkVcpuPlacement, addHostdevContro
  */
 export function parseDomain(text: string, options: ParseOptions = {}): DomainDef {
   const root = parseXml(text, '(domain_definition)')
-  if (root.name !== 'domain') {
+  if (root.name.replace(/^.*:/, '') !== 'domain') {
     throw fail('VIR_ERR_XML_ERROR', `expecting root element of 'domain', not '${root.name}'`)
   }
   if (options.validate) checkNames(root, domainFields, 'domain.rng')
@@ -32,8 +32,6 @@ export function parseDomain(text: string, options: ParseOptions = {}): DomainDef
 
 /** As `parseDomain`, of an element that is a domain under whatever name: documents hold domains too. */
 export function parseDomainNode(node: XmlElement, options: Partial<ParseContext> = {}): DomainDef {
-  // A default namespace makes every child some other element of that name
-  if (node.namespace !== undefined) throw errorsFrom('VIR_FROM_DOMAIN')('VIR_ERR_NO_NAME')
   const def = parseFields(node, domainFieldsAsRead, {
     inactive: options.inactive ?? true,
     status: options.status ?? false

@@ -44,13 +44,16 @@ export function element(
 /** The element children, all or those of one name. */
 export function childElements(parent: XmlElement, name?: string): XmlElement[] {
   return parent.children.filter(
-    (child): child is XmlElement => typeof child !== 'string' && (name === undefined || child.name === name)
+    (child): child is XmlElement => typeof child !== 'string' && (name === undefined || isPlain(child, name))
   )
 }
 
+/** A name without a prefix means no element of a default namespace, as in XPath. */
+const isPlain = (node: XmlElement, name: string) => node.name === name && node.namespace === undefined
+
 /** The first child of that name. */
 export function firstChild(parent: XmlElement, name: string): XmlElement | undefined {
-  for (const child of parent.children) if (typeof child !== 'string' && child.name === name) return child
+  for (const child of parent.children) if (typeof child !== 'string' && isPlain(child, name)) return child
   return undefined
 }
 

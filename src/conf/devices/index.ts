@@ -2,7 +2,7 @@
 import { childText, custom, type Field, type Fields, formatFields, parseFields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { string } from '../scalar.ts'
-import { childElements, element, firstChild } from '../xml.ts'
+import { childElements, element, gathered } from '../xml.ts'
 import { type AudioDef, audio } from './audio.ts'
 import {
   type ChannelDef,
@@ -119,7 +119,7 @@ export const devices: Field<Devices> = custom<Devices>({
   names: [['devices', { emulator: childText('emulator', string), ...familyFields() }]],
   parse(node, context) {
     const out = noDevices()
-    const found = firstChild(node, 'devices')
+    const found = gathered(node, 'devices')
     if (!found) return out
     const emulator = childText('emulator', string).parse(found, context)
     if (emulator !== undefined) out.emulator = emulator

@@ -1,9 +1,20 @@
 // <os>: what boots the guest, and from where. Which elements count depends on the kind of guest in <type>.
-import { attr, child, children, childText, custom, type Def, type Field, type Fields, required } from '../element.ts'
+import {
+  attr,
+  child,
+  children,
+  childText,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  parseFields,
+  required
+} from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
 import { string } from '../scalar.ts'
-import { element, firstChild, textOf, type XmlElement } from '../xml.ts'
+import { element, firstChild, gathered, textOf, type XmlElement } from '../xml.ts'
 import { bios, bootDevices, bootmenu, smbios } from './os-boot.ts'
 import { firmwareFields, loaderFields } from './os-firmware.ts'
 import { type OsTypeDef, osType } from './os-type.ts'
@@ -109,14 +120,13 @@ export const osFields = {
     names: nested.names,
     parse(node, context) {
       const bootloader = firstChild(node, 'bootloader')
-      const os = firstChild(node, 'os')
+      const os = gathered(node, 'os')
       const type = os && firstChild(os, 'type')
       if (bootloader && textOf(bootloader) !== '' && (!type || textOf(type) === '')) {
         return { type: 'xen', bootDevices: [] }
       }
-      const parsed = nested.parse(node, context)
-      if (!parsed) throw fail('VIR_ERR_XML_ERROR', 'an os <type> must be specified')
-      const { typeElement, ...rest } = parsed
+      if (!os) throw fail('VIR_ERR_XML_ERROR', 'an os <type> must be specified')
+      const { typeElement, ...rest } = parseFields(os, osTable, context)
       return { ...rest, ...typeElement }
     },
     format(value, into, context) {
