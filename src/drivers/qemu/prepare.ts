@@ -13,6 +13,7 @@ import { fillFirmware } from './firmware.ts'
 import { prepareHostdevs } from './hostdev-prepare.ts'
 import { prepareGraphics } from './prepare-graphics.ts'
 import { prepareVideo } from './prepare-video.ts'
+import { prepareFilesystems } from './virtiofsd.ts'
 
 /** libvirt's steps, in its order. */
 const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
@@ -22,6 +23,7 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   prepareHostdevs,
   prepareChardevs,
   prepareVideo,
+  prepareFilesystems,
   fillFirmware,
   alignMemory,
   ({ devices }, { paths }) => prepareChannels(devices.channels, paths),

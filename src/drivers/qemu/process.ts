@@ -1,5 +1,6 @@
 // The life of the QEMU process: start, take over after a crash of ours, stop, clean up.
 import { accessSync, constants, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DiskDef } from '../../conf/devices/disk.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
@@ -40,6 +41,7 @@ import { handleQmpEvent } from './qmp-events.ts'
 import { generateLabels } from './seclabel.ts'
 import { startSwtpm } from './swtpm-start.ts'
 import { connectInterfaces, disconnectInterfaces, type TapOwner } from './tap.ts'
+import { removeVirtiofsSockets, startVirtiofsds } from './virtiofsd.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -103,6 +105,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   let ports: HeldPorts | undefined
   const files = new OpenedFiles()
   let stopTpm: (() => void) | undefined
+  let stopVirtiofsds: (() => void) | undefined
   try {
     checkCancelled(domain)
     const context = prepareStart(domain.def, domain.context)
@@ -119,6 +122,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     const { argv, env, masterKey } = buildCommand(domain.def, { ...context, files })
     makePrivateDirectory(root.channelDir)
     stopTpm = await startSwtpm(domain.def, context)
+    stopVirtiofsds = await startVirtiofsds(domain.def, context, dirname(root.log))
     writeMasterKey(masterKeyFile(context.paths.libDir), masterKey, domain)
     writeLaunchSecurityFiles(domain.def, context.paths.libDir, domain)
     rmSync(root.monitorSocket, { force: true })
@@ -149,6 +153,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     const error = await startError(domain, thrown)
     domain.log.error({ err: error }, 'start failed')
     stopTpm?.()
+    stopVirtiofsds?.()
     await endProcess(domain)
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
     throw error
@@ -495,6 +500,7 @@ async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): P
   closeAgent(domain)
   const busy = await leaveCgroups(domain.cgroups)
   if (busy.length > 0) domain.log.warn({ cgroups: busy }, 'cgroups are still in use')
+  removeVirtiofsSockets(domain.def, domain.context)
   await disconnectInterfaces(tapOwner(domain), error =>
     domain.log.warn({ err: error }, 'a network device could not be removed')
   )
