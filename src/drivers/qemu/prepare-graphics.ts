@@ -7,6 +7,7 @@ import { listensOnPort } from '../../conf/devices/graphics-server.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import type { QemuContext } from './context.ts'
+import { ownBusAddress } from './dbus-daemon.ts'
 import { networkAddress } from './network-address.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -25,7 +26,7 @@ export function prepareGraphics({ devices }: DomainDef, context: QemuContext): v
     chooseRenderNode(dev, context)
     if (dev.type === 'vnc' || dev.type === 'spice')
       for (const listen of dev.listens) setUpListen(listen, dev.type, context)
-    if (dev.type === 'dbus' && !dev.p2p) dev.address ??= `unix:path=${context.paths.dbusSocket}`
+    if (dev.type === 'dbus' && !dev.p2p) dev.address ??= ownBusAddress(context.paths)
   }
   if (context.pretend) for (const dev of devices.graphics) pretendPorts(dev, context)
 }

@@ -24,6 +24,7 @@ import { buildCommand } from './command/index.ts'
 import { writeLaunchSecurityFiles } from './command/launch-security.ts'
 import { masterKeyFile, writeMasterKey } from './command/secret.ts'
 import { verifyGuestCpu } from './cpu/live.ts'
+import { startDbusDaemon, stopDbusDaemon } from './dbus-daemon.ts'
 import { prepareStart } from './def-driver.ts'
 import { determineDiskChains } from './disk-chain.ts'
 import { throttleDisks } from './disk-throttle.ts'
@@ -118,6 +119,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     domain.save()
     await makeTransientOverlays(domain.def, domain)
     await startReservationsHelper(domain.def, context, domain)
+    await startDbusDaemon(domain.def, context.paths, domain)
     await connectInterfaces(tapOwner(domain))
     const { argv, env, masterKey } = buildCommand(domain.def, { ...context, files })
     makePrivateDirectory(root.channelDir)
@@ -509,6 +511,7 @@ async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): P
     rmSync(left, { force: true, recursive: true })
   removeTransientOverlays(domain.def)
   stopReservationsHelper(domain.context)
+  stopDbusDaemon(domain.context.paths)
   removeStatus(root.status)
   domain.phase = undefined
   domain.process = undefined

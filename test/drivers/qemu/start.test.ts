@@ -42,6 +42,11 @@ const GUESTS: Record<string, Guest> = {
       <graphics type='vnc'><listen type='socket'/></graphics><graphics type='spice'><listen type='socket'/></graphics>
       <video><model type='bochs'><resolution x='800' y='600'/></model></video>`
   },
+  'a display on a D-Bus of its own': {
+    needs: '/usr/bin/dbus-daemon',
+    devices:
+      "<graphics type='dbus'><audio id='1'/></graphics><audio id='1' type='dbus'/><video><model type='virtio'/></video>"
+  },
   'input and USB': {
     devices: `
       <controller type='usb' index='0' model='ich9-ehci1'/>
