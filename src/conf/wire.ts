@@ -11,8 +11,8 @@ export interface Wire<T> {
   readonly schema: Readonly<Record<string, unknown>>
   readonly optional?: boolean
   readonly of?: Wire<never> | WireFields
-  /** @throws VIR_ERR_INVALID_ARG naming the parameter */
-  fromJson(value: unknown, name: string): T
+  /** @throws VIR_ERR_INVALID_ARG naming the parameter, and the API it is of where that is all there is to say */
+  fromJson(value: unknown, name: string, of?: string): T
   toJson(value: T): unknown
 }
 
@@ -97,7 +97,7 @@ export function optional<T>(type: Wire<T>): Wire<T | undefined> {
   return {
     ...type,
     optional: true,
-    fromJson: (value, name) => (value === undefined || value === null ? undefined : type.fromJson(value, name)),
+    fromJson: (value, name, of) => (value === undefined || value === null ? undefined : type.fromJson(value, name, of)),
     toJson: value => (value === undefined ? undefined : type.toJson(value))
   }
 }
@@ -207,7 +207,7 @@ export function fieldsFromJson<F extends WireFields>(value: unknown, fields: F, 
     const field = fields[key]!
     if (!field.optional && !Object.hasOwn(given, key))
       throw fail('VIR_ERR_INVALID_ARG', `${name} lacks parameter '${key}'`)
-    out[key] = field.fromJson(Object.hasOwn(given, key) ? given[key] : undefined, key)
+    out[key] = field.fromJson(Object.hasOwn(given, key) ? given[key] : undefined, key, name)
   }
   return out as WireValues<F>
 }
@@ -244,4 +244,109 @@ export const typedParams: Wire<TypedParams> = {
     throw fail('VIR_ERR_INVALID_ARG', `${name} is not an input`)
   },
   toJson: value => Object.fromEntries(Object.entries(value).map(([name, { value }]) => [name, value]))
+}
+
+/** What a typed parameter's value is as an argument; `strings`: a parameter that may come several times. */
+const INPUTS = { int: int(), uint: uint(), llong: hyper(), ullong: uhyper(), boolean: truth(), string: text() }
+type InputType = keyof typeof INPUTS | 'double' | 'strings'
+type InputValue<T extends InputType> = T extends keyof typeof INPUTS
+  ? WireValue<(typeof INPUTS)[T]>
+  : T extends 'double'
+    ? number
+    : string[]
+
+function truth(): Wire<boolean> {
+  return {
+    kind: 'int',
+    schema: { type: 'boolean' },
+    fromJson(value, name) {
+      if (typeof value !== 'boolean') throw wrong(name, 'true or false', value)
+      return value
+    },
+    toJson: same
+  }
+}
+
+const double: Wire<number> = {
+  kind: 'hyper',
+  schema: { type: 'number' },
+  fromJson(value, name) {
+    if (typeof value !== 'number' || !Number.isFinite(value)) throw wrong(name, 'a number', value)
+    return value
+  },
+  toJson: same
+}
+
+/** Longest list of a parameter that may come several times; libvirt limits all parameters of a call to a few dozen. */
+const STRINGS_MAX = 1024
+
+const inputOf = (type: InputType): Wire<unknown> =>
+  (type === 'double' ? double : type === 'strings' ? array(text(), STRINGS_MAX) : INPUTS[type]) as Wire<unknown>
+
+/** The parameters of a call as they came, in their order: names may repeat, types may be wrong. */
+const RECEIVED = Symbol('received')
+
+/** Typed parameters from libvirt's protocol: by name, the last of a name; typedInput() looks at all of them. */
+export function receivedParams(list: readonly (readonly [name: string, value: TypedValue])[]): TypedParams {
+  const params: TypedParams = Object.create(null)
+  for (const [name, value] of list) params[name] = value
+  return Object.defineProperty(params, RECEIVED, { value: list })
+}
+
+/**
+ * Typed parameters as an argument, each with the type it must have. JSON: an object, name to value. From the protocol
+ * each brings its own type, checked as virTypedParamsValidate does.
+ * @throws VIR_ERR_ARGUMENT_UNSUPPORTED for a parameter that is not declared, VIR_ERR_INVALID_ARG for a wrong or
+ * repeated one and for none at all
+ */
+export function typedInput<const D extends Readonly<Record<string, InputType>>>(
+  declared: D,
+  { mayBeEmpty = false } = {}
+): Wire<{ [K in keyof D]?: InputValue<D[K]> }> {
+  const unsupported = (name: string) => fail('VIR_ERR_ARGUMENT_UNSUPPORTED', `parameter '${name}' not supported`)
+  const fromReceived = (list: readonly (readonly [string, TypedValue])[]): Record<string, unknown> => {
+    const out: Record<string, unknown> = {}
+    for (const [name, { type, value }] of [...list].sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))) {
+      const expected = Object.hasOwn(declared, name) ? declared[name]! : undefined
+      if (expected === undefined) throw unsupported(name)
+      const several = expected === 'strings'
+      if (name in out && !several) throw fail('VIR_ERR_INVALID_ARG', `parameter '${name}' occurs multiple times`)
+      const wanted = several ? 'string' : expected
+      if (type !== wanted) {
+        throw fail('VIR_ERR_INVALID_ARG', `invalid type '${type}' for parameter '${name}', expected '${wanted}'`)
+      }
+      if (several) out[name] = [...((out[name] as string[] | undefined) ?? []), value]
+      else out[name] = value
+    }
+    return out
+  }
+  const fromObject = (given: Record<string, unknown>): Record<string, unknown> => {
+    const out: Record<string, unknown> = {}
+    for (const [name, value] of Object.entries(given)) {
+      if (!Object.hasOwn(declared, name)) throw unsupported(name)
+      out[name] = inputOf(declared[name]!).fromJson(value, name)
+    }
+    return out
+  }
+  return {
+    kind: 'params',
+    ...(mayBeEmpty && { optional: true }),
+    schema: {
+      type: 'object',
+      properties: Object.fromEntries(Object.entries(declared).map(([name, type]) => [name, inputOf(type).schema])),
+      additionalProperties: false,
+      ...(!mayBeEmpty && { minProperties: 1 })
+    },
+    fromJson(value, name, of) {
+      const given = value ?? {}
+      if (typeof given !== 'object' || Array.isArray(given)) throw wrong(name, 'an object', given)
+      const received = (given as { [RECEIVED]?: (readonly [string, TypedValue])[] })[RECEIVED]
+      const out = received ? fromReceived(received) : fromObject(given as Record<string, unknown>)
+      if (!mayBeEmpty && Object.keys(out).length === 0) {
+        throw fail('VIR_ERR_INVALID_ARG', of ? `${name} in ${of} must not be NULL` : `${name} must not be NULL`)
+      }
+      return out as { [K in keyof D]?: InputValue<D[K]> }
+    },
+    toJson: same
+  }
 }

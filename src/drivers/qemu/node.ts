@@ -1,7 +1,22 @@
 // What connection-level calls say of the host: CPUs, memory, pages. Read from the kernel at every call.
+
+import { writeFileSync } from 'node:fs'
 import { arch } from 'node:os'
+import { systemError } from '../../conf/errno.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import { array, flags, int, struct, type TypedParams, text, typed, typedParams, uhyper, uint } from '../../conf/wire.ts'
+import {
+  array,
+  flags,
+  int,
+  struct,
+  type TypedParams,
+  text,
+  typed,
+  typedInput,
+  typedParams,
+  uhyper,
+  uint
+} from '../../conf/wire.ts'
 import type { Host } from '../host.ts'
 import { methodFor } from '../method.ts'
 import { cellCpus, cellPages, cpuPlace, hostCells, hostCpus, memoryKiB, readText } from './host-topology.ts'
@@ -197,6 +212,35 @@ export const node = {
           params[name] = type === 'uint' ? typed.uint(Number(value)) : typed.ullong(BigInt(value))
       }
       return { params }
+    }
+  }),
+
+  /** Sets KSM's settings, in the order of the table; none if this kernel lacks one of them. */
+  virNodeSetMemoryParameters: method({
+    since: '0.10.2',
+    on: 'connect',
+    acl: 'connect:write',
+    args: {
+      params: typedInput({ shm_pages_to_scan: 'uint', shm_sleep_millisecs: 'uint', shm_merge_across_nodes: 'uint' }),
+      flags: flags()
+    },
+    ret: {},
+    run(_host, { params }) {
+      const given = KSM_PARAMETERS.flatMap(({ name, file, settable }) =>
+        settable && params[name] !== undefined ? [{ name, file: `${KSM}/${file}`, value: params[name] }] : []
+      )
+      const missing = given.find(({ file }) => readText(file) === undefined)
+      if (missing) {
+        throw failHost('VIR_ERR_OPERATION_INVALID', `Parameter '${missing.name}' is not supported by this kernel`)
+      }
+      for (const { name, file, value } of given) {
+        try {
+          writeFileSync(file, String(value))
+        } catch (error) {
+          throw systemError('VIR_FROM_NONE', `failed to set ${name}`, error)
+        }
+      }
+      return {}
     }
   }),
 

@@ -2,11 +2,16 @@
 
 import { virTypedParameterType } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import type { TypedParams, TypedValue } from '../../conf/wire.ts'
+import { receivedParams, type TypedParams, type TypedValue } from '../../conf/wire.ts'
 import { STRUCTURES } from './remote-protocol.ts'
 import type { XdrReader, XdrWriter } from './xdr.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
+
+const failHere = errorsFrom('VIR_FROM_NONE')
+
+/** Longest name of a typed parameter, in bytes (VIR_TYPED_PARAM_FIELD_LENGTH less its end mark). */
+const PARAM_NAME_MAX = 79
 
 /** libvirt's REMOTE_STRING_MAX. */
 const STRING_MAX = 4 * 1024 * 1024
@@ -61,18 +66,21 @@ const PARAM_BY_NUMBER = new Map(
   Object.entries(PARAM).map(([type, [number, codec]]) => [number, { type: type as TypedValue['type'], codec }])
 )
 
-/** Typed parameters; of a name that comes several times the last counts. */
+/** Typed parameters; what is read keeps repeated names for who wants to see them, see receivedParams(). */
 function params(max: number): Codec {
   return {
     read(from): TypedParams {
-      const out: TypedParams = {}
+      const list: [string, TypedValue][] = []
       for (let left = from.length(max); left > 0; left--) {
         const name = from.string(STRING_MAX)
-        const variant = PARAM_BY_NUMBER.get(from.int())
-        if (!variant) throw fail('VIR_ERR_RPC', `unknown type of parameter '${name}'`)
-        out[name] = { type: variant.type, value: variant.codec.read(from) } as TypedValue
+        if (Buffer.byteLength(name) > PARAM_NAME_MAX)
+          throw failHere('VIR_ERR_INTERNAL_ERROR', `parameter ${name} too big for destination`)
+        const number = from.int()
+        const variant = PARAM_BY_NUMBER.get(number)
+        if (!variant) throw failHere('VIR_ERR_RPC', `unknown parameter type: ${number}`)
+        list.push([name, { type: variant.type, value: variant.codec.read(from) } as TypedValue])
       }
-      return out
+      return receivedParams(list)
     },
     write(value: TypedParams, to) {
       const entries = Object.entries(value)
