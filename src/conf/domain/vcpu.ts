@@ -1,7 +1,7 @@
 // <vcpu> and <vcpus>: how many CPUs the guest has, where they run, and which of them can be unplugged.
 import { bitmapAttribute } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
-import { attr, claim, custom, type Fields, parseAttribute, required } from '../element.ts'
+import { attr, claim, custom, type Fields, type ParseContext, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, uint, uintWrapping, yesNo } from '../scalar.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
@@ -52,7 +52,7 @@ export const vcpuFields = {
       const current = attributes.current.parse(found, context)
       const placement = attributes.placement.parse(found, context) ?? 'static'
       const cpuset = placement === 'static' ? bitmapAttribute(found, 'cpuset') : undefined
-      const online = onlineCount(node, max, current)
+      const online = onlineCount(node, max, current, context)
       return { max, placement, ...(online !== max && { current: online }), ...(cpuset !== undefined && { cpuset }) }
     },
     format({ max, current, placement, cpuset }, into) {
@@ -63,21 +63,7 @@ export const vcpuFields = {
   /** the state of each vCPU, in order of their ids; absent if the user says nothing about single ones */
   vcpus: custom<VcpuState[] | undefined>({
     names: [['vcpus', { vcpu: claim(['vcpu', state]) }]],
-    parse(node, context) {
-      const nodes = vcpuNodes(node)
-      if (nodes.length === 0) return undefined
-      const max = vcpuCount(node)
-      const out = Array.from({ length: Math.min(max, LISTED_MAX) }, (_, id): VcpuState => ({ id, enabled: false }))
-      for (const one of nodes) {
-        const id = state.id.parse(one, context)
-        if (id >= max) throw fail('VIR_ERR_XML_ERROR', `vcpu id '${id}' is out of range of maximum vcpu count`)
-        const enabled = state.enabled.parse(one, context)
-        const hotpluggable = state.hotpluggable.parse(one, context)
-        const order = state.order.parse(one, context)
-        out[id] = { id, enabled, ...(hotpluggable !== undefined && { hotpluggable }), ...(order && { order }) }
-      }
-      return out
-    },
+    parse: parseStates,
     format(value, into) {
       if (!value) return
       const states = value.map(({ id, enabled, hotpluggable, order }) =>
@@ -104,12 +90,27 @@ export function vcpuCount(domain: XmlElement): number {
   return max
 }
 
-function onlineCount(domain: XmlElement, max: number, current: number | undefined): number {
+/** `<vcpus>`: vCPUs that are not named are not there at start. */
+function parseStates(domain: XmlElement, context: ParseContext): VcpuState[] | undefined {
   const nodes = vcpuNodes(domain)
-  if (nodes.length > 0) {
-    const enabled = new Map(nodes.map(one => [one.attributes.id, parseAttribute(one, 'enabled', yesNo)]))
-    return [...enabled.values()].filter(Boolean).length
+  if (nodes.length === 0) return undefined
+  const max = vcpuCount(domain)
+  const out = Array.from({ length: Math.min(max, LISTED_MAX) }, (_, id): VcpuState => ({ id, enabled: false }))
+  for (const one of nodes) {
+    const id = state.id.parse(one, context)
+    if (id >= max) throw fail('VIR_ERR_XML_ERROR', `vcpu id '${id}' is out of range of maximum vcpu count`)
+    const enabled = state.enabled.parse(one, context)
+    const hotpluggable = state.hotpluggable.parse(one, context)
+    const order = state.order.parse(one, context)
+    out[id] = { id, enabled, ...(hotpluggable !== undefined && { hotpluggable }), ...(order && { order }) }
   }
+  return out
+}
+
+/** vCPUs at start: the enabled ones of `<vcpus>`, else as many as `current` says. */
+function onlineCount(domain: XmlElement, max: number, current: number | undefined, context: ParseContext): number {
+  const states = parseStates(domain, context)
+  if (states) return states.filter(({ enabled }) => enabled).length
   if (current !== undefined && current > max) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'maximum vCPU count must not be less than current vCPU count')
   }

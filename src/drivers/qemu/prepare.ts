@@ -5,6 +5,7 @@ import { prepareChardevSource } from './command/chardev-source.ts'
 
 import { prepareDisks } from './command/disk.ts'
 import { alignMemory } from './command/memory-hotplug.ts'
+import { refuseAutoPlacement } from './command/memory-validate.ts'
 import { prepareShmems } from './command/shmem.ts'
 import { prepareVsocks } from './command/vsock.ts'
 import type { QemuContext } from './context.ts'
@@ -18,6 +19,7 @@ import { prepareFilesystems } from './virtiofsd.ts'
 /** libvirt's steps, in its order. */
 const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   validateStartCpu,
+  refuseAutoPlacement,
   prepareGraphics,
   prepareDisks,
   prepareHostdevs,

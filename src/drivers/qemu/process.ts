@@ -34,6 +34,7 @@ import { makeNvram } from './firmware-nvram.ts'
 import { setGraphicsPassword } from './graphics-password.ts'
 import { OpenedFiles } from './inherited-files.ts'
 import { boundLog, findQemu, lastWords, launchQemu } from './launch.ts'
+import { makeMemoryDirectories, removeMemoryDirectories } from './memory-files.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
 import { startReservationsHelper, stopReservationsHelper } from './pr-helper.ts'
 import { generatedSockets } from './prepare-graphics.ts'
@@ -42,6 +43,7 @@ import { handleQmpEvent } from './qmp-events.ts'
 import { generateLabels } from './seclabel.ts'
 import { startSwtpm } from './swtpm-start.ts'
 import { connectInterfaces, disconnectInterfaces, type TapOwner } from './tap.ts'
+import { plugVcpus } from './vcpu-plug.ts'
 import { removeVirtiofsSockets, startVirtiofsds } from './virtiofsd.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -121,7 +123,8 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     await startReservationsHelper(domain.def, context, domain)
     await startDbusDaemon(domain.def, context.paths, domain)
     await connectInterfaces(tapOwner(domain))
-    const { argv, env, masterKey } = buildCommand(domain.def, { ...context, files })
+    const { argv, env, masterKey, memoryDirs } = buildCommand(domain.def, { ...context, files })
+    makeMemoryDirectories(memoryDirs, domain)
     makePrivateDirectory(root.channelDir)
     stopTpm = await startSwtpm(domain.def, context)
     stopVirtiofsds = await startVirtiofsds(domain.def, context, dirname(root.log))
@@ -257,6 +260,7 @@ interface QmpChardev {
 /** Learns what only QEMU knows: threads, ptys, versions; asked for all at once. */
 async function setUp(domain: QemuDomain): Promise<void> {
   const { qmp, def } = domain
+  await plugVcpus(def, qmp)
   const onReboot = def.onReboot === 'destroy' ? qmp.execute('set-action', { reboot: 'shutdown' }) : undefined
   const [cpus, chardevs] = await Promise.all([
     qmp.execute<{ 'cpu-index': number; 'thread-id': number }[]>('query-cpus-fast'),
@@ -509,6 +513,7 @@ async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): P
   const masterKey = masterKeyFile(domain.context.paths.libDir)
   for (const left of [root.monitorSocket, root.channelDir, masterKey, ...generatedSockets(domain.def)])
     rmSync(left, { force: true, recursive: true })
+  removeMemoryDirectories(domain.context.paths)
   removeTransientOverlays(domain.def)
   stopReservationsHelper(domain.context)
   stopDbusDaemon(domain.context.paths)

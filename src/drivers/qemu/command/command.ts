@@ -28,6 +28,8 @@ export class Command {
   readonly env: Record<string, string> = {}
   /** -mem-prealloc is given: memory objects need not say it again */
   memPrealloc = false
+  /** directories the guest's memory lies in, to be made before QEMU starts */
+  readonly memoryDirs = new Set<string>()
   readonly def: DomainDef
   readonly context: QemuContext
   /** what the secrets among the arguments are encrypted with; QEMU reads it from a file of its own */

@@ -131,8 +131,8 @@ const STEPS: ((command: Command) => void)[] = [
 export function buildCommand(def: DomainDef, context: QemuContext): BuiltCommand {
   const command = new Command(def, context)
   for (const step of STEPS) step(command)
-  const { env, masterKey } = command
-  return { argv: [def.devices.emulator!, ...command.argv], env, masterKey }
+  const { env, masterKey, memoryDirs } = command
+  return { argv: [def.devices.emulator!, ...command.argv], env, masterKey, memoryDirs }
 }
 
 interface BuiltCommand {
@@ -140,6 +140,8 @@ interface BuiltCommand {
   env: Record<string, string>
   /** content of the file masterKeyFile names, which must be there when QEMU starts */
   masterKey: Uint8Array
+  /** directories that must be there when QEMU starts */
+  memoryDirs: Set<string>
 }
 
 /** The QEMU side of each device family. */

@@ -6,7 +6,6 @@ import { type MemoryAccess, numaCells } from '../../../conf/domain/numa.ts'
 import { type NumatuneMode, numatuneMode, numatuneNodeset } from '../../../conf/domain/numatune.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { QemuContext } from '../context.ts'
 import { checkHostNodes, hugetlbMounts, systemPageKiB } from '../host-memory.ts'
 import type { Command, Props } from './command.ts'
 
@@ -53,7 +52,7 @@ export function deviceMemory({ alias = '', model, access, discard, source, targe
  * @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_CONFIG_UNSUPPORTED for what the host or QEMU does not have
  */
 export function memoryObject(command: Command, id: string, memory: Memory): { object: MemoryObject; needed: boolean } {
-  const { def, qemu, context } = command
+  const { def, qemu } = command
   const { source = {}, node } = memory
   const cell = node === undefined ? undefined : numaCells(def)[node]
   const access = memory.access ?? cell?.memAccess ?? def.memoryBacking?.access
@@ -73,7 +72,7 @@ export function memoryObject(command: Command, id: string, memory: Memory): { ob
     id,
     ...(kind === 'memfd' && pages.use && { hugetlb: true, hugetlbsize: bytes(pages.sizeKiB) }),
     ...(kind === 'file' && {
-      'mem-path': source.path ?? (pages.use ? hugepagePath(context, pages.sizeKiB) : filePath(context, memory)),
+      'mem-path': source.path ?? (pages.use ? hugepagePath(command, pages.sizeKiB) : filePath(command, memory)),
       'discard-data': source.path === undefined ? discard : undefined
     }),
     ...((kind === 'file' || kind === 'memfd') && {
@@ -184,16 +183,22 @@ export function defaultHugepageKiB(): number {
 }
 
 /** This guest's directory on the hugetlbfs of that page size. @throws VIR_ERR_INTERNAL_ERROR */
-export function hugepagePath({ paths }: QemuContext, sizeKiB: number): string {
+export function hugepagePath({ context, memoryDirs }: Command, sizeKiB: number): string {
   defaultHugepageKiB()
   const mount = hugetlbMounts().find(({ pageKiB }) => pageKiB === sizeKiB)
-  if (mount) return `${mount.dir}/${paths.hugepageSubdir}`
+  if (mount) {
+    const dir = `${mount.dir}/${context.paths.hugepageSubdir}`
+    memoryDirs.add(dir)
+    return dir
+  }
   throw fail('VIR_ERR_INTERNAL_ERROR', `Unable to find any usable hugetlbfs mount for ${sizeKiB} KiB`)
 }
 
 /** The file of memory that lies in a file. */
-export function filePath({ paths }: QemuContext, { alias }: Pick<Memory, 'alias'>): string {
-  return `${paths.memoryBackingDir}/${alias}`
+export function filePath({ context, memoryDirs }: Command, { alias }: Pick<Memory, 'alias'>): string {
+  const { memoryBackingDir } = context.paths
+  memoryDirs.add(memoryBackingDir)
+  return `${memoryBackingDir}/${alias}`
 }
 
 /**

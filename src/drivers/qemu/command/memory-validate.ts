@@ -21,6 +21,15 @@ export function validateResctrl({ cputune, type }: DomainDef): void {
   }
 }
 
+/**
+ * Automatic placement takes the advice of numad, which is asked at a start (qemuProcessPrepareDomainNUMAPlacement).
+ * Differs from libvirt: it is never asked.
+ */
+export function refuseAutoPlacement({ vcpu, numatune }: DomainDef, { pretend }: QemuContext): void {
+  if (pretend || (vcpu.placement !== 'auto' && numatune?.memory?.placement !== 'auto')) return
+  throw unsupported('numad is not available on this host')
+}
+
 /** qemuValidateDomainDefMemory. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateMemoryBacking(def: DomainDef, { qemu }: QemuContext): void {
   const { hugepages, allocation, source, access } = def.memoryBacking ?? {}

@@ -33,13 +33,13 @@ export function memoryArgs(command: Command): void {
 
 /** -mem-prealloc and -mem-path, for machines whose memory is no object (qemuBuildMemPathStr). */
 export function memPathArgs(command: Command): void {
-  const { def, context } = command
+  const { def } = command
   const { hugepages, source, allocation } = def.memoryBacking ?? {}
   let path: string | undefined
   const sizeKiB = hugepages?.[0]?.sizeKiB
   const huge = hugepages !== undefined && sizeKiB !== systemPageKiB()
-  if (huge) path = hugepagePath(context, sizeKiB ?? defaultHugepageKiB())
-  else if (source === 'file') path = filePath(context, { alias: 'ram' })
+  if (huge) path = hugepagePath(command, sizeKiB ?? defaultHugepageKiB())
+  else if (source === 'file') path = filePath(command, { alias: 'ram' })
   if ((huge || allocation?.mode === 'immediate') && !command.memPrealloc) {
     command.add('-mem-prealloc')
     command.memPrealloc = true
