@@ -51,7 +51,7 @@ export function parseResctrl(cputune: XmlElement, vcpus: number, context: ParseC
     const bits = parseVcpus(one, vcpus)
     if (bits === 0n) continue
     if (findGroup(groups, bits)) throw fail('VIR_ERR_XML_ERROR', 'Identical vcpus in cachetunes found')
-    const caches = childElements(one, 'cache').reduce(addCache, [] as ResctrlDef['caches'])
+    const caches = parseCaches(one)
     const found = newGroup(one, bits, context)
     found.caches = caches
     addMonitors(one, 'cache', found, vcpus)
@@ -97,22 +97,27 @@ function newGroup(of: XmlElement, bits: Bitmap, { inactive }: ParseContext): Res
 
 const READ = { inactive: true }
 
-function addCache(caches: ResctrlDef['caches'], of: XmlElement): ResctrlDef['caches'] {
-  const id = cache.id.parse(of, READ)
-  const level = cache.level.parse(of, READ)
-  const type = cache.type.parse(of, READ)
-  const sizeBytes = scaledValue(attributeAmount(of, 'size'))
-  if (sizeBytes === undefined) throw missingAmount('./@size')
-  const collides = caches.some(
-    one => one.id === id && one.level === level && (one.type === type || one.type === 'both' || type === 'both')
-  )
-  if (collides) {
-    throw failResctrl(
-      'VIR_ERR_XML_ERROR',
-      `Colliding cache allocations for cache level '${level}' id '${id}', type '${type}'`
-    )
+/** Reads all `<cache>` of a group. A cache for both code and data has no other beside it. */
+function parseCaches(of: XmlElement): ResctrlDef['caches'] {
+  const caches: ResctrlDef['caches'] = []
+  const taken = new Set<string>()
+  for (const one of childElements(of, 'cache')) {
+    const id = cache.id.parse(one, READ)
+    const level = cache.level.parse(one, READ)
+    const type = cache.type.parse(one, READ)
+    const sizeBytes = scaledValue(attributeAmount(one, 'size'))
+    if (sizeBytes === undefined) throw missingAmount('./@size')
+    const collides = (type === 'both' ? TYPES : [type, 'both']).some(other => taken.has(`${level} ${id} ${other}`))
+    if (collides) {
+      throw failResctrl(
+        'VIR_ERR_XML_ERROR',
+        `Colliding cache allocations for cache level '${level}' id '${id}', type '${type}'`
+      )
+    }
+    taken.add(`${level} ${id} ${type}`)
+    caches.push({ id, level, type, sizeBytes })
   }
-  return [...caches, { id, level, type, sizeBytes }]
+  return caches
 }
 
 function addBandwidth(of: XmlElement, { bandwidths }: ResctrlDef): void {
