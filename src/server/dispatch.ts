@@ -1,6 +1,7 @@
 // The one path of every call, whichever way it came: access, arguments, state, job, run.
 import { errorsFrom } from '../conf/error.ts'
 import { fieldsFromJson, fieldsToJson } from '../conf/wire.ts'
+import type { Host } from '../drivers/host.ts'
 import type { ByteChannel, Stream } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { type Api, findMethod } from '../drivers/qemu/index.ts'
@@ -30,12 +31,25 @@ export function resolve(api: string, readOnly: boolean): Api {
   return method
 }
 
-/** Carries out one call; gives what its row gives. */
-export async function run(domain: QemuDomain, { api, args: given, readOnly, signal }: Call): Promise<unknown> {
+/** The row and the arguments of a call that may be made. */
+function prepared({ api, args: given, readOnly }: Call) {
   const method = resolve(api, readOnly)
   const args = fieldsFromJson(given === undefined ? {} : given, method.args, api)
   const [bits = 0, what] = WRITERS_FLAGS[api] ?? []
   if (readOnly && (Number(args.flags) & bits) !== 0) throw fail('VIR_ERR_OPERATION_DENIED', what)
+  return { method, args }
+}
+
+/** Carries out one call of a whole connection; gives what its row gives. @throws VIR_ERR_INVALID_ARG for a guest's API */
+export async function runOnHost(host: Host, call: Call): Promise<unknown> {
+  const { method, args } = prepared(call)
+  if (method.on !== 'connect') throw fail('VIR_ERR_INVALID_ARG', `'${call.api}' is called on a domain`)
+  return method.run(host, args)
+}
+
+/** Carries out one call; gives what its row gives. */
+export async function run(domain: QemuDomain, call: Call): Promise<unknown> {
+  const { method, args } = prepared(call)
   if (method.on === 'connect') return method.run(hostOf(domain), args)
   const work = async () => {
     if (method.needs === 'active') {
@@ -45,7 +59,7 @@ export async function run(domain: QemuDomain, { api, args: given, readOnly, sign
     }
     return method.run(domain, args)
   }
-  return method.job ? domain.jobs.run(api, work, signal) : work()
+  return method.job ? domain.jobs.run(call.api, work, call.signal) : work()
 }
 
 /** Carries out one call; the answer of plain calls is their JSON form. */

@@ -1,4 +1,4 @@
-// A shim's answer to RPC calls: arguments to an API of the table, its result to the reply.
+// Answers to RPC calls: arguments to an API of the table, its result to the reply.
 //
 // Most procedures say no more than their API's row: names and order are the same. What libvirt's C API needs beside it,
 // sizes of the caller's arrays, is dealt with once, in `fitted`. The rest is in exceptions.ts.
@@ -6,14 +6,13 @@ import { API_FACTS } from '../../conf/api-list.ts'
 import { virTypedParameterFlags } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import type { TypedParams } from '../../conf/wire.ts'
-import type { GuestHandle } from '../../drivers/host.ts'
+import type { GuestHandle, Host } from '../../drivers/host.ts'
 import type { ByteChannel, Stream } from '../../drivers/method.ts'
-import type { QemuDomain } from '../../drivers/qemu/domain.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
-import { run } from '../dispatch.ts'
+import { type Call, runOnHost } from '../dispatch.ts'
 import type { Reply, RpcClient, RpcHandler } from './client.ts'
 import { readFields, type WireField, writeFields } from './codec.ts'
-import { EventSubscriptions } from './events.ts'
+import { type EventSource, EventSubscriptions } from './events.ts'
 import { exceptions } from './exceptions.ts'
 import { type Frame, REMOTE_PROGRAM } from './frame.ts'
 import { findProcedure, type Procedure } from './procedures.ts'
@@ -30,21 +29,27 @@ const { VIR_TYPED_PARAM_STRING_OKAY } = virTypedParameterFlags
 // biome-ignore lint/suspicious/noExplicitAny: fields of every procedure
 export type Values = Record<string, any>
 
-/** What is on this side of one client. */
-export class ShimCalls implements RpcHandler {
-  readonly domain: QemuDomain
+/**
+ * One client's calls: what concerns the connection and its guests as a whole is answered here, for any host; who
+ * carries out the rest extends this.
+ */
+export abstract class ConnectionCalls implements RpcHandler {
+  readonly host: Host
   readonly client: RpcClient
   readonly events: EventSubscriptions
   /** the socket, or the client itself, wants it so */
   readOnly: boolean
   opened = false
 
-  constructor(domain: QemuDomain, client: RpcClient, readOnly: boolean) {
-    this.domain = domain
+  constructor(host: Host, source: EventSource, client: RpcClient, readOnly: boolean) {
+    this.host = host
     this.client = client
     this.readOnly = readOnly
-    this.events = new EventSubscriptions(domain, client)
+    this.events = new EventSubscriptions(source, client)
   }
+
+  /** A call on a guest, or on something of a guest. */
+  protected abstract guestCall(procedure: Procedure, frame: Frame, signal: AbortSignal): Promise<Reply>
 
   closed(): void {
     this.events.clear()
@@ -52,47 +57,62 @@ export class ShimCalls implements RpcHandler {
 
   async call(frame: Frame, signal: AbortSignal): Promise<Reply> {
     const procedure = findProcedure(frame.program, frame.procedure)
-    if (!procedure) throw unknownProcedure(frame)
-    const given = readFields(procedure.args, new XdrReader(frame.payload))
+    if (!procedure) return this.unknownCall(frame, signal)
     const exception = exceptions[procedure.name]
-    if (!this.opened && !exception?.beforeOpen) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection not open')
+    if (!exception?.beforeOpen) this.#checkOpen()
+    if (procedure.onGuest) return this.guestCall(procedure, frame, signal)
+    const given = readFields(procedure.args, new XdrReader(frame.payload))
     if (exception?.run) {
       const result = await exception.run(this, given, signal)
       return { write: to => writeFields(procedure.ret, result, to) }
     }
-    return this.#api(procedure, given, signal)
+    return this.answer(procedure, given, call => runOnHost(this.host, { ...call, signal }))
   }
 
-  /** A call of an API of the table. */
-  async #api(procedure: Procedure, given: Values, signal: AbortSignal): Promise<Reply> {
+  /** A procedure that is not around domains: of another driver, or of nothing. */
+  protected unknownCall(frame: Frame, _signal: AbortSignal): Promise<Reply> {
+    this.#checkOpen()
+    throw unknownProcedure(frame)
+  }
+
+  #checkOpen(): void {
+    if (!this.opened) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection not open')
+  }
+
+  /** A call of an API of the table, carried out by `perform` on a guest or on the host. */
+  protected async answer(
+    procedure: Procedure,
+    given: Values,
+    perform: (call: Call) => Promise<unknown>,
+    guest?: GuestHandle
+  ): Promise<Reply> {
     const api = procedure.api ?? procedure.name
-    if (this.readOnly && !API_FACTS[api]?.readOnly) {
+    const { readOnly } = this
+    if (readOnly && !API_FACTS[api]?.readOnly) {
       throw failDomain('VIR_ERR_OPERATION_DENIED', `read only access prevents ${api}`)
     }
     const method = findMethod(api)
     if (!method) throw failDomain('VIR_ERR_NO_SUPPORT', api)
-    const isOnGuest = method.on === 'domain'
-    if (isOnGuest) this.checkGuest(given.dom)
     const exception = exceptions[procedure.name]
     const args: Values = {}
     for (const name of Object.keys(method.args)) args[name] = given[name]
-    if (!exceptions[procedure.name]?.anyRoom) checkRoom(api, given)
+    if (!exception?.anyRoom) checkRoom(api, given)
     const stringsOkay = withoutStringFlag(procedure, args)
     Object.assign(args, exception?.args?.(given))
-    const result = await run(this.domain, { api, args, readOnly: this.readOnly, signal })
+    const result = await perform({ api, args, readOnly })
     if (method.stream === 'channel') return { stream: channelStream(result as ByteChannel) }
     if (method.stream === 'body') {
       const { mime, body } = result as Stream
       return { write: to => writeFields(procedure.ret, { mime }, to), stream: bodyStream(body) }
     }
-    const values = exception?.ret?.(result as Values, given, this.domain) ?? (result as Values)
+    const values = exception?.ret?.(result as Values, given, guest) ?? (result as Values)
     const reply = fitted(procedure.ret, values, given, stringsOkay)
     return { write: to => writeFields(procedure.ret, reply, to) }
   }
 
-  /** @throws VIR_ERR_NO_DOMAIN unless the handle is of this shim's guest */
+  /** @throws VIR_ERR_NO_DOMAIN unless the handle is of one of this connection's guests */
   checkGuest({ name, uuid }: GuestHandle): void {
-    if (uuid !== this.domain.uuid) {
+    if (!this.host.guests().some(guest => guest.uuid === uuid)) {
       throw failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${uuid}' (${name})`)
     }
   }

@@ -63,7 +63,7 @@ export const eventExceptions: Record<string, Exception> = {
       if (calls.readOnly)
         throw fail('VIR_ERR_OPERATION_DENIED', 'read only access prevents virConnectDomainQemuMonitorEventRegister')
       if (dom) calls.checkGuest(dom)
-      return { callbackID: calls.events.registerMonitor(monitorFilter(event, flags)) }
+      return { callbackID: calls.events.registerMonitor(monitorFilter(event, flags), dom?.uuid) }
     }
   },
   CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER: {

@@ -1,9 +1,8 @@
 // Domain events to one RPC client: what it registered for, and each event as the message libvirt has for it.
 import { virDomainEventID } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import type { QemuDomain } from '../../drivers/qemu/domain.ts'
+import type { GuestHandle } from '../../drivers/host.ts'
 import type { QmpEvent } from '../../drivers/qemu/qmp.ts'
-import type { DomainEvent } from '../../state/events.ts'
 import type { RpcClient } from './client.ts'
 import { writeFields } from './codec.ts'
 import { QEMU_PROGRAM, REMOTE_PROGRAM } from './frame.ts'
@@ -43,6 +42,19 @@ const MESSAGES: Record<keyof typeof virDomainEventID, [withCallback: number, old
 }
 const MONITOR_MESSAGE = 6
 
+/** An event of a guest: libvirt's event id constant and its fields. */
+export interface GuestEvent {
+  event: string
+  data: Readonly<Record<string, unknown>>
+}
+
+/** Where events of the guests of a connection come from. What `listen` gives ends it. */
+export interface EventSource {
+  listen(listener: (guest: GuestHandle, event: GuestEvent) => void): () => void
+  /** QEMU's own events, of one guest or of all */
+  listenMonitor(listener: (guest: GuestHandle, event: QmpEvent) => void, uuid: string | undefined): () => void
+}
+
 interface Subscription {
   eventID: number
   /** uuid of the one guest it is for */
@@ -53,15 +65,16 @@ interface Subscription {
 
 /** Registrations of one client. Callback ids are its own. */
 export class EventSubscriptions {
-  readonly #domain: QemuDomain
+  readonly #source: EventSource
   readonly #client: RpcClient
   readonly #subscriptions = new Map<number, Subscription>()
-  readonly #monitor = new Map<number, (event: QmpEvent) => void>()
+  /** what ends the registrations for QEMU's own events */
+  readonly #monitor = new Map<number, () => void>()
   #nextId = 0
   #stop: (() => void) | undefined
 
-  constructor(domain: QemuDomain, client: RpcClient) {
-    this.#domain = domain
+  constructor(source: EventSource, client: RpcClient) {
+    this.#source = source
     this.#client = client
   }
 
@@ -73,7 +86,7 @@ export class EventSubscriptions {
     if (old && this.#old(eventID) !== undefined) {
       throw fail('VIR_ERR_INTERNAL_ERROR', `domain event ${eventID} already registered`)
     }
-    this.#stop ??= this.#domain.events.listen(event => this.#deliver(event))
+    this.#stop ??= this.#source.listen((guest, event) => this.#deliver(guest, event))
     const id = this.#nextId++
     this.#subscriptions.set(id, { eventID, uuid, old })
     return id
@@ -97,56 +110,45 @@ export class EventSubscriptions {
     return [...this.#subscriptions].find(([, one]) => one.old && one.eventID === eventID)?.[0]
   }
 
-  /** QEMU's own events by name. @returns the callback id */
-  registerMonitor(matches: (event: string) => boolean): number {
+  /** QEMU's own events by name, of one guest or of all. @returns the callback id */
+  registerMonitor(matches: (event: string) => boolean, uuid?: string): number {
     const id = this.#nextId++
-    const listener = ({ event, data, timestampUs }: QmpEvent) => {
+    const { args } = eventLayout(QEMU_PROGRAM, MONITOR_MESSAGE)
+    const stop = this.#source.listenMonitor((dom, { event, data, timestampUs }) => {
       if (!matches(event)) return
       const details = data && Object.keys(data).length > 0 ? JSON.stringify(data) : undefined
-      const fields = {
-        callbackID: id,
-        dom: this.#handle(),
-        event,
-        seconds: Math.floor(timestampUs / 1e6),
-        micros: timestampUs % 1e6,
-        details
-      }
-      const layout = eventLayout(QEMU_PROGRAM, MONITOR_MESSAGE)
-      this.#client.event(QEMU_PROGRAM, MONITOR_MESSAGE, to => writeFields(layout.args, fields, to))
-    }
-    this.#monitor.set(id, listener)
-    this.#domain.monitorListeners.add(listener)
+      const seconds = Math.floor(timestampUs / 1e6)
+      const fields = { callbackID: id, dom, event, seconds, micros: timestampUs % 1e6, details }
+      this.#client.event(QEMU_PROGRAM, MONITOR_MESSAGE, to => writeFields(args, fields, to))
+    }, uuid)
+    this.#monitor.set(id, stop)
     return id
   }
 
   deregisterMonitor(id: number): void {
-    const listener = this.#monitor.get(id)
-    if (!listener) throw fail('VIR_ERR_INTERNAL_ERROR', `qemu monitor event callback ${id} not registered`)
-    this.#domain.monitorListeners.delete(listener)
+    const stop = this.#monitor.get(id)
+    if (!stop) throw fail('VIR_ERR_INTERNAL_ERROR', `qemu monitor event callback ${id} not registered`)
+    stop()
     this.#monitor.delete(id)
   }
 
   clear(): void {
     this.#stop?.()
+    this.#stop = undefined
     this.#subscriptions.clear()
-    for (const listener of this.#monitor.values()) this.#domain.monitorListeners.delete(listener)
+    for (const stop of this.#monitor.values()) stop()
     this.#monitor.clear()
   }
 
-  #handle() {
-    const { name, uuid, id } = this.#domain
-    return { name, uuid, id }
-  }
-
-  #deliver({ event, data }: DomainEvent): void {
+  #deliver(dom: GuestHandle, { event, data }: GuestEvent): void {
     const eventID = virDomainEventID[event as keyof typeof virDomainEventID]
     for (const [callbackID, { eventID: wanted, uuid, old }] of this.#subscriptions) {
-      if (wanted !== eventID || (uuid !== undefined && uuid !== this.#domain.uuid)) continue
+      if (wanted !== eventID || (uuid !== undefined && uuid !== dom.uuid)) continue
       const [withCallback, without] = MESSAGES[event as keyof typeof virDomainEventID]
       const procedure = old ? without : withCallback
       if (procedure === undefined) continue
       const { args } = eventLayout(REMOTE_PROGRAM, procedure)
-      const fields = { callbackID, dom: this.#handle(), ...data }
+      const fields = { callbackID, dom, ...data }
       this.#client.event(REMOTE_PROGRAM, procedure, to => writeFields(args, fields, to))
     }
   }

@@ -1,7 +1,7 @@
 // Procedures whose wire form is not simply their API's row, by procedure name.
 import { errorsFrom } from '../../conf/error.ts'
-import type { QemuDomain } from '../../drivers/qemu/domain.ts'
-import type { ShimCalls, Values } from './calls.ts'
+import type { GuestHandle } from '../../drivers/host.ts'
+import type { ConnectionCalls, Values } from './calls.ts'
 import { eventExceptions } from './event-calls.ts'
 
 const fail = errorsFrom('VIR_FROM_REMOTE')
@@ -10,13 +10,13 @@ export interface Exception {
   /** may come before CONNECT_OPEN */
   beforeOpen?: true
   /** the whole call, for what is no API of a guest or host */
-  run?(calls: ShimCalls, given: Values, signal: AbortSignal): Values | Promise<Values>
+  run?(calls: ConnectionCalls, given: Values, signal: AbortSignal): Values | Promise<Values>
   /** clients send what they have room for uninitialised */
   anyRoom?: true
   /** arguments of the API that are not the wire's of the same name */
   args?(given: Values): Values
-  /** results on the wire from the API's */
-  ret?(result: Values, given: Values, domain: QemuDomain): Values
+  /** results on the wire from the API's, `guest` is the one it was called on */
+  ret?(result: Values, given: Values, guest: GuestHandle | undefined): Values
 }
 
 const AUTH_NONE = 0
@@ -47,9 +47,6 @@ const refuseSasl: Exception = {
   }
 }
 const nothing: Exception = { run: () => ({}) }
-
-/** The handle of this shim's guest, as calls that start it give it back. */
-const handleOf = ({ name, uuid, id }: QemuDomain) => ({ dom: { name, uuid, id } })
 
 /** libvirt's CPU map: a bit per CPU, lowest first. */
 function cpuBits(cpus: readonly number[], length: number): Buffer {
@@ -101,7 +98,7 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
 
   /** the connection is a local socket */
   CONNECT_IS_SECURE: { ret: () => ({ secure: 1 }) },
-  DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, domain) => handleOf(domain) },
+  DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, guest) => ({ dom: guest }) },
   DOMAIN_GET_VCPUS: {
     ret: ({ info, cpumaps }, { maxinfo, maplen }) => ({
       info: info.slice(0, maxinfo),

@@ -2,8 +2,8 @@
 import type { Socket } from 'node:net'
 import type { QemuDomain } from '../../drivers/qemu/domain.ts'
 import type { Service } from '../sockets.ts'
-import { ShimCalls } from './calls.ts'
 import { RpcClient } from './client.ts'
+import { ShimCalls } from './shim-calls.ts'
 
 /** Serves clients until they go. */
 export function createRpc(domain: QemuDomain, readOnly: boolean): Service {

@@ -1,0 +1,40 @@
+// A shim's side of one RPC client: its one guest is here.
+import type { QemuDomain } from '../../drivers/qemu/domain.ts'
+import { run } from '../dispatch.ts'
+import { hostOf } from '../host.ts'
+import { ConnectionCalls } from './calls.ts'
+import type { Reply, RpcClient } from './client.ts'
+import { readFields } from './codec.ts'
+import type { EventSource } from './events.ts'
+import type { Frame } from './frame.ts'
+import { guestOf, type Procedure } from './procedures.ts'
+import { XdrReader } from './xdr.ts'
+
+export class ShimCalls extends ConnectionCalls {
+  readonly #domain: QemuDomain
+
+  constructor(domain: QemuDomain, client: RpcClient, readOnly: boolean) {
+    super(hostOf(domain), eventSource(domain), client, readOnly)
+    this.#domain = domain
+  }
+
+  protected async guestCall(procedure: Procedure, frame: Frame, signal: AbortSignal): Promise<Reply> {
+    const given = readFields(procedure.args, new XdrReader(frame.payload))
+    const perform = (call: Parameters<typeof run>[1]) => {
+      this.checkGuest(guestOf(procedure, given))
+      return run(this.#domain, { ...call, signal })
+    }
+    return this.answer(procedure, given, perform, this.#domain)
+  }
+}
+
+function eventSource(domain: QemuDomain): EventSource {
+  return {
+    listen: listener => domain.events.listen(event => listener(domain, event)),
+    listenMonitor(listener) {
+      const one = (event: Parameters<typeof listener>[1]) => listener(domain, event)
+      domain.monitorListeners.add(one)
+      return () => domain.monitorListeners.delete(one)
+    }
+  }
+}
