@@ -16,7 +16,7 @@ import { type EventSource, EventSubscriptions } from './events.ts'
 import { exceptions } from './exceptions.ts'
 import { type Frame, REMOTE_PROGRAM } from './frame.ts'
 import { findProcedure, type Procedure } from './procedures.ts'
-import { secondaryName } from './secondary-drivers.ts'
+import { emptyAnswer, secondaryName } from './secondary-drivers.ts'
 import { bodyStream, channelStream } from './stream.ts'
 import { XdrReader } from './xdr.ts'
 
@@ -57,9 +57,9 @@ export abstract class ConnectionCalls implements RpcHandler {
 
   async call(frame: Frame, signal: AbortSignal): Promise<Reply> {
     const procedure = findProcedure(frame.program, frame.procedure)
-    if (!procedure) return this.unknownCall(frame, signal)
+    if (!procedure) return this.unknownCall(frame)
     const exception = exceptions[procedure.name]
-    if (!exception?.beforeOpen) this.#checkOpen()
+    if (!exception?.beforeOpen) this.checkOpen()
     if (procedure.onGuest) return this.guestCall(procedure, frame, signal)
     const given = readFields(procedure.args, new XdrReader(frame.payload))
     if (exception?.run) {
@@ -70,12 +70,12 @@ export abstract class ConnectionCalls implements RpcHandler {
   }
 
   /** A procedure that is not around domains: of another driver, or of nothing. */
-  protected unknownCall(frame: Frame, _signal: AbortSignal): Promise<Reply> {
-    this.#checkOpen()
-    throw unknownProcedure(frame)
+  protected async unknownCall(frame: Frame): Promise<Reply> {
+    this.checkOpen()
+    return withoutDriver(frame)
   }
 
-  #checkOpen(): void {
+  protected checkOpen(): void {
     if (!this.opened) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection not open')
   }
 
@@ -118,12 +118,16 @@ export abstract class ConnectionCalls implements RpcHandler {
   }
 }
 
-/** A number without a procedure: of another driver, or of nothing. */
-function unknownProcedure({ program, procedure }: Frame) {
+/**
+ * A call of a driver that is not there: there is nothing of the kind.
+ * @throws VIR_ERR_NO_SUPPORT for more than counts and lists, VIR_ERR_RPC for a number that means nothing
+ */
+export function withoutDriver({ program, procedure }: Frame): Reply {
   const name = program === REMOTE_PROGRAM ? secondaryName(procedure) : undefined
-  return name === undefined
-    ? fail('VIR_ERR_RPC', `unknown procedure: ${procedure}`)
-    : failDomain('VIR_ERR_NO_SUPPORT', name)
+  if (name === undefined) throw fail('VIR_ERR_RPC', `unknown procedure: ${procedure}`)
+  const words = emptyAnswer(procedure)
+  if (words === undefined) throw failDomain('VIR_ERR_NO_SUPPORT', name)
+  return { write: to => to.fixed(Buffer.alloc(4 * words)) }
 }
 
 /**

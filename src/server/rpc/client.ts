@@ -8,6 +8,7 @@ import type { Log } from '../../drivers/qemu/domain.ts'
 import {
   type Frame,
   FrameReader,
+  frameKey,
   type Header,
   KEEPALIVE_PROGRAM,
   MessageStatus,
@@ -42,6 +43,8 @@ const PONG = 2
 export interface Reply {
   write?(to: XdrWriter): void
   stream?: RpcStream
+  /** somebody else's reply has been passed on already */
+  sent?: true
 }
 
 /** Carries out the calls of one client. */
@@ -49,6 +52,12 @@ export interface RpcHandler {
   call(frame: Frame, signal: AbortSignal): Promise<Reply>
   /** the client is gone */
   closed(): void
+  /** A packet of a stream; false for one that is not passed on. */
+  passStream?(frame: Frame): boolean
+  /** more cannot be taken from the client now */
+  readonly isBusy?: boolean
+  /** bytes waiting for the client have changed */
+  pace?(backlog: number): void
 }
 
 export class RpcClient {
@@ -121,9 +130,27 @@ export class RpcClient {
 
   /** Reads on only while replies get away and calls get done. */
   #pace(): void {
-    const busy = this.#waiting.length > 0 || this.#socket.writableLength > REPLY_BACKLOG_MAX
+    const backlog = this.#socket.writableLength
+    const busy = this.#waiting.length > 0 || backlog > REPLY_BACKLOG_MAX || this.#handler.isBusy === true
     if (busy !== this.#socket.isPaused()) this.#socket[busy ? 'pause' : 'resume']()
-    for (const stream of this.#streams.values()) stream.pace(this.#socket.writableLength)
+    for (const stream of this.#streams.values()) stream.pace(backlog)
+    this.#handler.pace?.(backlog)
+  }
+
+  /** Whether the handler can take more has changed. */
+  repace(): void {
+    if (!this.#socket.destroyed) this.#pace()
+  }
+
+  /** Sends a packet of somebody else's. @returns the bytes that wait for the client now */
+  pass(packet: Buffer): number {
+    this.#send(packet)
+    return this.#socket.writableLength
+  }
+
+  /** Ends somebody else's stream with an error. */
+  failStream(call: Header, error: VirError): void {
+    this.#sendError(call, error, MessageType.STREAM)
   }
 
   #dispatch(frame: Frame): void {
@@ -141,6 +168,7 @@ export class RpcClient {
     try {
       checkCall(frame)
       const reply = await this.#handler.call(frame, this.#abort.signal)
+      if (reply.sent) return
       this.#send(makeFrame(answerTo(frame, MessageType.REPLY, MessageStatus.OK), to => reply.write?.(to)))
       if (reply.stream) this.#openStream(frame, reply.stream)
     } catch (thrown) {
@@ -229,7 +257,7 @@ export class RpcClient {
   // Streams: packets both ways under the serial of the call that opened them.
 
   #openStream(call: Frame, stream: RpcStream): void {
-    const key = streamKey(call)
+    const key = frameKey(call)
     this.#streams.set(key, stream)
     stream.open({
       data: chunk => this.#send(...makeRawFrame(answerTo(call, MessageType.STREAM, MessageStatus.CONTINUE), chunk)),
@@ -242,7 +270,8 @@ export class RpcClient {
   }
 
   #streamed(frame: Frame): void {
-    const key = streamKey(frame)
+    if (this.#handler.passStream?.(frame)) return
+    const key = frameKey(frame)
     const stream = this.#streams.get(key)
     // data may still come for a stream that was closed
     if (!stream) return
@@ -264,8 +293,6 @@ export class RpcClient {
     return fail('VIR_ERR_RPC', `stream aborted with unexpected status ${status}`)
   }
 }
-
-const streamKey = ({ program, procedure, serial }: Header) => `${program}/${procedure}/${serial}`
 
 const answerTo = ({ program, version, procedure, serial }: Header, type: number, status: number): Header => ({
   program,

@@ -38,7 +38,12 @@ export interface Header {
 
 export interface Frame extends Header {
   payload: Buffer
+  /** the whole packet, to be passed on as it is */
+  bytes: Buffer
 }
+
+/** What a call, its reply and its stream have in common. */
+export const frameKey = ({ program, procedure, serial }: Header): string => `${program}/${procedure}/${serial}`
 
 const LENGTH_SIZE = 4
 export const HEADER_SIZE = 24
@@ -93,7 +98,8 @@ function readFrame(bytes: Buffer): Frame {
     type: bytes.readInt32BE(16),
     serial: bytes.readUInt32BE(20),
     status: bytes.readInt32BE(24),
-    payload: bytes.subarray(LENGTH_SIZE + HEADER_SIZE)
+    payload: bytes.subarray(LENGTH_SIZE + HEADER_SIZE),
+    bytes
   }
 }
 

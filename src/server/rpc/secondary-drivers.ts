@@ -1,5 +1,5 @@
-// Procedures of the drivers beside QEMU's: networks, storage, secrets, node devices, filters, host interfaces. A shim has
-// none of them and says so. Source: remote_protocol.x of libvirt 9.0.0.
+// Procedures of the drivers beside QEMU's: networks, storage, secrets, node devices, filters, host interfaces. Virshim has
+// none of them; where libvirt's daemons have, their calls are passed on. Source: remote_protocol.x of libvirt 9.0.0.
 
 const SECONDARY_CALLS: Readonly<Record<number, string>> = {
   36: 'CONNECT_LIST_DEFINED_NETWORKS',
@@ -147,6 +147,39 @@ const SECONDARY_CALLS: Readonly<Record<number, string>> = {
   435: 'NODE_DEVICE_IS_PERSISTENT',
   436: 'NODE_DEVICE_IS_ACTIVE',
   437: 'NETWORK_CREATE_XML_FLAGS'
+}
+
+/** libvirt's drivers beside QEMU's; of each the daemon is called virt…d. */
+export const SECONDARY_DRIVERS = ['network', 'storage', 'secret', 'nodedev', 'nwfilter', 'interface'] as const
+export type SecondaryDriver = (typeof SECONDARY_DRIVERS)[number]
+
+/** What names a driver's procedures, the first that fits counts. */
+const DRIVER_OF: [pattern: RegExp, driver: SecondaryDriver][] = [
+  [/NWFILTER/, 'nwfilter'],
+  [/NETWORK/, 'network'],
+  [/STORAGE/, 'storage'],
+  [/SECRET/, 'secret'],
+  [/INTERFACE/, 'interface'],
+  [/NODE_/, 'nodedev']
+]
+
+/** The driver of a procedure, undefined for another number. */
+export function secondaryDriver(procedure: number): SecondaryDriver | undefined {
+  const name = SECONDARY_CALLS[procedure]
+  return name === undefined ? undefined : DRIVER_OF.find(([pattern]) => pattern.test(name))![1]
+}
+
+/** Procedures that open a stream. */
+export const SECONDARY_STREAMS: ReadonlySet<number> = new Set([208, 209])
+
+/**
+ * The answer to a count or a list where there is nothing of the kind, in words of zero: programs that look around go
+ * on. Undefined for other procedures.
+ */
+export function emptyAnswer(procedure: number): number | undefined {
+  const name = SECONDARY_CALLS[procedure] ?? ''
+  if (/^CONNECT_LIST_ALL_/.test(name)) return 2 // an array, and its length as the result
+  return /^(CONNECT|NODE)_(NUM_OF|LIST)_/.test(name) ? 1 : undefined
 }
 
 /** Words of procedure names that C functions do not write as Xxx. */
