@@ -1,6 +1,7 @@
-// XML text to an element tree, in one pass and without recursion. Well-formedness is checked as libxml2 does, with its
-// words. No entities but XML's own five are ever expanded and no document type is accepted, so neither bombs nor
-// external references can do harm.
+// The one place that meets fast-xml-parser: XML text to an ordered element tree. No entities but XML's own five are ever
+// expanded and no document type is accepted, so neither bombs nor external references can do harm. What
+// fast-xml-parser lets pass and libxml2 does not is refused here.
+import { XMLParser, XMLValidator } from 'fast-xml-parser'
 import { errorsFrom, type VirError } from './error.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
@@ -24,37 +25,28 @@ export const XML_MAX_DEPTH = 256
 export const COMMENT = '#comment'
 export const CDATA = '#cdata'
 
-/** An element that is not closed yet. */
-interface Open {
-  element: XmlElement
-  /** where its start tag begins */
-  at: number
-  /** namespaces in force by prefix, the default one under '' */
-  prefixes: Record<string, string>
-  /** comments, CDATA sections and blanks are kept */
-  verbatim: boolean
-  hasElements: boolean
-  hasText: boolean
-}
-
+const TEXT = '#text'
+const ATTRIBUTES = ':@'
 const METADATA = 'metadata'
-const NAME =
-  /[:A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c-\u200d\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\u{10000}-\u{effff}][-:.\w\u00b7\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u037d\u037f-\u1fff\u200c-\u200d\u203f-\u2040\u2070-\u218f\u2c00-\u2fef\u3001-\ud7ff\uf900-\ufdcf\ufdf0-\ufffd\u{10000}-\u{effff}]*/uy
 const FORBIDDEN = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]/u
+const DOCTYPE = /<!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)\b/
 const BLANK = /^[ \t\n]*$/
-const DECLARATION =
-  /<\?xml[ \t\n]+version[ \t\n]*=[ \t\n]*(?:"([^"]*)"|'([^']*)')(?:[ \t\n]+encoding[ \t\n]*=[ \t\n]*(?:"[A-Za-z][\w.-]*"|'[A-Za-z][\w.-]*'))?(?:[ \t\n]+standalone[ \t\n]*=[ \t\n]*(?:"(?:yes|no)"|'(?:yes|no)'))?[ \t\n]*\?>/y
-const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
 
-const isSpace = (code: number) => code === 32 || code === 10 || code === 9
-const LT = 60
-const GT = 62
-const SLASH = 47
-const EQUALS = 61
-const QUOTE = 34
-const APOSTROPHE = 39
-const BANG = 33
-const QUESTION = 63
+const parser = new XMLParser({
+  preserveOrder: true,
+  ignoreAttributes: false,
+  attributeNamePrefix: '',
+  trimValues: false,
+  parseTagValue: false,
+  parseAttributeValue: false,
+  processEntities: false,
+  ignoreDeclaration: true,
+  ignorePiTags: true,
+  commentPropName: COMMENT,
+  cdataPropName: CDATA,
+  textNodeName: TEXT,
+  maxNestedTags: XML_MAX_DEPTH
+})
 
 /**
  * Parses one XML document.
@@ -67,326 +59,169 @@ export function parseXml(text: string, what = '(document)', { verbatim = false }
   if (Buffer.byteLength(text) > XML_MAX_BYTES) {
     throw fail('VIR_ERR_XML_DETAIL', `${what}:1: document is larger than ${XML_MAX_BYTES} bytes`)
   }
-  return new Parser(text, what).document(verbatim)
+  const lines = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text
+  const document = new Document(lines.charCodeAt(0) === 0xfeff ? lines.slice(1) : lines, what)
+  return document.root(verbatim)
 }
 
-class Parser {
+type RawNode = Record<string, RawNode[] | string | Record<string, string>>
+
+/** What an element inherits. */
+interface Scope {
+  /** namespaces in force by prefix, the default one under '' */
+  prefixes: Record<string, string>
+  /** comments, CDATA sections and blanks are kept */
+  verbatim: boolean
+}
+
+class Document {
   readonly #text: string
   readonly #what: string
-  #at = 0
 
   constructor(text: string, what: string) {
-    const lines = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text
-    this.#text = lines.charCodeAt(0) === 0xfeff ? lines.slice(1) : lines
+    this.#text = text
     this.#what = what
   }
 
-  document(verbatim: boolean): XmlElement {
+  root(verbatim: boolean): XmlElement {
     const text = this.#text
     if (text === '') throw this.#error('Document is empty')
     const forbidden = text.search(FORBIDDEN)
-    if (forbidden >= 0) throw this.#forbidden(forbidden)
-    this.#declaration()
-    this.#misc()
-    if (text.charCodeAt(this.#at) !== LT) throw this.#error("Start tag expected, '<' not found")
-    const root = this.#elements(verbatim)
-    this.#misc()
-    if (this.#at < text.length) throw this.#error('Extra content at the end of the document')
-    return root
+    if (forbidden >= 0) throw this.#error(`PCDATA invalid Char value ${text.charCodeAt(forbidden)}`, forbidden)
+    if (!/^\s*</.test(text)) throw this.#error("Start tag expected, '<' not found")
+    const doctype = text.search(DOCTYPE)
+    if (doctype >= 0) throw this.#error('document type declarations are not accepted', doctype)
+    const valid = XMLValidator.validate(text)
+    if (valid !== true) throw this.#error(valid.err.msg, this.#offsetOf(valid.err.line, valid.err.col))
+    const raw = this.#parse()
+    const roots = this.#children(raw, { prefixes: {}, verbatim: false }, verbatim)
+    const elements = roots.filter(node => typeof node !== 'string')
+    const stray = roots.find(node => typeof node === 'string' && !BLANK.test(node))
+    // fast-xml-parser forgets text behind the root element
+    const tail = text.slice(text.lastIndexOf('>') + 1)
+    if (elements.length !== 1 || stray !== undefined || !BLANK.test(tail)) {
+      const reason =
+        elements.length === 0 ? "Start tag expected, '<' not found" : 'Extra content at the end of the document'
+      throw this.#error(reason, text.length - tail.length)
+    }
+    return elements[0]!
+  }
+
+  #parse(): RawNode[] {
+    try {
+      return parser.parse(this.#text) as RawNode[]
+    } catch (error) {
+      throw this.#error(error instanceof Error ? error.message : String(error), 0, error)
+    }
   }
 
   /** libvirt's form of a parser's error: its line, its words, and the line with a pointer into it. */
-  #error(reason: string, at = this.#at): VirError {
+  #error(reason: string, at = 0, cause?: unknown): VirError {
     const text = this.#text
-    let end = Math.min(at, text.length)
-    while (end > 0 && (end === text.length || text[end] === '\n') && text[end - 1] === '\n') end--
-    const begin = text.lastIndexOf('\n', end - 1) + 1
+    const begin = text.lastIndexOf('\n', at - 1) + 1
     const newline = text.indexOf('\n', begin)
     const line = text.slice(begin, newline < 0 ? text.length : newline).slice(0, 200)
-    const number = text.slice(0, Math.min(at, text.length)).split('\n').length
-    const pointer = `${'-'.repeat(Math.min(end - begin, 200))}^`
-    return fail('VIR_ERR_XML_DETAIL', `${this.#what}:${number}: ${reason}\n${line}\n${pointer}`)
+    const number = text.slice(0, begin).split('\n').length
+    const pointer = `${'-'.repeat(Math.min(at - begin, 200))}^`
+    return fail('VIR_ERR_XML_DETAIL', `${this.#what}:${number}: ${reason}\n${line}\n${pointer}`, cause)
   }
 
-  #forbidden(at: number): VirError {
-    const code = this.#text.charCodeAt(at)
-    const reason =
-      code < 32 ? `PCDATA invalid Char value ${code}` : `Char 0x${code.toString(16).toUpperCase()} out of allowed range`
-    return this.#error(reason, at)
+  /** The place of a line and column, both counted from 1. */
+  #offsetOf(line: number, column: number): number {
+    let begin = 0
+    for (let i = 1; i < line; i++) begin = this.#text.indexOf('\n', begin) + 1
+    return Math.min(begin + Math.max(0, column - 1), this.#text.length)
   }
 
-  #line(at: number): number {
-    return this.#text.slice(0, at).split('\n').length
+  /** The error of a piece of text, at its first occurrence. */
+  #errorIn(piece: string, reason: string): VirError {
+    return this.#error(reason, Math.max(0, this.#text.indexOf(piece)))
   }
 
-  #startsWith(text: string): boolean {
-    return this.#text.startsWith(text, this.#at)
-  }
-
-  #skipSpace(): void {
-    while (isSpace(this.#text.charCodeAt(this.#at))) this.#at++
-  }
-
-  #name(): string | undefined {
-    NAME.lastIndex = this.#at
-    const name = NAME.exec(this.#text)?.[0]
-    if (name !== undefined) this.#at += name.length
-    return name
-  }
-
-  /** Moves behind the next occurrence; gives what lies between. */
-  #upTo(end: string, otherwise: string): string {
-    const found = this.#text.indexOf(end, this.#at)
-    if (found < 0) throw this.#error(otherwise, this.#text.length)
-    const between = this.#text.slice(this.#at, found)
-    this.#at = found + end.length
-    return between
-  }
-
-  #declaration(): void {
-    if (!/^<\?xml[ \t\n]/.test(this.#text.slice(0, 6))) return
-    DECLARATION.lastIndex = 0
-    const found = DECLARATION.exec(this.#text)
-    if (!found) throw this.#error('Malformed declaration expecting version', 6)
-    const version = found[1] ?? found[2] ?? ''
-    if (!/^1\.\d+$/.test(version)) throw this.#error(`Unsupported version '${version}'`, found[0].length)
-    this.#at = found[0].length
-  }
-
-  /** Blanks, comments and processing instructions around the root. */
-  #misc(): void {
-    for (;;) {
-      this.#skipSpace()
-      if (this.#startsWith('<!--')) this.#comment()
-      else if (this.#startsWith('<?')) this.#instruction()
-      else if (this.#startsWith('<!')) throw this.#error('document type declarations are not accepted')
-      else return
+  #children(nodes: RawNode[], scope: Scope, isVerbatim = scope.verbatim): XmlNode[] {
+    const out: XmlNode[] = []
+    let hasElements = false
+    let hasText = false
+    const addText = (value: string) => {
+      const last = out.length - 1
+      if (typeof out[last] === 'string') out[last] += value
+      else if (value !== '') out.push(value)
+      hasText ||= !BLANK.test(value)
     }
-  }
-
-  #comment(): string {
-    const begin = this.#at
-    this.#at += 4
-    const content = this.#upTo('--', 'Comment not terminated')
-    if (this.#text.charCodeAt(this.#at) !== GT) {
-      const hyphens = this.#at - 2
-      throw this.#error(`Double hyphen within comment: ${this.#text.slice(begin, hyphens)}`, hyphens)
-    }
-    this.#at++
-    return content
-  }
-
-  #instruction(): void {
-    this.#at += 2
-    const target = this.#name()
-    if (target === undefined) throw this.#error('xmlParsePI : no target name')
-    if (target.toLowerCase() === 'xml') {
-      throw this.#error('XML declaration allowed only at the start of the document')
-    }
-    if (!this.#startsWith('?>') && !isSpace(this.#text.charCodeAt(this.#at))) {
-      throw this.#error(`ParsePI: PI ${target} space expected`)
-    }
-    this.#upTo('?>', `ParsePI: PI ${target} never end ...`)
-  }
-
-  /** From the root's start tag to its end tag. */
-  #elements(verbatim: boolean): XmlElement {
-    const text = this.#text
-    const stack: Open[] = []
-    let open = this.#startTag(undefined, verbatim)
-    const { element: root } = open
-    // an empty root is closed already
-    if (open.at < 0) return root
-    for (;;) {
-      const tag = text.indexOf('<', this.#at)
-      if (tag < 0) {
-        this.#at = text.length
-        throw this.#error(`Premature end of data in tag ${open.element.name} line ${this.#line(open.at)}`)
-      }
-      if (tag > this.#at) this.#characters(open, tag)
-      const next = text.charCodeAt(tag + 1)
-      if (next === SLASH) {
-        this.#endTag(open)
-        const parent = stack.pop()
-        if (!parent) return root
-        open = parent
-      } else if (next === BANG) this.#markup(open)
-      else if (next === QUESTION) this.#instruction()
-      else {
-        const inner = this.#startTag(open, false)
-        open.hasElements = true
-        open.element.children.push(inner.element)
-        if (inner.at < 0) continue
-        stack.push(open)
-        open = inner
-        if (stack.length >= XML_MAX_DEPTH) {
-          throw this.#error(`Excessive depth in document: ${XML_MAX_DEPTH} use XML_PARSE_HUGE option`)
+    for (const node of nodes) {
+      for (const name in node) {
+        if (name === ATTRIBUTES) continue
+        if (name === TEXT) addText(this.#content(node[name] as string))
+        else if (name === COMMENT || name === CDATA) {
+          const content = ((node[name] as RawNode[])[0]?.[TEXT] as string) ?? ''
+          if (name === COMMENT && content.includes('--')) {
+            throw this.#errorIn(content, 'Double hyphen within comment')
+          }
+          if (isVerbatim) out.push({ name, attributes: {}, children: [content] })
+          else if (name === CDATA) addText(content)
+        } else {
+          hasElements = true
+          out.push(
+            this.#element(name, node, isVerbatim === scope.verbatim ? scope : { ...scope, verbatim: isVerbatim })
+          )
         }
       }
     }
+    return hasElements && !hasText && !isVerbatim ? out.filter(child => typeof child !== 'string') : out
   }
 
-  /** Text up to the next tag. */
-  #characters(open: Open, end: number): void {
-    const raw = this.#text.slice(this.#at, end)
-    const forbidden = raw.indexOf(']]>')
-    if (forbidden >= 0) throw this.#error("Sequence ']]>' not allowed in content", this.#at + forbidden)
-    this.#addText(open, this.#decode(raw))
-    this.#at = end
-  }
-
-  #addText(open: Open, value: string): void {
-    const { children } = open.element
-    const last = children.length - 1
-    if (typeof children[last] === 'string') children[last] += value
-    else if (value !== '') children.push(value)
-    open.hasText ||= !BLANK.test(value)
-  }
-
-  /** Comments and CDATA sections. */
-  #markup(open: Open): void {
-    const begin = this.#text.indexOf('<', this.#at)
-    this.#at = begin
-    if (this.#startsWith('<!--')) {
-      const content = this.#comment()
-      if (open.verbatim) open.element.children.push({ name: COMMENT, attributes: {}, children: [content] })
-    } else if (this.#startsWith('<![CDATA[')) {
-      this.#at += 9
-      const content = this.#upTo(']]>', 'CData section not finished')
-      if (open.verbatim) open.element.children.push({ name: CDATA, attributes: {}, children: [content] })
-      else this.#addText(open, content)
-    } else throw this.#error('StartTag: invalid element name', begin + 1)
-  }
-
-  /** A start tag; that of an empty element comes back closed, with `at` -1. */
-  #startTag(parent: Open | undefined, verbatim: boolean): Open {
-    const text = this.#text
-    const at = this.#at
-    this.#at++
-    const name = this.#name()
-    if (name === undefined) throw this.#error('StartTag: invalid element name')
+  #element(name: string, node: RawNode, scope: Scope): XmlElement {
+    let { prefixes } = scope
     const attributes: Record<string, string> = {}
-    let prefixes = parent?.prefixes ?? {}
-    for (;;) {
-      const before = this.#at
-      this.#skipSpace()
-      const code = text.charCodeAt(this.#at)
-      if (code === GT || code === SLASH) break
-      const key = this.#name()
-      if (key === undefined) {
-        const isCut = this.#at >= text.length
-        const unended = `Couldn't find end of Start Tag ${name} line ${this.#line(at)}`
-        throw this.#error(isCut ? unended : 'error parsing attribute name')
-      }
-      if (before === this.#at - key.length) throw this.#error('attributes construct error', before)
-      const value = this.#attributeValue(key)
-      if (Object.hasOwn(attributes, key)) throw this.#error(`Attribute ${key} redefined`)
-      // not a plain assignment, which would take __proto__ for something else
-      if (key === '__proto__') Object.defineProperty(attributes, key, { value, enumerable: true })
-      else attributes[key] = value
+    const given = node[ATTRIBUTES] as Record<string, string> | undefined
+    for (const key in given) {
+      const value = this.#attribute(given[key]!)
+      attributes[key] = value
       if (key === 'xmlns' || key.startsWith('xmlns:')) prefixes = { ...prefixes, [key.slice(6)]: value }
     }
-    const isEmpty = text.charCodeAt(this.#at) === SLASH
-    if (isEmpty) this.#at++
-    if (text.charCodeAt(this.#at) !== GT) {
-      throw this.#error(`Couldn't find end of Start Tag ${name} line ${this.#line(at)}`)
-    }
-    this.#at++
-    const element: XmlElement = { name, attributes, children: [] }
+    const verbatim = scope.verbatim || name === METADATA
+    const inner = prefixes === scope.prefixes && verbatim === scope.verbatim ? scope : { prefixes, verbatim }
+    const element: XmlElement = { name, attributes, children: this.#children(node[name] as RawNode[], inner) }
     const colon = name.indexOf(':')
     const namespace = prefixes[colon < 0 ? '' : name.slice(0, colon)]
     if (namespace) element.namespace = namespace
-    return {
-      element,
-      at: isEmpty ? -1 : at,
-      prefixes,
-      verbatim: verbatim || parent?.verbatim === true || name === METADATA,
-      hasElements: false,
-      hasText: false
-    }
+    return element
   }
 
-  #attributeValue(key: string): string {
-    const text = this.#text
-    this.#skipSpace()
-    if (text.charCodeAt(this.#at) !== EQUALS) throw this.#error(`Specification mandates value for attribute ${key}`)
-    this.#at++
-    this.#skipSpace()
-    const quote = text.charCodeAt(this.#at)
-    if (quote !== QUOTE && quote !== APOSTROPHE) throw this.#error(`AttValue: " or ' expected`)
-    this.#at++
-    const begin = this.#at
-    const mark = text[begin - 1]!
-    const end = text.indexOf(mark, begin)
-    const raw = text.slice(begin, end < 0 ? text.length : end)
-    const tag = raw.indexOf('<')
-    if (tag >= 0) throw this.#error("Unescaped '<' not allowed in attributes values", begin + tag)
-    if (end < 0) throw this.#error(`AttValue: ${mark} expected`, text.length)
-    const value = this.#decode(/[\t\n]/.test(raw) ? raw.replace(/[\t\n]/g, ' ') : raw)
-    this.#at = end + 1
-    return value
+  #attribute(raw: string): string {
+    if (raw.includes('<')) throw this.#errorIn(raw, "Unescaped '<' not allowed in attributes values")
+    return this.#decode(/[\t\n]/.test(raw) ? raw.replace(/[\t\n]/g, ' ') : raw)
   }
 
-  #endTag(open: Open): void {
-    const { element } = open
-    this.#at = this.#text.indexOf('<', this.#at) + 2
-    const begin = this.#at
-    const name = this.#name()
-    if (name === undefined) throw this.#error("expected '>'", begin + 1)
-    this.#skipSpace()
-    const isClosed = this.#text.charCodeAt(this.#at) === GT
-    if (name !== element.name) {
-      if (isClosed) this.#at++
-      const line = this.#line(open.at)
-      throw this.#error(`Opening and ending tag mismatch: ${element.name} line ${line} and ${name}`)
-    }
-    if (!isClosed) throw this.#error("expected '>'", begin + name.length)
-    this.#at++
-    if (open.hasElements && !open.hasText && !open.verbatim) {
-      element.children = element.children.filter(child => typeof child !== 'string')
-    }
+  #content(raw: string): string {
+    if (raw.includes(']]>')) throw this.#errorIn(']]>', "Sequence ']]>' not allowed in content")
+    return this.#decode(raw)
   }
 
-  /** Text with entities and character references replaced; it begins where the parser stands. */
+  /** Text with entities and character references replaced. */
   #decode(raw: string): string {
-    let found = raw.indexOf('&')
-    if (found < 0) return raw
-    let out = ''
-    let from = 0
-    while (found >= 0) {
-      const [char, length] = this.#reference(this.#at + found)
-      out += raw.slice(from, found) + char
-      from = found + length
-      found = raw.indexOf('&', from)
-    }
-    return out + raw.slice(from)
+    if (!raw.includes('&')) return raw
+    return raw.replace(/&([^;&\s]*)(;?)/g, (whole, name: string, end: string) => {
+      if (name === '') throw this.#errorIn(raw, 'xmlParseEntityRef: no name')
+      if (end === '') throw this.#errorIn(whole, "EntityRef: expecting ';'")
+      return name[0] === '#' ? this.#character(whole, name) : this.#entity(whole, name)
+    })
   }
 
-  /** What a reference stands for, and how long it is. */
-  #reference(at: number): [char: string, length: number] {
-    const text = this.#text
-    if (text[at + 1] === '#') return this.#characterReference(at)
-    NAME.lastIndex = at + 1
-    const name = NAME.exec(text)?.[0]
-    if (name === undefined) throw this.#error('xmlParseEntityRef: no name', at + 1)
-    const end = at + 1 + name.length
-    if (text[end] !== ';') throw this.#error("EntityRef: expecting ';'", end)
+  #entity(whole: string, name: string): string {
     const char = Object.hasOwn(ENTITIES, name) ? ENTITIES[name] : undefined
-    if (char === undefined) throw this.#error(`Entity '${name}' not defined`, end + 1)
-    return [char, end + 1 - at]
+    if (char === undefined) throw this.#errorIn(whole, `Entity '${name}' not defined`)
+    return char
   }
 
-  #characterReference(at: number): [char: string, length: number] {
-    const isHex = this.#text[at + 2] === 'x'
-    const pattern = isHex ? /&#x([0-9a-fA-F]+);/y : /&#([0-9]+);/y
-    pattern.lastIndex = at
-    const found = pattern.exec(this.#text)
-    if (!found) throw this.#error(`xmlParseCharRef: invalid ${isHex ? 'hexadecimal' : 'decimal'} value`, at + 2)
-    const end = at + found[0].length
-    const point = Number.parseInt(found[1]!, isHex ? 16 : 10)
-    if (point >= 0x110000) throw this.#error('xmlParseCharRef: character reference out of bounds', end)
+  #character(whole: string, name: string): string {
+    const [, hex, decimal] = /^#(?:x([0-9a-fA-F]+)|([0-9]+))$/.exec(name) ?? []
+    const point = hex ? Number.parseInt(hex, 16) : Number(decimal ?? Number.NaN)
+    if (!(point < 0x110000)) throw this.#errorIn(whole, `xmlParseCharRef: invalid value ${name.slice(1)}`)
     const char = String.fromCodePoint(point)
-    if (FORBIDDEN.test(char)) throw this.#error(`xmlParseCharRef: invalid xmlChar value ${point}`, end)
-    return [char, end - at]
+    if (FORBIDDEN.test(char)) throw this.#errorIn(whole, `xmlParseCharRef: invalid xmlChar value ${point}`)
+    return char
   }
 }
+
+const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
