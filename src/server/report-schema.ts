@@ -2,6 +2,7 @@
 
 const integer = { type: 'integer' }
 const text = { type: 'string' }
+const yesNo = { type: 'boolean' }
 
 /** schemas/report.json is this. */
 export const reportSchema = {
@@ -13,13 +14,17 @@ export const reportSchema = {
     uuid: text,
     id: { ...integer, description: '-1 when shut off' },
     state: { ...integer, description: 'virDomainState' },
-    reason: integer,
-    persistent: { type: 'boolean' },
-    autostart: { type: 'boolean' },
+    persistent: yesNo,
+    autostart: yesNo,
+    managedSave: yesNo,
+    snapshots: yesNo,
+    checkpoints: yesNo,
+    reason: { ...integer, description: "the state's reason, of the enumeration libvirt has for it" },
     generation: { ...integer, description: 'grows with every change' },
     pids: {
       type: 'object',
-      properties: { shim: integer, qemu: { type: ['integer', 'null'] } },
+      description: 'null where there is no such process',
+      properties: { shim: { type: ['integer', 'null'] }, qemu: { type: ['integer', 'null'] } },
       required: ['shim', 'qemu']
     },
     versions: { type: 'object', additionalProperties: text },
@@ -45,9 +50,12 @@ export const reportSchema = {
     'uuid',
     'id',
     'state',
-    'reason',
     'persistent',
     'autostart',
+    'managedSave',
+    'snapshots',
+    'checkpoints',
+    'reason',
     'generation',
     'pids',
     'versions',

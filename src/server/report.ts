@@ -1,20 +1,30 @@
 // What this shim tells the aggregator: identity, state, sockets, and every host resource the guest holds.
 
 import { VERSION } from '../conf/version.ts'
+import type { GuestEntry } from '../drivers/host.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
-import { allocations } from '../state/allocation.ts'
+import { type Allocation, allocations } from '../state/allocation.ts'
+import { hostOf } from './host.ts'
 
-/** The report of `GET /v1/report`; schemas/report.json is its form. */
-export function report(domain: QemuDomain): Record<string, unknown> {
+/** State of one guest and everything it holds; schemas/report.json says the same. */
+export interface Report extends GuestEntry {
+  /** the state's reason, of the enumeration libvirt has for it */
+  reason: number
+  /** grows with every change */
+  generation: number
+  pids: { shim: number | null; qemu: number | null }
+  versions: Record<string, string>
+  /** paths by kind, as the shim sees them */
+  sockets: Record<string, string>
+  allocations: Allocation[]
+}
+
+/** The report of `GET /v1/report`. */
+export function report(domain: QemuDomain): Report {
   const { root, context } = domain
   return {
-    name: domain.name,
-    uuid: domain.uuid,
-    id: domain.id,
-    state: domain.state,
+    ...hostOf(domain).guests()[0]!,
     reason: domain.reason,
-    persistent: domain.isPersistent,
-    autostart: domain.autostart,
     generation: domain.generation,
     pids: { shim: process.pid, qemu: domain.process?.pid ?? null },
     versions: { virshim: VERSION, qemu: dotted(context.qemu.version), node: process.version },

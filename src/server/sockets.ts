@@ -1,9 +1,8 @@
-// The guest's sockets. They listen from the start; what serves them is loaded when the first client comes.
+// Unix sockets of a daemon. They listen from the start; what serves them is loaded when the first client comes.
 import { renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { QemuDomain } from '../drivers/qemu/domain.ts'
-import { serverSockets } from '../state/root.ts'
+import type { Log, QemuDomain } from '../drivers/qemu/domain.ts'
 import type { ShimControl } from './http.ts'
 
 /** Clients at a time per socket, as libvirtd's max_clients. */
@@ -30,28 +29,39 @@ interface Listener {
   service(): Promise<Service> | undefined
 }
 
-/** Opens the HTTP and RPC sockets, each for reading and writing and for reading only, for their owner only. */
-export async function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSockets> {
+/** A socket and what serves it. */
+export interface Served {
+  path: string
+  load(): Promise<Service>
+}
+
+/** Opens the shim's HTTP and RPC sockets, each for reading and writing and for reading only, for their owner only. */
+export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSockets> {
   const { apiSocket, apiReadOnlySocket, libvirtSocket, libvirtReadOnlySocket } = domain.root
   const http = (readOnly: boolean) => async () => (await import('./http.ts')).createHttp({ domain, readOnly, control })
   const rpc = (readOnly: boolean) => async () => (await import('./rpc/server.ts')).createRpc(domain, readOnly)
-  const listeners = await Promise.all([
-    listenAt(apiSocket, domain, http(false)),
-    listenAt(apiReadOnlySocket, domain, http(true)),
-    listenAt(libvirtSocket, domain, rpc(false)),
-    listenAt(libvirtReadOnlySocket, domain, rpc(true))
+  return serve(domain.log, [
+    { path: apiSocket, load: http(false) },
+    { path: apiReadOnlySocket, load: http(true) },
+    { path: libvirtSocket, load: rpc(false) },
+    { path: libvirtReadOnlySocket, load: rpc(true) }
   ])
+}
+
+/** Opens sockets for their owner only. */
+export async function serve(log: Log, sockets: Served[]): Promise<ApiSockets> {
+  const listeners = await Promise.all(sockets.map(one => listenAt(log, one)))
   return {
     async close() {
       for (const { server } of listeners) server.close()
-      for (const path of serverSockets(domain.root)) rmSync(path, { force: true })
+      for (const { path } of sockets) rmSync(path, { force: true })
       const answered = listeners.map(async ({ service }) => (await service()?.catch(() => undefined))?.close())
       await Promise.race([Promise.all(answered), sleep(CLOSE_LIMIT_MS)])
     }
   }
 }
 
-async function listenAt(path: string, domain: QemuDomain, load: () => Promise<Service>): Promise<Listener> {
+async function listenAt(log: Log, { path, load }: Served): Promise<Listener> {
   let service: Promise<Service> | undefined
   const server = createServer({ pauseOnConnect: true }, socket => {
     socket.on('error', () => socket.destroy())
@@ -62,7 +72,7 @@ async function listenAt(path: string, domain: QemuDomain, load: () => Promise<Se
         socket.resume()
       },
       error => {
-        domain.log.error({ err: error, path }, 'what serves this socket cannot be loaded')
+        log.error({ err: error, path }, 'what serves this socket cannot be loaded')
         socket.destroy()
       }
     )

@@ -127,16 +127,17 @@ const SOCKET_PATH_MAX = 103
  * Makes the root and locks it for this process; the lock goes with the process, however it ends.
  * The lock is a listening socket in the abstract namespace, named after the directory's device and inode. Abstract
  * names are per network namespace, so the guest's own socket is asked too.
- * @throws VIR_ERR_OPERATION_INVALID when another shim owns the root
+ * @param program who locks it, for the error
+ * @throws VIR_ERR_OPERATION_INVALID when another process owns the root
  */
-export async function lockRoot(root: GuestRoot): Promise<Server> {
+export async function lockRoot(root: GuestRoot, program = 'virshimd'): Promise<Server> {
   if (Buffer.byteLength(root.libvirtReadOnlySocket) > SOCKET_PATH_MAX) {
     throw fail('VIR_ERR_INVALID_ARG', `root directory '${root.dir}' is too long for socket paths`)
   }
   makePrivateDirectory(root.dir)
   const { dev, ino } = statSync(root.dir, { bigint: true })
   const owned = (cause?: unknown) =>
-    fail('VIR_ERR_OPERATION_INVALID', `root directory '${root.dir}' is in use by another virshimd`, cause)
+    fail('VIR_ERR_OPERATION_INVALID', `root directory '${root.dir}' is in use by another ${program}`, cause)
   const lock = createServer(socket => socket.destroy())
   await new Promise<void>((done, refuse) => {
     lock.once('error', error => refuse((error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? owned(error) : error))

@@ -219,6 +219,7 @@ export class QemuDomain {
     if (def) writeAtomic(this.root.definition, formatDomain(def, { inactive: true, secure: true }))
     else removeSynced(this.root.definition)
     this.newDef = def
+    this.changed()
   }
 
   /** The guest is to be started with the host. */

@@ -1,0 +1,20 @@
+// What the parts of the aggregator share.
+import type { Host } from '../../drivers/host.ts'
+import type { Log } from '../../drivers/qemu/domain.ts'
+import type { Discovery } from './discovery.ts'
+import type { Layout } from './layout.ts'
+import type { Registry } from './registry.ts'
+
+export interface Aggregator {
+  layout: Layout
+  registry: Registry
+  discovery: Discovery
+  /** all guests, as connection-level APIs ask for them */
+  host: Host
+  /**
+   * API socket of a guest's shim, by name or uuid.
+   * @throws VIR_ERR_NO_DOMAIN, VIR_ERR_OPERATION_INVALID when there is none
+   */
+  socketOf(guest: string): Promise<string>
+  log: Log
+}

@@ -1,0 +1,78 @@
+// The aggregator's HTTP: connection-level APIs here, calls for a guest at its shim, and what is known of all guests.
+import type { Socket } from 'node:net'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { errorsFrom } from '../../conf/error.ts'
+import { fieldsToJson } from '../../conf/wire.ts'
+import { createApp, fromQuery, send, sendError, sendErrorRaw, serviceOf } from '../http-app.ts'
+import type { Service } from '../sockets.ts'
+import type { Aggregator } from './aggregator.ts'
+import { forward, forwardUpgrade } from './proxy.ts'
+import { findHostApi, runHostApi } from './rows.ts'
+import { guestsJson } from './view.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
+
+/** The HTTP server of one socket; connections are handed to it. */
+export async function createHttp(aggregator: Aggregator, readOnly: boolean): Promise<Service> {
+  const app = createApp(aggregator.log)
+  const streams = new Set<() => void>()
+  hostRoutes(app, aggregator, readOnly)
+  guestRoutes(app, aggregator, readOnly)
+  plainRoutes(app, aggregator)
+  return serviceOf(app, streams)
+}
+
+/** Connection-level APIs. */
+function hostRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
+  type Params = { api: string }
+  const answer = async (request: FastifyRequest<{ Params: Params }>, reply: FastifyReply) => {
+    const { api } = request.params
+    const isGet = request.method === 'GET'
+    const found = findHostApi(aggregator, api)
+    if (isGet && found && !found.readOnly) {
+      return sendError(reply, fail('VIR_ERR_OPERATION_DENIED', `'${api}' changes something: use POST`), 405)
+    }
+    const args = isGet ? fromQuery(request.query as Record<string, string>, found?.row.args ?? {}) : request.body
+    const { row, result } = await runHostApi(aggregator, { api, args, readOnly })
+    return send(reply, fieldsToJson(result as never, row.ret))
+  }
+  app.get<{ Params: Params }>('/v1/:api', answer)
+  app.post<{ Params: Params }>('/v1/:api', answer)
+}
+
+/** The socket of a guest's shim that a connection of this kind may use. */
+const ofKind = (apiSocket: string, readOnly: boolean) =>
+  readOnly ? apiSocket.replace(/api\.sock$/, 'api-ro.sock') : apiSocket
+
+/** Calls for one guest. */
+function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
+  type Params = { domain: string; '*': string }
+  const shimOf = async (guest: string) => ofKind(await aggregator.socketOf(guest), readOnly)
+  void app.register(async proxied => {
+    proxied.removeAllContentTypeParsers()
+    // the body goes on as it comes
+    proxied.addContentTypeParser('*', (_request, _body, done) => done(null))
+    proxied.all<{ Params: Params }>('/v1/domains/:domain/*', async (request, reply) => {
+      const socket = await shimOf(request.params.domain)
+      reply.hijack()
+      await forward(socket, request.raw, reply.raw).catch(error => sendErrorRaw(reply.raw, error))
+    })
+  })
+  app.server.on('upgrade', (request, socket, head) => {
+    const guest = /^\/v1\/domains\/([^/?]+)\//.exec(request.url ?? '')?.[1]
+    forwardUpgrade(
+      async () => {
+        if (guest === undefined) throw fail('VIR_ERR_RPC', `unknown path '${request.url?.split('?')[0]}'`)
+        return shimOf(decodeURIComponent(guest))
+      },
+      request,
+      socket as Socket,
+      head
+    )
+  })
+}
+
+function plainRoutes(app: FastifyInstance, { registry }: Aggregator): void {
+  app.get('/v1/guests', (_request, reply) => send(reply, guestsJson(registry)))
+  app.get('/healthz', (_request, reply) => send(reply, { ok: true, guests: registry.size }))
+}

@@ -1,0 +1,79 @@
+// virshim-aggregatord: finds all shims of this host and serves them as one connection. It owns no guest.
+import { toVirError } from '../../conf/error.ts'
+import { VERSION } from '../../conf/version.ts'
+import { lockRoot } from '../../state/root.ts'
+import { LateLog } from '../log.ts'
+import { releaseStartMemory } from '../memory.ts'
+import { UsageError } from '../options.ts'
+import { type ApiSockets, serve } from '../sockets.ts'
+import type { Aggregator } from './aggregator.ts'
+import { Discovery } from './discovery.ts'
+import { hostOf } from './host.ts'
+import { layoutOf } from './layout.ts'
+import { type AggregatorOptions, readOptions, USAGE } from './options.ts'
+import { Registry } from './registry.ts'
+
+const EXIT_OK = 0
+const EXIT_FAILED = 1
+const EXIT_USAGE = 2
+
+/** Runs virshim-aggregatord; gives its exit status. */
+export async function main(argv: string[]): Promise<number> {
+  try {
+    const options = readOptions(argv)
+    if (options === 'help' || options === 'version') {
+      process.stdout.write(options === 'help' ? USAGE : `virshim-aggregatord ${VERSION}\n`)
+      return EXIT_OK
+    }
+    await run(options)
+    return EXIT_OK
+  } catch (thrown) {
+    const isUsage = thrown instanceof UsageError
+    process.stderr.write(`error: ${isUsage ? `${thrown.message}\n${USAGE}` : `${toVirError(thrown).message}\n`}`)
+    return isUsage ? EXIT_USAGE : EXIT_FAILED
+  }
+}
+
+/** Serves until a signal ends it. */
+async function run(options: AggregatorOptions): Promise<void> {
+  const told = new Promise<NodeJS.Signals>(resolve => {
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, resolve)
+  })
+  const layout = layoutOf(options.root)
+  const lock = await lockRoot(layout.root, 'virshim-aggregatord')
+  const log = new LateLog()
+  await log.open(options.logLevel, { root: layout.root.dir })
+  const registry = new Registry()
+  const discovery = new Discovery(registry, layout, options.watch, log)
+  const aggregator: Aggregator = {
+    layout,
+    registry,
+    discovery,
+    host: hostOf(registry),
+    socketOf: async guest => registry.socketOf(guest),
+    log
+  }
+  let sockets: ApiSockets | undefined
+  try {
+    await Promise.race([discovery.start(), told])
+    sockets = await listen(aggregator)
+    log.info({ guests: registry.size }, 'serving')
+    process.send?.('running')
+    releaseStartMemory()
+    log.info({ signal: await told }, 'ending, guests go on')
+  } finally {
+    await sockets?.close()
+    discovery.close()
+    lock.close()
+  }
+}
+
+/** The sockets of the aggregator; what serves them is loaded when the first client comes. */
+function listen(aggregator: Aggregator): Promise<ApiSockets> {
+  const { root } = aggregator.layout
+  const http = (readOnly: boolean) => async () => (await import('./http.ts')).createHttp(aggregator, readOnly)
+  return serve(aggregator.log, [
+    { path: root.apiSocket, load: http(false) },
+    { path: root.apiReadOnlySocket, load: http(true) }
+  ])
+}

@@ -1,0 +1,272 @@
+// A place where a guest may be: the directory or socket of a shim. It turns what the shim reports, and where none runs
+// what the files say, into the registry's entry.
+//
+//   shim answers                    its report
+//   shim hangs, or died and left    the last report, or status.json, with "unreachable since"
+//     QEMU running
+//   no shim, no QEMU, definition    a guest that is shut off
+//   none of these                   no entry
+import { existsSync, type FSWatcher, statSync, watch } from 'node:fs'
+import { virDomainShutoffReason, virDomainState } from '../../conf/enums.ts'
+import type { Log } from '../../drivers/qemu/domain.ts'
+import type { GuestRoot } from '../../state/root.ts'
+import { bootId, isAlive, readStatus, type Status } from '../../state/status.ts'
+import { readIfThere } from '../../state/store.ts'
+import type { Report } from '../report.ts'
+import { ReportPoll } from './poll.ts'
+import type { Registry } from './registry.ts'
+
+/** Errors of connect(2) that mean nobody listens. */
+const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR'])
+/** Changes of a directory within this time are looked at together. */
+const GATHER_MS = 10
+
+export interface PlaceOptions {
+  registry: Registry
+  log: Log
+  /** name in the registry */
+  key: string
+  /** the guest's files; only the sockets and status.json matter unless `owned` */
+  root: Pick<GuestRoot, 'dir' | 'apiSocket' | 'status' | 'definition' | 'autostart'>
+  /** below our guests directory: its definition makes it a guest even when it is shut off */
+  owned: boolean
+  /** seconds a shim may hold its report back */
+  waitS(): number
+}
+
+export class Place {
+  readonly key: string
+  readonly owned: boolean
+  readonly root: PlaceOptions['root']
+  /** settles once the first look is over, however it went */
+  readonly settled: Promise<void>
+  readonly #options: PlaceOptions
+  #settle!: () => void
+  #poll: ReportPoll | undefined
+  #watcher: FSWatcher | undefined
+  #gathering: NodeJS.Timeout | undefined
+  /** grows with everything the shim says: a slower look at files is then out of date */
+  #heard = 0
+  /** of the definition the entry was made from */
+  #definitionStamp: string | undefined
+  #closed = false
+
+  constructor(options: PlaceOptions) {
+    this.#options = options
+    this.key = options.key
+    this.root = options.root
+    this.owned = options.owned
+    this.settled = new Promise(resolve => {
+      this.#settle = resolve
+    })
+    this.look()
+  }
+
+  /** True while there is a socket or an entry. */
+  get isKnown(): boolean {
+    return this.#poll !== undefined || this.#options.registry.at(this.key) !== undefined
+  }
+
+  /** Looks at once at what is there, as something may have changed. */
+  look(): void {
+    if (this.#closed) return
+    if (this.#poll) {
+      this.#poll.kick()
+      return
+    }
+    this.#watch()
+    if (existsSync(this.root.apiSocket)) this.#startPolling()
+    else this.#judge()
+  }
+
+  /** Forgets the guest. */
+  close(): void {
+    this.#closed = true
+    this.#stopPolling()
+    this.#unwatch()
+    this.#options.registry.remove(this.key)
+    this.#settle()
+  }
+
+  #startPolling(): void {
+    const { registry, log } = this.#options
+    const { apiSocket } = this.root
+    this.#poll = new ReportPoll(
+      apiSocket,
+      {
+        report: report => {
+          this.#hear()
+          registry.set(this.key, { socket: apiSocket, report, unreachableSince: undefined })
+        },
+        same: () => {
+          this.#hear()
+          const known = registry.at(this.key)
+          if (known?.unreachableSince !== undefined) registry.set(this.key, { ...known, unreachableSince: undefined })
+        },
+        silent: () => {
+          log.warn({ socket: apiSocket }, 'a shim does not answer')
+          registry.markUnreachable(this.key)
+          this.#settle()
+        },
+        lost: error => {
+          this.#watch()
+          const nobody = NOBODY.has((error as NodeJS.ErrnoException).code ?? '')
+          if (nobody) return this.#judge()
+          log.warn({ socket: apiSocket, err: error }, 'a shim cannot be asked')
+          registry.markUnreachable(this.key)
+          this.#settle()
+        }
+      },
+      this.#options.waitS
+    )
+  }
+
+  #hear(): void {
+    this.#heard++
+    this.#definitionStamp = undefined
+    this.#unwatch()
+    this.#settle()
+  }
+
+  #stopPolling(): void {
+    this.#poll?.close()
+    this.#poll = undefined
+  }
+
+  /** Nobody listens: tells from the files what that means. */
+  #judge(): void {
+    const heard = this.#heard
+    readStatus(this.root.status)
+      .catch(() => undefined)
+      .then(status => {
+        if (this.#closed || heard !== this.#heard) return
+        if (status?.process && status.bootId === bootId() && isAlive(status.process)) this.#leftAlone(status)
+        else if (!this.owned && existsSync(this.root.apiSocket)) this.#options.registry.markUnreachable(this.key)
+        else {
+          this.#stopPolling()
+          this.#shutOff()
+        }
+        this.#settle()
+      })
+  }
+
+  /** QEMU runs, its shim does not: the shim may come back at any time. */
+  #leftAlone(status: Status): void {
+    const { registry, log } = this.#options
+    const known = registry.at(this.key)
+    if (known && known.report.id === status.id && known.socket !== undefined) {
+      registry.markUnreachable(this.key)
+      return
+    }
+    log.warn({ name: status.name, pid: status.process?.pid }, 'a guest runs without its shim')
+    registry.set(this.key, {
+      socket: this.root.apiSocket,
+      report: reportOfStatus(status, existsSync(this.root.autostart)),
+      unreachableSince: known?.unreachableSince ?? Date.now()
+    })
+    if (!this.#poll) this.#startPolling()
+  }
+
+  #shutOff(): void {
+    const { registry, log } = this.#options
+    const { definition, autostart } = this.root
+    const stamp = this.owned ? stampOf(definition, autostart) : undefined
+    if (stamp !== undefined && stamp === this.#definitionStamp) return
+    const xml = stamp === undefined ? undefined : readIfThere(definition)
+    this.#definitionStamp = stamp
+    if (xml === undefined) {
+      registry.remove(this.key)
+      return
+    }
+    const heard = this.#heard
+    import('./definition.ts')
+      .then(({ reportOfDefinition }) => {
+        if (this.#closed || heard !== this.#heard) return
+        const report = reportOfDefinition(xml, existsSync(autostart))
+        registry.set(this.key, { socket: undefined, report, unreachableSince: undefined })
+      })
+      .catch(error => {
+        log.warn({ file: definition, err: error }, 'a definition cannot be read')
+        registry.remove(this.key)
+      })
+  }
+
+  /** Hears of changes in the directory, while no shim tells of them. */
+  #watch(): void {
+    if (this.#watcher || !this.owned) return
+    try {
+      this.#watcher = watch(this.root.dir, () => {
+        this.#gathering ??= setTimeout(() => {
+          this.#gathering = undefined
+          this.look()
+        }, GATHER_MS)
+      })
+      this.#watcher.on('error', () => this.#unwatch())
+    } catch {
+      // no directory yet, or no watches left: the discovery looks again in a while
+    }
+  }
+
+  #unwatch(): void {
+    clearTimeout(this.#gathering)
+    this.#gathering = undefined
+    this.#watcher?.close()
+    this.#watcher = undefined
+  }
+}
+
+/** Tells one state of the files from another; undefined when there is no definition. */
+function stampOf(definition: string, autostart: string): string | undefined {
+  const found = statSync(definition, { throwIfNoEntry: false })
+  return found && `${found.ino} ${found.size} ${found.mtimeMs} ${existsSync(autostart)}`
+}
+
+/** What status.json says, in the form of a report. */
+function reportOfStatus(status: Status, autostart: boolean): Report {
+  const { name, uuid, id, state, reason, persistent, generation, process } = status
+  return {
+    name,
+    uuid,
+    id,
+    state,
+    persistent,
+    autostart,
+    managedSave: false,
+    snapshots: false,
+    checkpoints: false,
+    reason,
+    generation,
+    pids: { shim: null, qemu: process?.pid ?? null },
+    versions: {},
+    sockets: {},
+    allocations: [
+      { kind: 'name', key: name, mode: 'exclusive' },
+      { kind: 'uuid', key: uuid, mode: 'exclusive' },
+      { kind: 'domain-id', key: String(id), mode: 'exclusive' }
+    ]
+  }
+}
+
+/** The report of a guest that is shut off. */
+export function reportOfShutOff(name: string, uuid: string, autostart: boolean): Report {
+  return {
+    name,
+    uuid,
+    id: -1,
+    state: virDomainState.VIR_DOMAIN_SHUTOFF,
+    persistent: true,
+    autostart,
+    managedSave: false,
+    snapshots: false,
+    checkpoints: false,
+    reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_UNKNOWN,
+    generation: 0,
+    pids: { shim: null, qemu: null },
+    versions: {},
+    sockets: {},
+    allocations: [
+      { kind: 'name', key: name, mode: 'exclusive' },
+      { kind: 'uuid', key: uuid, mode: 'exclusive' }
+    ]
+  }
+}

@@ -1,0 +1,78 @@
+// Calls for one guest, handed on to its shim as they came: bodies and streams are not looked into.
+import { type IncomingMessage, request, type ServerResponse } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import { errorsFrom, toVirError } from '../../conf/error.ts'
+import { formatJson } from '../../conf/json.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
+
+/** Headers of one connection, not of the message. */
+const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te', 'trailer'])
+
+const unreachable = (error: Error) =>
+  fail('VIR_ERR_OPERATION_FAILED', `the guest's shim does not answer: ${error.message}`, error)
+
+function endToEnd(headers: IncomingMessage['headers']): IncomingMessage['headers'] {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name)))
+}
+
+/** Sends a request to a shim and its answer back. Settles when the answer has begun. @throws VIR_ERR_OPERATION_FAILED */
+export function forward(socketPath: string, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const sent = request({
+      socketPath,
+      method: incoming.method,
+      path: incoming.url,
+      headers: endToEnd(incoming.headers),
+      agent: false
+    })
+    sent.on('response', reply => {
+      outgoing.writeHead(reply.statusCode!, endToEnd(reply.headers))
+      // a stream shows its head before its first byte
+      outgoing.flushHeaders()
+      reply.pipe(outgoing)
+      reply.on('error', () => outgoing.destroy())
+      resolve()
+    })
+    sent.on('error', error => (outgoing.headersSent ? outgoing.destroy() : reject(unreachable(error))))
+    outgoing.on('close', () => sent.destroy())
+    incoming.pipe(sent)
+  })
+}
+
+/** Joins a client that asks for a WebSocket with the shim, from its request on. */
+export function forwardUpgrade(
+  find: () => Promise<string>,
+  incoming: IncomingMessage,
+  client: Socket,
+  head: Buffer
+): void {
+  client.on('error', () => client.destroy())
+  const refuse = (thrown: unknown) => {
+    const error = toVirError(thrown)
+    const body = formatJson(error)
+    client.end(
+      `HTTP/1.1 ${error.httpStatus} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
+    )
+  }
+  find().then(socketPath => {
+    const shim = connect(socketPath)
+    let joined = false
+    shim.on('error', error => {
+      if (joined) client.destroy()
+      else refuse(unreachable(error))
+    })
+    shim.on('connect', () => {
+      joined = true
+      const { method, url, httpVersion, rawHeaders } = incoming
+      let lines = `${method} ${url} HTTP/${httpVersion}\r\n`
+      for (let i = 0; i < rawHeaders.length; i += 2) lines += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`
+      shim.write(`${lines}\r\n`)
+      shim.write(head)
+      client.pipe(shim)
+      shim.pipe(client)
+    })
+    client.on('close', () => shim.destroy())
+    shim.on('close', () => client.destroy())
+  }, refuse)
+}

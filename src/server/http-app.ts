@@ -1,0 +1,133 @@
+// What every HTTP socket of virshim has in common: a fastify that is handed connections, JSON with all digits, libvirt's errors.
+import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
+import { formatJson, parseJson } from '../conf/json.ts'
+import type { WireFields } from '../conf/wire.ts'
+import type { Log } from '../drivers/qemu/domain.ts'
+import type { Service } from './sockets.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
+
+/** A request body holds at most libvirt's longest string, and some JSON around it. */
+const BODY_LIMIT = 8 * 1024 * 1024
+/** A client has this long to send its whole request; looked at every second. */
+const REQUEST_TIMEOUT_MS = 10_000
+/** Comment lines keep idle event streams alive. */
+const SSE_PING_MS = 15_000
+/** A listener to events that is this far behind is let go rather than kept in memory. */
+const SSE_BACKLOG_MAX = 4 * 1024 * 1024
+/** How often a closing server looks for connections that have become idle. */
+const CLOSE_POLL_MS = 5
+
+/** A fastify without routes; what goes wrong in one of them is answered as libvirt's error. */
+export function createApp(log: Log): FastifyInstance {
+  const app = Fastify({
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 1000 },
+    routerOptions: { maxParamLength: 200 },
+    frameworkErrors: (error, _request, reply) =>
+      void sendError(reply as FastifyReply, fail('VIR_ERR_INVALID_ARG', error.message), error.statusCode)
+  })
+  app.removeAllContentTypeParsers()
+  app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, body === '' ? {} : parseJson(String(body)))
+    } catch (error) {
+      done(fail('VIR_ERR_INVALID_ARG', `request body is not JSON: ${(error as Error).message}`))
+    }
+  })
+  app.setErrorHandler((error, request, reply) => {
+    const { statusCode } = error as { statusCode?: number }
+    const known = statusCode !== undefined && statusCode < 500 && fail('VIR_ERR_INVALID_ARG', (error as Error).message)
+    sendError(reply, known || toVirError(error), statusCode)
+    log.debug({ api: request.url, err: error }, 'call failed')
+  })
+  app.setNotFoundHandler((request, reply) =>
+    sendError(reply, fail('VIR_ERR_RPC', `unknown path '${request.url.split('?')[0]}'`))
+  )
+  return app
+}
+
+/** The finished fastify as what serves a socket's connections; `streams` holds what ends each endless answer. */
+export async function serviceOf(app: FastifyInstance, streams: Iterable<() => void>): Promise<Service> {
+  await app.ready()
+  // Node sets the watch over slow clients up when a server listens; this one is only handed connections
+  app.server.emit('listening')
+  const sockets = new Set<Socket>()
+  return {
+    accept(socket) {
+      sockets.add(socket)
+      socket.once('close', () => sockets.delete(socket))
+      app.server.emit('connection', socket)
+    },
+    async close() {
+      for (const end of streams) end()
+      // what is answered now becomes idle a moment later
+      while (sockets.size > 0) {
+        app.server.closeIdleConnections()
+        await sleep(CLOSE_POLL_MS)
+      }
+    }
+  }
+}
+
+export function send(reply: FastifyReply, value: unknown): FastifyReply {
+  return reply.type('application/json; charset=utf-8').send(`${formatJson(value)}\n`)
+}
+
+export function sendError(reply: FastifyReply, error: VirError, status?: number): FastifyReply {
+  return send(reply.code(status && status < 500 ? status : error.httpStatus), error)
+}
+
+/** The same, where fastify has let go of the answer. */
+export function sendErrorRaw(raw: ServerResponse, thrown: unknown): void {
+  const error = toVirError(thrown)
+  raw.writeHead(error.httpStatus, { 'content-type': 'application/json; charset=utf-8' })
+  raw.end(`${formatJson(error)}\n`)
+}
+
+/** Query parameters as the JSON a body would hold: integers by type, flags as a comma-separated list of names. */
+export function fromQuery(query: Record<string, string>, fields: WireFields): Record<string, unknown> {
+  const out: Record<string, unknown> = {}
+  for (const [name, text] of Object.entries(query)) {
+    const field = fields[name]
+    const isNumber = field !== undefined && field.kind !== 'string' && /^-?\d+$/.test(text)
+    if (isNumber) out[name] = parseJson(text)
+    else out[name] = field !== undefined && 'anyOf' in field.schema && field.kind === 'uint' ? text.split(',') : text
+  }
+  return out
+}
+
+/** A query parameter that is a number. @throws VIR_ERR_INVALID_ARG */
+export function wholeNumber(value: string | undefined, name: string): number | undefined {
+  if (value === undefined) return undefined
+  if (!/^\d{1,15}$/.test(value)) throw fail('VIR_ERR_INVALID_ARG', `${name} must be a whole number, not '${value}'`)
+  return Number(value)
+}
+
+/** What an event stream is fed from: calls back for each event, until the returned function is called. */
+export type EventSource = (emit: (id: number, event: string, data: object) => void) => () => void
+
+/** Answers with events as they come (SSE), until the client goes or the function put into `streams` is called. */
+export function streamEvents(reply: FastifyReply, streams: Set<() => void>, about: string, listen: EventSource): void {
+  reply.hijack()
+  const { raw } = reply
+  raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  raw.write(`: ${about}\n\n`)
+  const stop = listen((id, event, data) => {
+    if (raw.writableLength > SSE_BACKLOG_MAX) raw.destroy()
+    else raw.write(`id: ${id}\nevent: ${event}\ndata: ${formatJson(data)}\n\n`)
+  })
+  const ping = setInterval(() => raw.write(':\n\n'), SSE_PING_MS)
+  const end = () => raw.end()
+  streams.add(end)
+  raw.on('close', () => {
+    clearInterval(ping)
+    stop()
+    streams.delete(end)
+  })
+}
