@@ -7,7 +7,7 @@ import { virTypedParameterFlags } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import type { TypedParams } from '../../conf/wire.ts'
 import type { GuestHandle, Host } from '../../drivers/host.ts'
-import type { ByteChannel, Stream } from '../../drivers/method.ts'
+import type { ByteChannel, Method, Stream } from '../../drivers/method.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import { type Call, runOnHost } from '../dispatch.ts'
 import type { Reply, RpcClient, RpcHandler } from './client.ts'
@@ -28,6 +28,16 @@ const { VIR_TYPED_PARAM_STRING_OKAY } = virTypedParameterFlags
 
 // biome-ignore lint/suspicious/noExplicitAny: fields of every procedure
 export type Values = Record<string, any>
+
+/** What of a row its wire form depends on. */
+type Row = Pick<Method<never>, 'args' | 'stream'>
+
+interface Carrying {
+  find(api: string): Row | undefined
+  perform(call: Call): Promise<unknown>
+  /** the guest it is carried out on */
+  guest?: GuestHandle
+}
 
 /**
  * One client's calls: what concerns the connection and its guests as a whole is answered here, for any host; who
@@ -51,6 +61,16 @@ export abstract class ConnectionCalls implements RpcHandler {
   /** A call on a guest, or on something of a guest. */
   protected abstract guestCall(procedure: Procedure, frame: Frame, signal: AbortSignal): Promise<Reply>
 
+  /** The row of an API that is not on a guest, undefined if there is none. */
+  protected hostRow(api: string): Row | undefined {
+    return findMethod(api)
+  }
+
+  /** Carries out such an API. */
+  protected hostCall(call: Call): Promise<unknown> {
+    return runOnHost(this.host, call)
+  }
+
   closed(): void {
     this.events.clear()
   }
@@ -66,7 +86,8 @@ export abstract class ConnectionCalls implements RpcHandler {
       const result = await exception.run(this, given, signal)
       return { write: to => writeFields(procedure.ret, result, to) }
     }
-    return this.answer(procedure, given, call => runOnHost(this.host, { ...call, signal }))
+    const perform = (call: Call) => this.hostCall({ ...call, signal })
+    return this.answer(procedure, given, { find: api => this.hostRow(api), perform })
   }
 
   /** A procedure that is not around domains: of another driver, or of nothing. */
@@ -79,19 +100,14 @@ export abstract class ConnectionCalls implements RpcHandler {
     if (!this.opened) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection not open')
   }
 
-  /** A call of an API of the table, carried out by `perform` on a guest or on the host. */
-  protected async answer(
-    procedure: Procedure,
-    given: Values,
-    perform: (call: Call) => Promise<unknown>,
-    guest?: GuestHandle
-  ): Promise<Reply> {
+  /** A call of an API of the table, carried out on a guest or on the host. */
+  protected async answer(procedure: Procedure, given: Values, { find, perform, guest }: Carrying): Promise<Reply> {
     const api = procedure.api ?? procedure.name
     const { readOnly } = this
     if (readOnly && !API_FACTS[api]?.readOnly) {
       throw failDomain('VIR_ERR_OPERATION_DENIED', `read only access prevents ${api}`)
     }
-    const method = findMethod(api)
+    const method = find(api)
     if (!method) throw failDomain('VIR_ERR_NO_SUPPORT', api)
     const exception = exceptions[procedure.name]
     const args: Values = {}

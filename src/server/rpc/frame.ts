@@ -3,10 +3,11 @@
 //   | length | program | version | procedure | type | serial | status | payload … |
 //
 // The length counts itself. Source: virnetprotocol.x.
-import type { VirError } from '../../conf/error.ts'
-import { fieldsOf, type WireField, writeFields } from './codec.ts'
+import { type ErrorCode, type ErrorDomain, VirError } from '../../conf/error.ts'
+import { ERROR_CODES, ERROR_DOMAINS } from '../../conf/error-table.ts'
+import { fieldsOf, readFields, type WireField, writeFields } from './codec.ts'
 import { STRUCTURES } from './remote-protocol.ts'
-import { XdrWriter } from './xdr.ts'
+import { type XdrReader, XdrWriter } from './xdr.ts'
 
 export const REMOTE_PROGRAM = 0x20008086
 export const QEMU_PROGRAM = 0x20008087
@@ -139,4 +140,24 @@ export function writeError(error: VirError, to: XdrWriter): void {
     { code, domain, message, level: LEVEL_ERROR, str1: template, str2: detail, int1: -1, int2: -1 },
     to
   )
+}
+
+const CODE_NAMES = new Map(Object.entries(ERROR_CODES).map(([name, [number]]) => [number, name as ErrorCode]))
+const DOMAIN_NAMES = new Map(Object.entries(ERROR_DOMAINS).map(([name, [number]]) => [number, name as ErrorDomain]))
+
+/** Another daemon's error as it reported it; codes of later libvirt versions become VIR_ERR_INTERNAL_ERROR. */
+export function readError(from: XdrReader): VirError {
+  errorFields ??= fieldsOf(STRUCTURES.error!)
+  const { code, domain, message } = readFields(errorFields, from)
+  const codeName = CODE_NAMES.get(code) ?? 'VIR_ERR_INTERNAL_ERROR'
+  const [, bare, template] = ERROR_CODES[codeName]
+  const detail = message === undefined || message === bare ? undefined : withoutTemplate(message, template)
+  return new VirError(DOMAIN_NAMES.get(domain) ?? 'VIR_FROM_NONE', codeName, detail)
+}
+
+/** The detail in a message that was made with a code's template. */
+function withoutTemplate(message: string, template: string): string {
+  const [before = '', after = ''] = template.split('%s')
+  const fits = message.startsWith(before) && message.endsWith(after)
+  return fits ? message.slice(before.length, message.length - after.length) : message
 }

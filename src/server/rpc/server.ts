@@ -1,16 +1,21 @@
-// RPC on one of the shim's sockets. Loaded with its first client.
+// RPC on one of a daemon's sockets. Loaded with its first client.
 import type { Socket } from 'node:net'
-import type { QemuDomain } from '../../drivers/qemu/domain.ts'
+import type { Log, QemuDomain } from '../../drivers/qemu/domain.ts'
 import type { Service } from '../sockets.ts'
-import { RpcClient } from './client.ts'
+import { RpcClient, type RpcHandler } from './client.ts'
 import { ShimCalls } from './shim-calls.ts'
 
-/** Serves clients until they go. */
+/** Serves a shim's clients until they go. */
 export function createRpc(domain: QemuDomain, readOnly: boolean): Service {
+  return serveRpc(domain.log, of => new ShimCalls(domain, of, readOnly))
+}
+
+/** Serves clients until they go, each by a handler of its own. */
+export function serveRpc(log: Log, makeHandler: (client: RpcClient) => RpcHandler): Service {
   const clients = new Set<RpcClient>()
   return {
     accept(socket: Socket) {
-      const client = new RpcClient(socket, domain.log, of => new ShimCalls(domain, of, readOnly))
+      const client = new RpcClient(socket, log, makeHandler)
       clients.add(client)
       socket.once('close', () => clients.delete(client))
     },

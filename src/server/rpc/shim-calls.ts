@@ -1,6 +1,7 @@
 // A shim's side of one RPC client: its one guest is here.
 import type { QemuDomain } from '../../drivers/qemu/domain.ts'
-import { run } from '../dispatch.ts'
+import { findMethod } from '../../drivers/qemu/index.ts'
+import { type Call, run } from '../dispatch.ts'
 import { hostOf } from '../host.ts'
 import { ConnectionCalls } from './calls.ts'
 import type { Reply, RpcClient } from './client.ts'
@@ -20,11 +21,11 @@ export class ShimCalls extends ConnectionCalls {
 
   protected async guestCall(procedure: Procedure, frame: Frame, signal: AbortSignal): Promise<Reply> {
     const given = readFields(procedure.args, new XdrReader(frame.payload))
-    const perform = (call: Parameters<typeof run>[1]) => {
+    const perform = (call: Call) => {
       this.checkGuest(guestOf(procedure, given))
       return run(this.#domain, { ...call, signal })
     }
-    return this.answer(procedure, given, perform, this.#domain)
+    return this.answer(procedure, given, { find: findMethod, perform, guest: this.#domain })
   }
 }
 

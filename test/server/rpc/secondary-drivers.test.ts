@@ -34,7 +34,12 @@ print(c.listNetworks(), c.listStoragePools(), c.listSecrets(), c.listDevices(Non
 })
 
 t.test('anything else is not supported', async t => {
-  for (const command of ['net-info nobody', 'pool-info nobody', 'secret-dumpxml nobody', 'nodedev-info nobody']) {
+  for (const command of [
+    'net-info nobody',
+    'pool-info nobody',
+    'secret-dumpxml 5f19289d-0eff-4572-a4b2-defc9d0d4087',
+    'nodedev-info nobody'
+  ]) {
     const { status, stderr } = virsh(...command.split(' '))
     t.equal(status, 1, command)
     t.match(stderr, /this function is not supported by the connection driver: vir/, command)

@@ -1,0 +1,106 @@
+// libvirt's protocol on the aggregator. What concerns the connection is answered here from what is known of all guests;
+// a call on a guest goes to the guest's shim as it came, and so do the calls of other drivers to their daemons.
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { GuestHandle, Host } from '../../drivers/host.ts'
+import type { Log } from '../../drivers/qemu/domain.ts'
+import { findMethod } from '../../drivers/qemu/index.ts'
+import { ConnectionCalls } from '../rpc/calls.ts'
+import type { Reply, RpcClient } from '../rpc/client.ts'
+import { readFields } from '../rpc/codec.ts'
+import type { EventSource } from '../rpc/events.ts'
+import type { Frame } from '../rpc/frame.ts'
+import { guestOf, type Procedure } from '../rpc/procedures.ts'
+import { serveRpc } from '../rpc/server.ts'
+import { Upstream } from '../rpc/upstream.ts'
+import { UpstreamPool } from '../rpc/upstream-pool.ts'
+import { XdrReader } from '../rpc/xdr.ts'
+import type { Service } from '../sockets.ts'
+import { SecondaryDrivers, type SecondaryOptions } from './secondary.ts'
+
+/** Connections to shims that nobody has used for so long are closed: an idle shim may want to end. */
+const IDLE_MS = 10_000
+/** A shim that has just ended, or is about to listen, is tried again for so long. */
+const REACH_LIMIT_MS = 5000
+const REACH_RETRY_MS = 50
+
+/** What the aggregator's RPC needs of the rest. */
+export interface RpcGuests {
+  host: Host
+  events: EventSource
+  /**
+   * The libvirt socket of a guest's shim, which is started if it must be.
+   * @throws VIR_ERR_NO_DOMAIN
+   */
+  libvirtSocket(guest: GuestHandle): Promise<string>
+  secondary: SecondaryOptions
+}
+
+/** Serves clients of the aggregator's libvirt sockets. */
+export function createAggregatorRpc(log: Log, guests: RpcGuests, readOnly: boolean): Service {
+  return serveRpc(log, client => new AggregatorCalls(guests, client, readOnly))
+}
+
+class AggregatorCalls extends ConnectionCalls {
+  readonly #guests: RpcGuests
+  readonly #shims = new UpstreamPool()
+  readonly #daemons = new UpstreamPool()
+  readonly #secondary: SecondaryDrivers
+  #sweep: NodeJS.Timeout | undefined
+
+  constructor(guests: RpcGuests, client: RpcClient, readOnly: boolean) {
+    super(guests.host, guests.events, client, readOnly)
+    this.#guests = guests
+    this.#secondary = new SecondaryDrivers(client, guests.secondary, this.#daemons)
+  }
+
+  protected async guestCall(procedure: Procedure, frame: Frame): Promise<Reply> {
+    const given = readFields(procedure.args.slice(0, 1), new XdrReader(frame.payload))
+    const guest = guestOf(procedure, given)
+    this.#sweep ??= setInterval(() => this.#shims.closeIdle(Date.now() - IDLE_MS), IDLE_MS / 2).unref()
+    const shim = await this.#shims.get(guest.uuid, () => this.#open(guest))
+    await shim.forward(frame, findMethod(procedure.api ?? '')?.stream !== undefined)
+    return { sent: true }
+  }
+
+  protected override async unknownCall(frame: Frame): Promise<Reply> {
+    this.checkOpen()
+    return this.#secondary.call(frame, this.readOnly)
+  }
+
+  async #open(guest: GuestHandle): Promise<Upstream> {
+    const deadline = Date.now() + REACH_LIMIT_MS
+    for (;;) {
+      const socket = await this.#guests.libvirtSocket(guest)
+      const { readOnly } = this
+      const what = `the daemon of domain '${guest.name}'`
+      const upstream = new Upstream(this.client, { socket, uri: this.host.uri, readOnly, what })
+      try {
+        await upstream.opened()
+        return upstream
+      } catch (error) {
+        if (Date.now() > deadline) throw error
+        await sleep(REACH_RETRY_MS)
+      }
+    }
+  }
+
+  passStream(frame: Frame): boolean {
+    return this.#shims.passStream(frame) || this.#daemons.passStream(frame)
+  }
+
+  get isBusy(): boolean {
+    return this.#shims.isBusy || this.#daemons.isBusy
+  }
+
+  pace(backlog: number): void {
+    this.#shims.pace(backlog)
+    this.#daemons.pace(backlog)
+  }
+
+  override closed(): void {
+    super.closed()
+    clearInterval(this.#sweep)
+    this.#shims.close()
+    this.#daemons.close()
+  }
+}

@@ -1,0 +1,63 @@
+// The daemons one client has calls with, each connected once.
+import type { Frame } from './frame.ts'
+import type { Upstream } from './upstream.ts'
+
+interface Entry {
+  opening: Promise<Upstream | undefined>
+  upstream?: Upstream
+}
+
+export class UpstreamPool {
+  readonly #entries = new Map<string, Entry>()
+
+  /** The connection to a daemon; `open` makes it if there is none, or gives undefined where there is no such daemon. */
+  get<T extends Upstream | undefined>(key: string, open: () => Promise<T>): Promise<T> {
+    const known = this.#entries.get(key)
+    if (known && !known.upstream?.isClosed) return known.opening as Promise<T>
+    const opening = open()
+    const entry: Entry = { opening }
+    this.#entries.set(key, entry)
+    const forget = () => {
+      if (this.#entries.get(key) === entry) this.#entries.delete(key)
+    }
+    opening.then(upstream => {
+      if (upstream) entry.upstream = upstream
+      else forget()
+    }, forget)
+    return opening
+  }
+
+  /** Closes connections on which nothing has been under way since then. */
+  closeIdle(sinceMs: number): void {
+    for (const [key, { upstream }] of this.#entries) {
+      if (!upstream?.isClosed && !upstream?.isIdle(sinceMs)) continue
+      upstream.close()
+      this.#entries.delete(key)
+    }
+  }
+
+  close(): void {
+    for (const { upstream } of this.#entries.values()) upstream?.close()
+  }
+
+  *#open(): Iterable<Upstream> {
+    for (const { upstream } of this.#entries.values()) if (upstream) yield upstream
+  }
+
+  /** @returns whether the stream is with one of these daemons */
+  passStream(frame: Frame): boolean {
+    for (const upstream of this.#open()) if (upstream.passStream(frame)) return true
+    return false
+  }
+
+  /** One of them has more to take than it does. */
+  get isBusy(): boolean {
+    for (const upstream of this.#open()) if (upstream.isBusy) return true
+    return false
+  }
+
+  /** Bytes waiting for the client have changed. */
+  pace(backlog: number): void {
+    for (const upstream of this.#open()) upstream.pace(backlog)
+  }
+}
