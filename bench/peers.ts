@@ -48,7 +48,10 @@ export async function startBare(dir: string, xmlFile: string): Promise<Running> 
   }
 }
 
-/** Replaces what a manager passes by descriptor or keeps secret, and lets the guest run at once. */
+/**
+ * Replaces what a manager passes by descriptor or keeps secret, and lets the guest run at once. domxml-to-native shows
+ * every interface as a tap device; the bench's guest has the user network.
+ */
 function bareArguments(argv: string[], monitor: string): string[] {
   const start = argv.findIndex(word => word.startsWith('/'))
   const out = ['']
@@ -59,6 +62,9 @@ function bareArguments(argv: string[], monitor: string): string[] {
     if (word === '-object' && value.includes('"secret"')) i++
     else if (word === '-chardev' && value.includes('charmonitor')) {
       out.push(word, `socket,id=charmonitor,path=${monitor},server=on,wait=off`)
+      i++
+    } else if (word === '-netdev') {
+      out.push(word, JSON.stringify({ type: 'user', id: (JSON.parse(value) as { id: string }).id }))
       i++
     } else out.push(word)
   }
