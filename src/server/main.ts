@@ -13,7 +13,10 @@ import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
 import { loadDomain } from '../drivers/qemu/def-driver.ts'
 import { QemuDomain } from '../drivers/qemu/domain.ts'
 import { OpenedFiles } from '../drivers/qemu/inherited-files.ts'
-import { cancelStart, reconnectDomain, startDomain, stopDomain, whenEnded } from '../drivers/qemu/process.ts'
+import { reconnectDomain } from '../drivers/qemu/reconnect.ts'
+import { whenEnded } from '../drivers/qemu/run.ts'
+import { cancelStart, startDomain } from '../drivers/qemu/start.ts'
+import { stopDomain } from '../drivers/qemu/stop.ts'
 import { cacheDirectory, chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
 import { secretDirectories, secretStore } from '../state/secrets.ts'
 import { bootId, readStatus, removeStatus, type Status } from '../state/status.ts'
@@ -85,13 +88,14 @@ async function detached(argv: string[]): Promise<number> {
 
 async function runGuest(options: Options): Promise<number> {
   const log = new LateLog()
-  const { domain, status } = await openGuest(options, log)
+  const { domain, status, def } = await openGuest(options, log)
   let leave: () => void = () => {}
   const detachedByUser = new Promise<'detach'>(resolve => {
     leave = () => resolve('detach')
   })
   const reattached = status !== undefined && (await reconnectDomain(domain, status))
   if (reattached && !domain.isActive) return EXIT_OK
+  if (!reattached) domain.def = def
   const services = (async () => {
     await log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
     return listen(domain, { detach: leave })
@@ -122,8 +126,16 @@ async function runGuest(options: Options): Promise<number> {
   }
 }
 
+interface Opened {
+  /** with the live definition where there is a status */
+  domain: QemuDomain
+  status: Status | undefined
+  /** what the next start begins from */
+  def: DomainDef
+}
+
 /** Reads what is asked for and what is there, and locks the root. */
-async function openGuest(options: Options, log: LateLog): Promise<{ domain: QemuDomain; status: Status | undefined }> {
+async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   const given = options.xmlFile === undefined ? undefined : readXml(options.xmlFile)
   const early = options.root === undefined ? undefined : chooseRoot(options.root, '')
   const xml = given ?? (early && ((await readStatusIfAlive(early))?.xml ?? readIfThere(early.definition)))
@@ -149,15 +161,12 @@ async function openGuest(options: Options, log: LateLog): Promise<{ domain: Qemu
   if (status && status.name !== def.name) {
     throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)
   }
-  const live =
-    status && status.phase !== 'starting'
-      ? (await loadDomain(status.xml, async () => context, { inactive: false, status: true })).def
-      : def
+  const live = status ? (await loadDomain(status.xml, async () => context, { inactive: false, status: true })).def : def
   const domain = new QemuDomain({ root: root!, def: live, context, log, user: options.user, group: options.group })
   domain.lock = lock
   if (options.define) domain.setPersistent(def)
   else if (readIfThere(root!.definition) !== undefined) domain.newDef = def
-  return { domain, status }
+  return { domain, status, def }
 }
 
 /** The saved status if it speaks of this boot; of another boot it is removed, its processes are gone. */

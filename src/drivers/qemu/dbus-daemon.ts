@@ -1,14 +1,15 @@
 // A D-Bus of the guest's own, for a D-Bus display that is given no address (qemuDBusStart).
-import { chownSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import type { DomainDef } from '../../conf/domain-def.ts'
+import { errorsFrom } from '../../conf/error.ts'
 import { escapeXml } from '../../conf/xml.ts'
 import type { GuestPaths } from './context.ts'
-import { runHostCommand } from './host-command.ts'
-import { groupId, userId } from './host-ids.ts'
+import { endHelper, startHelper } from './helper-process.ts'
+import type { ProcessOwner } from './owner.ts'
 
-const PROGRAM = 'dbus-daemon'
+const fail = errorsFrom('VIR_FROM_QEMU')
 
-const fileBeside = ({ dbusSocket }: GuestPaths, extension: string) => dbusSocket.replace(/\.sock$/, extension)
+const configFile = ({ dbusSocket }: GuestPaths) => dbusSocket.replace(/\.sock$/, '.conf')
 
 /** Where QEMU finds the guest's own bus. */
 export const ownBusAddress = ({ dbusSocket }: GuestPaths): string => `unix:path=${dbusSocket}`
@@ -17,7 +18,6 @@ export const ownBusAddress = ({ dbusSocket }: GuestPaths): string => `unix:path=
 const configuration = (paths: GuestPaths) => `<busconfig>
   <type>org.libvirt.qemu</type>
   <listen>${escapeXml(ownBusAddress(paths))}</listen>
-  <pidfile>${escapeXml(fileBeside(paths, '.pid'))}</pidfile>
   <auth>EXTERNAL</auth>
   <policy context='default'>
     <allow user='*'/>
@@ -29,34 +29,35 @@ const configuration = (paths: GuestPaths) => `<busconfig>
 `
 
 /**
- * Starts the bus if a display needs it; it detaches itself once its socket is there.
- * @param owner who QEMU runs as and so connects as
- * @throws VIR_ERR_INTERNAL_ERROR with what it said
+ * Starts the bus if a display needs it.
+ * @param log where its output goes
+ * @throws VIR_ERR_OPERATION_FAILED with what it said, VIR_ERR_OPERATION_TIMEOUT
  */
 export async function startDbusDaemon(
   def: DomainDef,
   paths: GuestPaths,
-  owner: { user?: string; group?: string }
+  log: string,
+  owner: ProcessOwner
 ): Promise<void> {
   const isNeeded = def.devices.graphics.some(dev => dev.type === 'dbus' && dev.address === ownBusAddress(paths))
   if (!isNeeded) return
-  stopDbusDaemon(paths)
-  const config = fileBeside(paths, '.conf')
-  writeFileSync(config, configuration(paths), { mode: 0o600 })
-  await runHostCommand(PROGRAM, ['--fork', `--config-file=${config}`])
-  if (owner.user !== undefined) chownSync(paths.dbusSocket, userId(owner.user), groupId(owner.group ?? owner.user))
+  writeFileSync(configFile(paths), configuration(paths), { mode: 0o600 })
+  await startHelper({
+    command: 'dbus-daemon',
+    args: ['--nofork', `--config-file=${configFile(paths)}`],
+    socket: paths.dbusSocket,
+    log,
+    logMode: 'w',
+    owner,
+    failure: words =>
+      words === undefined
+        ? fail('VIR_ERR_OPERATION_TIMEOUT', "DBus daemon dbus-daemon didn't show up")
+        : fail('VIR_ERR_OPERATION_FAILED', `dbus-daemon died and reported: ${words}`)
+  })
 }
 
 /** Ends the bus, if there is one, and takes its files away. */
-export function stopDbusDaemon(paths: GuestPaths): void {
-  const pidFile = fileBeside(paths, '.pid')
-  if (existsSync(pidFile)) {
-    try {
-      const pid = Number(readFileSync(pidFile, 'utf8'))
-      if (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === PROGRAM) process.kill(pid, 'SIGTERM')
-    } catch {
-      // it is gone already
-    }
-  }
-  for (const left of [pidFile, fileBeside(paths, '.conf'), paths.dbusSocket]) rmSync(left, { force: true })
+export async function stopDbusDaemon(paths: GuestPaths): Promise<void> {
+  await endHelper(paths.dbusSocket)
+  rmSync(configFile(paths), { force: true })
 }

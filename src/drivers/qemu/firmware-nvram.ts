@@ -1,5 +1,5 @@
 // UEFI variable stores: where they lie, which are allowed, and how they are made.
-import { chownSync, existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { NvramDef } from '../../conf/domain/os-firmware.ts'
 import { usesReadonlyPflash } from '../../conf/domain/os-firmware.ts'
@@ -8,7 +8,7 @@ import { errorsFrom } from '../../conf/error.ts'
 import { makePrivateDirectory, writeAtomic } from '../../state/store.ts'
 import { validateStorage } from './command/storage-validate.ts'
 import type { QemuContext } from './context.ts'
-import { groupId, userId } from './host-ids.ts'
+import { giveTo, type ProcessOwner } from './owner.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -48,7 +48,7 @@ export function nvramExists(nvram: NvramDef | undefined): boolean {
  * Makes the variable store from its template, if it is not there yet (qemuPrepareNVRAM), for QEMU's user alone.
  * @throws VIR_ERR_OPERATION_FAILED when no template is known, VIR_ERR_SYSTEM_ERROR
  */
-export function makeNvram({ os: { loader } }: DomainDef, owner: { user?: string; group?: string } = {}): void {
+export function makeNvram({ os: { loader } }: DomainDef, owner: ProcessOwner = {}): void {
   const path = nvramPath(loader?.nvram)
   if (!loader || path === undefined || existsSync(path)) return
   const template = loader.nvramTemplate ?? KNOWN_TEMPLATES[loader.path ?? '']
@@ -63,7 +63,7 @@ export function makeNvram({ os: { loader } }: DomainDef, owner: { user?: string;
   }
   makePrivateDirectory(dirname(path))
   writeAtomic(path, content)
-  if (owner.user !== undefined) chownSync(path, userId(owner.user), groupId(owner.group ?? owner.user))
+  giveTo(path, owner)
 }
 
 /** The storage a variable store may lie on (qemuValidateDomainDefNvram). @throws VIR_ERR_CONFIG_UNSUPPORTED */

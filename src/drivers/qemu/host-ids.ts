@@ -5,15 +5,21 @@ import { uint } from '../../conf/scalar.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 
-function lookUp(file: string, name: string): number | undefined {
+/** The fields of the entry that is looked for. */
+function entry(file: string, wanted: (fields: string[]) => boolean): string[] | undefined {
   try {
-    const line = readFileSync(file, 'utf8')
+    return readFileSync(file, 'utf8')
       .split('\n')
-      .find(one => one.startsWith(`${name}:`))
-    return line === undefined ? undefined : Number(line.split(':')[2])
+      .map(line => line.split(':'))
+      .find(wanted)
   } catch {
     return undefined
   }
+}
+
+function lookUp(file: string, name: string): number | undefined {
+  const found = entry(file, fields => fields[0] === name)
+  return found && Number(found[2])
 }
 
 const idIn = (file: string, what: string) => (name: string) => {
@@ -27,3 +33,13 @@ const idIn = (file: string, what: string) => (name: string) => {
 export const userId = idIn('/etc/passwd', 'user')
 /** The id of a group, likewise. @throws VIR_ERR_INVALID_ARG */
 export const groupId = idIn('/etc/group', 'group')
+
+/** The name of a user there is. */
+export const userName = (uid: number): string | undefined =>
+  entry('/etc/passwd', fields => fields[2] === String(uid))?.[0]
+
+/** The group a user is in by default; that of the same number for a user there is not. */
+export function primaryGroupId(uid: number): number {
+  const found = entry('/etc/passwd', fields => fields[2] === String(uid))
+  return found ? Number(found[3]) : uid
+}

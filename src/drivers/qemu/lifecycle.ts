@@ -12,7 +12,8 @@ import { errorsFrom } from '../../conf/error.ts'
 import { flags } from '../../conf/wire.ts'
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
-import { startDomain, stopDomain } from './process.ts'
+import { startDomain } from './start.ts'
+import { stopDomain } from './stop.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()

@@ -1,43 +1,41 @@
 // qemu-pr-helper: does SCSI persistent reservations for a guest's LUNs, for which QEMU itself has no right
 // (qemuProcessStartManagedPRDaemon).
-import { chownSync, readFileSync, rmSync } from 'node:fs'
 import type { DomainDef } from '../../conf/domain-def.ts'
+import { errorsFrom } from '../../conf/error.ts'
 import { hasManagedReservations, managedReservationsPath } from './command/disk.ts'
 import type { QemuContext } from './context.ts'
-import { runHostCommand } from './host-command.ts'
-import { groupId, userId } from './host-ids.ts'
+import { endHelper, startHelper } from './helper-process.ts'
+import type { ProcessOwner } from './owner.ts'
 
-const PROGRAM = 'qemu-pr-helper'
-/** The kernel cuts names of programs. */
-const PROCESS_NAME = PROGRAM.slice(0, 15)
-
-const pidFile = (context: QemuContext): string => managedReservationsPath(context).replace(/\.sock$/, '.pid')
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /**
- * Starts the helper if a disk needs it; it detaches itself once its socket is there.
- * @param owner who QEMU runs as and so connects as
- * @throws VIR_ERR_INTERNAL_ERROR with what it said
+ * Starts the helper if a disk needs it.
+ * @param log where its output goes
+ * @throws VIR_ERR_OPERATION_FAILED with what it said, VIR_ERR_OPERATION_TIMEOUT
  */
 export async function startReservationsHelper(
   def: DomainDef,
   context: QemuContext,
-  owner: { user?: string; group?: string }
+  log: string,
+  owner: ProcessOwner
 ): Promise<void> {
   if (!hasManagedReservations(def)) return
   const socket = managedReservationsPath(context)
-  rmSync(socket, { force: true })
-  await runHostCommand(PROGRAM, ['-d', '-k', socket, '-f', pidFile(context)])
-  if (owner.user !== undefined) chownSync(socket, userId(owner.user), groupId(owner.group ?? owner.user))
+  await startHelper({
+    command: 'qemu-pr-helper',
+    args: ['-k', socket],
+    socket,
+    log,
+    logMode: 'w',
+    owner,
+    failure: words =>
+      words === undefined
+        ? fail('VIR_ERR_OPERATION_TIMEOUT', 'pr helper socked did not show up')
+        : fail('VIR_ERR_OPERATION_FAILED', `pr helper died and reported: ${words}`)
+  })
 }
 
 /** Ends the helper, if there is one, and takes its files away. */
-export function stopReservationsHelper(context: QemuContext): void {
-  const file = pidFile(context)
-  try {
-    const pid = Number(readFileSync(file, 'utf8'))
-    if (readFileSync(`/proc/${pid}/comm`, 'utf8').trim() === PROCESS_NAME) process.kill(pid, 'SIGTERM')
-  } catch {
-    // it was never there, or it is gone already
-  }
-  for (const left of [file, managedReservationsPath(context)]) rmSync(left, { force: true })
-}
+export const stopReservationsHelper = (context: QemuContext): Promise<void> =>
+  endHelper(managedReservationsPath(context))

@@ -16,8 +16,8 @@ import {
 import { diskSourcePath } from './block.ts'
 import { agentChannel } from './channels.ts'
 import type { QemuDomain } from './domain.ts'
-import { stopDomain } from './process.ts'
 import type { QmpEvent } from './qmp.ts'
+import { stopDomain } from './stop.ts'
 
 type Handler = (domain: QemuDomain, data: Record<string, unknown>, timestampUs: number) => void | Promise<void>
 

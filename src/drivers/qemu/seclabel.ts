@@ -3,20 +3,13 @@
 import type { SeclabelDef } from '../../conf/domain/seclabel.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import { groupId, userId } from './host-ids.ts'
+import { ownerIds, type ProcessOwner } from './owner.ts'
 
 const fail = errorsFrom('VIR_FROM_SECURITY')
 
-/** Who QEMU runs as; absent: who we are. */
-export interface ProcessOwner {
-  user?: string
-  group?: string
-}
-
-function ownerLabel({ user, group = user }: ProcessOwner): string {
-  const uid = user === undefined ? process.getuid?.() : userId(user)
-  const gid = group === undefined ? process.getgid?.() : groupId(group)
-  return `+${uid ?? 0}:+${gid ?? 0}`
+function ownerLabel(owner: ProcessOwner): string {
+  const { uid, gid } = ownerIds(owner) ?? { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+  return `+${uid}:+${gid}`
 }
 
 /** Refuses labels of drivers there are not (virSecurityManagerCheckAllLabel). @throws VIR_ERR_CONFIG_UNSUPPORTED */

@@ -1,21 +1,16 @@
-// virtiofsd: serves a directory of the host to the guest over vhost-user (qemu_virtiofs.c). It ends by itself when QEMU
-// closes the connection.
-import { type ChildProcess, spawn } from 'node:child_process'
-import { accessSync, closeSync, constants, existsSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+// virtiofsd: serves a directory of the host to the guest over vhost-user (qemu_virtiofs.c).
+import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { type FilesystemDef, isVirtiofs } from '../../conf/devices/filesystem.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import { makePrivateDirectory } from '../../state/store.ts'
 import { virtiofsSocket } from './command/filesystem.ts'
 import type { QemuContext } from './context.ts'
-import { lastWords } from './launch.ts'
+import { endHelper, type Helper, startHelper } from './helper-process.ts'
+import type { ProcessOwner } from './owner.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-const SOCKET_TIMEOUT_MS = 5000
-const POLL_MS = 5
 /** Descriptors of vhost-user programs (QEMU's docs/interop/vhost-user.json); a name in the first hides one in the next. */
 const DESCRIPTOR_DIRS = ['/etc/qemu/vhost-user', '/usr/share/qemu/vhost-user']
 
@@ -57,51 +52,44 @@ function hostVirtiofsd(): string | undefined {
 
 /**
  * Starts a virtiofsd for each mount (qemuVirtioFSStart).
- * @param logDir where their output goes, a file each
- * @returns ends them; for a start that fails before QEMU is connected to them
+ * @param logOf where the output of each goes, by the mount's alias
  * @throws VIR_ERR_INTERNAL_ERROR
  */
-export async function startVirtiofsds(def: DomainDef, context: QemuContext, logDir: string): Promise<() => void> {
-  const children: ChildProcess[] = []
-  const stop = () => {
-    for (const child of children) child.kill()
+export async function startVirtiofsds(
+  def: DomainDef,
+  context: QemuContext,
+  logOf: (alias: string) => string,
+  owner: ProcessOwner
+): Promise<void> {
+  for (const dev of ours(def)) {
+    await startHelper(virtiofsdProgram(dev, context, logOf(dev.alias ?? ''), owner))
   }
-  try {
-    for (const dev of ours(def))
-      children.push(await startVirtiofsd(dev, context, join(logDir, `${dev.alias}-virtiofsd.log`)))
-  } catch (error) {
-    stop()
-    throw error
-  }
-  return stop
 }
 
-/** Takes away the sockets; the programs have ended with their connection to QEMU. */
-export function removeVirtiofsSockets(def: DomainDef, { paths }: QemuContext): void {
-  for (const dev of ours(def)) rmSync(virtiofsSocket(dev, paths), { force: true })
+/** Ends those that have not ended with their connection to QEMU, and takes their sockets away. */
+export async function stopVirtiofsds(def: DomainDef, { paths }: QemuContext): Promise<void> {
+  for (const dev of ours(def)) await endHelper(virtiofsSocket(dev, paths))
 }
 
-async function startVirtiofsd(dev: FilesystemDef, { paths }: QemuContext, log: string): Promise<ChildProcess> {
-  const program = dev.binary?.path ?? ''
+function virtiofsdProgram(dev: FilesystemDef, { paths }: QemuContext, log: string, owner: ProcessOwner): Helper {
+  const command = dev.binary?.path ?? ''
   const directory = dev.source?.path ?? ''
-  if (!isExecutable(program)) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', `virtiofsd binary '${program}' is not executable`)
+  if (!isExecutable(command)) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', `virtiofsd binary '${command}' is not executable`)
   }
   if (!existsSync(directory)) {
     throw fail('VIR_ERR_INTERNAL_ERROR', `the virtiofs export directory '${directory}' does not exist`)
   }
   const socket = virtiofsSocket(dev, paths)
-  rmSync(socket, { force: true })
-  makePrivateDirectory(dirname(log))
-  const output = openSync(log, 'w', 0o600)
-  try {
-    const args = virtiofsdArgs(dev, socket)
-    const child = spawn(program, args, { stdio: ['ignore', output, output], detached: true, cwd: dirname(socket) })
-    await socketOf(child, socket, log)
-    child.unref()
-    return child
-  } finally {
-    closeSync(output)
+  return {
+    command,
+    args: virtiofsdArgs(dev, socket),
+    socket,
+    log,
+    logMode: 'w',
+    cwd: dirname(socket),
+    owner,
+    failure: words => fail('VIR_ERR_INTERNAL_ERROR', `Could not start 'virtiofsd': ${words ?? 'no socket'}`)
   }
 }
 
@@ -131,20 +119,3 @@ export function virtiofsdArgs({ source, binary }: FilesystemDef, socket: string)
 
 const yesNo = (name: string, value: boolean | undefined) =>
   value === undefined ? undefined : value ? name : `no_${name}`
-
-/** Waits until QEMU can connect. */
-async function socketOf(child: ChildProcess, socket: string, log: string): Promise<void> {
-  let gone: string | undefined
-  child.once('exit', (code, signal) => {
-    gone = signal ?? `status ${code}`
-  })
-  child.once('error', error => {
-    gone = error.message
-  })
-  for (const deadline = Date.now() + SOCKET_TIMEOUT_MS; ; await sleep(POLL_MS)) {
-    if (existsSync(socket)) return
-    if (gone === undefined && Date.now() < deadline) continue
-    child.kill()
-    throw fail('VIR_ERR_INTERNAL_ERROR', `Could not start 'virtiofsd': ${lastWords(log) || gone || 'no socket'}`)
-  }
-}

@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { managedReservationsPath } from '../../../src/drivers/qemu/command/disk.ts'
 import { startReservationsHelper, stopReservationsHelper } from '../../../src/drivers/qemu/pr-helper.ts'
@@ -21,13 +20,12 @@ t.test('the helper runs as long as a guest with managed reservations', { skip },
     define(
       `<disk type='block' device='lun'><source dev='/dev/a'>${reservations}</source><target dev='sda' bus='scsi'/></disk>`
     )
-  await startReservationsHelper(await lun(''), context, {})
+  await startReservationsHelper(await lun(''), context, join(libDir, 'log'), {})
   t.notOk(existsSync(socket), 'nobody needs it')
-  await startReservationsHelper(await lun("<reservations managed='yes'/>"), context, {})
+  await startReservationsHelper(await lun("<reservations managed='yes'/>"), context, join(libDir, 'log'), {})
   t.ok(existsSync(socket))
-  stopReservationsHelper(context)
-  await sleep(100)
+  await stopReservationsHelper(context)
   t.notOk(existsSync(socket))
   t.equal(spawnSync('pgrep', ['-f', socket]).status, 1, 'it has ended')
-  stopReservationsHelper(context)
+  await stopReservationsHelper(context)
 })

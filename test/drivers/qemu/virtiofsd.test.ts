@@ -23,12 +23,12 @@ t.test('a program the user names is taken as it is, and has to be there', async 
   prepareFilesystems(def)
   t.equal(def.devices.filesystems[0]?.binary?.path, '/nowhere/virtiofsd')
   t.match(
-    await errorOf(() => startVirtiofsds(def, testContext(), '/nowhere')),
+    await errorOf(() => startVirtiofsds(def, testContext(), () => '/nowhere', {})),
     "virtiofsd binary '/nowhere/virtiofsd' is not executable"
   )
   const noDirectory = await define(fs("<binary path='/bin/true'/>", '/nowhere'), SHARED)
   t.match(
-    await errorOf(() => startVirtiofsds(noDirectory, testContext(), '/nowhere')),
+    await errorOf(() => startVirtiofsds(noDirectory, testContext(), () => '/nowhere', {})),
     "the virtiofs export directory '/nowhere' does not exist"
   )
 })

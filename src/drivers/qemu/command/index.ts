@@ -128,14 +128,14 @@ const STEPS: ((command: Command) => void)[] = [
  * The arguments and added environment for a completed, prepared definition.
  * @throws VIR_ERR_CONFIG_UNSUPPORTED for what QEMU cannot do
  */
-export function buildCommand(def: DomainDef, context: QemuContext): BuiltCommand {
+export function buildCommand(def: DomainDef, context: QemuContext): GuestCommand {
   const command = new Command(def, context)
   for (const step of STEPS) step(command)
   const { env, masterKey, memoryDirs } = command
   return { argv: [def.devices.emulator!, ...command.argv], env, masterKey, memoryDirs }
 }
 
-interface BuiltCommand {
+export interface GuestCommand {
   argv: string[]
   env: Record<string, string>
   /** content of the file masterKeyFile names, which must be there when QEMU starts */

@@ -1,10 +1,10 @@
 // <launchSecurity>: the object that guards the guest's memory; -machine names it.
-import { chownSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
-import { groupId, userId } from '../host-ids.ts'
+import { giveTo, type ProcessOwner } from '../owner.ts'
 import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -35,11 +35,7 @@ export function launchSecurityArgs(command: Command): void {
 }
 
 /** Puts the owner's certificate and session data where QEMU reads them. @throws VIR_ERR_SYSTEM_ERROR */
-export function writeLaunchSecurityFiles(
-  { launchSecurity }: DomainDef,
-  directory: string,
-  owner: { user?: string; group?: string }
-): void {
+export function writeLaunchSecurityFiles({ launchSecurity }: DomainDef, directory: string, owner: ProcessOwner): void {
   if (launchSecurity?.type !== 'sev') return
   for (const [name, content] of [
     [DH_CERT_FILE, launchSecurity.dhCert],
@@ -50,12 +46,16 @@ export function writeLaunchSecurityFiles(
     try {
       rmSync(file, { force: true })
       writeFileSync(file, content, { mode: 0o600, flag: 'wx' })
-      if (owner.user !== undefined) chownSync(file, userId(owner.user), groupId(owner.group ?? owner.user))
     } catch (error) {
       const reason = (error as Error).message
       throw fail('VIR_ERR_SYSTEM_ERROR', `failed to write data to config '${file}': ${reason}`, error)
     }
+    giveTo(file, owner)
   }
+}
+
+export function removeLaunchSecurityFiles(directory: string): void {
+  for (const name of [DH_CERT_FILE, SESSION_FILE]) rmSync(join(directory, name), { force: true })
 }
 
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED; libvirt: the last part of qemuValidateDomainDef */

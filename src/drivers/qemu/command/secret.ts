@@ -1,9 +1,9 @@
 // Secrets on the command line: encrypted with a master key that only QEMU and we can read (qemuDomainSecretInfoSetup).
 import { createCipheriv, randomBytes } from 'node:crypto'
-import { chownSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorsFrom } from '../../../conf/error.ts'
-import { groupId, userId } from '../host-ids.ts'
+import { giveTo, type ProcessOwner } from '../owner.ts'
 import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -18,11 +18,10 @@ export function masterKeyFile(libDir: string): string {
 }
 
 /** Writes that file, for QEMU's user alone. @throws VIR_ERR_SYSTEM_ERROR */
-export function writeMasterKey(file: string, key: Uint8Array, owner: { user?: string; group?: string }): void {
+export function writeMasterKey(file: string, key: Uint8Array, owner: ProcessOwner): void {
   try {
     rmSync(file, { force: true })
     writeFileSync(file, key, { mode: 0o600, flag: 'wx' })
-    if (owner.user !== undefined) chownSync(file, userId(owner.user), groupId(owner.group ?? owner.user))
   } catch (error) {
     throw fail(
       'VIR_ERR_SYSTEM_ERROR',
@@ -30,6 +29,7 @@ export function writeMasterKey(file: string, key: Uint8Array, owner: { user?: st
       error
     )
   }
+  giveTo(file, owner)
 }
 
 /** -object of the master key, before everything that may refer to it (qemuBuildMasterKeyCommandLine). */

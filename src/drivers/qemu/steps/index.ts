@@ -1,0 +1,129 @@
+// The steps of a start, in their order; they are released in the opposite one.
+import { rmSync } from 'node:fs'
+import { cgroupPaths, enterCgroups, leaveCgroups } from '../cgroup.ts'
+import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../command/launch-security.ts'
+import { masterKeyFile, writeMasterKey } from '../command/secret.ts'
+import { startDbusDaemon, stopDbusDaemon } from '../dbus-daemon.ts'
+import { chooseTransientOverlays, makeTransientOverlays, removeTransientOverlays } from '../disk-transient.ts'
+import type { QemuDomain } from '../domain.ts'
+import { makeMemoryDirectories, removeMemoryDirectories } from '../memory-files.ts'
+import { makeDirectoryFor } from '../owner.ts'
+import { startReservationsHelper, stopReservationsHelper } from '../pr-helper.ts'
+import { generatedSockets } from '../prepare-graphics.ts'
+import { startSwtpm, stopSwtpm } from '../swtpm-start.ts'
+import { connectInterfaces, disconnectInterfaces, type TapOwner } from '../tap.ts'
+import { startVirtiofsds, stopVirtiofsds } from '../virtiofsd.ts'
+import type { Starting, StartingWithCommand, Step } from './step.ts'
+
+/** The guest as the owner of its network devices. */
+const tapOwner = ({ def, root, user, group }: QemuDomain): TapOwner => ({ def, root: root.dir, user, group })
+
+/** Beside QEMU's own. */
+const logOf = ({ root }: QemuDomain, program: string) => `${root.log.replace(/\.log$/, '')}-${program}.log`
+
+const remove = (...paths: string[]) => {
+  for (const path of paths) rmSync(path, { recursive: true, force: true })
+}
+
+export const STEPS: readonly Step[] = [
+  {
+    name: 'transient disks',
+    prepare: ({ domain }) => chooseTransientOverlays(domain.def),
+    start: ({ domain }) => makeTransientOverlays(domain.def, domain),
+    release: ({ def }) => removeTransientOverlays(def)
+  },
+  {
+    // found again by the mark they bear
+    name: 'network devices',
+    prepare: ({ domain }) => connectInterfaces(tapOwner(domain)),
+    release: domain =>
+      disconnectInterfaces(tapOwner(domain), error =>
+        domain.log.warn({ err: error }, 'a network device could not be removed')
+      )
+  },
+  {
+    name: 'memory directories',
+    start: ({ domain, context, command }) => makeMemoryDirectories(command.memoryDirs, context.paths, domain),
+    release: ({ context }) => removeMemoryDirectories(context.paths)
+  },
+  {
+    name: 'channel directory',
+    start: ({ domain }) => makeDirectoryFor(domain.root.channelDir, domain),
+    release: ({ root }) => remove(root.channelDir)
+  },
+  {
+    name: "QEMU's sockets",
+    start: ({ domain }) => remove(domain.root.monitorSocket),
+    release: ({ root, def }) => remove(root.monitorSocket, ...generatedSockets(def))
+  },
+  {
+    name: 'master key',
+    start: ({ domain, context, command }) =>
+      writeMasterKey(masterKeyFile(context.paths.libDir), command.masterKey, domain),
+    release: ({ context }) => remove(masterKeyFile(context.paths.libDir))
+  },
+  {
+    name: 'launch security',
+    start: ({ domain, context }) => writeLaunchSecurityFiles(domain.def, context.paths.libDir, domain),
+    release: ({ context }) => removeLaunchSecurityFiles(context.paths.libDir)
+  },
+  {
+    name: 'persistent reservations',
+    start: ({ domain, context }) => startReservationsHelper(domain.def, context, logOf(domain, 'pr-helper'), domain),
+    release: ({ context }) => stopReservationsHelper(context)
+  },
+  {
+    name: 'D-Bus',
+    start: ({ domain, context }) => startDbusDaemon(domain.def, context.paths, logOf(domain, 'dbus-daemon'), domain),
+    release: ({ context }) => stopDbusDaemon(context.paths)
+  },
+  {
+    name: 'TPM',
+    start: ({ domain, context }) => startSwtpm(domain.def, context, domain),
+    release: ({ context }) => stopSwtpm(context)
+  },
+  {
+    name: 'shared directories',
+    start: ({ domain, context }) =>
+      startVirtiofsds(domain.def, context, alias => logOf(domain, `${alias}-virtiofsd`), domain),
+    release: ({ def, context }) => stopVirtiofsds(def, context)
+  },
+  {
+    name: 'control groups',
+    attach(domain, qemu) {
+      const register = domain.def.resource?.register
+      domain.cgroups = cgroupPaths(domain.def.name, qemu, register)
+      domain.save()
+      domain.cgroups = enterCgroups(domain.cgroups, qemu, register)
+      if (domain.cgroups.length > 0) domain.def.resource = { partition: '/machine', ...domain.def.resource }
+    },
+    async release(domain) {
+      const busy = await leaveCgroups(domain.cgroups)
+      if (busy.length > 0) domain.log.warn({ cgroups: busy }, 'cgroups are still in use')
+      domain.cgroups = []
+    }
+  }
+]
+
+export async function prepareSteps(starting: Starting): Promise<void> {
+  for (const step of STEPS) await step.prepare?.(starting)
+}
+
+export async function startSteps(starting: StartingWithCommand): Promise<void> {
+  for (const step of STEPS) await step.start?.(starting)
+}
+
+export async function attachSteps(domain: QemuDomain): Promise<void> {
+  for (const step of STEPS) await step.attach?.(domain, domain.process!)
+}
+
+/** Releases all; what one of them cannot undo is told in the log and keeps none of the others from it. */
+export async function releaseSteps(domain: QemuDomain): Promise<void> {
+  for (const step of [...STEPS].reverse()) {
+    try {
+      await step.release(domain)
+    } catch (error) {
+      domain.log.error({ err: error, step: step.name }, 'what a guest had of the host could not be released')
+    }
+  }
+}

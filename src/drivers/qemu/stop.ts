@@ -1,0 +1,102 @@
+// Ending a guest: its process first, then everything it had of the host.
+import { setTimeout as sleep } from 'node:timers/promises'
+import {
+  virDomainEventStoppedDetailType,
+  virDomainEventType,
+  virDomainShutoffReason,
+  virDomainState
+} from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import { isAlive, type ProcessIdentity, processIdentity, removeStatus } from '../../state/status.ts'
+import { closeAgent } from './channels.ts'
+import type { Ended, QemuDomain } from './domain.ts'
+import { endRun, whenExited } from './run.ts'
+import { releaseSteps } from './steps/index.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** SIGTERM's time before SIGKILL, as in libvirt's qemuProcessKill. */
+const TERM_TIMEOUT_MS = 10_000
+const KILL_TIMEOUT_MS = 20_000
+
+/** Kills QEMU and cleans up after it; libvirt: qemuProcessStop. */
+export async function stopDomain(domain: QemuDomain, reason: number, graceful = false): Promise<void> {
+  domain.phase = 'stopping'
+  domain.save()
+  const gone = await endProcess(domain, graceful)
+  if (!gone) {
+    domain.phase = 'running'
+    domain.save()
+    throw fail('VIR_ERR_OPERATION_FAILED', `QEMU process ${domain.process?.pid} did not end in time`)
+  }
+  await cleanUp(domain, { reason, failed: reason === virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED })
+}
+
+/** Ends the process, gently first. Gives false if it is still there (graceful only). */
+export async function endProcess(domain: QemuDomain, graceful = false): Promise<boolean> {
+  const identity = domain.process
+  if (!identity) return true
+  const exited = whenExited(domain)
+  if (await signalAndWait(identity, 'SIGTERM', TERM_TIMEOUT_MS, exited)) return true
+  return !graceful && (await signalAndWait(identity, 'SIGKILL', KILL_TIMEOUT_MS, exited))
+}
+
+async function signalAndWait(
+  identity: ProcessIdentity,
+  signal: NodeJS.Signals,
+  limitMs: number,
+  exited?: Promise<string>
+): Promise<boolean> {
+  if (!isAlive(identity)) return true
+  try {
+    process.kill(identity.pid, signal)
+  } catch {
+    return true
+  }
+  const deadline = Date.now() + limitMs
+  while (Date.now() < deadline) {
+    await (exited ? Promise.race([exited, sleep(50)]) : sleep(3))
+    if (processIdentity(identity.pid)?.startTime !== identity.startTime) return true
+  }
+  return false
+}
+
+const STOPPED_DETAIL: Record<number, number> = {
+  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SHUTDOWN]:
+    virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN,
+  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED]:
+    virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_DESTROYED,
+  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED
+}
+
+const cleaning = new WeakMap<QemuDomain, Promise<void>>()
+
+/** Removes every trace of a run, once, whoever finds out first that it is over. */
+export function cleanUp(domain: QemuDomain, ended: Ended, quiet = false): Promise<void> {
+  const underWay = cleaning.get(domain)
+  if (underWay) return underWay
+  const work = removeTraces(domain, ended, quiet).finally(() => cleaning.delete(domain))
+  cleaning.set(domain, work)
+  return work
+}
+
+/** status.json goes last: a crash on the way is resumed from it. */
+async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): Promise<void> {
+  const { root, monitor } = domain
+  domain.monitor = undefined
+  monitor?.close()
+  closeAgent(domain)
+  await releaseSteps(domain)
+  removeStatus(root.status)
+  domain.phase = undefined
+  domain.process = undefined
+  domain.id = -1
+  domain.vcpuThreads.clear()
+  domain.ptys.clear()
+  const tellEnded = endRun(domain)
+  if (quiet) return
+  domain.setState(virDomainState.VIR_DOMAIN_SHUTOFF, ended.reason)
+  const detail = STOPPED_DETAIL[ended.reason] ?? virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_FAILED
+  domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STOPPED, detail)
+  tellEnded(ended)
+}
