@@ -110,7 +110,10 @@ function eventRoute(app: FastifyInstance, domain: QemuDomain, streams: Set<() =>
   app.get<{ Querystring: { since?: string } }>('/v1/events', (request, reply) => {
     const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
     streamEvents(reply, streams, 'events of this guest', emit =>
-      domain.events.listen(({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, ...data }), since)
+      domain.events.listen(({ id, event, timestampUs, data }) => {
+        const { name, uuid } = domain
+        emit(id, event, { timestampUs, dom: { name, uuid, id: domain.id }, ...data })
+      }, since)
     )
   })
 }

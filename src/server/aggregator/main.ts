@@ -1,5 +1,8 @@
 // virshim-aggregatord: finds all shims of this host and serves them as one connection. It owns no guest.
-import { toVirError } from '../../conf/error.ts'
+import { mkdirSync } from 'node:fs'
+import { connect } from 'node:net'
+import { dirname } from 'node:path'
+import { errorsFrom, toVirError } from '../../conf/error.ts'
 import { VERSION } from '../../conf/version.ts'
 import { lockRoot } from '../../state/root.ts'
 import { LateLog } from '../log.ts'
@@ -12,6 +15,8 @@ import { hostOf } from './host.ts'
 import { layoutOf } from './layout.ts'
 import { type AggregatorOptions, readOptions, USAGE } from './options.ts'
 import { Registry } from './registry.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
 
 const EXIT_OK = 0
 const EXIT_FAILED = 1
@@ -56,7 +61,7 @@ async function run(options: AggregatorOptions): Promise<void> {
   let sockets: ApiSockets | undefined
   try {
     await Promise.race([discovery.start(), told])
-    sockets = await listen(aggregator)
+    sockets = await listen(aggregator, options)
     log.info({ guests: registry.size }, 'serving')
     process.send?.('running')
     releaseStartMemory()
@@ -69,11 +74,33 @@ async function run(options: AggregatorOptions): Promise<void> {
 }
 
 /** The sockets of the aggregator; what serves them is loaded when the first client comes. */
-function listen(aggregator: Aggregator): Promise<ApiSockets> {
+async function listen(aggregator: Aggregator, { libvirtSocket, secondary }: AggregatorOptions): Promise<ApiSockets> {
   const { root } = aggregator.layout
   const http = (readOnly: boolean) => async () => (await import('./http.ts')).createHttp(aggregator, readOnly)
-  return serve(aggregator.log, [
+  const drivers = { directory: secondary, own: libvirtSocket }
+  const rpc = (readOnly: boolean) => async () => (await import('./rpc.ts')).createRpc(aggregator, drivers, readOnly)
+  const sockets = [
     { path: root.apiSocket, load: http(false) },
-    { path: root.apiReadOnlySocket, load: http(true) }
-  ])
+    { path: root.apiReadOnlySocket, load: http(true) },
+    { path: root.libvirtSocket, load: rpc(false) },
+    { path: root.libvirtReadOnlySocket, load: rpc(true) }
+  ]
+  if (libvirtSocket !== undefined) {
+    const readOnly = `${libvirtSocket}-ro`
+    for (const path of [libvirtSocket, readOnly]) await checkFree(path)
+    mkdirSync(dirname(libvirtSocket), { recursive: true })
+    sockets.push({ path: libvirtSocket, load: rpc(false) }, { path: readOnly, load: rpc(true) })
+  }
+  return serve(aggregator.log, sockets)
+}
+
+/** @throws VIR_ERR_OPERATION_INVALID when somebody listens there */
+async function checkFree(path: string): Promise<void> {
+  const socket = connect(path)
+  const taken = await new Promise<boolean>(resolve => {
+    socket.once('connect', () => resolve(true))
+    socket.once('error', () => resolve(false))
+  })
+  socket.destroy()
+  if (taken) throw fail('VIR_ERR_OPERATION_INVALID', `another daemon listens at '${path}'`)
 }

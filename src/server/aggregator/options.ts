@@ -1,12 +1,18 @@
 // Command line of virshim-aggregatord.
+import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { UsageError } from '../options.ts'
+import { libvirtDirectory } from '../rpc/libvirt-sockets.ts'
 
 export interface AggregatorOptions {
   root: string | undefined
   /** patterns of API sockets of shims that lie elsewhere */
   watch: string[]
   logLevel: string
+  /** listen at libvirt's own socket path, and with -ro after it */
+  libvirtSocket: string | undefined
+  /** directory of the sockets of libvirt's daemons for networks, storage and so on */
+  secondary: string | undefined
 }
 
 export const USAGE = `usage: virshim-aggregatord [OPTIONS]
@@ -14,6 +20,9 @@ One view of every guest of this host, and of who holds what. Ending it touches n
 
   --root DIR              sockets in DIR, guests in DIR/guests
   --watch GLOB            API sockets of other shims, e.g. '/run/pods/*/api.sock'; may come several times
+  --secondary DIR|none    directory of the sockets of libvirt's daemons, which do networks, storage, secrets and devices
+                          (/run/libvirt, or this user's)
+  --libvirt-socket [PATH] listen where libvirt's clients look for libvirtd (/run/libvirt/libvirt-sock) too
   --log-level LEVEL       trace, debug, info, warn, error (info)
   --help, --version
 `
@@ -22,7 +31,7 @@ One view of every guest of this host, and of who holds what. Ending it touches n
 export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'version' {
   let parsed: ReturnType<typeof parse>
   try {
-    parsed = parse(argv)
+    parsed = parse(withSocketPath(argv))
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
@@ -32,7 +41,23 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
   if (!['trace', 'debug', 'info', 'warn', 'error'].includes(values['log-level'])) {
     throw new UsageError(`--log-level: '${values['log-level']}' is unknown`)
   }
-  return { root: values.root, watch: values.watch, logLevel: values['log-level'] }
+  const { secondary = libvirtDirectory() } = values
+  return {
+    root: values.root,
+    watch: values.watch,
+    logLevel: values['log-level'],
+    libvirtSocket: values['libvirt-socket'],
+    secondary: secondary === 'none' ? undefined : secondary
+  }
+}
+
+/** `--libvirt-socket` alone means libvirt's own path. */
+function withSocketPath(argv: string[]): string[] {
+  return argv.map((word, i) =>
+    word === '--libvirt-socket' && (argv[i + 1] ?? '-').startsWith('-')
+      ? `${word}=${join(libvirtDirectory(), 'libvirt-sock')}`
+      : word
+  )
 }
 
 function parse(args: string[]) {
@@ -42,6 +67,8 @@ function parse(args: string[]) {
     options: {
       root: { type: 'string' },
       watch: { type: 'string', multiple: true, default: [] },
+      secondary: { type: 'string' },
+      'libvirt-socket': { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
       help: { ...flag, short: 'h' },
       version: { ...flag, short: 'V' }

@@ -1,9 +1,10 @@
 // libvirt's protocol on the aggregator. What concerns the connection is answered here from what is known of all guests;
 // a call on a guest goes to the guest's shim as it came, and so do the calls of other drivers to their daemons.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { GuestHandle, Host } from '../../drivers/host.ts'
-import type { Log } from '../../drivers/qemu/domain.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import type { GuestHandle } from '../../drivers/host.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
+import type { Call } from '../dispatch.ts'
 import { ConnectionCalls } from '../rpc/calls.ts'
 import type { Reply, RpcClient } from '../rpc/client.ts'
 import { readFields } from '../rpc/codec.ts'
@@ -15,7 +16,13 @@ import { Upstream } from '../rpc/upstream.ts'
 import { UpstreamPool } from '../rpc/upstream-pool.ts'
 import { XdrReader } from '../rpc/xdr.ts'
 import type { Service } from '../sockets.ts'
+import type { Aggregator } from './aggregator.ts'
+import { GuestEvents, libvirtSocketOf } from './events.ts'
+import type { Registry } from './registry.ts'
+import { findHostApi, type HostApi, runHostApi } from './rows.ts'
 import { SecondaryDrivers, type SecondaryOptions } from './secondary.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Connections to shims that nobody has used for so long are closed: an idle shim may want to end. */
 const IDLE_MS = 10_000
@@ -23,34 +30,51 @@ const IDLE_MS = 10_000
 const REACH_LIMIT_MS = 5000
 const REACH_RETRY_MS = 50
 
-/** What the aggregator's RPC needs of the rest. */
-export interface RpcGuests {
-  host: Host
-  events: EventSource
-  /**
-   * The libvirt socket of a guest's shim, which is started if it must be.
-   * @throws VIR_ERR_NO_DOMAIN
-   */
-  libvirtSocket(guest: GuestHandle): Promise<string>
-  secondary: SecondaryOptions
+/** Serves clients of the aggregator's libvirt sockets. */
+export function createRpc(aggregator: Aggregator, secondary: SecondaryOptions, readOnly: boolean): Service {
+  const events = eventsOf(aggregator.registry)
+  return serveRpc(aggregator.log, client => new AggregatorCalls(aggregator, events, secondary, client, readOnly))
 }
 
-/** Serves clients of the aggregator's libvirt sockets. */
-export function createAggregatorRpc(log: Log, guests: RpcGuests, readOnly: boolean): Service {
-  return serveRpc(log, client => new AggregatorCalls(guests, client, readOnly))
+/** One for all sockets. */
+const sources = new WeakMap<Registry, GuestEvents>()
+
+function eventsOf(registry: Registry): GuestEvents {
+  const events = sources.get(registry) ?? new GuestEvents(registry)
+  sources.set(registry, events)
+  return events
 }
 
 class AggregatorCalls extends ConnectionCalls {
-  readonly #guests: RpcGuests
+  readonly #aggregator: Aggregator
   readonly #shims = new UpstreamPool()
   readonly #daemons = new UpstreamPool()
   readonly #secondary: SecondaryDrivers
   #sweep: NodeJS.Timeout | undefined
 
-  constructor(guests: RpcGuests, client: RpcClient, readOnly: boolean) {
-    super(guests.host, guests.events, client, readOnly)
-    this.#guests = guests
-    this.#secondary = new SecondaryDrivers(client, guests.secondary, this.#daemons)
+  constructor(
+    aggregator: Aggregator,
+    events: EventSource,
+    secondary: SecondaryOptions,
+    client: RpcClient,
+    readOnly: boolean
+  ) {
+    super(aggregator.host, events, client, readOnly)
+    this.#aggregator = aggregator
+    this.#secondary = new SecondaryDrivers(client, secondary, this.#daemons)
+  }
+
+  protected override hostRow(api: string): HostApi['row'] | undefined {
+    return findHostApi(this.#aggregator, api)?.row
+  }
+
+  protected override async hostCall(call: Call): Promise<unknown> {
+    return (await runHostApi(this.#aggregator, call)).result
+  }
+
+  override checkGuest({ name, uuid }: GuestHandle): void {
+    if (this.#aggregator.registry.byUuid(uuid)) return
+    throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${uuid}' (${name})`)
   }
 
   protected async guestCall(procedure: Procedure, frame: Frame): Promise<Reply> {
@@ -70,7 +94,11 @@ class AggregatorCalls extends ConnectionCalls {
   async #open(guest: GuestHandle): Promise<Upstream> {
     const deadline = Date.now() + REACH_LIMIT_MS
     for (;;) {
-      const socket = await this.#guests.libvirtSocket(guest)
+      this.checkGuest(guest)
+      const socket = libvirtSocketOf({
+        socket: await this.#aggregator.socketOf(guest.uuid),
+        report: this.#aggregator.registry.byUuid(guest.uuid)!.report
+      })!
       const { readOnly } = this
       const what = `the daemon of domain '${guest.name}'`
       const upstream = new Upstream(this.client, { socket, uri: this.host.uri, readOnly, what })

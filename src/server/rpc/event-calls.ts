@@ -26,8 +26,9 @@ function monitorFilter(event: string | undefined, flags: number): (name: string)
 
 export const eventExceptions: Record<string, Exception> = {
   CONNECT_DOMAIN_EVENT_REGISTER: {
-    run({ events }) {
+    async run({ events }) {
       events.register(VIR_DOMAIN_EVENT_ID_LIFECYCLE, undefined, true)
+      await events.listening()
       return { cb_registered: 1 }
     }
   },
@@ -38,8 +39,9 @@ export const eventExceptions: Record<string, Exception> = {
     }
   },
   CONNECT_DOMAIN_EVENT_REGISTER_ANY: {
-    run({ events }, { eventID }) {
+    async run({ events }, { eventID }) {
       events.register(eventID, undefined, true)
+      await events.listening()
       return {}
     }
   },
@@ -50,7 +52,11 @@ export const eventExceptions: Record<string, Exception> = {
     }
   },
   CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY: {
-    run: ({ events }, { eventID, dom }) => ({ callbackID: events.register(eventID, dom?.uuid) })
+    async run({ events }, { eventID, dom }) {
+      const callbackID = events.register(eventID, dom?.uuid)
+      await events.listening()
+      return { callbackID }
+    }
   },
   CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY: {
     run({ events }, { callbackID }) {

@@ -53,6 +53,8 @@ export interface EventSource {
   listen(listener: (guest: GuestHandle, event: GuestEvent) => void): () => void
   /** QEMU's own events, of one guest or of all */
   listenMonitor(listener: (guest: GuestHandle, event: QmpEvent) => void, uuid: string | undefined): () => void
+  /** settles when no event from now on can be missed; absent: none can */
+  listening?(): Promise<void>
 }
 
 interface Subscription {
@@ -76,6 +78,11 @@ export class EventSubscriptions {
   constructor(source: EventSource, client: RpcClient) {
     this.#source = source
     this.#client = client
+  }
+
+  /** Settles when no event from now on can be missed. */
+  async listening(): Promise<void> {
+    await this.#source.listening?.()
   }
 
   /** @returns the callback id @throws VIR_ERR_INTERNAL_ERROR for an event id libvirt does not have */

@@ -1,0 +1,188 @@
+// Events of all guests in one stream. Shims are listened to only while somebody listens here.
+//
+// A guest that was there when listening began is followed from then on; of a shim that came later nothing is missed,
+// its events are asked for from the first.
+import { existsSync } from 'node:fs'
+import type { GuestHandle } from '../../drivers/host.ts'
+import type { QmpEvent } from '../../drivers/qemu/qmp.ts'
+import { readFields } from '../rpc/codec.ts'
+import type { EventSource, GuestEvent } from '../rpc/events.ts'
+import { QEMU_PROGRAM } from '../rpc/frame.ts'
+import { Link } from '../rpc/link.ts'
+import { eventLayout, findProcedure } from '../rpc/procedures.ts'
+import { XdrReader } from '../rpc/xdr.ts'
+import { EventStream, type StreamedEvent } from './event-stream.ts'
+import type { KnownGuest, Registry } from './registry.ts'
+
+/** Listening to a shim begins within this time, or is not waited for. */
+const BEGIN_LIMIT_MS = 1000
+const RETRY_MS = 100
+
+const MONITOR_REGISTER = 4
+const MONITOR_EVENT = 6
+
+/** The libvirt socket beside a shim's API socket, as reached from here. */
+export function libvirtSocketOf({ socket, report }: Pick<KnownGuest, 'socket' | 'report'>): string | undefined {
+  const beside = socket?.replace(/api\.sock$/, 'libvirt-sock')
+  return beside !== undefined && existsSync(beside) ? beside : report.sockets.libvirt
+}
+
+/** A process that serves a guest: what listening is about, however many sockets lead to it. */
+const shimOf = ({ report }: KnownGuest) => `${report.uuid} ${report.pids.shim}`
+
+type Listener = (guest: GuestHandle, event: GuestEvent & { timestampUs: number }) => void
+
+/** What ends following one shim. */
+interface Following {
+  begun: Promise<void>
+  close(): void
+}
+
+export class GuestEvents implements EventSource {
+  readonly #registry: Registry
+  readonly #listeners = new Set<Listener>()
+  readonly #following: ShimFollower
+  #begun: Promise<unknown> = Promise.resolve()
+
+  constructor(registry: Registry) {
+    this.#registry = registry
+    this.#following = new ShimFollower(registry, (guest, isNew) => this.#follow(guest, isNew ? 0 : undefined))
+  }
+
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    if (this.#listeners.size === 1) this.#begun = this.#following.start()
+    return () => {
+      this.#listeners.delete(listener)
+      if (this.#listeners.size === 0) this.#following.stop()
+    }
+  }
+
+  /** Settles when no event from now on can be missed. */
+  async listening(): Promise<void> {
+    await Promise.race([this.#begun, new Promise(resolve => setTimeout(resolve, BEGIN_LIMIT_MS).unref())])
+  }
+
+  #follow(guest: KnownGuest, since: number | undefined): Following {
+    let last = since
+    let retry: NodeJS.Timeout | undefined
+    let stream: EventStream
+    const open = () => {
+      stream = new EventStream(guest.socket!, last, {
+        event: event => {
+          last = event.id
+          this.#deliver(event)
+        },
+        ended: () => {
+          // the shim may only have closed the connection
+          retry = setTimeout(() => {
+            if (this.#following.has(guest)) open()
+          }, RETRY_MS)
+        }
+      })
+      return stream.begun
+    }
+    return {
+      begun: open(),
+      close() {
+        clearTimeout(retry)
+        stream.close()
+      }
+    }
+  }
+
+  #deliver({ dom, event, data, timestampUs }: StreamedEvent): void {
+    for (const listener of [...this.#listeners]) listener(dom, { event, data, timestampUs })
+  }
+
+  listenMonitor(listener: (guest: GuestHandle, event: QmpEvent) => void, uuid: string | undefined): () => void {
+    const followers = new ShimFollower(this.#registry, guest =>
+      uuid === undefined || uuid === guest.report.uuid ? followMonitor(guest, listener) : undefined
+    )
+    void followers.start()
+    return () => followers.stop()
+  }
+}
+
+/** Follows every shim there is, and every one that comes. */
+class ShimFollower {
+  readonly #registry: Registry
+  readonly #follow: (guest: KnownGuest, isNew: boolean) => Following | undefined
+  readonly #shims = new Map<string, Following | undefined>()
+  readonly #onGuest = (guest: KnownGuest) => void this.#consider(guest, true)
+  readonly #onGone = () => this.#drop()
+
+  constructor(registry: Registry, follow: (guest: KnownGuest, isNew: boolean) => Following | undefined) {
+    this.#registry = registry
+    this.#follow = follow
+  }
+
+  /** Settles when all shims that are there are listened to. */
+  async start(): Promise<void> {
+    this.#registry.on('guest', this.#onGuest)
+    this.#registry.on('gone', this.#onGone)
+    await Promise.all(Array.from(this.#registry.guests(), guest => this.#consider(guest, false)))
+  }
+
+  stop(): void {
+    this.#registry.off('guest', this.#onGuest)
+    this.#registry.off('gone', this.#onGone)
+    for (const following of this.#shims.values()) following?.close()
+    this.#shims.clear()
+  }
+
+  /** Whether the shim is one of those that are there. */
+  has(guest: KnownGuest): boolean {
+    return this.#shims.has(shimOf(guest))
+  }
+
+  #consider(guest: KnownGuest, isNew: boolean): Promise<void> | undefined {
+    const { socket, report, unreachableSince } = guest
+    if (isNew) this.#drop()
+    if (socket === undefined || report.pids.shim === null || unreachableSince !== undefined) return undefined
+    const key = shimOf(guest)
+    if (this.#shims.has(key)) return undefined
+    const following = this.#follow(guest, isNew)
+    this.#shims.set(key, following)
+    return following?.begun
+  }
+
+  /** Forgets shims that are not there any more. */
+  #drop(): void {
+    const there = new Set(Array.from(this.#registry.all(), shimOf))
+    for (const [key, following] of this.#shims) {
+      if (there.has(key)) continue
+      following?.close()
+      this.#shims.delete(key)
+    }
+  }
+}
+
+/** QEMU's own events of one guest, by RPC. */
+function followMonitor(guest: KnownGuest, listener: (guest: GuestHandle, event: QmpEvent) => void): Following {
+  const { args } = eventLayout(QEMU_PROGRAM, MONITOR_EVENT)
+  const { name } = guest.report
+  const link = new Link(
+    {
+      socket: libvirtSocketOf(guest)!,
+      uri: 'qemu:///system',
+      readOnly: false,
+      what: `the daemon of domain '${name}'`
+    },
+    {
+      frame({ program, procedure, payload }) {
+        if (program !== QEMU_PROGRAM || procedure !== MONITOR_EVENT) return
+        const { dom, event, seconds, micros, details } = readFields(args, new XdrReader(payload))
+        const timestampUs = Number(seconds) * 1e6 + micros
+        listener(dom, { event, timestampUs, data: details === undefined ? {} : JSON.parse(details) })
+      },
+      ended: () => undefined
+    }
+  )
+  const register = async () => {
+    await link.opened()
+    const layout = findProcedure(QEMU_PROGRAM, MONITOR_REGISTER)!
+    await link.call({ program: QEMU_PROGRAM, procedure: MONITOR_REGISTER, layout }, { flags: 0 })
+  }
+  return { begun: register().catch(() => undefined), close: () => link.close() }
+}
