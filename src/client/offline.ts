@@ -1,68 +1,27 @@
 // domxml-to-native, domxml-normalize, domxml-validate: what needs no daemon, only QEMU.
 import { readFileSync } from 'node:fs'
-import { homedir, arch as nodeArch } from 'node:os'
-import { join } from 'node:path'
 import { checkDefinable } from '../conf/domain/identity.ts'
-import type { DomainDef } from '../conf/domain-def.ts'
 import { formatDomain } from '../conf/domain-xml.ts'
 import { toVirError } from '../conf/error.ts'
 import { formatJson } from '../conf/json.ts'
 import { decodeXml } from '../conf/xml.ts'
-import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
-import { buildCommand } from '../drivers/qemu/command/index.ts'
-import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
-
-import { loadDomain, prepareNative } from '../drivers/qemu/def-driver.ts'
-import { ShownFiles } from '../drivers/qemu/inherited-files.ts'
-import { secretDirectories, secretStore } from '../state/secrets.ts'
-
-/** The capability cache: one for all shims of a user. */
-export function cacheDir(): string {
-  if (process.getuid?.() === 0) return '/var/cache/virshim'
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'virshim')
-}
-
-/** The surroundings a guest would have under libvirtd: its command line is shown with libvirt's own directories. */
-async function libvirtContext(def: DomainDef): Promise<QemuContext> {
-  const shortName = `-1-${def.name.slice(0, 20)}`
-  const libDir = `/var/lib/libvirt/qemu/domain-${shortName}`
-  return {
-    qemu: await qemuCapabilities(def.devices.emulator!, cacheDir(), def.type),
-    config: DEFAULT_CONFIG,
-    paths: {
-      libDir,
-      channelTargetBase: '/var/lib/libvirt/qemu/channel/target',
-      channelTargetDir: `/var/lib/libvirt/qemu/channel/target/domain-${shortName}`,
-      nvramDir: '/var/lib/libvirt/qemu/nvram',
-      memoryBackingDir: `/var/lib/libvirt/qemu/ram/${shortName}`,
-      hugepageSubdir: `libvirt/qemu/${shortName}`,
-      monitorSocket: `${libDir}/monitor.sock`,
-      dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`,
-      swtpmDir: `/var/lib/libvirt/swtpm/${def.uuid}`,
-      swtpmSocket: `/run/libvirt/qemu/swtpm/${shortName}-swtpm.sock`
-    },
-    privileged: true,
-    secrets: secretStore(secretDirectories(true)),
-    hostArch: nodeArch() === 'arm64' ? 'aarch64' : 'x86_64',
-    pretend: true,
-    files: new ShownFiles()
-  }
-}
+import { loadDomain } from '../drivers/qemu/def-driver.ts'
+import { libvirtContext, nativeCommand, shellWord } from '../drivers/qemu/native-command.ts'
+import { cacheDirectory } from '../state/root.ts'
 
 type Answer = Record<string, unknown>
 
 const verbs: Record<string, (xml: string) => Promise<Answer>> = {
   async 'domxml-to-native'(xml) {
-    const { def, context } = await loadDomain(xml, libvirtContext)
-    return { argv: buildCommand(def, prepareNative(def, context)).argv }
+    return { argv: (await nativeCommand(xml, cacheDirectory())).argv }
   },
   async 'domxml-normalize'(xml) {
-    const { def } = await loadDomain(xml, libvirtContext)
+    const { def } = await loadDomain(xml, def => libvirtContext(def, cacheDirectory()))
     checkDefinable(def)
     return { xml: formatDomain(def, { inactive: true, secure: true }) }
   },
   async 'domxml-validate'(xml) {
-    await loadDomain(xml, libvirtContext, { validate: true })
+    await loadDomain(xml, def => libvirtContext(def, cacheDirectory()), { validate: true })
     return { valid: true }
   }
 }
@@ -87,5 +46,3 @@ export async function runOffline(verb: string, files: string[], json: boolean): 
   }
   return status
 }
-
-const shellWord = (word: string) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replace(/'/g, `'\\''`)}'`)

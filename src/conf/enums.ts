@@ -426,3 +426,24 @@ export const virDomainDiskErrorCode = {
   VIR_DOMAIN_DISK_ERROR_UNSPEC: 1,
   VIR_DOMAIN_DISK_ERROR_NO_SPACE: 2
 } as const
+
+export const virConnectCompareCPUFlags = {
+  VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE: 1,
+  VIR_CONNECT_COMPARE_CPU_VALIDATE_XML: 2
+} as const
+
+export const virConnectBaselineCPUFlags = {
+  VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES: 1,
+  VIR_CONNECT_BASELINE_CPU_MIGRATABLE: 2
+} as const
+
+export const virNodeAllocPagesFlags = {
+  VIR_NODE_ALLOC_PAGES_ADD: 0,
+  VIR_NODE_ALLOC_PAGES_SET: 1
+} as const
+
+export const virNodeSuspendTarget = {
+  VIR_NODE_SUSPEND_TARGET_MEM: 0,
+  VIR_NODE_SUSPEND_TARGET_DISK: 1,
+  VIR_NODE_SUSPEND_TARGET_HYBRID: 2
+} as const

@@ -1,6 +1,9 @@
 // What connection-level APIs ask: the guests of this connection. A shim has one; the aggregator has all.
+
+import type { PciAddress } from '../conf/devices/device-address.ts'
 import { int, struct, text, type Wire, type WireValue } from '../conf/wire.ts'
 import type { Qemu } from './qemu/capabilities.ts'
+import type { QemuConfig } from './qemu/context.ts'
 import type { statsRecord } from './qemu/stats.ts'
 
 /** A guest as clients name it: libvirt's domain handle. */
@@ -31,6 +34,14 @@ export interface Host {
   stats(of: GuestEntry[], wanted: number): Promise<WireValue<typeof statsRecord>[]>
   /** the QEMU new guests get, its capabilities probed */
   qemu(): Promise<Qemu>
+  /** where capabilities of QEMU binaries are remembered */
+  cacheDir: string
+  config: QemuConfig
+  privileged: boolean
+  /** libvirt's name of the host's architecture */
+  hostArch: string
+  /** name of the running guest that has a PCI device of the host */
+  holderOf(device: PciAddress): string | undefined
 }
 
 /** A domain handle as an argument or result. */

@@ -1,7 +1,10 @@
 // A shim's connection: exactly its one guest.
+import { pciAddressText } from '../conf/devices/device-address.ts'
+import { hostDevices } from '../conf/devices/hostdev-validate.ts'
 import type { Host } from '../drivers/host.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { recordOf } from '../drivers/qemu/stats.ts'
+import { thisHost } from './this-host.ts'
 
 const hosts = new WeakMap<QemuDomain, Host>()
 
@@ -10,14 +13,21 @@ export function hostOf(domain: QemuDomain): Host {
   const known = hosts.get(domain)
   if (known) return known
   const host: Host = {
-    uri: process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session',
+    ...thisHost(),
     guests() {
       const { name, uuid, id, state, isPersistent } = domain
       const nothingKept = { managedSave: false, snapshots: false, checkpoints: false }
       return [{ name, uuid, id, state, persistent: isPersistent, autostart: domain.autostart, ...nothingKept }]
     },
     stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
-    qemu: async () => domain.context.qemu
+    qemu: async () => domain.context.qemu,
+    holderOf(device) {
+      if (!domain.isActive) return undefined
+      const held = hostDevices(domain.def.devices).some(
+        ({ source }) => source.type === 'pci' && pciAddressText(source.place) === pciAddressText(device)
+      )
+      return held ? domain.name : undefined
+    }
   }
   hosts.set(domain, host)
   return host

@@ -25,6 +25,7 @@ import { LateLog } from './log.ts'
 import { releaseStartMemory } from './memory.ts'
 import { type Options, readOptions, USAGE, UsageError } from './options.ts'
 import { listen } from './sockets.ts'
+import { hostArchitecture } from './this-host.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -207,7 +208,7 @@ async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext>
     },
     privileged: process.getuid?.() === 0,
     secrets: secretStore(secretDirectories(process.getuid?.() === 0)),
-    hostArch: process.arch === 'arm64' ? 'aarch64' : 'x86_64',
+    hostArch: hostArchitecture(),
     pretend: false,
     files: new OpenedFiles()
   }

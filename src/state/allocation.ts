@@ -1,6 +1,8 @@
 // The host resources a guest holds, read off its definition: what must not be given to two guests.
 import { statSync } from 'node:fs'
+import { pciAddressText } from '../conf/devices/device-address.ts'
 import { listensOnPort } from '../conf/devices/graphics-server.ts'
+import { hostDevices } from '../conf/devices/hostdev-validate.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { isLocalStorage } from '../conf/storage-source.ts'
 
@@ -45,6 +47,9 @@ export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): 
   for (const { cid } of def.devices.vsocks)
     own('vsock-cid', cid?.address === undefined ? undefined : String(cid.address))
   for (const { backend } of def.devices.tpms) if (backend.type === 'passthrough') own('tpm', backend.path)
+  for (const { source } of hostDevices(def.devices)) {
+    if (source.type === 'pci') own('pci', pciAddressText(source.place))
+  }
   for (const group of cgroups) own('cgroup', group)
   return out
 }

@@ -177,10 +177,8 @@ const cache = childAlways('cache', {
 
 const count = (name: string) => nonZero(attr(name, uint))
 
-const cpuTable = {
-  ...cpuAttributes,
-  model,
-  vendor,
+/** What a guest's CPU and a host's have alike. */
+export const cpuCommon = {
   topology: childAlways('topology', {
     sockets: required(count('sockets')),
     dies: withDefault(count('dies'), 1),
@@ -197,7 +195,14 @@ const cpuTable = {
   maxphysaddr: childAlways('maxphysaddr', {
     mode: required(attr('mode', enumOf('emulate', 'passthrough'))),
     bits: attr('bits', natural)
-  }),
+  })
+} satisfies Fields
+
+const cpuTable = {
+  ...cpuAttributes,
+  model,
+  vendor,
+  ...cpuCommon,
   features,
   numa: numaField
 } satisfies Fields
@@ -242,6 +247,17 @@ function shown(cpu: CpuDef): Partial<CpuDef> {
     ...rest
   }
 }
+
+/** Reads a guest's `<cpu>` that is a document of its own: nothing of it depends on a domain. */
+export const parseCpu = (node: XmlElement): CpuDef => parseFields(node, cpuParsed, { inactive: true })
+
+const PLAIN = { inactive: true, secure: false, migratable: false }
+
+/** A guest's `<cpu>`; its children are what `<mode name='host-model'>` of domain capabilities holds. */
+export const formatCpu = (cpu: CpuDef): XmlElement => formatFields('cpu', shown(cpu) as CpuDef, cpuTable, PLAIN)
+
+/** The names of a guest's `<cpu>`. */
+export const cpuNames: Fields = cpuTable
 
 export const cpuFields = {
   cpu: custom<CpuDef | undefined>({

@@ -13,7 +13,7 @@ import { cpuIdentity } from './cpu/cpuinfo.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Form of the cache files; files of another form are made anew. */
-const CACHE_VERSION = 2
+const CACHE_VERSION = 3
 
 /** What the rest of the driver asks of a QEMU binary. */
 export interface Qemu {
@@ -31,6 +31,8 @@ export interface Qemu {
   cpuModels: CpuModel[]
   /** the CPU this accelerator offers at most; absent where QEMU does not tell */
   hostCpu?: HostCpu
+  /** Hyper-V enlightenments KVM can give, under libvirt's names; absent without KVM */
+  hyperv?: string[]
   /** of AMD hosts that can encrypt guest memory, and a QEMU that can use it */
   sev?: SevHost
   has(capability: Capability): boolean

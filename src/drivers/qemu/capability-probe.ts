@@ -38,7 +38,7 @@ export async function probeQemu(binary: string, accelerator: Accelerator): Promi
   } catch (error) {
     throw fail(
       'VIR_ERR_INTERNAL_ERROR',
-      `Failed to probe QEMU binary ${binary}: ${stderr.trim() || String(error)}`,
+      `Failed to probe QEMU binary ${binary}: ${stderr.trim() || (error as Error).message}`,
       error
     )
   } finally {
@@ -108,9 +108,15 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
       type: 'static',
       model: { name: accelerator === 'kvm' ? 'host' : 'max', ...(props && { props }) }
     }).catch(() => undefined)
-  const [expanded, unmigratable, sev] = await Promise.all([
+  const enlightened = () =>
+    execute<Expansion>('query-cpu-model-expansion', {
+      type: 'full',
+      model: { name: 'host', props: { migratable: false, 'hv-passthrough': true } }
+    }).catch(() => undefined)
+  const [expanded, unmigratable, hyperv, sev] = await Promise.all([
     expand(),
     expand({ migratable: false }),
+    accelerator === 'kvm' ? enlightened() : undefined,
     execute<QmpSev>('query-sev-capabilities').catch(() => undefined)
   ])
 
@@ -148,6 +154,7 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
       blockers: (model['unavailable-features'] ?? []).join(' ')
     })),
     ...(expanded && { hostCpu: hostCpu(expanded, unmigratable) }),
+    ...(hyperv && { hyperv: enlightenments(hyperv) }),
     ...(sev && { sev: sevHost(sev) }),
     capabilities: (Object.entries(CAPABILITY_SIGNS) as [Capability, Sign[]][])
       .filter(([, any]) => any.some(sign => holds(sign, facts)))
@@ -175,6 +182,13 @@ function hostCpu(expanded: Expansion, unmigratable: Expansion | undefined): Host
     model: number('model'),
     stepping: number('stepping')
   }
+}
+
+/** The enlightenments that are on or have a value (virQEMUCapsProbeHypervCapabilities). */
+function enlightenments({ model: { props } }: Expansion): string[] {
+  return Object.entries(props)
+    .filter(([name, value]) => name.startsWith('hv-') && (typeof value === 'string' || Number(value) > 0))
+    .map(([name]) => name.slice('hv-'.length).replaceAll('-', '_'))
 }
 
 interface QmpSev {

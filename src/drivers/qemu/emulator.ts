@@ -34,11 +34,8 @@ function inPath(name: string): string | undefined {
   return directories.map(directory => join(directory, name)).find(isExecutable)
 }
 
-/**
- * The emulator for an architecture: its own binary, or on a native host the host's.
- * @throws VIR_ERR_CONFIG_UNSUPPORTED when there is none
- */
-export function defaultEmulator(hostArch: string, arch: string): string {
+/** The emulator for an architecture: its own binary, or on a native host the host's; undefined when there is none. */
+export function findEmulator(hostArch: string, arch: string): string | undefined {
   const target = isNative(hostArch, arch) ? hostArch : isPpc64(arch) ? 'ppc64' : arch
   const order = hostArch === 'aarch64' && arch === 'armv7l' ? [hostArch, arch] : [arch, target]
   for (const name of order) {
@@ -47,5 +44,12 @@ export function defaultEmulator(hostArch: string, arch: string): string {
   }
   // Red Hat ships one binary, outside of the path.
   if (isNative(hostArch, arch) && isExecutable('/usr/libexec/qemu-kvm')) return '/usr/libexec/qemu-kvm'
-  throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `No emulator found for arch '${arch}'`)
+  return undefined
+}
+
+/** The emulator for an architecture. @throws VIR_ERR_CONFIG_UNSUPPORTED when there is none */
+export function defaultEmulator(hostArch: string, arch: string): string {
+  const found = findEmulator(hostArch, arch)
+  if (found === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `No emulator found for arch '${arch}'`)
+  return found
 }

@@ -96,8 +96,11 @@ export function parseDescriptor(text: string, path: string): FirmwareDescriptor 
   return { interfaces, mapping: mapped, targets, features: new Set(features.map(String)) }
 }
 
+/** What tells where descriptors are. */
+export type FirmwarePlaces = Pick<QemuContext, 'config' | 'privileged'>
+
 /** The directories to look in, the one that counts most first. */
-function directories({ config, privileged }: QemuContext): string[] {
+function directories({ config, privileged }: FirmwarePlaces): string[] {
   if (privileged) return [...config.firmwareDirs]
   const home = process.env.XDG_CONFIG_HOME || join(homedir(), '.config')
   return [join(home, 'qemu/firmware'), ...config.firmwareDirs]
@@ -108,7 +111,7 @@ function directories({ config, privileged }: QemuContext): string[] {
  * empty one hides without taking their place (qemuInteropFetchConfigs).
  * @throws VIR_ERR_SYSTEM_ERROR for unreadable files, VIR_ERR_INTERNAL_ERROR for bad ones
  */
-export function readDescriptors(context: QemuContext): FirmwareDescriptor[] {
+export function readDescriptors(context: FirmwarePlaces): FirmwareDescriptor[] {
   const files = new Map<string, string>()
   for (const directory of directories(context).reverse()) {
     for (const name of listDirectory(directory)) {

@@ -23,17 +23,19 @@ function matchesPattern(pattern: string, name: string): boolean {
   return new RegExp(`^${source}$`, 's').test(name)
 }
 
+/** True if machines of that name can have this firmware (qemuFirmwareMatchesMachineArch). */
+export const matchesMachine = ({ targets }: FirmwareDescriptor, arch: string | undefined, machine: string): boolean =>
+  targets.some(target => target.arch === arch && target.machines.some(pattern => matchesPattern(pattern, machine)))
+
 /** True if the guest can have this firmware and asks for no more than it has (qemuFirmwareMatchDomain). */
-export function matchesDomain(def: DomainDef, { interfaces, mapping, targets, features }: FirmwareDescriptor): boolean {
+export function matchesDomain(def: DomainDef, descriptor: FirmwareDescriptor): boolean {
+  const { interfaces, mapping, features } = descriptor
   const { os } = def
   const flash = mapping.device === 'flash' ? mapping : undefined
   if (!os.firmware && os.loader && flash?.executable.filename !== os.loader.path) return false
   const kind = os.firmware ?? os.loader?.type
   if (!kind || !interfaces.includes(INTERFACE_OF[kind])) return false
-  const fitsMachine = targets.some(
-    ({ arch, machines }) => arch === os.arch && machines.some(pattern => matchesPattern(pattern, os.machine ?? ''))
-  )
-  if (!fitsMachine) return false
+  if (!matchesMachine(descriptor, os.arch, os.machine ?? '')) return false
   if (def.pm?.suspendToMem && !features.has('acpi-s3')) return false
   if (def.pm?.suspendToDisk && !features.has('acpi-s4')) return false
   for (const name of ['secure-boot', 'enrolled-keys'] as const) {

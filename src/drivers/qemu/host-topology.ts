@@ -76,6 +76,24 @@ export function cellCpus(cell: number): number[] {
   return list === undefined ? online : readList(list).filter(id => online.includes(id))
 }
 
+const distinct = <T>(values: T[]) => new Set(values).size
+const most = (values: number[]) => Math.max(1, ...values)
+
+/** Sockets per cell, cores per socket, threads per core; flat where they do not multiply to the CPUs there are. */
+export function hostTopology(): { nodes: number; sockets: number; cores: number; threads: number } {
+  const cells = hostCells().map(cell => cellCpus(cell).map(cpuPlace))
+  const sockets = most(cells.map(cpus => distinct(cpus.map(({ socket }) => socket))))
+  const all = cells.flat()
+  const coresOf = (socket: number) =>
+    distinct(all.filter(cpu => cpu.socket === socket).map(({ die, core }) => `${die}/${core}`))
+  const cores = most([...new Set(all.map(({ socket }) => socket))].map(coresOf))
+  const threads = most(all.map(({ siblings }) => siblings.split(/[-,]/).length))
+  const { online } = hostCpus()
+  if (cells.length * sockets * cores * threads === online.length)
+    return { nodes: cells.length, sockets, cores, threads }
+  return { nodes: 1, sockets: 1, cores: online.length, threads: 1 }
+}
+
 /** Memory counters in KiB of one cell, or of the host: MemTotal, MemFree, … */
 export function memoryKiB(cell?: number): Record<string, number> {
   const text =
@@ -88,6 +106,9 @@ export function memoryKiB(cell?: number): Record<string, number> {
 
 /** The kernel's page size in KiB. */
 export const PAGE_KIB = 4
+
+/** Sizes of pages the kernel has, in KiB, smallest first. */
+export const pageSizesKiB = (): number[] => [PAGE_KIB, ...numbered('/sys/kernel/mm/hugepages', 'hugepages-', 'kB')]
 
 /** Pages of one size in a cell. */
 export interface Pages {

@@ -8,6 +8,7 @@ import { consoleArea } from './console.ts'
 import { define } from './define.ts'
 import type { QemuDomain } from './domain.ts'
 import { guest } from './guest.ts'
+import { hostCapabilities } from './host-capabilities.ts'
 import { interfaces } from './interface.ts'
 import { jobs } from './jobs.ts'
 import { lifecycle } from './lifecycle.ts'
@@ -25,6 +26,7 @@ const rows = {
   ...connect,
   ...listing,
   ...node,
+  ...hostCapabilities,
   ...lifecycle,
   ...define,
   ...stats,

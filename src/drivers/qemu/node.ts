@@ -19,7 +19,7 @@ import {
 } from '../../conf/wire.ts'
 import type { Host } from '../host.ts'
 import { methodFor } from '../method.ts'
-import { cellCpus, cellPages, cpuPlace, hostCells, hostCpus, memoryKiB, readText } from './host-topology.ts'
+import { cellPages, hostCells, hostCpus, hostTopology, memoryKiB, readText } from './host-topology.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failHost = errorsFrom('VIR_FROM_NONE')
@@ -44,24 +44,6 @@ export const KSM_PARAMETERS = [
   { name: 'shm_full_scans', file: 'full_scans', type: 'ullong', settable: false },
   { name: 'shm_merge_across_nodes', file: 'merge_across_nodes', type: 'uint', settable: true }
 ] as const
-
-const distinct = <T>(values: T[]) => new Set(values).size
-const most = (values: number[]) => Math.max(1, ...values)
-
-/** Sockets per cell, cores per socket, threads per core; flat where they do not multiply to the CPUs there are. */
-function topology(): { nodes: number; sockets: number; cores: number; threads: number } {
-  const cells = hostCells().map(cell => cellCpus(cell).map(cpuPlace))
-  const sockets = most(cells.map(cpus => distinct(cpus.map(({ socket }) => socket))))
-  const all = cells.flat()
-  const coresOf = (socket: number) =>
-    distinct(all.filter(cpu => cpu.socket === socket).map(({ die, core }) => `${die}/${core}`))
-  const cores = most([...new Set(all.map(({ socket }) => socket))].map(coresOf))
-  const threads = most(all.map(({ siblings }) => siblings.split(/[-,]/).length))
-  const { online } = hostCpus()
-  if (cells.length * sockets * cores * threads === online.length)
-    return { nodes: cells.length, sockets, cores, threads }
-  return { nodes: 1, sockets: 1, cores: online.length, threads: 1 }
-}
 
 function knownCells(start: number, count: number): number[] {
   const cells = hostCells()
@@ -127,7 +109,7 @@ export const node = {
         memory: BigInt(memory),
         cpus: hostCpus().online.length,
         mhz: Number(mhz ?? 0),
-        ...topology()
+        ...hostTopology()
       }
     }
   }),

@@ -1,4 +1,5 @@
 // The aggregator's connection: every guest of the host.
+import { pciAddressText } from '../../conf/devices/device-address.ts'
 import { parseJson } from '../../conf/json.ts'
 import type { TypedParams, WireValue } from '../../conf/wire.ts'
 import type { GuestEntry, Host } from '../../drivers/host.ts'
@@ -6,6 +7,7 @@ import type { Qemu } from '../../drivers/qemu/capabilities.ts'
 import type { statsRecord } from '../../drivers/qemu/stats.ts'
 import { cacheDirectory } from '../../state/root.ts'
 import { ask } from '../raw-http.ts'
+import { thisHost } from '../this-host.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 
 /** A guest that does not tell its statistics in this time is left out. */
@@ -24,7 +26,7 @@ function entryOf({ report }: KnownGuest): GuestEntry {
 
 export function hostOf(registry: Registry): Host {
   return {
-    uri: process.getuid?.() === 0 ? 'qemu:///system' : 'qemu:///session',
+    ...thisHost(),
     guests: () => Array.from(registry.guests(), entryOf),
     async stats(of, wanted) {
       const records = new Array<Record | undefined>(of.length)
@@ -38,6 +40,13 @@ export function hostOf(registry: Registry): Host {
     async qemu(): Promise<Qemu> {
       const { qemuCapabilities } = await import('../../drivers/qemu/capabilities.ts')
       return qemuCapabilities(DEFAULT_EMULATOR, cacheDirectory(), 'qemu')
+    },
+    holderOf(device) {
+      const key = pciAddressText(device)
+      for (const { report } of registry.guests()) {
+        if (report.allocations.some(held => held.kind === 'pci' && held.key === key)) return report.name
+      }
+      return undefined
     }
   }
 }

@@ -1,23 +1,40 @@
 // Whether this host can run a guest's CPU (virCPUx86Compare).
 import type { CpuDef } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { AnyCpu } from '../../../conf/host-cpu.ts'
 import { inMapOrder } from './map.ts'
-import { allFeatures, featuresUnder, type PlainCpu } from './model.ts'
+import { allFeatures, type Described, featuresUnder, type PlainCpu } from './model.ts'
 
 const fail = errorsFrom('VIR_FROM_CPU')
 
-const incompatible = (reason: string, names?: ReadonlySet<string>) =>
-  fail('VIR_ERR_CPU_INCOMPATIBLE', names ? `${reason}: ${inMapOrder(names).join(', ')}` : reason)
+/** A comparison's result: the CPU is what the host has, less than it, or what it cannot run and why. */
+export type Comparison = { result: 'identical' | 'superset' } | { result: 'incompatible'; reason: string }
 
-/** @throws VIR_ERR_CPU_INCOMPATIBLE naming the features that are missing, forbidden or too many */
-export function checkHostRuns(host: PlainCpu | undefined, cpu: CpuDef): void {
-  if (!host) throw incompatible('unknown host CPU')
+const incompatible = (reason: string, names?: ReadonlySet<string>): Comparison => ({
+  result: 'incompatible',
+  reason: names ? `${reason}: ${inMapOrder(names).join(', ')}` : reason
+})
+
+/** A CPU's model and features; a host's are all there. */
+export function describeCpu({ of, cpu }: AnyCpu): Described & { vendor?: string } {
+  const model = of === 'host' ? cpu.model : cpu.model?.name
+  const features = of === 'host' ? cpu.features.map(name => ({ name, policy: 'require' as const })) : cpu.features
+  return { ...(model !== undefined && { model }), ...(cpu.vendor !== undefined && { vendor: cpu.vendor }), features }
+}
+
+/** @throws VIR_ERR_INTERNAL_ERROR for models and features that are unknown */
+export function compareCpu(host: PlainCpu | undefined, given: AnyCpu): Comparison {
+  if (!host) return incompatible('unknown host CPU')
+  const { cpu } = given
+  if (given.of === 'host' && !/^(i686|x86_64)$/.test(given.cpu.arch)) {
+    return incompatible(`CPU arch ${given.cpu.arch} does not match host arch`)
+  }
   if (cpu.vendor !== undefined && cpu.vendor !== host.vendor) {
-    throw incompatible(`host CPU vendor does not match required CPU vendor ${cpu.vendor}`)
+    return incompatible(`host CPU vendor does not match required CPU vendor ${cpu.vendor}`)
   }
   const has = allFeatures(host)
-  const under = (policy: Parameters<typeof featuresUnder>[0]) =>
-    featuresUnder(policy, { ...(cpu.model?.name && { model: cpu.model.name }), features: cpu.features })
+  const described = describeCpu(given)
+  const under = (policy: Parameters<typeof featuresUnder>[0]) => featuresUnder(policy, described)
   const [force, require, optional, disable, forbid] = [
     under('force'),
     under('require'),
@@ -26,12 +43,21 @@ export function checkHostRuns(host: PlainCpu | undefined, cpu: CpuDef): void {
     under('forbid')
   ]
   const forbidden = new Set([...forbid].filter(name => has.has(name)))
-  if (forbidden.size > 0) throw incompatible('Host CPU provides forbidden features', forbidden)
+  if (forbidden.size > 0) return incompatible('Host CPU provides forbidden features', forbidden)
   const needed = [...require].filter(name => !force.has(name) && !optional.has(name) && !disable.has(name))
   const missing = new Set(needed.filter(name => !has.has(name)))
-  if (missing.size > 0) throw incompatible('Host CPU does not provide required features', missing)
-  if (cpu.match !== 'strict') return
+  if (missing.size > 0) return incompatible('Host CPU does not provide required features', missing)
   const named = new Set([...needed, ...optional, ...disable, ...force])
   const extra = new Set([...has].filter(name => !named.has(name)))
-  if (extra.size > 0) throw incompatible('Host CPU does not strictly match guest CPU: Extra features', extra)
+  if (extra.size === 0) return { result: 'identical' }
+  if (given.of === 'guest' && given.cpu.match === 'strict') {
+    return incompatible('Host CPU does not strictly match guest CPU: Extra features', extra)
+  }
+  return { result: 'superset' }
+}
+
+/** @throws VIR_ERR_CPU_INCOMPATIBLE naming the features that are missing, forbidden or too many */
+export function checkHostRuns(host: PlainCpu | undefined, cpu: CpuDef): void {
+  const comparison = compareCpu(host, { of: 'guest', cpu })
+  if (comparison.result === 'incompatible') throw fail('VIR_ERR_CPU_INCOMPATIBLE', comparison.reason)
 }

@@ -17,7 +17,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const failCpu = errorsFrom('VIR_FROM_CPU')
 
 /** Features of the host's own bookkeeping, or that the guest's kernel turns on: nothing to tell QEMU. */
-const NOT_FOR_QEMU = new Set(['cmt', 'mbm_total', 'mbm_local', 'osxsave', 'ospke'])
+export const NOT_FOR_QEMU = new Set(['cmt', 'mbm_total', 'mbm_local', 'osxsave', 'ospke'])
 
 /** How far a guest's TSC may be from the host's before it must be scaled, in millionths. */
 const TSC_TOLERANCE_PPM = 250n
@@ -160,7 +160,7 @@ function translate(cpu: CpuDef, { qemu }: QemuContext): void {
   if (cpu.model!.fallback !== 'allow') {
     throw failCpu('VIR_ERR_CONFIG_UNSUPPORTED', `CPU model ${name} is not supported by hypervisor`)
   }
-  const closest = decode(dataOfModel({ model: name, features: cpu.features }), offeredModels(qemu))
+  const closest = decode(dataOfModel({ model: name, features: cpu.features }), { offered: offeredModels(qemu) })
   const features = closest.features
   for (const feature of cpu.features) setFeature(features, feature.name, feature.policy)
   cpu.model = { ...cpu.model!, name: closest.model }

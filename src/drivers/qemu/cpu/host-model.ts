@@ -3,6 +3,7 @@ import type { CpuFeatureDef } from '../../../conf/domain/cpu.ts'
 import type { Qemu } from '../capabilities.ts'
 import type { QemuContext } from '../context.ts'
 import { isNative } from '../emulator.ts'
+import { cpuidFeatures } from './cpuid.ts'
 import { type Cpuinfo, cpuinfo } from './cpuinfo.ts'
 import { libvirtFeatureName } from './feature-name.ts'
 import { CPU_FEATURES, CPU_VENDORS, MSR_FEATURES } from './map.ts'
@@ -11,6 +12,8 @@ import { allFeatures, type CpuData, decode, type OfferedModels, type PlainCpu, s
 export interface HostModel {
   /** what a guest that may migrate gets for `host-model` */
   migratable: PlainCpu
+  /** what QEMU says it can give, migration or not */
+  reported: PlainCpu
   /** everything this host has, for checks whether a guest's CPU can run */
   full: PlainCpu
 }
@@ -23,7 +26,10 @@ export function offeredModels({ cpuModels, arch }: Qemu): OfferedModels {
 }
 
 /** The host's model, undefined where guests are of another architecture or QEMU does not tell. */
-export function hostModel({ qemu, hostArch }: QemuContext, type: string): HostModel | undefined {
+export function hostModel(
+  { qemu, hostArch }: Pick<QemuContext, 'qemu' | 'hostArch'>,
+  type: string
+): HostModel | undefined {
   const { hostCpu, arch } = qemu
   if (!hostCpu || !isNative(hostArch, arch) || !isX86(arch)) return undefined
   const offered = offeredModels(qemu)
@@ -36,12 +42,12 @@ export function hostModel({ qemu, hostArch }: QemuContext, type: string): HostMo
     model: hostCpu.model,
     stepping: hostCpu.stepping
   })
-  const reported = decode(known(data([])), offered)
-  const migratable = decode(known(data(hostCpu.unmigratable)), offered)
+  const reported = decode(known(data([])), { offered })
+  const migratable = decode(known(data(hostCpu.unmigratable)), { offered })
   const full = type === 'kvm' ? withOwnFeatures(reported) : reported
   return qemu.has('cpu-unavailable-features')
-    ? { migratable, full }
-    : { migratable: withoutMsr(migratable), full: withoutMsr(full) }
+    ? { migratable, reported, full }
+    : { migratable: withoutMsr(migratable), reported: withoutMsr(reported), full: withoutMsr(full) }
 }
 
 const withoutMsr = (cpu: PlainCpu): PlainCpu => ({
@@ -56,6 +62,9 @@ const known = (data: CpuData): CpuData => ({
   ...data,
   features: new Set([...data.features].filter(name => CPU_FEATURES.has(name)))
 })
+
+/** The host's own CPU, whatever any QEMU makes of it (virCPUProbeHost). */
+export const ownCpu = (): PlainCpu => decode(known(ownData(cpuinfo())), { isHost: true })
 
 /** KVM may run what it does not offer by default: the host's own features join in. */
 function withOwnFeatures(reported: PlainCpu): PlainCpu {
@@ -84,7 +93,7 @@ function featureOfFlag(flag: string): string {
 }
 
 function ownData({ flags, vendor, family, model, stepping }: Cpuinfo): CpuData {
-  const features = new Set([...flags].map(featureOfFlag))
+  const features = cpuidFeatures() ?? new Set([...flags].map(featureOfFlag))
   // Linux has no flag for what it turns on itself.
   if (features.has('xsave')) features.add('osxsave')
   return { features, ...(CPU_VENDORS[vendor] && { vendor: CPU_VENDORS[vendor] }), family, model, stepping }

@@ -73,6 +73,9 @@ export const MSR_FEATURES: ReadonlySet<string> = new Set(
   )
 )
 
+/** Features that keep a guest from migrating, wherever they come from. */
+export const UNMIGRATABLE_FEATURES: ReadonlySet<string> = new Set(['xsaves', 'invtsc'])
+
 /** The features a register's value tells of; none of a register that is not in the map. */
 export function featuresInRegister(
   leaf: number,
@@ -84,6 +87,18 @@ export function featuresInRegister(
   const names: string[] = (FEATURES as Record<string, string[]>)[key] ?? []
   return names.filter((name, bit) => name !== '-' && (value >>> bit) & 1)
 }
+
+/** The CPUID registers of the map. */
+export const CPUID_REGISTERS: readonly { leaf: number; subleaf?: number; register: string }[] = Object.keys(FEATURES)
+  .filter(key => !key.startsWith('msr'))
+  .map(key => {
+    const [, leaf = '', subleaf, register = ''] = /^(\w+)(?:\.(\w+))?:(\w+)$/.exec(key) ?? []
+    return {
+      leaf: Number.parseInt(leaf, 16),
+      ...(subleaf !== undefined && { subleaf: Number.parseInt(subleaf, 16) }),
+      register
+    }
+  })
 
 /** Some features, in that order. */
 export const inMapOrder = (names: ReadonlySet<string>): string[] => [...CPU_FEATURES].filter(name => names.has(name))

@@ -27,7 +27,8 @@ export interface PlainCpu {
 /** Models a hypervisor has, with the features each of them needs that this host lacks. */
 export type OfferedModels = ReadonlyMap<string, readonly string[]>
 
-type Described = { model?: string; features: CpuFeatureDef[] }
+/** A CPU as definitions tell it. */
+export type Described = { model?: string; features: CpuFeatureDef[] }
 
 /** @throws VIR_ERR_INTERNAL_ERROR for a model libvirt does not know */
 export function modelNamed(name: string): CpuModel {
@@ -77,13 +78,13 @@ const difference = (from: Iterable<string>, without: ReadonlySet<string>): Set<s
   new Set([...from].filter(name => !without.has(name)))
 
 /** The CPU as that model would be written; what blocks the model on this host is turned off. */
-function asModel(data: CpuData, model: CpuModel, blockers: readonly string[]): PlainCpu {
+function asModel(data: CpuData, model: CpuModel, blockers: readonly string[], isHost: boolean): PlainCpu {
   const more = difference(data.features, model.features)
   const less = difference(model.features, data.features)
   for (const blocker of blockers) if (CPU_FEATURES.has(blocker) && !more.has(blocker)) less.add(blocker)
   const under = (policy: FeaturePolicy, names: ReadonlySet<string>) => inMapOrder(names).map(name => ({ policy, name }))
   const features = [...under('require', more), ...under('disable', less)]
-  disableRemoved(features, model)
+  if (!isHost) disableRemoved(features, model)
   return { model: model.name, features }
 }
 
@@ -113,22 +114,38 @@ function hasBrokenTsx({ vendor, family, model, stepping }: CpuData): boolean {
   return vendor === 'Intel' && family === 6 && ([60, 69, 70].includes(model) || (model === 63 && stepping < 4))
 }
 
+export interface DecodeOptions {
+  /** models to choose from; absent: all */
+  offered?: OfferedModels
+  /** a host's CPU has all its model has: models with more do not fit */
+  isHost?: boolean
+  /** models to choose before others: a single one at once, of several one that has less to turn off */
+  preferred?: readonly string[]
+}
+
 /**
  * The model closest to what a CPU has, newest first; one with the CPU's own family and model goes before others.
- * @param offered models to choose from; absent: all
  * @throws VIR_ERR_INTERNAL_ERROR when none fits the vendor
  */
-export function decode(data: CpuData, offered?: OfferedModels): PlainCpu {
+export function decode(data: CpuData, { offered, isHost = false, preferred = [] }: DecodeOptions = {}): PlainCpu {
   const broken = new Set(hasBrokenTsx(data) ? ['hle', 'rtm'] : [])
   const seen = { ...data, features: difference(data.features, broken) }
   const fits = (model: CpuModel) => model.hasSignature(data)
   let best: { model: CpuModel; cpu: PlainCpu } | undefined
   for (const model of [...cpuModels().values()].reverse()) {
     const blockers = offered ? offered.get(model.name) : []
-    if (!blockers || !model.guest || (data.vendor && model.vendor && data.vendor !== model.vendor)) continue
-    const cpu = asModel(seen, model, blockers)
+    if (!blockers || (data.vendor && model.vendor && data.vendor !== model.vendor)) continue
+    if (!(isHost ? model.host : model.guest)) continue
+    const cpu = asModel(seen, model, blockers, isHost)
+    if (isHost && cpu.features.some(({ policy }) => policy === 'disable')) continue
+    const isPreferred = preferred.includes(model.name)
+    if (isPreferred && preferred.length === 1) {
+      best = { model, cpu }
+      break
+    }
     const decides = best && fits(model) !== fits(best.model) ? fits(model) : undefined
-    if (!best || (decides ?? isBetter(cpu, best.cpu))) best = { model, cpu }
+    const isChosen = (than: PlainCpu) => isBetter(cpu, than) || (isPreferred && distance(cpu).off < distance(than).off)
+    if (!best || (decides ?? isChosen(best.cpu))) best = { model, cpu }
   }
   if (!best) throw fail('VIR_ERR_INTERNAL_ERROR', 'Cannot find suitable CPU model for given data')
   return { ...best.cpu, ...(data.vendor && { vendor: data.vendor }) }

@@ -9,6 +9,8 @@ interface ModelRow {
   signatures?: string[]
   /** false: not what a guest's CPU is called unless the user does */
   guest?: false
+  /** false: not what a host's CPU is called */
+  host?: false
   like?: string
   adds?: string[]
   lacks?: string[]
@@ -64,11 +66,13 @@ const ROWS: Record<string, ModelRow> = {
   },
   'cpu64-rhel5': {
     guest: false,
+    host: false,
     like: 'core2duo',
     lacks: words`vme monitor ssse3`
   },
   'cpu64-rhel6': {
     guest: false,
+    host: false,
     like: 'cpu64-rhel5',
     adds: words`cx16 lahf_lm`
   },
@@ -383,6 +387,8 @@ export interface CpuModel {
   signatures: Signature[]
   /** a guest's CPU may be called this without the user's asking for it */
   guest: boolean
+  /** a host's CPU may be called this */
+  host: boolean
   features: ReadonlySet<string>
   removed: readonly string[]
   hasSignature(of: { family: number; model: number; stepping: number }): boolean
@@ -414,6 +420,7 @@ function makeModels(): Map<string, CpuModel> {
       ...(row.vendor && { vendor: row.vendor }),
       signatures,
       guest: row.guest ?? true,
+      host: row.host ?? true,
       features,
       removed: row.removed ?? [],
       hasSignature: ({ family, model, stepping }) =>

@@ -48,7 +48,7 @@ t.test('only models on offer, without what blocks them', async t => {
     ['SandyBridge', ['avx', 'aes']],
     ['EPYC', []]
   ])
-  const { model, features } = decode(data, offered)
+  const { model, features } = decode(data, { offered })
   t.equal(model, 'SandyBridge')
   t.match(features.at(-1), { policy: 'disable' })
 })

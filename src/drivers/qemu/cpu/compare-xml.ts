@@ -1,0 +1,127 @@
+// CPUs as documents: comparing them, finding what they have in common, naming models (virCPUCompareXML, virCPUBaseline,
+// virCPUGetModels).
+import { type CpuDef, formatCpu } from '../../../conf/domain/cpu.ts'
+import { architecture } from '../../../conf/domain/os-type.ts'
+import { checkNames } from '../../../conf/domain-xml.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { type AnyCpu, type HostCpuDef, parseAnyCpu } from '../../../conf/host-cpu.ts'
+import { formatXml } from '../../../conf/xml.ts'
+import type { Qemu } from '../capabilities.ts'
+import { baselineCpu, expandFeatures } from './baseline.ts'
+import { type Comparison, compareCpu, describeCpu } from './compare.ts'
+import { libvirtFeatureName } from './feature-name.ts'
+import { NOT_FOR_QEMU } from './guest.ts'
+import { offeredModels } from './host-model.ts'
+import type { PlainCpu } from './model.ts'
+import { cpuModels } from './models.ts'
+
+const fail = errorsFrom('VIR_FROM_CPU')
+const failQemu = errorsFrom('VIR_FROM_QEMU')
+
+const PPC64_MODELS = ['POWER6', 'POWER7', 'POWER8', 'POWER9', 'POWER10', 'POWERPC_e5500', 'POWERPC_e6500']
+
+/** libvirt's CPU drivers: the models each knows, none where QEMU's are taken as they are. */
+const DRIVERS: { arch: RegExp; models: () => string[] }[] = [
+  { arch: /^(i686|x86_64)$/, models: () => [...cpuModels().keys()] },
+  { arch: /^ppc64(le)?$/, models: () => PPC64_MODELS },
+  { arch: /^s390x?$/, models: () => [] },
+  { arch: /^(armv6l|armv7l|armv7b|aarch64)$/, models: () => [] }
+]
+
+const isX86 = (arch: string) => /^(i686|x86_64)$/.test(arch)
+
+/** @throws VIR_ERR_NO_SUPPORT for architectures libvirt has no CPU driver for */
+function driverOf(arch: string) {
+  const driver = DRIVERS.find(one => one.arch.test(arch))
+  if (!driver) throw fail('VIR_ERR_NO_SUPPORT', `'${arch}' architecture is not supported by CPU driver`)
+  return driver
+}
+
+/** @throws VIR_ERR_INVALID_ARG, VIR_ERR_NO_SUPPORT */
+export function modelNames(arch: string): string[] {
+  if (architecture.parse(arch) === undefined) {
+    throw failQemu('VIR_ERR_INVALID_ARG', `cannot find architecture ${arch}`)
+  }
+  return driverOf(arch).models()
+}
+
+/** The host's side of a comparison, from what a hypervisor reports. */
+export const describeHost = ({ model, vendor, features }: PlainCpu): HostSide => ({
+  model,
+  ...(vendor !== undefined && { vendor }),
+  plain: features
+})
+/** A host to compare with: a model and its features, or a whole description. */
+type HostSide = { model: string; vendor?: string; plain: PlainCpu['features'] } | HostCpuDef
+
+function plainOf(host: HostSide): PlainCpu {
+  if ('plain' in host) return { ...host, features: host.plain }
+  const { features, model } = describeCpu({ of: 'host', cpu: host })
+  return { model: model!, ...(host.vendor !== undefined && { vendor: host.vendor }), features }
+}
+
+/**
+ * Compares a CPU with a host's.
+ * @throws VIR_ERR_CPU_INCOMPATIBLE with the reason if asked to, and the errors of reading XML
+ */
+export function compareXml(
+  arch: string,
+  host: HostSide | undefined,
+  xml: string,
+  failIncompatible: boolean,
+  validate: boolean
+): Comparison['result'] {
+  const cpu = parseAnyCpu(xml, validate ? { check: (root, names) => checkNames(root, names, 'cpu.rng') } : {})
+  driverOf(arch)
+  if (!isX86(arch)) throw fail('VIR_ERR_NO_SUPPORT', `cannot compare CPUs of ${arch} architecture`)
+  const comparison = compareCpu(host && plainOf(host), cpu)
+  if (comparison.result === 'incompatible' && failIncompatible) {
+    throw fail('VIR_ERR_CPU_INCOMPATIBLE', comparison.reason)
+  }
+  return comparison.result
+}
+
+/** Reads a list of CPUs; with `as` all are hosts'. @throws VIR_ERR_INVALID_ARG for an empty list */
+export function parseCpus(xmlCPUs: readonly string[], as?: 'host'): AnyCpu[] {
+  if (xmlCPUs.length === 0) throw fail('VIR_ERR_INVALID_ARG', 'no CPUs given')
+  return xmlCPUs.map(xml => parseAnyCpu(xml, as === undefined ? {} : { as }))
+}
+
+export interface BaselineAsked {
+  /** without features that keep a guest from migrating */
+  migratable: boolean
+  /** with every feature by name */
+  expand: boolean
+}
+
+const formatted = (cpu: CpuDef, expand: boolean) => formatXml(formatCpu(expand ? expandFeatures(cpu) : cpu))
+
+/** The CPU that guests of all these hosts can have, any model of libvirt's. */
+export function baselineXml(xmlCPUs: readonly string[], { migratable, expand }: BaselineAsked): string {
+  const cpus = parseCpus(xmlCPUs, 'host')
+  const [first] = cpus
+  const arch = first!.of === 'host' ? first!.cpu.arch : ''
+  driverOf(arch)
+  if (!isX86(arch)) throw fail('VIR_ERR_NO_SUPPORT', `cannot compute baseline CPU of ${arch} architecture`)
+  const cpu = baselineCpu(cpus, { migratable })
+  return formatted({ ...cpu, features: cpu.features.filter(({ name }) => !NOT_FOR_QEMU.has(name)) }, expand)
+}
+
+/** The CPU that QEMU can give to guests of all these CPUs, of the models it has. */
+export function hypervisorBaselineXml(cpus: AnyCpu[], qemu: Qemu, { migratable, expand }: BaselineAsked): string {
+  const { hostCpu, arch } = qemu
+  const allowed =
+    hostCpu &&
+    new Set(
+      hostCpu.known
+        .filter(name => !migratable || !hostCpu.unmigratable.includes(name))
+        .map(name => libvirtFeatureName(name, arch))
+    )
+  // QEMU itself has told what migrates.
+  const cpu = baselineCpu(cpus, {
+    offered: offeredModels(qemu),
+    ...(allowed && { allowed }),
+    migratable: migratable && !allowed
+  })
+  return formatted({ ...cpu, model: { ...cpu.model!, fallback: 'forbid' } }, expand)
+}

@@ -1,0 +1,32 @@
+// The host's CPU as capabilities tell it (virCPUProbeHost, virCPUx86GetHost).
+import type { HostCpuDef } from '../../../conf/host-cpu.ts'
+import { hostTopology } from '../host-topology.ts'
+import { isUsable } from '../inherited-files.ts'
+import { cpuinfo } from './cpuinfo.ts'
+import { ownCpu } from './host-model.ts'
+
+/** The host's CPU; of architectures other than x86 only the topology is known. */
+export function hostCpu(arch: string): HostCpuDef {
+  const { sockets, cores, threads } = hostTopology()
+  const topology = { sockets, dies: 1, cores, threads }
+  if (arch !== 'x86_64' && arch !== 'i686') return { arch, topology, features: [] }
+  const { model, vendor, features } = ownCpu()
+  const { microcode, family, model: number, stepping, tscHz, flags, physicalAddressBits } = cpuinfo()
+  const names = features.map(({ name }) => name)
+  return {
+    arch,
+    model,
+    ...(vendor !== undefined && { vendor }),
+    ...(Number(microcode) > 0 && { microcode: Number(microcode) }),
+    signature: { family, model: number, stepping },
+    // KVM is asked for it: without it nobody needs to know
+    ...(tscHz !== undefined &&
+      names.includes('invtsc') &&
+      isUsable('/dev/kvm') && {
+        counter: { name: 'tsc' as const, frequency: tscHz, scaling: flags.has('tsc_scale') }
+      }),
+    topology,
+    ...(physicalAddressBits !== undefined && { maxphysaddr: { mode: 'emulate' as const, bits: physicalAddressBits } }),
+    features: names
+  }
+}
