@@ -35,12 +35,13 @@ export const reportSchema = {
         type: 'object',
         properties: {
           kind: text,
-          key: { ...text, description: 'the one resource that is held' },
+          key: { ...text, description: 'the one resource that is held; of an amount, the store it comes from' },
           amount: { ...integer, description: 'KiB of memory, else a number' },
-          mode: { enum: ['exclusive', 'shared'] }
+          mode: { enum: ['exclusive', 'shared'] },
+          path: { ...text, description: 'what the guest calls it, where the key is made from what it is' }
         },
         required: ['kind', 'mode'],
-        oneOf: [{ required: ['key'] }, { required: ['amount'] }],
+        anyOf: [{ required: ['key'] }, { required: ['amount'] }],
         additionalProperties: false
       }
     }

@@ -3,6 +3,7 @@ import { formatJson } from '../conf/json.ts'
 import { objectSchema } from '../conf/wire.ts'
 import { type Api, api } from '../drivers/qemu/index.ts'
 import { statusSchema } from '../state/status-schema.ts'
+import { aggregatorSchema } from './aggregator/claim-schema.ts'
 import { errorSchema, openapi } from './openapi.ts'
 import { reportSchema } from './report-schema.ts'
 
@@ -14,7 +15,8 @@ export function schemaFiles(): Record<string, string> {
     'openapi.json': openapi(),
     'error.json': { $schema: DRAFT, $id: 'error.json', ...errorSchema },
     'status.json': { $schema: DRAFT, ...statusSchema },
-    'report.json': { $schema: DRAFT, ...reportSchema }
+    'report.json': { $schema: DRAFT, ...reportSchema },
+    'aggregator.json': { $schema: DRAFT, ...aggregatorSchema }
   }
   for (const [name, { args, ret, stream }] of Object.entries(api) as [string, Api][]) {
     files[`api/${name}.json`] = {

@@ -1,65 +1,234 @@
 // The host resources a guest holds, read off its definition: what must not be given to two guests.
-import { statSync } from 'node:fs'
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { parseBitmap } from '../conf/bitmap.ts'
+import type { ChardevSource } from '../conf/devices/chardev-source.ts'
 import { pciAddressText } from '../conf/devices/device-address.ts'
+import type { DiskDef } from '../conf/devices/disk.ts'
 import { listensOnPort } from '../conf/devices/graphics-server.ts'
+import type { HostdevDef } from '../conf/devices/hostdev.ts'
 import { hostDevices } from '../conf/devices/hostdev-validate.ts'
+import { numaCells } from '../conf/domain/numa.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
-import { isLocalStorage } from '../conf/storage-source.ts'
+import { storageChain } from '../conf/storage-chain.ts'
+import { isLocalStorage, type StorageSource, storagePath } from '../conf/storage-source.ts'
 
-/** One resource: identified by a key, or counted by an amount (KiB for memory, else a number). */
+/** One resource: identified by a key, or counted by an amount. */
 export interface Allocation {
   kind: string
+  /** the one resource that is held; of an amount, the store it comes from */
   key?: string
+  /** KiB of memory, else a number */
   amount?: number
   mode: 'exclusive' | 'shared'
+  /** what the guest calls it, where the key is made from what it is */
+  path?: string
 }
 
 export interface RunFacts {
   active: boolean
   id: number
-  cgroups: string[]
+  cgroups: readonly string[]
 }
 
 /** Everything the guest holds; a guest that is shut off holds its name and uuid. */
 export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): Allocation[] {
-  const out: Allocation[] = []
-  const own = (kind: string, key: string | undefined) => key !== undefined && out.push({ kind, key, mode: 'exclusive' })
-  own('name', def.name)
-  own('uuid', def.uuid)
-  if (!active) return out
-  own('domain-id', String(id))
-  out.push({ kind: 'memory', amount: def.memoryKiB ?? 0, mode: 'exclusive' })
-  out.push({ kind: 'vcpu', amount: def.vcpu.current ?? def.vcpu.max, mode: 'shared' })
-  for (const disk of def.devices.disks) {
-    const { source } = disk
-    const key = isLocalStorage(source) && source.type !== 'dir' && source.path && fileKey(source.path)
-    if (key) out.push({ kind: 'disk', key, mode: disk.readonly || disk.shareable ? 'shared' : 'exclusive' })
+  const own = [held('name', def.name), held('uuid', def.uuid)]
+  if (!active) return own
+  return [...own, held('domain-id', String(id)), ...usedBy(def), ...cgroups.map(path => held('cgroup', path))]
+}
+
+/**
+ * What a running guest uses of the host, without its names. Ports and ids that are still to be chosen are left out, as
+ * are network devices that get their name from a template.
+ */
+export function usedBy(def: DomainDef): Allocation[] {
+  return [...unique(def), ...amounts(def)]
+}
+
+const held = (kind: string, key: string): Allocation => ({ kind, key, mode: 'exclusive' })
+
+function unique(def: DomainDef): Allocation[] {
+  const { devices } = def
+  return [
+    ...devices.disks.flatMap(diskAllocations),
+    ...nvram(def),
+    ...devices.interfaces.flatMap(({ mac, target, source }) => [
+      held('mac', mac),
+      ...(target?.dev !== undefined && !target.dev.includes('%d') ? [held('tap', target.dev)] : []),
+      ...(source.type === 'vhostuser' && source.mode === 'server' ? [place(source.path)] : [])
+    ]),
+    ...hostDevices(devices).flatMap(hostdevAllocations),
+    ...devices.graphics.flatMap(graphicsAllocations),
+    ...chardevs(def).flatMap(chardevAllocations),
+    ...devices.vsocks.flatMap(({ cid }) => (cid?.address ? [held('vsock-cid', String(cid.address))] : [])),
+    ...devices.tpms.flatMap(({ backend }) => (backend.type === 'passthrough' ? [file('tpm', backend.path)] : [])),
+    ...devices.leases.map(({ lockspace = '', key = '', target }) => ({
+      ...held('lease', `${lockspace}/${key}`),
+      path: target.path
+    })),
+    ...cpusets(def)
+  ]
+}
+
+/** The images of a disk: the top is written by this guest alone, unless told otherwise; those below are only read. */
+export function diskAllocations({ source: top, readonly, shareable, transient }: DiskDef): Allocation[] {
+  return storageChain(top).flatMap(image => {
+    // a transient disk's image gets another on top, which is then the first
+    const isOverlaid = transient !== undefined && !storagePath(top)?.includes('.TRANSIENT-')
+    const isShared = image !== top || readonly || shareable || isOverlaid
+    return imageAllocation(image, isShared ? 'shared' : 'exclusive')
+  })
+}
+
+const known = new WeakMap<StorageSource, Allocation>()
+
+/** An image's key is found once: the guest goes on with the file it opened, whatever becomes of its name. */
+function imageAllocation(image: StorageSource, mode: Allocation['mode']): Allocation[] {
+  if (image.type === 'nvme') return [held('pci', pciAddressText({ type: 'pci', ...image.address }))]
+  if (image.type === 'network' && image.name !== undefined) {
+    const servers = image.hosts?.map(({ name, port, socket }) => socket ?? `${name}:${port ?? ''}`).join(',')
+    return [{ kind: 'disk', key: `${image.protocol}://${servers ?? ''}/${image.name}`, mode }]
   }
-  for (const net of def.devices.interfaces) {
-    own('mac', net.mac)
-    own('tap', net.target?.dev)
+  if (!isLocalStorage(image) || image.type === 'dir' || image.path === undefined) return []
+  let found = known.get(image)
+  if (found?.path !== image.path) {
+    found = file('disk', image.path)
+    known.set(image, found)
   }
-  for (const dev of def.devices.graphics) {
-    if ((dev.type !== 'vnc' && dev.type !== 'spice') || !listensOnPort(dev)) continue
+  return [{ ...found!, mode }]
+}
+
+/** Variables are written, so they are never shared. The file may be about to be made: it is known by its directory. */
+function nvram({ os }: DomainDef): Allocation[] {
+  const source = os.loader?.nvram?.source
+  return source && isLocalStorage(source) && source.path ? [{ ...place(source.path), kind: 'nvram' }] : []
+}
+
+export function hostdevAllocations({ source, shareable }: HostdevDef): Allocation[] {
+  switch (source.type) {
+    case 'pci': {
+      const address = pciAddressText(source.place)
+      const group = iommuGroup(address)
+      return [held('pci', address), ...(group === undefined ? [] : [held('iommu-group', group)])]
+    }
+    case 'usb': {
+      const { bus, device } = source.place ?? {}
+      const number = (value: number) => String(value).padStart(3, '0')
+      return bus && device && !source.missing ? [held('usb', `${number(bus)}:${number(device)}`)] : []
+    }
+    case 'mdev':
+      return [held('mdev', source.uuid)]
+    case 'scsi': {
+      const { from } = source
+      if (from.protocol === 'iscsi') return []
+      const { adapter, bus, target, unit } = from
+      return [{ ...held('scsi', `${adapter}:${bus}:${target}:${unit}`), mode: shareable ? 'shared' : 'exclusive' }]
+    }
+    case 'scsi_host':
+      return [held('scsi', source.from.wwpn)]
+    default:
+      return []
+  }
+}
+
+/** Devices of one group are isolated together: VFIO gives the whole group to one process. */
+function iommuGroup(address: string): string | undefined {
+  try {
+    return basename(readlinkSync(`/sys/bus/pci/devices/${address}/iommu_group`))
+  } catch {
+    return undefined
+  }
+}
+
+function graphicsAllocations(dev: DomainDef['devices']['graphics'][number]): Allocation[] {
+  if (dev.type !== 'vnc' && dev.type !== 'spice') return []
+  if (listensOnPort(dev)) {
     const ports = [dev.port, dev.type === 'vnc' ? dev.websocket : dev.tlsPort]
-    for (const port of ports) own('tcp-port', port ? String(port) : undefined)
+    return ports.flatMap(port => (port && port > 0 ? [held('tcp-port', String(port))] : []))
   }
-  for (const { cid } of def.devices.vsocks)
-    own('vsock-cid', cid?.address === undefined ? undefined : String(cid.address))
-  for (const { backend } of def.devices.tpms) if (backend.type === 'passthrough') own('tpm', backend.path)
-  for (const { source } of hostDevices(def.devices)) {
-    if (source.type === 'pci') own('pci', pciAddressText(source.place))
+  return dev.listens.flatMap(({ socket }) => (socket ? [place(socket)] : []))
+}
+
+function chardevs({ devices }: DomainDef): ChardevSource[] {
+  const { serials, parallels, consoles, channels, redirdevs } = devices
+  return [...serials, ...parallels, ...consoles, ...channels, ...redirdevs].map(({ source }) => source)
+}
+
+/** Sockets listened at, and devices of the host. */
+function chardevAllocations(source: ChardevSource): Allocation[] {
+  if (source.type === 'unix' && source.mode === 'bind' && source.path) return [place(source.path)]
+  return source.type === 'dev' && source.path ? [file('path', source.path)] : []
+}
+
+/** Where threads of the guest are pinned to; guests can share CPUs. */
+function cpusets({ vcpu, cputune }: DomainDef): Allocation[] {
+  const pins = [...(cputune?.vcpupins ?? []), ...(cputune?.iothreadpins ?? [])].map(({ cpuset }) => cpuset)
+  const all = new Set([vcpu.cpuset, cputune?.emulatorpin, ...pins])
+  return [...all].flatMap(key => (key === undefined ? [] : [{ kind: 'cpuset', key, mode: 'shared' as const }]))
+}
+
+function amounts(def: DomainDef): Allocation[] {
+  const huge = hugepageKiB(def)
+  const hugeKiB = [...huge.values()].reduce((sum, kib) => sum + kib, 0)
+  return [
+    { kind: 'memory', amount: Math.max(0, def.memoryKiB - hugeKiB), mode: 'exclusive' },
+    ...[...huge].map(
+      ([pageKiB, kib]): Allocation => ({
+        kind: 'hugepages',
+        key: String(pageKiB),
+        amount: Math.ceil(kib / pageKiB),
+        mode: 'exclusive'
+      })
+    ),
+    { kind: 'vcpu', amount: def.vcpu.current ?? def.vcpu.max, mode: 'shared' }
+  ]
+}
+
+/** Memory that lies in huge pages, by their size; all in KiB. */
+function hugepageKiB(def: DomainDef): Map<number, number> {
+  const out = new Map<number, number>()
+  const pages = def.memoryBacking?.hugepages
+  const add = (kib: number, node: number | undefined, own?: number) => {
+    const bit = node === undefined ? 0n : 1n << BigInt(node)
+    const page =
+      pages?.find(({ nodeset }) => nodeset !== undefined && (parseBitmap(nodeset) & bit) !== 0n) ??
+      pages?.findLast(({ nodeset }) => nodeset === undefined)
+    const size = own ?? page?.sizeKiB ?? (pages?.length === 0 ? defaultHugepageKiB() : 0)
+    if (size > ORDINARY_PAGE_KIB && kib > 0) out.set(size, (out.get(size) ?? 0) + kib)
   }
-  for (const group of cgroups) own('cgroup', group)
+  const cells = numaCells(def)
+  const modules = def.devices.memories.filter(({ source }) => source?.path === undefined)
+  const modulesKiB = def.devices.memories.reduce((sum, { target }) => sum + target.sizeKiB, 0)
+  for (const [node, { memoryKiB }] of cells.entries()) add(memoryKiB, node)
+  if (cells.length === 0) add(def.memoryKiB - modulesKiB, undefined)
+  for (const { target, source } of modules) add(target.sizeKiB, target.node, source?.pagesizeKiB)
   return out
 }
 
-/** A file by what it is rather than how it is called: device and inode; a block device by its number. */
-function fileKey(path: string): string | undefined {
+/** The largest page any architecture we run on has as an ordinary one. */
+const ORDINARY_PAGE_KIB = 64
+
+function defaultHugepageKiB(): number {
+  return Number(/^Hugepagesize:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0)
+}
+
+/** A file by what it is rather than how it is called: device and inode; a device by its number. */
+function file(kind: string, path: string): Allocation {
   try {
     const { dev, ino, rdev } = statSync(path, { bigint: true })
-    return rdev > 0n ? `rdev:${rdev}` : `${dev}:${ino}`
+    return { kind, key: rdev > 0n ? `rdev:${rdev}` : `${dev}:${ino}`, mode: 'exclusive', path }
   } catch {
-    return undefined
+    return { ...place(path), kind }
+  }
+}
+
+/** A file that may not be there yet, by its directory and its name in it. */
+function place(path: string): Allocation {
+  try {
+    const { dev, ino } = statSync(dirname(path), { bigint: true })
+    return { kind: 'path', key: `${dev}:${ino}/${basename(path)}`, mode: 'exclusive', path }
+  } catch {
+    return { kind: 'path', key: path, mode: 'exclusive', path }
   }
 }
