@@ -107,6 +107,20 @@ export const virDomainCreateFlags = {
   VIR_DOMAIN_START_RESET_NVRAM: 32
 } as const
 
+export const virDomainDefineFlags = {
+  VIR_DOMAIN_DEFINE_VALIDATE: 1
+} as const
+
+export const virDomainUndefineFlagsValues = {
+  VIR_DOMAIN_UNDEFINE_MANAGED_SAVE: 1,
+  VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA: 2,
+  VIR_DOMAIN_UNDEFINE_NVRAM: 4,
+  VIR_DOMAIN_UNDEFINE_KEEP_NVRAM: 8,
+  VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA: 16,
+  VIR_DOMAIN_UNDEFINE_TPM: 32,
+  VIR_DOMAIN_UNDEFINE_KEEP_TPM: 64
+} as const
+
 export const virDomainDestroyFlagsValues = {
   VIR_DOMAIN_DESTROY_DEFAULT: 0,
   VIR_DOMAIN_DESTROY_GRACEFUL: 1,

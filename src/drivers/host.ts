@@ -32,6 +32,10 @@ export interface Host {
   guests(): GuestEntry[]
   /** bulk statistics of some of its guests */
   stats(of: GuestEntry[], wanted: number): Promise<WireValue<typeof statsRecord>[]>
+  /** makes a guest known or changes its persistent definition; flags are virDomainDefineFlags */
+  define(xml: string, flags: number): Promise<GuestHandle>
+  /** starts a guest from XML; flags are virDomainCreateFlags */
+  create(xml: string, flags: number): Promise<GuestHandle>
   /** the QEMU new guests get, its capabilities probed */
   qemu(): Promise<Qemu>
   /** where capabilities of QEMU binaries are remembered */

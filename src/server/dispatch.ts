@@ -8,6 +8,7 @@ import { type Api, findMethod } from '../drivers/qemu/index.ts'
 import { hostOf } from './host.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
+const failQemu = errorsFrom('VIR_FROM_QEMU')
 
 export interface Call {
   api: string
@@ -54,8 +55,25 @@ export async function runOnHost(host: Host, call: Call): Promise<unknown> {
 /** Carries out one call; gives what its row gives. */
 export async function run(domain: QemuDomain, call: Call): Promise<unknown> {
   const { method, args } = prepared(call)
+  const release = domain.activity.hold()
+  try {
+    return await runOn(domain, method, args, call)
+  } finally {
+    release()
+  }
+}
+
+async function runOn(
+  domain: QemuDomain,
+  method: Api,
+  args: Record<string, unknown>,
+  { api, signal }: Call
+): Promise<unknown> {
   if (method.on === 'connect') return method.run(hostOf(domain), args)
   const work = async () => {
+    if (domain.removed) {
+      throw failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${domain.uuid}' (${domain.name})`)
+    }
     if (method.needs === 'active') {
       // what ends a guest does not wait until its start is over
       if (method.job !== 'destroy') await domain.startDone
@@ -63,7 +81,7 @@ export async function run(domain: QemuDomain, call: Call): Promise<unknown> {
     }
     return method.run(domain, args)
   }
-  return method.job ? domain.jobs.run(call.api, work, call.signal) : work()
+  return method.job ? domain.jobs.run(api, work, signal) : work()
 }
 
 /** Carries out one call; the answer of plain calls is their JSON form. */

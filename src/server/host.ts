@@ -1,9 +1,11 @@
 // A shim's connection: exactly its one guest.
+import { existsSync } from 'node:fs'
 import { pciAddressText } from '../conf/devices/device-address.ts'
 import { hostDevices } from '../conf/devices/hostdev-validate.ts'
 import type { Host } from '../drivers/host.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { recordOf } from '../drivers/qemu/stats.ts'
+import { countMoments } from '../drivers/qemu/undefine.ts'
 import { thisHost } from './this-host.ts'
 
 const hosts = new WeakMap<QemuDomain, Host>()
@@ -15,10 +17,23 @@ export function hostOf(domain: QemuDomain): Host {
   const host: Host = {
     ...thisHost(),
     guests() {
-      const { name, uuid, id, state, isPersistent } = domain
-      const nothingKept = { managedSave: false, snapshots: false, checkpoints: false }
-      return [{ name, uuid, id, state, persistent: isPersistent, autostart: domain.autostart, ...nothingKept }]
+      const { name, uuid, id, state, isPersistent, autostart, root } = domain
+      return [
+        {
+          name,
+          uuid,
+          id,
+          state,
+          persistent: isPersistent,
+          autostart,
+          managedSave: existsSync(root.managedSave),
+          snapshots: countMoments(root.snapshotDir) > 0,
+          checkpoints: countMoments(root.checkpointDir) > 0
+        }
+      ]
     },
+    define: async (xml, flags) => (await import('../drivers/qemu/redefine.ts')).redefine(domain, xml, flags),
+    create: async (xml, flags) => (await import('../drivers/qemu/redefine.ts')).createFrom(domain, xml, flags),
     stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
     qemu: async () => domain.context.qemu,
     holderOf(device) {

@@ -32,7 +32,9 @@ export async function createHttp({ domain, readOnly, control }: HttpOptions): Pr
   const app = createApp(domain.log)
   const streams = new Set<() => void>()
   apiRoutes(app, domain, readOnly)
-  plainRoutes(app, domain)
+  const waits = new AbortController()
+  streams.add(() => waits.abort())
+  plainRoutes(app, domain, waits.signal)
   eventRoute(app, domain, streams)
   if (!readOnly) {
     app.post('/v1/shim-detach', async (_request, reply) => {
@@ -75,7 +77,7 @@ function apiRoutes(app: FastifyInstance, domain: QemuDomain, readOnly: boolean):
   }
 }
 
-function plainRoutes(app: FastifyInstance, domain: QemuDomain): void {
+function plainRoutes(app: FastifyInstance, domain: QemuDomain, closing: AbortSignal): void {
   app.get('/healthz', (_request, reply) =>
     send(reply.code(domain.isActive && !domain.monitor ? 503 : 200), {
       ok: !domain.isActive || domain.monitor !== undefined,
@@ -92,7 +94,9 @@ function plainRoutes(app: FastifyInstance, domain: QemuDomain): void {
   app.get<{ Querystring: { since?: string; wait?: string } }>('/v1/report', async (request, reply) => {
     const since = wholeNumber(request.query.since, 'since') ?? -1
     const wait = Math.min(wholeNumber(request.query.wait, 'wait') ?? 0, WAIT_MAX_S)
-    if (!(await domain.waitForChange(since, wait * 1000))) return reply.code(304).send()
+    const changed = await domain.waitForChange(since, closing.aborted ? 0 : wait * 1000, closing)
+    if (closing.aborted) reply.header('connection', 'close')
+    if (!changed) return reply.code(304).send()
     return send(reply, report(domain))
   })
   // one guest in the form the aggregator has for all

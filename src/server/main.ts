@@ -1,31 +1,29 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname } from 'node:path'
 import { checkDefinable } from '../conf/domain/identity.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
-import { virDomainShutoffReason } from '../conf/enums.ts'
+import { virDomainEventDefinedDetailType, virDomainEventType, virDomainShutoffReason } from '../conf/enums.ts'
 import { errorsFrom, toVirError } from '../conf/error.ts'
 import { VERSION } from '../conf/version.ts'
 import { decodeXml } from '../conf/xml.ts'
-import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
 import { watchConsoles } from '../drivers/qemu/channels.ts'
-import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
 import { loadDomain } from '../drivers/qemu/def-driver.ts'
-import { QemuDomain } from '../drivers/qemu/domain.ts'
-import { OpenedFiles } from '../drivers/qemu/inherited-files.ts'
+import { type Ended, QemuDomain } from '../drivers/qemu/domain.ts'
 import { reconnectDomain } from '../drivers/qemu/reconnect.ts'
 import { whenEnded } from '../drivers/qemu/run.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/start.ts'
 import { stopDomain } from '../drivers/qemu/stop.ts'
-import { cacheDirectory, chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
-import { secretDirectories, secretStore } from '../state/secrets.ts'
+import { chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
 import { bootId, readStatus, removeStatus, type Status } from '../state/status.ts'
-import { readIfThere } from '../state/store.ts'
+import { makePrivateDirectory, readIfThere } from '../state/store.ts'
+import { contextFor } from './guest-context.ts'
+import { Leave, serve } from './life.ts'
 import { LateLog } from './log.ts'
 import { releaseStartMemory } from './memory.ts'
 import { type Options, readOptions, USAGE, UsageError } from './options.ts'
 import { listen } from './sockets.ts'
-import { hostArchitecture } from './this-host.ts'
+import { type News, tell, tellOnStandardOutput } from './starter.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -33,6 +31,9 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const EXIT_OK = 0
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
+
+/** How long the shim of a shut-off guest that is about to end may take to give its root away. */
+const LOCK_WAIT_MS = 3000
 
 /** What was found wrong in the guest's XML, by whatever code; ends with status 2. */
 class DefinitionError extends Error {}
@@ -49,36 +50,43 @@ const XML_FAULTS = new Set([
 
 /** Runs virshimd; gives its exit status. */
 export async function main(argv: string[]): Promise<number> {
+  // a line that cannot be read is told the same way
+  if (argv.includes('--json')) tellOnStandardOutput()
   try {
     const options = readOptions(argv)
     if (options === 'help' || options === 'version') {
       process.stdout.write(options === 'help' ? USAGE : `virshimd ${VERSION}\n`)
       return EXIT_OK
     }
-    return options.detach ? await detached(argv) : await runGuest(options)
+    return options.detach ? await detached(argv, options.xmlFile) : await runGuest(options)
   } catch (thrown) {
     if (thrown instanceof UsageError) {
       process.stderr.write(`error: ${thrown.message}\n${USAGE}`)
+      await tell({ error: fail('VIR_ERR_INVALID_ARG', thrown.message).toJSON(), status: EXIT_USAGE })
       return EXIT_USAGE
     }
     const badXml = thrown instanceof DefinitionError
     const error = toVirError(badXml ? thrown.cause : thrown)
     if (process.env.VIRSHIM_DEBUG) process.stderr.write(`${error.stack}\n`)
     process.stderr.write(`error: ${error.message}\n`)
-    return badXml || XML_FAULTS.has(error.code) ? EXIT_USAGE : EXIT_FAILED
+    const status = badXml || XML_FAULTS.has(error.code) ? EXIT_USAGE : EXIT_FAILED
+    await tell({ error: error.toJSON(), status })
+    return status
   }
 }
 
-/** Runs the shim in a session of its own and waits until its guest runs or it has failed. */
-async function detached(argv: string[]): Promise<number> {
+/** Runs the shim in a session of its own and waits until it serves its guest or has failed. */
+async function detached(argv: string[], xmlFile: string | undefined): Promise<number> {
   const { spawn } = await import('node:child_process')
-  const args = argv.map(word => (word === '--detach' ? '--background' : word))
+  const args = argv.map(word => (word === '--detach' ? '--background' : word)).filter(word => word !== '--json')
   const child = spawn(process.execPath, [...process.execArgv, process.argv[1]!, ...args], {
     detached: true,
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+    stdio: [xmlFile === '-' ? 'inherit' : 'ignore', 'ignore', 'inherit', 'ipc']
   })
   return new Promise(resolve => {
-    child.once('message', () => {
+    child.on('message', (news: News) => {
+      void tell(news)
+      if (!('state' in news)) return
       child.disconnect()
       child.unref()
       resolve(EXIT_OK)
@@ -90,41 +98,43 @@ async function detached(argv: string[]): Promise<number> {
 async function runGuest(options: Options): Promise<number> {
   const log = new LateLog()
   const { domain, status, def } = await openGuest(options, log)
-  let leave: () => void = () => {}
-  const detachedByUser = new Promise<'detach'>(resolve => {
-    leave = () => resolve('detach')
-  })
+  const leave = new Leave()
   const reattached = status !== undefined && (await reconnectDomain(domain, status))
-  if (reattached && !domain.isActive) return EXIT_OK
-  if (!reattached) domain.def = def
+  const nothingLeft = options.inactive ? !domain.isPersistent : reattached
+  if (!domain.isActive && nothingLeft) return exit(domain.lastEnd, reattached ? EXIT_OK : EXIT_FAILED)
+  if (!reattached && !options.inactive) domain.def = def
   const services = (async () => {
     await log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
-    return listen(domain, { detach: leave })
+    return listen(domain, { detach: () => leave.ask() })
   })()
   services.catch(() => undefined)
   try {
-    onSignals(domain, options.shutdownTimeoutS * 1000)
-    if (!reattached) await startDomain(domain, { paused: options.paused, autoDestroy: options.autoDestroy })
-    const ended = whenEnded(domain)
+    onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.inactive)
+    if (!reattached && !options.inactive) await startDomain(domain, options)
     watchConsoles(domain)
-    await services.catch(async error => {
-      await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
+    const sockets = await services.catch(async error => {
+      if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
       throw error
     })
-    process.send?.('running')
+    const { name, uuid, id } = domain
+    await tell({ state: domain.isActive ? 'running' : 'inactive', name, uuid, id })
     if (options.background) logTo(domain.root.shimLog)
     releaseStartMemory()
-    const end = await Promise.race([ended, detachedByUser])
-    if (end === 'detach') {
-      domain.log.info({}, 'leaving the guest running')
-      domain.monitor?.removeAllListeners()
-      return EXIT_OK
-    }
-    return end.failed ? EXIT_FAILED : EXIT_OK
+    const { inactive, idleTimeoutS } = options
+    const end = await serve(domain, { inactive, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets })
+    if (end !== 'left') return exit(end, end?.failed ? EXIT_FAILED : EXIT_OK)
+    domain.log.info({}, 'leaving the guest running')
+    domain.monitor?.removeAllListeners()
+    return EXIT_OK
   } finally {
     await (await services.catch(() => undefined))?.close()
     domain.lock?.close()
   }
+}
+
+function exit(end: Ended | undefined, status: number): number {
+  void tell({ ended: end ?? null, status })
+  return status
 }
 
 interface Opened {
@@ -138,18 +148,20 @@ interface Opened {
 /** Reads what is asked for and what is there, and locks the root. */
 async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   const given = options.xmlFile === undefined ? undefined : readXml(options.xmlFile)
-  const early = options.root === undefined ? undefined : chooseRoot(options.root, '')
+  const { root: dir, name } = options
+  const early = dir === undefined && name === undefined ? undefined : chooseRoot(dir, name ?? '')
   const xml = given ?? (early && ((await readStatusIfAlive(early))?.xml ?? readIfThere(early.definition)))
   if (xml === undefined) throw new UsageError(`GUEST.xml is missing and nothing is known of a guest in '${early?.dir}'`)
   let root: GuestRoot | undefined
   let ofHost: unknown
-  const { def, context } = await loadDomain(xml, async parsed => {
-    root = chooseRoot(options.root, parsed.name)
+  const forDef = async (parsed: DomainDef) => {
+    root = chooseRoot(dir, name ?? parsed.name)
     return contextFor(parsed, root).catch(error => {
       ofHost = error
       throw error
     })
-  })
+  }
+  const { def, context } = await loadDomain(xml, forDef, { validate: options.validate })
     .then(loaded => {
       if (options.define) checkDefinable(loaded.def)
       return loaded
@@ -157,17 +169,49 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     .catch(error => {
       throw error === ofHost ? error : new DefinitionError('bad XML', { cause: error })
     })
-  const lock = await lockRoot(root!)
+  const lock = await lockRoot(root!, 'virshimd', options.inactive ? LOCK_WAIT_MS : 0)
   const status = await readStatusIfAlive(root!)
   if (status && status.name !== def.name) {
     throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)
   }
   const live = status ? (await loadDomain(status.xml, async () => context, { inactive: false, status: true })).def : def
-  const domain = new QemuDomain({ root: root!, def: live, context, log, user: options.user, group: options.group })
+  const { user, group } = options
+  const domain: QemuDomain = new QemuDomain({
+    root: root!,
+    rootByName: dir === undefined,
+    def: live,
+    context,
+    contextFor: other => contextFor(other, domain.root),
+    log,
+    user,
+    group
+  })
   domain.lock = lock
-  if (options.define) domain.setPersistent(def)
-  else if (readIfThere(root!.definition) !== undefined) domain.newDef = def
+  await takeDefinition(domain, { def, xml, define: options.define })
   return { domain, status, def }
+}
+
+/** Makes what was loaded the persistent definition, or takes the one that is kept. */
+async function takeDefinition(
+  domain: QemuDomain,
+  loaded: { def: DomainDef; xml: string; define: boolean }
+): Promise<void> {
+  const { def, xml, define } = loaded
+  const kept = readIfThere(domain.root.definition)
+  if (define) {
+    domain.setPersistent(def)
+    const { VIR_DOMAIN_EVENT_DEFINED_ADDED, VIR_DOMAIN_EVENT_DEFINED_UPDATED } = virDomainEventDefinedDetailType
+    domain.lifecycle(
+      virDomainEventType.VIR_DOMAIN_EVENT_DEFINED,
+      kept === undefined ? VIR_DOMAIN_EVENT_DEFINED_ADDED : VIR_DOMAIN_EVENT_DEFINED_UPDATED
+    )
+  } else if (kept === xml) {
+    domain.newDef = def
+  } else if (kept !== undefined) {
+    const persistent = await loadDomain(kept, domain.contextFor)
+    domain.newDef = persistent.def
+    domain.newContext = persistent.context
+  }
 }
 
 /** The saved status if it speaks of this boot; of another boot it is removed, its processes are gone. */
@@ -183,46 +227,26 @@ async function readStatusIfAlive(root: GuestRoot): Promise<Status | undefined> {
 function readXml(file: string): string {
   let bytes: Buffer
   try {
-    bytes = readFileSync(file)
+    bytes = readFileSync(file === '-' ? 0 : file)
   } catch (error) {
     throw new UsageError(`cannot read '${file}': ${(error as Error).message}`)
   }
   return decodeXml(bytes, '(domain_definition)')
 }
 
-async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext> {
-  return {
-    qemu: await qemuCapabilities(def.devices.emulator!, cacheDirectory(), def.type),
-    config: DEFAULT_CONFIG,
-    paths: {
-      libDir: root.dir,
-      channelTargetDir: root.channelDir,
-      channelTargetBase: root.channelDir,
-      nvramDir: root.nvramDir,
-      memoryBackingDir: `${root.dir}/ram`,
-      hugepageSubdir: `virshim/${def.uuid}`,
-      monitorSocket: root.monitorSocket,
-      dbusSocket: join(root.dir, 'dbus.sock'),
-      swtpmDir: root.swtpmDir,
-      swtpmSocket: root.swtpmSocket
-    },
-    privileged: process.getuid?.() === 0,
-    secrets: secretStore(secretDirectories(process.getuid?.() === 0)),
-    hostArch: hostArchitecture(),
-    pretend: false,
-    files: new OpenedFiles()
-  }
-}
-
 /** Lets go of the stderr that --detach came with; what is said from now on goes to a file. */
 function logTo(file: string): void {
+  makePrivateDirectory(dirname(file))
   closeSync(2)
   // the lowest free descriptor is taken: 2
   openSync(file, 'a', 0o600)
 }
 
-/** SIGTERM and SIGINT ask the guest to shut down, force it off when time is up or on a second signal. */
-function onSignals(domain: QemuDomain, timeoutMs: number): void {
+/**
+ * SIGTERM and SIGINT ask the guest to shut down, force it off when time is up or on a second signal, and end the shim
+ * of a guest that is shut off.
+ */
+function onSignals(domain: QemuDomain, timeoutMs: number, leave: Leave, inactive: boolean): void {
   let asked = false
   const force = () => {
     if (!domain.isActive || domain.phase === 'stopping') return
@@ -231,10 +255,12 @@ function onSignals(domain: QemuDomain, timeoutMs: number): void {
     )
   }
   const onSignal = (signal: NodeJS.Signals) => {
+    if (inactive && !domain.isActive) return leave.ask()
     if (domain.phase === undefined || domain.phase === 'starting') return cancelStart(domain, signal)
     domain.log.info({ signal }, asked ? 'forcing the guest off' : 'asking the guest to shut down')
     if (asked) return force()
     asked = true
+    if (inactive) void whenEnded(domain).then(() => leave.ask())
     setTimeout(force, timeoutMs).unref()
     domain.monitor?.execute('system_powerdown').catch(force)
     if (!domain.monitor) force()

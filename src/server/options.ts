@@ -10,6 +10,14 @@ export interface Options {
   paused: boolean
   autoDestroy: boolean
   define: boolean
+  /** refuse XML elements and attributes that are not known */
+  validate: boolean
+  resetNvram: boolean
+  /** serve the definition without starting the guest */
+  inactive: boolean
+  idleTimeoutS: number
+  /** the guest of that name below the user's directories */
+  name: string | undefined
   shutdownTimeoutS: number
   user: string | undefined
   group: string | undefined
@@ -17,13 +25,19 @@ export interface Options {
 }
 
 export const USAGE = `usage: virshimd [OPTIONS] GUEST.xml
-Runs one guest from libvirt domain XML and serves its API until it is gone.
+Runs one guest from libvirt domain XML (- is standard input) and serves its API until it is gone.
 
   --root DIR              everything of the guest lies below DIR
+  --name NAME             the guest of that name, below the user's directories
   --detach                return once the guest runs; then log to DIR/log/virshimd.log
   --paused                start with CPUs stopped
   --autodestroy           the guest dies with this process
   --define                keep the definition as persistent (DIR/domain.xml)
+  --validate              refuse XML elements and attributes that are not known
+  --reset-nvram           make the UEFI variables anew from their template
+  --inactive              do not start the guest: serve it as it is, also shut off
+  --idle-timeout S        with --inactive, end when nobody asks for S seconds (30)
+  --json                  say on standard output, in JSON lines, what became of it
   --shutdown-timeout S    on SIGTERM force the guest off after S seconds (30)
   --user NAME             run QEMU as this user (root only)
   --group NAME            and group
@@ -46,10 +60,15 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
   if (values.help) return 'help'
   if (values.version) return 'version'
   if (positionals.length > 1) throw new UsageError(`one guest per process, not ${positionals.length}`)
-  if (positionals.length === 0 && values.root === undefined) throw new UsageError('GUEST.xml is missing')
-  const shutdownTimeoutS = Number(values['shutdown-timeout'])
-  if (!(shutdownTimeoutS >= 0))
-    throw new UsageError(`--shutdown-timeout: '${values['shutdown-timeout']}' is not a number of seconds`)
+  if (values.root !== undefined && values.name !== undefined)
+    throw new UsageError('--root and --name exclude each other')
+  if (positionals.length === 0 && values.root === undefined && values.name === undefined)
+    throw new UsageError('GUEST.xml is missing')
+  const seconds = (name: 'shutdown-timeout' | 'idle-timeout') => {
+    const value = Number(values[name])
+    if (value >= 0) return value
+    throw new UsageError(`--${name}: '${values[name]}' is not a number of seconds`)
+  }
   if (!['trace', 'debug', 'info', 'warn', 'error'].includes(values['log-level'])) {
     throw new UsageError(`--log-level: '${values['log-level']}' is unknown`)
   }
@@ -61,7 +80,12 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     paused: values.paused,
     autoDestroy: values.autodestroy,
     define: values.define,
-    shutdownTimeoutS,
+    validate: values.validate,
+    resetNvram: values['reset-nvram'],
+    inactive: values.inactive,
+    idleTimeoutS: seconds('idle-timeout'),
+    name: values.name,
+    shutdownTimeoutS: seconds('shutdown-timeout'),
     user: values.user,
     group: values.group,
     logLevel: values['log-level']
@@ -80,6 +104,12 @@ function parse(args: string[]) {
       paused: flag,
       autodestroy: flag,
       define: flag,
+      validate: flag,
+      'reset-nvram': flag,
+      inactive: flag,
+      'idle-timeout': { type: 'string', default: '30' },
+      name: { type: 'string' },
+      json: flag,
       'shutdown-timeout': { type: 'string', default: '30' },
       user: { type: 'string' },
       group: { type: 'string' },

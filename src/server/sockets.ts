@@ -3,6 +3,7 @@ import { renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log, QemuDomain } from '../drivers/qemu/domain.ts'
+import { serverSockets } from '../state/root.ts'
 import type { ShimControl } from './http.ts'
 
 /** Clients at a time per socket, as libvirtd's max_clients. */
@@ -12,6 +13,10 @@ const MAX_CLIENTS = 5000
 const CLOSE_LIMIT_MS = 1000
 
 export interface ApiSockets {
+  /** Nobody finds the sockets any more; who has connected is served on. */
+  hide(): void
+  /** They can be found again. */
+  show(): void
   /** Stops listening; settles when the clients have had their answers. */
   close(): Promise<void>
 }
@@ -40,31 +45,52 @@ export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSoc
   const { apiSocket, apiReadOnlySocket, libvirtSocket, libvirtReadOnlySocket } = domain.root
   const http = (readOnly: boolean) => async () => (await import('./http.ts')).createHttp({ domain, readOnly, control })
   const rpc = (readOnly: boolean) => async () => (await import('./rpc/server.ts')).createRpc(domain, readOnly)
-  return serve(domain.log, [
+  const sockets = [
     { path: apiSocket, load: http(false) },
     { path: apiReadOnlySocket, load: http(true) },
     { path: libvirtSocket, load: rpc(false) },
     { path: libvirtReadOnlySocket, load: rpc(true) }
-  ])
+  ]
+  return serve(domain.log, sockets, {
+    paths: () => serverSockets(domain.root),
+    onConnect: () => domain.activity.touch()
+  })
 }
 
+export interface ServeOptions {
+  /** where the sockets are now: a directory that is renamed takes them along */
+  paths?(): string[]
+  onConnect?(): void
+}
+
+/** The name of a socket that is not to be found; as long as that of one not yet ready. */
+const hidden = (path: string) => `${path}.old`
+
 /** Opens sockets for their owner only. */
-export async function serve(log: Log, sockets: Served[]): Promise<ApiSockets> {
-  const listeners = await Promise.all(sockets.map(one => listenAt(log, one)))
+export async function serve(log: Log, sockets: Served[], options: ServeOptions = {}): Promise<ApiSockets> {
+  const { paths = () => sockets.map(({ path }) => path), onConnect = () => {} } = options
+  const listeners = await Promise.all(sockets.map(one => listenAt(log, one, onConnect)))
   return {
+    hide() {
+      for (const path of paths()) renameSync(path, hidden(path))
+    },
+    show() {
+      for (const path of paths()) renameSync(hidden(path), path)
+    },
     async close() {
       for (const { server } of listeners) server.close()
-      for (const { path } of sockets) rmSync(path, { force: true })
+      for (const path of paths()) for (const name of [path, hidden(path)]) rmSync(name, { force: true })
       const answered = listeners.map(async ({ service }) => (await service()?.catch(() => undefined))?.close())
       await Promise.race([Promise.all(answered), sleep(CLOSE_LIMIT_MS)])
     }
   }
 }
 
-async function listenAt(log: Log, { path, load }: Served): Promise<Listener> {
+async function listenAt(log: Log, { path, load }: Served, onConnect: () => void): Promise<Listener> {
   let service: Promise<Service> | undefined
   const server = createServer({ pauseOnConnect: true }, socket => {
     socket.on('error', () => socket.destroy())
+    onConnect()
     service ??= load()
     service.then(
       ready => {

@@ -3,6 +3,7 @@ import { rmSync, statSync } from 'node:fs'
 import { connect, createServer, type Server } from 'node:net'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../conf/error.ts'
 import { makePrivateDirectory } from './store.ts'
 
@@ -28,6 +29,11 @@ export interface GuestRoot {
   nvramDir: string
   swtpmDir: string
   swtpmSocket: string
+  /** the saved image the next start is to go on from, if there is one */
+  managedSave: string
+  /** one file for each snapshot and checkpoint */
+  snapshotDir: string
+  checkpointDir: string
 }
 
 /** The files of a guest that has one root for all. */
@@ -48,7 +54,10 @@ export function guestRoot(dir: string): GuestRoot {
     channelDir: at('channel'),
     nvramDir: at('nvram'),
     swtpmDir: at('tpm'),
-    swtpmSocket: at('swtpm.sock')
+    swtpmSocket: at('swtpm.sock'),
+    managedSave: at('managed.save'),
+    snapshotDir: at('snapshots'),
+    checkpointDir: at('checkpoints')
   }
 }
 
@@ -98,11 +107,15 @@ export const guestsDirectory = (): string => join(userDirectories().run, 'guests
 /** The files of a guest without a root of its own: what must outlive a reboot does not lie with its sockets. */
 function spreadRoot(name: string): GuestRoot {
   const { run, config, data, log } = userDirectories()
+  const kept = (file: string) => join(data, 'guests', name, file)
   return {
     ...guestRoot(join(run, 'guests', name)),
     definition: join(config, 'guests', `${name}.xml`),
     autostart: join(config, 'guests/autostart', `${name}.xml`),
     nvramDir: join(data, 'guests', name),
+    managedSave: kept('managed.save'),
+    snapshotDir: kept('snapshots'),
+    checkpointDir: kept('checkpoints'),
     log: join(log, `${name}.log`),
     shimLog: join(log, `${name}.virshimd.log`)
   }
@@ -128,9 +141,10 @@ const SOCKET_PATH_MAX = 103
  * The lock is a listening socket in the abstract namespace, named after the directory's device and inode. Abstract
  * names are per network namespace, so the guest's own socket is asked too.
  * @param program who locks it, for the error
+ * @param waitMs how long to wait for another process that is about to end
  * @throws VIR_ERR_OPERATION_INVALID when another process owns the root
  */
-export async function lockRoot(root: GuestRoot, program = 'virshimd'): Promise<Server> {
+export async function lockRoot(root: GuestRoot, program = 'virshimd', waitMs = 0): Promise<Server> {
   if (Buffer.byteLength(root.libvirtReadOnlySocket) > SOCKET_PATH_MAX) {
     throw fail('VIR_ERR_INVALID_ARG', `root directory '${root.dir}' is too long for socket paths`)
   }
@@ -139,16 +153,30 @@ export async function lockRoot(root: GuestRoot, program = 'virshimd'): Promise<S
   const owned = (cause?: unknown) =>
     fail('VIR_ERR_OPERATION_INVALID', `root directory '${root.dir}' is in use by another ${program}`, cause)
   const lock = createServer(socket => socket.destroy())
-  await new Promise<void>((done, refuse) => {
-    lock.once('error', error => refuse((error as NodeJS.ErrnoException).code === 'EADDRINUSE' ? owned(error) : error))
-    lock.listen(`\0virshim/${dev}/${ino}`, done)
-  })
+  const take = () =>
+    new Promise<void>((done, refuse) => {
+      lock.once('error', refuse)
+      lock.listen(`\0virshim/${dev}/${ino}`, () => {
+        lock.removeListener('error', refuse)
+        done()
+      })
+    })
+  for (const deadline = Date.now() + waitMs; ; ) {
+    try {
+      await take()
+      break
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+      if (Date.now() >= deadline) throw owned(error)
+      await sleep(20)
+    }
+  }
   lock.unref()
   if (await answers(root.apiSocket)) {
     lock.close()
     throw owned()
   }
-  for (const stale of serverSockets(root)) rmSync(stale, { force: true })
+  for (const stale of serverSockets(root)) for (const end of ['', '.new', '.old']) rmSync(stale + end, { force: true })
   return lock
 }
 

@@ -1,5 +1,5 @@
 // Identity, definition and metadata: what is answered from the definition alone, and what changes it.
-
+import { existsSync } from 'node:fs'
 import { getMetadata, setMetadata } from '../../conf/domain/metadata.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { formatDomain } from '../../conf/domain-xml.ts'
@@ -238,13 +238,13 @@ export const define = {
     run: () => ({ msgs: [] })
   }),
 
-  /** Whether a start would restore a saved image; there is none as long as managed save is not offered. */
+  /** Whether a start would restore a saved image. */
   virDomainHasManagedSaveImage: method({
     since: '0.8.0',
     on: 'domain',
     acl: 'domain:read',
     args: noFlags,
     ret: { result: int() },
-    run: () => ({ result: 0 })
+    run: ({ root }) => ({ result: Number(existsSync(root.managedSave)) })
   })
 }

@@ -10,13 +10,16 @@ import {
   virDomainState
 } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { Activity } from '../../state/activity.ts'
 import { EventLog } from '../../state/events.ts'
 import { JobQueue } from '../../state/job.ts'
 import type { GuestRoot } from '../../state/root.ts'
 import { bootId, type Phase, type ProcessIdentity, STATUS_VERSION, writeStatus } from '../../state/status.ts'
 import { readIfThere, removeSynced, writeAtomic } from '../../state/store.ts'
+import type { GuestHandle } from '../host.ts'
 import type { Agent } from './agent.ts'
 import type { QemuContext } from './context.ts'
+import type { ContextFor } from './def-driver.ts'
 import type { QmpEvent, QmpMonitor } from './qmp.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -41,6 +44,9 @@ export interface DomainOptions {
   root: GuestRoot
   def: DomainDef
   context: QemuContext
+  contextFor: ContextFor
+  /** the root is the user's default one, named after the guest */
+  rootByName?: boolean
   log: Log
   /** user and group QEMU runs as; absent: ours */
   user?: string
@@ -49,9 +55,11 @@ export interface DomainOptions {
 
 /** The guest of this shim. Invariant: `monitor` is set exactly while QEMU runs and answers to us. */
 export class QemuDomain {
-  readonly root: GuestRoot
+  root: GuestRoot
+  readonly rootByName: boolean
   readonly log: Log
   readonly jobs = new JobQueue()
+  readonly activity = new Activity()
   readonly events = new EventLog()
   /** who hears of QEMU's own events */
   readonly monitorListeners = new Set<(event: QmpEvent) => void>()
@@ -60,9 +68,14 @@ export class QemuDomain {
   readonly versions: Record<string, string> = {}
   /** the live definition while active, else the one to start from */
   def: DomainDef
-  /** the persistent definition, if the domain is persistent */
+  /** the persistent definition, if the domain is persistent; the same object as `def` while it is shut off */
   newDef: DomainDef | undefined
+  /** surroundings of `def` */
   context: QemuContext
+  /** surroundings of `newDef`, where they are others: it may name another emulator */
+  newContext: QemuContext | undefined
+  /** the surroundings another definition of this guest would have */
+  readonly contextFor: ContextFor
   phase: Phase | undefined
   process: ProcessIdentity | undefined
   monitor: QmpMonitor | undefined
@@ -79,6 +92,10 @@ export class QemuDomain {
   /** the running shutdown request is to end in a reboot */
   fakeReboot = false
   lock: Server | undefined
+  /** nothing is known of the guest any more but to this process, which ends */
+  removed = false
+  /** how its last run ended */
+  lastEnd: Ended | undefined
   /** settles when the start under way is over, however it went; calls that need a running guest wait for it */
   startDone: Promise<void> = Promise.resolve()
   /** why the start under way is not to go on */
@@ -89,10 +106,12 @@ export class QemuDomain {
   #generation = 1
   #changed = new Set<() => void>()
 
-  constructor({ root, def, context, log, user, group }: DomainOptions) {
+  constructor({ root, def, context, contextFor, rootByName = false, log, user, group }: DomainOptions) {
     this.root = root
+    this.rootByName = rootByName
     this.def = def
     this.context = context
+    this.contextFor = contextFor
     this.log = log
     this.user = user
     this.group = group
@@ -176,15 +195,18 @@ export class QemuDomain {
     for (const wake of [...this.#changed]) wake()
   }
 
-  /** Resolves true once the generation has passed `since`, false after `waitMs`. */
-  waitForChange(since: number, waitMs: number): Promise<boolean> {
+  /** Resolves true once the generation has passed `since`, false after `waitMs` or when the signal comes. */
+  waitForChange(since: number, waitMs: number, signal?: AbortSignal): Promise<boolean> {
     if (this.#generation > since) return Promise.resolve(true)
     return new Promise(resolve => {
       const finish = (changed: boolean) => {
         clearTimeout(timer)
+        signal?.removeEventListener('abort', stop)
         this.#changed.delete(wake)
         resolve(changed)
       }
+      const stop = () => finish(false)
+      signal?.addEventListener('abort', stop)
       const wake = () => finish(true)
       const timer = setTimeout(() => finish(false), waitMs)
       this.#changed.add(wake)
@@ -214,12 +236,26 @@ export class QemuDomain {
     })
   }
 
-  /** Makes the definition persistent, or with undefined the domain transient. */
-  setPersistent(def: DomainDef | undefined): void {
+  /** Makes the definition persistent, or with undefined the domain transient. It is on disk before it counts. */
+  setPersistent(def: DomainDef | undefined, context?: QemuContext): void {
     if (def) writeAtomic(this.root.definition, formatDomain(def, { inactive: true, secure: true }))
     else removeSynced(this.root.definition)
     this.newDef = def
+    this.newContext = context
     this.changed()
+  }
+
+  /** Keeps the persistent definition apart from the one a start is going to fill (virDomainObjSetDefTransient). */
+  separateDefinitions(): void {
+    if (this.newDef === this.def) this.newDef = structuredClone(this.def)
+  }
+
+  /** The run is over: the persistent definition is the one again (virDomainObjRemoveTransientDef). */
+  joinDefinitions(): void {
+    if (!this.newDef) return
+    this.def = this.newDef
+    this.context = this.newContext ?? this.context
+    this.newContext = undefined
   }
 
   /** The guest is to be started with the host. */
@@ -233,9 +269,9 @@ export class QemuDomain {
     this.changed()
   }
 
-  /** A lifecycle event with libvirt's numbers. */
-  lifecycle(event: number, detail: number, timestampUs?: number): void {
-    this.events.emit('VIR_DOMAIN_EVENT_ID_LIFECYCLE', { event, detail }, timestampUs)
+  /** A lifecycle event with libvirt's numbers; `of` names the guest where its present name is not the one meant. */
+  lifecycle(event: number, detail: number, timestampUs?: number, of?: GuestHandle): void {
+    this.events.emit('VIR_DOMAIN_EVENT_ID_LIFECYCLE', { ...(of && { dom: of }), event, detail }, timestampUs)
   }
 
   /** True while the guest's CPUs run. */

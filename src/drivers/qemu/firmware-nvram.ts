@@ -5,6 +5,7 @@ import type { NvramDef } from '../../conf/domain/os-firmware.ts'
 import { usesReadonlyPflash } from '../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { isLocalStorage } from '../../conf/storage-source.ts'
 import { makePrivateDirectory, writeAtomic } from '../../state/store.ts'
 import { validateStorage } from './command/storage-validate.ts'
 import type { QemuContext } from './context.ts'
@@ -45,12 +46,13 @@ export function nvramExists(nvram: NvramDef | undefined): boolean {
 }
 
 /**
- * Makes the variable store from its template, if it is not there yet (qemuPrepareNVRAM), for QEMU's user alone.
+ * Makes the variable store from its template, if it is not there yet or is to be as new (qemuPrepareNVRAM), for QEMU's
+ * user alone.
  * @throws VIR_ERR_OPERATION_FAILED when no template is known, VIR_ERR_SYSTEM_ERROR
  */
-export function makeNvram({ os: { loader } }: DomainDef, owner: ProcessOwner = {}): void {
+export function makeNvram({ os: { loader } }: DomainDef, owner: ProcessOwner = {}, reset = false): void {
   const path = nvramPath(loader?.nvram)
-  if (!loader || path === undefined || existsSync(path)) return
+  if (!loader || path === undefined || (existsSync(path) && !reset)) return
   const template = loader.nvramTemplate ?? KNOWN_TEMPLATES[loader.path ?? '']
   if (template === undefined) {
     throw fail('VIR_ERR_OPERATION_FAILED', `unable to find any master var store for loader: ${loader.path}`)
@@ -64,6 +66,13 @@ export function makeNvram({ os: { loader } }: DomainDef, owner: ProcessOwner = {
   makePrivateDirectory(dirname(path))
   writeAtomic(path, content)
   giveTo(path, owner)
+}
+
+/** The file a shut-off guest's UEFI variables are in, or would be (qemuDomainUndefineFlags). */
+export function nvramFile(def: DomainDef, context: QemuContext): string | undefined {
+  const { nvram } = def.os.loader ?? {}
+  if (nvram && isLocalStorage(nvram.source)) return nvram.source.path
+  return def.os.firmware === 'efi' ? nvramPath(defaultNvram(def, context)) : undefined
 }
 
 /** The storage a variable store may lie on (qemuValidateDomainDefNvram). @throws VIR_ERR_CONFIG_UNSUPPORTED */

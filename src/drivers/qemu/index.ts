@@ -6,6 +6,7 @@ import { block } from './block.ts'
 import { connect } from './connect.ts'
 import { consoleArea } from './console.ts'
 import { define } from './define.ts'
+import { definition } from './definition.ts'
 import type { QemuDomain } from './domain.ts'
 import { guest } from './guest.ts'
 import { hostCapabilities } from './host-capabilities.ts'
@@ -29,6 +30,7 @@ const rows = {
   ...hostCapabilities,
   ...lifecycle,
   ...define,
+  ...definition,
   ...stats,
   ...memory,
   ...vcpu,

@@ -10,6 +10,7 @@ import {
 } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { flags } from '../../conf/wire.ts'
+import { removeSynced } from '../../state/store.ts'
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
 import { startDomain } from './start.ts'
@@ -19,19 +20,29 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_RUNNING, VIR_DOMAIN_SHUTDOWN } = virDomainState
-const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY } = virDomainCreateFlags
+const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY, VIR_DOMAIN_START_BYPASS_CACHE } = virDomainCreateFlags
+const { VIR_DOMAIN_START_FORCE_BOOT, VIR_DOMAIN_START_RESET_NVRAM } = virDomainCreateFlags
 const { VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT } = virDomainShutdownFlagValues
 const { VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT } = virDomainRebootFlagValues
 const { VIR_DOMAIN_DESTROY_GRACEFUL } = virDomainDestroyFlagsValues
 
-const createFlags = flags({ VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY })
+const createFlags = flags({
+  VIR_DOMAIN_START_PAUSED,
+  VIR_DOMAIN_START_AUTODESTROY,
+  VIR_DOMAIN_START_BYPASS_CACHE,
+  VIR_DOMAIN_START_FORCE_BOOT,
+  VIR_DOMAIN_START_RESET_NVRAM
+})
 const shutdownFlags = flags({ VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT })
 const rebootFlags = flags({ VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT })
 
 async function create(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
+  if (domain.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
+  if ((bits & VIR_DOMAIN_START_FORCE_BOOT) !== 0) removeSynced(domain.root.managedSave)
   await startDomain(domain, {
     paused: (bits & VIR_DOMAIN_START_PAUSED) !== 0,
-    autoDestroy: (bits & VIR_DOMAIN_START_AUTODESTROY) !== 0
+    autoDestroy: (bits & VIR_DOMAIN_START_AUTODESTROY) !== 0,
+    resetNvram: (bits & VIR_DOMAIN_START_RESET_NVRAM) !== 0
   })
   return {}
 }
@@ -108,7 +119,7 @@ export const lifecycle = {
     run: domain => create(domain, 0)
   }),
 
-  /** As virDomainCreate; paused, or to be destroyed when its owner goes away. */
+  /** As virDomainCreate; paused, with new UEFI variables, to be destroyed with this process, without its saved image. */
   virDomainCreateWithFlags: method({
     since: '0.8.2',
     on: 'domain',

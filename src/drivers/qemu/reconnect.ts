@@ -25,7 +25,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
     domain.process ??= findQemu(domain.root)
     domain.log.warn({ pid: domain.process?.pid }, 'a start was cut short, removing what it left')
     await endProcess(domain)
-    await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, true)
+    await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, 'nobody')
     return false
   }
   beginRun(domain)

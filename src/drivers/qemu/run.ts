@@ -17,11 +17,11 @@ interface Run {
 
 const running = new WeakMap<QemuDomain, Run>()
 
-/** Settles when the guest's present run is over. */
-export function whenEnded(domain: QemuDomain): Promise<Ended> {
-  const run = running.get(domain)
-  if (!run) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
-  return run.promise
+/** Settles when the guest's present run is over; at once when it is. */
+export async function whenEnded(domain: QemuDomain): Promise<Ended> {
+  const ended = running.get(domain)?.promise ?? domain.lastEnd
+  if (!ended) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
+  return ended
 }
 
 /** Settles when the QEMU we started ends; undefined for one taken over. */

@@ -42,6 +42,8 @@ export interface StartOptions {
   paused?: boolean
   /** VIR_DOMAIN_START_AUTODESTROY */
   autoDestroy?: boolean
+  /** VIR_DOMAIN_START_RESET_NVRAM */
+  resetNvram?: boolean
 }
 
 /**
@@ -56,6 +58,7 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
 }
 
 async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
+  domain.separateDefinitions()
   domain.id = 1
   domain.paused = options.paused ?? false
   domain.autoDestroy = options.autoDestroy ?? false
@@ -65,7 +68,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     checkCancelled(domain)
     const context = { ...prepareStart(domain.def, domain.context), files }
     generateLabels(domain.def, domain, context.privileged)
-    makeNvram(domain.def, domain)
+    makeNvram(domain.def, domain, options.resetNvram)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
     determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
@@ -89,7 +92,9 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     const error = await startError(domain, thrown)
     domain.log.error({ err: error }, 'start failed')
     await endProcess(domain)
-    await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true })
+    // a guest that never ran does not stop: its state tells, no event does
+    await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, 'state')
+    domain.startCancelled = undefined
     throw error
   } finally {
     ports?.release()
@@ -168,7 +173,7 @@ async function firstRun(domain: QemuDomain): Promise<void> {
   domain.phase = 'running'
   const { paused } = domain
   if (paused) {
-    domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_STARTING_UP)
+    domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_USER)
   } else {
     domain.setState(virDomainState.VIR_DOMAIN_RUNNING, virDomainRunningReason.VIR_DOMAIN_RUNNING_BOOTED)
     await domain.qmp.execute('cont')

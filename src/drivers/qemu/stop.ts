@@ -71,17 +71,20 @@ const STOPPED_DETAIL: Record<number, number> = {
 
 const cleaning = new WeakMap<QemuDomain, Promise<void>>()
 
+/** Who hears that a run is over: whoever asks for the state, listeners to events too, or nobody. */
+type Audience = 'all' | 'state' | 'nobody'
+
 /** Removes every trace of a run, once, whoever finds out first that it is over. */
-export function cleanUp(domain: QemuDomain, ended: Ended, quiet = false): Promise<void> {
+export function cleanUp(domain: QemuDomain, ended: Ended, audience: Audience = 'all'): Promise<void> {
   const underWay = cleaning.get(domain)
   if (underWay) return underWay
-  const work = removeTraces(domain, ended, quiet).finally(() => cleaning.delete(domain))
+  const work = removeTraces(domain, ended, audience).finally(() => cleaning.delete(domain))
   cleaning.set(domain, work)
   return work
 }
 
 /** status.json goes last: a crash on the way is resumed from it. */
-async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): Promise<void> {
+async function removeTraces(domain: QemuDomain, ended: Ended, audience: Audience): Promise<void> {
   const { root, monitor } = domain
   domain.monitor = undefined
   monitor?.close()
@@ -93,10 +96,12 @@ async function removeTraces(domain: QemuDomain, ended: Ended, quiet: boolean): P
   domain.id = -1
   domain.vcpuThreads.clear()
   domain.ptys.clear()
+  domain.joinDefinitions()
   const tellEnded = endRun(domain)
-  if (quiet) return
+  if (audience === 'nobody') return
+  domain.lastEnd = ended
   domain.setState(virDomainState.VIR_DOMAIN_SHUTOFF, ended.reason)
   const detail = STOPPED_DETAIL[ended.reason] ?? virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_FAILED
-  domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STOPPED, detail)
+  if (audience === 'all') domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STOPPED, detail)
   tellEnded(ended)
 }

@@ -1,5 +1,6 @@
 // The aggregator's connection: every guest of the host.
 import { pciAddressText } from '../../conf/devices/device-address.ts'
+import { errorsFrom } from '../../conf/error.ts'
 import { parseJson } from '../../conf/json.ts'
 import type { TypedParams, WireValue } from '../../conf/wire.ts'
 import type { GuestEntry, Host } from '../../drivers/host.ts'
@@ -9,6 +10,8 @@ import { cacheDirectory } from '../../state/root.ts'
 import { ask } from '../raw-http.ts'
 import { thisHost } from '../this-host.ts'
 import type { KnownGuest, Registry } from './registry.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** A guest that does not tell its statistics in this time is left out. */
 const STATS_LIMIT_MS = 5000
@@ -36,6 +39,12 @@ export function hostOf(registry: Registry): Host {
       }
       await Promise.all(Array.from({ length: Math.min(STATS_AT_ONCE, of.length) }, work))
       return records.filter(record => record !== undefined)
+    },
+    async define() {
+      throw fail('VIR_ERR_NO_SUPPORT', 'virDomainDefineXMLFlags')
+    },
+    async create() {
+      throw fail('VIR_ERR_NO_SUPPORT', 'virDomainCreateXML')
     },
     async qemu(): Promise<Qemu> {
       const { qemuCapabilities } = await import('../../drivers/qemu/capabilities.ts')

@@ -99,6 +99,7 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
   /** the connection is a local socket */
   CONNECT_IS_SECURE: { ret: () => ({ secure: 1 }) },
   DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, guest) => ({ dom: guest }) },
+  DOMAIN_RENAME: { ret: () => ({ retcode: 0 }) },
   DOMAIN_GET_VCPUS: {
     ret: ({ info, cpumaps }, { maxinfo, maplen }) => ({
       info: info.slice(0, maxinfo),

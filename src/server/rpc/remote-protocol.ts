@@ -244,7 +244,7 @@ export const REMOTE_CALLS: Readonly<Record<number, string>> = {
   355: 'DOMAIN_ADD_IOTHREAD dom iothread_id:uint flags:uint',
   356: 'DOMAIN_DEL_IOTHREAD dom iothread_id:uint flags:uint',
   357: 'DOMAIN_SET_USER_PASSWORD dom user:string? password:string? flags:uint',
-  358: 'DOMAIN_RENAME dom newName:string? flags:uint > retcode:int',
+  358: 'DOMAIN_RENAME dom new_name:string? flags:uint > retcode:int',
   360: 'CONNECT_REGISTER_CLOSE_CALLBACK',
   361: 'CONNECT_UNREGISTER_CLOSE_CALLBACK',
   364: 'DOMAIN_MIGRATE_START_POST_COPY dom flags:uint',

@@ -7,7 +7,14 @@ import { ShimCalls } from './shim-calls.ts'
 
 /** Serves a shim's clients until they go. */
 export function createRpc(domain: QemuDomain, readOnly: boolean): Service {
-  return serveRpc(domain.log, of => new ShimCalls(domain, of, readOnly))
+  const service = serveRpc(domain.log, of => new ShimCalls(domain, of, readOnly))
+  return {
+    ...service,
+    accept(socket) {
+      socket.once('close', domain.activity.hold())
+      service.accept(socket)
+    }
+  }
 }
 
 /** Serves clients until they go, each by a handler of its own. */

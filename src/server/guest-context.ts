@@ -1,0 +1,35 @@
+// The surroundings of this process's guest.
+import { join } from 'node:path'
+import type { DomainDef } from '../conf/domain-def.ts'
+import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
+import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
+import { OpenedFiles } from '../drivers/qemu/inherited-files.ts'
+import { cacheDirectory, type GuestRoot } from '../state/root.ts'
+import { secretDirectories, secretStore } from '../state/secrets.ts'
+import { hostArchitecture } from './this-host.ts'
+
+/** What a guest of that definition has around it; its emulator is probed if it is not known yet. */
+export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext> {
+  const privileged = process.getuid?.() === 0
+  return {
+    qemu: await qemuCapabilities(def.devices.emulator!, cacheDirectory(), def.type),
+    config: DEFAULT_CONFIG,
+    paths: {
+      libDir: root.dir,
+      channelTargetDir: root.channelDir,
+      channelTargetBase: root.channelDir,
+      nvramDir: root.nvramDir,
+      memoryBackingDir: `${root.dir}/ram`,
+      hugepageSubdir: `virshim/${def.uuid}`,
+      monitorSocket: root.monitorSocket,
+      dbusSocket: join(root.dir, 'dbus.sock'),
+      swtpmDir: root.swtpmDir,
+      swtpmSocket: root.swtpmSocket
+    },
+    privileged,
+    secrets: secretStore(secretDirectories(privileged)),
+    hostArch: hostArchitecture(),
+    pretend: false,
+    files: new OpenedFiles()
+  }
+}
