@@ -121,7 +121,8 @@ const steps: Step[] = [
   ['list --title', only(/t-virsh|Name/)],
   ['list --name', only(/t-virsh/)],
   ['list --uuid', only(/6dfc3c2b/)],
-  ['list --id', text => text.replace(/\d+/g, 'ID')],
+  // ids of others' guests too
+  ['list --id', text => text.replace(/(\d+\s+)+/g, 'IDS ')],
   ['list --uuid --name', only(/t-virsh/)],
   ['list --state-running', only(/t-virsh|Name/)],
   ['list --state-paused', only(/t-virsh|Name/)],
