@@ -1,6 +1,6 @@
 // The form of a command and what it may use: one table per group below commands/.
 import type { Given, Option, Options } from './arguments.ts'
-import type { ShimConnection } from './connection.ts'
+import type { Connection } from './connection.ts'
 import type { Session } from './session.ts'
 
 /** A command of virsh's name, options and output. */
@@ -65,7 +65,8 @@ export interface Lookup {
 export interface DomainCall {
   session: Session
   given: Given
-  shim: ShimConnection
+  /** the guest, at its shim or through the aggregator */
+  shim: Connection
   /** as the user called it, which is what virsh repeats in its messages */
   wanted: string
   name: string

@@ -1,15 +1,16 @@
 // Finds shims by their sockets and calls their API.
 import { existsSync, readdirSync, statSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { formatJson, parseJson } from '../conf/json.ts'
-import { guestsDirectory } from '../state/root.ts'
+import { guestsDirectory, userDirectories } from '../state/root.ts'
 import { ApiError, ClientError } from './failure.ts'
 
 /** A call is given up after this long without an answer; a long job answers when it is done. */
 const CALL_TIMEOUT_MS = 600_000
 
-/** What `GET /v1/report` says of a guest, as far as the client needs it. */
+/** What `GET /v1/guests` says of a guest, as far as the client needs it. */
 export interface Report {
   name: string
   uuid: string
@@ -20,35 +21,67 @@ export interface Report {
   reason: number
   persistent: boolean
   autostart: boolean
-  versions: { virshim: string; qemu: string; node: string }
+  managedSave: boolean
+  versions: { virshim?: string; qemu?: string; node?: string }
+  /** ms since the epoch; there while the guest's shim does not answer the aggregator */
+  unreachableSince?: number
 }
 
-/** One shim at its API socket. */
-export class ShimConnection {
+/** An API socket: of a shim, which has one guest, or of the aggregator, which has all. */
+export class Connection {
   readonly socket: string
+  /** before the name of each API */
+  protected readonly prefix: string
 
-  constructor(socket: string) {
+  constructor(socket: string, prefix = '/v1') {
     this.socket = socket
+    this.prefix = prefix
+  }
+
+  /** The path of an API as `call` takes it. */
+  pathOf(api: string): string {
+    return `${this.prefix}/${api}`
   }
 
   /** Calls an API by its libvirt name; gives its JSON answer. @throws ApiError as the shim answers */
   // biome-ignore lint/suspicious/noExplicitAny: each API has an answer of its own shape, which its schema states
   async call(api: string, args: object = {}): Promise<any> {
-    const { text } = await this.send('POST', `/v1/${api}`, args)
+    const { text } = await this.send('POST', this.pathOf(api), args)
     return parseJson(text)
   }
 
   /** Calls an API that answers with bytes. */
   async body(api: string, args: object = {}): Promise<{ mime: string; body: Buffer }> {
-    const { reply, bytes } = await this.send('POST', `/v1/${api}`, args)
+    const { reply, bytes } = await this.send('POST', this.pathOf(api), args)
     return { mime: String(reply.headers['content-type']), body: bytes }
   }
 
-  async report(): Promise<Report> {
-    return parseJson((await this.send('GET', '/v1/report')).text) as Report
+  /** Every guest there, or those one word may mean. */
+  async guests(wanted?: string): Promise<Report[]> {
+    const query = wanted === undefined ? '' : `?guest=${encodeURIComponent(wanted)}`
+    const { text } = await this.send('GET', `/v1/guests${query}`)
+    return (parseJson(text) as { guests: Report[] }).guests
   }
 
-  /** The event stream; events come in until it is aborted or the shim ends. */
+  /** True if somebody accepts connections there. */
+  answers(): Promise<boolean> {
+    return new Promise(done => {
+      const socket = connect(this.socket)
+      const finish = (result: boolean) => {
+        socket.destroy()
+        done(result)
+      }
+      socket.once('connect', () => finish(true))
+      socket.once('error', () => finish(false))
+    })
+  }
+
+  /** One of its guests. */
+  guest(uuid: string): Connection {
+    return new Connection(this.socket, `/v1/domains/${uuid}`)
+  }
+
+  /** The event stream of all its guests; events come in until it is aborted or the other side ends. */
   async *events(signal: AbortSignal): AsyncGenerator<{ event: string; data: Record<string, unknown> }> {
     const reply = await new Promise<IncomingMessage>((done, failed) => {
       const sent = request({ socketPath: this.socket, path: '/v1/events', signal }, done)
@@ -102,8 +135,14 @@ export class ShimConnection {
   }
 }
 
+/** This user's aggregator, if its socket is there. */
+export function aggregatorSocket(): string | undefined {
+  const socket = join(userDirectories().run, 'api.sock')
+  return existsSync(socket) ? socket : undefined
+}
+
 /**
- * The API sockets a connection means: a shim's own socket or root directory, a directory of guests, a URI with a
+ * The API sockets a connection means: a socket or root directory of a shim or the aggregator, a directory of guests, a URI with a
  * socket parameter, or without any of these every guest of this user.
  */
 export function socketsOf(where: string | undefined): string[] {
@@ -122,6 +161,10 @@ function guestSockets(directory: string): string[] {
     .map(name => join(directory, name, 'api.sock'))
     .filter(socket => existsSync(socket))
 }
+
+/** True for no socket of its own: everything of this user. */
+export const meansAll = (where: string | undefined): boolean =>
+  where === undefined || (/:\/\//.test(where) && pathOfUri(where) === undefined)
 
 /** `qemu+unix:///system?socket=DIR/libvirt-sock` means the API socket beside it, `qemu:///system` this user's guests. */
 function pathOfUri(uri: string): string | undefined {

@@ -9,7 +9,7 @@ const USAGE = `
 virshim [options]... <command> [args...]
 
   options:
-    -c | --connect=SOCKET|DIR|URI  a shim's socket, the root of a guest, a directory of guests, or a qemu URI
+    -c | --connect=SOCKET|DIR|URI  socket or root of a guest or the aggregator, directory of guests, or a qemu URI
     -h | --help                    this help
     -q | --quiet                   quiet mode
     -r | --readonly                connect readonly

@@ -1,7 +1,7 @@
 // One run of the client: what it is connected to, where it prints.
 import { parseInteger } from './arguments.ts'
 import type { Lookup } from './command.ts'
-import { type Report, ShimConnection, socketsOf } from './connection.ts'
+import { aggregatorSocket, Connection, meansAll, type Report, socketsOf } from './connection.ts'
 import { ClientError } from './failure.ts'
 
 export interface GlobalOptions {
@@ -12,12 +12,13 @@ export interface GlobalOptions {
 }
 
 export interface Guest {
-  shim: ShimConnection
+  shim: Connection
   report: Report
 }
 
 export class Session {
   readonly options: GlobalOptions
+  #connections: Promise<Connection[]> | undefined
 
   constructor(options: GlobalOptions) {
     this.options = options
@@ -37,29 +38,41 @@ export class Session {
     this.print(`${`${label}:`.padEnd(15)} ${value}\n`)
   }
 
-  get shims(): ShimConnection[] {
-    const { connect, readOnly } = this.options
-    return socketsOf(connect).map(
-      socket => new ShimConnection(readOnly ? socket.replace(/api\.sock$/, 'api-ro.sock') : socket)
-    )
+  /** The sockets this connection means: those named by the user, else the aggregator's if it runs, else all shims'. */
+  async connections(): Promise<Connection[]> {
+    this.#connections ??= this.#findConnections()
+    return this.#connections
   }
 
-  /** Every guest of this connection. A socket named by the user must answer; among many, one left by a dead shim may not. */
-  async guests(): Promise<Guest[]> {
-    const { shims } = this
-    const reports = await Promise.allSettled(shims.map(shim => shim.report()))
-    const [only] = reports
-    if (shims.length === 1 && this.options.connect !== undefined && only?.status === 'rejected') {
+  async #findConnections(): Promise<Connection[]> {
+    const { connect, readOnly } = this.options
+    const at = (socket: string) => new Connection(readOnly ? socket.replace(/api\.sock$/, 'api-ro.sock') : socket)
+    const central = meansAll(connect) ? aggregatorSocket() : undefined
+    if (central !== undefined && (await at(central).answers())) return [at(central)]
+    return socketsOf(connect).map(at)
+  }
+
+  /**
+   * Every guest of this connection, or those one word may mean. A socket named by the user must answer; among many, one
+   * left by a dead shim may not.
+   */
+  async guests(wanted?: string): Promise<Guest[]> {
+    const connections = await this.connections()
+    const answers = await Promise.allSettled(connections.map(connection => connection.guests(wanted)))
+    const [only] = answers
+    if (connections.length === 1 && this.options.connect !== undefined && only?.status === 'rejected') {
       throw new ClientError('failed to connect to the hypervisor', ...(only.reason as ClientError).lines)
     }
-    return reports.flatMap((report, i) =>
-      report.status === 'fulfilled' ? [{ shim: shims[i]!, report: report.value }] : []
+    return answers.flatMap((answer, i) =>
+      answer.status === 'fulfilled'
+        ? answer.value.map(report => ({ shim: connections[i]!.guest(report.uuid), report }))
+        : []
     )
   }
 
   /** The guest of that id, uuid or name, looked for in this order as virsh does. */
   async lookup(wanted: string, by: Lookup = {}): Promise<Guest> {
-    const guests = await this.guests()
+    const guests = await this.guests(wanted)
     const id = by.id === false || !/^\d+$/.test(wanted) ? undefined : parseInteger(wanted)
     const found =
       (id !== undefined && guests.find(({ report }) => report.id === id)) ||

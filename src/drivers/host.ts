@@ -14,6 +14,9 @@ export interface GuestHandle {
   id: number
 }
 
+/** The handle alone of what is known of a guest. */
+export const handleOf = ({ name, uuid, id }: GuestHandle): GuestHandle => ({ name, uuid, id })
+
 /** A guest as listings see it. */
 export interface GuestEntry extends GuestHandle {
   /** virDomainState */

@@ -24,13 +24,9 @@ const WRITERS_FLAGS: Record<string, [bits: number, name: string]> = {
   virDomainGetXMLDesc: [1, 'virDomainGetXMLDesc with secure flag']
 }
 
-/**
- * The row a call means.
- * @param find where it is looked up
- * @throws VIR_ERR_RPC for an unknown name, VIR_ERR_OPERATION_DENIED on a read-only connection
- */
-export function resolve(api: string, readOnly: boolean, find: (name: string) => Api | undefined = findMethod): Api {
-  const method = find(api)
+/** The row a call means. @throws VIR_ERR_RPC for an unknown name, VIR_ERR_OPERATION_DENIED on a read-only connection */
+export function resolve(api: string, readOnly: boolean): Api {
+  const method = findMethod(api)
   if (!method) throw fail('VIR_ERR_RPC', `unknown API '${api}'`)
   if (readOnly && !method.readOnly) throw fail('VIR_ERR_OPERATION_DENIED', `read only access prevents ${api}`)
   return method

@@ -22,6 +22,8 @@ const SSE_BACKLOG_MAX = 4 * 1024 * 1024
 /** How often a closing server looks for connections that have become idle. */
 const CLOSE_POLL_MS = 5
 
+export const JSON_TYPE = 'application/json; charset=utf-8'
+
 /** A fastify without routes; what goes wrong in one of them is answered as libvirt's error. */
 export function createApp(log: Log): FastifyInstance {
   const app = Fastify({
@@ -76,7 +78,7 @@ export async function serviceOf(app: FastifyInstance, streams: Iterable<() => vo
 }
 
 export function send(reply: FastifyReply, value: unknown): FastifyReply {
-  return reply.type('application/json; charset=utf-8').send(`${formatJson(value)}\n`)
+  return reply.type(JSON_TYPE).send(`${formatJson(value)}\n`)
 }
 
 export function sendError(reply: FastifyReply, error: VirError, status?: number): FastifyReply {
@@ -86,7 +88,7 @@ export function sendError(reply: FastifyReply, error: VirError, status?: number)
 /** The same, where fastify has let go of the answer. */
 export function sendErrorRaw(raw: ServerResponse, thrown: unknown): void {
   const error = toVirError(thrown)
-  raw.writeHead(error.httpStatus, { 'content-type': 'application/json; charset=utf-8' })
+  raw.writeHead(error.httpStatus, { 'content-type': JSON_TYPE })
   raw.end(`${formatJson(error)}\n`)
 }
 
@@ -109,19 +111,36 @@ export function wholeNumber(value: string | undefined, name: string): number | u
   return Number(value)
 }
 
-/** What an event stream is fed from: calls back for each event, until the returned function is called. */
-export type EventSource = (emit: (id: number, event: string, data: object) => void) => () => void
+/** What an event stream is fed from: calls back for each event, until what it gives is called. */
+export type EventSource = (
+  emit: (id: number, event: string, data: object) => void
+) => (() => void) | Promise<() => void>
 
-/** Answers with events as they come (SSE), until the client goes or the function put into `streams` is called. */
-export function streamEvents(reply: FastifyReply, streams: Set<() => void>, about: string, listen: EventSource): void {
+/**
+ * Answers with events as they come (SSE), until the client goes or the function put into `streams` is called. The head
+ * is sent once no event can be missed any more.
+ */
+export async function streamEvents(
+  reply: FastifyReply,
+  streams: Set<() => void>,
+  about: string,
+  listen: EventSource
+): Promise<void> {
   reply.hijack()
   const { raw } = reply
+  const early: string[] = []
+  const write = (text: string) => {
+    if (!raw.headersSent) early.push(text)
+    else if (raw.writableLength > SSE_BACKLOG_MAX) raw.destroy()
+    else raw.write(text)
+  }
+  const stop = await listen((id, event, data) => write(`id: ${id}\nevent: ${event}\ndata: ${formatJson(data)}\n\n`))
+  if (raw.destroyed) {
+    stop()
+    return
+  }
   raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-  raw.write(`: ${about}\n\n`)
-  const stop = listen((id, event, data) => {
-    if (raw.writableLength > SSE_BACKLOG_MAX) raw.destroy()
-    else raw.write(`id: ${id}\nevent: ${event}\ndata: ${formatJson(data)}\n\n`)
-  })
+  raw.write(`: ${about}\n\n${early.join('')}`)
   const ping = setInterval(() => raw.write(':\n\n'), SSE_PING_MS)
   const end = () => raw.end()
   streams.add(end)

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errorsFrom } from '../conf/error.ts'
+import { handleOf } from '../drivers/host.ts'
 import type { Stream } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { recordOf } from '../drivers/qemu/stats.ts'
@@ -111,13 +112,13 @@ function plainRoutes(app: FastifyInstance, domain: QemuDomain, closing: AbortSig
 }
 
 function eventRoute(app: FastifyInstance, domain: QemuDomain, streams: Set<() => void>): void {
-  app.get<{ Querystring: { since?: string } }>('/v1/events', (request, reply) => {
+  app.get<{ Querystring: { since?: string } }>('/v1/events', async (request, reply) => {
     const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
-    streamEvents(reply, streams, 'events of this guest', emit =>
-      domain.events.listen(({ id, event, timestampUs, data }) => {
-        const { name, uuid } = domain
-        emit(id, event, { timestampUs, dom: { name, uuid, id: domain.id }, ...data })
-      }, since)
+    await streamEvents(reply, streams, 'events of this guest', emit =>
+      domain.events.listen(
+        ({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, dom: handleOf(domain), ...data }),
+        since
+      )
     )
   })
 }

@@ -1,9 +1,8 @@
 // Prometheus metrics of the guest and of this process.
 import { Gauge, Registry } from 'prom-client'
+import type { WireValue } from '../conf/wire.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
-import { stats } from '../drivers/qemu/stats.ts'
-
-type StatsReply = { retStats: { params: Record<string, { value: number | bigint | string | boolean }> }[] }
+import { recordOf, type statsRecord } from '../drivers/qemu/stats.ts'
 
 /** Statistics field to metric; `*` stands for a disk, interface or vCPU number. */
 const METRICS: [field: RegExp, name: string, help: string, scale: number][] = [
@@ -22,23 +21,31 @@ const METRICS: [field: RegExp, name: string, help: string, scale: number][] = [
   [/^net\.(\d+)\.tx\.bytes$/, 'virshim_domain_net_transmit_bytes_total', 'Bytes the guest sent', 1]
 ]
 
-/** The text Prometheus scrapes, with its MIME type. */
-export async function metrics(domain: QemuDomain): Promise<{ type: string; text: string }> {
-  const registry = new Registry()
-  const gauges = new Map(
-    METRICS.map(([, name, help]) => [
-      name,
-      new Gauge({ name, help, labelNames: ['domain', 'uuid', 'index'], registers: [registry] })
-    ])
-  )
-  const reply = (await stats.virDomainListGetStats.run(domain, { stats: 0, flags: 0 })) as unknown as StatsReply
-  for (const [field, { value }] of Object.entries(reply.retStats[0]!.params)) {
-    for (const [pattern, name, , scale] of METRICS) {
-      const match = pattern.exec(field)
-      if (match)
-        gauges.get(name)!.set({ domain: domain.name, uuid: domain.uuid, index: match[1] ?? '' }, Number(value) * scale)
+const LABELS = ['domain', 'uuid', 'index'] as const
+
+/** What Prometheus scrapes, with its MIME type. */
+export interface Scrape {
+  type: string
+  text: string
+}
+
+/** Adds the metrics of some guests to a registry, from their statistics. */
+export function addGuests(registry: Registry, records: WireValue<typeof statsRecord>[]): void {
+  const gauges = METRICS.map(([, name, help]) => new Gauge({ name, help, labelNames: LABELS, registers: [registry] }))
+  for (const { dom, params } of records) {
+    for (const [field, { value }] of Object.entries(params)) {
+      METRICS.forEach(([pattern, , , scale], i) => {
+        const match = pattern.exec(field)
+        if (match) gauges[i]!.set({ domain: dom.name, uuid: dom.uuid, index: match[1] ?? '' }, Number(value) * scale)
+      })
     }
   }
+}
+
+/** Metrics of a shim and its guest. */
+export async function metrics(domain: QemuDomain): Promise<Scrape> {
+  const registry = new Registry()
+  addGuests(registry, [await recordOf(domain, 0)])
   new Gauge({ name: 'virshim_shim_rss_bytes', help: 'Resident memory of this shim', registers: [registry] }).set(
     process.memoryUsage.rss()
   )

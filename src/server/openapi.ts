@@ -2,6 +2,7 @@
 import { ERROR_CODES, ERROR_DOMAINS } from '../conf/error-table.ts'
 import { VERSION } from '../conf/version.ts'
 import { objectSchema } from '../conf/wire.ts'
+import type { Method } from '../drivers/method.ts'
 import { type Api, api } from '../drivers/qemu/index.ts'
 
 /** The form of every error; schemas/error.json is this. */
@@ -20,7 +21,7 @@ export const errorSchema = {
 
 const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream' }
 
-function operation(name: string, method: Api) {
+function operation(name: string, method: Row) {
   const content = method.stream
     ? { [STREAM_CONTENT[method.stream]]: {} }
     : { 'application/json': { schema: objectSchema(method.ret) } }
@@ -39,37 +40,44 @@ function operation(name: string, method: Api) {
   }
 }
 
-/** The whole document. */
-export function openapi(): object {
-  const paths = Object.fromEntries(
-    (Object.entries(api) as [string, Api][]).map(([name, method]) => {
-      const post = operation(name, method)
-      const { requestBody, ...get } = post
-      const parameters = Object.entries(method.args).map(([field, type]) => ({
-        name: field,
-        in: 'query',
-        required: !type.optional,
-        schema: type.schema
-      }))
-      const isGet = method.readOnly || method.stream === 'channel'
-      return [
-        `/v1/${name}`,
-        {
-          ...(method.stream !== 'channel' && { post }),
-          ...(isGet && { get: { ...get, operationId: `get_${name}`, parameters } })
-        }
-      ]
-    })
-  )
+type Row = Pick<Method<never>, 'since' | 'stream' | 'args' | 'ret'>
+
+/** GET and POST of one API; `parameters` are those of its path. */
+export function pathItem(name: string, row: Row, readOnly: boolean, parameters: object[] = []): object {
+  const post = operation(name, row)
+  const { requestBody, ...get } = post
+  const query = Object.entries(row.args).map(([field, type]) => ({
+    name: field,
+    in: 'query',
+    required: !type.optional,
+    schema: type.schema
+  }))
+  const isGet = readOnly || row.stream === 'channel'
+  return {
+    ...(parameters.length > 0 && { parameters }),
+    ...(row.stream !== 'channel' && { post }),
+    ...(isGet && { get: { ...get, operationId: `get_${name}`, parameters: query } })
+  }
+}
+
+/** A document around some paths. */
+export function openapiOf(description: string, paths: object, schemas: object = {}): object {
   return {
     openapi: '3.1.0',
     info: {
       title: 'virshim',
       version: VERSION,
-      description: "libvirt's virDomain* APIs of one guest",
+      description,
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' }
     },
     paths,
-    components: { schemas: { Error: errorSchema } }
+    components: { schemas: { Error: errorSchema, ...schemas } }
   }
+}
+
+/** The whole document of a shim. */
+export function openapi(): object {
+  const rows = Object.entries(api) as [string, Api][]
+  const paths = rows.map(([name, row]) => [`/v1/${name}`, pathItem(name, row, row.readOnly ?? false)])
+  return openapiOf("libvirt's virDomain* APIs of one guest", Object.fromEntries(paths))
 }

@@ -1,9 +1,11 @@
 // What lies under schemas/, made from the tables of the code; `npm run schemas` writes it, a test says when it is stale.
 import { formatJson } from '../conf/json.ts'
 import { objectSchema } from '../conf/wire.ts'
-import { type Api, api } from '../drivers/qemu/index.ts'
+import { api } from '../drivers/qemu/index.ts'
 import { statusSchema } from '../state/status-schema.ts'
 import { aggregatorSchema } from './aggregator/claim-schema.ts'
+import { guestsSchema } from './aggregator/guests-schema.ts'
+import { aggregatorRows } from './aggregator/rows.ts'
 import { errorSchema, openapi } from './openapi.ts'
 import { reportSchema } from './report-schema.ts'
 
@@ -16,9 +18,10 @@ export function schemaFiles(): Record<string, string> {
     'error.json': { $schema: DRAFT, $id: 'error.json', ...errorSchema },
     'status.json': { $schema: DRAFT, ...statusSchema },
     'report.json': { $schema: DRAFT, ...reportSchema },
-    'aggregator.json': { $schema: DRAFT, ...aggregatorSchema }
+    'aggregator.json': { $schema: DRAFT, ...aggregatorSchema },
+    'guests.json': { $schema: DRAFT, ...guestsSchema }
   }
-  for (const [name, { args, ret, stream }] of Object.entries(api) as [string, Api][]) {
+  for (const [name, { args, ret, stream }] of Object.entries({ ...aggregatorRows, ...api })) {
     files[`api/${name}.json`] = {
       $schema: DRAFT,
       $id: `api/${name}.json`,

@@ -14,9 +14,14 @@ const KEPT = 1000
 
 /** All events of one guest. */
 export class EventLog {
-  #nextId = 1
+  #nextId: number
   #kept: DomainEvent[] = []
   #listeners = new Set<(event: DomainEvent) => void>()
+
+  /** @param firstId of the first event; a log that follows on another's goes on above its ids */
+  constructor(firstId = 1) {
+    this.#nextId = firstId
+  }
 
   emit(event: string, data: Record<string, unknown>, timestampUs = Date.now() * 1000): void {
     const entry = { id: this.#nextId++, event, timestampUs, data }

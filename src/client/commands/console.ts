@@ -29,7 +29,7 @@ export async function runConsole(
   const { WebSocket } = await import('ws')
   const query = new URLSearchParams(devname === undefined ? {} : { devname })
   if (flags !== 0) query.set('flags', String(flags))
-  const socket = new WebSocket(`ws+unix:${shim.socket}:/v1/virDomainOpenConsole?${query}`)
+  const socket = new WebSocket(`ws+unix:${shim.socket}:${shim.pathOf('virDomainOpenConsole')}?${query}`)
   stdin.setRawMode(true)
   try {
     await new Promise<void>((done, failed) => {

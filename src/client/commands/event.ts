@@ -1,8 +1,9 @@
 // `event`: waits for events of guests and prints them.
 import { type Commands, option } from '../command.ts'
+import type { Connection } from '../connection.ts'
 import { ClientError } from '../failure.ts'
 import { IO_ERROR_ACTIONS, LIFECYCLE_EVENTS, METADATA_TYPES, WATCHDOG_ACTIONS } from '../names.ts'
-import type { Guest, Session } from '../session.ts'
+import type { Session } from '../session.ts'
 
 type Data = Record<string, unknown>
 
@@ -53,9 +54,9 @@ export const event: Commands = {
       const seconds = given.int('timeout')
       if (seconds !== undefined && seconds < 1) throw new ClientError('invalid timeout')
       const name = given.text('domain')
-      const guests = name === undefined ? await session.guests() : [await session.lookup(name)]
-      const show = { wanted, loop: given.has('loop'), timestamp: given.has('timestamp') }
-      const count = await watch(session, guests, show, seconds)
+      const uuid = name === undefined ? undefined : (await session.lookup(name)).report.uuid
+      const show = { wanted, uuid, loop: given.has('loop'), timestamp: given.has('timestamp') }
+      const count = await watch(session, show, seconds)
       session.print(`events received: ${count}\n`)
       if (count === 0) throw new ClientError()
     }
@@ -64,12 +65,14 @@ export const event: Commands = {
 
 interface Show {
   wanted: string | undefined
+  /** of the one guest whose events are wanted */
+  uuid: string | undefined
   loop: boolean
   timestamp: boolean
 }
 
 /** Prints events until one came (or without end), the time is up, or the user interrupts. Gives how many. */
-async function watch(session: Session, guests: Guest[], show: Show, seconds: number | undefined): Promise<number> {
+async function watch(session: Session, show: Show, seconds: number | undefined): Promise<number> {
   const over = new AbortController()
   const interrupted = () => {
     session.print('event loop interrupted\n')
@@ -84,18 +87,20 @@ async function watch(session: Session, guests: Guest[], show: Show, seconds: num
   )
   process.once('SIGINT', interrupted)
   let count = 0
-  const follow = async ({ shim, report }: Guest) => {
-    for await (const { event: id, data } of shim.events(over.signal)) {
+  const follow = async (connection: Connection) => {
+    for await (const { event: id, data } of connection.events(over.signal)) {
+      const dom = data.dom as { name: string; uuid: string }
+      if (show.uuid !== undefined && show.uuid !== dom.uuid) continue
       const name = NAMES.get(id)
       if (name === undefined || (show.wanted !== undefined && name !== show.wanted)) continue
       const at = show.timestamp ? `${new Date().toISOString().replace('T', ' ').replace('Z', '+0000')}: ` : ''
-      session.print(`${at}event '${name}' for domain '${report.name}'${EVENTS[name]!(data)}\n`)
+      session.print(`${at}event '${name}' for domain '${dom.name}'${EVENTS[name]!(data)}\n`)
       count++
       if (!show.loop) return over.abort()
     }
   }
-  const following = guests.map(guest =>
-    follow(guest).catch(error => {
+  const following = (await session.connections()).map(connection =>
+    follow(connection).catch(error => {
       if (!over.signal.aborted) throw error
     })
   )

@@ -14,9 +14,9 @@ export const host: Commands = {
     help: 'show version',
     options: { daemon: option.bool('report daemon version too') },
     async run(session, given) {
-      const [guest] = await session.guests()
-      if (!guest) throw new ClientError('failed to get the hypervisor version', 'no guest of this connection runs')
-      const { virshim, qemu } = guest.report.versions
+      const running = (await session.guests()).find(({ report }) => report.versions.qemu !== undefined)
+      if (!running) throw new ClientError('failed to get the hypervisor version', 'no guest of this connection runs')
+      const { virshim, qemu } = running.report.versions
       session.print(`Using library: virshim ${virshim}\nUsing API: QEMU ${virshim}\nRunning hypervisor: QEMU ${qemu}\n`)
       if (given.has('daemon')) session.print(`Running against daemon: ${virshim}\n`)
     }

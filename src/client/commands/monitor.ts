@@ -1,5 +1,6 @@
 // Commands that watch a guest: its state and statistics.
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
+import type { Connection } from '../connection.ts'
 import { ApiError, saying } from '../failure.ts'
 import { CONTROL_ERRORS, CONTROL_STATES, STATES, stateName, stateReason } from '../names.ts'
 import { formatTable } from '../table.ts'
@@ -199,11 +200,15 @@ export const monitor: Commands = {
           (given.has('nowait') ? STATS_NOWAIT : 0)) >>>
         0
       const wanted = given.all('domain')
-      const guests = wanted.length
-        ? await Promise.all(wanted.map(name => session.lookup(name)))
-        : (await session.guests()).sort((a, b) => a.report.id - b.report.id)
-      const records = await Promise.all(guests.map(({ shim }) => shim.call('virDomainListGetStats', { stats, flags })))
-      const texts = records.map(({ retStats: [record] }) => {
+      const records = wanted.length
+        ? await Promise.all(
+            wanted.map(async name => {
+              const { shim } = await session.lookup(name)
+              return (await shim.call('virDomainListGetStats', { stats, flags })).retStats[0]
+            })
+          )
+        : await statsOfAll(await session.connections(), { stats, flags })
+      const texts = records.map(record => {
         const lines = Object.entries(record.params).map(([name, value]) => `  ${name}=${shown(value)}\n`)
         return `Domain: '${record.dom.name}'\n${lines.join('')}`
       })
@@ -254,8 +259,7 @@ export const monitor: Commands = {
         return (
           passes(given, ['persistent', report.persistent], ['transient', !report.persistent]) &&
           passes(given, ['autostart', report.autostart], ['no-autostart', !report.autostart]) &&
-          // a shim has no saved images yet
-          passes(given, ['with-managed-save', false], ['without-managed-save', true]) &&
+          passes(given, ['with-managed-save', report.managedSave], ['without-managed-save', !report.managedSave]) &&
           passes(given, ...['running', 'paused', 'shutoff', 'other'].map(s => [`state-${s}`, s === kind] as const))
         )
       })
@@ -274,13 +278,28 @@ export const monitor: Commands = {
       const title = given.has('title')
       const rows = await Promise.all(
         chosen.map(async ({ shim, report }) => {
-          const cells = [idOf(report.id), report.name, stateName(report.state)]
+          const silent = report.unreachableSince !== undefined
+          const cells = [idOf(report.id), report.name, silent ? 'unreachable' : stateName(report.state)]
           return title ? [...cells, (await metadataText(shim, 'TITLE')) ?? ''] : cells
         })
       )
       session.print(formatTable(['Id', 'Name', 'State', ...(title ? ['Title'] : [])], rows, session.options.quiet))
     }
   }
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: statistics have fields by guest and group
+type Statistics = { dom: { name: string; id: number }; params: Record<string, any> }
+
+/** Statistics of every guest, those that run first and by id. */
+async function statsOfAll(connections: Connection[], args: object): Promise<Statistics[]> {
+  const answers = await Promise.allSettled(connections.map(one => one.call('virConnectGetAllDomainStats', args)))
+  const [only] = answers
+  if (answers.length === 1 && only?.status === 'rejected') throw only.reason
+  const records = answers.flatMap(answer =>
+    answer.status === 'fulfilled' ? (answer.value.retStats as Statistics[]) : []
+  )
+  return records.sort((a, b) => a.dom.id - b.dom.id)
 }
 
 /** True when none of a group of filters is asked for, or one of those asked for holds. */

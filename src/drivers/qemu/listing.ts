@@ -3,7 +3,7 @@ import { virConnectListAllDomainsFlags, virDomainState } from '../../conf/enums.
 import { errorsFrom } from '../../conf/error.ts'
 import { uuid as uuidScalar } from '../../conf/scalar.ts'
 import { array, defaulted, flags, int, text, type WireFields } from '../../conf/wire.ts'
-import { domainHandle, type GuestEntry, type GuestHandle, type Host } from '../host.ts'
+import { domainHandle, type GuestEntry, type GuestHandle, type Host, handleOf } from '../host.ts'
 import { methodFor } from '../method.ts'
 import { statsFlags, statsGroups, statsRecord } from './stats.ts'
 
@@ -66,7 +66,6 @@ export function filterGuests(guests: GuestEntry[], filter: number): GuestEntry[]
   )
 }
 
-const handleOf = ({ name, uuid, id }: GuestHandle): GuestHandle => ({ name, uuid, id })
 const active = (host: Host) => host.guests().filter(({ id }) => id !== -1)
 const inactive = (host: Host) => host.guests().filter(({ id }) => id === -1)
 

@@ -104,6 +104,15 @@ export class GuestEvents implements EventSource {
   }
 }
 
+const sources = new WeakMap<Registry, GuestEvents>()
+
+/** The events of all guests: one source for all sockets. */
+export function eventsOf(registry: Registry): GuestEvents {
+  const events = sources.get(registry) ?? new GuestEvents(registry)
+  sources.set(registry, events)
+  return events
+}
+
 /** Follows every shim there is, and every one that comes. */
 class ShimFollower {
   readonly #registry: Registry

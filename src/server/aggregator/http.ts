@@ -3,10 +3,21 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errorsFrom } from '../../conf/error.ts'
 import { fieldsToJson } from '../../conf/wire.ts'
-import { createApp, fromQuery, send, sendError, sendErrorRaw, serviceOf } from '../http-app.ts'
+import {
+  createApp,
+  fromQuery,
+  JSON_TYPE,
+  send,
+  sendError,
+  sendErrorRaw,
+  serviceOf,
+  streamEvents,
+  wholeNumber
+} from '../http-app.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { forward, forwardUpgrade } from './proxy.ts'
+import type { Registry } from './registry.ts'
 import { findHostApi, runHostApi } from './rows.ts'
 import { guestsJson } from './view.ts'
 
@@ -19,6 +30,7 @@ export async function createHttp(aggregator: Aggregator, readOnly: boolean): Pro
   hostRoutes(app, aggregator, readOnly)
   guestRoutes(app, aggregator, readOnly)
   plainRoutes(app, aggregator)
+  eventRoute(app, aggregator.registry, streams)
   return serviceOf(app, streams)
 }
 
@@ -72,7 +84,37 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
   })
 }
 
-function plainRoutes(app: FastifyInstance, { registry }: Aggregator): void {
-  app.get('/v1/guests', (_request, reply) => send(reply, guestsJson(registry)))
-  app.get('/healthz', (_request, reply) => send(reply, { ok: true, guests: registry.size }))
+function plainRoutes(app: FastifyInstance, aggregator: Aggregator): void {
+  const { registry } = aggregator
+  app.get<{ Querystring: { guest?: string } }>('/v1/guests', (request, reply) =>
+    // nothing in a report is longer than a number
+    reply.type(JSON_TYPE).send(`${JSON.stringify(guestsJson(registry, request.query.guest))}\n`)
+  )
+  app.get('/healthz', (_request, reply) => send(reply, health(registry)))
+  app.get('/openapi.json', async (_request, reply) => send(reply, (await import('./openapi.ts')).aggregatorOpenapi()))
+  app.get('/metrics', async (_request, reply) => {
+    const { type, text } = await (await import('./metrics.ts')).aggregatorMetrics(aggregator)
+    return reply.type(type).send(text)
+  })
+}
+
+/** Events of all guests as they come (SSE). */
+function eventRoute(app: FastifyInstance, registry: Registry, streams: Set<() => void>): void {
+  app.get<{ Querystring: { since?: string } }>('/v1/events', async (request, reply) => {
+    const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
+    const { hostEventsOf } = await import('./host-events.ts')
+    await streamEvents(reply, streams, 'events of all guests', emit =>
+      hostEventsOf(registry).listen(
+        ({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, ...data }),
+        since
+      )
+    )
+  })
+}
+
+/** The aggregator is well as long as it answers; how many guests are not is told beside it. */
+function health(registry: Registry): { ok: true; guests: number; unreachable: number } {
+  let unreachable = 0
+  for (const guest of registry.guests()) if (guest.unreachableSince !== undefined) unreachable++
+  return { ok: true, guests: registry.size, unreachable }
 }

@@ -23,7 +23,8 @@ export function forward(socketPath: string, incoming: IncomingMessage, outgoing:
       socketPath,
       method: incoming.method,
       path: incoming.url,
-      headers: endToEnd(incoming.headers),
+      // a shim that closes behind its answer may do so before it has taken the end of our request
+      headers: { ...endToEnd(incoming.headers), connection: 'keep-alive' },
       agent: false
     })
     sent.on('response', reply => {

@@ -17,8 +17,7 @@ import { UpstreamPool } from '../rpc/upstream-pool.ts'
 import { XdrReader } from '../rpc/xdr.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
-import { GuestEvents, libvirtSocketOf } from './events.ts'
-import type { Registry } from './registry.ts'
+import { eventsOf, libvirtSocketOf } from './events.ts'
 import { findHostApi, type HostApi, runHostApi } from './rows.ts'
 import { SecondaryDrivers, type SecondaryOptions } from './secondary.ts'
 
@@ -34,15 +33,6 @@ const REACH_RETRY_MS = 50
 export function createRpc(aggregator: Aggregator, secondary: SecondaryOptions, readOnly: boolean): Service {
   const events = eventsOf(aggregator.registry)
   return serveRpc(aggregator.log, client => new AggregatorCalls(aggregator, events, secondary, client, readOnly))
-}
-
-/** One for all sockets. */
-const sources = new WeakMap<Registry, GuestEvents>()
-
-function eventsOf(registry: Registry): GuestEvents {
-  const events = sources.get(registry) ?? new GuestEvents(registry)
-  sources.set(registry, events)
-  return events
 }
 
 class AggregatorCalls extends ConnectionCalls {

@@ -21,7 +21,11 @@ function viewOf(registry: Registry, guest: KnownGuest): GuestView {
   }
 }
 
-/** Every guest at every place, oldest first. */
-export function guestsJson(registry: Registry): { guests: GuestView[] } {
-  return { guests: Array.from(registry.all(), guest => viewOf(registry, guest)) }
+/** Every guest at every place, oldest first; with a word only those whose name, uuid or id it is. */
+export function guestsJson(registry: Registry, word?: string): { guests: GuestView[] } {
+  const guests = Array.from(registry.all()).filter(guest => word === undefined || isMeant(guest, word))
+  return { guests: guests.map(guest => viewOf(registry, guest)) }
 }
+
+const isMeant = ({ report: { name, uuid, id } }: KnownGuest, word: string) =>
+  name === word || uuid === word.toLowerCase() || (id !== -1 && String(id) === word)

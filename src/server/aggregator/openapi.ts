@@ -1,0 +1,50 @@
+// The aggregator's HTTP as an OpenAPI 3.1 document.
+import { API_FACTS } from '../../conf/api-list.ts'
+import { api } from '../../drivers/qemu/index.ts'
+import { openapiOf, pathItem } from '../openapi.ts'
+import { guestsSchema } from './guests-schema.ts'
+import { aggregatorRows } from './rows.ts'
+
+const GUEST = { name: 'domain', in: 'path', required: true, schema: { type: 'string' }, description: 'name or uuid' }
+
+const json = (description: string, schema: object) => ({
+  200: { description, content: { 'application/json': { schema } } }
+})
+
+/** Paths that are no API of libvirt's. */
+const PLAIN = {
+  '/v1/guests': {
+    get: {
+      operationId: 'guests',
+      summary: 'Every guest that is known, those that do not answer included',
+      parameters: [{ name: 'guest', in: 'query', schema: { type: 'string' }, description: 'name, uuid or id' }],
+      responses: json('all guests', { $ref: '#/components/schemas/Guests' })
+    }
+  },
+  '/v1/events': {
+    get: {
+      operationId: 'events',
+      summary: 'Events of all guests in one stream, resumable by id',
+      parameters: [{ name: 'since', in: 'query', schema: { type: 'integer' } }],
+      responses: { 200: { description: 'server-sent events', content: { 'text/event-stream': {} } } }
+    }
+  },
+  '/healthz': { get: { operationId: 'health', responses: json('how many guests do not answer', { type: 'object' }) } },
+  '/metrics': {
+    get: {
+      operationId: 'metrics',
+      responses: { 200: { description: 'for Prometheus', content: { 'text/plain': {} } } }
+    }
+  }
+}
+
+/** The whole document. */
+export function aggregatorOpenapi(): object {
+  const paths: Record<string, object> = { ...PLAIN }
+  for (const [name, row] of Object.entries({ ...api, ...aggregatorRows })) {
+    const readOnly = API_FACTS[name]?.readOnly ?? false
+    if (row.on === 'connect') paths[`/v1/${name}`] = pathItem(name, row, readOnly)
+    else paths[`/v1/domains/{domain}/${name}`] = pathItem(name, row, readOnly, [GUEST])
+  }
+  return openapiOf("libvirt's APIs of every guest of this host", paths, { Guests: guestsSchema })
+}
