@@ -121,7 +121,8 @@ function parseFwcfg(node: XmlElement): FwcfgInfo {
   return { type: 'fwcfg', entries }
 }
 
-function formatSysinfo(info: SysinfoDef): XmlElement {
+/** Writes `<sysinfo>`. */
+export function formatSysinfo(info: SysinfoDef): XmlElement {
   const { type } = info
   if (type === 'fwcfg') {
     const entries = info.entries.map(({ name, value, file }) =>

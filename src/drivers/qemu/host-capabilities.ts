@@ -165,10 +165,8 @@ export const hostCapabilities = {
       if (nativeFormat !== 'qemu-argv') {
         throw fail('VIR_ERR_INVALID_ARG', `unsupported config type ${nativeFormat}`)
       }
-      const { nativeCommand, shellWord } = await import('./native-command.ts')
-      const { env, argv } = await nativeCommand(domainXml, host.cacheDir)
-      const variables = Object.entries(env).map(([name, value]) => `${name}=${shellWord(value)}`)
-      return { nativeConfig: [...variables, ...argv.map(shellWord)].join(' ') }
+      const { nativeConfig } = await import('./native-command.ts')
+      return { nativeConfig: await nativeConfig(domainXml, host.cacheDir) }
     }
   })
 }

@@ -42,9 +42,8 @@ const BLOCKS = {
   [K in keyof typeof smbiosEntries]: [string, { [N in (typeof smbiosEntries)[K][number]]: string }]
 }
 
-/** Every block of that kind in dmidecode's output. */
-function blocks<K extends keyof typeof BLOCKS>(output: string, kind: K): SmbiosBlock<K>[] {
-  const [title, names] = BLOCKS[kind]
+/** Every block of that title in dmidecode's output, with the entries that have a value under names of our own. */
+export function dmiBlocks(output: string, title: string, names: Record<string, string>): Record<string, string>[] {
   return output
     .split(/\n\n+/)
     .filter(text => text.startsWith(`${title}\n`))
@@ -56,9 +55,15 @@ function blocks<K extends keyof typeof BLOCKS>(output: string, kind: K): SmbiosB
         const value = given.get(name)
         return value ? [[entry, value]] : []
       })
-      return Object.fromEntries(found) as SmbiosBlock<K>
+      return Object.fromEntries(found) as Record<string, string>
     })
     .filter(block => Object.keys(block).length > 0)
+}
+
+/** Every block of that kind. */
+function blocks<K extends keyof typeof BLOCKS>(output: string, kind: K): SmbiosBlock<K>[] {
+  const [title, names] = BLOCKS[kind]
+  return dmiBlocks(output, title, names) as SmbiosBlock<K>[]
 }
 
 /** dmidecode's output as blocks. */
@@ -77,9 +82,12 @@ export function parseDmidecode(output: string): SmbiosInfo {
   }
 }
 
+/** The blocks libvirt asks for. */
+export const DMIDECODE_ARGS = ['-q', '-t', '0,1,2,3,4,11,17']
+
 /** The host's blocks, undefined where dmidecode is missing or may not read them. */
 export function hostSmbios(): SmbiosInfo | undefined {
-  const { status, stdout } = spawnSync('dmidecode', ['-q', '-t', '0,1,2,3,4,11,17'], {
+  const { status, stdout } = spawnSync('dmidecode', DMIDECODE_ARGS, {
     encoding: 'utf8',
     env: { ...process.env, LC_ALL: 'C' },
     stdio: ['ignore', 'pipe', 'ignore']

@@ -1,6 +1,9 @@
 // The host's CPUs, NUMA cells, memory and pages as the kernel shows them below /sys and /proc.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { errorsFrom } from '../../conf/error.ts'
+
+const fail = errorsFrom('VIR_FROM_NONE')
 
 const SYSTEM = '/sys/devices/system'
 
@@ -108,7 +111,7 @@ export function memoryKiB(cell?: number): Record<string, number> {
 export const PAGE_KIB = 4
 
 /** Sizes of pages the kernel has, in KiB, smallest first. */
-export const pageSizesKiB = (): number[] => [PAGE_KIB, ...numbered('/sys/kernel/mm/hugepages', 'hugepages-', 'kB')]
+export const pageSizesKiB = (): number[] => [PAGE_KIB, ...numbered(hugePagesDirectory(WHOLE_HOST), 'hugepages-', 'kB')]
 
 /** Pages of one size in a cell. */
 export interface Pages {
@@ -117,14 +120,37 @@ export interface Pages {
   free: number
 }
 
+/** The number that stands for the whole host where calls take a NUMA cell. */
+export const WHOLE_HOST = -1
+
+/** Where the kernel keeps the pools of huge pages of a cell or the whole host. */
+export const hugePagesDirectory = (cell: number): string =>
+  cell === WHOLE_HOST ? '/sys/kernel/mm/hugepages' : `${SYSTEM}/node/node${cell}/hugepages`
+
+/**
+ * The cells of a call about pages: some from one on, or with -1 for a start the whole host first.
+ * @throws VIR_ERR_INTERNAL_ERROR for a start above all, VIR_ERR_OPERATION_FAILED for a cell there is not
+ */
+export function cellRange(start: number, count: number): number[] {
+  const cells = hostCells()
+  const last = cells.at(-1)!
+  if (start > last) throw fail('VIR_ERR_INTERNAL_ERROR', `start cell ${start} out of range (0-${last})`)
+  if (start < WHOLE_HOST) throw fail('VIR_ERR_OPERATION_FAILED', `NUMA node ${start} is not available`)
+  return [WHOLE_HOST, ...cells].filter(cell => cell >= start && cell < start + count)
+}
+
+/** libvirt's words for a page size there is not. */
+export const noPages = (sizeKiB: number, cell: number): string =>
+  `page size ${sizeKiB} is not available${cell === WHOLE_HOST ? '' : ` on node ${cell}`}`
+
 /** Pages of every size in a cell; huge pages are not counted among the normal ones. */
 export function cellPages(cell: number): Pages[] {
-  const dir = `${SYSTEM}/node/node${cell}/hugepages`
+  const dir = hugePagesDirectory(cell)
   const hugePages = numbered(dir, 'hugepages-', 'kB').map(sizeKiB => {
     const count = (file: string) => Number(readText(join(dir, `hugepages-${sizeKiB}kB`, file)) ?? 0)
     return { sizeKiB, total: count('nr_hugepages'), free: count('free_hugepages') }
   })
-  const { MemTotal = 0, MemFree = 0 } = memoryKiB(cell)
+  const { MemTotal = 0, MemFree = 0 } = memoryKiB(cell === WHOLE_HOST ? undefined : cell)
   const inHugeKiB = hugePages.reduce((sum, { sizeKiB, total }) => sum + sizeKiB * total, 0)
   const normal = {
     sizeKiB: PAGE_KIB,

@@ -16,6 +16,8 @@ import { lifecycle } from './lifecycle.ts'
 import { listing } from './listing.ts'
 import { memory } from './memory.ts'
 import { node } from './node.ts'
+import { nodeDevices } from './node-devices.ts'
+import { nodeSettings } from './node-settings.ts'
 import { security } from './security.ts'
 import { stats } from './stats.ts'
 import { vcpu } from './vcpu.ts'
@@ -27,6 +29,8 @@ const rows = {
   ...connect,
   ...listing,
   ...node,
+  ...nodeDevices,
+  ...nodeSettings,
   ...hostCapabilities,
   ...lifecycle,
   ...define,

@@ -46,6 +46,21 @@ export async function nativeCommand(
   return { env, argv }
 }
 
+/** What a daemon hands on of its own environment (virCommandAddEnvPassCommon). */
+const HANDED_ON = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
+
+/** Environment and command line in one line for a shell (virCommandToString). */
+export async function nativeConfig(xml: string, cacheDir: string): Promise<string> {
+  const { env, argv } = await nativeCommand(xml, cacheDir)
+  const own: Record<string, string> = { LC_ALL: 'C' }
+  for (const name of HANDED_ON) {
+    const value = process.env[name]
+    if (value !== undefined) own[name] = value
+  }
+  const variables = Object.entries({ ...own, ...env }).map(([name, value]) => `${name}=${shellWord(value)}`)
+  return [...variables, ...argv.map(shellWord)].join(' ')
+}
+
 /** A word as a shell reads it (virBufferEscapeShell). */
 export const shellWord = (word: string): string =>
   word !== '' && !/[\r\t\n !"#$&'()*;<>?[\\\]^`{|}~]/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`

@@ -1,32 +1,27 @@
 // What connection-level calls say of the host: CPUs, memory, pages. Read from the kernel at every call.
 
-import { writeFileSync } from 'node:fs'
 import { arch } from 'node:os'
-import { systemError } from '../../conf/errno.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import {
-  array,
-  flags,
-  int,
-  struct,
-  type TypedParams,
-  text,
-  typed,
-  typedInput,
-  typedParams,
-  uhyper,
-  uint
-} from '../../conf/wire.ts'
+import { array, flags, int, struct, type TypedParams, text, typed, typedParams, uhyper, uint } from '../../conf/wire.ts'
 import type { Host } from '../host.ts'
 import { methodFor } from '../method.ts'
-import { cellPages, hostCells, hostCpus, hostTopology, memoryKiB, readText } from './host-topology.ts'
+import {
+  cellPages,
+  cellRange,
+  hostCells,
+  hostCpus,
+  hostTopology,
+  memoryKiB,
+  noPages,
+  readText
+} from './host-topology.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failHost = errorsFrom('VIR_FROM_NONE')
 const method = methodFor<Host>()
 
 const NS_PER_TICK = 10_000_000n
-const KSM = '/sys/kernel/mm/ksm'
+export const KSM = '/sys/kernel/mm/ksm'
 /** all CPUs, all cells (VIR_NODE_CPU_STATS_ALL_CPUS, VIR_NODE_MEMORY_STATS_ALL_CELLS) */
 const ALL = -1
 
@@ -168,11 +163,11 @@ export const node = {
     args: { pages: array(uint('KiB'), 1024), startCell: int(), cellCount: uint(), flags: flags() },
     ret: { counts: array(uhyper(), 1024) },
     run(_host, { pages, startCell, cellCount }) {
-      const counts = knownCells(startCell, cellCount).flatMap(cell => {
+      const counts = cellRange(startCell, cellCount).flatMap(cell => {
         const known = cellPages(cell)
         return pages.map(size => {
           const found = known.find(({ sizeKiB }) => sizeKiB === size)
-          if (!found) throw fail('VIR_ERR_OPERATION_FAILED', `page size ${size} is not available on node ${cell}`)
+          if (!found) throw fail('VIR_ERR_OPERATION_FAILED', noPages(size, cell))
           return BigInt(found.free)
         })
       })
@@ -194,35 +189,6 @@ export const node = {
           params[name] = type === 'uint' ? typed.uint(Number(value)) : typed.ullong(BigInt(value))
       }
       return { params }
-    }
-  }),
-
-  /** Sets KSM's settings, in the order of the table; none if this kernel lacks one of them. */
-  virNodeSetMemoryParameters: method({
-    since: '0.10.2',
-    on: 'connect',
-    acl: 'connect:write',
-    args: {
-      params: typedInput({ shm_pages_to_scan: 'uint', shm_sleep_millisecs: 'uint', shm_merge_across_nodes: 'uint' }),
-      flags: flags()
-    },
-    ret: {},
-    run(_host, { params }) {
-      const given = KSM_PARAMETERS.flatMap(({ name, file, settable }) =>
-        settable && params[name] !== undefined ? [{ name, file: `${KSM}/${file}`, value: params[name] }] : []
-      )
-      const missing = given.find(({ file }) => readText(file) === undefined)
-      if (missing) {
-        throw failHost('VIR_ERR_OPERATION_INVALID', `Parameter '${missing.name}' is not supported by this kernel`)
-      }
-      for (const { name, file, value } of given) {
-        try {
-          writeFileSync(file, String(value))
-        } catch (error) {
-          throw systemError('VIR_FROM_NONE', `failed to set ${name}`, error)
-        }
-      }
-      return {}
     }
   }),
 

@@ -5,9 +5,10 @@ import type { Command } from './command.ts'
 /** A user's own guests keep that user's home, so that they go with the session; only their cache is separate. */
 export function environment({ env, context }: Command): void {
   const { libDir } = context.paths
+  if (context.privileged) {
+    env.HOME = libDir
+    env.XDG_DATA_HOME = join(libDir, '.local/share')
+  }
   env.XDG_CACHE_HOME = join(libDir, '.cache')
-  if (!context.privileged) return
-  env.HOME = libDir
-  env.XDG_DATA_HOME = join(libDir, '.local/share')
-  env.XDG_CONFIG_HOME = join(libDir, '.config')
+  if (context.privileged) env.XDG_CONFIG_HOME = join(libDir, '.config')
 }
