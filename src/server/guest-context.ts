@@ -27,6 +27,7 @@ export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuC
       swtpmSocket: root.swtpmSocket
     },
     privileged,
+    drivers: async () => (await import('./host-drivers.ts')).hostDrivers(),
     secrets: secretStore(secretDirectories(privileged)),
     hostArch: hostArchitecture(),
     pretend: false,

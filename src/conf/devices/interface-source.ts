@@ -55,6 +55,15 @@ const local: Field<{ address: string; port: number }> = {
   }
 }
 
+/** Of our own saved status. */
+const statusOnly = <T>(field: Field<T | undefined>): Field<T | undefined> => ({
+  names: [],
+  parse: (node, context) => (context.status ? field.parse(node, context) : undefined),
+  format(value, into, context) {
+    if (context.status) field.format(value, into, context)
+  }
+})
+
 const macvlanMode = enumOf('vepa', 'private', 'bridge', 'passthrough')
 
 /** Attributes and children of `<source>` by type; virDomainNetType has the types in this order. */
@@ -75,7 +84,14 @@ const kinds = {
     network: text('network'),
     portgroup: attr('portgroup', string),
     /** the port of the network a running guest holds */
-    portid: liveOnly(attr('portid', uuid))
+    portid: liveOnly(attr('portid', uuid)),
+    /** what the port is plugged into: a bridge, or a device of the host */
+    bridge: liveOnly(attr('bridge', string)),
+    macTableManager: liveOnly(attr('macTableManager', enumOf('kernel', 'libvirt'))),
+    dev: liveOnly(attr('dev', string)),
+    mode: liveOnly(attr('mode', macvlanMode)),
+    /** the type the interface has while it is plugged in */
+    plug: statusOnly(attr('plug', enumOf('network', 'bridge', 'direct')))
   },
   bridge: { bridge: text('bridge') },
   internal: { name: text('name') },
@@ -135,7 +151,9 @@ export const interfaceSource: Field<InterfaceSource> = custom<InterfaceSource>({
     return { type, ...rest, ...(ip && { hostIp: ip }) } as InterfaceSource
   },
   format(value, into, context) {
-    into.attributes = { type: value.type, ...into.attributes }
+    // a running guest's interface is shown as what it is
+    const plugged = value.type === 'network' && !context.inactive && !context.status ? value.plug : undefined
+    into.attributes = { type: plugged ?? value.type, ...into.attributes }
     if (value.type === 'hostdev') return interfaceHostdev.format(value, into, context)
     const source = element('source')
     formatFieldsInto(source, value as never, kinds[value.type] as Fields, context)

@@ -1,5 +1,6 @@
 // What the passes and the command line need to know besides the definition.
 import type { SecretStore } from '../../state/secrets.ts'
+import type { HostDrivers } from '../host-drivers.ts'
 import type { Qemu } from './capabilities.ts'
 import type { InheritedFiles } from './inherited-files.ts'
 
@@ -93,6 +94,8 @@ export interface QemuContext {
   hostArch: string
   /** the host's secrets, by usage type (volume, iscsi, ceph) and by what names them */
   secrets: SecretStore
+  /** brings libvirt's other drivers; absent where there can be none */
+  drivers?: (() => Promise<HostDrivers>) | undefined
   /** only a command line is wanted, nothing is started: ports stay symbolic, no host file is touched */
   pretend: boolean
   /** open files QEMU inherits: numbers on its command line */

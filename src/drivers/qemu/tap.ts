@@ -13,6 +13,7 @@ import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { validateActualInterface } from './command/interface-validate.ts'
 import { runHostCommand } from './host-command.ts'
+import { actualInterface } from './network-port.ts'
 import { setBandwidth } from './tap-bandwidth.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -57,11 +58,12 @@ const hasDevice = ({ type }: InterfaceDef) => PREFIX[type] !== undefined
  */
 export async function connectInterfaces(owner: TapOwner): Promise<void> {
   for (const dev of owner.def.devices.interfaces) {
-    if (!hasDevice(dev)) continue
-    validateActualInterface(dev)
-    checkPossible(dev)
+    const actual = actualInterface(dev)
+    if (!hasDevice(actual)) continue
+    validateActualInterface(actual)
+    checkPossible(actual)
     if (dev.target?.managed === false) await useDevice(dev)
-    else await makeDevice(owner, dev)
+    else await makeDevice(owner, dev, actual)
   }
 }
 
@@ -87,22 +89,23 @@ async function useDevice(dev: InterfaceDef): Promise<void> {
 const isName = (name: string) =>
   /^[A-Za-z0-9_.][\w.@:-]*$/.test(name) && name.length <= NAME_MAX && !/^\.\.?$/.test(name)
 
-async function makeDevice(owner: TapOwner, dev: InterfaceDef): Promise<void> {
+/** @param actual the interface as it is on the host */
+async function makeDevice(owner: TapOwner, dev: InterfaceDef, actual: InterfaceDef): Promise<void> {
   const temporary = `vs${randomBytes(6).toString('hex')}`
-  await addDevice(owner, dev, temporary)
+  await addDevice(owner, actual, temporary)
   await ip('link', 'set', 'dev', temporary, 'alias', markOf(owner))
-  const name = await giveName(temporary, dev)
+  const name = await giveName(temporary, actual)
   wishes.set(dev, dev.target?.dev)
   dev.target = { ...dev.target, dev: name }
-  const { source } = dev
+  const { source, isolated, bandwidth } = actual
   const mtu = dev.mtu === undefined ? [] : ['mtu', String(dev.mtu)]
   const address = ['address', source.type === 'direct' ? dev.mac : hostMac(dev.mac)]
   const master = source.type === 'bridge' ? ['master', source.bridge] : []
   await ip('link', 'set', 'dev', name, ...address, ...mtu, ...master, 'up')
-  if (dev.isolated) await ip('link', 'set', 'dev', name, 'type', 'bridge_slave', 'isolated', 'on')
+  if (isolated) await ip('link', 'set', 'dev', name, 'type', 'bridge_slave', 'isolated', 'on')
   if (source.type === 'ethernet') await addAddresses(name, source)
   if (dev.coalesce) await runHostCommand('ethtool', ['-C', name, 'rx-frames', String(dev.coalesce)])
-  if (dev.bandwidth) await setBandwidth(name, dev.bandwidth, source.type === 'direct')
+  if (bandwidth) await setBandwidth(name, bandwidth, source.type === 'direct')
   await runScript(dev.script, name)
 }
 
@@ -189,10 +192,10 @@ function markedDevices(owner: TapOwner): string[] {
  */
 export async function disconnectInterfaces(owner: TapOwner, warn: (error: unknown) => void): Promise<void> {
   const { interfaces } = owner.def.devices
-  if (!interfaces.some(hasDevice)) return
+  if (!interfaces.map(actualInterface).some(hasDevice)) return
   for (const dev of interfaces) {
     const name = dev.target?.dev
-    if (!hasDevice(dev) || name === undefined) continue
+    if (!hasDevice(actualInterface(dev)) || name === undefined) continue
     if (existsSync(`${NET}/${name}`)) await runScript(dev.downscript, name).catch(warn)
   }
   for (const name of markedDevices(owner)) await ip('link', 'delete', 'dev', name).catch(warn)
@@ -204,7 +207,7 @@ const wishes = new WeakMap<InterfaceDef, string | undefined>()
 
 /** Puts the user's wish back: the next start may find another name free. */
 function forgetName(dev: InterfaceDef): void {
-  const wish = wishes.has(dev) ? wishes.get(dev) : isDrawn(dev) ? undefined : dev.target?.dev
+  const wish = wishes.has(dev) ? wishes.get(dev) : isDrawn(actualInterface(dev)) ? undefined : dev.target?.dev
   const { dev: _name, ...rest } = dev.target ?? {}
   wishes.delete(dev)
   if (wish !== undefined) dev.target = { ...rest, dev: wish }

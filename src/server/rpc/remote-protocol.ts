@@ -25,6 +25,10 @@ export const STRUCTURES: Readonly<Record<string, string>> = {
   graphicsAddress: 'family:int node:string service:string',
   graphicsIdentity: 'type:string name:string',
   network: 'name:string uuid:uuid',
+  networkPort: 'net:network uuid:uuid',
+  storagePool: 'name:string uuid:uuid',
+  storageVol: 'pool:string name:string key:string',
+  secret: 'uuid:uuid usageType:int usageID:string',
   error:
     'code:int domain:int message:string? level:int dom:dom? str1:string? str2:string? str3:string? int1:int int2:int net:network?'
 }

@@ -7,6 +7,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { IpInfo } from '../../../conf/net/ip.ts'
 import { isUsable } from '../inherited-files.ts'
+import { actualSource } from '../network-port.ts'
 import { macvtapPath } from '../tap.ts'
 import { addChardev } from './chardev-source.ts'
 import type { Command, Props } from './command.ts'
@@ -24,7 +25,7 @@ export function addNetdev(command: Command, dev: InterfaceDef): void {
 }
 
 function netdev(command: Command, dev: InterfaceDef): Netdev {
-  const { source } = dev
+  const source = actualSource(dev)
   switch (source.type) {
     case 'network':
       if (!command.context.pretend) throw fail('VIR_ERR_NO_SUPPORT', 'interface type network needs a network driver')
@@ -94,7 +95,7 @@ function passVdpa(command: Command, { alias }: InterfaceDef, path: string): stri
 function tapProps(command: Command, dev: InterfaceDef): Netdev {
   const queues = dev.driver?.queues ?? 1
   const sndbuf = dev.sndbuf
-  const taps = dev.type === 'direct' ? macvtapNumbers(command, dev, queues) : tapNumbers(command, queues)
+  const taps = actualSource(dev).type === 'direct' ? macvtapNumbers(command, dev, queues) : tapNumbers(command, queues)
   if (!taps) {
     const name = dev.target?.dev
     if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `the tap device of ${dev.alias} has no name`)

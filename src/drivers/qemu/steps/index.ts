@@ -7,6 +7,7 @@ import { startDbusDaemon, stopDbusDaemon } from '../dbus-daemon.ts'
 import { chooseTransientOverlays, makeTransientOverlays, removeTransientOverlays } from '../disk-transient.ts'
 import type { QemuDomain } from '../domain.ts'
 import { makeMemoryDirectories, removeMemoryDirectories } from '../memory-files.ts'
+import { plugNetworks, unplugNetworks } from '../network-port.ts'
 import { makeDirectoryFor } from '../owner.ts'
 import { startReservationsHelper, stopReservationsHelper } from '../pr-helper.ts'
 import { generatedSockets } from '../prepare-graphics.ts'
@@ -31,6 +32,12 @@ export const STEPS: readonly Step[] = [
     prepare: ({ domain }) => chooseTransientOverlays(domain.def),
     start: ({ domain }) => makeTransientOverlays(domain.def, domain),
     release: ({ def }) => removeTransientOverlays(def)
+  },
+  {
+    name: 'ports of networks',
+    prepare: ({ domain, context }) => plugNetworks(domain.def, context),
+    release: ({ def, context, log }) =>
+      unplugNetworks(def, context, error => log.warn({ err: error }, 'a network still holds a port'))
   },
   {
     // found again by the mark they bear
