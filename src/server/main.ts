@@ -17,6 +17,7 @@ import { stopDomain } from '../drivers/qemu/stop.ts'
 import { chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
 import { bootId, readStatus, removeStatus, type Status } from '../state/status.ts'
 import { makePrivateDirectory, readIfThere } from '../state/store.ts'
+import { aggregatorSocket, claimsAt } from './claim.ts'
 import { contextFor } from './guest-context.ts'
 import { Leave, serve } from './life.ts'
 import { LateLog } from './log.ts'
@@ -176,6 +177,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   }
   const live = status ? (await loadDomain(status.xml, async () => context, { inactive: false, status: true })).def : def
   const { user, group } = options
+  const aggregator = aggregatorSocket(options.aggregator)
   const domain: QemuDomain = new QemuDomain({
     root: root!,
     rootByName: dir === undefined,
@@ -184,7 +186,8 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     contextFor: other => contextFor(other, domain.root),
     log,
     user,
-    group
+    group,
+    ...(aggregator !== undefined && { claims: claimsAt(aggregator, root!.apiSocket, log) })
   })
   domain.lock = lock
   await takeDefinition(domain, { def, xml, define: options.define })

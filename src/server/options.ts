@@ -19,6 +19,8 @@ export interface Options {
   /** the guest of that name below the user's directories */
   name: string | undefined
   shutdownTimeoutS: number
+  /** socket of the aggregator, or none */
+  aggregator: string | undefined
   user: string | undefined
   group: string | undefined
   logLevel: string
@@ -39,6 +41,8 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
   --idle-timeout S        with --inactive, end when nobody asks for S seconds (30)
   --json                  say on standard output, in JSON lines, what became of it
   --shutdown-timeout S    on SIGTERM force the guest off after S seconds (30)
+  --aggregator SOCKET|none
+                          who keeps account of the host's resources (this user's virshim-aggregatord, if there is one)
   --user NAME             run QEMU as this user (root only)
   --group NAME            and group
   --log-level LEVEL       trace, debug, info, warn, error (info)
@@ -86,6 +90,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     idleTimeoutS: seconds('idle-timeout'),
     name: values.name,
     shutdownTimeoutS: seconds('shutdown-timeout'),
+    aggregator: values.aggregator,
     user: values.user,
     group: values.group,
     logLevel: values['log-level']
@@ -111,6 +116,7 @@ function parse(args: string[]) {
       name: { type: 'string' },
       json: flag,
       'shutdown-timeout': { type: 'string', default: '30' },
+      aggregator: { type: 'string' },
       user: { type: 'string' },
       group: { type: 'string' },
       'log-level': { type: 'string', default: 'info' },

@@ -44,6 +44,12 @@ export const reportSchema = {
         anyOf: [{ required: ['key'] }, { required: ['amount'] }],
         additionalProperties: false
       }
+    },
+    claims: { type: 'array', items: text, description: 'claims at the aggregator that the allocations speak for' },
+    namespaces: {
+      type: 'object',
+      properties: { net: text, mnt: text, cgroup: text },
+      description: "the shim's, as in /proc/PID/ns"
     }
   },
   required: [

@@ -4,6 +4,7 @@ import { VERSION } from '../conf/version.ts'
 import type { GuestEntry } from '../drivers/host.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { type Allocation, allocations } from '../state/allocation.ts'
+import { type Namespaces, ownNamespaces } from '../state/claim.ts'
 import { hostOf } from './host.ts'
 
 /** State of one guest and everything it holds; schemas/report.json says the same. */
@@ -17,6 +18,9 @@ export interface Report extends GuestEntry {
   /** paths by kind, as the shim sees them */
   sockets: Record<string, string>
   allocations: Allocation[]
+  /** claims at the aggregator that the allocations speak for; absent from shims of older versions, as namespaces are */
+  claims?: readonly string[]
+  namespaces?: Namespaces
 }
 
 /** The report of `GET /v1/report`. */
@@ -34,7 +38,13 @@ export function report(domain: QemuDomain): Report {
       libvirt: root.libvirtSocket,
       libvirtReadOnly: root.libvirtReadOnlySocket
     },
-    allocations: allocations(domain.def, { active: domain.isActive, id: domain.id, cgroups: domain.cgroups })
+    allocations: allocations(domain.def, {
+      active: domain.isActive && domain.phase !== undefined,
+      id: domain.id,
+      cgroups: domain.cgroups
+    }),
+    claims: domain.claims?.held ?? [],
+    namespaces: ownNamespaces()
   }
 }
 

@@ -7,7 +7,10 @@ import { pciAddressText } from '../conf/devices/device-address.ts'
 import type { DiskDef } from '../conf/devices/disk.ts'
 import { listensOnPort } from '../conf/devices/graphics-server.ts'
 import type { HostdevDef } from '../conf/devices/hostdev.ts'
-import { hostDevices } from '../conf/devices/hostdev-validate.ts'
+import type { DeviceKind, Devices } from '../conf/devices/index.ts'
+import type { InterfaceDef } from '../conf/devices/interface.ts'
+import { networkHostdev } from '../conf/devices/interface-hostdev.ts'
+import type { MemoryDef } from '../conf/devices/memory.ts'
 import { numaCells } from '../conf/domain/numa.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { storageChain } from '../conf/storage-chain.ts'
@@ -48,31 +51,42 @@ export function usedBy(def: DomainDef): Allocation[] {
 
 const held = (kind: string, key: string): Allocation => ({ kind, key, mode: 'exclusive' })
 
+type Found<K extends DeviceKind> = (dev: Devices[K][number], def: DomainDef) => Allocation[]
+
+/** What devices use, by the list of the definition they are in; what is missing uses nothing of the host's. */
+const DEVICES: { [K in DeviceKind]?: Found<K> } = {
+  disks: diskAllocations,
+  interfaces: interfaceAllocations,
+  hostdevs: hostdevAllocations,
+  graphics: graphicsAllocations,
+  serials: chardevAllocations,
+  parallels: chardevAllocations,
+  consoles: chardevAllocations,
+  channels: chardevAllocations,
+  redirdevs: chardevAllocations,
+  vsocks: ({ cid }) => (cid?.address ? [held('vsock-cid', String(cid.address))] : []),
+  tpms: ({ backend }) => (backend.type === 'passthrough' ? [file('tpm', backend.path)] : []),
+  leases: ({ lockspace = '', key = '', target }) => [{ ...held('lease', `${lockspace}/${key}`), path: target.path }],
+  memories: (dev, def) => memoryAmounts(addHugepages(new Map(), def, dev), dev.target.sizeKiB)
+}
+
+/** What one device uses of the host, be it part of the definition or about to be plugged in. */
+export function deviceAllocations<K extends DeviceKind>(
+  kind: K,
+  dev: Devices[K][number],
+  def: DomainDef
+): Allocation[] {
+  return (DEVICES[kind] as Found<K> | undefined)?.(dev, def) ?? []
+}
+
 function unique(def: DomainDef): Allocation[] {
-  const { devices } = def
-  return [
-    ...devices.disks.flatMap(diskAllocations),
-    ...nvram(def),
-    ...devices.interfaces.flatMap(({ mac, target, source }) => [
-      held('mac', mac),
-      ...(target?.dev !== undefined && !target.dev.includes('%d') ? [held('tap', target.dev)] : []),
-      ...(source.type === 'vhostuser' && source.mode === 'server' ? [place(source.path)] : [])
-    ]),
-    ...hostDevices(devices).flatMap(hostdevAllocations),
-    ...devices.graphics.flatMap(graphicsAllocations),
-    ...chardevs(def).flatMap(chardevAllocations),
-    ...devices.vsocks.flatMap(({ cid }) => (cid?.address ? [held('vsock-cid', String(cid.address))] : [])),
-    ...devices.tpms.flatMap(({ backend }) => (backend.type === 'passthrough' ? [file('tpm', backend.path)] : [])),
-    ...devices.leases.map(({ lockspace = '', key = '', target }) => ({
-      ...held('lease', `${lockspace}/${key}`),
-      path: target.path
-    })),
-    ...cpusets(def)
-  ]
+  const kinds = Object.keys(DEVICES).filter(kind => kind !== 'memories') as DeviceKind[]
+  const ofDevices = kinds.flatMap(kind => def.devices[kind].flatMap(dev => deviceAllocations(kind, dev as never, def)))
+  return [...ofDevices, ...nvram(def), ...cpusets(def)]
 }
 
 /** The images of a disk: the top is written by this guest alone, unless told otherwise; those below are only read. */
-export function diskAllocations({ source: top, readonly, shareable, transient }: DiskDef): Allocation[] {
+function diskAllocations({ source: top, readonly, shareable, transient }: DiskDef): Allocation[] {
   return storageChain(top).flatMap(image => {
     // a transient disk's image gets another on top, which is then the first
     const isOverlaid = transient !== undefined && !storagePath(top)?.includes('.TRANSIENT-')
@@ -99,13 +113,24 @@ function imageAllocation(image: StorageSource, mode: Allocation['mode']): Alloca
   return [{ ...found!, mode }]
 }
 
+function interfaceAllocations(dev: InterfaceDef): Allocation[] {
+  const { mac, target, source } = dev
+  const device = networkHostdev(dev)
+  return [
+    held('mac', mac),
+    ...(target?.dev !== undefined && !target.dev.includes('%d') ? [held('tap', target.dev)] : []),
+    ...(source.type === 'vhostuser' && source.mode === 'server' ? [place(source.path)] : []),
+    ...(device ? hostdevAllocations(device) : [])
+  ]
+}
+
 /** Variables are written, so they are never shared. The file may be about to be made: it is known by its directory. */
 function nvram({ os }: DomainDef): Allocation[] {
   const source = os.loader?.nvram?.source
   return source && isLocalStorage(source) && source.path ? [{ ...place(source.path), kind: 'nvram' }] : []
 }
 
-export function hostdevAllocations({ source, shareable }: HostdevDef): Allocation[] {
+function hostdevAllocations({ source, shareable }: HostdevDef): Allocation[] {
   switch (source.type) {
     case 'pci': {
       const address = pciAddressText(source.place)
@@ -150,13 +175,8 @@ function graphicsAllocations(dev: DomainDef['devices']['graphics'][number]): All
   return dev.listens.flatMap(({ socket }) => (socket ? [place(socket)] : []))
 }
 
-function chardevs({ devices }: DomainDef): ChardevSource[] {
-  const { serials, parallels, consoles, channels, redirdevs } = devices
-  return [...serials, ...parallels, ...consoles, ...channels, ...redirdevs].map(({ source }) => source)
-}
-
 /** Sockets listened at, and devices of the host. */
-function chardevAllocations(source: ChardevSource): Allocation[] {
+function chardevAllocations({ source }: { source: ChardevSource }): Allocation[] {
   if (source.type === 'unix' && source.mode === 'bind' && source.path) return [place(source.path)]
   return source.type === 'dev' && source.path ? [file('path', source.path)] : []
 }
@@ -169,41 +189,51 @@ function cpusets({ vcpu, cputune }: DomainDef): Allocation[] {
 }
 
 function amounts(def: DomainDef): Allocation[] {
-  const huge = hugepageKiB(def)
-  const hugeKiB = [...huge.values()].reduce((sum, kib) => sum + kib, 0)
+  const { memories } = def.devices
+  const huge: Hugepages = new Map()
+  const cells = numaCells(def)
+  for (const [node, { memoryKiB }] of cells.entries()) addHugepages(huge, def, { target: { sizeKiB: memoryKiB, node } })
+  if (cells.length === 0) {
+    const modulesKiB = memories.reduce((sum, { target }) => sum + target.sizeKiB, 0)
+    addHugepages(huge, def, { target: { sizeKiB: def.memoryKiB - modulesKiB } })
+  }
+  for (const dev of memories) addHugepages(huge, def, dev)
   return [
-    { kind: 'memory', amount: Math.max(0, def.memoryKiB - hugeKiB), mode: 'exclusive' },
-    ...[...huge].map(
-      ([pageKiB, kib]): Allocation => ({
-        kind: 'hugepages',
-        key: String(pageKiB),
-        amount: Math.ceil(kib / pageKiB),
-        mode: 'exclusive'
-      })
-    ),
+    ...memoryAmounts(huge, def.memoryKiB),
     { kind: 'vcpu', amount: def.vcpu.current ?? def.vcpu.max, mode: 'shared' }
   ]
 }
 
-/** Memory that lies in huge pages, by their size; all in KiB. */
-function hugepageKiB(def: DomainDef): Map<number, number> {
-  const out = new Map<number, number>()
-  const pages = def.memoryBacking?.hugepages
-  const add = (kib: number, node: number | undefined, own?: number) => {
-    const bit = node === undefined ? 0n : 1n << BigInt(node)
-    const page =
-      pages?.find(({ nodeset }) => nodeset !== undefined && (parseBitmap(nodeset) & bit) !== 0n) ??
-      pages?.findLast(({ nodeset }) => nodeset === undefined)
-    const size = own ?? page?.sizeKiB ?? (pages?.length === 0 ? defaultHugepageKiB() : 0)
-    if (size > ORDINARY_PAGE_KIB && kib > 0) out.set(size, (out.get(size) ?? 0) + kib)
-  }
-  const cells = numaCells(def)
-  const modules = def.devices.memories.filter(({ source }) => source?.path === undefined)
-  const modulesKiB = def.devices.memories.reduce((sum, { target }) => sum + target.sizeKiB, 0)
-  for (const [node, { memoryKiB }] of cells.entries()) add(memoryKiB, node)
-  if (cells.length === 0) add(def.memoryKiB - modulesKiB, undefined)
-  for (const { target, source } of modules) add(target.sizeKiB, target.node, source?.pagesizeKiB)
-  return out
+/** Memory in huge pages by their size; both in KiB. */
+type Hugepages = Map<number, number>
+
+/** Counts memory in, if it lies in huge pages: those it names, those of its node, or those of all other nodes. */
+function addHugepages(
+  huge: Hugepages,
+  { memoryBacking }: DomainDef,
+  { target, source }: Pick<MemoryDef, 'target'> & Partial<Pick<MemoryDef, 'source'>>
+): Hugepages {
+  if (source?.path !== undefined) return huge
+  const pages = memoryBacking?.hugepages
+  const node = target.node === undefined ? 0n : 1n << BigInt(target.node)
+  const page =
+    pages?.find(({ nodeset }) => nodeset !== undefined && (parseBitmap(nodeset) & node) !== 0n) ??
+    pages?.findLast(({ nodeset }) => nodeset === undefined)
+  const size = source?.pagesizeKiB ?? page?.sizeKiB ?? (pages?.length === 0 ? defaultHugepageKiB() : 0)
+  if (size > ORDINARY_PAGE_KIB && target.sizeKiB > 0) huge.set(size, (huge.get(size) ?? 0) + target.sizeKiB)
+  return huge
+}
+
+/** Memory as amounts: what is not in huge pages in KiB, the rest in pages. */
+function memoryAmounts(huge: Hugepages, totalKiB: number): Allocation[] {
+  const hugeKiB = [...huge.values()].reduce((sum, kib) => sum + kib, 0)
+  const ofPages = ([pageKiB, kib]: [number, number]): Allocation => ({
+    kind: 'hugepages',
+    key: String(pageKiB),
+    amount: Math.ceil(kib / pageKiB),
+    mode: 'exclusive'
+  })
+  return [{ kind: 'memory', amount: Math.max(0, totalKiB - hugeKiB), mode: 'exclusive' }, ...[...huge].map(ofPages)]
 }
 
 /** The largest page any architecture we run on has as an ordinary one. */

@@ -11,6 +11,7 @@ import {
 } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { Activity } from '../../state/activity.ts'
+import type { Claims } from '../../state/claim.ts'
 import { EventLog } from '../../state/events.ts'
 import { JobQueue } from '../../state/job.ts'
 import type { GuestRoot } from '../../state/root.ts'
@@ -51,6 +52,8 @@ export interface DomainOptions {
   /** user and group QEMU runs as; absent: ours */
   user?: string
   group?: string
+  /** what it claims from the host's aggregator; absent: there is none */
+  claims?: Claims
 }
 
 /** The guest of this shim. Invariant: `monitor` is set exactly while QEMU runs and answers to us. */
@@ -65,6 +68,7 @@ export class QemuDomain {
   readonly monitorListeners = new Set<(event: QmpEvent) => void>()
   readonly user: string | undefined
   readonly group: string | undefined
+  readonly claims: Claims | undefined
   readonly versions: Record<string, string> = {}
   /** the live definition while active, else the one to start from */
   def: DomainDef
@@ -106,7 +110,7 @@ export class QemuDomain {
   #generation = 1
   #changed = new Set<() => void>()
 
-  constructor({ root, def, context, contextFor, rootByName = false, log, user, group }: DomainOptions) {
+  constructor({ root, def, context, contextFor, rootByName = false, log, user, group, claims }: DomainOptions) {
     this.root = root
     this.rootByName = rootByName
     this.def = def
@@ -115,6 +119,7 @@ export class QemuDomain {
     this.log = log
     this.user = user
     this.group = group
+    this.claims = claims
   }
 
   get name(): string {

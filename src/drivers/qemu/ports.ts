@@ -10,12 +10,23 @@ import { spicePorts } from './prepare-graphics.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
+/** A port that was chosen from a range, and where it goes. */
+export interface ChosenPort {
+  what: string
+  first: number
+  last: number
+  port: number
+  set(port: number): void
+}
+
 /**
  * Ports held for one guest. Between finding a port free and QEMU listening on it another shim could find it too, so
  * each is locked by a socket in the abstract namespace, which like the ports themselves is the network namespace's.
  */
 export class HeldPorts {
-  #locks: Server[] = []
+  /** those the definition leaves open */
+  readonly chosen: ChosenPort[] = []
+  #locks = new Map<number, Server>()
   #used = new Set<number>()
 
   /** The guest names this port itself: QEMU will say if it is taken. */
@@ -25,25 +36,60 @@ export class HeldPorts {
 
   /** The lowest free port of the range. @throws VIR_ERR_INTERNAL_ERROR when there is none */
   async acquire(what: string, first: number, last: number): Promise<number> {
-    for (let port = first; port <= last; port++) {
-      if (this.#used.has(port)) continue
-      const lock = await listening(`\0virshim/tcp-port/${port}`)
-      if (!lock) continue
-      const probe = await listening(port)
-      await closed(probe)
-      if (probe) {
-        this.#locks.push(lock)
-        this.#used.add(port)
-        return port
-      }
-      await closed(lock)
-    }
+    for (let port = first; port <= last; port++) if (!this.#used.has(port) && (await this.#hold(port))) return port
     throw fail('VIR_ERR_INTERNAL_ERROR', `Unable to find an unused port in range '${what}' (${first}-${last})`)
+  }
+
+  /** The same, for a port that somebody who sees all guests may yet change. */
+  async choose(what: string, first: number, last: number, set: (port: number) => void): Promise<void> {
+    const port = await this.acquire(what, first, last)
+    set(port)
+    this.chosen.push({ what, first, last, port, set })
+  }
+
+  /**
+   * Takes others instead of the ports chosen, in their order. Of those that are not free the next free one is chosen,
+   * and false is given: others have to agree to that, too.
+   */
+  async change(ports: readonly number[]): Promise<boolean> {
+    let isFree = true
+    for (const [i, choice] of this.chosen.entries()) {
+      const wanted = ports[i]!
+      if (!this.#locks.has(wanted) && !(await this.#hold(wanted))) {
+        isFree = false
+        choice.port = await this.acquire(choice.what, wanted < choice.last ? wanted + 1 : choice.first, choice.last)
+      } else choice.port = wanted
+      choice.set(choice.port)
+    }
+    const kept = new Set(this.chosen.map(({ port }) => port))
+    for (const [port, lock] of this.#locks) {
+      if (kept.has(port)) continue
+      this.#locks.delete(port)
+      this.#used.delete(port)
+      lock.close()
+    }
+    return isFree
   }
 
   /** Lets go of all, once QEMU listens or will not. */
   release(): void {
-    for (const lock of this.#locks.splice(0)) lock.close()
+    for (const lock of this.#locks.values()) lock.close()
+    this.#locks.clear()
+  }
+
+  /** Holds a port if it is free. */
+  async #hold(port: number): Promise<boolean> {
+    const lock = await listening(`\0virshim/tcp-port/${port}`)
+    if (!lock) return false
+    const probe = await listening(port)
+    await closed(probe)
+    if (!probe) {
+      await closed(lock)
+      return false
+    }
+    this.#locks.set(port, lock)
+    this.#used.add(port)
+    return true
   }
 }
 
@@ -82,11 +128,18 @@ function useNamedPorts(dev: GraphicsDef, held: HeldPorts): void {
 }
 
 async function choosePorts(dev: GraphicsDef, held: HeldPorts, config: QemuConfig): Promise<void> {
-  const remote = () => held.acquire('display', config.remotePortMin, config.remotePortMax)
+  const remote = (set: (port: number) => void) =>
+    held.choose('display', config.remotePortMin, config.remotePortMax, set)
   if (dev.type === 'vnc' && listensOnPort(dev)) {
-    if (dev.autoport) dev.port = await remote()
+    if (dev.autoport) {
+      await remote(port => {
+        dev.port = port
+      })
+    }
     if (dev.websocket === -1 || dev.websocketGenerated) {
-      dev.websocket = await held.acquire('webSocket', config.webSocketPortMin, config.webSocketPortMax)
+      await held.choose('webSocket', config.webSocketPortMin, config.webSocketPortMax, port => {
+        dev.websocket = port
+      })
       dev.websocketGenerated = true
     }
   }
@@ -98,7 +151,15 @@ async function choosePorts(dev: GraphicsDef, held: HeldPorts, config: QemuConfig
         'Auto allocation of spice TLS port requested but spice TLS is disabled in qemu.conf'
       )
     }
-    if (needs.port) dev.port = await remote()
-    if (needs.tlsPort) dev.tlsPort = await remote()
+    if (needs.port) {
+      await remote(port => {
+        dev.port = port
+      })
+    }
+    if (needs.tlsPort) {
+      await remote(port => {
+        dev.tlsPort = port
+      })
+    }
   }
 }

@@ -15,6 +15,7 @@ import {
 } from '../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../conf/error.ts'
 import { isAlive } from '../../state/status.ts'
+import { claimStart } from './claim.ts'
 import { buildCommand } from './command/index.ts'
 import { prepareStart } from './def-driver.ts'
 import { determineDiskChains } from './disk-chain.ts'
@@ -68,10 +69,12 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     checkCancelled(domain)
     const context = { ...prepareStart(domain.def, domain.context), files }
     generateLabels(domain.def, domain, context.privileged)
-    makeNvram(domain.def, domain, options.resetNvram)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
     determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
+    await claimStart(domain, ports)
+    checkCancelled(domain)
+    makeNvram(domain.def, domain, options.resetNvram)
     domain.phase = 'starting'
     domain.save()
     await prepareSteps({ domain, context })

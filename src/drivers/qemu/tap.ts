@@ -46,7 +46,7 @@ const PREFIX: Partial<Record<InterfaceSource['type'], string>> = {
 }
 
 /** True for a name of ours: it is drawn anew at each start. */
-const isDrawn = ({ type, target }: InterfaceDef) =>
+export const isDrawn = ({ type, target }: InterfaceDef) =>
   target?.managed !== false && new RegExp(`^${PREFIX[type]}\\d+$`).test(target?.dev ?? '')
 
 const hasDevice = ({ type }: InterfaceDef) => PREFIX[type] !== undefined

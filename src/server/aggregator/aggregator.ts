@@ -4,11 +4,14 @@ import type { Log } from '../../drivers/qemu/domain.ts'
 import type { Discovery } from './discovery.ts'
 import type { Layout } from './layout.ts'
 import type { Registry } from './registry.ts'
+import type { Resources } from './resources.ts'
 
 export interface Aggregator {
   layout: Layout
   registry: Registry
   discovery: Discovery
+  /** who holds what of the host */
+  resources: Resources
   /** all guests, as connection-level APIs ask for them */
   host: Host
   /**

@@ -31,6 +31,7 @@ export async function createHttp(aggregator: Aggregator, readOnly: boolean): Pro
   guestRoutes(app, aggregator, readOnly)
   plainRoutes(app, aggregator)
   eventRoute(app, aggregator.registry, streams)
+  resourceRoutes(app, aggregator, readOnly)
   return serviceOf(app, streams)
 }
 
@@ -117,4 +118,16 @@ function health(registry: Registry): { ok: true; guests: number; unreachable: nu
   let unreachable = 0
   for (const guest of registry.guests()) if (guest.unreachableSince !== undefined) unreachable++
   return { ok: true, guests: registry.size, unreachable }
+}
+
+/** Who holds what, and claims of it. */
+function resourceRoutes(app: FastifyInstance, { resources }: Aggregator, readOnly: boolean): void {
+  app.get('/v1/allocations', (_request, reply) => send(reply, resources.allocations()))
+  app.get('/v1/conflicts', (_request, reply) => send(reply, resources.conflicts()))
+  if (readOnly) return
+  app.post('/v1/claims', async (request, reply) => send(reply, await resources.claim(request.body)))
+  app.delete<{ Params: { claim: string } }>('/v1/claims/:claim', async (request, reply) => {
+    resources.release(request.params.claim)
+    return send(reply, {})
+  })
 }

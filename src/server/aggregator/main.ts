@@ -15,6 +15,7 @@ import { hostOf } from './host.ts'
 import { layoutOf } from './layout.ts'
 import { type AggregatorOptions, readOptions, USAGE } from './options.ts'
 import { Registry } from './registry.ts'
+import { Resources } from './resources.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 
@@ -50,10 +51,13 @@ async function run(options: AggregatorOptions): Promise<void> {
   await log.open(options.logLevel, { root: layout.root.dir })
   const registry = new Registry()
   const discovery = new Discovery(registry, layout, options.watch, log)
+  const { overcommits, claimGraceMs: graceMs } = options
+  const resources = new Resources({ layout, registry, discovery, overcommits, graceMs, log })
   const aggregator: Aggregator = {
     layout,
     registry,
     discovery,
+    resources,
     host: hostOf(registry),
     socketOf: async guest => registry.socketOf(guest),
     log
@@ -69,6 +73,7 @@ async function run(options: AggregatorOptions): Promise<void> {
   } finally {
     await sockets?.close()
     discovery.close()
+    resources.close()
     lock.close()
   }
 }

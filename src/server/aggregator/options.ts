@@ -1,8 +1,10 @@
 // Command line of virshim-aggregatord.
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { toVirError } from '../../conf/error.ts'
 import { UsageError } from '../options.ts'
 import { libvirtDirectory } from '../rpc/libvirt-sockets.ts'
+import { DEFAULT_OVERCOMMITS, type Overcommits, parseOvercommits } from './budget.ts'
 
 export interface AggregatorOptions {
   root: string | undefined
@@ -13,6 +15,10 @@ export interface AggregatorOptions {
   libvirtSocket: string | undefined
   /** directory of the sockets of libvirt's daemons for networks, storage and so on */
   secondary: string | undefined
+  /** what guests may have together */
+  overcommits: Overcommits
+  /** how long a claim is kept without a report that tells of it; absent: as long as a start may take */
+  claimGraceMs: number | undefined
 }
 
 export const USAGE = `usage: virshim-aggregatord [OPTIONS]
@@ -23,6 +29,11 @@ One view of every guest of this host, and of who holds what. Ending it touches n
   --secondary DIR|none    directory of the sockets of libvirt's daemons, which do networks, storage, secrets and devices
                           (/run/libvirt, or this user's)
   --libvirt-socket [PATH] listen where libvirt's clients look for libvirtd (/run/libvirt/libvirt-sock) too
+  --overcommit KIND=RATIO:POLICY,…
+                          how much of memory, hugepages and vcpu guests may have together, as a multiple of what the host
+                          has, and what becomes of a start beyond it: refuse, warn, off
+                          (memory=1:warn,hugepages=1:refuse,vcpu=16:warn)
+  --claim-grace S         a claim of a guest that never reports is dropped after S seconds (60)
   --log-level LEVEL       trace, debug, info, warn, error (info)
   --help, --version
 `
@@ -41,13 +52,26 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
   if (!['trace', 'debug', 'info', 'warn', 'error'].includes(values['log-level'])) {
     throw new UsageError(`--log-level: '${values['log-level']}' is unknown`)
   }
-  const { secondary = libvirtDirectory() } = values
+  const { secondary = libvirtDirectory(), 'claim-grace': grace } = values
+  if (grace !== undefined && !(Number(grace) > 0)) {
+    throw new UsageError(`--claim-grace: '${grace}' is not a number of seconds`)
+  }
   return {
     root: values.root,
     watch: values.watch,
     logLevel: values['log-level'],
     libvirtSocket: values['libvirt-socket'],
-    secondary: secondary === 'none' ? undefined : secondary
+    secondary: secondary === 'none' ? undefined : secondary,
+    overcommits: readOvercommits(values.overcommit),
+    claimGraceMs: grace === undefined ? undefined : Number(grace) * 1000
+  }
+}
+
+function readOvercommits(given: string[]): Overcommits {
+  try {
+    return given.reduce((onto, text) => parseOvercommits(text, onto), DEFAULT_OVERCOMMITS)
+  } catch (error) {
+    throw new UsageError(`--overcommit: ${toVirError(error).detail}`)
   }
 }
 
@@ -69,6 +93,8 @@ function parse(args: string[]) {
       watch: { type: 'string', multiple: true, default: [] },
       secondary: { type: 'string' },
       'libvirt-socket': { type: 'string' },
+      overcommit: { type: 'string', multiple: true, default: [] },
+      'claim-grace': { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
       help: { ...flag, short: 'h' },
       version: { ...flag, short: 'V' }

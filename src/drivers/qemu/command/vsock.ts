@@ -22,6 +22,7 @@ export const qemuVsock: QemuFamily<VsockDef> = {
 /** Context ids below are the hypervisor's and the host's own; the highest means any. */
 const MIN_CID = 3
 const MAX_CID = 0xffff_fffe
+export const CID_RANGE = { min: MIN_CID, max: MAX_CID }
 
 /**
  * Chooses the context id of a guest that leaves it to us: one that follows from the guest's uuid, so that it is the

@@ -28,6 +28,11 @@ const remove = (...paths: string[]) => {
 
 export const STEPS: readonly Step[] = [
   {
+    // claimed before there is a status; nobody waits for the aggregator to hear that the guest is gone
+    name: 'claims',
+    release: ({ claims }) => void claims?.release()
+  },
+  {
     name: 'transient disks',
     prepare: ({ domain }) => chooseTransientOverlays(domain.def),
     start: ({ domain }) => makeTransientOverlays(domain.def, domain),

@@ -1,0 +1,202 @@
+// The host's resources as the aggregator knows them: feeds the ledger from the registry, and answers /v1/claims,
+// /v1/allocations and /v1/conflicts.
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Log } from '../../drivers/qemu/domain.ts'
+import type { Allocation } from '../../state/allocation.ts'
+import { type ClaimAnswer, type Claimant, ownNamespaces } from '../../state/claim.ts'
+import { processIdentity } from '../../state/status.ts'
+import { ask } from '../raw-http.ts'
+import type { Report } from '../report.ts'
+import { Budget, type BudgetState, type Overcommits } from './budget.ts'
+import { Claims } from './claims.ts'
+import type { Discovery } from './discovery.ts'
+import type { Layout } from './layout.ts'
+import { type Holding, Ledger, type Overlap, ownerOf } from './ledger.ts'
+import { readReport } from './read-report.ts'
+import type { KnownGuest, Registry } from './registry.ts'
+
+/** A guest that is in another's way is asked once more what it holds; it has this long to answer. */
+const REFRESH_LIMIT_MS = 300
+/** When a guest that was granted something is looked for at its socket, which it may not have opened yet. */
+const LOOK_AFTER_MS = [200, 1000, 5000, 15_000]
+
+export interface ResourcesOptions {
+  layout: Layout
+  registry: Registry
+  discovery: Pick<Discovery, 'add'>
+  overcommits: Overcommits
+  graceMs: number | undefined
+  log: Log
+}
+
+/** One line of GET /v1/allocations. */
+export interface HeldAllocation extends Allocation {
+  holder: { name: string; uuid: string; socket: string }
+  /** claimed: granted to a guest that has not told of it yet */
+  state: 'reported' | 'claimed'
+}
+
+export class Resources {
+  readonly #ledger: Ledger
+  readonly #budget: Budget
+  readonly #claims: Claims
+  readonly #options: ResourcesOptions
+  /** places in the registry, by the guest that is found there; a guest may be reached by several */
+  readonly #places = new Map<string, Map<string, KnownGuest>>()
+  readonly #ownerAt = new Map<string, string>()
+  readonly #own = ownNamespaces()
+  readonly #closed = new AbortController()
+
+  /** Follows the registry from now on. */
+  constructor(options: ResourcesOptions) {
+    const { registry, layout, overcommits, graceMs, log } = options
+    this.#options = options
+    this.#ledger = new Ledger(this.#own)
+    this.#budget = new Budget(overcommits)
+    this.#claims = new Claims({
+      dir: join(layout.root.dir, 'claims'),
+      ledger: this.#ledger,
+      budget: this.#budget,
+      log,
+      ...(graceMs !== undefined && { graceMs }),
+      refresh: holding => this.#refresh(holding),
+      granted: guest => void this.#lookFor(guest)
+    })
+    registry.on('guest', guest => this.#reported(guest))
+    registry.on('gone', guest => this.#gone(guest.place))
+    for (const guest of registry.all()) this.#reported(guest)
+  }
+
+  /**
+   * Grants all of a claim or nothing.
+   * @throws VIR_ERR_INVALID_ARG, ResourceTaken, VIR_ERR_RESOURCE_BUSY
+   */
+  claim(body: unknown): Promise<ClaimAnswer> {
+    return this.#claims.claim(body)
+  }
+
+  /** Gives a claim back. */
+  release(claim: string): void {
+    this.#claims.release(claim)
+  }
+
+  allocations(): { allocations: HeldAllocation[]; budgets: BudgetState[] } {
+    this.#claims.sweep()
+    const allocations: HeldAllocation[] = []
+    for (const { id, guest, resources } of this.#ledger.all()) {
+      const { name, uuid, socket } = guest
+      const told = this.#ledger.get(reportId(ownerOf(guest)))
+      const isClaim = told?.id !== id
+      for (const one of resources) {
+        const isTold = told?.resources.some(
+          ({ kind, key }) => kind === one.kind && key === one.key && key !== undefined
+        )
+        if (isClaim && isTold) continue
+        allocations.push({ ...one, holder: { name, uuid, socket }, state: isClaim ? 'claimed' : 'reported' })
+      }
+    }
+    return { allocations, budgets: this.#budget.states(this.#ledger) }
+  }
+
+  conflicts(): { conflicts: Overlap[]; budgets: BudgetState[] } {
+    this.#claims.sweep()
+    const budgets = this.#budget.states(this.#ledger).filter(({ exceeded }) => exceeded)
+    return { conflicts: this.#ledger.overlaps(), budgets }
+  }
+
+  close(): void {
+    this.#closed.abort()
+    this.#claims.close()
+  }
+
+  #reported(known: KnownGuest): void {
+    const { place, report } = known
+    const guest = this.#claimantOf(known)
+    const owner = ownerOf(guest)
+    // shut off, and no process to speak for it: it holds nothing
+    const isIdle = report.pids.shim === null && report.pids.qemu === null
+    if (isIdle || this.#ownerAt.get(place) !== owner) this.#gone(place)
+    if (isIdle) return
+    this.#ownerAt.set(place, owner)
+    const places = this.#places.get(owner) ?? new Map<string, KnownGuest>()
+    this.#places.set(owner, places.set(place, known))
+    this.#take(guest, report)
+  }
+
+  #take(guest: Claimant, { pids, generation, allocations, claims = [] }: Report): void {
+    const id = reportId(ownerOf(guest))
+    const before = this.#ledger.get(id) as ReportHolding | undefined
+    // an answer that was on its way while a newer one came by another connection
+    if (before && before.shim === pids.shim && before.generation > generation) return
+    const holding: ReportHolding = { id, guest, resources: allocations, shim: pids.shim, generation }
+    this.#ledger.put(holding)
+    this.#claims.reported(guest, claims)
+  }
+
+  #gone(place: string): void {
+    const owner = this.#ownerAt.get(place)
+    if (owner === undefined) return
+    this.#ownerAt.delete(place)
+    const places = this.#places.get(owner)
+    places?.delete(place)
+    if (places && places.size > 0) return
+    this.#drop(owner)
+  }
+
+  #drop(owner: string): void {
+    const holding = this.#ledger.get(reportId(owner))
+    this.#places.delete(owner)
+    if (!holding) return
+    this.#ledger.remove(holding.id)
+    this.#claims.gone(holding.guest)
+  }
+
+  #claimantOf({ report, socket }: KnownGuest): Claimant {
+    const { name, uuid, sockets, namespaces = this.#own } = report
+    return { name, uuid, socket: sockets.api ?? socket ?? '', namespaces }
+  }
+
+  /** Asks a guest again what it holds: it may have let go of something a moment ago, or be gone. */
+  async #refresh(holding: Holding): Promise<boolean> {
+    const owner = ownerOf(holding.guest)
+    for (const known of [...(this.#places.get(owner)?.values() ?? [])]) {
+      if (known.socket === undefined) continue
+      try {
+        const answer = await ask(known.socket, { method: 'GET', path: '/v1/report', timeoutMs: REFRESH_LIMIT_MS })
+        if (answer.status !== 200) continue
+        const report = readReport(answer.body)
+        if (ownerOf(this.#claimantOf({ ...known, report })) !== owner) continue
+        this.#take(holding.guest, report)
+        return this.#ledger.get(holding.id) !== holding
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException
+        const { qemu } = known.report.pids
+        const isGone = (code === 'ENOENT' || code === 'ECONNREFUSED') && !(qemu && processIdentity(qemu))
+        if (!isGone) continue
+        this.#drop(owner)
+        return true
+      }
+    }
+    return false
+  }
+
+  /** A shim that claims may lie where nobody told us to look. */
+  async #lookFor({ socket }: Claimant): Promise<void> {
+    const { registry, discovery } = this.#options
+    for (const ms of LOOK_AFTER_MS) {
+      await sleep(ms, undefined, { ref: false, signal: this.#closed.signal }).catch(() => undefined)
+      if (this.#closed.signal.aborted) return
+      if ([...registry.all()].some(guest => guest.socket === socket)) return
+      const found = await discovery.add(socket).catch(() => undefined)
+      if (found) return
+    }
+  }
+}
+
+interface ReportHolding extends Holding {
+  shim: number | null
+  generation: number
+}
+
+const reportId = (owner: string) => `report ${owner}`

@@ -1,0 +1,116 @@
+// The shim's side of claims: asks the host's aggregator, and does without when there is none. On the path of every
+// start, so nothing is loaded for it but node:net.
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { ErrorJson } from '../conf/error.ts'
+import { formatJson, parseJson } from '../conf/json.ts'
+import type { Log } from '../drivers/qemu/domain.ts'
+import {
+  type ClaimAnswer,
+  type ClaimedResource,
+  type ClaimRequest,
+  type Claims,
+  type Conflict,
+  errorOfJson,
+  ownNamespaces,
+  ResourceTaken
+} from '../state/claim.ts'
+import { userDirectories } from '../state/root.ts'
+import { processIdentity } from '../state/status.ts'
+import { ask, type RawAnswer } from './raw-http.ts'
+
+/** An aggregator that has not answered by then is done without. */
+const CLAIM_LIMIT_MS = 1000
+/** Giving back is no more than a courtesy: what a dead process claimed is free anyway. */
+const RELEASE_LIMIT_MS = 300
+/** A report that somebody else is in the way is one with these. */
+const REFUSED = 409
+
+/** Errors of connect(2) that mean nobody listens. */
+const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'EACCES'])
+
+/** The aggregator that is meant by `--aggregator`: a socket, none, or by default this user's. */
+export function aggregatorSocket(given: string | undefined): string | undefined {
+  if (given !== undefined) return given === 'none' ? undefined : given
+  const own = join(userDirectories().run, 'api.sock')
+  return existsSync(own) ? own : undefined
+}
+
+/** The claims of the guest whose API socket is `guestSocket`, at the aggregator at `aggregator`. */
+export function claimsAt(aggregator: string, guestSocket: string, log: Log): Claims {
+  return new AggregatorClaims(aggregator, guestSocket, log)
+}
+
+class AggregatorClaims implements Claims {
+  readonly held: string[] = []
+  readonly #aggregator: string
+  readonly #guestSocket: string
+  readonly #log: Log
+
+  constructor(aggregator: string, guestSocket: string, log: Log) {
+    this.#aggregator = aggregator
+    this.#guestSocket = guestSocket
+    this.#log = log
+  }
+
+  async claim(guest: { name: string; uuid: string }, resources: ClaimedResource[]): Promise<ClaimAnswer | undefined> {
+    const { name, uuid } = guest
+    const claim = randomBytes(8).toString('hex')
+    const who = { claim, name, uuid, ...processIdentity(process.pid)!, socket: this.#guestSocket }
+    const request: ClaimRequest = { ...who, namespaces: ownNamespaces(), resources }
+    // listed before it is answered: whatever becomes of the answer, our report speaks for it
+    this.held.push(claim)
+    const answer = await this.#ask(request)
+    if (!answer) return undefined
+    const value = parseJson(answer.body)
+    if (answer.status === 200) {
+      const granted = value as ClaimAnswer
+      for (const warning of granted.warnings) this.#log.warn({ budget: warning }, 'the host is overcommitted')
+      return granted
+    }
+    this.#forget(claim)
+    if (answer.status === REFUSED) throw refusal(value as ErrorJson & { conflicts?: Conflict[] })
+    this.#log.warn({ status: answer.status, answer: value }, 'the aggregator does not take claims, going on without')
+    return undefined
+  }
+
+  async release(claim?: string): Promise<void> {
+    const claims = claim === undefined ? [...this.held] : [claim]
+    for (const one of claims) this.#forget(one)
+    const give = (one: string) =>
+      ask(this.#aggregator, { method: 'DELETE', path: `/v1/claims/${one}`, timeoutMs: RELEASE_LIMIT_MS })
+    await Promise.allSettled(claims.map(give))
+  }
+
+  /** Asks, and once more if the connection broke: the same claim again gives the same answer. */
+  async #ask(request: ClaimRequest): Promise<RawAnswer | undefined> {
+    const deadline = performance.now() + CLAIM_LIMIT_MS
+    const body = formatJson(request)
+    for (let attempt = 1; ; attempt++) {
+      const timeoutMs = Math.max(1, deadline - performance.now())
+      try {
+        return await ask(this.#aggregator, { method: 'POST', path: '/v1/claims', body, timeoutMs })
+      } catch (error) {
+        const isNobody = NOBODY.has((error as NodeJS.ErrnoException).code ?? '')
+        // after a first attempt that broke off, the claim may have been granted all the same
+        if (isNobody && attempt === 1) {
+          this.#forget(request.claim!)
+          return undefined
+        }
+        if (!isNobody && attempt === 1 && performance.now() < deadline) continue
+        this.#log.warn({ aggregator: this.#aggregator, err: error }, 'the aggregator does not answer, going on without')
+        return undefined
+      }
+    }
+  }
+
+  #forget(claim: string): void {
+    const at = this.held.indexOf(claim)
+    if (at >= 0) this.held.splice(at, 1)
+  }
+}
+
+function refusal(answer: ErrorJson & { conflicts?: Conflict[] }): Error {
+  return answer.conflicts?.length ? new ResourceTaken(answer.conflicts) : errorOfJson(answer)
+}
