@@ -92,6 +92,7 @@ export class GuestEvents implements EventSource {
   }
 
   #deliver({ dom, event, data, timestampUs }: StreamedEvent): void {
+    this.#registry.touch(dom.uuid)
     for (const listener of [...this.#listeners]) listener(dom, { event, data, timestampUs })
   }
 

@@ -1,6 +1,7 @@
 // The aggregator's HTTP: connection-level APIs here, calls for a guest at its shim, and what is known of all guests.
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { API_FACTS } from '../../conf/api-list.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { fieldsToJson } from '../../conf/wire.ts'
 import {
@@ -16,6 +17,7 @@ import {
 } from '../http-app.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
+import { withoutShim } from './from-report.ts'
 import { forward, forwardUpgrade } from './proxy.ts'
 import type { Registry } from './registry.ts'
 import { findHostApi, runHostApi } from './rows.ts'
@@ -60,15 +62,21 @@ const ofKind = (apiSocket: string, readOnly: boolean) =>
 /** Calls for one guest. */
 function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
   type Params = { domain: string; '*': string }
+  const { registry } = aggregator
   const shimOf = async (guest: string) => ofKind(await aggregator.socketOf(guest), readOnly)
   void app.register(async proxied => {
     proxied.removeAllContentTypeParsers()
     // the body goes on as it comes
     proxied.addContentTypeParser('*', (_request, _body, done) => done(null))
     proxied.all<{ Params: Params }>('/v1/domains/:domain/*', async (request, reply) => {
-      const socket = await shimOf(request.params.domain)
+      const { domain, '*': api } = request.params
+      const guest = registry.find(domain)
+      const known = guest && withoutShim(guest, api)
+      if (known) return send(reply, known)
+      const socket = await shimOf(domain)
       reply.hijack()
       await forward(socket, request.raw, reply.raw).catch(error => sendErrorRaw(reply.raw, error))
+      if (guest && !API_FACTS[api]?.readOnly) registry.touch(guest.report.uuid)
     })
   })
   app.server.on('upgrade', (request, socket, head) => {

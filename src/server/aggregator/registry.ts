@@ -8,6 +8,9 @@ import type { Report } from '../report.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
+/** A change made through us is in the guest's report long before this is over. */
+const TOUCHED_MS = 1000
+
 /** What is odd about a guest: another has its name or uuid, or the same process is reached by another socket too. */
 export type Flag = 'same name' | 'same uuid' | 'two sockets'
 
@@ -31,6 +34,9 @@ export class Registry extends EventEmitter<RegistryEvents> {
   readonly #guests = new Map<string, KnownGuest>()
   readonly #byUuid = new Map<string, KnownGuest[]>()
   readonly #byName = new Map<string, KnownGuest[]>()
+
+  /** until when a guest's report may be behind what a client of ours has done; ms since the epoch, by uuid */
+  readonly #touched = new Map<string, number>()
 
   /** Every guest at every place. */
   all(): IterableIterator<KnownGuest> {
@@ -89,6 +95,20 @@ export class Registry extends EventEmitter<RegistryEvents> {
 
   byUuid(uuid: string): KnownGuest | undefined {
     return best(this.#byUuid.get(uuid))
+  }
+
+  /** A client of ours has done something to the guest, or heard of something. */
+  touch(uuid: string): void {
+    this.#touched.set(uuid, Date.now() + TOUCHED_MS)
+  }
+
+  /** Its report may be behind what a client of ours knows. */
+  isTouched(uuid: string): boolean {
+    const until = this.#touched.get(uuid)
+    if (until === undefined) return false
+    if (Date.now() < until) return true
+    this.#touched.delete(uuid)
+    return false
   }
 
   /** The API socket of a guest's shim. @throws VIR_ERR_NO_DOMAIN, VIR_ERR_OPERATION_INVALID when it has none */

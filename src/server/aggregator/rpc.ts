@@ -1,13 +1,14 @@
 // libvirt's protocol on the aggregator. What concerns the connection is answered here from what is known of all guests;
 // a call on a guest goes to the guest's shim as it came, and so do the calls of other drivers to their daemons.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { API_FACTS } from '../../conf/api-list.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import type { GuestHandle } from '../../drivers/host.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import type { Call } from '../dispatch.ts'
 import { ConnectionCalls } from '../rpc/calls.ts'
 import type { Reply, RpcClient } from '../rpc/client.ts'
-import { readFields } from '../rpc/codec.ts'
+import { readFields, writeFields } from '../rpc/codec.ts'
 import type { EventSource } from '../rpc/events.ts'
 import type { Frame } from '../rpc/frame.ts'
 import { guestOf, type Procedure } from '../rpc/procedures.ts'
@@ -18,6 +19,7 @@ import { XdrReader } from '../rpc/xdr.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { eventsOf, libvirtSocketOf } from './events.ts'
+import { fromReport, isInReport, withoutShim } from './from-report.ts'
 import { findHostApi, type HostApi, runHostApi } from './rows.ts'
 import { SecondaryDrivers, type SecondaryOptions } from './secondary.ts'
 
@@ -40,6 +42,8 @@ class AggregatorCalls extends ConnectionCalls {
   readonly #shims = new UpstreamPool()
   readonly #daemons = new UpstreamPool()
   readonly #secondary: SecondaryDrivers
+  /** guests this client has changed */
+  readonly #changed = new Set<string>()
   #sweep: NodeJS.Timeout | undefined
 
   constructor(
@@ -70,10 +74,27 @@ class AggregatorCalls extends ConnectionCalls {
   protected async guestCall(procedure: Procedure, frame: Frame): Promise<Reply> {
     const given = readFields(procedure.args.slice(0, 1), new XdrReader(frame.payload))
     const guest = guestOf(procedure, given)
+    const known = this.#fromReport(procedure, frame, guest)
+    if (known) return { write: to => writeFields(procedure.ret, known, to) }
+    if (!API_FACTS[procedure.api ?? '']?.readOnly) {
+      this.#changed.add(guest.uuid)
+      this.#aggregator.registry.touch(guest.uuid)
+    }
     this.#sweep ??= setInterval(() => this.#shims.closeIdle(Date.now() - IDLE_MS), IDLE_MS / 2).unref()
     const shim = await this.#shims.get(guest.uuid, () => this.#open(guest))
     await shim.forward(frame, findMethod(procedure.api ?? '')?.stream !== undefined)
     return { sent: true }
+  }
+
+  /** The answer to a call that need not go to the shim: the guest's report has it, and this client has not changed it. */
+  #fromReport(procedure: Procedure, frame: Frame, { uuid }: GuestHandle): Record<string, unknown> | undefined {
+    const { registry } = this.#aggregator
+    const guest = registry.byUuid(uuid)
+    const { api } = procedure
+    if (!guest || api === undefined || !isInReport(api)) return undefined
+    const given = readFields(procedure.args, new XdrReader(frame.payload))
+    if (given.flags !== undefined && given.flags !== 0) return undefined
+    return this.#changed.has(uuid) ? withoutShim(guest, api) : fromReport(registry, guest, api)
   }
 
   protected override async unknownCall(frame: Frame): Promise<Reply> {
@@ -117,6 +138,7 @@ class AggregatorCalls extends ConnectionCalls {
 
   override closed(): void {
     super.closed()
+    for (const uuid of this.#changed) this.#aggregator.registry.touch(uuid)
     clearInterval(this.#sweep)
     this.#shims.close()
     this.#daemons.close()
