@@ -8,6 +8,7 @@ import {
   parseStorageSource,
   type SourceFormat,
   type StorageSource,
+  shownSource,
   storageFormat,
   storageType
 } from './storage-source.ts'
@@ -103,7 +104,7 @@ export const backingStore: Field<StorageSource | undefined> = {
     if (value === undefined || (context.inactive && value.detected)) return
     const node = element('backingStore')
     if (value.type !== 'none') {
-      node.attributes.type = value.type
+      node.attributes.type = shownSource(value).type
       if (value.index !== undefined) node.attributes.index = String(value.index)
       formatStorageImage(node, value, context)
     }

@@ -187,6 +187,13 @@ interface StorageLayout {
   backingStore?: StorageSource
   /** the backing image was found in the image, not told by the user */
   detected?: true
+  /** the volume of a pool that it is on this host; it is shown as that volume */
+  inPool?: Def<typeof volumeFields>
+}
+
+/** An image as definitions show it. */
+export function shownSource(source: StorageSource): StorageSource {
+  return source.inPool ? ({ ...source, type: 'volume', ...source.inPool } as StorageSource) : source
 }
 
 /** One image: where it lies, how it is protected and laid out, and what it stands on. */
@@ -235,10 +242,11 @@ export interface SourceFormat {
 /** Writes a `<source>`, or nothing if nothing is to be told (virDomainDiskSourceFormat). */
 export function formatStorageSource(
   name: string,
-  source: StorageSource,
+  image: StorageSource,
   context: FormatContext,
   { attributes = {}, without = [] }: SourceFormat = {}
 ): XmlElement | undefined {
+  const source = shownSource(image)
   const node = formatFields(name, source as never, kinds[source.type] as Fields, context)
   const parts: Partial<Def<typeof common>> = { ...source }
   for (const part of without) delete parts[part]
@@ -265,7 +273,7 @@ export function typedSource(defaultType: StorageType = 'file'): Field<StorageSou
     },
     format(value, into, context) {
       if (value === undefined) return
-      into.attributes = { type: value.type, ...into.attributes }
+      into.attributes = { type: shownSource(value).type, ...into.attributes }
       const node = formatStorageSource('source', value, context)
       if (node) into.children.push(node)
     }

@@ -8,6 +8,7 @@ import {
   formatStorageSource,
   parseStorageSource,
   type StorageSource,
+  shownSource,
   sourceNames,
   storageType
 } from '../storage-source.ts'
@@ -64,7 +65,7 @@ export const diskSource: Field<StorageSource> = custom<StorageSource>({
   },
   format(source, into, context, def) {
     const { startupPolicy, authInDisk, encryptionInDisk } = def as SourcePlace
-    into.attributes = { type: source.type, ...into.attributes }
+    into.attributes = { type: shownSource(source).type, ...into.attributes }
     const node = formatStorageSource('source', source, context, {
       attributes: { startupPolicy: source.type === 'network' ? undefined : startupPolicy, index: source.index },
       without: [...(authInDisk ? ['auth' as const] : []), ...(encryptionInDisk ? ['encryption' as const] : [])]

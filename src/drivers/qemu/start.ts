@@ -23,6 +23,7 @@ import { throttleDisks } from './disk-throttle.ts'
 import type { QemuDomain } from './domain.ts'
 import { makeNvram } from './firmware-nvram.ts'
 import { setGraphicsPassword } from './graphics-password.ts'
+import { withHostStorage } from './host-storage.ts'
 import { OpenedFiles } from './inherited-files.ts'
 import { type Launched, lastWords, launchQemu } from './launch.ts'
 import { openMonitor } from './monitor.ts'
@@ -67,7 +68,8 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   const files = new OpenedFiles()
   try {
     checkCancelled(domain)
-    const context = { ...prepareStart(domain.def, domain.context), files }
+    const storage = await withHostStorage(domain.def, domain.context)
+    const context = { ...prepareStart(domain.def, storage), files }
     generateLabels(domain.def, domain, context.privileged)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)

@@ -58,7 +58,7 @@ function prepareTls(source: StorageSource, { config }: QemuContext): void {
 /**
  * Numbers the images of all disks, the last disk first, and settles what the user left open
  * (qemuProcessPrepareDomainStorage).
- * @throws VIR_ERR_NO_STORAGE_POOL for volumes: there is no storage driver to find them
+ * @throws VIR_ERR_NO_STORAGE_POOL for volumes that no storage driver has found
  */
 export function prepareDisks(def: DomainDef, context: QemuContext): void {
   let index = 0

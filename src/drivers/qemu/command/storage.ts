@@ -7,8 +7,9 @@
 import type { DiskCache, DiskDriver } from '../../../conf/devices/disk-driver.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage-chain.ts'
+import type { SecretLookup } from '../../../conf/storage-secret.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage-source.ts'
-import type { SecretStore } from '../../../state/secrets.ts'
+import type { SecretStore, SecretUsage } from '../../../state/secrets.ts'
 import type { Command, Props } from './command.ts'
 import { addSecret } from './secret.ts'
 import { formatProps, needsSliceNode } from './storage-format.ts'
@@ -79,15 +80,23 @@ function cacheProps(cache: DiskCache | undefined): Props | undefined {
   return { direct, 'no-flush': noFlush }
 }
 
-/** Values of the secrets an image needs: towards its server, and for its content (qemuDomainSecretStorageSourcePrepare). */
-export function storageSecrets(source: StorageSource, secrets: SecretStore) {
+type NamedSecret = [usage: SecretUsage, lookup: SecretLookup]
+
+/** The secrets an image needs: towards its server, and for its content (qemuDomainSecretStorageSourcePrepare). */
+export function secretsOf(source: StorageSource): { auth?: NamedSecret; encryption?: NamedSecret } {
   const { auth, encryption } = source
   const usage = source.type === 'network' && source.protocol === 'rbd' ? 'ceph' : 'iscsi'
   const [passphrase] = encryption?.secrets ?? []
   return {
-    auth: auth && secrets.value(usage, auth.secret.lookup),
-    encryption: passphrase && secrets.value('volume', passphrase.lookup)
+    ...(auth && { auth: [usage, auth.secret.lookup] }),
+    ...(passphrase && { encryption: ['volume', passphrase.lookup] })
   }
+}
+
+/** Their values. @throws as SecretStore.value */
+export function storageSecrets(source: StorageSource, secrets: SecretStore) {
+  const { auth, encryption } = secretsOf(source)
+  return { auth: auth && secrets.value(...auth), encryption: encryption && secrets.value(...encryption) }
 }
 
 /** Objects the nodes of an image refer to (qemuBuildStorageSourceAttachPrepareCommon). */

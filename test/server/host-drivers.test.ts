@@ -1,0 +1,128 @@
+// Guests that use what libvirt's other drivers have: a port on a network, a volume of a pool, a secret that is in no
+// file. The drivers are those of this host's libvirtd.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t from 'tap'
+import { Daemons } from '../helper/libvirtd.ts'
+import { bareGuest, Shim } from '../helper/shim.ts'
+
+t.setTimeout(180_000)
+
+const RUNNING = 1
+const NAME = `t-drv-${process.pid}`
+const BRIDGE = `tdrv${process.pid % 100_000}`
+const MAC = '52:54:00:7a:33:01'
+const SECRET = '8d2e1b4a-6a55-4b6c-9c1b-6f3a58c0a001'
+const PASSPHRASE = 'correct horse'
+const dir = mkdtempSync(join(tmpdir(), 'virshim-drivers-'))
+const poolDir = join(dir, 'pool')
+mkdirSync(poolDir)
+
+function libvirt(words: string[], mayFail = false): string {
+  for (;;) {
+    const { status, stdout, stderr } = spawnSync('virsh', ['-q', '-c', 'qemu:///system', ...words], {
+      encoding: 'utf8',
+      timeout: 30_000
+    })
+    // on a machine where others use it too, it may be on its way up again
+    if (/Failed to connect socket|client socket is closed/.test(stderr)) continue
+    if (status !== 0 && !mayFail) throw new Error(`virsh ${words.join(' ')}: ${stderr}`)
+    return stdout.trim()
+  }
+}
+
+function fromXml(command: string, xml: string): void {
+  const file = join(dir, 'made.xml')
+  writeFileSync(file, xml)
+  libvirt([command, file])
+}
+
+const daemons = new Daemons(dir)
+t.teardown(() => {
+  libvirt(['net-destroy', NAME], true)
+  libvirt(['pool-destroy', NAME], true)
+  libvirt(['secret-undefine', SECRET], true)
+  daemons.end()
+  rmSync(dir, { recursive: true, force: true })
+})
+await daemons.ensure(2000)
+fromXml('net-create', `<network><name>${NAME}</name><bridge name='${BRIDGE}'/></network>`)
+fromXml('pool-create', `<pool type='dir'><name>${NAME}</name><target><path>${poolDir}</path></target></pool>`)
+fromXml(
+  'secret-define',
+  `<secret ephemeral='yes'><uuid>${SECRET}</uuid><usage type='volume'><volume>${NAME}</volume></usage></secret>`
+)
+libvirt(['secret-set-value', SECRET, Buffer.from(PASSPHRASE).toString('base64')])
+libvirt(['vol-create-as', NAME, 'plain', '8M', '--format', 'qcow2'])
+const key = `secret,id=k,data=${PASSPHRASE}`
+const options = ['--object', key, '-o', 'key-secret=k,iter-time=10', join(poolDir, 'locked'), '4M']
+spawnSync('qemu-img', ['create', '-q', '-f', 'luks', ...options])
+libvirt(['pool-refresh', NAME])
+
+const ports = () => libvirt(['net-port-list', NAME]).split('\n').filter(Boolean)
+
+const guest = bareGuest(
+  NAME,
+  `<interface type='network'><mac address='${MAC}'/><source network='${NAME}'/><model type='virtio'/></interface>
+  <disk type='volume'><driver name='qemu' type='qcow2'/><source pool='${NAME}' volume='plain'/><target dev='vda' bus='virtio'/></disk>
+  <disk type='volume'><driver name='qemu' type='raw'/><source pool='${NAME}' volume='locked'>
+    <encryption format='luks'><secret type='passphrase' uuid='${SECRET}'/></encryption></source>
+    <target dev='vdb' bus='virtio'/></disk>`
+)
+
+t.test('a guest with a network port, volumes and a secret of the driver', async t => {
+  const shim = new Shim(guest)
+  t.teardown(() => shim.end())
+  const exited = shim.start()
+  await shim.untilState(RUNNING)
+  const { xml } = (await shim.call('virDomainGetXMLDesc')).body
+  const [port] = ports()
+  t.match(xml, `<source network='${NAME}' portid='${port}' bridge='${BRIDGE}'/>`, 'the live XML names port and bridge')
+  const [, tap = ''] = /<target dev='(vnet\d+)'\/>/.exec(xml) ?? []
+  t.ok(existsSync(`/sys/class/net/${BRIDGE}/brif/${tap}`), 'the tap device is on the bridge')
+  t.match(xml, `<source pool='${NAME}' volume='plain' index=`, 'a volume is shown as one')
+  const { body: inactive } = await shim.call('virDomainGetXMLDesc', { flags: ['VIR_DOMAIN_XML_INACTIVE'] })
+  t.match(inactive.xml, `<source network='${NAME}'/>`)
+  const stats = await shim.call('virDomainGetBlockInfo', { disk: 'vdb', flags: 0 })
+  t.equal(stats.body.capacity, 4 * 1024 * 1024, 'the encrypted volume is open')
+  await shim.call('virDomainDestroy', {})
+  await exited
+  t.same(ports(), [], 'the port is given back')
+})
+
+t.test('a shim that is killed leaves its port to the next one', async t => {
+  const shim = new Shim(guest)
+  t.teardown(() => shim.end())
+  const exited = shim.start()
+  await shim.untilState(RUNNING)
+  const before = ports()
+  shim.child!.kill('SIGKILL')
+  await exited
+  t.same(ports(), before, 'it is kept')
+  const again = shim.start()
+  await shim.untilState(RUNNING)
+  t.same(ports(), before, 'and taken over')
+  await shim.call('virDomainDestroy', {})
+  await again
+  t.same(ports(), [])
+})
+
+t.test("the drivers' errors are the start's", async t => {
+  for (const [name, inside, error] of [
+    ['net', `<interface type='network'><source network='${NAME}-none'/></interface>`, /Network not found/],
+    [
+      'vol',
+      `<disk type='volume'><source pool='${NAME}' volume='none'/><target dev='vda'/></disk>`,
+      /Storage volume not found/
+    ],
+    ['pool', `<disk type='volume'><source pool='${NAME}-none' volume='x'/><target dev='vda'/></disk>`, /pool not found/]
+  ] as const) {
+    const shim = new Shim(bareGuest(`${NAME}-${name}`, inside))
+    t.teardown(() => shim.end())
+    t.not(await shim.start(), 0, name)
+    t.match(shim.errors, error)
+  }
+  t.same(ports(), [], 'nothing is left')
+})
