@@ -23,7 +23,7 @@ function load(id) {
   const known = modules.get(name)
   if (known) return known.exports
   const filename = join(dist, name)
-  const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(filename, 'utf8')}\n})`
+  const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(filename, 'latin1')}\n})`
   const script = new Script(source, { filename, cachedData: cacheOf(name) })
   scripts.set(name, script)
   const module = { exports: {} }

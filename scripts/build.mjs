@@ -18,6 +18,7 @@ const bundle = await build({
   outExtension: { '.js': '.cjs' },
   chunkNames: 'chunk-[name]-[hash]',
   minifySyntax: true,
+  minifyWhitespace: true,
   legalComments: 'linked',
   logLevel: 'warning',
   write: false
