@@ -1,4 +1,4 @@
-// How long a shim serves: to the end of its guest's run, or, started with --inactive, as long as it is asked for things.
+// How long a shim serves: to the end of its guest's run, or, with --linger, on as long as it is asked for things.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { watchConsoles } from '../drivers/qemu/channels.ts'
 import type { Ended, QemuDomain } from '../drivers/qemu/domain.ts'
@@ -24,7 +24,7 @@ export class Leave {
 
 export interface LifeOptions {
   /** a guest that is kept is served on when it is shut off */
-  inactive: boolean
+  linger: boolean
   idleTimeoutMs: number
   leave: Leave
   sockets: ApiSockets
@@ -32,7 +32,7 @@ export interface LifeOptions {
 
 /** Serves until there is no more reason to. @returns how the guest's last run ended, 'left' if it still goes on */
 export async function serve(domain: QemuDomain, options: LifeOptions): Promise<Ended | undefined | 'left'> {
-  const { leave, inactive } = options
+  const { leave, linger } = options
   let ended: Ended | undefined
   for (;;) {
     await Promise.race([domain.startDone, leave.promise])
@@ -46,7 +46,7 @@ export async function serve(domain: QemuDomain, options: LifeOptions): Promise<E
       domain.activity.touch()
     }
     if (domain.isActive) continue
-    if (!inactive || !domain.isPersistent) return ended
+    if (!linger || !domain.isPersistent) return ended
     await Promise.race([domain.waitForChange(domain.generation, IDLE_LOOK_MS), leave.promise])
     if (!leave.asked && (await isUnwanted(domain, options))) return ended
   }

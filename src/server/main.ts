@@ -110,7 +110,7 @@ async function runGuest(options: Options): Promise<number> {
   })()
   services.catch(() => undefined)
   try {
-    onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.inactive)
+    onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.linger)
     if (!reattached && !options.inactive) await startDomain(domain, options)
     watchConsoles(domain)
     const sockets = await services.catch(async error => {
@@ -121,8 +121,8 @@ async function runGuest(options: Options): Promise<number> {
     await tell({ state: domain.isActive ? 'running' : 'inactive', name, uuid, id })
     if (options.background) logTo(domain.root.shimLog)
     releaseStartMemory()
-    const { inactive, idleTimeoutS } = options
-    const end = await serve(domain, { inactive, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets })
+    const { linger, idleTimeoutS } = options
+    const end = await serve(domain, { linger, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets })
     if (end !== 'left') return exit(end, end?.failed ? EXIT_FAILED : EXIT_OK)
     domain.log.info({}, 'leaving the guest running')
     domain.monitor?.removeAllListeners()
@@ -249,7 +249,7 @@ function logTo(file: string): void {
  * SIGTERM and SIGINT ask the guest to shut down, force it off when time is up or on a second signal, and end the shim
  * of a guest that is shut off.
  */
-function onSignals(domain: QemuDomain, timeoutMs: number, leave: Leave, inactive: boolean): void {
+function onSignals(domain: QemuDomain, timeoutMs: number, leave: Leave, linger: boolean): void {
   let asked = false
   const force = () => {
     if (!domain.isActive || domain.phase === 'stopping') return
@@ -258,12 +258,12 @@ function onSignals(domain: QemuDomain, timeoutMs: number, leave: Leave, inactive
     )
   }
   const onSignal = (signal: NodeJS.Signals) => {
-    if (inactive && !domain.isActive) return leave.ask()
+    if (linger && !domain.isActive) return leave.ask()
     if (domain.phase === undefined || domain.phase === 'starting') return cancelStart(domain, signal)
     domain.log.info({ signal }, asked ? 'forcing the guest off' : 'asking the guest to shut down')
     if (asked) return force()
     asked = true
-    if (inactive) void whenEnded(domain).then(() => leave.ask())
+    if (linger) void whenEnded(domain).then(() => leave.ask())
     setTimeout(force, timeoutMs).unref()
     domain.monitor?.execute('system_powerdown').catch(force)
     if (!domain.monitor) force()

@@ -15,6 +15,8 @@ export interface Options {
   resetNvram: boolean
   /** serve the definition without starting the guest */
   inactive: boolean
+  /** serve a persistent guest on when it is shut off */
+  linger: boolean
   idleTimeoutS: number
   /** the guest of that name below the user's directories */
   name: string | undefined
@@ -38,7 +40,8 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
   --validate              refuse XML elements and attributes that are not known
   --reset-nvram           make the UEFI variables anew from their template
   --inactive              do not start the guest: serve it as it is, also shut off
-  --idle-timeout S        with --inactive, end when nobody asks for S seconds (30)
+  --linger                serve a persistent guest on after its end; --inactive does so too
+  --idle-timeout S        of a guest that is shut off, end when nobody asks for S seconds (30)
   --json                  say on standard output, in JSON lines, what became of it
   --shutdown-timeout S    on SIGTERM force the guest off after S seconds (30)
   --aggregator SOCKET|none
@@ -87,6 +90,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     validate: values.validate,
     resetNvram: values['reset-nvram'],
     inactive: values.inactive,
+    linger: values.linger || values.inactive,
     idleTimeoutS: seconds('idle-timeout'),
     name: values.name,
     shutdownTimeoutS: seconds('shutdown-timeout'),
@@ -112,6 +116,7 @@ function parse(args: string[]) {
       validate: flag,
       'reset-nvram': flag,
       inactive: flag,
+      linger: flag,
       'idle-timeout': { type: 'string', default: '30' },
       name: { type: 'string' },
       json: flag,

@@ -1,6 +1,6 @@
 // HTTP/1.1 as shims and the aggregator speak it with each other: one request at a time on a Unix socket, answers with a
 // length. A few KB per connection and nothing to load, where node:http would cost ten times that per guest.
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
 /** No answer is longer: libvirt's longest string, and some JSON around it. */
 const ANSWER_MAX = 8 * 1024 * 1024
@@ -64,10 +64,14 @@ export interface RawRequest {
 }
 
 /** One request on a connection of its own. @throws Error when there is no answer, or none in time */
-export function ask(socketPath: string, { method, path, body, timeoutMs }: RawRequest): Promise<RawAnswer> {
+export function ask(socketPath: string, request: RawRequest): Promise<RawAnswer> {
+  return askOn(connect(socketPath), request)
+}
+
+/** One request on a connection that is made or being made, and is closed after it. @throws as `ask` */
+export function askOn(socket: Socket, { method, path, body, timeoutMs }: RawRequest): Promise<RawAnswer> {
   return new Promise((resolve, reject) => {
     const reader = new AnswerReader()
-    const socket = connect(socketPath)
     const finish = (settle: () => void) => {
       clearTimeout(timer)
       socket.destroy()

@@ -1,6 +1,5 @@
 // The aggregator's connection: every guest of the host.
 import { pciAddressText } from '../../conf/devices/device-address.ts'
-import { errorsFrom } from '../../conf/error.ts'
 import { parseJson } from '../../conf/json.ts'
 import type { TypedParams, WireValue } from '../../conf/wire.ts'
 import type { GuestEntry, Host } from '../../drivers/host.ts'
@@ -9,9 +8,8 @@ import type { statsRecord } from '../../drivers/qemu/stats.ts'
 import { cacheDirectory } from '../../state/root.ts'
 import { ask } from '../raw-http.ts'
 import { thisHost } from '../this-host.ts'
+import type { Guests } from './guests.ts'
 import type { KnownGuest, Registry } from './registry.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** A guest that does not tell its statistics in this time is left out. */
 const STATS_LIMIT_MS = 5000
@@ -27,7 +25,7 @@ function entryOf({ report }: KnownGuest): GuestEntry {
   return { name, uuid, id, state, persistent, autostart, managedSave, snapshots, checkpoints }
 }
 
-export function hostOf(registry: Registry): Host {
+export function hostOf(registry: Registry, guests: Guests): Host {
   return {
     ...thisHost(),
     guests: () => Array.from(registry.guests(), entryOf),
@@ -40,12 +38,8 @@ export function hostOf(registry: Registry): Host {
       await Promise.all(Array.from({ length: Math.min(STATS_AT_ONCE, of.length) }, work))
       return records.filter(record => record !== undefined)
     },
-    async define() {
-      throw fail('VIR_ERR_NO_SUPPORT', 'virDomainDefineXMLFlags')
-    },
-    async create() {
-      throw fail('VIR_ERR_NO_SUPPORT', 'virDomainCreateXML')
-    },
+    define: (xml, flags) => guests.define(xml, flags),
+    create: (xml, flags) => guests.create(xml, flags),
     async qemu(): Promise<Qemu> {
       const { qemuCapabilities } = await import('../../drivers/qemu/capabilities.ts')
       return qemuCapabilities(DEFAULT_EMULATOR, cacheDirectory(), 'qemu')

@@ -11,11 +11,13 @@ import { UsageError } from '../options.ts'
 import { type ApiSockets, serve } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { Discovery } from './discovery.ts'
+import { Guests } from './guests.ts'
 import { hostOf } from './host.ts'
 import { layoutOf } from './layout.ts'
 import { type AggregatorOptions, readOptions, USAGE } from './options.ts'
 import { Registry } from './registry.ts'
 import { Resources } from './resources.ts'
+import { Supervisor } from './supervisor.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 
@@ -53,13 +55,15 @@ async function run(options: AggregatorOptions): Promise<void> {
   const discovery = new Discovery(registry, layout, options.watch, log)
   const { overcommits, claimGraceMs: graceMs } = options
   const resources = new Resources({ layout, registry, discovery, overcommits, graceMs, log })
+  const guests = new Guests(layout, registry, discovery)
+  const supervisor = new Supervisor({ layout, registry, guests, log })
   const aggregator: Aggregator = {
     layout,
     registry,
     discovery,
     resources,
-    host: hostOf(registry),
-    socketOf: async guest => registry.socketOf(guest),
+    host: hostOf(registry, guests),
+    socketOf: guest => guests.socketOf(guest),
     log
   }
   let sockets: ApiSockets | undefined
@@ -68,9 +72,11 @@ async function run(options: AggregatorOptions): Promise<void> {
     sockets = await listen(aggregator, options)
     log.info({ guests: registry.size }, 'serving')
     process.send?.('running')
+    supervisor.start()
     releaseStartMemory()
     log.info({ signal: await told }, 'ending, guests go on')
   } finally {
+    supervisor.close()
     await sockets?.close()
     discovery.close()
     resources.close()

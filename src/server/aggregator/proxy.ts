@@ -1,8 +1,9 @@
 // Calls for one guest, handed on to its shim as they came: bodies and streams are not looked into.
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { errorsFrom, toVirError } from '../../conf/error.ts'
 import { formatJson } from '../../conf/json.ts'
+import { reach } from './reach.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 
@@ -16,11 +17,20 @@ function endToEnd(headers: IncomingMessage['headers']): IncomingMessage['headers
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !HOP_BY_HOP.has(name)))
 }
 
-/** Sends a request to a shim and its answer back. Settles when the answer has begun. @throws VIR_ERR_OPERATION_FAILED */
-export function forward(socketPath: string, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+/**
+ * Sends a request to a shim and its answer back. Settles when the answer has begun.
+ * @param find gives the shim's socket
+ * @throws what `find` throws, VIR_ERR_OPERATION_FAILED
+ */
+export async function forward(
+  find: () => Promise<string>,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse
+): Promise<void> {
+  const shim = await reach(find)
   return new Promise((resolve, reject) => {
     const sent = request({
-      socketPath,
+      createConnection: () => shim,
       method: incoming.method,
       path: incoming.url,
       // a shim that closes behind its answer may do so before it has taken the end of our request
@@ -56,23 +66,15 @@ export function forwardUpgrade(
       `HTTP/1.1 ${error.httpStatus} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
     )
   }
-  find().then(socketPath => {
-    const shim = connect(socketPath)
-    let joined = false
-    shim.on('error', error => {
-      if (joined) client.destroy()
-      else refuse(unreachable(error))
-    })
-    shim.on('connect', () => {
-      joined = true
-      const { method, url, httpVersion, rawHeaders } = incoming
-      let lines = `${method} ${url} HTTP/${httpVersion}\r\n`
-      for (let i = 0; i < rawHeaders.length; i += 2) lines += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`
-      shim.write(`${lines}\r\n`)
-      shim.write(head)
-      client.pipe(shim)
-      shim.pipe(client)
-    })
+  reach(find).then(shim => {
+    shim.on('error', () => client.destroy())
+    const { method, url, httpVersion, rawHeaders } = incoming
+    let lines = `${method} ${url} HTTP/${httpVersion}\r\n`
+    for (let i = 0; i < rawHeaders.length; i += 2) lines += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`
+    shim.write(`${lines}\r\n`)
+    shim.write(head)
+    client.pipe(shim)
+    shim.pipe(client)
     client.on('close', () => shim.destroy())
     shim.on('close', () => client.destroy())
   }, refuse)

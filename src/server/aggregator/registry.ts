@@ -3,10 +3,7 @@
 // One guest may be found at two places and two guests may bear one name or uuid: all are kept, each with flags. Listings
 // show a guest that is reached by two sockets once.
 import { EventEmitter } from 'node:events'
-import { errorsFrom } from '../../conf/error.ts'
 import type { Report } from '../report.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** A change made through us is in the guest's report long before this is over. */
 const TOUCHED_MS = 1000
@@ -109,14 +106,6 @@ export class Registry extends EventEmitter<RegistryEvents> {
     if (Date.now() < until) return true
     this.#touched.delete(uuid)
     return false
-  }
-
-  /** The API socket of a guest's shim. @throws VIR_ERR_NO_DOMAIN, VIR_ERR_OPERATION_INVALID when it has none */
-  socketOf(nameOrUuid: string): string {
-    const guest = this.find(nameOrUuid)
-    if (!guest) throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching name or uuid '${nameOrUuid}'`)
-    if (guest.socket === undefined) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
-    return guest.socket
   }
 
   /** Every guest once: of those reached by several sockets the one that answers. */

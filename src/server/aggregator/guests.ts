@@ -1,0 +1,182 @@
+// The life of guests as their host's connection has it: making them known, starting them from XML, and a shim for each
+// guest that somebody wants something of. What is done to a guest is done by its shim.
+import { existsSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DomainDef } from '../../conf/domain-def.ts'
+import { virDomainCreateFlags, virDomainDefineFlags } from '../../conf/enums.ts'
+import { type ErrorJson, errorsFrom } from '../../conf/error.ts'
+import { formatJson, parseJson } from '../../conf/json.ts'
+import type { GuestHandle } from '../../drivers/host.ts'
+import { checkCreatable, knownGuest } from '../../drivers/known-guest.ts'
+import { errorOfJson } from '../../state/claim.ts'
+import { askOn } from '../raw-http.ts'
+import type { Discovery } from './discovery.ts'
+import { KeyedLock } from './keyed-lock.ts'
+import type { Layout } from './layout.ts'
+import { reach } from './reach.ts'
+import type { KnownGuest, Registry } from './registry.ts'
+import { type ShimPlace, type Started, shimPlace, startShim } from './shims.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** A start may take QEMU 30 s, and a stop before it as long. */
+const CALL_LIMIT_MS = 120_000
+/** A new shim reports at once; if it does not, the guest is known a little later. */
+const KNOWN_LIMIT_MS = 2000
+/** Longest name of a directory that leaves room for its sockets' names in a socket's path of 107 bytes. */
+const DIRECTORY_MAX = 107 - '/libvirt-sock-ro.new'.length
+
+/** virshimd's options that mean the same as flags of virDomainCreateXML. */
+const CREATE_OPTIONS: Partial<Record<keyof typeof virDomainCreateFlags, string>> = {
+  VIR_DOMAIN_START_PAUSED: '--paused',
+  VIR_DOMAIN_START_AUTODESTROY: '--autodestroy',
+  VIR_DOMAIN_START_VALIDATE: '--validate',
+  VIR_DOMAIN_START_RESET_NVRAM: '--reset-nvram'
+}
+
+export class Guests {
+  readonly #layout: Layout
+  readonly #registry: Registry
+  readonly #discovery: Discovery
+  readonly #lock = new KeyedLock()
+  /** shims that are being started, by place */
+  readonly #starting = new Map<string, Promise<Started>>()
+
+  constructor(layout: Layout, registry: Registry, discovery: Discovery) {
+    this.#layout = layout
+    this.#registry = registry
+    this.#discovery = discovery
+  }
+
+  /** True for a place in our guests directory: its shim is ours to start. */
+  isOwn(place: string): boolean {
+    return place.startsWith(`${this.#layout.guestsDir}/`)
+  }
+
+  /**
+   * API socket of a guest's shim, by name or uuid; the shim of a guest that is shut off is started.
+   * @throws VIR_ERR_NO_DOMAIN, and why the shim cannot be started
+   */
+  async socketOf(nameOrUuid: string): Promise<string> {
+    const guest = this.#registry.find(nameOrUuid)
+    if (!guest) throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching name or uuid '${nameOrUuid}'`)
+    const { place, socket } = guest
+    if (socket !== undefined && !this.#starting.has(place)) return socket
+    const where = shimPlace(this.#layout, place)
+    await this.wake(where)
+    return where.root.apiSocket
+  }
+
+  /** Starts the shim of a guest as it is: shut off, or left by another shim. One that is being started will do. */
+  wake(where: ShimPlace): Promise<Started> {
+    return this.#starting.get(where.place) ?? this.start(where, ['--inactive'])
+  }
+
+  /** Starts the shim of a place, after one that is being started there. */
+  start(where: ShimPlace, options: string[], xml?: string): Promise<Started> {
+    const { place } = where
+    const before = this.#starting.get(place)?.catch(() => undefined)
+    const starting = (async () => {
+      await before
+      return startShim(where, options, xml)
+    })().finally(() => {
+      if (this.#starting.get(place) === starting) this.#starting.delete(place)
+      this.#discovery.look(basename(place))
+    })
+    this.#starting.set(place, starting)
+    return starting
+  }
+
+  /** virDomainDefineXMLFlags. */
+  define(xml: string, bits: number): Promise<GuestHandle> {
+    return this.#of(xml, async (def, known) => {
+      if (known) return this.#call(known, 'virDomainDefineXMLFlags', { xml, flags: bits })
+      const { checkDefinable } = await import('../../conf/domain/identity.ts')
+      checkDefinable(def)
+      const validate = (bits & virDomainDefineFlags.VIR_DOMAIN_DEFINE_VALIDATE) !== 0
+      return this.#startNew(def, ['--define', '--inactive', ...(validate ? ['--validate'] : [])], xml)
+    })
+  }
+
+  /** virDomainCreateXML. */
+  create(xml: string, bits: number): Promise<GuestHandle> {
+    return this.#of(xml, async (def, known) => {
+      if (known) {
+        checkCreatable(known.report)
+        return this.#call(known, 'virDomainCreateXML', { xmlDesc: xml, flags: bits })
+      }
+      const options = Object.entries(CREATE_OPTIONS).filter(
+        ([flag]) => (bits & virDomainCreateFlags[flag as keyof typeof virDomainCreateFlags]) !== 0
+      )
+      return this.#startNew(
+        def,
+        options.map(([, option]) => option),
+        xml
+      )
+    })
+  }
+
+  /** Does something with the guest that XML is of; nothing else happens to its name and uuid meanwhile. */
+  async #of(
+    xml: string,
+    work: (def: DomainDef, known: KnownGuest | undefined) => Promise<GuestHandle>
+  ): Promise<GuestHandle> {
+    const [{ parseDomain }, { checkName }] = await Promise.all([
+      import('../../conf/domain-xml.ts'),
+      import('../../conf/domain/identity.ts')
+    ])
+    const def = parseDomain(xml)
+    checkName(def)
+    const { name, uuid } = def
+    return this.#lock.run([`name ${name}`, `uuid ${uuid}`], async () => {
+      const alike = [this.#registry.byUuid(uuid), this.#registry.byName(name)].filter(guest => guest !== undefined)
+      const found = knownGuest(
+        def,
+        alike.map(guest => ({ guest, name: guest.report.name, uuid: guest.report.uuid }))
+      )
+      return work(def, found?.guest)
+    })
+  }
+
+  async #startNew(def: DomainDef, options: string[], xml: string): Promise<GuestHandle> {
+    const where = this.#newPlace(def)
+    const started = await this.start(where, options, xml)
+    if (started.state === 'ended') throw fail('VIR_ERR_OPERATION_FAILED', 'domain ended while it was started')
+    const { name, uuid, id } = started
+    await this.#untilKnown(where.place, uuid)
+    return { name, uuid, id }
+  }
+
+  /** The caller may ask for a new guest at once. */
+  async #untilKnown(place: string, uuid: string): Promise<void> {
+    const deadline = Date.now() + KNOWN_LIMIT_MS
+    while (this.#registry.at(place)?.report.uuid !== uuid && Date.now() < deadline) await sleep(5)
+  }
+
+  /** The directory of a new guest is called as the guest is, if that can be and is free; else by its uuid. */
+  #newPlace({ name, uuid }: DomainDef): ShimPlace {
+    const { guestsDir, definitionsDir } = this.#layout
+    const named = join(guestsDir, name)
+    if (definitionsDir !== undefined) return { ...shimPlace(this.#layout, named), args: [] }
+    const isUsable = !name.startsWith('.') && Buffer.byteLength(named) <= DIRECTORY_MAX
+    const isTaken = this.#registry.at(named) !== undefined || existsSync(shimPlace(this.#layout, named).root.definition)
+    return shimPlace(this.#layout, isUsable && !isTaken ? named : join(guestsDir, uuid))
+  }
+
+  /** Calls an API of a guest's shim that gives a domain. */
+  async #call({ report: { uuid } }: KnownGuest, api: string, args: object): Promise<GuestHandle> {
+    const shim = await reach(() => this.socketOf(uuid))
+    const { status, body } = await askOn(shim, {
+      method: 'POST',
+      path: `/v1/${api}`,
+      body: formatJson(args),
+      timeoutMs: CALL_LIMIT_MS
+    }).catch(error => {
+      throw fail('VIR_ERR_OPERATION_FAILED', `the guest's shim does not answer: ${(error as Error).message}`, error)
+    })
+    const answer = parseJson(body)
+    if (status === 200) return (answer as { dom: GuestHandle }).dom
+    throw errorOfJson(answer as ErrorJson)
+  }
+}

@@ -1,0 +1,84 @@
+// Starting shims. Each is a session of its own: it outlives us, and learns nothing of how we end.
+//
+//   spawn ── XML on its standard input ──► it serves: told over Node's channel, which is closed then
+//                                          it cannot: told with libvirt's error, and it ends
+import { type ChildProcess, spawn } from 'node:child_process'
+import { realpathSync } from 'node:fs'
+import { basename, delimiter, dirname, join } from 'node:path'
+import { errorsFrom } from '../../conf/error.ts'
+import type { GuestHandle } from '../../drivers/host.ts'
+import { errorOfJson } from '../../state/claim.ts'
+import type { GuestRoot } from '../../state/root.ts'
+import type { News } from '../starter.ts'
+import type { Layout } from './layout.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** A guest's start may take this long (START_TIMEOUT_MS), and its host some time before and after. */
+const START_LIMIT_MS = 60_000
+
+/** Where a shim is to do its work. */
+export interface ShimPlace {
+  /** key in the registry */
+  place: string
+  root: GuestRoot
+  /** virshimd's options for it */
+  args: string[]
+}
+
+/** The place in the guests directory under a key. */
+export function shimPlace(layout: Layout, place: string): ShimPlace {
+  const name = basename(place)
+  const root = layout.guest(name)
+  return { place, root, args: layout.definitionsDir === undefined ? ['--root', root.dir] : ['--name', name] }
+}
+
+/** What a shim that was started has become. */
+export type Started = ({ state: 'running' | 'inactive' } & GuestHandle) | { state: 'ended' }
+
+/**
+ * Starts a shim; settles when it serves its guest, or when it has found nothing to serve and ended in order.
+ * @param xml the guest's definition, for one that is new
+ * @throws the shim's own error, VIR_ERR_INTERNAL_ERROR when it ends without one, VIR_ERR_OPERATION_TIMEOUT
+ */
+export function startShim({ args, root }: ShimPlace, options: string[], xml?: string): Promise<Started> {
+  const program = join(dirname(realpathSync(process.argv[1]!)), 'virshimd')
+  const input = xml === undefined ? [] : ['-']
+  const child = spawn(program, [...args, ...options, '--linger', '--background', ...input], {
+    detached: true,
+    cwd: '/',
+    stdio: [xml === undefined ? 'ignore' : 'pipe', 'ignore', 'ignore', 'ipc'],
+    env: { ...process.env, PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? '/usr/bin:/bin'}` }
+  })
+  child.stdin?.on('error', () => undefined)
+  child.stdin?.end(xml)
+  return new Promise<Started>((resolve, reject) => {
+    const over = (settle: () => void) => {
+      clearTimeout(timer)
+      letGo(child)
+      settle()
+    }
+    const timer = setTimeout(() => {
+      const limit = `the daemon in '${root.dir}' does not serve its guest within ${START_LIMIT_MS / 1000} s`
+      over(() => reject(fail('VIR_ERR_OPERATION_TIMEOUT', limit)))
+    }, START_LIMIT_MS)
+    child.on('message', (news: News) => {
+      if ('error' in news) over(() => reject(errorOfJson(news.error)))
+      else over(() => resolve('state' in news ? news : { state: 'ended' }))
+    })
+    child.on('error', error => over(() => reject(fail('VIR_ERR_INTERNAL_ERROR', `virshimd: ${error.message}`, error))))
+    child.on('exit', (code, signal) => {
+      // what it said last comes before
+      setImmediate(() => {
+        const how = `virshimd ended with ${signal ?? `status ${code}`} before it served its guest`
+        over(() => reject(fail('VIR_ERR_INTERNAL_ERROR', how)))
+      })
+    })
+  })
+}
+
+/** It is on its own. */
+function letGo(child: ChildProcess): void {
+  if (child.connected) child.disconnect()
+  child.unref()
+}
