@@ -8,6 +8,7 @@ import t from 'tap'
 import { findCommand } from '../../src/client/commands/index.ts'
 import { Daemons } from '../helper/libvirtd.ts'
 import { Shim } from '../helper/shim.ts'
+import { masks, only, type Ran, runner, type Step, words } from '../helper/virsh.ts'
 
 // three programs a step on a busy machine
 t.setTimeout(240_000)
@@ -60,60 +61,13 @@ await shim.untilState(RUNNING)
 
 const shimUri = `qemu+unix:///system?socket=${join(shim.root, 'libvirt-sock')}`
 
-/** What differs between equal guests: ids, times, sizes in memory, paths. */
-const VARYING: [RegExp, string][] = [
-  [/^( ?)\d+( +t-virsh)/gm, '$1ID$2'],
-  [/^(Id: +)\d+/gm, '$1ID'],
-  [/"id":"(?:libvirt|virshim)-\d+"/g, '"id":"N"'],
-  [/<domain type='qemu' id='\d+'/g, "<domain type='qemu' id='ID'"],
-  [/(time[^\n\d]*?[=: \t]+)[\d.]+/gi, '$1TIME'],
-  [
-    /((?:CPU|delay|rss|_time|rd_|wr_|\.rd\.|\.wr\.|\.fl\.|flush|duration|last.update|highest|allocation|physical)[^\n]*?[=: ]+)[\d.]+/gi,
-    '$1NUMBER'
-  ],
-  [/(?:\/dev\/pts\/)\d+/g, '/dev/pts/N'],
-  [/\/[^\s'"<]*\/((?:libvirtd|shim)\.qcow2)/g, 'IMAGE'],
-  [/\/[^\s'"<]*\/org\.qemu\.guest_agent\.0/g, 'AGENT']
-]
-
-function normal(text: string): string {
-  return VARYING.reduce((out, [pattern, mask]) => out.replace(pattern, mask), text)
-    .split('\n')
-    .map(line => line.replace(/\s+$/, '').replace(/-{5,}/g, '---').replace(/ {2,}/g, '  '))
-    .join('\n')
-}
-
-interface Ran {
-  status: number | null
-  out: string
-  err: string
-}
-
-function run(program: string, ...words: string[]): Ran {
-  const { status, stdout, stderr } = spawnSync(program, words, { encoding: 'utf8', timeout: 20_000 })
-  return { status, out: normal(stdout), err: normal(stderr) }
-}
+const run = runner(masks('t-virsh', 'libvirtd.qcow2|shim.qcow2'))
 
 const on = {
-  libvirtd(words: string[]): Ran {
-    for (;;) {
-      const ran = run('virsh', '-c', 'qemu:///system', ...words)
-      // on a machine where others use it too, it may be on its way up again
-      if (!/Failed to connect socket|client socket is closed/.test(ran.err)) return ran
-    }
-  },
+  libvirtd: (words: string[]) => run('virsh', '-c', 'qemu:///system', ...words),
   shim: (words: string[]) => run('virsh', '-c', shimUri, ...words),
   client: (words: string[]) => run('bin/virshim', '-c', join(shim.root, 'api.sock'), ...words)
 }
-
-/** Lines of no interest: what libvirtd knows of its own cgroups and caches, or of other guests on this host. */
-const only = (pattern: RegExp) => (text: string) =>
-  text
-    .split('\n')
-    .filter(line => pattern.test(line))
-    .join('\n')
-
-type Step = string | [command: string, shown: (text: string) => string]
 
 const steps: Step[] = [
   ['list', only(/t-virsh|Name/)],
@@ -241,9 +195,6 @@ const steps: Step[] = [
   `destroy ${NAME}`,
   ['list', only(/t-virsh/)]
 ]
-
-/** Words of a command line: blanks separate, double quotes hold together. */
-const words = (line: string) => (line.match(/\{.*\}|"[^"]*"|\S+/g) ?? []).map(word => word.replace(/^"(.*)"$/, '$1'))
 
 /** Client commands whose output is our own. */
 const OWN_OUTPUT = new Set(['version', 'help', 'event'])
