@@ -21,6 +21,7 @@ export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuC
       nvramDir: root.nvramDir,
       memoryBackingDir: `${root.dir}/ram`,
       hugepageSubdir: `virshim/${def.uuid}`,
+      socketDir: root.dir,
       monitorSocket: root.monitorSocket,
       dbusSocket: join(root.dir, 'dbus.sock'),
       swtpmDir: root.swtpmDir,

@@ -47,7 +47,7 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
   --aggregator SOCKET|none
                           who keeps account of the host's resources (this user's virshim-aggregatord, if there is one)
   --user NAME             run QEMU as this user (root only)
-  --group NAME            and group
+  --group NAME            and in this group rather than the user's own
   --log-level LEVEL       trace, debug, info, warn, error (info)
   --help, --version
 `
@@ -75,6 +75,9 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     const value = Number(values[name])
     if (value >= 0) return value
     throw new UsageError(`--${name}: '${values[name]}' is not a number of seconds`)
+  }
+  if ((values.user ?? values.group) !== undefined && process.getuid?.() !== 0) {
+    throw new UsageError('--user and --group: only root can run QEMU as somebody else')
   }
   if (!['trace', 'debug', 'info', 'warn', 'error'].includes(values['log-level'])) {
     throw new UsageError(`--log-level: '${values['log-level']}' is unknown`)

@@ -17,6 +17,9 @@ export interface GuestRoot {
   libvirtSocket: string
   libvirtReadOnlySocket: string
   monitorSocket: string
+  /** where a QEMU of another user makes its sockets; the monitor's own name then leads there */
+  qemuDir: string
+  qemuMonitorSocket: string
   status: string
   definition: string
   /** QEMU's own output */
@@ -46,6 +49,8 @@ export function guestRoot(dir: string): GuestRoot {
     libvirtSocket: at('libvirt-sock'),
     libvirtReadOnlySocket: at('libvirt-sock-ro'),
     monitorSocket: at('qmp.sock'),
+    qemuDir: at('qemu'),
+    qemuMonitorSocket: at('qemu/qmp.sock'),
     status: at('status.json'),
     definition: at('domain.xml'),
     log: at('log/qemu.log'),

@@ -35,6 +35,8 @@ export const statusSchema = {
     paused: { ...yesNo, description: 'the guest is to stay paused after its start' },
     autoDestroy: yesNo,
     cgroups: { type: 'array', items: text },
+    user: { ...text, description: 'who QEMU runs as; absent: who its shim ran as' },
+    group: text,
     xml: { ...text, description: 'the live definition, aliases and addresses included' }
   },
   required: [

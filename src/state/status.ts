@@ -37,6 +37,9 @@ export interface Status {
   paused: boolean
   autoDestroy: boolean
   cgroups: string[]
+  /** who QEMU runs as; absent: who its shim ran as */
+  user?: string
+  group?: string
   /** the live definition, aliases and addresses included */
   xml: string
 }

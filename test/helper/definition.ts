@@ -68,6 +68,7 @@ export function testContext(given: Partial<QemuContext> & { missing?: Capability
       nvramDir: '/lib/nvram',
       memoryBackingDir: '/lib/ram',
       hugepageSubdir: 'guest',
+      socketDir: '/lib/guest',
       monitorSocket: '/lib/guest/monitor.sock',
       swtpmDir: '/lib/tpm',
       swtpmSocket: '/run/guest/swtpm.sock',

@@ -22,6 +22,8 @@ export interface GuestPaths {
   swtpmDir: string
   /** socket of the emulated TPM */
   swtpmSocket: string
+  /** where QEMU makes sockets of its own */
+  socketDir: string
   /** QEMU's monitor socket */
   monitorSocket: string
   /** socket of the guest's own D-Bus daemon */

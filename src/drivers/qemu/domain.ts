@@ -66,8 +66,9 @@ export class QemuDomain {
   readonly events = new EventLog()
   /** who hears of QEMU's own events */
   readonly monitorListeners = new Set<(event: QmpEvent) => void>()
-  readonly user: string | undefined
-  readonly group: string | undefined
+  /** who QEMU runs as, or will at its next start */
+  user: string | undefined
+  group: string | undefined
   readonly claims: Claims | undefined
   readonly versions: Record<string, string> = {}
   /** the live definition while active, else the one to start from */
@@ -237,6 +238,8 @@ export class QemuDomain {
       paused: this.paused,
       autoDestroy: this.autoDestroy,
       cgroups: this.cgroups,
+      user: this.user,
+      group: this.group,
       xml: formatDomain(this.def, { inactive: false, secure: true, status: true })
     })
   }

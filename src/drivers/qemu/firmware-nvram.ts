@@ -46,11 +46,10 @@ export function nvramExists(nvram: NvramDef | undefined): boolean {
 }
 
 /**
- * Makes the variable store from its template, if it is not there yet or is to be as new (qemuPrepareNVRAM), for QEMU's
- * user alone.
+ * Makes the variable store from its template, if it is not there yet or is to be as new (qemuPrepareNVRAM).
  * @throws VIR_ERR_OPERATION_FAILED when no template is known, VIR_ERR_SYSTEM_ERROR
  */
-export function makeNvram({ os: { loader } }: DomainDef, owner: ProcessOwner = {}, reset = false): void {
+export function makeNvram({ os: { loader } }: DomainDef, reset = false): void {
   const path = nvramPath(loader?.nvram)
   if (!loader || path === undefined || (existsSync(path) && !reset)) return
   const template = loader.nvramTemplate ?? KNOWN_TEMPLATES[loader.path ?? '']
@@ -65,7 +64,12 @@ export function makeNvram({ os: { loader } }: DomainDef, owner: ProcessOwner = {
   }
   makePrivateDirectory(dirname(path))
   writeAtomic(path, content)
-  giveTo(path, owner)
+}
+
+/** Lets QEMU's user have the variable store, whoever had it before. */
+export function giveNvram({ os: { loader } }: DomainDef, owner: ProcessOwner): void {
+  const path = nvramPath(loader?.nvram)
+  if (path !== undefined && existsSync(path)) giveTo(path, owner)
 }
 
 /** The file a shut-off guest's UEFI variables are in, or would be (qemuDomainUndefineFlags). */

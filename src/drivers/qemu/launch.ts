@@ -1,26 +1,15 @@
-// Starting the QEMU process itself: its own session, least privilege, output to a bounded log, cgroups.
+// Starting the QEMU process itself: its own session, output to a bounded log.
 import { spawn } from 'node:child_process'
-import {
-  accessSync,
-  chownSync,
-  closeSync,
-  constants,
-  ftruncateSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync
-} from 'node:fs'
+import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errorsFrom } from '../../conf/error.ts'
 import type { GuestRoot } from '../../state/root.ts'
 import { type ProcessIdentity, processIdentity } from '../../state/status.ts'
 import { makePrivateDirectory } from '../../state/store.ts'
+import { type Privileges, withLeastPrivilege } from './privilege.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-const SETPRIV = '/usr/bin/setpriv'
 /** qemu.log is turned over when it has grown this big. */
 export const LOG_MAX_BYTES = 1024 * 1024
 
@@ -31,13 +20,9 @@ function passedEnvironment(): Record<string, string> {
   return Object.fromEntries(PASSED.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])))
 }
 
-export interface LaunchOptions {
+export interface LaunchOptions extends Privileges {
   argv: string[]
   env: Record<string, string>
-  user?: string
-  group?: string
-  /** QEMU dies with this process (auto-destroy) */
-  dieWithUs: boolean
   /** our descriptors of files QEMU inherits, as 3, 4, … */
   files: readonly number[]
 }
@@ -49,14 +34,14 @@ export interface Launched {
 }
 
 /**
- * Spawns QEMU. It gets no new privileges, a session of its own, stdio and the files it is meant to inherit.
+ * Spawns QEMU, with least privilege, a session of its own, stdio and the files it is meant to inherit.
  * @throws VIR_ERR_INTERNAL_ERROR with the reason when it cannot be executed
  */
 export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promise<Launched> {
   makePrivateDirectory(dirname(root.log))
   turnLog(root.log)
   const log = openSync(root.log, 'a', 0o600)
-  const [command, ...args] = withLeastPrivilege(options)
+  const [command, ...args] = withLeastPrivilege(options.argv, options)
   try {
     const child = spawn(command!, args, {
       stdio: ['ignore', log, log, ...options.files],
@@ -84,17 +69,6 @@ export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promi
   }
 }
 
-function withLeastPrivilege({ argv, user, group, dieWithUs }: LaunchOptions): string[] {
-  try {
-    accessSync(SETPRIV, constants.X_OK)
-  } catch {
-    if (user || dieWithUs) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `running QEMU as another user needs ${SETPRIV}`)
-    return argv
-  }
-  const drop = user ? [`--reuid=${user}`, `--regid=${group ?? user}`, '--init-groups', '--inh-caps=-all'] : []
-  return [SETPRIV, '--no-new-privs', ...(dieWithUs ? ['--pdeathsig', 'KILL'] : []), ...drop, '--', ...argv]
-}
-
 function turnLog(path: string): void {
   try {
     if (statSync(path).size > LOG_MAX_BYTES) renameSync(path, `${path}.1`)
@@ -120,21 +94,17 @@ export function lastWords(path: string): string {
   }
 }
 
-/** Lets QEMU's user into the directories it makes sockets in. */
-export function giveTo(paths: string[], uid: number, gid: number): void {
-  for (const path of paths) chownSync(path, uid, gid)
-}
-
 /**
  * A QEMU of this root that a killed shim left without having saved its pid: known by the monitor socket in its
  * arguments. Walks /proc, so it is only for that case.
  */
 export function findQemu(root: GuestRoot): ProcessIdentity | undefined {
-  const mark = `path=${root.monitorSocket},`
+  const marks = [root.monitorSocket, root.qemuMonitorSocket].map(path => `path=${path},`)
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue
     try {
-      if (readFileSync(`/proc/${entry}/cmdline`, 'utf8').includes(mark)) {
+      const cmdline = readFileSync(`/proc/${entry}/cmdline`, 'utf8')
+      if (marks.some(mark => cmdline.includes(mark))) {
         const found = processIdentity(Number(entry))
         if (found) return found
       }

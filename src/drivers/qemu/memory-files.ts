@@ -1,10 +1,10 @@
 // Directories the guest's memory lies in, where that is files: made before a start, removed after the run.
-import { chmodSync, rmSync } from 'node:fs'
+import { chmodSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { makePrivateDirectory } from '../../state/store.ts'
 import type { GuestPaths } from './context.ts'
 import { hugetlbMounts } from './host-memory.ts'
-import { makeDirectoryFor, type ProcessOwner } from './owner.ts'
+import { makeDirectoryFor, type ProcessOwner, removeGivenDirectory } from './owner.ts'
 
 /** Guests of several users lie in it; each has a directory of its own. */
 const SHARED = 0o711
@@ -24,5 +24,5 @@ export function makeMemoryDirectories(dirs: Iterable<string>, paths: GuestPaths,
 
 /** Frees what a guest's memory took of the disk and of huge pages. */
 export function removeMemoryDirectories(paths: GuestPaths): void {
-  for (const dir of [paths.memoryBackingDir, ...hugepageDirs(paths)]) rmSync(dir, { recursive: true, force: true })
+  for (const dir of [paths.memoryBackingDir, ...hugepageDirs(paths)]) removeGivenDirectory(dir)
 }

@@ -28,7 +28,7 @@ export async function openMonitor(domain: QemuDomain, exited?: Promise<string>):
   })
   for (;;) {
     try {
-      const monitor = await connectQmp(domain.context.paths.monitorSocket, Math.max(deadline - Date.now(), 1))
+      const monitor = await connectQmp(domain.root.monitorSocket, Math.max(deadline - Date.now(), 1))
       monitor.on('event', event => {
         handleQmpEvent(domain, event)
         for (const listener of domain.monitorListeners) listener(event)

@@ -23,6 +23,7 @@ export async function libvirtContext(def: DomainDef, cacheDir: string): Promise<
       nvramDir: '/var/lib/libvirt/qemu/nvram',
       memoryBackingDir: `/var/lib/libvirt/qemu/ram/${shortName}`,
       hugepageSubdir: `libvirt/qemu/${shortName}`,
+      socketDir: libDir,
       monitorSocket: `${libDir}/monitor.sock`,
       dbusSocket: `/run/libvirt/qemu/dbus/${shortName}-dbus.sock`,
       swtpmDir: `/var/lib/libvirt/swtpm/${def.uuid}`,

@@ -44,6 +44,8 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED)
     return true
   }
+  domain.user = status.user
+  domain.group = status.group
   domain.monitor = await openMonitor(domain)
   await setUp(domain)
   await catchUp(domain)

@@ -17,6 +17,7 @@ import { errorsFrom, toVirError, type VirError } from '../../conf/error.ts'
 import { isAlive } from '../../state/status.ts'
 import { claimStart } from './claim.ts'
 import { buildCommand } from './command/index.ts'
+import type { QemuContext } from './context.ts'
 import { prepareStart } from './def-driver.ts'
 import { determineDiskChains } from './disk-chain.ts'
 import { throttleDisks } from './disk-throttle.ts'
@@ -26,6 +27,7 @@ import { setGraphicsPassword } from './graphics-password.ts'
 import { withHostStorage } from './host-storage.ts'
 import { OpenedFiles } from './inherited-files.ts'
 import { type Launched, lastWords, launchQemu } from './launch.ts'
+import { memoryLockLimit } from './memory-lock.ts'
 import { openMonitor } from './monitor.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
 import { beginRun, whenExited } from './run.ts'
@@ -68,7 +70,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   const files = new OpenedFiles()
   try {
     checkCancelled(domain)
-    const storage = await withHostStorage(domain.def, domain.context)
+    const storage = await withHostStorage(domain.def, withSocketDir(domain))
     const context = { ...prepareStart(domain.def, storage), files }
     generateLabels(domain.def, domain, context.privileged)
     ports = await allocatePorts(domain.def, context.config)
@@ -76,7 +78,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
     await claimStart(domain, ports)
     checkCancelled(domain)
-    makeNvram(domain.def, domain, options.resetNvram)
+    makeNvram(domain.def, options.resetNvram)
     domain.phase = 'starting'
     domain.save()
     await prepareSteps({ domain, context })
@@ -87,9 +89,9 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     const launched = await launchQemu(domain.root, {
       argv,
       env,
-      user: domain.user,
-      group: domain.group,
+      owner: domain,
       dieWithUs: domain.autoDestroy,
+      memoryLock: memoryLockLimit(domain.def),
       files: files.descriptors
     })
     await afterLaunch(domain, launched)
@@ -105,6 +107,13 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
     ports?.release()
     files.close()
   }
+}
+
+/** A QEMU of another user makes its sockets where nothing of ours lies. */
+function withSocketDir({ context, root, user, group }: QemuDomain): QemuContext {
+  if ((user ?? group) === undefined) return context
+  const { qemuDir, qemuMonitorSocket } = root
+  return { ...context, paths: { ...context.paths, socketDir: qemuDir, monitorSocket: qemuMonitorSocket } }
 }
 
 /** QEMU is there: what is done from here on runs beside its initialisation until its monitor answers. */

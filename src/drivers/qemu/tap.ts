@@ -14,6 +14,7 @@ import { errorsFrom } from '../../conf/error.ts'
 import { validateActualInterface } from './command/interface-validate.ts'
 import { runHostCommand } from './host-command.ts'
 import { actualInterface } from './network-port.ts'
+import { ownerIds, type ProcessOwner } from './owner.ts'
 import { setBandwidth } from './tap-bandwidth.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -25,13 +26,10 @@ const NAME_MAX = 15
 const ALIAS_MAX = 255
 
 /** The guest whose interfaces are connected. */
-export interface TapOwner {
+export interface TapOwner extends ProcessOwner {
   def: DomainDef
   /** tells guests apart on the host: its directory */
   root: string
-  /** who runs QEMU and opens the tap devices; absent: we */
-  user?: string
-  group?: string
 }
 
 const ip = (...args: string[]) => runHostCommand('ip', args)
@@ -116,8 +114,8 @@ async function addDevice(owner: TapOwner, { source, mac, driver }: InterfaceDef,
     await ip('link', 'add', 'link', source.dev, 'name', name, 'address', mac, 'type', 'macvtap', 'mode', mode)
     return
   }
-  const { user, group = user } = owner
-  const rights = [...(user ? ['user', user] : []), ...(group ? ['group', group] : [])]
+  const ids = ownerIds(owner)
+  const rights = ids ? ['user', String(ids.uid), 'group', String(ids.gid)] : []
   const queues = driver?.queues ? ['multi_queue'] : []
   await ip('tuntap', 'add', 'dev', name, 'mode', 'tap', ...rights, ...queues)
 }

@@ -9,6 +9,8 @@ import { Shim } from '../../helper/shim.ts'
 
 const RUNNING = 1
 
+t.setTimeout(180_000)
+
 interface Guest {
   machine?: string
   arch?: string

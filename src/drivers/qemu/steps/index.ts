@@ -1,14 +1,16 @@
 // The steps of a start, in their order; they are released in the opposite one.
-import { rmSync } from 'node:fs'
+import { rmSync, symlinkSync } from 'node:fs'
+import { relative } from 'node:path'
 import { cgroupPaths, enterCgroups, leaveCgroups } from '../cgroup.ts'
 import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../command/launch-security.ts'
 import { masterKeyFile, writeMasterKey } from '../command/secret.ts'
 import { startDbusDaemon, stopDbusDaemon } from '../dbus-daemon.ts'
 import { chooseTransientOverlays, makeTransientOverlays, removeTransientOverlays } from '../disk-transient.ts'
 import type { QemuDomain } from '../domain.ts'
+import { giveNvram } from '../firmware-nvram.ts'
 import { makeMemoryDirectories, removeMemoryDirectories } from '../memory-files.ts'
 import { plugNetworks, unplugNetworks } from '../network-port.ts'
-import { makeDirectoryFor } from '../owner.ts'
+import { letThrough, makeDirectoryFor, removeGivenDirectory, shut } from '../owner.ts'
 import { startReservationsHelper, stopReservationsHelper } from '../pr-helper.ts'
 import { generatedSockets } from '../prepare-graphics.ts'
 import { startSwtpm, stopSwtpm } from '../swtpm-start.ts'
@@ -23,7 +25,7 @@ const tapOwner = ({ def, root, user, group }: QemuDomain): TapOwner => ({ def, r
 const logOf = ({ root }: QemuDomain, program: string) => `${root.log.replace(/\.log$/, '')}-${program}.log`
 
 const remove = (...paths: string[]) => {
-  for (const path of paths) rmSync(path, { recursive: true, force: true })
+  for (const path of paths) rmSync(path, { force: true })
 }
 
 export const STEPS: readonly Step[] = [
@@ -54,6 +56,16 @@ export const STEPS: readonly Step[] = [
       )
   },
   {
+    name: 'ways in',
+    start: ({ domain }) => letThrough([domain.root.dir, domain.root.nvramDir], domain),
+    release: ({ root }) => shut([root.dir, root.nvramDir])
+  },
+  {
+    name: 'UEFI variables',
+    start: ({ domain }) => giveNvram(domain.def, domain),
+    release() {}
+  },
+  {
     name: 'memory directories',
     start: ({ domain, context, command }) => makeMemoryDirectories(command.memoryDirs, context.paths, domain),
     release: ({ context }) => removeMemoryDirectories(context.paths)
@@ -61,12 +73,22 @@ export const STEPS: readonly Step[] = [
   {
     name: 'channel directory',
     start: ({ domain }) => makeDirectoryFor(domain.root.channelDir, domain),
-    release: ({ root }) => remove(root.channelDir)
+    release: ({ root }) => removeGivenDirectory(root.channelDir)
   },
   {
     name: "QEMU's sockets",
-    start: ({ domain }) => remove(domain.root.monitorSocket),
-    release: ({ root, def }) => remove(root.monitorSocket, ...generatedSockets(def))
+    start({ domain, context }) {
+      const { root } = domain
+      remove(root.monitorSocket)
+      const { socketDir, monitorSocket } = context.paths
+      if (monitorSocket === root.monitorSocket) return
+      makeDirectoryFor(socketDir, domain)
+      symlinkSync(relative(root.dir, monitorSocket), root.monitorSocket)
+    },
+    release({ root, def }) {
+      remove(root.monitorSocket, ...generatedSockets(def))
+      removeGivenDirectory(root.qemuDir)
+    }
   },
   {
     name: 'master key',
