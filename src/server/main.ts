@@ -23,7 +23,7 @@ import { Leave, serve } from './life.ts'
 import { LateLog } from './log.ts'
 import { releaseStartMemory } from './memory.ts'
 import { type Options, readOptions, USAGE, UsageError } from './options.ts'
-import { listen } from './sockets.ts'
+import { type ApiSockets, listen } from './sockets.ts'
 import { type News, tell, tellOnStandardOutput } from './starter.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -104,16 +104,19 @@ async function runGuest(options: Options): Promise<number> {
   const nothingLeft = options.inactive ? !domain.isPersistent : reattached
   if (!domain.isActive && nothingLeft) return exit(domain.lastEnd, reattached ? EXIT_OK : EXIT_FAILED)
   if (!reattached && !options.inactive) domain.def = def
-  const services = (async () => {
-    await log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
-    return listen(domain, { detach: () => leave.ask() })
-  })()
-  services.catch(() => undefined)
+  const openLog = () => log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
+  let services: Promise<ApiSockets> | undefined
+  /** Not before QEMU is spawned, and then beside its initialisation: they are the heavier part of the shim. */
+  const openServices = () => {
+    services ??= openLog().then(() => listen(domain, { detach: () => leave.ask() }))
+    services.catch(() => undefined)
+    return services
+  }
   try {
     onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.linger)
-    if (!reattached && !options.inactive) await startDomain(domain, options)
+    if (!reattached && !options.inactive) await startDomain(domain, { ...options, onLaunch: openServices })
     watchConsoles(domain)
-    const sockets = await services.catch(async error => {
+    const sockets = await openServices().catch(async error => {
       if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
       throw error
     })
@@ -128,7 +131,8 @@ async function runGuest(options: Options): Promise<number> {
     domain.monitor?.removeAllListeners()
     return EXIT_OK
   } finally {
-    await (await services.catch(() => undefined))?.close()
+    await openLog()
+    await (await services?.catch(() => undefined))?.close()
     domain.lock?.close()
   }
 }

@@ -48,6 +48,8 @@ export interface StartOptions {
   autoDestroy?: boolean
   /** VIR_DOMAIN_START_RESET_NVRAM */
   resetNvram?: boolean
+  /** called once QEMU is spawned: what needs no monitor may be done beside its initialisation */
+  onLaunch?(): void
 }
 
 /**
@@ -94,6 +96,7 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
       memoryLock: memoryLockLimit(domain.def),
       files: files.descriptors
     })
+    options.onLaunch?.()
     await afterLaunch(domain, launched)
   } catch (thrown) {
     const error = await startError(domain, thrown)
