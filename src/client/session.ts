@@ -2,7 +2,7 @@
 import { parseInteger } from './arguments.ts'
 import type { Lookup } from './command.ts'
 import { aggregatorSocket, Connection, meansAll, type Report, socketsOf } from './connection.ts'
-import { ClientError } from './failure.ts'
+import { ApiError, ClientError } from './failure.ts'
 
 export interface GlobalOptions {
   /** socket, directory or URI */
@@ -68,6 +68,21 @@ export class Session {
         ? answer.value.map(report => ({ shim: connections[i]!.guest(report.uuid), report }))
         : []
     )
+  }
+
+  /** Calls an API about the host: of the aggregator, or of whichever shim answers. */
+  // biome-ignore lint/suspicious/noExplicitAny: each API has an answer of its own shape, which its schema states
+  async ask(api: string, args: object = {}): Promise<any> {
+    let refused: unknown = new ClientError('failed to connect to the hypervisor', 'no guest of this connection runs')
+    for (const connection of await this.connections()) {
+      try {
+        return await connection.call(api, args)
+      } catch (error) {
+        if (error instanceof ApiError) throw error
+        refused = error
+      }
+    }
+    throw refused
   }
 
   /** The guest of that id, uuid or name, looked for in this order as virsh does. */

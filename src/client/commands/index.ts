@@ -1,6 +1,7 @@
 // All commands, in the groups `help` shows.
 import type { Command, Commands } from '../command.ts'
 import { consoles } from './console.ts'
+import { cpu } from './cpu.ts'
 import { device } from './device.ts'
 import { event } from './event.ts'
 import { host } from './host.ts'
@@ -8,6 +9,7 @@ import { info } from './info.ts'
 import { lifecycle } from './lifecycle.ts'
 import { monitor } from './monitor.ts'
 import { native } from './native.ts'
+import { node } from './node.ts'
 import { qemu } from './qemu.ts'
 import { self } from './self.ts'
 import { vcpu } from './vcpu.ts'
@@ -20,7 +22,7 @@ export const groups: { name: string; keyword: string; commands: Commands }[] = [
   },
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },
-  { name: 'Host and Hypervisor', keyword: 'host', commands: host },
+  { name: 'Host and Hypervisor', keyword: 'host', commands: { ...host, ...cpu, ...node } },
   { name: 'virshim itself', keyword: 'virshim', commands: self }
 ]
 
