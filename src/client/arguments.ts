@@ -116,7 +116,10 @@ function checkRequired(command: string, options: Options, given: Given): void {
   const missing = Object.entries(options).filter(([name, { required }]) => required && !given.has(name))
   if (missing.length > 0) {
     throw new ClientError(
-      ...missing.map(([name, { named }]) => `command '${command}' requires ${named ? `--${name}` : `<${name}>`} option`)
+      ...missing.map(
+        ([name, { named, kind }]) =>
+          `command '${command}' requires ${named || kind === 'int' ? `--${name}` : `<${name}>`} option`
+      )
     )
   }
   for (const [name, { kind, emptyOk }] of Object.entries(options)) {

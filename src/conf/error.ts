@@ -45,10 +45,13 @@ export class VirError extends Error {
   readonly domain: ErrorDomain
   /** what was put into the code's template */
   readonly detail: string | undefined
+  /** the detail is the whole message */
+  readonly #isWhole: boolean
 
-  constructor(domain: ErrorDomain, code: ErrorCode, detail?: string, options?: ErrorOptions) {
+  constructor(domain: ErrorDomain, code: ErrorCode, detail?: string, options?: ErrorOptions & { isWhole?: boolean }) {
     const [, bare, template] = ERROR_CODES[code]
-    super(detail === undefined ? bare : template.replace('%s', () => detail), options)
+    super(detail === undefined ? bare : options?.isWhole ? detail : template.replace('%s', () => detail), options)
+    this.#isWhole = options?.isWhole ?? false
     this.detail = detail
     this.code = code
     this.domain = domain
@@ -61,7 +64,7 @@ export class VirError extends Error {
   /** the code's text, with %s for the detail */
   get template(): string {
     const [, bare, template] = ERROR_CODES[this.code]
-    return this.detail === undefined ? bare : template
+    return this.detail === undefined ? bare : this.#isWhole ? '%s' : template
   }
 
   get httpStatus(): number {
@@ -85,6 +88,12 @@ export type Fail = (code: ErrorCode, detail?: string, cause?: unknown) => VirErr
 export function errorsFrom(domain: ErrorDomain): Fail {
   return (code, detail, cause) => new VirError(domain, code, detail, cause === undefined ? undefined : { cause })
 }
+
+/** The maker of errors about arguments of one file; they come without their code's words (virReportInvalidArg). */
+export const argumentErrorsFrom =
+  (domain: ErrorDomain) =>
+  (message: string): VirError =>
+    new VirError(domain, 'VIR_ERR_INVALID_ARG', message, { isWhole: true })
 
 /** Any thrown value as a VirError; what is not one already is a bug and becomes VIR_ERR_INTERNAL_ERROR. */
 export function toVirError(thrown: unknown, domain: ErrorDomain = 'VIR_FROM_QEMU'): VirError {

@@ -1,8 +1,9 @@
 // Value types of API arguments and results: JSON form, JSON Schema and TypeScript type in one object. Each carries the
 // kind it has in libvirt's protocol, so that an XDR codec can be made from it.
-import { errorsFrom } from './error.ts'
+import { argumentErrorsFrom, errorsFrom } from './error.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
+const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 
 /** A value type: `T` inside, JSON outside. */
 export interface Wire<T> {
@@ -343,7 +344,7 @@ export function typedInput<const D extends Readonly<Record<string, InputType>>>(
       const received = (given as { [RECEIVED]?: (readonly [string, TypedValue])[] })[RECEIVED]
       const out = received ? fromReceived(received) : fromObject(given as Record<string, unknown>)
       if (!mayBeEmpty && Object.keys(out).length === 0) {
-        throw fail('VIR_ERR_INVALID_ARG', of ? `${name} in ${of} must not be NULL` : `${name} must not be NULL`)
+        throw badArgument(of ? `${name} in ${of} must not be NULL` : `${name} must not be NULL`)
       }
       return out as { [K in keyof D]?: InputValue<D[K]> }
     },

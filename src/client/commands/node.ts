@@ -53,7 +53,7 @@ const CPU_TIMES = [
 const PERCENT_INTERVAL_MS = 1000
 
 async function cpuTimes(session: Session, cpuNum: number): Promise<Map<string, bigint>> {
-  const { params } = await saying('Unable to get number of cpu stats', session.ask('virNodeGetCPUStats', { cpuNum }))
+  const { params } = await saying('Unable to get node cpu stats', session.ask('virNodeGetCPUStats', { cpuNum }))
   return new Map(params.map(({ field, value }: { field: string; value: bigint | number }) => [field, BigInt(value)]))
 }
 

@@ -9,7 +9,7 @@ import {
   virDomainModificationImpact,
   virDomainXMLFlags
 } from '../../conf/enums.ts'
-import { errorsFrom } from '../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
 import { array, flags, int, oneOf, optional, text } from '../../conf/wire.ts'
 
 import { methodFor, noFlags } from '../method.ts'
@@ -18,6 +18,7 @@ import type { QemuDomain } from './domain.ts'
 import { formatMigratable } from './migratable.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_METADATA_DESCRIPTION, VIR_DOMAIN_METADATA_TITLE } = virDomainMetadataType
@@ -185,13 +186,11 @@ export const define = {
     ret: {},
     run(domain, { type, metadata, key, uri, flags: bits }) {
       if (type === VIR_DOMAIN_METADATA_TITLE && metadata?.includes('\n')) {
-        throw fail('VIR_ERR_INVALID_ARG', "metadata title can't contain newlines")
+        throw badArgument("metadata title can't contain newlines")
       }
       const isElement = type !== VIR_DOMAIN_METADATA_TITLE && type !== VIR_DOMAIN_METADATA_DESCRIPTION
-      if (isElement && uri === undefined)
-        throw fail('VIR_ERR_INVALID_ARG', 'uri in virDomainSetMetadata must not be NULL')
-      if (isElement && metadata !== undefined && !key)
-        throw fail('VIR_ERR_INVALID_ARG', 'key in virDomainSetMetadata must not be NULL')
+      if (isElement && uri === undefined) throw badArgument('uri in virDomainSetMetadata must not be NULL')
+      if (isElement && metadata !== undefined && !key) throw badArgument('key in virDomainSetMetadata must not be NULL')
       for (const def of affected(domain, bits)) {
         if (type === VIR_DOMAIN_METADATA_TITLE) def.title = metadata || undefined
         else if (type === VIR_DOMAIN_METADATA_DESCRIPTION) def.description = metadata || undefined

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { virNodeAllocPagesFlags } from '../../conf/enums.ts'
 import { systemError } from '../../conf/errno.ts'
-import { errorsFrom } from '../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
 import { array, flags, int, typedInput, uhyper, uint } from '../../conf/wire.ts'
 import type { Host } from '../host.ts'
 import { methodFor } from '../method.ts'
@@ -10,6 +10,7 @@ import { cellRange, hugePagesDirectory, noPages, PAGE_KIB, readText } from './ho
 import { KSM, KSM_PARAMETERS } from './node.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
+const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const method = methodFor<Host>()
 
 const writes = { on: 'connect', acl: 'connect:write' } as const
@@ -92,12 +93,12 @@ export const nodeSettings = {
     ret: { ret: int('pools that were adjusted') },
     run(_host, { pageSizes, pageCounts, startCell, cellCount, flags: bits }) {
       if (pageSizes.length === 0) {
-        throw fail('VIR_ERR_INVALID_ARG', 'npages in virNodeAllocPages must not be zero')
+        throw badArgument('npages in virNodeAllocPages must not be zero')
       }
       if (pageCounts.length !== pageSizes.length) {
         throw fail('VIR_ERR_INVALID_ARG', 'pageCounts in virNodeAllocPages must have as many entries as pageSizes')
       }
-      if (cellCount === 0) throw fail('VIR_ERR_INVALID_ARG', 'cellCount in virNodeAllocPages must not be zero')
+      if (cellCount === 0) throw badArgument('cellCount in virNodeAllocPages must not be zero')
       const wanted = cellRange(startCell, cellCount)
       for (const cell of wanted) {
         for (const [i, size] of pageSizes.entries()) {

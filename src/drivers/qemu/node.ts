@@ -1,7 +1,7 @@
 // What connection-level calls say of the host: CPUs, memory, pages. Read from the kernel at every call.
 
 import { arch } from 'node:os'
-import { errorsFrom } from '../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
 import { array, flags, int, struct, type TypedParams, text, typed, typedParams, uhyper, uint } from '../../conf/wire.ts'
 import type { Host } from '../host.ts'
 import { methodFor } from '../method.ts'
@@ -18,6 +18,7 @@ import {
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failHost = errorsFrom('VIR_FROM_NONE')
+const badArgument = argumentErrorsFrom('VIR_FROM_NONE')
 const method = methodFor<Host>()
 
 const NS_PER_TICK = 10_000_000n
@@ -52,7 +53,7 @@ function cpuStats(cpu: number): { field: string; value: bigint }[] {
   const line = readText('/proc/stat')
     ?.split('\n')
     .find(one => one.startsWith(cpu === ALL ? 'cpu ' : `cpu${cpu} `))
-  if (line === undefined) throw failHost('VIR_ERR_INVALID_ARG', 'Invalid cpuNum in virHostCPUGetStatsLinux')
+  if (line === undefined) throw badArgument('Invalid cpuNum in virHostCPUGetStatsLinux')
   const [user = 0n, nice = 0n, system = 0n, idle = 0n, iowait = 0n, irq = 0n, softirq = 0n] = line
     .split(/\s+/)
     .slice(1)
@@ -68,7 +69,7 @@ function cpuStats(cpu: number): { field: string; value: bigint }[] {
 function memoryStats(cell: number): { field: string; value: bigint }[] {
   const last = hostCells().at(-1)!
   if (cell !== ALL && (cell < 0 || cell > last)) {
-    throw failHost('VIR_ERR_INVALID_ARG', `cellNum in virHostMemGetStats must be less than or equal to ${last}`)
+    throw badArgument(`cellNum in virHostMemGetStats must be less than or equal to ${last}`)
   }
   const { MemTotal = 0, MemFree = 0, Buffers = 0, Cached = 0 } = memoryKiB(cell === ALL ? undefined : cell)
   const out = [

@@ -6,12 +6,13 @@ import {
   virDomainEventType,
   virDomainEventUndefinedDetailType
 } from '../../conf/enums.ts'
-import { errorsFrom } from '../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
 import { chooseRoot, type GuestRoot } from '../../state/root.ts'
 import { removeSynced } from '../../state/store.ts'
 import type { QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const refuse = (message: string) => fail('VIR_ERR_OPERATION_INVALID', message)
 
 /**
@@ -20,8 +21,8 @@ const refuse = (message: string) => fail('VIR_ERR_OPERATION_INVALID', message)
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_XML_ERROR for a name no guest can have, VIR_ERR_OPERATION_INVALID
  */
 export function renameDomain(domain: QemuDomain, name: string | undefined): Record<string, never> {
-  if (name === undefined) throw fail('VIR_ERR_INVALID_ARG', 'new_name in virDomainRename must not be NULL')
-  if (name === '') throw fail('VIR_ERR_INVALID_ARG', 'string new_name in virDomainRename must not be empty')
+  if (name === undefined) throw badArgument('new_name in virDomainRename must not be NULL')
+  if (name === '') throw badArgument('string new_name in virDomainRename must not be empty')
   if (domain.isActive) throw refuse('cannot rename active domain')
   if (!domain.newDef) throw refuse('cannot rename a transient domain')
   if (existsSync(domain.root.managedSave)) throw refuse("domain with a managed saved state can't be renamed")

@@ -4,7 +4,7 @@
 // sizes of the caller's arrays, is dealt with once, in `fitted`. The rest is in exceptions.ts.
 import { API_FACTS } from '../../conf/api-list.ts'
 import { virTypedParameterFlags } from '../../conf/enums.ts'
-import { errorsFrom } from '../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
 import type { TypedParams } from '../../conf/wire.ts'
 import type { GuestHandle, Host } from '../../drivers/host.ts'
 import type { ByteChannel, Method, Stream } from '../../drivers/method.ts'
@@ -22,6 +22,7 @@ import { XdrReader } from './xdr.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
+const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const failQemu = errorsFrom('VIR_FROM_QEMU')
 
 const { VIR_TYPED_PARAM_STRING_OKAY } = virTypedParameterFlags
@@ -163,7 +164,7 @@ const ROOM = ['nparams', 'maxnames', 'maxids', 'maxStats', 'maxerrors', 'maxcell
 /** A caller cannot have less than no room. @throws VIR_ERR_INVALID_ARG */
 function checkRoom(api: string, given: Values): void {
   for (const name of ROOM) {
-    if (given[name] < 0) throw failDomain('VIR_ERR_INVALID_ARG', `${name} in ${api} must be zero or greater`)
+    if (given[name] < 0) throw badArgument(`${name} in ${api} must be zero or greater`)
   }
 }
 

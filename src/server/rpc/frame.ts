@@ -151,13 +151,10 @@ export function readError(from: XdrReader): VirError {
   const { code, domain, message } = readFields(errorFields, from)
   const codeName = CODE_NAMES.get(code) ?? 'VIR_ERR_INTERNAL_ERROR'
   const [, bare, template] = ERROR_CODES[codeName]
-  const detail = message === undefined || message === bare ? undefined : withoutTemplate(message, template)
-  return new VirError(DOMAIN_NAMES.get(domain) ?? 'VIR_FROM_NONE', codeName, detail)
-}
-
-/** The detail in a message that was made with a code's template. */
-function withoutTemplate(message: string, template: string): string {
+  const domainName = DOMAIN_NAMES.get(domain) ?? 'VIR_FROM_NONE'
+  if (message === undefined || message === bare) return new VirError(domainName, codeName)
   const [before = '', after = ''] = template.split('%s')
-  const fits = message.startsWith(before) && message.endsWith(after)
-  return fits ? message.slice(before.length, message.length - after.length) : message
+  return message.startsWith(before) && message.endsWith(after)
+    ? new VirError(domainName, codeName, message.slice(before.length, message.length - after.length))
+    : new VirError(domainName, codeName, message, { isWhole: true })
 }

@@ -29,6 +29,7 @@ const DRIVERS: { arch: RegExp; models: () => string[] }[] = [
 ]
 
 const isX86 = (arch: string) => /^(i686|x86_64)$/.test(arch)
+const isArm = (arch: string) => /^(armv6l|armv7l|armv7b|aarch64)$/.test(arch)
 
 /** @throws VIR_ERR_NO_SUPPORT for architectures libvirt has no CPU driver for */
 function driverOf(arch: string) {
@@ -102,6 +103,11 @@ export function baselineXml(xmlCPUs: readonly string[], { migratable, expand }: 
   const [first] = cpus
   const arch = first!.of === 'host' ? first!.cpu.arch : ''
   driverOf(arch)
+  // virCPUarmBaseline: the first one's model
+  if (isArm(arch)) {
+    const name = describeCpu(first!).model!
+    return formatted({ mode: 'custom', match: 'exact', model: { name, fallback: 'allow' }, features: [] }, false)
+  }
   if (!isX86(arch)) throw fail('VIR_ERR_NO_SUPPORT', `cannot compute baseline CPU of ${arch} architecture`)
   const cpu = baselineCpu(cpus, { migratable })
   return formatted({ ...cpu, features: cpu.features.filter(({ name }) => !NOT_FOR_QEMU.has(name)) }, expand)
