@@ -15,6 +15,7 @@ import {
 import { errorsFrom } from '../error.ts'
 import { enumOf, octal, string, ulonglong } from '../scalar.ts'
 import { childAmount, scaledValue } from '../scaled.ts'
+import { storageFormat } from '../storage-source.ts'
 import { element } from '../xml.ts'
 import { deviceBoot, deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
@@ -22,26 +23,6 @@ import { filesystemBinary } from './filesystem-binary.ts'
 import { filesystemSource, filesystemType } from './filesystem-source.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
-
-/** Formats virStorageFileFormat has a name for. */
-const formats = [
-  'raw',
-  'dir',
-  'bochs',
-  'cloop',
-  'dmg',
-  'iso',
-  'vpc',
-  'vdi',
-  'fat',
-  'vhd',
-  'ploop',
-  'cow',
-  'qcow',
-  'qcow2',
-  'qed',
-  'vmdk'
-]
 
 /** Permissions of new files or directories. */
 function mode(name: 'fmode' | 'dmode'): Field<number | undefined> {
@@ -64,7 +45,7 @@ const driver = {
     ...attr('format', string),
     parse(node) {
       const { format } = node.attributes
-      if (format !== undefined && !formats.includes(format)) {
+      if (format !== undefined && storageFormat.parse(format) === undefined) {
         throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown driver format value '${format}'`)
       }
       return format
