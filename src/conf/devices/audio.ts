@@ -117,8 +117,8 @@ const kinds = {
 } satisfies Record<string, Fields>
 
 export const audioFields = {
-  kind: spread(variant('type', kinds)),
   id: required(positive('id')),
+  kind: spread(variant('type', kinds)),
   timerPeriod: positive('timerPeriod')
 } satisfies Fields
 /** Told apart by `type`. */

@@ -19,6 +19,8 @@ export interface Exception {
   ret?(result: Values, given: Values, guest: GuestHandle | undefined): Values
 }
 
+/** VIR_NODE_CPU_STATS_ALL_CPUS */
+const ALL_CPUS = -1
 const AUTH_NONE = 0
 const CONNECT_RO = 1
 const CONNECT_FLAGS = 7
@@ -107,6 +109,8 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
     })
   },
   NODE_GET_SEV_INFO: { anyRoom: true },
+  // who only asks for the count is told it before anyone looks at the CPU
+  NODE_GET_CPU_STATS: { args: ({ cpuNum, nparams }) => ({ cpuNum: nparams === 0 ? ALL_CPUS : cpuNum }) },
   NODE_GET_CPU_MAP: {
     ret: ({ cpumap, online }, { need_map, need_online }) => ({
       cpumap: need_map ? cpuBits(cpumap, Math.ceil(cpumap.length / 8)) : Buffer.alloc(0),

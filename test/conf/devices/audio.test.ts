@@ -20,15 +20,15 @@ t.test('each backend keeps its own attributes and no others', async t => {
     ['dbus', '', '']
   ] as const) {
     const given = `<audio type='${type}'${top}><input voices='2' ${every}/><output/></audio>`.replace(' ', " id='1' ")
-    const expected = `<audio type='${type}'${top} id='1'><input voices='2'${kept}/></audio>`
+    const expected = `<audio id='1' type='${type}'${top}><input voices='2'${kept}/></audio>`
     t.equal(throughTable(audioFields, given), expected)
   }
 })
 
 t.test('fixed settings are always written, loose ones refused', async t => {
   t.equal(
-    throughTable(audioFields, `<audio type='none' id='1'><input ${fixed}/></audio>`),
-    `<audio type='none' id='1'><input ${fixed}><settings/></input></audio>`
+    throughTable(audioFields, `<audio id='1' type='none'><input ${fixed}/></audio>`),
+    `<audio id='1' type='none'><input ${fixed}><settings/></input></audio>`
   )
   for (const [input, error] of [
     ["<input fixedSettings='yes'/>", 'fixed audio settings requires mixing engine'],
@@ -39,7 +39,7 @@ t.test('fixed settings are always written, loose ones refused', async t => {
     ],
     [`<input ${fixed}><settings format='s24'/></input>`, "attribute 'format' in element 'settings': 's24'."]
   ] as const) {
-    t.match(await errorOf(() => throughTable(audioFields, `<audio type='none' id='1'>${input}</audio>`)), error)
+    t.match(await errorOf(() => throughTable(audioFields, `<audio id='1' type='none'>${input}</audio>`)), error)
   }
 })
 

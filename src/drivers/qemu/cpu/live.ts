@@ -104,8 +104,12 @@ function updateLive(cpu: CpuDef, { enabled, unavailable }: LiveCpu): void {
       throw failCpu('VIR_ERR_OPERATION_FAILED', `guest CPU doesn't match specification: ${parts.join(', ')}`)
     }
   }
-  for (const name of added) setFeature(cpu.features, name, 'require')
-  for (const name of removed) setFeature(cpu.features, name, 'disable')
+  const on = new Set(added)
+  const off = new Set(removed)
+  for (const name of names) {
+    if (off.has(name)) setFeature(cpu.features, name, 'disable')
+    else if (on.has(name)) setFeature(cpu.features, name, 'require')
+  }
   if (cpu.mode === 'custom') disableRemoved(cpu.features, modelNamed(cpu.model!.name!))
   cpu.check = 'full'
 }
