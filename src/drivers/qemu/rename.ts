@@ -7,6 +7,7 @@ import {
   virDomainEventUndefinedDetailType
 } from '../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
+import { type ClaimedResource, ResourceTaken } from '../../state/claim.ts'
 import { chooseRoot, type GuestRoot } from '../../state/root.ts'
 import { removeSynced } from '../../state/store.ts'
 import type { QemuDomain } from './domain.ts'
@@ -20,7 +21,7 @@ const refuse = (message: string) => fail('VIR_ERR_OPERATION_INVALID', message)
  * renamed with it, sockets and all. UEFI variables and TPM state stay where they were, as in libvirt.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_XML_ERROR for a name no guest can have, VIR_ERR_OPERATION_INVALID
  */
-export function renameDomain(domain: QemuDomain, name: string | undefined): Record<string, never> {
+export async function renameDomain(domain: QemuDomain, name: string | undefined): Promise<Record<string, never>> {
   if (name === undefined) throw badArgument('new_name in virDomainRename must not be NULL')
   if (name === '') throw badArgument('string new_name in virDomainRename must not be empty')
   if (domain.isActive) throw refuse('cannot rename active domain')
@@ -30,10 +31,18 @@ export function renameDomain(domain: QemuDomain, name: string | undefined): Reco
   checkName({ name })
   const { id, uuid, name: oldName } = domain
   const root = domain.rootByName ? chooseRoot(undefined, name) : domain.root
-  if (root !== domain.root && (existsSync(root.definition) || existsSync(root.dir))) {
-    throw refuse(`domain with name '${name}' already exists`)
+  const isTaken = () => refuse(`domain with name '${name}' already exists`)
+  if (root !== domain.root && (existsSync(root.definition) || existsSync(root.dir))) throw isTaken()
+  const resources: ClaimedResource[] = [{ kind: 'name', key: name, mode: 'exclusive' }]
+  const claim = await domain.claims?.claim(domain, resources).catch(error => {
+    throw error instanceof ResourceTaken ? isTaken() : error
+  })
+  try {
+    take(domain, name, root)
+  } finally {
+    // from now on our report holds the name
+    if (claim) await domain.claims?.release(claim.claim)
   }
-  take(domain, name, root)
   const { VIR_DOMAIN_EVENT_UNDEFINED, VIR_DOMAIN_EVENT_DEFINED } = virDomainEventType
   domain.lifecycle(
     VIR_DOMAIN_EVENT_UNDEFINED,

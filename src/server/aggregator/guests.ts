@@ -14,7 +14,7 @@ import { askOn } from '../raw-http.ts'
 import type { Discovery } from './discovery.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import type { Layout } from './layout.ts'
-import { reach } from './reach.ts'
+import { listens, reach } from './reach.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 import { type ShimPlace, type Started, shimPlace, startShim } from './shims.ts'
 
@@ -35,18 +35,28 @@ const CREATE_OPTIONS: Partial<Record<keyof typeof virDomainCreateFlags, string>>
   VIR_DOMAIN_START_RESET_NVRAM: '--reset-nvram'
 }
 
+export interface GuestsOptions {
+  layout: Layout
+  registry: Registry
+  discovery: Discovery
+  /** virshimd's, for every shim */
+  shimOptions: string[]
+}
+
 export class Guests {
   readonly #layout: Layout
   readonly #registry: Registry
   readonly #discovery: Discovery
+  readonly #shimOptions: string[]
   readonly #lock = new KeyedLock()
   /** shims that are being started, by place */
   readonly #starting = new Map<string, Promise<Started>>()
 
-  constructor(layout: Layout, registry: Registry, discovery: Discovery) {
+  constructor({ layout, registry, discovery, shimOptions }: GuestsOptions) {
     this.#layout = layout
     this.#registry = registry
     this.#discovery = discovery
+    this.#shimOptions = shimOptions
   }
 
   /** True for a place in our guests directory: its shim is ours to start. */
@@ -64,8 +74,14 @@ export class Guests {
     const { place, socket } = guest
     if (socket !== undefined && !this.#starting.has(place)) return socket
     const where = shimPlace(this.#layout, place)
-    await this.wake(where)
-    return where.root.apiSocket
+    const { apiSocket } = where.root
+    // it may be there and not have reported yet, or have been started by somebody else
+    if (this.#starting.has(place) || !(await listens(apiSocket))) {
+      await this.wake(where).catch(async error => {
+        if (!(await listens(apiSocket))) throw error
+      })
+    }
+    return apiSocket
   }
 
   /** Starts the shim of a guest as it is: shut off, or left by another shim. One that is being started will do. */
@@ -79,7 +95,7 @@ export class Guests {
     const before = this.#starting.get(place)?.catch(() => undefined)
     const starting = (async () => {
       await before
-      return startShim(where, options, xml)
+      return startShim(where, [...this.#shimOptions, ...options], xml)
     })().finally(() => {
       if (this.#starting.get(place) === starting) this.#starting.delete(place)
       this.#discovery.look(basename(place))
@@ -151,7 +167,8 @@ export class Guests {
   /** The caller may ask for a new guest at once. */
   async #untilKnown(place: string, uuid: string): Promise<void> {
     const deadline = Date.now() + KNOWN_LIMIT_MS
-    while (this.#registry.at(place)?.report.uuid !== uuid && Date.now() < deadline) await sleep(5)
+    const isKnown = (guest = this.#registry.at(place)) => guest?.report.uuid === uuid && guest.socket !== undefined
+    while (!isKnown() && Date.now() < deadline) await sleep(5)
   }
 
   /** The directory of a new guest is called as the guest is, if that can be and is free; else by its uuid. */

@@ -55,7 +55,8 @@ async function run(options: AggregatorOptions): Promise<void> {
   const discovery = new Discovery(registry, layout, options.watch, log)
   const { overcommits, claimGraceMs: graceMs } = options
   const resources = new Resources({ layout, registry, discovery, overcommits, graceMs, log })
-  const guests = new Guests(layout, registry, discovery)
+  const shimOptions = ['--aggregator', layout.root.apiSocket, '--idle-timeout', options.idleTimeoutS]
+  const guests = new Guests({ layout, registry, discovery, shimOptions })
   const supervisor = new Supervisor({ layout, registry, guests, log })
   const aggregator: Aggregator = {
     layout,

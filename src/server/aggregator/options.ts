@@ -11,6 +11,8 @@ export interface AggregatorOptions {
   /** patterns of API sockets of shims that lie elsewhere */
   watch: string[]
   logLevel: string
+  /** seconds after which the shim of a guest that is shut off ends, when nobody asks for it */
+  idleTimeoutS: string
   /** listen at libvirt's own socket path, and with -ro after it */
   libvirtSocket: string | undefined
   /** directory of the sockets of libvirt's daemons for networks, storage and so on */
@@ -34,6 +36,7 @@ One view of every guest of this host, and of who holds what. Ending it touches n
                           has, and what becomes of a start beyond it: refuse, warn, off
                           (memory=1:warn,hugepages=1:refuse,vcpu=16:warn)
   --claim-grace S         a claim of a guest that never reports is dropped after S seconds (60)
+  --idle-timeout S        shims of guests that are shut off end when nobody asks for S seconds (30)
   --log-level LEVEL       trace, debug, info, warn, error (info)
   --help, --version
 `
@@ -49,6 +52,9 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
   const { values } = parsed
   if (values.help) return 'help'
   if (values.version) return 'version'
+  if (!/^\d+$/.test(values['idle-timeout'])) {
+    throw new UsageError(`--idle-timeout: '${values['idle-timeout']}' is not a number of seconds`)
+  }
   if (!['trace', 'debug', 'info', 'warn', 'error'].includes(values['log-level'])) {
     throw new UsageError(`--log-level: '${values['log-level']}' is unknown`)
   }
@@ -60,6 +66,7 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
     root: values.root,
     watch: values.watch,
     logLevel: values['log-level'],
+    idleTimeoutS: values['idle-timeout'],
     libvirtSocket: values['libvirt-socket'],
     secondary: secondary === 'none' ? undefined : secondary,
     overcommits: readOvercommits(values.overcommit),
@@ -95,6 +102,7 @@ function parse(args: string[]) {
       'libvirt-socket': { type: 'string' },
       overcommit: { type: 'string', multiple: true, default: [] },
       'claim-grace': { type: 'string' },
+      'idle-timeout': { type: 'string', default: '30' },
       'log-level': { type: 'string', default: 'info' },
       help: { ...flag, short: 'h' },
       version: { ...flag, short: 'V' }

@@ -34,8 +34,7 @@ export async function forward(
       method: incoming.method,
       path: incoming.url,
       // a shim that closes behind its answer may do so before it has taken the end of our request
-      headers: { ...endToEnd(incoming.headers), connection: 'keep-alive' },
-      agent: false
+      headers: { ...endToEnd(incoming.headers), connection: 'keep-alive' }
     })
     sent.on('response', reply => {
       outgoing.writeHead(reply.statusCode!, endToEnd(reply.headers))
@@ -43,6 +42,7 @@ export async function forward(
       outgoing.flushHeaders()
       reply.pipe(outgoing)
       reply.on('error', () => outgoing.destroy())
+      reply.on('close', () => shim.destroy())
       resolve()
     })
     sent.on('error', error => (outgoing.headersSent ? outgoing.destroy() : reject(unreachable(error))))

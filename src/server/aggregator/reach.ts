@@ -11,10 +11,10 @@ const RETRY_MS = 25
 /** Errors of connect(2) that mean nobody listens. */
 const NOBODY = new Set(['ENOENT', 'ECONNREFUSED'])
 
-export const isNobody = (error: unknown): boolean => NOBODY.has((error as NodeJS.ErrnoException).code ?? '')
+const isNobody = (error: unknown): boolean => NOBODY.has((error as NodeJS.ErrnoException).code ?? '')
 
 /** A connection, once it is made. @throws Error of connect(2) */
-export function connected(path: string): Promise<Socket> {
+function connected(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect(path)
     socket.once('error', reject)
@@ -23,6 +23,16 @@ export function connected(path: string): Promise<Socket> {
       resolve(socket)
     })
   })
+}
+
+/** Whether somebody listens; who hangs does. */
+export async function listens(path: string): Promise<boolean> {
+  try {
+    ;(await connected(path)).destroy()
+    return true
+  } catch (error) {
+    return !isNobody(error)
+  }
 }
 
 /**

@@ -114,10 +114,8 @@ export class Resources {
     const { place, report } = known
     const guest = this.#claimantOf(known)
     const owner = ownerOf(guest)
-    // shut off, and no process to speak for it: it holds nothing
-    const isIdle = report.pids.shim === null && report.pids.qemu === null
-    if (isIdle || this.#ownerAt.get(place) !== owner) this.#gone(place)
-    if (isIdle) return
+    // a guest that is shut off needs no shim to hold its name and uuid
+    if (this.#ownerAt.get(place) !== owner) this.#gone(place)
     this.#ownerAt.set(place, owner)
     const places = this.#places.get(owner) ?? new Map<string, KnownGuest>()
     this.#places.set(owner, places.set(place, known))
@@ -152,9 +150,9 @@ export class Resources {
     this.#claims.gone(holding.guest)
   }
 
-  #claimantOf({ report, socket }: KnownGuest): Claimant {
+  #claimantOf({ place, report, socket }: KnownGuest): Claimant {
     const { name, uuid, sockets, namespaces = this.#own } = report
-    return { name, uuid, socket: sockets.api ?? socket ?? '', namespaces }
+    return { name, uuid, socket: sockets.api ?? socket ?? join(place, 'api.sock'), namespaces }
   }
 
   /** Asks a guest again what it holds: it may have let go of something a moment ago, or be gone. */

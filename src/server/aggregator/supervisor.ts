@@ -9,7 +9,7 @@ import { bootId } from '../../state/status.ts'
 import { readIfThere, writeAtomic } from '../../state/store.ts'
 import type { Guests } from './guests.ts'
 import { guestNames, type Layout } from './layout.ts'
-import { connected, isNobody } from './reach.ts'
+import { listens } from './reach.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 import { type ShimPlace, shimPlace } from './shims.ts'
 
@@ -143,15 +143,5 @@ export class Supervisor {
     }
     await Promise.all(Array.from({ length: availableParallelism() }, work))
     if (!this.#ending.signal.aborted) writeAtomic(file, boot)
-  }
-}
-
-/** Whether somebody does; a shim that hangs does. */
-async function listens(path: string): Promise<boolean> {
-  try {
-    ;(await connected(path)).destroy()
-    return true
-  } catch (error) {
-    return !isNobody(error)
   }
 }
