@@ -13,7 +13,7 @@ import { cpuIdentity } from './cpu/cpuinfo.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Form of the cache files; files of another form are made anew. */
-const CACHE_VERSION = 3
+const CACHE_VERSION = 4
 
 /** What the rest of the driver asks of a QEMU binary. */
 export interface Qemu {
@@ -35,6 +35,8 @@ export interface Qemu {
   hyperv?: string[]
   /** of AMD hosts that can encrypt guest memory, and a QEMU that can use it */
   sev?: SevHost
+  /** of Intel hosts whose guests can have enclaves */
+  sgx?: SgxHost
   has(capability: Capability): boolean
   /** the machine of that name or alias */
   machine(name: string): Machine | undefined
@@ -71,6 +73,15 @@ export interface HostCpu {
   family: number
   model: number
   stepping: number
+}
+
+export interface SgxHost {
+  flc: boolean
+  sgx1: boolean
+  sgx2: boolean
+  sectionSizeKiB: number
+  /** memory for enclaves by NUMA cell */
+  sections: { node: number; sizeKiB: number }[]
 }
 
 export interface SevHost {

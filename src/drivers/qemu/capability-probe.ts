@@ -1,7 +1,7 @@
 // One launch of a QEMU binary to learn what it can do.
 import { spawn } from 'node:child_process'
 import { errorsFrom } from '../../conf/error.ts'
-import type { Accelerator, HostCpu, Probed, SevHost } from './capabilities.ts'
+import type { Accelerator, HostCpu, Probed, SevHost, SgxHost } from './capabilities.ts'
 import { CAPABILITY_SIGNS, type Capability, type Sign } from './capability-signs.ts'
 import { indexSchema, type Schema, type SchemaEntry, schemaHas } from './qapi-schema.ts'
 import { QmpMonitor } from './qmp.ts'
@@ -113,11 +113,12 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
       type: 'full',
       model: { name: 'host', props: { migratable: false, 'hv-passthrough': true } }
     }).catch(() => undefined)
-  const [expanded, unmigratable, hyperv, sev] = await Promise.all([
+  const [expanded, unmigratable, hyperv, sev, sgx] = await Promise.all([
     expand(),
     expand({ migratable: false }),
     accelerator === 'kvm' ? enlightened() : undefined,
-    execute<QmpSev>('query-sev-capabilities').catch(() => undefined)
+    execute<QmpSev>('query-sev-capabilities').catch(() => undefined),
+    execute<QmpSgx>('query-sgx-capabilities').catch(() => undefined)
   ])
 
   const facts = {
@@ -156,6 +157,7 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
     ...(expanded && { hostCpu: hostCpu(expanded, unmigratable) }),
     ...(hyperv && { hyperv: enlightenments(hyperv) }),
     ...(sev && { sev: sevHost(sev) }),
+    ...(sgx?.sections && { sgx: sgxHost(sgx) }),
     capabilities: (Object.entries(CAPABILITY_SIGNS) as [Capability, Sign[]][])
       .filter(([, any]) => any.some(sign => holds(sign, facts)))
       .map(([capability]) => capability)
@@ -194,6 +196,21 @@ function enlightenments({ model: { props } }: Expansion): string[] {
 interface QmpSev {
   cbitpos: number
   'reduced-phys-bits': number
+}
+
+interface QmpSgx {
+  flc: boolean
+  sgx1: boolean
+  sgx2: boolean
+  'section-size'?: number
+  sections?: { node: number; size: number }[]
+}
+
+function sgxHost({ flc, sgx1, sgx2, sections = [], ...sizes }: QmpSgx): SgxHost {
+  const inKiB = sections.map(({ node, size }) => ({ node, sizeKiB: Math.floor(size / 1024) }))
+  const sum = inKiB.reduce((all, { sizeKiB }) => all + sizeKiB, 0)
+  const whole = sizes['section-size']
+  return { flc, sgx1, sgx2, sectionSizeKiB: whole === undefined ? sum : Math.floor(whole / 1024), sections: inKiB }
 }
 
 const sevHost = (sev: QmpSev): SevHost => ({ cbitpos: sev.cbitpos, reducedPhysBits: sev['reduced-phys-bits'] })

@@ -305,13 +305,26 @@ function sevElement({ sev }: Qemu): XmlElement {
   ])
 }
 
+function sgxElement({ sgx }: Qemu): XmlElement {
+  if (!sgx) return supported('sgx', false)
+  const leaf = (name: string, is: boolean) => element(name, {}, [is ? 'yes' : 'no'])
+  const sections = sgx.sections.map(({ node, sizeKiB }) => element('section', { node, size: sizeKiB, unit: 'KiB' }))
+  return supported('sgx', true, [
+    leaf('flc', sgx.flc),
+    leaf('sgx1', sgx.sgx1),
+    leaf('sgx2', sgx.sgx2),
+    element('section_size', { unit: 'KiB' }, [String(sgx.sectionSizeKiB)]),
+    sections.length > 0 ? element('sections', {}, sections) : undefined
+  ])
+}
+
 function featuresElement(asked: Asked): XmlElement {
   const { hyperv } = asked.qemu
   const enlightenments = HYPERV.filter(name => hyperv?.includes(name))
   return element('features', {}, [
     ...FEATURES.map(([name, holds]) => supported(name, holds(asked) ?? false)),
     sevElement(asked.qemu),
-    supported('sgx', false),
+    sgxElement(asked.qemu),
     enlightenments.length > 0 ? supported('hyperv', true, [enumElement('features', enlightenments)]) : undefined
   ])
 }
