@@ -155,7 +155,8 @@ export const listing = {
     ret: { retStats: array(statsRecord, DOMAIN_LIST_MAX) },
     async run(host, { doms, stats, flags: bits }) {
       const guests = host.guests()
-      const wanted = doms.length > 0 ? guests.filter(({ uuid }) => doms.some(dom => dom.uuid === uuid)) : guests
+      const known = doms.length > 0 ? new Map(guests.map(guest => [guest.uuid, guest])) : undefined
+      const wanted = known ? doms.map(({ uuid }) => known.get(uuid)).filter(guest => guest !== undefined) : guests
       return { retStats: await host.stats(filterGuests(wanted, bits & STATE_FILTERS), stats) }
     }
   }),
@@ -163,7 +164,7 @@ export const listing = {
   virDomainLookupByID: lookup('0.0.1', { id: int() }, (host, id: number) =>
     found(
       active(host).find(guest => guest.id === id),
-      `id '${id}'`
+      `id ${id}`
     )
   ),
   virDomainLookupByName: lookup('0.0.1', { name: text() }, (host, name: string) =>
