@@ -6,12 +6,14 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { ask } from '../../src/server/raw-http.ts'
 import { processesNaming } from './refusal.ts'
 import type { Answer } from './shim.ts'
 
 export class AggregatorRun {
   readonly dir = mkdtempSync(join(tmpdir(), 'virshim-agg-'))
   readonly root = join(this.dir, 'a')
+  readonly socket = join(this.root, 'api.sock')
   child: ChildProcess | undefined
   stderr = ''
 
@@ -66,6 +68,20 @@ export class AggregatorRun {
       sent.on('error', reject)
       sent.end(args && JSON.stringify(args))
     })
+  }
+
+  /** One request of any kind, as shims send theirs. @throws Error when nobody answers */
+  async ask(method: 'GET' | 'POST' | 'DELETE', path: string, args?: object): Promise<Answer> {
+    const body = args && JSON.stringify(args)
+    const answer = await ask(this.socket, { method, path, ...(body && { body }), timeoutMs: 20_000 })
+    return { status: answer.status, body: JSON.parse(answer.body) }
+  }
+
+  /** Waits until something is so. */
+  async untilSo(what: string, isSo: () => Promise<boolean>, limitMs = 20_000): Promise<void> {
+    for (const deadline = Date.now() + limitMs; !(await isSo().catch(() => false)); await sleep(10)) {
+      if (Date.now() > deadline) throw new Error(`not so in time: ${what}; ${this.stderr}`)
+    }
   }
 
   /** The entry of a guest, undefined when there is none. */

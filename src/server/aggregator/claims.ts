@@ -20,6 +20,7 @@ import {
   type ClaimedResource,
   type ClaimRequest,
   isAutomatic,
+  ownNamespaces,
   ResourceTaken
 } from '../../state/claim.ts'
 import { bootId, isAlive, type ProcessIdentity } from '../../state/status.ts'
@@ -73,6 +74,7 @@ export class Claims {
   /** ids by who has them */
   readonly #byOwner = new Map<string, Set<string>>()
   readonly #timer: NodeJS.Timeout
+  readonly #own = ownNamespaces()
 
   /** Takes up the claims a former aggregator granted. */
   constructor(options: ClaimsOptions) {
@@ -98,7 +100,8 @@ export class Claims {
    * @throws VIR_ERR_INVALID_ARG, ResourceTaken, VIR_ERR_RESOURCE_BUSY, VIR_ERR_SYSTEM_ERROR
    */
   async claim(body: unknown): Promise<ClaimAnswer> {
-    const request = readClaimRequest(body)
+    const asked = readClaimRequest(body)
+    const request = { ...asked, namespaces: asked.namespaces ?? this.#own }
     try {
       return this.#decide(request)
     } catch (error) {
