@@ -4,6 +4,8 @@ import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { formatJson, parseJson } from '../conf/json.ts'
+import type { Allocation } from '../state/allocation.ts'
+import type { Namespaces } from '../state/claim.ts'
 import { guestsDirectory, userDirectories } from '../state/root.ts'
 import { ApiError, ClientError } from './failure.ts'
 
@@ -23,6 +25,11 @@ export interface Report {
   autostart: boolean
   managedSave: boolean
   versions: { virshim?: string; qemu?: string; node?: string }
+  /** paths by kind, as its shim sees them */
+  sockets: { api?: string }
+  namespaces?: Namespaces
+  /** what it holds of the host */
+  allocations: Allocation[]
   /** ms since the epoch; there while the guest's shim does not answer the aggregator */
   unreachableSince?: number
 }
@@ -61,6 +68,11 @@ export class Connection {
     const query = wanted === undefined ? '' : `?guest=${encodeURIComponent(wanted)}`
     const { text } = await this.send('GET', `/v1/guests${query}`)
     return (parseJson(text) as { guests: Report[] }).guests
+  }
+
+  /** What is answered at a path that is no API's. @throws ApiError where there is no such path */
+  async get(path: string): Promise<unknown> {
+    return parseJson((await this.send('GET', path)).text)
   }
 
   /** True if somebody accepts connections there. */

@@ -11,6 +11,7 @@ import { monitor } from './monitor.ts'
 import { native } from './native.ts'
 import { node } from './node.ts'
 import { qemu } from './qemu.ts'
+import { resources } from './resources.ts'
 import { self } from './self.ts'
 import { vcpu } from './vcpu.ts'
 
@@ -23,7 +24,7 @@ export const groups: { name: string; keyword: string; commands: Commands }[] = [
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },
   { name: 'Host and Hypervisor', keyword: 'host', commands: { ...host, ...cpu, ...node } },
-  { name: 'virshim itself', keyword: 'virshim', commands: self }
+  { name: 'virshim itself', keyword: 'virshim', commands: { ...resources, ...self } }
 ]
 
 /** A command by its name. */

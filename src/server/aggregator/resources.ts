@@ -37,6 +37,13 @@ export interface HeldAllocation extends Allocation {
   state: 'reported' | 'claimed'
 }
 
+/** What is known of all resources; schemas/aggregator.json says the same. */
+export interface ResourceState {
+  allocations: HeldAllocation[]
+  budgets: BudgetState[]
+  conflicts: Overlap[]
+}
+
 export class Resources {
   readonly #ledger: Ledger
   readonly #budget: Budget
@@ -81,7 +88,8 @@ export class Resources {
     this.#claims.release(claim)
   }
 
-  allocations(): { allocations: HeldAllocation[]; budgets: BudgetState[] } {
+  /** Every resource by holder, and what is in use of those that are counted. */
+  allocations(): Pick<ResourceState, 'allocations' | 'budgets'> {
     this.#claims.sweep()
     const allocations: HeldAllocation[] = []
     for (const { id, guest, resources } of this.#ledger.all()) {
@@ -99,7 +107,8 @@ export class Resources {
     return { allocations, budgets: this.#budget.states(this.#ledger) }
   }
 
-  conflicts(): { conflicts: Overlap[]; budgets: BudgetState[] } {
+  /** Resources too many hold, and budgets that are exceeded. */
+  conflicts(): Pick<ResourceState, 'conflicts' | 'budgets'> {
     this.#claims.sweep()
     const budgets = this.#budget.states(this.#ledger).filter(({ exceeded }) => exceeded)
     return { conflicts: this.#ledger.overlaps(), budgets }

@@ -292,7 +292,7 @@ t.test(`${CLIENTS} clients, ${STEPS} steps, the aggregator killed ${KILLS} times
   const killer = async (limit: number) => {
     while (scene.steps < limit && scene.model.wrong.length === 0) {
       if (scene.steps < ((scene.kills + 0.5) * STEPS) / KILLS) {
-        await sleep(1)
+        await sleep(20)
         continue
       }
       scene.kills++
