@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ErrorJson } from '../conf/error.ts'
+import { ERROR_CODES } from '../conf/error-table.ts'
 import { formatJson, parseJson } from '../conf/json.ts'
 import type { Log } from '../drivers/qemu/domain.ts'
 import {
@@ -13,6 +14,7 @@ import {
   type Claims,
   type Conflict,
   errorOfJson,
+  isAutomatic,
   ownNamespaces,
   ResourceTaken
 } from '../state/claim.ts'
@@ -24,7 +26,7 @@ import { ask, type RawAnswer } from './raw-http.ts'
 const CLAIM_LIMIT_MS = 1000
 /** Giving back is no more than a courtesy: what a dead process claimed is free anyway. */
 const RELEASE_LIMIT_MS = 300
-/** A report that somebody else is in the way is one with these. */
+/** The answer that says somebody else has it, or that there is not enough. */
 const REFUSED = 409
 
 /** Errors of connect(2) that mean nobody listens. */
@@ -63,14 +65,13 @@ class AggregatorClaims implements Claims {
     this.held.push(claim)
     const answer = await this.#ask(request)
     if (!answer) return undefined
-    const value = parseJson(answer.body)
-    if (answer.status === 200) {
-      const granted = value as ClaimAnswer
-      for (const warning of granted.warnings) this.#log.warn({ budget: warning }, 'the host is overcommitted')
-      return granted
+    const value = jsonOf(answer)
+    if (answer.status === 200 && isGrant(value, resources)) {
+      for (const warning of value.warnings) this.#log.warn({ budget: warning }, 'the host is overcommitted')
+      return value
     }
-    this.#forget(claim)
-    if (answer.status === REFUSED) throw refusal(value as ErrorJson & { conflicts?: Conflict[] })
+    if (answer.status !== 200) this.#forget(claim)
+    if (answer.status === REFUSED && isError(value)) throw refusal(value)
     this.#log.warn({ status: answer.status, answer: value }, 'the aggregator does not take claims, going on without')
     return undefined
   }
@@ -111,6 +112,34 @@ class AggregatorClaims implements Claims {
   }
 }
 
-function refusal(answer: ErrorJson & { conflicts?: Conflict[] }): Error {
+type Refusal = ErrorJson & { conflicts?: Conflict[] }
+
+function refusal(answer: Refusal): Error {
   return answer.conflicts?.length ? new ResourceTaken(answer.conflicts) : errorOfJson(answer)
+}
+
+function jsonOf({ body }: RawAnswer): unknown {
+  try {
+    return parseJson(body)
+  } catch {
+    return body
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null
+
+/** A grant of these resources: as many values as were asked for, out of their ranges. */
+function isGrant(value: unknown, resources: ClaimedResource[]): value is ClaimAnswer {
+  if (!isObject(value) || !Array.isArray(value.chosen) || !Array.isArray(value.warnings)) return false
+  const { chosen } = value
+  const automatic = resources.filter(isAutomatic)
+  return automatic.every(({ auto, count = 1 }, i) => {
+    const values: unknown = chosen[i]
+    const isInRange = (one: unknown) => typeof one === 'number' && one >= auto.min && one <= auto.max
+    return Array.isArray(values) && values.length === count && values.every(isInRange)
+  })
+}
+
+function isError(value: unknown): value is Refusal {
+  return isObject(value) && typeof value.message === 'string' && Object.hasOwn(ERROR_CODES, String(value.codeName))
 }

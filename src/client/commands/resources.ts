@@ -27,7 +27,7 @@ export const resources: Commands = {
           (kind === undefined || one.kind === kind) &&
           (domain === undefined || one.holder.name === domain || one.holder.uuid === domain.toLowerCase())
       )
-      if (printJson(session, given, { ...state, allocations })) return
+      if (printJson(session, given, { allocations, budgets: state.budgets })) return
       const rows = allocations.map(one => [one.kind, nameOf(one), one.mode, one.holder.name, one.state])
       session.print(formatTable(['Kind', 'Resource', 'Mode', 'Domain', 'State'], rows, session.options.quiet))
       if (state.budgets.length === 0 || domain !== undefined || kind !== undefined) return

@@ -138,9 +138,9 @@ export class Place {
     const heard = this.#heard
     readStatus(this.root.status)
       .catch(() => undefined)
-      .then(status => {
+      .then(async status => {
         if (this.#closed || heard !== this.#heard) return
-        if (status?.process && status.bootId === bootId() && isAlive(status.process)) this.#leftAlone(status)
+        if (status?.process && status.bootId === bootId() && isAlive(status.process)) await this.#leftAlone(status)
         else if (!this.owned && existsSync(this.root.apiSocket)) this.#options.registry.markUnreachable(this.key)
         else {
           this.#stopPolling()
@@ -151,17 +151,25 @@ export class Place {
   }
 
   /** QEMU runs, its shim does not: the shim may come back at any time. */
-  #leftAlone(status: Status): void {
+  async #leftAlone(status: Status): Promise<void> {
     const { registry, log } = this.#options
     const known = registry.at(this.key)
     if (known && known.report.id === status.id && known.socket !== undefined) {
       registry.markUnreachable(this.key)
       return
     }
+    const heard = this.#heard
+    const allocations = await import('./left-alone.ts')
+      .then(({ allocationsOfStatus }) => allocationsOfStatus(status))
+      .catch(error => {
+        log.warn({ name: status.name, err: error }, 'what a guest without its shim holds cannot be told')
+        return []
+      })
+    if (this.#closed || heard !== this.#heard) return
     log.warn({ name: status.name, pid: status.process?.pid }, 'a guest runs without its shim')
     registry.set(this.key, {
       socket: this.root.apiSocket,
-      report: reportOfStatus(status, existsSync(this.root.autostart)),
+      report: { ...reportOfStatus(status, existsSync(this.root.autostart)), allocations },
       unreachableSince: known?.unreachableSince ?? Date.now()
     })
     if (!this.#poll) this.#startPolling()
@@ -222,7 +230,7 @@ function stampOf(definition: string, autostart: string): string | undefined {
 }
 
 /** What status.json says, in the form of a report. */
-function reportOfStatus(status: Status, autostart: boolean): Report {
+function reportOfStatus(status: Status, autostart: boolean): Omit<Report, 'allocations'> {
   const { name, uuid, id, state, reason, persistent, generation, process } = status
   return {
     name,
@@ -238,12 +246,7 @@ function reportOfStatus(status: Status, autostart: boolean): Report {
     generation,
     pids: { shim: null, qemu: process?.pid ?? null },
     versions: {},
-    sockets: {},
-    allocations: [
-      { kind: 'name', key: name, mode: 'exclusive' },
-      { kind: 'uuid', key: uuid, mode: 'exclusive' },
-      { kind: 'domain-id', key: String(id), mode: 'exclusive' }
-    ]
+    sockets: {}
   }
 }
 
