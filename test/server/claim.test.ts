@@ -7,15 +7,16 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Overlap } from '../../src/server/aggregator/ledger.ts'
 import type { HeldAllocation } from '../../src/server/aggregator/resources.ts'
-import { Aggregator, SimulatedShim } from '../helper/aggregator.ts'
+import { AggregatorRun } from '../helper/aggregator.ts'
+import { ReportingShim } from '../helper/reporting-shim.ts'
 import { bareGuest, Shim } from '../helper/shim.ts'
 
 t.setTimeout(240_000)
 
 const RUNNING = 1
 
-async function aggregatorFor(t: Test, ...options: string[]): Promise<Aggregator> {
-  const aggregator = new Aggregator()
+async function aggregatorFor(t: Test, ...options: string[]): Promise<AggregatorRun> {
+  const aggregator = new AggregatorRun()
   t.teardown(() => aggregator.end())
   await aggregator.start(...options)
   return aggregator
@@ -28,14 +29,14 @@ function guest(t: Test, name: string, inside = ''): Shim {
 }
 
 /** Starts a guest that must run. */
-async function started(aggregator: Pick<Aggregator, 'socket'>, shim: Shim): Promise<Shim> {
+async function started(aggregator: Pick<AggregatorRun, 'socket'>, shim: Shim): Promise<Shim> {
   void shim.start('--aggregator', aggregator.socket)
   await shim.untilState(RUNNING)
   return shim
 }
 
-const allocationsOf = async (aggregator: Aggregator, name: string) => {
-  const { body } = await aggregator.call('GET', '/v1/allocations')
+const allocationsOf = async (aggregator: AggregatorRun, name: string) => {
+  const { body } = await aggregator.ask('GET', '/v1/allocations')
   return (body.allocations as HeldAllocation[]).filter(({ holder }) => holder.name === `t-claims-${name}`)
 }
 
@@ -48,7 +49,7 @@ t.test('the same disk, address, name: the second guest is refused, in time for t
   const disk = `<disk type='file'><source file='${image}'/><target dev='vda' bus='virtio'/></disk>`
   const nic = "<interface type='user'><mac address='52:54:00:c1:a1:35'/></interface>"
   const first = await started(aggregator, guest(t, 'first', disk + nic))
-  await aggregator.until('the first is reported', async () =>
+  await aggregator.untilSo('the first is reported', async () =>
     (await allocationsOf(aggregator, 'first')).every(({ state }) => state === 'reported')
   )
   const refused = async (name: string, inside: string) => {
@@ -83,7 +84,7 @@ t.test('the same disk, address, name: the second guest is refused, in time for t
 t.test('ports and ids are chosen for the host as a whole', async t => {
   const aggregator = await aggregatorFor(t, '--watch', '/nowhere/*/api.sock')
   // ports that nobody listens on, and an id, of a guest that says so
-  const other = new SimulatedShim(
+  const other = new ReportingShim(
     join(aggregator.root, 'guests/other/api.sock'),
     'other',
     'b0f2b2a4-3b39-4b7c-8d6e-000000000001'
@@ -96,8 +97,8 @@ t.test('ports and ids are chosen for the host as a whole', async t => {
     mode: 'exclusive' as const
   }))
   other.hold([...held, { kind: 'domain-id', key: '41', mode: 'exclusive' }], [])
-  await aggregator.until('the other is known', async () =>
-    ((await aggregator.call('GET', '/v1/allocations')).body.allocations as HeldAllocation[]).some(
+  await aggregator.untilSo('the other is known', async () =>
+    ((await aggregator.ask('GET', '/v1/allocations')).body.allocations as HeldAllocation[]).some(
       one => one.key === '41'
     )
   )
@@ -143,18 +144,18 @@ t.test(
     const stranger = guest(t, 'stranger', nic)
     void stranger.start('--aggregator', 'none')
     await stranger.untilState(RUNNING)
-    await aggregator.call('POST', '/v1/virDomainQemuReconnect', { socket: join(stranger.root, 'api.sock') })
+    await aggregator.ask('POST', '/v1/virDomainQemuReconnect', { socket: join(stranger.root, 'api.sock') })
     let overlap: Overlap | undefined
-    await aggregator.until('the overlap is seen', async () => {
-      const { body } = await aggregator.call('GET', '/v1/conflicts')
+    await aggregator.untilSo('the overlap is seen', async () => {
+      const { body } = await aggregator.ask('GET', '/v1/conflicts')
       overlap = (body.conflicts as Overlap[]).find(({ kind }) => kind === 'mac')
       return overlap !== undefined
     })
     t.equal(overlap?.key, '52:54:00:c1:a1:36')
     t.same(overlap?.holders.map(({ name }) => name).sort(), ['t-claims-known', 't-claims-stranger'])
     await stranger.call('virDomainDestroy', {})
-    await aggregator.until('it is over', async () => {
-      const { body } = await aggregator.call('GET', '/v1/conflicts')
+    await aggregator.untilSo('it is over', async () => {
+      const { body } = await aggregator.ask('GET', '/v1/conflicts')
       return body.conflicts.length === 0
     })
 
@@ -182,7 +183,7 @@ t.test('a budget refuses a start, or lets it pass with a warning', async t => {
   const lenient = await aggregatorFor(t, '--overcommit', 'memory=0.000001:warn')
   const warned = await started(lenient, guest(t, 'warned'))
   t.match(warned.stderr, 'the host is overcommitted')
-  const { body } = await lenient.call('GET', '/v1/conflicts')
+  const { body } = await lenient.ask('GET', '/v1/conflicts')
   t.match(body.budgets, [{ kind: 'memory', used: 65536, exceeded: true }])
 })
 

@@ -194,7 +194,7 @@ export class Resources {
     for (const ms of LOOK_AFTER_MS) {
       await sleep(ms, undefined, { ref: false, signal: this.#closed.signal }).catch(() => undefined)
       if (this.#closed.signal.aborted) return
-      if ([...registry.all()].some(guest => guest.socket === socket)) return
+      if (isKnown(registry, socket)) return
       const found = await discovery.add(socket).catch(() => undefined)
       if (found) return
     }
@@ -204,6 +204,11 @@ export class Resources {
 interface ReportHolding extends Holding {
   shim: number | null
   generation: number
+}
+
+function isKnown(registry: Registry, socket: string): boolean {
+  for (const guest of registry.all()) if (guest.socket === socket) return true
+  return false
 }
 
 const reportId = (owner: string) => `report ${owner}`

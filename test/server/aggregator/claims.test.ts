@@ -7,7 +7,7 @@ import { Budget, parseOvercommits } from '../../../src/server/aggregator/budget.
 import { Claims, type ClaimsOptions } from '../../../src/server/aggregator/claims.ts'
 import { Ledger } from '../../../src/server/aggregator/ledger.ts'
 import type { Allocation } from '../../../src/state/allocation.ts'
-import type { ClaimedResource, ClaimRequest } from '../../../src/state/claim.ts'
+import { type ClaimedResource, type ClaimRequest, ownNamespaces } from '../../../src/state/claim.ts'
 import { processIdentity } from '../../../src/state/status.ts'
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} }
@@ -32,7 +32,8 @@ function scene(t: Tap, options: Partial<ClaimsOptions> = {}) {
 }
 
 function request(name: string, resources: ClaimedResource[], more: Partial<ClaimRequest> = {}): ClaimRequest {
-  return { name, uuid: `uuid-${name}`, socket: `/nowhere/${name}/api.sock`, ...self, resources, ...more }
+  const socket = `/nowhere/${name}/api.sock`
+  return { name, uuid: `uuid-${name}`, socket, namespaces: ownNamespaces(), ...self, resources, ...more }
 }
 
 t.test('all or nothing', async t => {
