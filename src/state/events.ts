@@ -1,4 +1,60 @@
 // Domain events, in order, with a short memory so that a listener who lost its connection can go on where it was.
+import type { TypedParams } from '../conf/wire.ts'
+
+/** libvirt's domain handle. */
+interface GuestHandle {
+  name: string
+  uuid: string
+  id: number
+}
+
+interface GraphicsAddress {
+  /** virDomainEventGraphicsAddressType */
+  family: number
+  node: string
+  service: string
+}
+
+/** What each event says, by libvirt's constant; fields have the names they have in libvirt's protocol. */
+export interface EventFields {
+  VIR_DOMAIN_EVENT_ID_LIFECYCLE: { event: number; detail: number }
+  VIR_DOMAIN_EVENT_ID_REBOOT: Record<string, never>
+  /** seconds */
+  VIR_DOMAIN_EVENT_ID_RTC_CHANGE: { utcoffset: bigint }
+  VIR_DOMAIN_EVENT_ID_WATCHDOG: { action: number }
+  VIR_DOMAIN_EVENT_ID_IO_ERROR: { srcPath: string; devAlias: string; action: number }
+  VIR_DOMAIN_EVENT_ID_GRAPHICS: {
+    phase: number
+    local: GraphicsAddress
+    remote: GraphicsAddress
+    authScheme: string
+    subject: { type: string; name: string }[]
+  }
+  VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON: { srcPath: string; devAlias: string; action: number; reason: string }
+  VIR_DOMAIN_EVENT_ID_CONTROL_ERROR: Record<string, never>
+  VIR_DOMAIN_EVENT_ID_BLOCK_JOB: { path: string; type: number; status: number }
+  VIR_DOMAIN_EVENT_ID_DISK_CHANGE: { oldSrcPath?: string; newSrcPath?: string; devAlias: string; reason: number }
+  VIR_DOMAIN_EVENT_ID_TRAY_CHANGE: { devAlias: string; reason: number }
+  VIR_DOMAIN_EVENT_ID_PMWAKEUP: { reason: number }
+  VIR_DOMAIN_EVENT_ID_PMSUSPEND: { reason: number }
+  /** KiB */
+  VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE: { actual: number }
+  VIR_DOMAIN_EVENT_ID_PMSUSPEND_DISK: { reason: number }
+  VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED: { devAlias: string }
+  VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2: { dst: string; type: number; status: number }
+  VIR_DOMAIN_EVENT_ID_TUNABLE: { params: TypedParams }
+  VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE: { state: number; reason: number }
+  VIR_DOMAIN_EVENT_ID_DEVICE_ADDED: { devAlias: string }
+  VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION: { iteration: number }
+  VIR_DOMAIN_EVENT_ID_JOB_COMPLETED: { params: TypedParams }
+  VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED: { devAlias: string }
+  VIR_DOMAIN_EVENT_ID_METADATA_CHANGE: { type: number; nsuri?: string }
+  /** bytes */
+  VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD: { dev: string; path?: string; threshold: bigint; excess: bigint }
+  VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE: { recipient: number; action: number; flags: number }
+  /** KiB */
+  VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE: { alias: string; size: number }
+}
 
 /** One event: libvirt's event id constant and its fields; `id` grows by one with each. */
 export interface DomainEvent {
@@ -23,7 +79,17 @@ export class EventLog {
     this.#nextId = firstId
   }
 
-  emit(event: string, data: Record<string, unknown>, timestampUs = Date.now() * 1000): void {
+  /** Something happened to this process's guest; `dom` names it where its present name or id is not the one meant. */
+  emit<E extends keyof EventFields>(
+    event: E,
+    data: EventFields[E] & { dom?: GuestHandle },
+    timestampUs?: number
+  ): void {
+    this.add(event, data, timestampUs)
+  }
+
+  /** As emit, for an event as it came from elsewhere. */
+  add(event: string, data: Record<string, unknown>, timestampUs = Date.now() * 1000): void {
     const entry = { id: this.#nextId++, event, timestampUs, data }
     this.#kept.push(entry)
     if (this.#kept.length > KEPT) this.#kept.shift()

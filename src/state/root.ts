@@ -30,6 +30,8 @@ export interface GuestRoot {
   autostart: string
   channelDir: string
   nvramDir: string
+  /** memory of a guest that crashed, where its definition asks for it */
+  dumpDir: string
   swtpmDir: string
   swtpmSocket: string
   /** the saved image the next start is to go on from, if there is one */
@@ -58,6 +60,7 @@ export function guestRoot(dir: string): GuestRoot {
     autostart: at('autostart'),
     channelDir: at('channel'),
     nvramDir: at('nvram'),
+    dumpDir: at('dump'),
     swtpmDir: at('tpm'),
     swtpmSocket: at('swtpm.sock'),
     managedSave: at('managed.save'),
@@ -65,6 +68,9 @@ export function guestRoot(dir: string): GuestRoot {
     checkpointDir: at('checkpoints')
   }
 }
+
+/** The output of a program that serves a guest, beside QEMU's own. */
+export const helperLog = ({ log }: GuestRoot, program: string): string => `${log.replace(/\.log$/, '')}-${program}.log`
 
 /** The sockets this process listens at. */
 export const serverSockets = (root: GuestRoot): string[] => [
@@ -121,6 +127,7 @@ function spreadRoot(name: string): GuestRoot {
     managedSave: kept('managed.save'),
     snapshotDir: kept('snapshots'),
     checkpointDir: kept('checkpoints'),
+    dumpDir: kept('dump'),
     log: join(log, `${name}.log`),
     shimLog: join(log, `${name}.virshimd.log`)
   }

@@ -33,6 +33,7 @@ export const statusSchema = {
     stateTimeMs: { ...integer, description: 'when the state was entered, ms since the epoch' },
     generation: integer,
     paused: { ...yesNo, description: 'the guest is to stay paused after its start' },
+    fakeReboot: { ...yesNo, description: 'a shutdown under way is to end in a reboot' },
     autoDestroy: yesNo,
     cgroups: { type: 'array', items: text },
     user: { ...text, description: 'who QEMU runs as; absent: who its shim ran as' },

@@ -35,6 +35,8 @@ export interface Status {
   generation: number
   /** the guest was to stay paused after start */
   paused: boolean
+  /** a shutdown under way is to end in a reboot */
+  fakeReboot?: boolean
   autoDestroy: boolean
   cgroups: string[]
   /** who QEMU runs as; absent: who its shim ran as */

@@ -198,7 +198,7 @@ export const define = {
       }
       if (domain.newDef) domain.setPersistent(domain.newDef)
       domain.changed()
-      domain.events.emit('VIR_DOMAIN_EVENT_ID_METADATA_CHANGE', { type, nsuri: uri ?? null })
+      domain.events.emit('VIR_DOMAIN_EVENT_ID_METADATA_CHANGE', { type, nsuri: uri })
       return {}
     }
   }),

@@ -39,6 +39,8 @@ export interface Ended {
   reason: number
   /** the guest crashed or failed, rather than being shut down or destroyed */
   failed: boolean
+  /** QEMU ended by itself: libvirt takes it for a failure and tells it with the id the guest had */
+  byItself?: boolean
 }
 
 export interface DomainOptions {
@@ -94,8 +96,10 @@ export class QemuDomain {
   autoDestroy = false
   /** why the next STOP event comes, if we caused it */
   pausedReason: number = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
-  /** the running shutdown request is to end in a reboot */
-  fakeReboot = false
+  /** why the next RESUME event comes, if we caused it */
+  runningReason: number = virDomainRunningReason.VIR_DOMAIN_RUNNING_UNKNOWN
+  /** a reboot by shutdown is under way: that the CPUs stand still is nobody's business */
+  pausedShutdown = false
   lock: Server | undefined
   /** nothing is known of the guest any more but to this process, which ends */
   removed = false
@@ -109,6 +113,7 @@ export class QemuDomain {
   #reason: number = virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_UNKNOWN
   #stateTimeMs = Date.now()
   #generation = 1
+  #fakeReboot = false
   #changed = new Set<() => void>()
 
   constructor({ root, def, context, contextFor, rootByName = false, log, user, group, claims }: DomainOptions) {
@@ -178,6 +183,17 @@ export class QemuDomain {
     return this.monitor
   }
 
+  /** The running shutdown request is to end in a reboot; a shim that takes the guest over must know, too. */
+  get fakeReboot(): boolean {
+    return this.#fakeReboot
+  }
+
+  set fakeReboot(wanted: boolean) {
+    if (wanted === this.#fakeReboot) return
+    this.#fakeReboot = wanted
+    this.save()
+  }
+
   /** Enters a state; saved before listeners hear of it. */
   setState(state: number, reason: number): void {
     if (state !== this.#state || reason !== this.#reason) this.#stateTimeMs = Date.now()
@@ -236,6 +252,7 @@ export class QemuDomain {
       stateTimeMs: this.#stateTimeMs,
       generation: this.#generation,
       paused: this.paused,
+      fakeReboot: this.#fakeReboot || undefined,
       autoDestroy: this.autoDestroy,
       cgroups: this.cgroups,
       user: this.user,

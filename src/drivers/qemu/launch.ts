@@ -1,6 +1,15 @@
 // Starting the QEMU process itself: its own session, output to a bounded log.
 import { spawn } from 'node:child_process'
-import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
+import {
+  appendFileSync,
+  closeSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync
+} from 'node:fs'
 import { dirname } from 'node:path'
 import { errorsFrom } from '../../conf/error.ts'
 import type { GuestRoot } from '../../state/root.ts'
@@ -83,6 +92,12 @@ export function boundLog(path: string): void {
     ftruncateSync(fd, 0)
     closeSync(fd)
   } catch {}
+}
+
+/** Adds a line to QEMU's output, with the time as libvirt writes it there. */
+export function appendLog(path: string, line: string): void {
+  const time = new Date().toISOString().replace('T', ' ').replace('Z', '+0000')
+  appendFileSync(path, `${time}: ${line}\n`)
 }
 
 /** The end of QEMU's own output, for error messages. */

@@ -4,6 +4,7 @@ import {
   virDomainDestroyFlagsValues,
   virDomainPausedReason,
   virDomainRebootFlagValues,
+  virDomainRunningReason,
   virDomainShutdownFlagValues,
   virDomainShutoffReason,
   virDomainState
@@ -13,13 +14,15 @@ import { flags } from '../../conf/wire.ts'
 import { removeSynced } from '../../state/store.ts'
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
+import { startCpus, stopCpus } from './run-state.ts'
 import { startDomain } from './start.ts'
 import { stopDomain } from './stop.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
-const { VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_RUNNING, VIR_DOMAIN_SHUTDOWN } = virDomainState
+const { VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_RUNNING, VIR_DOMAIN_SHUTDOWN } =
+  virDomainState
 const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY, VIR_DOMAIN_START_BYPASS_CACHE } = virDomainCreateFlags
 const { VIR_DOMAIN_START_FORCE_BOOT, VIR_DOMAIN_START_RESET_NVRAM } = virDomainCreateFlags
 const { VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT } = virDomainShutdownFlagValues
@@ -50,6 +53,7 @@ async function create(domain: QemuDomain, bits: number): Promise<Record<string, 
 async function destroy(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
   domain.checkActive()
   if (domain.phase === 'stopping') throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already being destroyed')
+  domain.fakeReboot = false
   await stopDomain(
     domain,
     virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED,
@@ -197,7 +201,7 @@ export const lifecycle = {
     async run(domain) {
       domain.fakeReboot = false
       await domain.qmp.execute('system_reset')
-      domain.changed()
+      if (domain.state === VIR_DOMAIN_CRASHED) domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_CRASHED)
       return {}
     }
   }),
@@ -214,10 +218,8 @@ export const lifecycle = {
     async run(domain) {
       if (domain.state === VIR_DOMAIN_PMSUSPENDED) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is pmsuspended')
       if (domain.state === VIR_DOMAIN_PAUSED) return {}
-      domain.pausedReason = virDomainPausedReason.VIR_DOMAIN_PAUSED_USER
-      await domain.qmp.execute('stop')
+      await stopCpus(domain, virDomainPausedReason.VIR_DOMAIN_PAUSED_USER)
       domain.checkActive()
-      if (domain.isRunning) domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_USER)
       return {}
     }
   }),
@@ -235,9 +237,8 @@ export const lifecycle = {
       if (domain.state === VIR_DOMAIN_PMSUSPENDED) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is pmsuspended')
       if (domain.state === VIR_DOMAIN_RUNNING) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
       if (domain.state === VIR_DOMAIN_SHUTDOWN) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is being shut down')
-      await domain.qmp.execute('cont')
+      await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED)
       domain.checkActive()
-      if (!domain.isRunning) domain.setRunning()
       return {}
     }
   }),

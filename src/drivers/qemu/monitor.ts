@@ -30,8 +30,8 @@ export async function openMonitor(domain: QemuDomain, exited?: Promise<string>):
     try {
       const monitor = await connectQmp(domain.root.monitorSocket, Math.max(deadline - Date.now(), 1))
       monitor.on('event', event => {
-        handleQmpEvent(domain, event)
         for (const listener of domain.monitorListeners) listener(event)
+        handleQmpEvent(domain, event)
       })
       monitor.on('close', reason => void monitorClosed(domain, monitor, reason))
       return monitor
@@ -69,6 +69,7 @@ async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: Vi
   if (!shutDown) domain.log.error({ err: reason, qemu: lastWords(domain.root.log) }, 'QEMU ended unexpectedly')
   await cleanUp(domain, {
     reason: shutDown ? VIR_DOMAIN_SHUTOFF_SHUTDOWN : VIR_DOMAIN_SHUTOFF_CRASHED,
-    failed: !shutDown
+    failed: !shutDown,
+    byItself: true
   })
 }

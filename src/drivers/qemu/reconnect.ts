@@ -19,6 +19,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   domain.process = status.process
   domain.cgroups = status.cgroups
   domain.paused = status.paused
+  domain.fakeReboot = status.fakeReboot ?? false
   domain.autoDestroy = status.autoDestroy
   domain.restoreState(status.state, status.reason, status.stateTimeMs, status.generation)
   if (status.phase === 'starting') {

@@ -1,6 +1,8 @@
 // What only a running QEMU knows of its guest, and what only a running one can be told.
-import { connectAgent } from './channels.ts'
+import { virConnectDomainEventAgentLifecycleReason } from '../../conf/enums.ts'
+import { connectAgent, portChanged } from './channels.ts'
 import { verifyGuestCpu } from './cpu/live.ts'
+import { refreshTrays } from './disk-tray.ts'
 import type { QemuDomain } from './domain.ts'
 import { plugVcpus } from './vcpu-plug.ts'
 
@@ -23,6 +25,7 @@ export async function setUp(domain: QemuDomain): Promise<void> {
     qmp.execute<QmpChardev[]>('query-chardev'),
     onReboot,
     verifyGuestCpu(def, qmp),
+    refreshTrays(domain),
     ...downLinks(domain),
     ...balloonPolling(domain)
   ])
@@ -34,8 +37,8 @@ export async function setUp(domain: QemuDomain): Promise<void> {
   )
   fillPtyPaths(domain)
   const frontendOpen = (label: string) => chardevs.find(chardev => chardev.label === label)?.['frontend-open']
-  fillChannelStates(domain, frontendOpen)
   connectAgent(domain, label => frontendOpen(label) ?? false)
+  fillChannelStates(domain, frontendOpen)
 }
 
 /** Unplugs the cards whose cable is out (qemuProcessSetLinkStates). */
@@ -69,9 +72,14 @@ function fillPtyPaths(domain: QemuDomain): void {
 }
 
 /** Whether the guest listens on its virtio ports (qemuProcessRefreshChannelVirtioState). */
-function fillChannelStates({ def }: QemuDomain, frontendOpen: (label: string) => boolean | undefined): void {
-  for (const { alias, target } of def.devices.channels) {
+function fillChannelStates(domain: QemuDomain, frontendOpen: (label: string) => boolean | undefined): void {
+  const REASON = virConnectDomainEventAgentLifecycleReason
+  const reason =
+    domain.phase === 'starting'
+      ? REASON.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED
+      : REASON.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL
+  for (const { alias = '' } of domain.def.devices.channels) {
     const open = frontendOpen(`char${alias}`)
-    if (target.type === 'virtio' && open !== undefined) target.state = open ? 'connected' : 'disconnected'
+    if (open !== undefined) portChanged(domain, alias, open, reason)
   }
 }

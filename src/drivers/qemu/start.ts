@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { DiskDef } from '../../conf/devices/disk.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import {
-  virDomainEventResumedDetailType,
   virDomainEventStartedDetailType,
   virDomainEventSuspendedDetailType,
   virDomainEventType,
@@ -31,6 +30,7 @@ import { memoryLockLimit } from './memory-lock.ts'
 import { openMonitor } from './monitor.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
 import { beginRun, whenExited } from './run.ts'
+import { startCpus } from './run-state.ts'
 import { generateLabels } from './seclabel.ts'
 import { setUp } from './set-up.ts'
 import { attachSteps, prepareSteps, startSteps } from './steps/index.ts'
@@ -166,8 +166,7 @@ function reportDropped({ events, log }: QemuDomain, { device, alias }: DiskDef, 
   log.warn({ disk: alias, path }, 'image is missing, starting without it')
   events.emit('VIR_DOMAIN_EVENT_ID_DISK_CHANGE', {
     oldSrcPath: path,
-    newSrcPath: '',
-    devAlias: alias,
+    devAlias: alias ?? '',
     reason: isDrive ? 0 : 1 // VIR_DOMAIN_EVENT_DISK_CHANGE_MISSING_ON_START, VIR_DOMAIN_EVENT_DISK_DROP_MISSING_ON_START
   })
 }
@@ -192,13 +191,13 @@ async function firstRun(domain: QemuDomain): Promise<void> {
   if (paused) {
     domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_USER)
   } else {
-    domain.setState(virDomainState.VIR_DOMAIN_RUNNING, virDomainRunningReason.VIR_DOMAIN_RUNNING_BOOTED)
-    await domain.qmp.execute('cont')
+    domain.setState(virDomainState.VIR_DOMAIN_PAUSED, virDomainPausedReason.VIR_DOMAIN_PAUSED_STARTING_UP)
+    await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_BOOTED)
   }
-  const { VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED } = virDomainEventType
+  const { VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_SUSPENDED } = virDomainEventType
   domain.lifecycle(VIR_DOMAIN_EVENT_STARTED, virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_BOOTED)
   if (paused) {
     domain.lifecycle(VIR_DOMAIN_EVENT_SUSPENDED, virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED)
-  } else domain.lifecycle(VIR_DOMAIN_EVENT_RESUMED, virDomainEventResumedDetailType.VIR_DOMAIN_EVENT_RESUMED_UNPAUSED)
+  }
   domain.log.info({ pid: domain.process?.pid }, 'guest started')
 }

@@ -10,6 +10,7 @@ import { errorsFrom } from '../../conf/error.ts'
 import { isAlive, type ProcessIdentity, processIdentity, removeStatus } from '../../state/status.ts'
 import { closeAgent } from './channels.ts'
 import type { Ended, QemuDomain } from './domain.ts'
+import type { QmpMonitor } from './qmp.ts'
 import { endRun, whenExited } from './run.ts'
 import { releaseSteps } from './steps/index.ts'
 
@@ -18,18 +19,27 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** SIGTERM's time before SIGKILL, as in libvirt's qemuProcessKill. */
 const TERM_TIMEOUT_MS = 10_000
 const KILL_TIMEOUT_MS = 20_000
+/** How long the monitor of a QEMU that is gone may take to say so. */
+const LAST_EVENTS_MS = 500
 
 /** Kills QEMU and cleans up after it; libvirt: qemuProcessStop. */
 export async function stopDomain(domain: QemuDomain, reason: number, graceful = false): Promise<void> {
+  const { VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_SHUTOFF_SHUTDOWN } = virDomainShutoffReason
   domain.phase = 'stopping'
   domain.save()
+  // libvirt has stopped listening by now
+  if (reason === VIR_DOMAIN_SHUTOFF_CRASHED) domain.monitor?.close()
   const gone = await endProcess(domain, graceful)
   if (!gone) {
     domain.phase = 'running'
     domain.save()
     throw fail('VIR_ERR_OPERATION_FAILED', `QEMU process ${domain.process?.pid} did not end in time`)
   }
-  await cleanUp(domain, { reason, failed: reason === virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED })
+  await cleanUp(domain, {
+    reason,
+    failed: reason === VIR_DOMAIN_SHUTOFF_CRASHED,
+    byItself: reason === VIR_DOMAIN_SHUTOFF_SHUTDOWN
+  })
 }
 
 /** Ends the process, gently first. Gives false if it is still there (graceful only). */
@@ -61,6 +71,15 @@ async function signalAndWait(
   return false
 }
 
+/** What QEMU said before it ended is still on its way. */
+async function lastEvents(monitor: QmpMonitor): Promise<void> {
+  if (monitor.closed) return
+  const limit = new AbortController()
+  const closed = new Promise(resolve => monitor.once('close', resolve))
+  await Promise.race([closed, sleep(LAST_EVENTS_MS, undefined, { signal: limit.signal }).catch(() => undefined)])
+  limit.abort()
+}
+
 const STOPPED_DETAIL: Record<number, number> = {
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SHUTDOWN]:
     virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN,
@@ -85,7 +104,8 @@ export function cleanUp(domain: QemuDomain, ended: Ended, audience: Audience = '
 
 /** status.json goes last: a crash on the way is resumed from it. */
 async function removeTraces(domain: QemuDomain, ended: Ended, audience: Audience): Promise<void> {
-  const { root, monitor } = domain
+  const { root, monitor, id } = domain
+  if (monitor) await lastEvents(monitor)
   domain.monitor = undefined
   monitor?.close()
   closeAgent(domain)
@@ -101,7 +121,10 @@ async function removeTraces(domain: QemuDomain, ended: Ended, audience: Audience
   if (audience === 'nobody') return
   domain.lastEnd = ended
   domain.setState(virDomainState.VIR_DOMAIN_SHUTOFF, ended.reason)
-  const detail = STOPPED_DETAIL[ended.reason] ?? virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_FAILED
-  if (audience === 'all') domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STOPPED, detail)
+  const { VIR_DOMAIN_EVENT_STOPPED_FAILED } = virDomainEventStoppedDetailType
+  const known = STOPPED_DETAIL[ended.reason] ?? VIR_DOMAIN_EVENT_STOPPED_FAILED
+  const detail = ended.byItself && ended.failed ? VIR_DOMAIN_EVENT_STOPPED_FAILED : known
+  const of = ended.byItself ? { name: domain.name, uuid: domain.uuid, id } : undefined
+  if (audience === 'all') domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STOPPED, detail, undefined, of)
   tellEnded(ended)
 }

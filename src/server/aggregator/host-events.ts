@@ -23,7 +23,7 @@ export class HostEvents {
     this.#listeners++
     clearTimeout(this.#linger)
     this.#stop ??= this.#source.listen((dom, { event, data, timestampUs }) =>
-      this.#log.emit(event, { dom, ...data }, timestampUs)
+      this.#log.add(event, { dom, ...data }, timestampUs)
     )
     await this.#source.listening()
     const stop = this.#log.listen(listener, since)

@@ -1,6 +1,7 @@
 // The steps of a start, in their order; they are released in the opposite one.
 import { rmSync, symlinkSync } from 'node:fs'
 import { relative } from 'node:path'
+import { helperLog } from '../../../state/root.ts'
 import { cgroupPaths, enterCgroups, leaveCgroups } from '../cgroup.ts'
 import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../command/launch-security.ts'
 import { masterKeyFile, writeMasterKey } from '../command/secret.ts'
@@ -21,8 +22,7 @@ import type { Starting, StartingWithCommand, Step } from './step.ts'
 /** The guest as the owner of its network devices. */
 const tapOwner = ({ def, root, user, group }: QemuDomain): TapOwner => ({ def, root: root.dir, user, group })
 
-/** Beside QEMU's own. */
-const logOf = ({ root }: QemuDomain, program: string) => `${root.log.replace(/\.log$/, '')}-${program}.log`
+const logOf = ({ root }: QemuDomain, program: string) => helperLog(root, program)
 
 const remove = (...paths: string[]) => {
   for (const path of paths) rmSync(path, { force: true })

@@ -1,0 +1,145 @@
+// Events about the guest's devices.
+import { virConnectDomainEventAgentLifecycleReason, virDomainEventTrayChangeReason } from '../../../conf/enums.ts'
+import { isLocalStorage } from '../../../conf/storage-source.ts'
+import { helperLog } from '../../../state/root.ts'
+import { portChanged } from '../channels.ts'
+import { MANAGED_PR_MANAGER } from '../command/storage.ts'
+import { diskOfDevice, imageOfNode } from '../disk-lookup.ts'
+import { setTray } from '../disk-tray.ts'
+import type { QemuDomain } from '../domain.ts'
+import { startReservationsHelper } from '../pr-helper.ts'
+import { setRdmaAddress } from '../rdma.ts'
+import { syncRxFilter } from '../rx-filter.ts'
+import { flagOf, type Handlers, integerOf, kibOf, objectOf, textOf } from './handler.ts'
+
+const TRAY = virDomainEventTrayChangeReason
+const { VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL } = virConnectDomainEventAgentLifecycleReason
+
+/** ACPI's _OST: what is being told about, and how it went (ACPI specification, "_OST"). */
+const EJECTION_SOURCES = [0x003, 0x103]
+const isRefusal = (status: number) => status === 0x01 || (status >= 0x80 && status <= 0x83)
+
+function removalFailed(domain: QemuDomain, devAlias: string, timestampUs: number): void {
+  domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED', { devAlias }, timestampUs)
+}
+
+/** Takes the device with that alias out of the live definition. False if there is none. */
+function removeDevice({ def }: QemuDomain, alias: string): boolean {
+  for (const list of Object.values(def.devices)) {
+    if (!Array.isArray(list)) continue
+    const at = (list as { alias?: string }[]).findIndex(device => device.alias === alias)
+    if (at < 0) continue
+    list.splice(at, 1)
+    return true
+  }
+  return false
+}
+
+export const deviceEvents: Handlers = {
+  DEVICE_DELETED(domain, { device }, timestampUs) {
+    // parts of devices go, too; they have no name
+    if (typeof device !== 'string' || !domain.isActive || !removeDevice(domain, device)) return
+    domain.changed()
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias: device }, timestampUs)
+  },
+
+  DEVICE_UNPLUG_GUEST_ERROR(domain, { device }, timestampUs) {
+    if (typeof device === 'string') removalFailed(domain, device, timestampUs)
+  },
+
+  ACPI_DEVICE_OST(domain, data, timestampUs) {
+    const info = objectOf(data, 'info')
+    if (typeof info.device !== 'string' || textOf(info, 'slot-type') !== 'DIMM') return
+    const source = Number(integerOf(info, 'source'))
+    const status = Number(integerOf(info, 'status'))
+    if (EJECTION_SOURCES.includes(source) && isRefusal(status)) removalFailed(domain, info.device, timestampUs)
+  },
+
+  DEVICE_TRAY_MOVED(domain, data, timestampUs) {
+    const disk = diskOfDevice(domain.def, String(data.device || data.id || ''))
+    if (!disk?.alias) return
+    const open = flagOf(data, 'tray-open')
+    const reason = open ? TRAY.VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN : TRAY.VIR_DOMAIN_EVENT_TRAY_CHANGE_CLOSE
+    setTray(disk, open)
+    domain.changed()
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_TRAY_CHANGE', { devAlias: disk.alias, reason }, timestampUs)
+  },
+
+  /** Told for the disk by its target, and for the image by its number in the chain. */
+  BLOCK_WRITE_THRESHOLD(domain, data, timestampUs) {
+    const threshold = integerOf(data, 'write-threshold')
+    const excess = integerOf(data, 'amount-exceeded')
+    const found = imageOfNode(domain.def, textOf(data, 'node-name'))
+    if (!found?.disk.target?.dev) return
+    const { disk, source } = found
+    const path = isLocalStorage(source) ? source.path : undefined
+    const names = [
+      ...(source === disk.source ? [disk.target!.dev!] : []),
+      ...(source.index ? [`${disk.target!.dev}[${source.index}]`] : [])
+    ]
+    for (const dev of names)
+      domain.events.emit('VIR_DOMAIN_EVENT_ID_BLOCK_THRESHOLD', { dev, path, threshold, excess }, timestampUs)
+  },
+
+  VSERPORT_CHANGE(domain, data, timestampUs) {
+    const reason = VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL
+    portChanged(domain, textOf(data, 'id'), flagOf(data, 'open'), reason, timestampUs)
+    domain.save()
+  },
+
+  /** QEMU tells again only after it has been asked, which is left out for guests that are not trusted. */
+  async NIC_RX_FILTER_CHANGED(domain, data) {
+    const name = textOf(data, 'name')
+    const dev = domain.def.devices.interfaces.find(({ alias }) => alias === name)
+    if (dev?.trustGuestRxFilters) await domain.jobs.run('rx-filter', () => syncRxFilter(domain, dev))
+  },
+
+  /** The guest set its clock. QEMU counts from the start's base, libvirt's event from UTC. */
+  RTC_CHANGE(domain, data, timestampUs) {
+    const { clock } = domain.def
+    let utcoffset = integerOf(data, 'offset')
+    if (clock.offset === 'variable') {
+      utcoffset += clock.adjustment0 ?? 0n
+      clock.adjustment = utcoffset
+      domain.changed()
+    }
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_RTC_CHANGE', { utcoffset }, timestampUs)
+  },
+
+  /** QEMU's balloon does not know of virtio-mem, libvirt's current memory does. */
+  BALLOON_CHANGE(domain, data, timestampUs) {
+    const actual = kibOf(integerOf(data, 'actual'))
+    const plugged = domain.def.devices.memories
+      .filter(({ model }) => model === 'virtio-mem')
+      .reduce((sum, { target }) => sum + (target.currentKiB ?? 0), 0)
+    domain.def.currentMemoryKiB = actual + plugged
+    domain.changed()
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE', { actual }, timestampUs)
+  },
+
+  MEMORY_DEVICE_SIZE_CHANGE(domain, data, timestampUs) {
+    const alias = textOf(data, 'id')
+    const size = kibOf(integerOf(data, 'size'))
+    const memory = domain.def.devices.memories.find(one => one.alias === alias)
+    if (!memory) return
+    const { def } = domain
+    def.currentMemoryKiB = (def.currentMemoryKiB ?? 0) - (memory.target.currentKiB ?? 0) + size
+    memory.target.currentKiB = size
+    domain.changed()
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE', { alias, size }, timestampUs)
+  },
+
+  /** The helper for persistent reservations went away. */
+  async PR_MANAGER_STATUS_CHANGED(domain, data) {
+    if (flagOf(data, 'connected') || textOf(data, 'id') !== MANAGED_PR_MANAGER || !domain.isActive) return
+    domain.log.warn({}, 'qemu-pr-helper is gone, starting it again')
+    await startReservationsHelper(domain.def, domain.context, helperLog(domain.root, 'pr-helper'), domain)
+  },
+
+  /** Gives or takes an address of the host's RDMA device, as the guest's paravirtual one has it. */
+  async RDMA_GID_STATUS_CHANGED(domain, data) {
+    if (!domain.isActive) return
+    const prefix = integerOf(data, 'subnet-prefix')
+    await setRdmaAddress(textOf(data, 'netdev'), flagOf(data, 'gid-status'), prefix, integerOf(data, 'interface-id'))
+  }
+}

@@ -1,0 +1,86 @@
+// Events about whether the guest runs: shut down, reset, stopped, asleep.
+import {
+  virDomainEventPMSuspendedDetailType,
+  virDomainEventShutdownDetailType,
+  virDomainEventStartedDetailType,
+  virDomainEventType,
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainState
+} from '../../../conf/enums.ts'
+import { refreshTrays } from '../disk-tray.ts'
+import type { QemuDomain } from '../domain.ts'
+import { resumedDetail, shutdownOrReboot, suspendedDetail } from '../run-state.ts'
+import type { Handlers } from './handler.ts'
+
+const { VIR_DOMAIN_PAUSED_STARTING_UP, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
+const { VIR_DOMAIN_RUNNING_UNKNOWN, VIR_DOMAIN_RUNNING_UNPAUSED, VIR_DOMAIN_RUNNING_WAKEUP } = virDomainRunningReason
+const { VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_SHUTDOWN } = virDomainState
+const SHUTDOWN = virDomainEventShutdownDetailType
+
+/** The guest has gone to sleep of its own accord. */
+function asleep(domain: QemuDomain, detail: number, timestampUs: number): void {
+  if (!domain.isRunning) return
+  domain.setState(VIR_DOMAIN_PMSUSPENDED, 0)
+  domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_PMSUSPENDED, detail, timestampUs)
+}
+
+export const lifecycleEvents: Handlers = {
+  /** The guest's shutdown stops there: QEMU waits for what we do. A reboot by shutdown is no shutdown to anyone else. */
+  async SHUTDOWN(domain, { guest }, timestampUs) {
+    const { phase } = domain
+    if (phase === undefined || phase === 'starting' || domain.state === VIR_DOMAIN_SHUTDOWN) return
+    if (domain.fakeReboot || domain.def.onPoweroff === 'restart') domain.pausedShutdown = true
+    else {
+      const { VIR_DOMAIN_EVENT_SHUTDOWN_GUEST, VIR_DOMAIN_EVENT_SHUTDOWN_HOST } = SHUTDOWN
+      const by = guest === true ? VIR_DOMAIN_EVENT_SHUTDOWN_GUEST : VIR_DOMAIN_EVENT_SHUTDOWN_HOST
+      const detail = typeof guest === 'boolean' ? by : SHUTDOWN.VIR_DOMAIN_EVENT_SHUTDOWN_FINISHED
+      domain.setState(VIR_DOMAIN_SHUTDOWN, 0)
+      domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_SHUTDOWN, detail, timestampUs)
+    }
+    if (phase === 'running') await shutdownOrReboot(domain)
+  },
+
+  async RESET(domain, _data, timestampUs) {
+    if (domain.state === VIR_DOMAIN_PAUSED && domain.reason === VIR_DOMAIN_PAUSED_STARTING_UP) return
+    domain.fakeReboot = false
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_REBOOT', {}, timestampUs)
+    domain.changed()
+    await refreshTrays(domain)
+  },
+
+  STOP(domain, _data, timestampUs) {
+    const reason = domain.pausedReason
+    domain.pausedReason = VIR_DOMAIN_PAUSED_UNKNOWN
+    if (!domain.isRunning || domain.pausedShutdown) return
+    domain.setPaused(reason)
+    domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED, suspendedDetail(reason), timestampUs)
+  },
+
+  RESUME(domain, _data, timestampUs) {
+    const caused = domain.runningReason
+    const reason = caused === VIR_DOMAIN_RUNNING_UNKNOWN ? VIR_DOMAIN_RUNNING_UNPAUSED : caused
+    domain.runningReason = VIR_DOMAIN_RUNNING_UNKNOWN
+    if (domain.isRunning) return
+    domain.setRunning(reason)
+    domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_RESUMED, resumedDetail(reason), timestampUs)
+  },
+
+  SUSPEND(domain, _data, timestampUs) {
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_PMSUSPEND', { reason: 0 }, timestampUs)
+    asleep(domain, virDomainEventPMSuspendedDetailType.VIR_DOMAIN_EVENT_PMSUSPENDED_MEMORY, timestampUs)
+  },
+
+  SUSPEND_DISK(domain, _data, timestampUs) {
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_PMSUSPEND_DISK', { reason: 0 }, timestampUs)
+    asleep(domain, virDomainEventPMSuspendedDetailType.VIR_DOMAIN_EVENT_PMSUSPENDED_DISK, timestampUs)
+  },
+
+  WAKEUP(domain, _data, timestampUs) {
+    domain.events.emit('VIR_DOMAIN_EVENT_ID_PMWAKEUP', { reason: 0 }, timestampUs)
+    if (domain.state !== VIR_DOMAIN_PMSUSPENDED) return
+    domain.setRunning(VIR_DOMAIN_RUNNING_WAKEUP)
+    const detail = virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_WAKEUP
+    domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STARTED, detail, timestampUs)
+  }
+}
