@@ -6,7 +6,7 @@ import { errorsFrom, toVirError } from '../../conf/error.ts'
 import { VERSION } from '../../conf/version.ts'
 import { lockRoot } from '../../state/root.ts'
 import { LateLog } from '../log.ts'
-import { releaseStartMemory } from '../memory.ts'
+import { releaseIdleMemory } from '../memory.ts'
 import { UsageError } from '../options.ts'
 import { type ApiSockets, serve } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
@@ -74,7 +74,9 @@ async function run(options: AggregatorOptions): Promise<void> {
     log.info({ guests: registry.size }, 'serving')
     process.send?.('running')
     supervisor.start()
-    releaseStartMemory()
+    releaseIdleMemory()
+    // clients will come, and the first is not to wait longer than the others
+    await Promise.all([import('./http.ts'), import('./rpc.ts')])
     log.info({ signal: await told }, 'ending, guests go on')
   } finally {
     supervisor.close()

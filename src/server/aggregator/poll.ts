@@ -35,6 +35,8 @@ export class ReportPoll {
   #timer: NodeJS.Timeout | undefined
   #generation: number | undefined
   #retryMs = RETRY_FIRST_MS
+  /** an answer is awaited */
+  #isAsking = false
   /** this connection has brought an answer */
   #answered = false
   #closed = false
@@ -77,10 +79,10 @@ export class ReportPoll {
   #ask(): void {
     const since = this.#generation
     const waitS = since === undefined ? 0 : this.#waitS()
-    this.#socket!.write(
-      formatRequest('GET', since === undefined ? '/v1/report' : `/v1/report?since=${since}&wait=${waitS}`)
-    )
-    this.#timer = setTimeout(() => this.#silent(), waitS * 1000 + ANSWER_LIMIT_MS)
+    const socket = this.#socket!
+    this.#isAsking = true
+    socket.write(formatRequest('GET', since === undefined ? '/v1/report' : `/v1/report?since=${since}&wait=${waitS}`))
+    this.#timer = setTimeout(() => this.#timeUp(socket), waitS * 1000 + ANSWER_LIMIT_MS)
   }
 
   #take(socket: Socket, chunk: Buffer): void {
@@ -89,6 +91,7 @@ export class ReportPoll {
       const answer = this.#reader.push(chunk)
       if (!answer) return
       clearTimeout(this.#timer)
+      this.#isAsking = false
       if (answer.status === 200) {
         const report = readReport(answer.body)
         this.#generation = report.generation
@@ -104,10 +107,14 @@ export class ReportPoll {
     }
   }
 
-  #silent(): void {
-    this.#listener.silent()
-    if (this.#closed) return
-    this.#timer = setTimeout(() => this.#lost(this.#socket!, new Error('the shim does not answer')), SILENT_LIMIT_MS)
+  /** If it was us who had no time, the answer lies there and is read before this is judged. */
+  #timeUp(socket: Socket): void {
+    setImmediate(() => {
+      if (socket !== this.#socket || !this.#isAsking) return
+      this.#listener.silent()
+      if (socket !== this.#socket) return
+      this.#timer = setTimeout(() => this.#lost(socket, new Error('the shim does not answer')), SILENT_LIMIT_MS)
+    })
   }
 
   #lost(socket: Socket, error: Error): void {
