@@ -49,6 +49,8 @@ export class Guests {
   readonly #discovery: Discovery
   readonly #shimOptions: string[]
   readonly #lock = new KeyedLock()
+  /** told of the place of a shim that could not be started: it may have left something */
+  onFailure: (place: string) => void = () => {}
   /** shims that are being started, by place */
   readonly #starting = new Map<string, Promise<Started>>()
 
@@ -95,7 +97,12 @@ export class Guests {
     const before = this.#starting.get(place)?.catch(() => undefined)
     const starting = (async () => {
       await before
-      return startShim(where, [...this.#shimOptions, ...options], xml)
+      try {
+        return await startShim(where, [...this.#shimOptions, ...options], xml)
+      } catch (error) {
+        this.onFailure(place)
+        throw error
+      }
     })().finally(() => {
       if (this.#starting.get(place) === starting) this.#starting.delete(place)
       this.#discovery.look(basename(place))
@@ -160,14 +167,18 @@ export class Guests {
     const started = await this.start(where, options, xml)
     if (started.state === 'ended') throw fail('VIR_ERR_OPERATION_FAILED', 'domain ended while it was started')
     const { name, uuid, id } = started
-    await this.#untilKnown(where.place, uuid)
+    await this.#untilKnown(where.place, { name, uuid, id })
     return { name, uuid, id }
   }
 
-  /** The caller may ask for a new guest at once. */
-  async #untilKnown(place: string, uuid: string): Promise<void> {
+  /** The caller may ask for a new guest at once, and is to find it as it is. */
+  async #untilKnown(place: string, { uuid, id }: GuestHandle): Promise<void> {
     const deadline = Date.now() + KNOWN_LIMIT_MS
-    const isKnown = (guest = this.#registry.at(place)) => guest?.report.uuid === uuid && guest.socket !== undefined
+    const isKnown = () => {
+      const guest = this.#registry.at(place)
+      if (guest?.socket === undefined || guest.report.uuid !== uuid) return false
+      return guest.report.id === id && (id === -1 || guest.report.pids.qemu !== null)
+    }
     while (!isKnown() && Date.now() < deadline) await sleep(5)
   }
 

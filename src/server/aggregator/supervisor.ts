@@ -55,6 +55,7 @@ export class Supervisor {
   start(): void {
     this.#registry.on('guest', this.#seen)
     this.#registry.on('gone', this.#seen)
+    this.#guests.onFailure = place => this.#suspect(place)
     this.#look()
     this.#sweep = setInterval(() => this.#look(), SWEEP_MS)
     void this.#autostart()
