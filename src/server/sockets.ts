@@ -107,15 +107,17 @@ async function listenAt(log: Log, { path, load }: Served, onConnect: () => void)
   // under a name of its own first: once the socket can be seen, it accepts connections
   const unready = `${path}.new`
   rmSync(unready, { force: true })
-  const mask = process.umask(0o177)
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(unready, resolve)
-    })
-    renameSync(unready, path)
-  } finally {
-    process.umask(mask)
-  }
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.once('listening', resolve)
+    // the socket is made within this call; all of the process shares the mask, so it may not last any longer
+    const mask = process.umask(0o177)
+    try {
+      server.listen(unready)
+    } finally {
+      process.umask(mask)
+    }
+  })
+  renameSync(unready, path)
   return { server, service: () => service }
 }

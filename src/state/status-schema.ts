@@ -36,6 +36,12 @@ export const statusSchema = {
     fakeReboot: { ...yesNo, description: 'a shutdown under way is to end in a reboot' },
     autoDestroy: yesNo,
     cgroups: { type: 'array', items: text },
+    registration: {
+      type: 'object',
+      description: "the guest as systemd's machine or scope",
+      properties: { kind: { enum: ['machined', 'systemd'] }, machine: text },
+      required: ['kind', 'machine']
+    },
     user: { ...text, description: 'who QEMU runs as; absent: who its shim ran as' },
     group: text,
     xml: { ...text, description: 'the live definition, aliases and addresses included' }

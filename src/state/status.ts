@@ -18,6 +18,12 @@ export interface ProcessIdentity {
   startTime: string
 }
 
+/** Who else knows of a running guest, and by what name. */
+export interface Registration {
+  kind: 'machined' | 'systemd'
+  machine: string
+}
+
 /** The form of status.json; schemas/status.json says the same. */
 export interface Status {
   version: number
@@ -39,6 +45,7 @@ export interface Status {
   fakeReboot?: boolean
   autoDestroy: boolean
   cgroups: string[]
+  registration?: Registration
   /** who QEMU runs as; absent: who its shim ran as */
   user?: string
   group?: string

@@ -44,9 +44,12 @@ export class Shim {
 
   /** Starts virshimd; `exited` settles with its status. */
   start(...options: string[]): Promise<number | string> {
-    const child = spawn('bin/virshimd', ['--root', this.root, ...options, this.xmlFile], {
-      stdio: ['ignore', 'ignore', 'pipe']
-    })
+    return this.run('bin/virshimd', ['--root', this.root, ...options, this.xmlFile])
+  }
+
+  /** Starts virshimd by way of another program. */
+  run(program: string, args: string[]): Promise<number | string> {
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] })
     this.child = child
     child.stderr?.on('data', chunk => {
       this.stderr += chunk

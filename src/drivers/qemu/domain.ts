@@ -15,7 +15,14 @@ import type { Claims } from '../../state/claim.ts'
 import { EventLog } from '../../state/events.ts'
 import { JobQueue } from '../../state/job.ts'
 import type { GuestRoot } from '../../state/root.ts'
-import { bootId, type Phase, type ProcessIdentity, STATUS_VERSION, writeStatus } from '../../state/status.ts'
+import {
+  bootId,
+  type Phase,
+  type ProcessIdentity,
+  type Registration,
+  STATUS_VERSION,
+  writeStatus
+} from '../../state/status.ts'
 import { readIfThere, removeSynced, writeAtomic } from '../../state/store.ts'
 import type { GuestHandle } from '../host.ts'
 import type { Agent } from './agent.ts'
@@ -92,6 +99,7 @@ export class QemuDomain {
   /** host side of each pty chardev, by alias */
   ptys = new Map<string, string>()
   cgroups: string[] = []
+  registration: Registration | undefined
   paused = false
   autoDestroy = false
   /** why the next STOP event comes, if we caused it */
@@ -255,6 +263,7 @@ export class QemuDomain {
       fakeReboot: this.#fakeReboot || undefined,
       autoDestroy: this.autoDestroy,
       cgroups: this.cgroups,
+      registration: this.registration,
       user: this.user,
       group: this.group,
       xml: formatDomain(this.def, { inactive: false, secure: true, status: true })

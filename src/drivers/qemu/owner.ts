@@ -33,10 +33,9 @@ export function giveTo(path: string, owner: ProcessOwner): void {
   if (ids) withReason(path, () => chownSync(path, ids.uid, ids.gid))
 }
 
-/** Makes a directory for QEMU's user alone, whatever our umask. @throws VIR_ERR_SYSTEM_ERROR */
+/** Makes a directory for QEMU's user alone. @throws VIR_ERR_SYSTEM_ERROR */
 export function makeDirectoryFor(path: string, owner: ProcessOwner): void {
   makePrivateDirectory(path)
-  withReason(path, () => chmodSync(path, 0o700))
   giveTo(path, owner)
 }
 

@@ -18,6 +18,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   domain.phase = status.phase
   domain.process = status.process
   domain.cgroups = status.cgroups
+  domain.registration = status.registration
   domain.paused = status.paused
   domain.fakeReboot = status.fakeReboot ?? false
   domain.autoDestroy = status.autoDestroy

@@ -124,8 +124,15 @@ async function afterLaunch(domain: QemuDomain, { identity, exited }: Launched): 
   domain.process = identity
   checkCancelled(domain)
   beginRun(domain, exited)
-  await attachSteps(domain)
-  domain.monitor = await openMonitor(domain, exited)
+  const attached = attachSteps(domain)
+  attached.catch(() => undefined)
+  try {
+    domain.monitor = await openMonitor(domain, exited)
+  } finally {
+    // what is being made has to be there before it can be taken away
+    await Promise.allSettled([attached])
+  }
+  await attached
   await setUp(domain)
   await throttleDisks(domain.def.devices.disks, domain.qmp)
   for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)

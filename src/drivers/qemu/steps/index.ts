@@ -2,7 +2,6 @@
 import { rmSync, symlinkSync } from 'node:fs'
 import { relative } from 'node:path'
 import { helperLog } from '../../../state/root.ts'
-import { cgroupPaths, enterCgroups, leaveCgroups } from '../cgroup.ts'
 import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../command/launch-security.ts'
 import { masterKeyFile, writeMasterKey } from '../command/secret.ts'
 import { startDbusDaemon, stopDbusDaemon } from '../dbus-daemon.ts'
@@ -14,6 +13,7 @@ import { plugNetworks, unplugNetworks } from '../network-port.ts'
 import { letThrough, makeDirectoryFor, removeGivenDirectory, shut } from '../owner.ts'
 import { startReservationsHelper, stopReservationsHelper } from '../pr-helper.ts'
 import { generatedSockets } from '../prepare-graphics.ts'
+import { registerGuest, unregisterGuest } from '../registration/index.ts'
 import { startSwtpm, stopSwtpm } from '../swtpm-start.ts'
 import { connectInterfaces, disconnectInterfaces, type TapOwner } from '../tap.ts'
 import { startVirtiofsds, stopVirtiofsds } from '../virtiofsd.ts'
@@ -29,6 +29,12 @@ const remove = (...paths: string[]) => {
 }
 
 export const STEPS: readonly Step[] = [
+  {
+    // first, to be released last: the programs that serve QEMU are in its groups
+    name: 'registration with the host',
+    attach: registerGuest,
+    release: unregisterGuest
+  },
   {
     // claimed before there is a status; nobody waits for the aggregator to hear that the guest is gone
     name: 'claims',
@@ -121,21 +127,6 @@ export const STEPS: readonly Step[] = [
     start: ({ domain, context }) =>
       startVirtiofsds(domain.def, context, alias => logOf(domain, `${alias}-virtiofsd`), domain),
     release: ({ def, context }) => stopVirtiofsds(def, context)
-  },
-  {
-    name: 'control groups',
-    attach(domain, qemu) {
-      const register = domain.def.resource?.register
-      domain.cgroups = cgroupPaths(domain.def.name, qemu, register)
-      domain.save()
-      domain.cgroups = enterCgroups(domain.cgroups, qemu, register)
-      if (domain.cgroups.length > 0) domain.def.resource = { partition: '/machine', ...domain.def.resource }
-    },
-    async release(domain) {
-      const busy = await leaveCgroups(domain.cgroups)
-      if (busy.length > 0) domain.log.warn({ cgroups: busy }, 'cgroups are still in use')
-      domain.cgroups = []
-    }
   }
 ]
 
