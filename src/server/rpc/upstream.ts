@@ -20,7 +20,8 @@ interface Pending {
 export class Upstream implements LinkListener {
   readonly #client: RpcClient
   readonly #link: Link
-  readonly #pending = new Map<string, Pending>()
+  /** calls by what their replies bear; nothing keeps a client from using a serial twice */
+  readonly #pending = new Map<string, Pending[]>()
   readonly #streams = new Map<string, Header>()
   #lastUse = Date.now()
 
@@ -65,7 +66,10 @@ export class Upstream implements LinkListener {
     await this.#link.opened()
     if (this.#link.error) throw this.#link.error
     await new Promise<void>((done, failed) => {
-      this.#pending.set(frameKey(frame), { opensStream, done, failed })
+      const key = frameKey(frame)
+      const alike = this.#pending.get(key) ?? []
+      alike.push({ opensStream, done, failed })
+      this.#pending.set(key, alike)
       this.#link.send(frame.bytes)
     })
   }
@@ -95,9 +99,10 @@ export class Upstream implements LinkListener {
 
   #replied(frame: Frame): void {
     const key = frameKey(frame)
-    const call = this.#pending.get(key)
+    const alike = this.#pending.get(key)
+    const call = alike?.shift()
     if (!call) return
-    this.#pending.delete(key)
+    if (alike!.length === 0) this.#pending.delete(key)
     this.#lastUse = Date.now()
     if (call.opensStream && frame.status === MessageStatus.OK) this.#streams.set(key, frame)
     // at once: packets of its stream may come with it
@@ -114,7 +119,7 @@ export class Upstream implements LinkListener {
   }
 
   ended(error: VirError): void {
-    for (const call of this.#pending.values()) call.failed(error)
+    for (const call of [...this.#pending.values()].flat()) call.failed(error)
     this.#pending.clear()
     for (const stream of this.#streams.values()) this.#client.failStream(stream, error)
     this.#streams.clear()
