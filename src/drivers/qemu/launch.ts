@@ -67,11 +67,11 @@ export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promi
         reject(fail('VIR_ERR_INTERNAL_ERROR', `cannot execute binary ${options.argv[0]}: ${error.message}`, error))
       )
     })
-    child.unref()
     const identity = processIdentity(child.pid!)
     if (!identity) {
       throw fail('VIR_ERR_INTERNAL_ERROR', `QEMU ended at once with ${await exited}: ${lastWords(root.log)}`)
     }
+    child.unref()
     return { identity, exited }
   } finally {
     closeSync(log)

@@ -29,7 +29,7 @@ import { type Launched, lastWords, launchQemu } from './launch.ts'
 import { memoryLockLimit } from './memory-lock.ts'
 import { openMonitor } from './monitor.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
-import { beginRun, whenExited } from './run.ts'
+import { beginRun } from './run.ts'
 import { startCpus } from './run-state.ts'
 import { generateLabels } from './seclabel.ts'
 import { setUp } from './set-up.ts'
@@ -185,7 +185,8 @@ async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError
   const identity = domain.process
   if (!identity) return error
   if (domain.monitor === undefined || domain.monitor.closed) {
-    await Promise.race([whenExited(domain), sleep(LAST_WORDS_MS, undefined, { ref: false })])
+    // not by its exit event: that of a process we have let go of does not keep us running
+    for (const deadline = Date.now() + LAST_WORDS_MS; isAlive(identity) && Date.now() < deadline; ) await sleep(3)
   }
   if (isAlive(identity)) return error
   const words = lastWords(domain.root.log)
