@@ -2,7 +2,6 @@
 // a call on a guest goes to the guest's shim as it came, and so do the calls of other drivers to their daemons.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { API_FACTS } from '../../conf/api-list.ts'
-import { errorsFrom } from '../../conf/error.ts'
 import type { GuestHandle } from '../../drivers/host.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import type { Call } from '../dispatch.ts'
@@ -22,8 +21,6 @@ import { eventsOf, libvirtSocketOf } from './events.ts'
 import { fromReport, isInReport, withoutShim } from './from-report.ts'
 import { findHostApi, type HostApi, runHostApi } from './rows.ts'
 import { SecondaryDrivers, type SecondaryOptions } from './secondary.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Connections to shims that nobody has used for so long are closed: an idle shim may want to end. */
 const IDLE_MS = 10_000
@@ -66,9 +63,8 @@ class AggregatorCalls extends ConnectionCalls {
     return (await runHostApi(this.#aggregator, call)).result
   }
 
-  override checkGuest({ name, uuid }: GuestHandle): void {
-    if (this.#aggregator.registry.byUuid(uuid)) return
-    throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${uuid}' (${name})`)
+  protected knows(uuid: string): boolean {
+    return this.#aggregator.registry.byUuid(uuid) !== undefined
   }
 
   protected async guestCall(procedure: Procedure, frame: Frame): Promise<Reply> {

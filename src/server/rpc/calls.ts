@@ -127,11 +127,12 @@ export abstract class ConnectionCalls implements RpcHandler {
     return { write: to => writeFields(procedure.ret, reply, to) }
   }
 
+  /** Whether a guest of that uuid is one of this connection's; asked with every call. */
+  protected abstract knows(uuid: string): boolean
+
   /** @throws VIR_ERR_NO_DOMAIN unless the handle is of one of this connection's guests */
   checkGuest({ name, uuid }: GuestHandle): void {
-    if (!this.host.guests().some(guest => guest.uuid === uuid)) {
-      throw failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${uuid}' (${name})`)
-    }
+    if (!this.knows(uuid)) throw failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${uuid}' (${name})`)
   }
 }
 

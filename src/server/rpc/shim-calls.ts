@@ -19,6 +19,10 @@ export class ShimCalls extends ConnectionCalls {
     this.#domain = domain
   }
 
+  protected knows(uuid: string): boolean {
+    return uuid === this.#domain.uuid
+  }
+
   protected async guestCall(procedure: Procedure, frame: Frame, signal: AbortSignal): Promise<Reply> {
     const given = readFields(procedure.args, new XdrReader(frame.payload))
     const perform = (call: Call) => {
