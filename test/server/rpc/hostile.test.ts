@@ -1,6 +1,6 @@
 // Clients that are broken, hostile or slow: the shim stays up, its memory bounded, others served, the guest untouched.
 import { readFileSync } from 'node:fs'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import fc from 'fast-check'
@@ -25,6 +25,10 @@ const LOOKUP_BY_NAME = 23
 const OPEN_CONSOLE = 201
 const SUSPEND = 34
 const REPLY_ERROR = 1
+/** where a packet names its procedure */
+const PROCEDURE_AT = 12
+/** Calls that change this host, which may be somebody's: devices, sleep, KSM, pools of pages. */
+const ON_THE_HOST = new Set([118, 119, 120, 250, 288, 301, 347])
 const VIR_ERR_INVALID_ARG = 8
 const VIR_ERR_OPERATION_DENIED = 29
 const VIR_ERR_RPC = 39
@@ -166,9 +170,18 @@ t.test('a read-only socket refuses every call that changes, before it looks at w
   await othersAreServed(t, 'large XML on the read-only socket')
 })
 
+/** A connection that stands; the kernel refuses more than it can queue while the shim is busy. */
+async function connected(): Promise<Socket> {
+  for (;;) {
+    const socket = connect(path())
+    const stands = await new Promise(resolve => socket.once('connect', () => resolve(true)).once('error', resolve))
+    if (stands === true) return socket.on('error', () => undefined)
+    await sleep(10)
+  }
+}
+
 t.test('a thousand connections', async t => {
-  const sockets = Array.from({ length: 1000 }, () => connect(path()).on('error', () => undefined))
-  await Promise.all(sockets.map(socket => new Promise(resolve => socket.once('connect', resolve))))
+  const sockets = await Promise.all(Array.from({ length: 1000 }, connected))
   await othersAreServed(t, 'a thousand connections')
   for (const socket of sockets) socket.destroy()
   t.ok(rssBytes() < 250 * MiB, `${Math.round(rssBytes() / MiB)} MiB`)
@@ -207,13 +220,15 @@ t.test('100,000 damaged messages', async t => {
   const MESSAGES = 100_000
   const random = fc.sample(fc.infiniteStream(fc.nat({ max: 255 })), { seed: SEED, numRuns: 1 })[0]!
   const draw = () => random.next().value as number
-  const calls = Object.entries(REMOTE_CALLS).map(([number, notation]) => {
-    const { args } = layoutOf(notation)
-    const before = notation.split(/ > | >$/)[0]!
-    const names = before.includes(' ') ? before.slice(before.indexOf(' ') + 1) : ''
-    const values = fc.sample(arbitraryFields(names), { seed: SEED, numRuns: 8 })
-    return values.map(value => makeFrame(callHeader(Number(number), 1), to => writeFields(args, value, to)))
-  })
+  const calls = Object.entries(REMOTE_CALLS)
+    .filter(([number]) => !ON_THE_HOST.has(Number(number)))
+    .map(([number, notation]) => {
+      const { args } = layoutOf(notation)
+      const before = notation.split(/ > | >$/)[0]!
+      const names = before.includes(' ') ? before.slice(before.indexOf(' ') + 1) : ''
+      const values = fc.sample(arbitraryFields(names), { seed: SEED, numRuns: 8 })
+      return values.map(value => makeFrame(callHeader(Number(number), 1), to => writeFields(args, value, to)))
+    })
   const peers = await Promise.all([path(), path(true), path(), path(true)].map(at => new RpcPeer(at).open()))
   for (let sent = 0; sent < MESSAGES; sent++) {
     const variants = calls[(draw() * 256 + draw()) % calls.length]!
@@ -223,6 +238,7 @@ t.test('100,000 damaged messages', async t => {
       const at = 12 + ((draw() * 256 + draw()) % (bytes.length - 12))
       bytes[at] = draw()
     }
+    if (ON_THE_HOST.has(bytes.readUInt32BE(PROCEDURE_AT))) continue
     const peer = peers[sent % peers.length]!
     if (peer.socket.destroyed) peers[sent % peers.length] = await new RpcPeer(path(sent % 2 === 1)).open()
     else if (!peer.socket.write(bytes)) {
