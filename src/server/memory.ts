@@ -31,6 +31,8 @@ export function releaseIdleMemory(): void {
     const isIdle = Math.abs(heapUsed - before) < GROWTH_BYTES / 4
     before = heapUsed
     if (!isIdle || heapUsed < kept + GROWTH_BYTES) return
+    // pages that the first empties are given back by the second
+    collect()
     collect()
     before = kept = process.memoryUsage().heapUsed
   }, LOOK_MS)

@@ -129,11 +129,16 @@ export class SimulatedShim {
     for (const client of this.#clients) this.#tell(client)
   }
 
+  /** Closes connections, as HTTP servers may at any time. */
+  dropClients(): void {
+    for (const client of this.#clients) client.destroy()
+  }
+
   /** As a shim that ends: no connection, no socket. A killed one leaves its socket. */
   close({ killed = false } = {}): void {
     // closing removes the path it was bound to, which is none any more
     this.#server?.close()
-    for (const client of this.#clients) client.destroy()
+    this.dropClients()
     if (!killed) rmSync(this.socket, { force: true })
   }
 

@@ -144,7 +144,7 @@ export class Place {
         else if (!this.owned && existsSync(this.root.apiSocket)) this.#options.registry.markUnreachable(this.key)
         else {
           this.#stopPolling()
-          this.#shutOff()
+          await this.#shutOff()
         }
         this.#settle()
       })
@@ -175,7 +175,7 @@ export class Place {
     if (!this.#poll) this.#startPolling()
   }
 
-  #shutOff(): void {
+  async #shutOff(): Promise<void> {
     const { registry, log } = this.#options
     const { definition, autostart } = this.root
     const stamp = this.owned ? stampOf(definition, autostart) : undefined
@@ -187,16 +187,15 @@ export class Place {
       return
     }
     const heard = this.#heard
-    import('./definition.ts')
-      .then(({ reportOfDefinition }) => {
-        if (this.#closed || heard !== this.#heard) return
-        const report = reportOfDefinition(xml, existsSync(autostart))
-        registry.set(this.key, { socket: undefined, report, unreachableSince: undefined })
-      })
-      .catch(error => {
-        log.warn({ file: definition, err: error }, 'a definition cannot be read')
-        registry.remove(this.key)
-      })
+    try {
+      const { reportOfDefinition } = await import('./definition.ts')
+      if (this.#closed || heard !== this.#heard) return
+      const report = reportOfDefinition(xml, existsSync(autostart))
+      registry.set(this.key, { socket: undefined, report, unreachableSince: undefined })
+    } catch (error) {
+      log.warn({ file: definition, err: error }, 'a definition cannot be read')
+      registry.remove(this.key)
+    }
   }
 
   /** Hears of changes in the directory, while no shim tells of them. */
