@@ -359,12 +359,5 @@ t.test('at least 120 commands were compared', async t => {
 })
 
 t.test('the events of all guests came in one stream, those of each in order', async t => {
-  // starting is one step here; QEMU's own shutdown at a destroy is told or not
-  const story = (events: Record<string, string[]>) =>
-    Object.entries(events).map(([name, said]) =>
-      [name, ...said.filter(what => !what.startsWith('Shutdown Finished'))]
-        .join(', ')
-        .replace(/Resumed Unpaused, Started Booted|Started Booted, Resumed Unpaused/g, 'Started')
-    )
-  t.same(story(await heard('aggregator')), story(await heard('libvirtd')))
+  t.same(await heard('aggregator'), await heard('libvirtd'))
 })
