@@ -1,9 +1,10 @@
 // Value types of API arguments and results: JSON form, JSON Schema and TypeScript type in one object. Each carries the
 // kind it has in libvirt's protocol, so that an XDR codec can be made from it.
-import { argumentErrorsFrom, errorsFrom } from './error.ts'
+import { argumentErrorsFrom, errorsFrom, type VirError } from './error.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
+const badFlags = argumentErrorsFrom('VIR_FROM_QEMU')
 
 /** A value type: `T` inside, JSON outside. */
 export interface Wire<T> {
@@ -115,6 +116,15 @@ export function defaulted<T>(type: Wire<T>, value: T): Wire<T> {
 
 /** Flag bits, from an integer or from libvirt's constant names; an unknown bit or name is refused. Absent: 0. */
 export function flags(...enums: Readonly<Record<string, number>>[]): Wire<number> {
+  return bitsOf(enums, true)
+}
+
+/** As flags, for bits a newer client may know more of than we. */
+export function openFlags(...enums: Readonly<Record<string, number>>[]): Wire<number> {
+  return bitsOf(enums, false)
+}
+
+function bitsOf(enums: Readonly<Record<string, number>>[], isClosed: boolean): Wire<number> {
   const bits: Record<string, number> = Object.assign({}, ...enums)
   const all = Object.values(bits).reduce((mask, bit) => mask | bit, 0) >>> 0
   return {
@@ -122,12 +132,12 @@ export function flags(...enums: Readonly<Record<string, number>>[]): Wire<number
     optional: true,
     schema: {
       anyOf: [
-        { type: 'integer', minimum: 0, maximum: all },
+        { type: 'integer', minimum: 0, maximum: isClosed ? all : 2 ** 32 - 1 },
         { type: 'array', items: { enum: Object.keys(bits) } }
       ],
       default: 0
     },
-    fromJson(value, name) {
+    fromJson(value, name, of = name) {
       if (value === undefined || value === null) return 0
       let mask: number
       if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 2 ** 32) mask = value
@@ -140,21 +150,29 @@ export function flags(...enums: Readonly<Record<string, number>>[]): Wire<number
         }
       } else throw wrong(name, 'an integer or an array of flag names', value)
       const unknown = (mask & ~all) >>> 0
-      if (unknown !== 0) throw fail('VIR_ERR_INVALID_ARG', `unsupported flags (0x${unknown.toString(16)}) in ${name}`)
+      if (isClosed && unknown !== 0) {
+        // the driver's function has the API's name, with its own in front
+        const driver = of.replace(/^vir/, 'qemu')
+        throw badFlags(`unsupported flags (0x${unknown.toString(16)}) in function ${driver}`)
+      }
       return mask
     },
     toJson: same
   }
 }
 
-/** One of an enumeration: its number or libvirt's constant name. */
-export function oneOf(values: Readonly<Record<string, number>>): Wire<number> {
+/**
+ * One of an enumeration: its number or libvirt's constant name.
+ * @param unknown the error for another number
+ */
+export function oneOf(values: Readonly<Record<string, number>>, unknown?: (value: number) => VirError): Wire<number> {
   return {
     kind: 'int',
     schema: { anyOf: [{ enum: Object.values(values) }, { enum: Object.keys(values) }] },
     fromJson(value, name) {
       if (typeof value === 'string' && Object.hasOwn(values, value)) return values[value]!
       if (typeof value === 'number' && Object.values(values).includes(value)) return value
+      if (typeof value === 'number' && unknown) throw unknown(value)
       throw wrong(name, `one of ${Object.keys(values).join(', ')}`, value)
     },
     toJson: same

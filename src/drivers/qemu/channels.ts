@@ -104,14 +104,19 @@ export function watchConsoles(domain: QemuDomain): void {
   for (const [alias, path] of domain.ptys) shared(domain, alias, () => openPty(path))
 }
 
-/** A view of a console or channel device. @throws VIR_ERR_INTERNAL_ERROR when its backend cannot be opened */
-export function openChardev(domain: QemuDomain, dev: ChardevDef): ByteChannel {
+/**
+ * A view of a console or channel device.
+ * @param force ends the views others have of it
+ * @throws VIR_ERR_INTERNAL_ERROR when its backend cannot be opened
+ */
+export function openChardev(domain: QemuDomain, dev: ChardevDef, force = false): ByteChannel {
   const { alias, source } = dev
   const pty = alias && domain.ptys.get(alias)
-  if (alias && pty) return shared(domain, alias, () => openPty(pty)).view()
-  if (alias && source.type === 'unix' && source.path) {
-    const { path } = source
-    return shared(domain, alias, () => openUnix(path)).view()
+  const path = source.type === 'unix' ? source.path : undefined
+  if (alias && (pty || path)) {
+    const channel = shared(domain, alias, () => (pty ? openPty(pty) : openUnix(path!)))
+    if (force) channel.end('somebody else took the device over')
+    return channel.view()
   }
   throw fail('VIR_ERR_INTERNAL_ERROR', `character device ${alias ?? 'without alias'} is not using a PTY or UNIX socket`)
 }

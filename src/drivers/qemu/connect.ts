@@ -11,8 +11,8 @@ const method = methodFor<Host>()
 /** The libvirt whose API this is: 9.0.0. */
 export const LIBVIRT_VERSION = 9_000_000
 
-/** Most vCPUs of a guest by its virt type; libvirt's qemuConnectGetMaxVcpus. */
-const MAX_VCPUS: Record<string, number> = { qemu: 16, kvm: 255 }
+/** Most vCPUs of a guest by its virt type; of KVM what the kernel has (qemuConnectGetMaxVcpus). */
+const MAX_VCPUS: Record<string, number> = { qemu: 16, kvm: 1024 }
 
 const plain = { since: '0.0.1', on: 'connect', acl: 'connect:getattr', args: {} } as const
 

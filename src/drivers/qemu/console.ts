@@ -22,7 +22,7 @@ function findConsole(domain: QemuDomain, name: string | undefined): ChardevDef {
   const { consoles, serials, parallels } = domain.def.devices
   const all = [...consoles, ...serials, ...parallels]
   const found = name === undefined ? (consoles[0] ?? serials[0]) : all.find(({ alias }) => alias === name)
-  if (!found) throw fail('VIR_ERR_INTERNAL_ERROR', `cannot find console device '${name ?? '<null>'}'`)
+  if (!found) throw fail('VIR_ERR_INTERNAL_ERROR', `cannot find character device ${name ?? '<null>'}`)
   return found.alias ? found : (serials[0] ?? found)
 }
 
@@ -48,7 +48,7 @@ function screenOf(videos: VideoDef[], screen: number): { device?: string; head?:
 }
 
 export const consoleArea = {
-  /** The byte stream of a console; several viewers share it, late ones first get what was kept. */
+  /** The byte stream of a console; several viewers share it unless one wants it alone, late ones get what was kept. */
   virDomainOpenConsole: method({
     since: '0.8.6',
     on: 'domain',
@@ -57,7 +57,13 @@ export const consoleArea = {
     stream: 'channel',
     args: { devname: optional(text('alias')), flags: flags(virDomainConsoleFlags) },
     ret: {},
-    run: async (domain, { devname }) => openChardev(domain, findConsole(domain, devname))
+    async run(domain, { devname, flags: bits }) {
+      const dev = findConsole(domain, devname)
+      if (dev.source.type !== 'pty') {
+        throw fail('VIR_ERR_INTERNAL_ERROR', `character device ${devname ?? dev.alias} is not using a PTY`)
+      }
+      return openChardev(domain, dev, (bits & virDomainConsoleFlags.VIR_DOMAIN_CONSOLE_FORCE) !== 0)
+    }
   }),
 
   virDomainOpenChannel: method({
@@ -68,7 +74,13 @@ export const consoleArea = {
     stream: 'channel',
     args: { name: optional(text()), flags: flags(virDomainChannelFlags) },
     ret: {},
-    run: async (domain, { name }) => openChardev(domain, findChannel(domain, name))
+    async run(domain, { name, flags: bits }) {
+      const dev = findChannel(domain, name)
+      if (dev.source.type !== 'unix') {
+        throw fail('VIR_ERR_INTERNAL_ERROR', `channel ${name ?? dev.alias} is not using a UNIX socket`)
+      }
+      return openChardev(domain, dev, (bits & virDomainChannelFlags.VIR_DOMAIN_CHANNEL_FORCE) !== 0)
+    }
   }),
 
   /** A picture of a screen: PNG where QEMU makes it, else PPM. Source: qemuDomainScreenshot. */

@@ -18,6 +18,7 @@ import type { QemuDomain } from './domain.ts'
 import { formatMigratable } from './migratable.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const method = methodFor<QemuDomain>()
 
@@ -39,7 +40,7 @@ export function affected(domain: QemuDomain, bits: number): DomainDef[] {
   }
   if (live) domain.checkActive()
   if (config && !domain.isPersistent) {
-    throw fail('VIR_ERR_OPERATION_INVALID', 'transient domains do not have any persistent config')
+    throw failDomain('VIR_ERR_OPERATION_INVALID', 'transient domains do not have any persistent config')
   }
   return [...(live ? [domain.def] : []), ...(config ? [domain.newDef!] : [])]
 }
@@ -54,6 +55,10 @@ export function queried(domain: QemuDomain, bits: number): DomainDef {
   }
   return affected(domain, bits)[0]!
 }
+
+const metadataType = oneOf(virDomainMetadataType, type =>
+  failDomain('VIR_ERR_INVALID_ARG', `unknown metadata type '${type}'`)
+)
 
 const identity = { since: '0.0.1', on: 'domain', args: {} } as const
 
@@ -154,18 +159,20 @@ export const define = {
     since: '0.9.10',
     on: 'domain',
     acl: 'domain:read',
-    args: { type: oneOf(virDomainMetadataType), uri: optional(text()), flags: flags(virDomainModificationImpact) },
+    args: { type: metadataType, uri: optional(text()), flags: flags(virDomainModificationImpact) },
     ret: { metadata: text() },
     run(domain, { type, uri, flags: bits }) {
       const def = queried(domain, bits)
       if (type === VIR_DOMAIN_METADATA_TITLE || type === VIR_DOMAIN_METADATA_DESCRIPTION) {
         const found = type === VIR_DOMAIN_METADATA_TITLE ? def.title : def.description
-        if (found === undefined) throw fail('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
+        if (found === undefined)
+          throw failDomain('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
         return { metadata: found }
       }
       if (uri === undefined) throw fail('VIR_ERR_INVALID_ARG', 'uri must not be empty for metadata of type element')
       const metadata = getMetadata(def, uri)
-      if (metadata === undefined) throw fail('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
+      if (metadata === undefined)
+        throw failDomain('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
       return { metadata }
     }
   }),
@@ -177,7 +184,7 @@ export const define = {
     acl: 'domain:write',
     job: 'modify',
     args: {
-      type: oneOf(virDomainMetadataType),
+      type: metadataType,
       metadata: optional(text()),
       key: optional(text()),
       uri: optional(text()),

@@ -6,7 +6,7 @@ import { methodFor } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
 import { interfaceCounters } from './proc.ts'
 
-const fail = errorsFrom('VIR_FROM_QEMU')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 const method = methodFor<QemuDomain>()
 
 /** Counters from the guest's side: what a tap device receives, the guest has sent. */
@@ -41,7 +41,7 @@ export const interfaces = {
         ({ target, mac }) => target?.dev === device || mac === device.toLowerCase()
       )
       const stats = net && interfaceStats(net)
-      if (!stats) throw fail('VIR_ERR_INVALID_ARG', `'${device}' is not a known interface`)
+      if (!stats) throw failDomain('VIR_ERR_INVALID_ARG', `'${device}' is not a known interface`)
       return {
         rx_bytes: stats.rx_bytes!,
         rx_packets: stats.rx_packets!,

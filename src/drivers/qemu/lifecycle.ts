@@ -89,6 +89,8 @@ async function askGuest(domain: QemuDomain, reboot: boolean, ways: Ways): Promis
 
 async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
   if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
+  // one that is not there cannot have obeyed
+  if (!domain.agent.connected) throw fail('VIR_ERR_AGENT_UNRESPONSIVE', 'QEMU guest agent is not connected')
   domain.fakeReboot = false
   // A guest that obeys at once closes the channel instead of answering.
   await domain.agent.execute('guest-shutdown', { mode: reboot ? 'reboot' : 'powerdown' }).catch(error => {

@@ -5,7 +5,7 @@ import { uuid as uuidScalar } from '../../conf/scalar.ts'
 import { array, defaulted, flags, int, text, type WireFields } from '../../conf/wire.ts'
 import { domainHandle, type GuestEntry, type GuestHandle, type Host, handleOf } from '../host.ts'
 import { methodFor } from '../method.ts'
-import { statsFlags, statsGroups, statsRecord } from './stats.ts'
+import { checkGroups, statsFlags, statsGroups, statsRecord } from './stats.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<Host>()
@@ -154,6 +154,7 @@ export const listing = {
     args: { doms: defaulted(array(domainHandle, DOMAIN_LIST_MAX), []), stats: statsGroups, flags: statsFlags },
     ret: { retStats: array(statsRecord, DOMAIN_LIST_MAX) },
     async run(host, { doms, stats, flags: bits }) {
+      checkGroups(stats, bits)
       const guests = host.guests()
       const known = doms.length > 0 ? new Map(guests.map(guest => [guest.uuid, guest])) : undefined
       const wanted = known ? doms.map(({ uuid }) => known.get(uuid)).filter(guest => guest !== undefined) : guests

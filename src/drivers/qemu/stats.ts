@@ -1,11 +1,13 @@
 // State, info, control info and bulk statistics: answered from our own model and /proc, never behind a job.
 
 import { virDomainControlState, virDomainStatsTypes } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
 import { isStorageEmpty } from '../../conf/storage-source.ts'
 import {
   array,
   flags,
   int,
+  openFlags,
   struct,
   type TypedParams,
   typed,
@@ -22,6 +24,7 @@ import { interfaceStats } from './interface.ts'
 import { balloonStats } from './memory.ts'
 import { cpuTimes, waitNs } from './proc.ts'
 
+const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_CONTROL_OK, VIR_DOMAIN_CONTROL_OCCUPIED, VIR_DOMAIN_CONTROL_ERROR } = virDomainControlState
@@ -141,9 +144,18 @@ async function blockGroup(domain: QemuDomain): Promise<TypedParams> {
 }
 
 /** Arguments and result of the bulk statistics calls. */
-export const statsGroups = flags(virDomainStatsTypes)
+export const statsGroups = openFlags(virDomainStatsTypes)
 export const statsFlags = flags(WHICH_DOMAINS, ENFORCE)
 export const statsRecord = struct({ dom: domainHandle, params: typedParams })
+
+/** @throws VIR_ERR_ARGUMENT_UNSUPPORTED for groups there are not, if the flags insist (qemuDomainGetStatsCheckSupport) */
+export function checkGroups(wanted: number, flags: number): void {
+  const known = Object.values(virDomainStatsTypes).reduce((all, bit) => all | bit, 0)
+  const unknown = (wanted & ~known) >>> 0
+  if (unknown === 0 || (flags & ENFORCE.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS) === 0) return
+  const what = `Stats types bits 0x${unknown.toString(16)} are not supported by this daemon or QEMU`
+  throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', what)
+}
 
 /** The record of one guest; `wanted` 0 asks for all groups. */
 export async function recordOf(domain: QemuDomain, wanted: number): Promise<WireValue<typeof statsRecord>> {
@@ -213,7 +225,10 @@ export const stats = {
     acl: 'domain:read',
     args: { stats: statsGroups, flags: statsFlags },
     ret: { retStats: array(statsRecord, 1) },
-    run: async (domain, { stats: wanted }) => ({ retStats: [await recordOf(domain, wanted)] })
+    async run(domain, { stats: wanted, flags: bits }) {
+      checkGroups(wanted, bits)
+      return { retStats: [await recordOf(domain, wanted)] }
+    }
   }),
 
   /** CPU times of the guest as a whole (`startCpu` -1); per host CPU needs cgroup accounting. */

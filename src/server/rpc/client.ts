@@ -90,9 +90,12 @@ export class RpcClient {
     )
   }
 
-  /** Ends the connection once everything that waits has been sent. */
+  /**
+   * Ends the connection once everything that waits has been sent. Both directions at once: of one that is closed by
+   * half libvirt's client says that it failed, not that it ended.
+   */
   close(): void {
-    this.#socket.end()
+    this.#socket.write(Buffer.alloc(0), () => this.#socket.destroy())
   }
 
   /**
@@ -105,7 +108,7 @@ export class RpcClient {
   }
 
   #endSoon(): void {
-    setTimeout(() => this.#socket.end(), LEAVE_MS)
+    setTimeout(() => this.close(), LEAVE_MS)
   }
 
   #closed(): void {

@@ -1,16 +1,24 @@
 // The calls that register for events, in all forms clients of fifteen years use.
 import { virDomainEventID } from '../../conf/enums.ts'
-import { errorsFrom } from '../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
 import type { Exception } from './exceptions.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 const { VIR_DOMAIN_EVENT_ID_LIFECYCLE } = virDomainEventID
+const failNone = errorsFrom('VIR_FROM_NONE')
+const badFlags = argumentErrorsFrom('VIR_FROM_NONE')
+
 const MONITOR_REGEX = 1
 const MONITOR_NOCASE = 2
 
 /** Which QEMU events a registration means: one by name, or all that a regular expression finds. */
 function monitorFilter(event: string | undefined, flags: number): (name: string) => boolean {
+  const unknown = (flags & ~(MONITOR_REGEX | MONITOR_NOCASE)) >>> 0
+  if (unknown !== 0) {
+    const checker = 'virDomainQemuMonitorEventStateRegisterID'
+    throw badFlags(`unsupported flags (0x${unknown.toString(16)}) in function ${checker}`)
+  }
   if (event === undefined) return () => true
   const nocase = (flags & MONITOR_NOCASE) !== 0
   if ((flags & MONITOR_REGEX) === 0) {
@@ -20,7 +28,7 @@ function monitorFilter(event: string | undefined, flags: number): (name: string)
     const pattern = new RegExp(event, nocase ? 'i' : '')
     return name => pattern.test(name)
   } catch (error) {
-    throw fail('VIR_ERR_INVALID_ARG', `failed to compile regex ${event}`, error)
+    throw failNone('VIR_ERR_INVALID_ARG', `failed to compile regex '${event}': ${(error as Error).message}`, error)
   }
 }
 

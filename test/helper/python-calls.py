@@ -1,0 +1,65 @@
+#!/usr/bin/python3
+"""What libvirt-python answers to calls on a guest and its connection: python-calls.py URI NAME [readonly] < CALLS
+
+CALLS is a JSON array of [object, method, arguments, how]: object is `conn` or `dom`; how is `exact` for the value as
+Python writes it, `shape` for its types alone, `code` for an error's number alone. Prints a JSON array: {"value"} or {"error": [code, domain, message]}.
+"""
+import json
+import sys
+
+import libvirt
+
+
+def shape(value):
+    """Types in place of values; what a dictionary has is told by its keys."""
+    if isinstance(value, dict):
+        return {str(key): shape(inner) for key, inner in sorted(value.items(), key=lambda pair: str(pair[0]))}
+    if isinstance(value, (list, tuple)):
+        return [type(value).__name__, *[shape(inner) for inner in value]]
+    return type(value).__name__
+
+
+def plain(value):
+    """Objects of the library by their class and name."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(inner) for inner in value)
+    if isinstance(value, dict):
+        return {key: plain(inner) for key, inner in value.items()}
+    if isinstance(value, libvirt.virDomain):
+        return f'{type(value).__name__} {value.name()} {value.UUIDString()} {"active" if value.ID() > 0 else "inactive"}'
+    return type(value).__name__ if isinstance(value, libvirt.virConnect) else value
+
+
+def argument(given, domain):
+    """Names of constants stand for their values, DOM for the guest, STREAM for a new stream."""
+    if isinstance(given, list):
+        return [argument(one, domain) for one in given]
+    if given == 'DOM':
+        return domain
+    if given == 'STREAM':
+        return domain.connect().newStream()
+    return getattr(libvirt, given) if isinstance(given, str) and given.startswith('VIR_') else given
+
+
+def main():
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    connection = (libvirt.openReadOnly if 'readonly' in sys.argv else libvirt.open)(sys.argv[1])
+    domain = connection.lookupByName(sys.argv[2])
+    answers = []
+    for on, method, arguments, how in json.load(sys.stdin):
+        given = [argument(one, domain) for one in arguments]
+        try:
+            value = plain(getattr(connection if on == 'conn' else domain, method)(*given))
+            answers.append({'value': shape(value) if how == 'shape' else repr(value)})
+        except libvirt.libvirtError as error:
+            code = error.get_error_code()
+            if how == 'code':
+                answers.append({'error': code})
+                continue
+            answers.append({'error': [code, error.get_error_domain(), error.get_error_message()]})
+        except (TypeError, AttributeError) as error:
+            answers.append({'error': [type(error).__name__, 0, str(error)]})
+    json.dump(answers, sys.stdout)
+
+
+main()

@@ -1,0 +1,274 @@
+// The real libvirt-python on a guest of libvirtd and on an equal one of a shim: the same values, types and errors.
+import { spawn, spawnSync } from 'node:child_process'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { Daemons } from '../../helper/libvirtd.ts'
+import { makeDisks } from '../../helper/serial-guest.ts'
+import { Shim } from '../../helper/shim.ts'
+
+t.setTimeout(240_000)
+
+const RUNNING = 1
+const VIR_CONNECT_CLOSE_REASON_EOF = 1
+const NAME = 't-python'
+const UUID = '2f0f7b5c-51a4-4a4f-b6f7-0a2f55d6a9c3'
+const MAC = '52:54:00:7a:22:01'
+const APP = 'http://example.org/app'
+
+const dir = mkdtempSync(join(tmpdir(), 'virshim-python-'))
+// libvirtd's QEMU is another user
+chmodSync(dir, 0o755)
+const disks = makeDisks(dir)
+const LIBVIRTD_XML = guestXml(disks.boot, disks.sound)
+const shimDir = mkdtempSync(join(tmpdir(), 'virshim-python-'))
+const shimDisks = makeDisks(shimDir)
+for (const disk of [disks.boot, disks.sound]) chmodSync(disk, 0o666)
+
+function guestXml(boot: string, second: string): string {
+  return `<domain type='qemu'><name>${NAME}</name><uuid>${UUID}</uuid><title>A title</title>
+  <metadata><app:note xmlns:app='${APP}'>kept</app:note></metadata>
+  <memory unit='MiB'>64</memory><vcpu current='1'>2</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
+  <devices>
+    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${boot}'/>
+      <target dev='hda' bus='ide'/></disk>
+    <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${second}'/>
+      <target dev='hdb' bus='ide'/></disk>
+    <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>
+    <interface type='user'><mac address='${MAC}'/><model type='virtio'/></interface>
+    <serial type='pty'/>
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+    <channel type='unix'><target type='virtio' name='org.example.0'/></channel>
+    <video><model type='vga'/></video>
+  </devices></domain>`
+}
+
+type How = 'exact' | 'shape' | 'code'
+type Call = [on: 'conn' | 'dom', method: string, args: unknown[], how: How]
+const dom = (method: string, ...args: unknown[]): Call => ['dom', method, args, 'exact']
+const conn = (method: string, ...args: unknown[]): Call => ['conn', method, args, 'exact']
+/** Values that are different in equal guests: only their types are compared. */
+const typesOf = ([on, method, args]: Call): Call => [on, method, args, 'shape']
+
+/** Errors whose words are those of another XML parser. */
+const codeOf = ([on, method, args]: Call): Call => [on, method, args, 'code']
+
+const STATS = { state: 1, cpu: 2, balloon: 4, vcpu: 8, interface: 16, block: 32 }
+
+const calls: Call[] = [
+  // identity and lookups
+  dom('name'),
+  dom('UUIDString'),
+  dom('UUID'),
+  typesOf(dom('ID')),
+  dom('OSType'),
+  dom('connect'),
+  dom('isActive'),
+  dom('isPersistent'),
+  dom('isUpdated'),
+  dom('autostart'),
+  dom('setAutostart', 1),
+  dom('hasManagedSaveImage'),
+  conn('lookupByName', NAME),
+  conn('lookupByUUIDString', UUID),
+  conn('lookupByUUIDString', 'nonsense'),
+  conn('lookupByUUID', 'nonsense'),
+  conn('lookupByName', 't-python-nobody'),
+  conn('lookupByName', ''),
+  conn('lookupByID', 99_999_999),
+  conn('lookupByID', -1),
+  conn('lookupByUUIDString', '00000000-1111-2222-3333-444444444444'),
+  // state
+  dom('state'),
+  dom('state', 1),
+  typesOf(dom('info')),
+  dom('maxMemory'),
+  dom('maxVcpus'),
+  dom('vcpusFlags'),
+  dom('vcpusFlags', 'VIR_DOMAIN_VCPU_MAXIMUM'),
+  dom('vcpusFlags', 'VIR_DOMAIN_AFFECT_CONFIG'),
+  dom('vcpusFlags', 1024),
+  dom('controlInfo'),
+  dom('controlInfo', 1),
+  typesOf(dom('getCPUStats', true)),
+  typesOf(dom('memoryStats')),
+  dom('jobInfo'),
+  dom('jobStats'),
+  dom('abortJob'),
+  dom('messages'),
+  dom('diskErrors'),
+  typesOf(dom('XMLDesc')),
+  dom('XMLDesc', 4096),
+  dom('metadata', 'VIR_DOMAIN_METADATA_TITLE', null),
+  dom('metadata', 'VIR_DOMAIN_METADATA_DESCRIPTION', null),
+  dom('metadata', 'VIR_DOMAIN_METADATA_ELEMENT', APP),
+  dom('metadata', 'VIR_DOMAIN_METADATA_ELEMENT', 'http://example.org/none'),
+  dom('metadata', 77, null),
+  dom('setMetadata', 'VIR_DOMAIN_METADATA_TITLE', 'Two\nlines', null, null),
+  dom('setMetadata', 'VIR_DOMAIN_METADATA_DESCRIPTION', 'Words', null, null),
+  dom('metadata', 'VIR_DOMAIN_METADATA_DESCRIPTION', null),
+  codeOf(dom('setMetadata', 'VIR_DOMAIN_METADATA_ELEMENT', '<broken', 'k', 'http://example.org/two')),
+  dom('setMetadata', 'VIR_DOMAIN_METADATA_ELEMENT', '<one/>', 'k', 'http://example.org/two'),
+  dom('metadata', 'VIR_DOMAIN_METADATA_ELEMENT', 'http://example.org/two'),
+  dom('setMetadata', 'VIR_DOMAIN_METADATA_ELEMENT', null, null, 'http://example.org/two'),
+  dom('metadata', 'VIR_DOMAIN_METADATA_ELEMENT', 'http://example.org/two'),
+  // devices
+  dom('blockInfo', 'hdx'),
+  dom('blockInfo', 'hdc'),
+  typesOf(dom('blockInfo', 'hda')),
+  typesOf(dom('blockStats', 'hda')),
+  dom('blockStats', 'hdx'),
+  typesOf(dom('blockStatsFlags', 'hda')),
+  dom('interfaceStats', 'vnet-none'),
+  dom('openConsole', 'nosuch', 'STREAM'),
+  dom('screenshot', 'STREAM', 9),
+  dom('sendKey', 0, 0, [30], 1),
+  dom('sendKey', 0, 0, [30], 1, 5),
+  dom('sendKey', 99, 0, [30], 1),
+  dom('injectNMI'),
+  dom('injectNMI', 1),
+  typesOf(dom('securityLabelList')),
+  // the guest's agent does not answer
+  dom('getTime'),
+  dom('setTime', { seconds: 1, nseconds: 0 }),
+  dom('hostname'),
+  dom('hostname', 'VIR_DOMAIN_GET_HOSTNAME_AGENT'),
+  dom('shutdownFlags', 'VIR_DOMAIN_SHUTDOWN_GUEST_AGENT'),
+  dom('shutdownFlags', 1024),
+  dom('reboot', 'VIR_DOMAIN_REBOOT_GUEST_AGENT'),
+  dom('reboot', 1024),
+  // life cycle
+  dom('resume'),
+  dom('suspend'),
+  dom('suspend'),
+  dom('state'),
+  dom('resume'),
+  dom('state'),
+  dom('reset'),
+  dom('reset', 1),
+  dom('create'),
+  dom('createWithFlags', 1024),
+  dom('undefine'),
+  dom('destroyFlags', 1024),
+  // the connection
+  conn('getType'),
+  conn('getVersion'),
+  conn('getLibVersion'),
+  conn('getHostname'),
+  conn('getMaxVcpus', null),
+  conn('getMaxVcpus', 'kvm'),
+  conn('getMaxVcpus', 'nosuch'),
+  conn('isAlive'),
+  conn('isEncrypted'),
+  conn('isSecure'),
+  conn('getInfo'),
+  typesOf(conn('getFreeMemory')),
+  typesOf(conn('getCellsFreeMemory', 0, 1)),
+  typesOf(conn('getCPUStats', -1)),
+  conn('getCPUStats', 9999),
+  typesOf(conn('getMemoryStats', -1)),
+  conn('getMemoryStats', 99),
+  conn('getCPUMap'),
+  typesOf(conn('getMemoryParameters')),
+  typesOf(conn('getFreePages', [4], 0, 1)),
+  typesOf(conn('getCPUModelNames', 'x86_64')),
+  conn('getCPUModelNames', 'nosuch'),
+  typesOf(conn('numOfDomains')),
+  typesOf(conn('getAllDomainStats', STATS.state, 128)),
+  conn('getAllDomainStats', 1 << 20, 'VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS'),
+  conn('domainListGetStats', ['DOM'], STATS.state),
+  typesOf(conn('domainListGetStats', ['DOM'], STATS.balloon)),
+  typesOf(conn('domainListGetStats', ['DOM'], STATS.vcpu)),
+  typesOf(conn('domainListGetStats', ['DOM'], STATS.block)),
+  conn('domainListGetStats', ['DOM'], 1 << 20, 'VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS'),
+  conn('domainEventDeregisterAny', 77),
+  conn('setKeepAlive', 5, 3),
+  conn('nosuch')
+]
+
+/** Calls that a read-only connection refuses, and some that it does not. */
+const readOnlyCalls: Call[] = [
+  dom('state'),
+  dom('name'),
+  typesOf(dom('info')),
+  dom('suspend'),
+  dom('destroy'),
+  dom('reset'),
+  dom('XMLDesc', 'VIR_DOMAIN_XML_SECURE'),
+  dom('setMetadata', 'VIR_DOMAIN_METADATA_TITLE', 'x', null, null),
+  dom('openConsole', null, 'STREAM'),
+  dom('sendKey', 0, 0, [30], 1),
+  dom('hostname'),
+  dom('getTime'),
+  conn('defineXML', '<domain/>'),
+  conn('createXML', '<domain/>'),
+  conn('getHostname')
+]
+
+interface Ran {
+  status: number | null
+  out: string
+  err: string
+}
+
+/** Runs a helper. Not spawnSync: a shim of this process must go on. */
+export async function python(helper: string, args: string[], input = ''): Promise<Ran> {
+  const child = spawn('/usr/bin/python3', [`test/helper/${helper}`, ...args], { timeout: 120_000 })
+  let out = ''
+  let err = ''
+  child.stdout.on('data', chunk => {
+    out += chunk
+  })
+  child.stderr.on('data', chunk => {
+    err += chunk
+  })
+  child.stdin.end(input)
+  const status = await new Promise<number | null>(resolve => child.once('close', resolve))
+  return { status, out, err }
+}
+
+const daemons = new Daemons(dir)
+t.teardown(() => {
+  spawnSync('virsh', ['-q', '-c', 'qemu:///system', 'destroy', NAME])
+  daemons.end()
+  for (const scratch of [dir, shimDir]) rmSync(scratch, { recursive: true, force: true })
+})
+await daemons.ensure(2000)
+writeFileSync(join(dir, 'guest.xml'), LIBVIRTD_XML)
+const made = spawnSync('virsh', ['-c', 'qemu:///system', 'create', join(dir, 'guest.xml')], { encoding: 'utf8' })
+if (made.status !== 0) throw new Error(`virsh create: ${made.stderr}`)
+const shim = new Shim(guestXml(shimDisks.boot, shimDisks.sound))
+t.teardown(() => shim.end())
+void shim.start()
+await shim.untilState(RUNNING)
+const shimUri = `qemu+unix:///system?socket=${join(shim.root, 'libvirt-sock')}`
+const readOnlyUri = `${shimUri}-ro`
+
+async function compare(t: Test, asked: Call[], uri: string, ...more: string[]): Promise<void> {
+  const input = JSON.stringify(asked)
+  const [libvirtd, ours] = await Promise.all([
+    python('python-calls.py', ['qemu:///system', NAME, ...more], input),
+    python('python-calls.py', [uri, NAME, ...more], input)
+  ])
+  const expected = JSON.parse(libvirtd.out || `"${libvirtd.err}"`)
+  const got = JSON.parse(ours.out || `"${ours.err}"`)
+  asked.forEach(([on, method, args], at) => {
+    t.same(got[at], expected[at], `${on}.${method}(${args.map(one => JSON.stringify(one)).join(', ')})`)
+  })
+}
+
+await t.test('calls', async t => compare(t, calls, shimUri))
+await t.test('calls of a read-only connection', async t => compare(t, readOnlyCalls, readOnlyUri, 'readonly'))
+await t.test('streams, callbacks, threads', async t => {
+  const [libvirtd, ours] = await Promise.all([
+    python('python-clients.py', ['qemu:///system', NAME]),
+    python('python-clients.py', [shimUri, NAME, 'alone'])
+  ])
+  const expected = JSON.parse(libvirtd.out || `{"error": ${JSON.stringify(libvirtd.err)}}`)
+  const got = JSON.parse(ours.out || `{"error": ${JSON.stringify(ours.err)}}`)
+  for (const [scenario, result] of Object.entries(expected)) t.same(got[scenario], result, scenario)
+  t.same(got.two_viewers, ['said', 'said'], 'two viewers of one console')
+  t.same(got.closed, [[VIR_CONNECT_CLOSE_REASON_EOF], 0], 'the end of the guest ends the connection')
+})
