@@ -138,7 +138,7 @@ async function runGuest(options: Options): Promise<number> {
 }
 
 function exit(end: Ended | undefined, status: number): number {
-  void tell({ ended: end ?? null, status })
+  void tell({ ended: end ? { reason: end.reason, failed: end.failed } : null, status })
   return status
 }
 
