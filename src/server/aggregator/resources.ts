@@ -1,5 +1,6 @@
 // The host's resources as the aggregator knows them: feeds the ledger from the registry, and answers /v1/claims,
 // /v1/allocations and /v1/conflicts.
+import { setMaxListeners } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../drivers/qemu/domain.ts'
@@ -70,6 +71,8 @@ export class Resources {
       refresh: holding => this.#refresh(holding),
       granted: guest => void this.#lookFor(guest)
     })
+    // each guest that is looked for waits for it
+    setMaxListeners(0, this.#closed.signal)
     registry.on('guest', guest => this.#reported(guest))
     registry.on('gone', guest => this.#gone(guest.place))
     for (const guest of registry.all()) this.#reported(guest)
