@@ -119,7 +119,7 @@ function withSocketDir({ context, root, user, group }: QemuDomain): QemuContext 
   return { ...context, paths: { ...context.paths, socketDir: qemuDir, monitorSocket: qemuMonitorSocket } }
 }
 
-/** QEMU is there: what is done from here on runs beside its initialisation until its monitor answers. */
+/** QEMU is there. The steps that wait for it are taken beside its initialisation, and done before its CPUs run. */
 async function afterLaunch(domain: QemuDomain, { identity, exited }: Launched): Promise<void> {
   domain.process = identity
   checkCancelled(domain)
@@ -128,14 +128,14 @@ async function afterLaunch(domain: QemuDomain, { identity, exited }: Launched): 
   attached.catch(() => undefined)
   try {
     domain.monitor = await openMonitor(domain, exited)
+    await setUp(domain)
+    await throttleDisks(domain.def.devices.disks, domain.qmp)
+    for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
   } finally {
     // what is being made has to be there before it can be taken away
     await Promise.allSettled([attached])
   }
   await attached
-  await setUp(domain)
-  await throttleDisks(domain.def.devices.disks, domain.qmp)
-  for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
   checkCancelled(domain)
   await firstRun(domain)
 }

@@ -1,6 +1,5 @@
 // Calls to services on the host's D-Bus, each with a limit. The library is loaded by the first of them.
 import type { EventEmitter } from 'node:events'
-import { existsSync } from 'node:fs'
 import { errorsFrom } from '../../../conf/error.ts'
 
 const fail = errorsFrom('VIR_FROM_DBUS')
@@ -32,10 +31,6 @@ export class ServiceError extends Error {
 export class NoBus extends Error {}
 
 const busAddress = () => process.env.DBUS_SYSTEM_BUS_ADDRESS || SYSTEM_BUS
-
-/** Whether it is worth asking: only systemd has what we call. Others may be told of a bus by the environment. */
-export const mayHaveSystemd = (): boolean =>
-  process.env.DBUS_SYSTEM_BUS_ADDRESS !== undefined || existsSync('/run/systemd/system')
 
 /** A connection to the system bus for a few calls. */
 export class HostBus {
