@@ -1,6 +1,6 @@
 // What a guest leaves behind, and the check that a virshimd that cannot do its work says why and leaves nothing.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Test } from 'tap'
 import { Shim } from './shim.ts'
 
@@ -19,13 +19,16 @@ export function processesNaming(text: string): number[] {
     .map(Number)
 }
 
-/** Control groups, of either hierarchy, made for the guest of that name. */
-export function cgroupsOf(guest: string): string[] {
+/** Control groups, of either hierarchy, made for the guest of that name: their names. */
+export const cgroupsOf = (guest: string): string[] => cgroupPathsOf(guest).map(path => basename(path))
+
+/** The same: their paths. */
+export function cgroupPathsOf(guest: string): string[] {
   const base = '/sys/fs/cgroup'
   const parents = ['', ...(existsSync(base) ? readdirSync(base) : [])].map(name => join(base, name, 'machine'))
   return parents
     .filter(parent => existsSync(parent))
-    .flatMap(parent => readdirSync(parent))
+    .flatMap(parent => readdirSync(parent).map(group => join(parent, group)))
     .filter(group => group.endsWith(`-${guest}.virshim`))
 }
 
