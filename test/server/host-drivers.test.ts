@@ -1,6 +1,7 @@
 // Guests that use what libvirt's other drivers have: a port on a network, a volume of a pool, a secret that is in no
 // file. The drivers are those of this host's libvirtd.
 import { spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +15,7 @@ const RUNNING = 1
 const NAME = `t-drv-${process.pid}`
 const BRIDGE = `tdrv${process.pid % 100_000}`
 const MAC = '52:54:00:7a:33:01'
-const SECRET = '8d2e1b4a-6a55-4b6c-9c1b-6f3a58c0a001'
+const SECRET = randomUUID()
 const PASSPHRASE = 'correct horse'
 const dir = mkdtempSync(join(tmpdir(), 'virshim-drivers-'))
 const poolDir = join(dir, 'pool')
@@ -39,6 +40,17 @@ function fromXml(command: string, xml: string): void {
   libvirt([command, file])
 }
 
+/** qemu-img times itself, which does not always succeed on a busy machine. */
+function makeLuks(image: string): void {
+  const key = `secret,id=k,data=${PASSPHRASE}`
+  for (let attempt = 1; ; attempt++) {
+    const options = ['--object', key, '-o', `key-secret=k,iter-time=${attempt * 50}`]
+    const { status, stderr } = spawnSync('qemu-img', ['create', '-q', '-f', 'luks', ...options, image, '4M'])
+    if (status === 0) return
+    if (attempt === 10) throw new Error(`qemu-img: ${stderr}`)
+  }
+}
+
 const daemons = new Daemons(dir)
 t.teardown(() => {
   libvirt(['net-destroy', NAME], true)
@@ -56,9 +68,7 @@ fromXml(
 )
 libvirt(['secret-set-value', SECRET, Buffer.from(PASSPHRASE).toString('base64')])
 libvirt(['vol-create-as', NAME, 'plain', '8M', '--format', 'qcow2'])
-const key = `secret,id=k,data=${PASSPHRASE}`
-const options = ['--object', key, '-o', 'key-secret=k,iter-time=10', join(poolDir, 'locked'), '4M']
-spawnSync('qemu-img', ['create', '-q', '-f', 'luks', ...options])
+makeLuks(join(poolDir, 'locked'))
 libvirt(['pool-refresh', NAME])
 
 const ports = () => libvirt(['net-port-list', NAME]).split('\n').filter(Boolean)
