@@ -23,6 +23,11 @@ const EXIT_FAILED = 1
 
 /** Runs the client with the words behind its name; gives the exit status. */
 export async function main(words: string[], version: string): Promise<number> {
+  // whoever read what we say has gone away, as `head` does
+  process.stdout.on('error', error => {
+    if ((error as NodeJS.ErrnoException).code === 'EPIPE') process.exit(EXIT_FAILED)
+    throw error
+  })
   let session = new Session({ connect: process.env.VIRSHIM_CONNECT, quiet: false, readOnly: false })
   try {
     const { options, help, showVersion, rest } = globalOptions(words)

@@ -76,3 +76,24 @@ export const WATCHDOG_ACTIONS = ['none', 'pause', 'reset', 'poweroff', 'shutdown
 export const IO_ERROR_ACTIONS = ['none', 'pause', 'report']
 /** virDomainMetadataType */
 export const METADATA_TYPES = ['description', 'title', 'element']
+
+/** virDomainEventGraphicsPhase */
+export const GRAPHICS_PHASES = ['connect', 'initialize', 'disconnect']
+/** virDomainEventGraphicsAddressType */
+export const GRAPHICS_FAMILIES = ['IPv4', 'IPv6', 'unix']
+/** virDomainBlockJobType */
+export const BLOCK_JOBS = ['Unknown job', 'Block Pull', 'Block Copy', 'Block Commit', 'Active Block Commit', 'Backup']
+/** virConnectDomainEventBlockJobStatus */
+export const BLOCK_JOB_STATUSES = ['completed', 'failed', 'canceled', 'ready']
+/** virConnectDomainEventDiskChangeReason */
+export const DISK_CHANGES = ['changed', 'dropped']
+/** virDomainEventTrayChangeReason */
+export const TRAY_CHANGES = ['opened', 'closed']
+/** virConnectDomainEventAgentLifecycleState */
+export const AGENT_STATES = ['unknown', 'connected', 'disconnected']
+/** virConnectDomainEventAgentLifecycleReason */
+export const AGENT_REASONS = ['unknown', 'domain started', 'channel event']
+/** virDomainMemoryFailureRecipientType */
+export const MEMORY_FAILURE_RECIPIENTS = ['hypervisor', 'guest']
+/** virDomainMemoryFailureActionType */
+export const MEMORY_FAILURE_ACTIONS = ['ignore', 'inject', 'fatal', 'reset']

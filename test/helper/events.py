@@ -39,6 +39,7 @@ class Client:
         self.connection.domainEventRegister(lambda *what: self.hear('old form', *what), None)
         libvirt_qemu.qemuMonitorEventRegister(
             self.connection, self.domain, None, lambda _conn, _dom, event, *_: self.hear_monitor(event), None)
+        self.limit = LIMIT_S
         self.stream = None
         self.said = b''
 
@@ -59,7 +60,7 @@ class Client:
     def settle(self, count):
         """Waits for so many events, then until none came for a moment."""
         with self.lock:
-            self.lock.wait_for(lambda: len(self.heard) >= count, LIMIT_S)
+            self.lock.wait_for(lambda: len(self.heard) >= count, self.limit)
             while self.lock.wait(SETTLE_S):
                 pass
             heard, self.heard = self.heard, []
@@ -88,6 +89,10 @@ class Client:
         while b'!' not in self.said and time.monotonic() < deadline:
             self.poke(*b'!')
             time.sleep(0.1)
+
+    def patience(self, seconds):
+        """How long events may take from now on."""
+        self.limit = seconds
 
     def hmp(self, line):
         libvirt_qemu.qemuMonitorCommand(self.domain, line, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)

@@ -1,35 +1,9 @@
 // `event`: waits for events of guests and prints them.
 import { type Commands, option } from '../command.ts'
 import type { Connection } from '../connection.ts'
+import { EVENT_NAMES, EVENT_TEXTS } from '../event-text.ts'
 import { ClientError } from '../failure.ts'
-import { IO_ERROR_ACTIONS, LIFECYCLE_EVENTS, METADATA_TYPES, WATCHDOG_ACTIONS } from '../names.ts'
 import type { Session } from '../session.ts'
-
-type Data = Record<string, unknown>
-
-/** What each event prints behind `event 'TYPE' for domain 'NAME'`; by virsh's name of the event. */
-const EVENTS: Record<string, (data: Data) => string> = {
-  lifecycle: ({ event, detail }) => {
-    const [name = 'unknown', details = []] = LIFECYCLE_EVENTS[Number(event)] ?? []
-    return `: ${name} ${details[Number(detail)] ?? 'unknown'}`
-  },
-  reboot: () => '',
-  'rtc-change': ({ utcoffset }) => `: ${utcoffset}`,
-  watchdog: ({ action }) => `: ${WATCHDOG_ACTIONS[Number(action)] ?? 'unknown'}`,
-  'io-error': ({ srcPath, devAlias, action }) => `: ${srcPath} (${devAlias}) ${IO_ERROR_ACTIONS[Number(action)]}`,
-  'io-error-reason': ({ srcPath, devAlias, action, reason }) =>
-    `: ${srcPath} (${devAlias}) ${IO_ERROR_ACTIONS[Number(action)]} due to ${reason}`,
-  'pm-wakeup': () => '',
-  'pm-suspend': () => '',
-  'balloon-change': ({ actual }) => `: ${actual}KiB`,
-  'metadata-change': ({ type, nsuri }) =>
-    `: type ${METADATA_TYPES[Number(type)] ?? 'unknown'}, uri ${nsuri ?? '<null>'}`
-}
-
-/** libvirt's event ids, where the word differs from virsh's. */
-const IDS: Record<string, string> = { 'pm-wakeup': 'PMWAKEUP', 'pm-suspend': 'PMSUSPEND' }
-const idOf = (name: string) => `VIR_DOMAIN_EVENT_ID_${IDS[name] ?? name.toUpperCase().replaceAll('-', '_')}`
-const NAMES = new Map(Object.keys(EVENTS).map(name => [idOf(name), name]))
 
 export const event: Commands = {
   event: {
@@ -45,12 +19,13 @@ export const event: Commands = {
     },
     async run(session, given) {
       given.exclusive(['all', 'event'], ['list', 'all'], ['list', 'event'])
-      if (given.has('list')) return session.print(Object.keys(EVENTS).join('\n').concat('\n'))
+      if (given.has('list')) return session.print(Object.keys(EVENT_TEXTS).join('\n').concat('\n'))
       const wanted = given.text('event')
       if (wanted === undefined && !given.has('all')) {
         throw new ClientError('one of --list, --all, or --event <type> is required')
       }
-      if (wanted !== undefined && !Object.hasOwn(EVENTS, wanted)) throw new ClientError(`unknown event type ${wanted}`)
+      if (wanted !== undefined && !Object.hasOwn(EVENT_TEXTS, wanted))
+        throw new ClientError(`unknown event type ${wanted}`)
       const seconds = given.int('timeout')
       if (seconds !== undefined && seconds < 1) throw new ClientError('invalid timeout')
       const name = given.text('domain')
@@ -91,10 +66,10 @@ async function watch(session: Session, show: Show, seconds: number | undefined):
     for await (const { event: id, data } of connection.events(over.signal)) {
       const dom = data.dom as { name: string; uuid: string }
       if (show.uuid !== undefined && show.uuid !== dom.uuid) continue
-      const name = NAMES.get(id)
+      const name = EVENT_NAMES.get(id)
       if (name === undefined || (show.wanted !== undefined && name !== show.wanted)) continue
       const at = show.timestamp ? `${new Date().toISOString().replace('T', ' ').replace('Z', '+0000')}: ` : ''
-      session.print(`${at}event '${name}' for domain '${dom.name}'${EVENTS[name]!(data)}\n`)
+      session.print(`${at}event '${name}' for domain '${dom.name}'${EVENT_TEXTS[name]!(data)}\n`)
       count++
       if (!show.loop) return over.abort()
     }
