@@ -8,7 +8,15 @@ import { cacheDirectory } from '../src/state/root.ts'
 import { Daemons } from '../test/helper/libvirtd.ts'
 import { median, mib, ms, printTable, ratio } from './figures.ts'
 import { makeGuest } from './guest.ts'
-import { memoryOf, type Running, startBare, startByLibvirtd, startVirshimd, startVirtQemuRun } from './peers.ts'
+import {
+  memoryOf,
+  type Running,
+  startAggregator,
+  startBare,
+  startByLibvirtd,
+  startVirshimd,
+  startVirtQemuRun
+} from './peers.ts'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7)
 const GUESTS = 8
@@ -32,6 +40,7 @@ async function once(what: string, start: () => Promise<Running>): Promise<void> 
 
 const BARE = 'QEMU alone, exec to QMP `running`'
 const WARM = 'virshimd, capabilities cached'
+const CLAIMED = 'virshimd, capabilities cached, with virshim-aggregatord'
 const COLD = 'virshimd, empty cache'
 const LIBVIRTD = '`virsh create` on a running libvirtd'
 const RUN_COLD = 'virt-qemu-run, empty root'
@@ -44,6 +53,7 @@ async function launches(): Promise<void> {
     rmSync(capabilities, { recursive: true, force: true })
     await once(COLD, () => startVirshimd(dir, xml, 'bench-launch'))
     await once(WARM, () => startVirshimd(dir, xml, 'bench-launch'))
+    await once(CLAIMED, () => startVirshimd(dir, xml, 'bench-claimed', aggregator.socket))
     await once(LIBVIRTD, () => startByLibvirtd(xml, 'bench-launch'))
     await once(RUN_COLD, () => startVirtQemuRun(join(dir, `root-${round}`), xml))
     await once(RUN_WARM, () => startVirtQemuRun(used, xml))
@@ -53,7 +63,7 @@ async function launches(): Promise<void> {
   startMs.get(RUN_WARM)?.shift()
   const of = (what: string) => median(startMs.get(what)!)
   const stop = (what: string) => median(stopMs.get(what)!)
-  const rows = [BARE, WARM, COLD, LIBVIRTD, RUN_COLD, RUN_WARM]
+  const rows = [BARE, WARM, CLAIMED, COLD, LIBVIRTD, RUN_COLD, RUN_WARM]
   printTable(
     ['what', 'start', 'beside libvirtd', 'beside QEMU alone', 'destroy', 'beside libvirtd'],
     rows.map(what => [
@@ -84,6 +94,7 @@ async function idleMemory(what: string, start: (name: string, xml: string) => Pr
 
 const daemons = new Daemons(dir)
 await daemons.ensure()
+const aggregator = await startAggregator(dir)
 try {
   console.log(`${ROUNDS} rounds, medians; ${cpus().length} CPUs, Node.js ${process.version}\n`)
   await launches()
@@ -95,6 +106,7 @@ try {
     ]
   )
 } finally {
+  await aggregator.stop()
   daemons.end()
   rmSync(dir, { recursive: true, force: true })
 }

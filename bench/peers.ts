@@ -92,10 +92,12 @@ async function openMonitor(path: string) {
 }
 
 /** virshimd in the foreground; it says when its guest runs. */
-export async function startVirshimd(dir: string, xmlFile: string, name: string): Promise<Running> {
+/** @param aggregator socket of the aggregator it claims from */
+export async function startVirshimd(dir: string, xmlFile: string, name: string, aggregator = 'none'): Promise<Running> {
   const root = join(dir, `${name}-root`)
+  const options = ['--root', root, '--aggregator', aggregator, '--log-level', 'error']
   const begun = performance.now()
-  const child = spawn('bin/virshimd', ['--root', root, '--log-level', 'error', xmlFile], {
+  const child = spawn('bin/virshimd', [...options, xmlFile], {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc']
   })
   const gone = exited(child)
@@ -113,6 +115,28 @@ export async function startVirshimd(dir: string, xmlFile: string, name: string):
       const tookMs = performance.now() - asked
       await gone
       return tookMs
+    }
+  }
+}
+
+/** A virshim-aggregatord for those guests that are to claim from it; it has loaded what answers them. */
+export async function startAggregator(dir: string): Promise<{ socket: string; stop(): Promise<void> }> {
+  const root = join(dir, 'aggregator')
+  const socket = join(root, 'api.sock')
+  const child = spawn('bin/virshim-aggregatord', ['--root', root, '--secondary', 'none', '--log-level', 'error'], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+  })
+  const gone = exited(child)
+  await Promise.race([
+    new Promise(resolve => child.once('message', resolve)),
+    gone.then(() => Promise.reject(new Error('virshim-aggregatord could not start')))
+  ])
+  await post(socket, '/v1/virConnectListAllDomains')
+  return {
+    socket,
+    async stop() {
+      child.kill('SIGTERM')
+      await gone
     }
   }
 }

@@ -1,23 +1,9 @@
 // The API table as an OpenAPI 3.1 document.
-import { ERROR_CODES, ERROR_DOMAINS } from '../conf/error-table.ts'
 import { VERSION } from '../conf/version.ts'
 import { objectSchema } from '../conf/wire.ts'
 import type { Method } from '../drivers/method.ts'
 import { type Api, api } from '../drivers/qemu/index.ts'
-
-/** The form of every error; schemas/error.json is this. */
-export const errorSchema = {
-  type: 'object',
-  properties: {
-    code: { type: 'integer', description: "libvirt's virErrorNumber" },
-    codeName: { enum: Object.keys(ERROR_CODES) },
-    domain: { type: 'integer', description: "libvirt's virErrorDomain" },
-    domainName: { enum: Object.keys(ERROR_DOMAINS) },
-    message: { type: 'string' }
-  },
-  required: ['code', 'codeName', 'domain', 'domainName', 'message'],
-  additionalProperties: false
-}
+import { errorSchema } from './error-schema.ts'
 
 const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream' }
 

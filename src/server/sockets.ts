@@ -12,6 +12,9 @@ const MAX_CLIENTS = 5000
 /** Milliseconds clients have to take the answers that are under way when the shim ends. */
 const CLOSE_LIMIT_MS = 1000
 
+/** A start that takes longer than this shares its time with the clients that have come. */
+const START_LIMIT_MS = 500
+
 export interface ApiSockets {
   /** Nobody finds the sockets any more; who has connected is served on. */
   hide(): void
@@ -43,8 +46,14 @@ export interface Served {
 /** Opens the shim's HTTP and RPC sockets, each for reading and writing and for reading only, for their owner only. */
 export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSockets> {
   const { apiSocket, apiReadOnlySocket, libvirtSocket, libvirtReadOnlySocket } = domain.root
-  const http = (readOnly: boolean) => async () => (await import('./http.ts')).createHttp({ domain, readOnly, control })
-  const rpc = (readOnly: boolean) => async () => (await import('./rpc/server.ts')).createRpc(domain, readOnly)
+  const http = (readOnly: boolean) => async () => {
+    await startOver(domain)
+    return (await import('./http.ts')).createHttp({ domain, readOnly, control })
+  }
+  const rpc = (readOnly: boolean) => async () => {
+    await startOver(domain)
+    return (await import('./rpc/server.ts')).createRpc(domain, readOnly)
+  }
   const sockets = [
     { path: apiSocket, load: http(false) },
     { path: apiReadOnlySocket, load: http(true) },
@@ -55,6 +64,19 @@ export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSoc
     paths: () => serverSockets(domain.root),
     onConnect: () => domain.activity.touch()
   })
+}
+
+/**
+ * An aggregator connects as soon as there is a socket, in the middle of the start: what serves it would take the CPU
+ * time that reads QEMU's first answers.
+ */
+async function startOver({ startDone }: QemuDomain): Promise<void> {
+  const limit = new AbortController()
+  const { signal } = limit
+  await Promise.race([startDone, sleep(START_LIMIT_MS, undefined, { signal }).catch(() => undefined)])
+  limit.abort()
+  // who waits for the guest hears of it first
+  await sleep(0)
 }
 
 export interface ServeOptions {

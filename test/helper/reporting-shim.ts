@@ -80,7 +80,9 @@ export class ReportingShim {
   }
 
   async #answer(url: string, reply: ServerResponse): Promise<void> {
-    const query = new URL(url, 'http://x').searchParams
+    const { pathname, searchParams: query } = new URL(url, 'http://x')
+    if (pathname === '/v1/guests') return say(reply, 200, { guests: [this.report] })
+    if (pathname !== '/v1/report') return say(reply, 404, { code: 39, message: `unknown path '${pathname}'` })
     const since = Number(query.get('since') ?? -1)
     // what it asks for next tells what it has
     if (since > this.#read) {
@@ -89,11 +91,7 @@ export class ReportingShim {
       this.#readers.clear()
     }
     const isNew = this.#generation > since || (await this.#changes(Number(query.get('wait') ?? 0) * 1000))
-    reply.statusCode = isNew ? 200 : 304
-    reply.setHeader('content-type', 'application/json')
-    const body = isNew ? JSON.stringify(this.report) : ''
-    reply.setHeader('content-length', Buffer.byteLength(body))
-    reply.end(body)
+    say(reply, isNew ? 200 : 304, isNew ? this.report : undefined)
   }
 
   #changes(limitMs: number): Promise<boolean> {
@@ -109,4 +107,10 @@ export class ReportingShim {
       this.#waiting.add(wake)
     })
   }
+}
+
+function say(reply: ServerResponse, status: number, value: object | undefined): void {
+  const body = value ? JSON.stringify(value) : ''
+  reply.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+  reply.end(body)
 }

@@ -2,6 +2,7 @@
 import { Ajv, type ValidateFunction } from 'ajv'
 import { errorsFrom } from '../../conf/error.ts'
 import type { ClaimRequest } from '../../state/claim.ts'
+import { errorSchema } from '../error-schema.ts'
 import { reportSchema } from '../report-schema.ts'
 import { COUNTED } from './budget.ts'
 
@@ -100,8 +101,9 @@ export const aggregatorSchema = {
       description: 'answer 200 to it'
     },
     refused: {
-      allOf: [{ $ref: 'error.json' }, object({ conflicts: list(conflict) }, ['conflicts'])],
-      description: 'answer 409 to it'
+      ...errorSchema,
+      properties: { ...errorSchema.properties, conflicts: list(conflict) },
+      description: 'answer 409 to it; without conflicts where a budget or a range is used up'
     },
     allocations: {
       ...object({

@@ -73,6 +73,8 @@ async function run(options: AggregatorOptions): Promise<void> {
     sockets = await listen(aggregator, options)
     log.info({ guests: registry.size }, 'serving')
     process.send?.('running')
+    // the first guest that claims waits for no more than its answer
+    void import('./http.ts')
     supervisor.start()
     releaseIdleMemory()
     // clients will come, and the first is not to wait longer than the others

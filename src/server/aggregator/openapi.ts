@@ -2,6 +2,7 @@
 import { API_FACTS } from '../../conf/api-list.ts'
 import { api } from '../../drivers/qemu/index.ts'
 import { openapiOf, pathItem } from '../openapi.ts'
+import { aggregatorSchema } from './claim-schema.ts'
 import { guestsSchema } from './guests-schema.ts'
 import { aggregatorRows } from './rows.ts'
 
@@ -21,6 +22,38 @@ const PLAIN = {
       responses: json('all guests', { $ref: '#/components/schemas/Guests' })
     }
   },
+  '/v1/allocations': {
+    get: {
+      operationId: 'allocations',
+      summary: 'Every resource of the host that guests hold, and what they have together of those that are counted',
+      responses: json('all resources', { $ref: '#/components/schemas/Allocations' })
+    }
+  },
+  '/v1/conflicts': {
+    get: {
+      operationId: 'conflicts',
+      summary: 'Resources that several guests hold although they must not, and budgets that are exceeded',
+      responses: json('all conflicts', { $ref: '#/components/schemas/Conflicts' })
+    }
+  },
+  '/v1/claims': {
+    post: {
+      operationId: 'claim',
+      summary: 'Grants a guest all it asks for, or nothing',
+      requestBody: { content: { 'application/json': { schema: { $ref: '#/components/schemas/Claim' } } } },
+      responses: {
+        ...json('granted', { $ref: '#/components/schemas/Granted' }),
+        409: {
+          description: 'somebody has some of it',
+          content: { 'application/json': { schema: { $ref: '#/components/schemas/Refused' } } }
+        }
+      }
+    }
+  },
+  '/v1/claims/{claim}': {
+    parameters: [{ name: 'claim', in: 'path', required: true, schema: { type: 'string' } }],
+    delete: { operationId: 'release', summary: 'Gives a claim back', responses: json('it is free', { type: 'object' }) }
+  },
   '/v1/events': {
     get: {
       operationId: 'events',
@@ -38,6 +71,16 @@ const PLAIN = {
   }
 }
 
+const { claim, granted, refused, allocations, conflicts } = aggregatorSchema.$defs
+const SCHEMAS = {
+  Guests: guestsSchema,
+  Claim: claim,
+  Granted: granted,
+  Refused: refused,
+  Allocations: allocations,
+  Conflicts: conflicts
+}
+
 /** The whole document. */
 export function aggregatorOpenapi(): object {
   const paths: Record<string, object> = { ...PLAIN }
@@ -46,5 +89,5 @@ export function aggregatorOpenapi(): object {
     if (row.on === 'connect') paths[`/v1/${name}`] = pathItem(name, row, readOnly)
     else paths[`/v1/domains/{domain}/${name}`] = pathItem(name, row, readOnly, [GUEST])
   }
-  return openapiOf("libvirt's APIs of every guest of this host", paths, { Guests: guestsSchema })
+  return openapiOf("libvirt's APIs of every guest of this host", paths, SCHEMAS)
 }

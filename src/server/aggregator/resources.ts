@@ -1,6 +1,5 @@
 // The host's resources as the aggregator knows them: feeds the ledger from the registry, and answers /v1/claims,
 // /v1/allocations and /v1/conflicts.
-import { setMaxListeners } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../drivers/qemu/domain.ts'
@@ -54,7 +53,7 @@ export class Resources {
   readonly #places = new Map<string, Map<string, KnownGuest>>()
   readonly #ownerAt = new Map<string, string>()
   readonly #own = ownNamespaces()
-  readonly #closed = new AbortController()
+  #isClosed = false
 
   /** Follows the registry from now on. */
   constructor(options: ResourcesOptions) {
@@ -71,8 +70,6 @@ export class Resources {
       refresh: holding => this.#refresh(holding),
       granted: guest => void this.#lookFor(guest)
     })
-    // each guest that is looked for waits for it
-    setMaxListeners(0, this.#closed.signal)
     registry.on('guest', guest => this.#reported(guest))
     registry.on('gone', guest => this.#gone(guest.place))
     for (const guest of registry.all()) this.#reported(guest)
@@ -118,7 +115,7 @@ export class Resources {
   }
 
   close(): void {
-    this.#closed.abort()
+    this.#isClosed = true
     this.#claims.close()
   }
 
@@ -195,9 +192,8 @@ export class Resources {
   async #lookFor({ socket }: Claimant): Promise<void> {
     const { registry, discovery } = this.#options
     for (const ms of LOOK_AFTER_MS) {
-      await sleep(ms, undefined, { ref: false, signal: this.#closed.signal }).catch(() => undefined)
-      if (this.#closed.signal.aborted) return
-      if (isKnown(registry, socket)) return
+      await sleep(ms, undefined, { ref: false })
+      if (this.#isClosed || isKnown(registry, socket)) return
       const found = await discovery.add(socket).catch(() => undefined)
       if (found) return
     }
