@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -72,11 +73,22 @@ class Aggregator {
     return this.child.pid!
   }
 
-  async request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<string> {
-    const text = body && JSON.stringify(body)
-    const answer = await ask(this.socket, { method, path, ...(text && { body: text }), timeoutMs: ANSWER_LIMIT_MS })
-    if (answer.status !== 200) throw new Error(`${path}: ${answer.status} ${answer.body}`)
-    return answer.body
+  /** By node:http: lists of 10,000 guests are longer than what shims and aggregator take from each other. */
+  request(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<string> {
+    return new Promise((resolve, reject) => {
+      const options = { socketPath: this.socket, method, path, agent: false as const, timeout: ANSWER_LIMIT_MS }
+      const sent = request(options, reply => {
+        const chunks: Buffer[] = []
+        reply.on('data', chunk => chunks.push(chunk))
+        reply.once('end', () => {
+          const text = Buffer.concat(chunks).toString()
+          if (reply.statusCode === 200) resolve(text)
+          else reject(new Error(`${path}: ${reply.statusCode} ${text}`))
+        })
+      })
+      sent.once('error', reject)
+      sent.end(body && JSON.stringify(body))
+    })
   }
 
   async end(): Promise<void> {
