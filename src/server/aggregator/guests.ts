@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DomainDef } from '../../conf/domain-def.ts'
-import { virDomainCreateFlags, virDomainDefineFlags } from '../../conf/enums.ts'
+import { virDomainCreateFlags, virDomainDefineFlags, virDomainState } from '../../conf/enums.ts'
 import { type ErrorJson, errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
 import type { GuestHandle } from '../../drivers/host.ts'
@@ -177,7 +177,8 @@ export class Guests {
     const isKnown = () => {
       const guest = this.#registry.at(place)
       if (guest?.socket === undefined || guest.report.uuid !== uuid) return false
-      return guest.report.id === id && (id === -1 || guest.report.pids.qemu !== null)
+      const isOff = guest.report.state === virDomainState.VIR_DOMAIN_SHUTOFF
+      return guest.report.id === id && isOff === (id === -1)
     }
     while (!isKnown() && Date.now() < deadline) await sleep(5)
   }
