@@ -9,12 +9,10 @@ import { recordOf } from '../drivers/qemu/stats.ts'
 import { dispatch, resolve } from './dispatch.ts'
 import { createApp, fromQuery, send, sendError, serviceOf, streamEvents, wholeNumber } from './http-app.ts'
 import { report } from './report.ts'
+import { REPORT_WAIT_MAX_S } from './report-service.ts'
 import type { Service } from './sockets.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
-
-/** Longest wait a report request may ask for, in seconds. */
-const WAIT_MAX_S = 300
 
 /** Shim-level actions that are no libvirt API. */
 export interface ShimControl {
@@ -94,7 +92,7 @@ function plainRoutes(app: FastifyInstance, domain: QemuDomain, closing: AbortSig
   })
   app.get<{ Querystring: { since?: string; wait?: string } }>('/v1/report', async (request, reply) => {
     const since = wholeNumber(request.query.since, 'since') ?? -1
-    const wait = Math.min(wholeNumber(request.query.wait, 'wait') ?? 0, WAIT_MAX_S)
+    const wait = Math.min(wholeNumber(request.query.wait, 'wait') ?? 0, REPORT_WAIT_MAX_S)
     const changed = await domain.waitForChange(since, closing.aborted ? 0 : wait * 1000, closing)
     if (closing.aborted) reply.header('connection', 'close')
     if (!changed) return reply.code(304).send()

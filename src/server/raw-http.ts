@@ -19,6 +19,19 @@ export function formatRequest(method: string, path: string, body?: string): stri
   return `${method} ${path} HTTP/1.1\r\nHost: virshim\r\n${length}\r\n${body ?? ''}`
 }
 
+/** The path of a GET request as formatRequest writes it, undefined for every other. */
+export function pathOfRequest(bytes: Buffer): string | undefined {
+  if (bytes.length > HEAD_MAX) return undefined
+  return /^GET (\/\S*) HTTP\/1\.1\r\nHost: virshim\r\n\r\n$/.exec(bytes.toString('latin1'))?.[1]
+}
+
+/** The bytes of an answer with that JSON, or without one that nothing has changed. */
+export function formatAnswer(json: string | undefined): string {
+  if (json === undefined) return 'HTTP/1.1 304 Not Modified\r\n\r\n'
+  const head = `Content-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(json)}`
+  return `HTTP/1.1 200 OK\r\n${head}\r\n\r\n${json}`
+}
+
 /** Puts the answers of one connection together from its bytes. */
 export class AnswerReader {
   #bytes: Buffer | undefined

@@ -48,7 +48,10 @@ export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSoc
   const { apiSocket, apiReadOnlySocket, libvirtSocket, libvirtReadOnlySocket } = domain.root
   const http = (readOnly: boolean) => async () => {
     await startOver(domain)
-    return (await import('./http.ts')).createHttp({ domain, readOnly, control })
+    const { createReportService } = await import('./report-service.ts')
+    return createReportService(domain, async () =>
+      (await import('./http.ts')).createHttp({ domain, readOnly, control })
+    )
   }
   const rpc = (readOnly: boolean) => async () => {
     await startOver(domain)

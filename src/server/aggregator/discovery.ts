@@ -15,6 +15,8 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** What the kernel's notices do not tell is found this late: on network file systems, in deep patterns. */
 const RESCAN_MS = 5000
+/** The guests directory, which the kernel does watch, is read at each of these only where there are few guests. */
+const RESCANNED_GUESTS = 1000
 /** How long the first look at all places may take before we serve what we have. */
 const SETTLE_LIMIT_MS = 3000
 /** Changes within this time are looked at together. */
@@ -33,6 +35,8 @@ export class Discovery {
   /** sockets we were told of, kept in a file */
   readonly #told = new Set<string>()
   readonly #watchers = new Map<string, FSWatcher>()
+  /** until the guests directory is read again */
+  #rescansLeft = 0
   #timer: NodeJS.Timeout | undefined
   #gathering: NodeJS.Timeout | undefined
   #changed = new Set<string>()
@@ -48,7 +52,7 @@ export class Discovery {
   async start(): Promise<void> {
     makePrivateDirectory(this.#layout.guestsDir)
     for (const socket of readTold(this.#toldFile)) this.#told.add(socket)
-    this.#rescan()
+    this.#rescan({ all: true })
     const places = [...this.#places.values()]
     const limit = new AbortController()
     await Promise.race([
@@ -143,14 +147,20 @@ export class Discovery {
     this.#places.delete(place.key)
   }
 
-  #rescan(): void {
+  /** Finds guests that are new in the guests directory, and those that have gone from it. */
+  #rescanGuests(): void {
+    const dirs = new Set<string>()
+    for (const name of guestNames(this.#layout)) dirs.add(this.#own(name).key)
+    for (const place of this.#places.values()) if (place.owned && !dirs.has(place.key)) this.#forget(place)
+    this.#rescansLeft = Math.floor(dirs.size / RESCANNED_GUESTS)
+  }
+
+  #rescan({ all }: { all: boolean }): void {
     clearTimeout(this.#timer)
     const { guestsDir, definitionsDir } = this.#layout
     this.#watch(guestsDir)
     if (definitionsDir !== undefined) this.#watch(definitionsDir)
-    const names = guestNames(this.#layout)
-    const dirs = new Set<string>()
-    for (const name of names) dirs.add(this.#own(name).key)
+    if (all || --this.#rescansLeft < 0) this.#rescanGuests()
     const sockets = new Set(this.#told)
     for (const pattern of this.#patterns) {
       this.#watch(globBase(pattern))
@@ -158,12 +168,11 @@ export class Discovery {
     }
     for (const socket of sockets) this.#outside(socket)
     for (const place of this.#places.values()) {
-      if (place.owned ? !dirs.has(place.key) : !place.isKnown) {
-        this.#forget(place)
-        if (this.#told.delete(place.key)) this.#saveTold()
-      }
+      if (place.owned || place.isKnown) continue
+      this.#forget(place)
+      if (this.#told.delete(place.key)) this.#saveTold()
     }
-    this.#timer = setTimeout(() => this.#rescan(), RESCAN_MS)
+    this.#timer = setTimeout(() => this.#rescan({ all: false }), RESCAN_MS)
   }
 
   /** Hears of new names in a directory. */
@@ -188,7 +197,7 @@ export class Discovery {
       this.#gathering = undefined
       const changed = this.#changed
       this.#changed = new Set()
-      if (changed.has('')) return this.#rescan()
+      if (changed.has('')) return this.#rescan({ all: true })
       const names = guestNames(this.#layout)
       for (const name of changed) {
         if (names.has(name)) this.#own(name)
