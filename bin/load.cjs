@@ -1,16 +1,18 @@
-// Runs a program of dist/ with the code caches the build has left beside its files; a cache of another Node.js or of
-// other V8 flags is refused by V8 and then simply not used.
+// Runs a program of dist/ with the code caches the build has left beside its files. V8 takes a cache only from the same
+// Node.js with the same flags, so there is a directory for each; without one, code is compiled as usual.
 const { mkdirSync, readFileSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
+const { cachedDataVersionTag } = require('node:v8')
 const { Script } = require('node:vm')
 
 const dist = join(__dirname, '../dist')
+const cache = join(dist, 'cache', String(cachedDataVersionTag()))
 const modules = new Map()
 const scripts = new Map()
 
 function cacheOf(name) {
   try {
-    return readFileSync(join(dist, 'cache', name))
+    return readFileSync(join(cache, name))
   } catch {
     return undefined
   }
@@ -38,8 +40,8 @@ function load(id) {
 // The build asks for the caches to be written, after a run has compiled the functions it needed.
 if (process.env.VIRSHIM_WRITE_CODE_CACHE === '1') {
   process.once('exit', () => {
-    mkdirSync(join(dist, 'cache'), { recursive: true })
-    for (const [name, script] of scripts) writeFileSync(join(dist, 'cache', name), script.createCachedData())
+    mkdirSync(cache, { recursive: true })
+    for (const [name, script] of scripts) writeFileSync(join(cache, name), script.createCachedData())
   })
 }
 

@@ -1,7 +1,7 @@
 // Bundles the programs into dist/: one entry file each, shared and lazily imported code in chunks beside them, and for
 // each file V8's code cache. The shim starts once per guest: few files to read and nothing to compile make it quick.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { build, transform } from 'esbuild'
 
@@ -46,9 +46,18 @@ const guests = ['examples', 'test/data/domain']
   .flatMap(directory => readdirSync(directory).map(name => `${directory}/${name}`))
   .filter(path => path.endsWith('.xml'))
 const env = { ...process.env, VIRSHIM_WRITE_CODE_CACHE: '1' }
-for (const [program, ...args] of [
-  ['virshimd', '--version'],
-  ['virshim', 'domxml-to-native', 'qemu-argv', ...guests]
-]) {
-  spawnSync(`bin/${program}`, args, { env, stdio: 'ignore' })
+/** Node.js options of a program, from its first line. */
+const optionsOf = program =>
+  readFileSync(`bin/${program}`, 'utf8').split('\n', 1)[0].split(' node ')[1]?.split(' ') ?? []
+for (const options of new Set(['virshim', 'virshimd', 'virshim-aggregatord'].map(name => optionsOf(name).join(' ')))) {
+  for (const [program, ...args] of [
+    ['virshimd', '--version'],
+    ['virshim-aggregatord', '--version'],
+    ['virshim', 'domxml-to-native', 'qemu-argv', ...guests]
+  ]) {
+    spawnSync(process.execPath, [...options.split(' ').filter(Boolean), `bin/${program}`, ...args], {
+      env,
+      stdio: 'ignore'
+    })
+  }
 }
