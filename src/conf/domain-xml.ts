@@ -58,6 +58,7 @@ export function formatDomainNode(def: DomainDef, options: Partial<FormatContext>
     inactive: options.inactive ?? true,
     secure: options.secure ?? false,
     migratable: options.migratable ?? false,
+    aliases: options.aliases ?? false,
     status: options.status ?? false
   }
   return formatFields(name, def, domainFields, context)

@@ -28,6 +28,8 @@ export interface ParseContext {
 export interface FormatContext {
   /** leave out what only a running guest has (VIR_DOMAIN_XML_INACTIVE) */
   inactive: boolean
+  /** our names of devices all the same: the definition is a running guest's */
+  aliases?: boolean
   /** include passwords (VIR_DOMAIN_XML_SECURE) */
   secure: boolean
   /** only what older libvirt accepts (VIR_DOMAIN_XML_MIGRATABLE) */

@@ -2,10 +2,12 @@
 """What libvirt-python answers to calls on a guest and its connection: python-calls.py URI NAME [readonly] < CALLS
 
 CALLS is a JSON array of [object, method, arguments, how]: object is `conn` or `dom`; how is `exact` for the value as
-Python writes it, `shape` for its types alone, `code` for an error's number alone. Prints a JSON array: {"value"} or {"error": [code, domain, message]}.
+Python writes it, `shape` for its types alone, `code` for an error's number alone,
+`elements` for the elements of XML and their attributes' names, `alias` with its value. Prints a JSON array: {"value"} or {"error": [code, domain, message]}.
 """
 import json
 import sys
+from xml.etree import ElementTree
 
 import libvirt
 
@@ -30,6 +32,15 @@ def plain(value):
     return type(value).__name__ if isinstance(value, libvirt.virConnect) else value
 
 
+def elements(xml):
+    """One line an element; which features a CPU turns out to have is compared elsewhere."""
+    return [
+        node.tag + ''.join(f' {name}' for name in sorted(node.attrib)) + (' ' + node.get('name') if node.tag == 'alias' else '')
+        for node in ElementTree.fromstring(xml).iter()
+        if node.tag != 'feature'
+    ]
+
+
 def argument(given, domain):
     """Names of constants stand for their values, DOM for the guest, STREAM for a new stream."""
     if isinstance(given, list):
@@ -50,7 +61,8 @@ def main():
         given = [argument(one, domain) for one in arguments]
         try:
             value = plain(getattr(connection if on == 'conn' else domain, method)(*given))
-            answers.append({'value': shape(value) if how == 'shape' else repr(value)})
+            shown = {'shape': shape, 'elements': elements}.get(how, repr)
+            answers.append({'value': shown(value)})
         except libvirt.libvirtError as error:
             code = error.get_error_code()
             if how == 'code':

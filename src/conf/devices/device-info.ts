@@ -43,7 +43,7 @@ const alias: Field<string | undefined> = {
     return name && (!context.inactive || USER_ALIAS.test(name)) ? name : undefined
   },
   format(value, into, context) {
-    if (value !== undefined && (!context.inactive || isUserAlias(value))) {
+    if (value !== undefined && (!context.inactive || context.aliases || isUserAlias(value))) {
       into.children.push(element('alias', { name: value }))
     }
   }

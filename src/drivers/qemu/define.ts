@@ -85,7 +85,8 @@ function writeXml(domain: QemuDomain, bits: number): string {
   const def = (bits & VIR_DOMAIN_XML_UPDATE_CPU) === 0 ? kept : withUpdatedCpu(kept, domain.context)
   if ((bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0) return formatMigratable(def, domain.context)
   const secure = (bits & VIR_DOMAIN_XML_SECURE) !== 0
-  return formatDomain(def, { inactive: !domain.isActive || isInactive, secure })
+  const aliases = domain.isActive && kept === domain.def
+  return formatDomain(def, { inactive: !domain.isActive || isInactive, aliases, secure })
 }
 
 export const define = {

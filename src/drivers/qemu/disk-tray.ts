@@ -1,7 +1,6 @@
 // The trays of CD and floppy drives, which the guest opens and closes as it likes.
 import type { DiskDef } from '../../conf/devices/disk.ts'
 import { virDomainEventTrayChangeReason } from '../../conf/enums.ts'
-import { isStorageEmpty } from '../../conf/storage-source.ts'
 import { diskOfDevice } from './disk-lookup.ts'
 import type { QemuDomain } from './domain.ts'
 
@@ -25,7 +24,8 @@ export async function refreshTrays(domain: QemuDomain): Promise<void> {
   for (const { qdev, removable, inserted, tray_open: open } of drives) {
     const disk = qdev === undefined || !removable ? undefined : diskOfDevice(domain.def, qdev)
     if (!disk?.alias) continue
-    if (!inserted && !isStorageEmpty(disk.source)) {
+    // what is left of an image that is not there is forgotten, format and number too
+    if (!inserted && Object.keys(disk.source).length > 1) {
       disk.source = { type: 'file' }
       changed = true
     }

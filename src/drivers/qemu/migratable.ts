@@ -4,6 +4,7 @@ import type { ControllerDef } from '../../conf/devices/controller.ts'
 import { isUserAlias } from '../../conf/devices/device-info.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { formatDomain } from '../../conf/domain-xml.ts'
+import { storageChain } from '../../conf/storage-chain.ts'
 import { addDefaultAudio } from './command/audio.ts'
 import type { QemuContext } from './context.ts'
 import { isI440fx } from './machine-type.ts'
@@ -68,6 +69,14 @@ function dropAudio(def: DomainDef): void {
   if (JSON.stringify(bare.devices.audios) === JSON.stringify(devices.audios)) devices.audios = []
 }
 
+/** What a running guest's images have and a definition's have not: numbers, and of empty drives no format. */
+function resetImages({ devices }: DomainDef): void {
+  for (const { source } of devices.disks) {
+    if (source.type !== 'volume') source.format ??= 'raw'
+    for (const image of storageChain(source)) image.index = undefined
+  }
+}
+
 /** A definition's migratable XML: with secrets, and not of a running guest. */
 export function formatMigratable(def: DomainDef, context: QemuContext): string {
   const copy = structuredClone(def)
@@ -77,5 +86,6 @@ export function formatMigratable(def: DomainDef, context: QemuContext): string {
   dropSerialTargets(copy)
   disablePconfig(copy)
   dropAudio(copy)
+  resetImages(copy)
   return formatDomain(copy, { inactive: true, secure: true, migratable: true })
 }

@@ -45,7 +45,7 @@ function guestXml(boot: string, second: string): string {
   </devices></domain>`
 }
 
-type How = 'exact' | 'shape' | 'code'
+type How = 'exact' | 'shape' | 'code' | 'elements'
 type Call = [on: 'conn' | 'dom', method: string, args: unknown[], how: How]
 const dom = (method: string, ...args: unknown[]): Call => ['dom', method, args, 'exact']
 const conn = (method: string, ...args: unknown[]): Call => ['conn', method, args, 'exact']
@@ -101,6 +101,9 @@ const calls: Call[] = [
   dom('diskErrors'),
   typesOf(dom('XMLDesc')),
   dom('XMLDesc', 4096),
+  ['dom', 'XMLDesc', ['VIR_DOMAIN_XML_INACTIVE'], 'elements'],
+  ['dom', 'XMLDesc', [0], 'elements'],
+  ['dom', 'XMLDesc', ['VIR_DOMAIN_XML_MIGRATABLE'], 'elements'],
   dom('metadata', 'VIR_DOMAIN_METADATA_TITLE', null),
   dom('metadata', 'VIR_DOMAIN_METADATA_DESCRIPTION', null),
   dom('metadata', 'VIR_DOMAIN_METADATA_ELEMENT', APP),
@@ -261,6 +264,31 @@ async function compare(t: Test, asked: Call[], uri: string, ...more: string[]): 
 
 await t.test('calls', async t => compare(t, calls, shimUri))
 await t.test('calls of a read-only connection', async t => compare(t, readOnlyCalls, readOnlyUri, 'readonly'))
+/** Programs in Python on top of libvirt-python; they print XML and change nothing. */
+const NEW_GUEST = '--name t-python-new --memory 64 --disk none --import --osinfo detect=off,require=off --network none'
+const printers = [
+  `virt-install --connect URI ${NEW_GUEST} --virt-type qemu --print-xml`,
+  `virt-install --connect URI ${NEW_GUEST} --virt-type qemu --graphics vnc --machine q35 --print-xml`,
+  `virt-xml --connect URI ${NAME} --edit --memory 128 --print-diff`,
+  `virt-xml --connect URI ${NAME} --remove-device --disk hdc --print-diff`,
+  `virt-xml --connect URI ${NAME} --add-device --rng /dev/urandom --print-diff`,
+  'virt-xml --connect URI t-python-nobody --edit --memory 128 --print-diff'
+]
+for (const line of printers) {
+  await t.test(line, async t => {
+    const on = (uri: string) => {
+      const [program, ...args] = line.split(' ').map(word => (word === 'URI' ? uri : word))
+      const { status, stdout, stderr } = spawnSync(program!, args, { encoding: 'utf8', timeout: 60_000 })
+      const out = `${stdout}${stderr}`.replaceAll(
+        /<uuid>.*|<label>.*|<imagelabel>.*|\/dev\/pts\/\d+|address="52:.*/g,
+        ''
+      )
+      return { status, out }
+    }
+    t.same(on(shimUri), on('qemu:///system'))
+  })
+}
+
 await t.test('streams, callbacks, threads', async t => {
   const [libvirtd, ours] = await Promise.all([
     python('python-clients.py', ['qemu:///system', NAME]),
