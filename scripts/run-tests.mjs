@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { Parser } from 'tap-parser'
+import { startPeerDaemons } from './peer-daemons.mjs'
 
 const JOBS = 2
 const FILE_TIMEOUT_MS = 300_000
@@ -56,11 +57,13 @@ function runFile(name) {
   })
 }
 
+const endPeerDaemons = await startPeerDaemons()
 const queue = [...files]
 await Promise.all(
   Array.from({ length: JOBS }, async () => {
     for (let name = queue.shift(); name !== undefined; name = queue.shift()) await runFile(name)
   })
 )
+await endPeerDaemons()
 process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`)
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0
