@@ -15,9 +15,12 @@ import { errorsFrom } from '../conf/error.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
+/** Where the new content of a file is written first; whoever is killed meanwhile leaves it behind. */
+const temporaryOf = (file: string) => join(dirname(file), `.${basename(file)}.new`)
+
 /** Replaces a file as a whole; what stood there stays until the new text is on disk. @throws VIR_ERR_SYSTEM_ERROR */
 export function writeAtomic(file: string, content: string | Uint8Array): void {
-  const temporary = join(dirname(file), `.${basename(file)}.new`)
+  const temporary = temporaryOf(file)
   makePrivateDirectory(dirname(file))
   try {
     const fd = openSync(temporary, 'w', 0o600)
@@ -37,8 +40,9 @@ export function writeAtomic(file: string, content: string | Uint8Array): void {
   }
 }
 
-/** Removes a file for good; absent is fine. */
+/** Removes a file for good, with what an interrupted write of it has left; absent is fine. */
 export function removeSynced(file: string): void {
+  rmSync(temporaryOf(file), { force: true })
   if (!existsSync(file)) return
   rmSync(file, { force: true })
   syncDirectory(dirname(file))
