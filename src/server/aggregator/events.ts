@@ -17,6 +17,8 @@ import type { KnownGuest, Registry } from './registry.ts'
 /** Listening to a shim begins within this time, or is not waited for. */
 const BEGIN_LIMIT_MS = 1000
 const RETRY_MS = 100
+/** How long a shim that is gone is still listened to; its end of the connection closes with it. */
+const DRAIN_MS = 1000
 
 const MONITOR_REGISTER = 4
 const MONITOR_EVENT = 6
@@ -162,8 +164,9 @@ class ShimFollower {
     const there = new Set(Array.from(this.#registry.all(), shimOf))
     for (const [key, following] of this.#shims) {
       if (there.has(key)) continue
-      following?.close()
       this.#shims.delete(key)
+      // that it is gone may be known before its last events have been read
+      setTimeout(() => following?.close(), DRAIN_MS).unref()
     }
   }
 }
