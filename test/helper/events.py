@@ -115,6 +115,12 @@ class Client:
     def api(self, method, *arguments):
         getattr(self.domain, method)(*arguments)
 
+    def api_until(self, kind, times, method, *arguments):
+        """A call, and what comes of it until that event was heard so often by one callback."""
+        self.api(method, *arguments)
+        with self.lock:
+            self.lock.wait_for(lambda: sum(event[0] == kind for event in self.heard) >= times, self.limit)
+
     def xml(self, pattern):
         """Puts what the live XML says there among the events."""
         self.hear('xml', self.connection, self.domain, *re.findall(pattern, self.domain.XMLDesc()), None)
