@@ -42,6 +42,7 @@ export const statusSchema = {
       properties: { kind: { enum: ['machined', 'systemd'] }, machine: text },
       required: ['kind', 'machine']
     },
+    claims: { type: 'array', description: "claims at the host's aggregator that xml speaks for", items: text },
     user: { ...text, description: 'who QEMU runs as; absent: who its shim ran as' },
     group: text,
     xml: { ...text, description: 'the live definition, aliases and addresses included' }

@@ -46,6 +46,8 @@ export interface Status {
   autoDestroy: boolean
   cgroups: string[]
   registration?: Registration
+  /** claims at the host's aggregator that the definition speaks for */
+  claims?: readonly string[]
   /** who QEMU runs as; absent: who its shim ran as */
   user?: string
   group?: string

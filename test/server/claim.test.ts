@@ -183,8 +183,17 @@ t.test('a budget refuses a start, or lets it pass with a warning', async t => {
   const lenient = await aggregatorFor(t, '--overcommit', 'memory=0.000001:warn')
   const warned = await started(lenient, guest(t, 'warned'))
   t.match(warned.stderr, 'the host is overcommitted')
-  const { body } = await lenient.ask('GET', '/v1/conflicts')
-  t.match(body.budgets, [{ kind: 'memory', used: 65536, exceeded: true }])
+  const inUse = async () => (await lenient.ask('GET', '/v1/conflicts')).body.budgets
+  t.match(await inUse(), [{ kind: 'memory', used: 65536, exceeded: true }])
+
+  await lenient.untilSo('it is known where the guest is', async () =>
+    (await allocationsOf(lenient, 'warned')).every(({ state }) => state === 'reported')
+  )
+  warned.child?.kill('SIGKILL')
+  await lenient.kill()
+  await lenient.start('--overcommit', 'memory=0.000001:warn')
+  t.type((await lenient.entry('t-claims-warned'))?.unreachableSince, 'number')
+  t.match(await inUse(), [{ kind: 'memory', used: 65536, exceeded: true }], 'what was claimed is not counted again')
 })
 
 /** An aggregator that behaves in some way. */

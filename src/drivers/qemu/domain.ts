@@ -264,6 +264,7 @@ export class QemuDomain {
       autoDestroy: this.autoDestroy,
       cgroups: this.cgroups,
       registration: this.registration,
+      claims: this.claims?.held,
       user: this.user,
       group: this.group,
       xml: formatDomain(this.def, { inactive: false, secure: true, status: true })

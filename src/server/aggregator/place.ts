@@ -230,7 +230,7 @@ function stampOf(definition: string, autostart: string): string | undefined {
 
 /** What status.json says, in the form of a report. */
 function reportOfStatus(status: Status, autostart: boolean): Omit<Report, 'allocations'> {
-  const { name, uuid, id, state, reason, persistent, generation, process } = status
+  const { name, uuid, id, state, reason, persistent, generation, process, claims } = status
   return {
     name,
     uuid,
@@ -245,7 +245,8 @@ function reportOfStatus(status: Status, autostart: boolean): Omit<Report, 'alloc
     generation,
     pids: { shim: null, qemu: process?.pid ?? null },
     versions: {},
-    sockets: {}
+    sockets: {},
+    ...(claims && { claims })
   }
 }
 
