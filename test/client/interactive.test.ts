@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { untilIdle } from '../helper/idle.ts'
 import { Daemons } from '../helper/libvirtd.ts'
 import { makeDisks } from '../helper/serial-guest.ts'
 import { Shim } from '../helper/shim.ts'
@@ -86,8 +87,7 @@ const lines = (text: string) => text.split('\n').filter(line => line.startsWith(
 /** Listens, has things happen, interrupts; gives what was printed. */
 async function listen(listener: string[], doer: string[]): Promise<{ status: number | null; out: string }> {
   const listening = start(listener)
-  // virsh says nothing when it is ready
-  await sleep(1500)
+  await untilIdle(listening.child.pid)
   let expected = 0
   for (const [words, count] of HAPPENINGS) {
     const done = await run([...doer, ...words])
@@ -133,7 +133,7 @@ for (const words of [
 t.test('one event, and none in time', async t => {
   for (const front of [ON_SHIM, OURS]) {
     const once = start([...front, 'event', NAME, '--event', 'lifecycle', '--timeout', '20'])
-    await sleep(1500)
+    await untilIdle(once.child.pid)
     await run([...ON_SHIM, 'suspend', NAME])
     t.equal(await once.ended, 0, once.said())
     t.match(once.said(), /^event 'lifecycle' for domain 't-interactive': Suspended Paused\nevents received: 1\n/)
@@ -153,7 +153,7 @@ t.test('qemu-monitor-event', async t => {
 
 async function listenMonitor(front: string[], words: string[]): Promise<{ status: number | null; out: string }> {
   const listening = start([...front, ...words])
-  await sleep(1500)
+  await untilIdle(listening.child.pid)
   for (const what of ['suspend', 'resume']) await run([...front, what, NAME])
   for (const deadline = Date.now() + LIMIT_MS; lines(listening.said()).length < 2 && Date.now() < deadline; )
     await sleep(50)

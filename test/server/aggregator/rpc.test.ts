@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { AggregatorRun } from '../../helper/aggregator.ts'
 import { echoDisk } from '../../helper/echo-disk.ts'
+import { untilIdle } from '../../helper/idle.ts'
 import { Daemons } from '../../helper/libvirtd.ts'
 import { masks, only, type Ran, runner, type Step, words } from '../../helper/virsh.ts'
 
@@ -341,8 +342,7 @@ for (const side of SIDES) {
     stdio: ['ignore', 'pipe', 'ignore']
   })
 }
-// a listener has registered once its connection has been answered; nothing says so
-await new Promise(resolve => setTimeout(resolve, 1500))
+await Promise.all(SIDES.map(side => untilIdle(listeners[side]!.pid)))
 
 let compared = 0
 for (const step of steps) {

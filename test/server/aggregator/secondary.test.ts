@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { AggregatorRun } from '../../helper/aggregator.ts'
+import { untilIdle } from '../../helper/idle.ts'
 import { Daemons } from '../../helper/libvirtd.ts'
 import { runner } from '../../helper/virsh.ts'
 
@@ -68,7 +69,7 @@ t.test('a pool, a volume, and what is in it', async t => {
     heard += chunk
   })
   const told = new Promise(resolve => events.once('exit', resolve))
-  await new Promise(resolve => setTimeout(resolve, 1000))
+  await untilIdle(events.pid)
   t.match(virsh('pool-create-as', NAME, 'dir', '--target', poolDir), { status: 0 })
   await told
   t.match(heard, `event 'lifecycle' for storage pool ${NAME}: Started`, 'events come through')
