@@ -1,4 +1,5 @@
 // Commands that watch a guest: its state and statistics.
+import { virConnectGetAllDomainStatsFlags, virDomainStatsTypes } from '../../conf/enums.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import type { Connection } from '../connection.ts'
 import { ApiError, saying } from '../failure.ts'
@@ -128,23 +129,20 @@ async function domtime({ shim, given, session }: DomainCall): Promise<void> {
   session.print(`Time: ${new Date(Number(now) * 1000).toISOString().slice(0, 19).replace('T', ' ')}`)
 }
 
-/** Groups of statistics, by option: virDomainStatsTypes. */
-const STATS_GROUPS = {
-  state: 1,
-  'cpu-total': 2,
-  balloon: 4,
-  vcpu: 8,
-  interface: 16,
-  block: 32,
-  perf: 64,
-  iothread: 128,
-  memory: 256,
-  dirtyrate: 512,
-  vm: 1024
+/** Groups of statistics, by option: --cpu-total is VIR_DOMAIN_STATS_CPU_TOTAL. */
+const STATS_GROUPS: Record<string, number> = Object.fromEntries(
+  Object.entries(virDomainStatsTypes).map(([name, bit]) => [
+    name.replace('VIR_DOMAIN_STATS_', '').toLowerCase().replaceAll('_', '-'),
+    bit
+  ])
+)
+
+/** What else a query may ask for, by option. */
+const STATS_FLAGS: Record<string, number> = {
+  enforce: virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS,
+  backing: virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING,
+  nowait: virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 }
-const STATS_ENFORCE = 1 << 31
-const STATS_BACKING = 1 << 30
-const STATS_NOWAIT = 1 << 29
 
 export const monitor: Commands = {
   domblkstat: onDomain(
@@ -193,12 +191,10 @@ export const monitor: Commands = {
       domain: option.argv('list of domains to get stats for')
     },
     async run(session, given) {
-      const stats = Object.entries(STATS_GROUPS).reduce((bits, [name, bit]) => bits | (given.has(name) ? bit : 0), 0)
-      const flags =
-        ((given.has('enforce') ? STATS_ENFORCE : 0) |
-          (given.has('backing') ? STATS_BACKING : 0) |
-          (given.has('nowait') ? STATS_NOWAIT : 0)) >>>
-        0
+      const bitsOf = (options: Record<string, number>) =>
+        Object.entries(options).reduce((bits, [name, bit]) => bits + (given.has(name) ? bit : 0), 0)
+      const stats = bitsOf(STATS_GROUPS)
+      const flags = bitsOf(STATS_FLAGS)
       const wanted = given.all('domain')
       const records = wanted.length
         ? await Promise.all(

@@ -1,5 +1,6 @@
 // <serial>, <parallel>, <console>, <channel>: one character device each, with a host side (source) and a guest side
 // (target).
+import { isX86Arch } from '../arch.ts'
 import { attr, type Def, type Fields, liveOnly } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { string } from '../scalar.ts'
@@ -63,7 +64,7 @@ export const serial = deviceFamily({
   element: 'serial',
   fields: serialFields,
   postParse(dev, def) {
-    if (dev.target.type === 'isa-debug' && !/^(i686|x86_64)$/.test(def.os.arch ?? '')) {
+    if (dev.target.type === 'isa-debug' && !isX86Arch(def.os.arch)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'isa-debug serial type only valid on x86 architecture')
     }
     dev.target.port ??= nextPort(def.devices.serials)

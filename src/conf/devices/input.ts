@@ -1,4 +1,5 @@
 // <input>: mice, keyboards, tablets, and devices of the host handed through.
+import { isS390Arch, isX86Arch } from '../arch.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { attr, child, custom, type Def, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
@@ -77,8 +78,8 @@ export type InputType = InputDef['type']
 
 /** The bus of a device that names none. */
 function defaultBus({ type }: InputDef, arch: string): InputDef['bus'] {
-  if ((type === 'mouse' || type === 'keyboard') && /^(i686|x86_64)$/.test(arch)) return 'ps2'
-  if (/^s390x?$/.test(arch) || type === 'passthrough') return 'virtio'
+  if ((type === 'mouse' || type === 'keyboard') && isX86Arch(arch)) return 'ps2'
+  if (isS390Arch(arch) || type === 'passthrough') return 'virtio'
   return type === 'evdev' ? 'none' : 'usb'
 }
 

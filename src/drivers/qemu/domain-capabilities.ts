@@ -1,6 +1,8 @@
 // Domain capabilities: what guests of one emulator, machine and type can have (virQEMUCapsFillDomainCaps,
 // virDomainCapsFormat). One table says which values an <enum> has and what each of them needs.
+
 import { existsSync } from 'node:fs'
+import { isX86Arch } from '../../conf/arch.ts'
 import { formatCpu } from '../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { element, formatXml, type XmlElement, type XmlNode } from '../../conf/xml.ts'
@@ -252,7 +254,7 @@ const mode = (name: string, is: boolean, children: XmlNode[] = []): XmlElement =
 /** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
 function cpuElement({ qemu, type }: Found, host: Host): XmlElement {
   const model = hostModel({ qemu, hostArch: host.hostArch }, type)
-  const isX86 = /^(i686|x86_64)$/.test(qemu.arch)
+  const isX86 = isX86Arch(qemu.arch)
   const known = cpuModels()
   const models = qemu.cpuModels
     .filter(({ name }) => name !== 'host' && (!isX86 || known.has(name)))

@@ -1,5 +1,6 @@
 // APIs about what host and QEMU can do: capabilities, CPU models, comparison of CPUs. What they need is loaded when
 // they are first called.
+import { isX86Arch } from '../../conf/arch.ts'
 import { virConnectBaselineCPUFlags, virConnectCompareCPUFlags } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { array, flags, int, optional, text } from '../../conf/wire.ts'
@@ -101,7 +102,7 @@ export const hostCapabilities = {
           `QEMU '${qemu.binary}' does not support reporting CPU model for virttype '${type}'`
         )
       }
-      if (!/^(i686|x86_64)$/.test(arch)) {
+      if (!isX86Arch(arch)) {
         throw fail(
           'VIR_ERR_OPERATION_UNSUPPORTED',
           `comparing with the hypervisor CPU is not supported for arch ${arch}`
@@ -143,7 +144,7 @@ export const hostCapabilities = {
           `QEMU '${qemu.binary}' does not support any CPU models for virttype '${type}'`
         )
       }
-      if (!/^(i686|x86_64)$/.test(arch)) {
+      if (!isX86Arch(arch)) {
         throw fail(
           'VIR_ERR_OPERATION_UNSUPPORTED',
           `computing baseline hypervisor CPU is not supported for arch ${arch}`

@@ -1,6 +1,6 @@
 // State, info, control info and bulk statistics: answered from our own model and /proc, never behind a job.
 
-import { virDomainControlState, virDomainStatsTypes } from '../../conf/enums.ts'
+import { virConnectGetAllDomainStatsFlags, virDomainControlState, virDomainStatsTypes } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { isStorageEmpty } from '../../conf/storage-source.ts'
 import {
@@ -28,20 +28,6 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_CONTROL_OK, VIR_DOMAIN_CONTROL_OCCUPIED, VIR_DOMAIN_CONTROL_ERROR } = virDomainControlState
-
-const ENFORCE = { VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS: 0x80000000 }
-const WHICH_DOMAINS = {
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE: 1,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_INACTIVE: 2,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_PERSISTENT: 4,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_TRANSIENT: 8,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_RUNNING: 16,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_PAUSED: 32,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_SHUTOFF: 64,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_OTHER: 128,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT: 1 << 29,
-  VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING: 1 << 30
-}
 
 type Group = (domain: QemuDomain) => TypedParams | Promise<TypedParams>
 
@@ -145,14 +131,15 @@ async function blockGroup(domain: QemuDomain): Promise<TypedParams> {
 
 /** Arguments and result of the bulk statistics calls. */
 export const statsGroups = openFlags(virDomainStatsTypes)
-export const statsFlags = flags(WHICH_DOMAINS, ENFORCE)
+export const statsFlags = flags(virConnectGetAllDomainStatsFlags)
 export const statsRecord = struct({ dom: domainHandle, params: typedParams })
 
 /** @throws VIR_ERR_ARGUMENT_UNSUPPORTED for groups there are not, if the flags insist (qemuDomainGetStatsCheckSupport) */
 export function checkGroups(wanted: number, flags: number): void {
   const known = Object.values(virDomainStatsTypes).reduce((all, bit) => all | bit, 0)
   const unknown = (wanted & ~known) >>> 0
-  if (unknown === 0 || (flags & ENFORCE.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS) === 0) return
+  if (unknown === 0 || (flags & virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS) === 0)
+    return
   const what = `Stats types bits 0x${unknown.toString(16)} are not supported by this daemon or QEMU`
   throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', what)
 }

@@ -1,5 +1,6 @@
 // CPUs as documents: comparing them, finding what they have in common, naming models (virCPUCompareXML, virCPUBaseline,
 // virCPUGetModels).
+import { isArmArch, isPpc64Arch, isS390Arch, isX86Arch } from '../../../conf/arch.ts'
 import { type CpuDef, formatCpu } from '../../../conf/domain/cpu.ts'
 import { architecture } from '../../../conf/domain/os-type.ts'
 import { checkNames } from '../../../conf/domain-xml.ts'
@@ -21,19 +22,16 @@ const failQemu = errorsFrom('VIR_FROM_QEMU')
 const PPC64_MODELS = ['POWER6', 'POWER7', 'POWER8', 'POWER9', 'POWER10', 'POWERPC_e5500', 'POWERPC_e6500']
 
 /** libvirt's CPU drivers: the models each knows, none where QEMU's are taken as they are. */
-const DRIVERS: { arch: RegExp; models: () => string[] }[] = [
-  { arch: /^(i686|x86_64)$/, models: () => [...cpuModels().keys()] },
-  { arch: /^ppc64(le)?$/, models: () => PPC64_MODELS },
-  { arch: /^s390x?$/, models: () => [] },
-  { arch: /^(armv6l|armv7l|armv7b|aarch64)$/, models: () => [] }
+const DRIVERS: { serves(arch: string): boolean; models: () => string[] }[] = [
+  { serves: isX86Arch, models: () => [...cpuModels().keys()] },
+  { serves: isPpc64Arch, models: () => PPC64_MODELS },
+  { serves: isS390Arch, models: () => [] },
+  { serves: isArmArch, models: () => [] }
 ]
-
-const isX86 = (arch: string) => /^(i686|x86_64)$/.test(arch)
-const isArm = (arch: string) => /^(armv6l|armv7l|armv7b|aarch64)$/.test(arch)
 
 /** @throws VIR_ERR_NO_SUPPORT for architectures libvirt has no CPU driver for */
 function driverOf(arch: string) {
-  const driver = DRIVERS.find(one => one.arch.test(arch))
+  const driver = DRIVERS.find(one => one.serves(arch))
   if (!driver) throw fail('VIR_ERR_NO_SUPPORT', `'${arch}' architecture is not supported by CPU driver`)
   return driver
 }
@@ -74,7 +72,7 @@ export function compareXml(
 ): Comparison['result'] {
   const cpu = parseAnyCpu(xml, validate ? { check: (root, names) => checkNames(root, names, 'cpu.rng') } : {})
   driverOf(arch)
-  if (!isX86(arch)) throw fail('VIR_ERR_NO_SUPPORT', `cannot compare CPUs of ${arch} architecture`)
+  if (!isX86Arch(arch)) throw fail('VIR_ERR_NO_SUPPORT', `cannot compare CPUs of ${arch} architecture`)
   const comparison = compareCpu(host && plainOf(host), cpu)
   if (comparison.result === 'incompatible' && failIncompatible) {
     throw fail('VIR_ERR_CPU_INCOMPATIBLE', comparison.reason)
@@ -104,11 +102,11 @@ export function baselineXml(xmlCPUs: readonly string[], { migratable, expand }: 
   const arch = first!.of === 'host' ? first!.cpu.arch : ''
   driverOf(arch)
   // virCPUarmBaseline: the first one's model
-  if (isArm(arch)) {
+  if (isArmArch(arch)) {
     const name = describeCpu(first!).model!
     return formatted({ mode: 'custom', match: 'exact', model: { name, fallback: 'allow' }, features: [] }, false)
   }
-  if (!isX86(arch)) throw fail('VIR_ERR_NO_SUPPORT', `cannot compute baseline CPU of ${arch} architecture`)
+  if (!isX86Arch(arch)) throw fail('VIR_ERR_NO_SUPPORT', `cannot compute baseline CPU of ${arch} architecture`)
   const cpu = baselineCpu(cpus, { migratable })
   return formatted({ ...cpu, features: cpu.features.filter(({ name }) => !NOT_FOR_QEMU.has(name)) }, expand)
 }

@@ -1,4 +1,5 @@
 // Whether this host can run a guest's CPU (virCPUx86Compare).
+import { isX86Arch } from '../../../conf/arch.ts'
 import type { CpuDef } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { AnyCpu } from '../../../conf/host-cpu.ts'
@@ -26,7 +27,7 @@ export function describeCpu({ of, cpu }: AnyCpu): Described & { vendor?: string 
 export function compareCpu(host: PlainCpu | undefined, given: AnyCpu): Comparison {
   if (!host) return incompatible('unknown host CPU')
   const { cpu } = given
-  if (given.of === 'host' && !/^(i686|x86_64)$/.test(given.cpu.arch)) {
+  if (given.of === 'host' && !isX86Arch(given.cpu.arch)) {
     return incompatible(`CPU arch ${given.cpu.arch} does not match host arch`)
   }
   if (cpu.vendor !== undefined && cpu.vendor !== host.vendor) {
