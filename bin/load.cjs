@@ -7,6 +7,8 @@ const { Script } = require('node:vm')
 
 const dist = join(__dirname, '../dist')
 const cache = join(dist, 'cache', String(cachedDataVersionTag()))
+/** module functions by name: a file holds one, a program's file those of all it always loads */
+const functions = Object.create(null)
 const modules = new Map()
 const scripts = new Map()
 
@@ -18,19 +20,23 @@ function cacheOf(name) {
   }
 }
 
-/** require() as seen by the files of dist/: its own files through here, everything else by Node.js. */
+function read(name) {
+  const filename = join(dist, name)
+  const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData: cacheOf(name) })
+  scripts.set(name, script)
+  Object.assign(functions, script.runInThisContext())
+}
+
+/** require() as seen by the files of dist/: its own modules through here, everything else by Node.js. */
 function load(id) {
   if (!id.startsWith('./')) return require(id)
   const name = id.slice(2)
   const known = modules.get(name)
   if (known) return known.exports
-  const filename = join(dist, name)
-  const source = `(function (exports, require, module, __filename, __dirname) {${readFileSync(filename, 'latin1')}\n})`
-  const script = new Script(source, { filename, cachedData: cacheOf(name) })
-  scripts.set(name, script)
+  if (!functions[name]) read(name)
   const module = { exports: {} }
   modules.set(name, module)
-  script.runInThisContext().call(module.exports, module.exports, load, module, filename, dist)
+  functions[name].call(module.exports, module.exports, load, module, join(dist, name), dist)
   // esbuild exports getters, as bindings may change; ours do not, and a plain property costs its users nothing
   const { __esModule } = module.exports
   module.exports = Object.defineProperty({ ...module.exports }, '__esModule', { value: __esModule })

@@ -1,13 +1,14 @@
-// Bundles the programs into dist/: one entry file each, shared and lazily imported code in chunks beside them, and for
-// each file V8's code cache. The shim starts once per guest: few files to read and nothing to compile make it quick.
-import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+// Bundles the programs into dist/: one file each with all it always loads, lazily imported code in chunks beside them,
+// and for each file V8's code cache. The shim starts once per guest: one file to read and nothing to compile make it
+// quick.
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { build, transform } from 'esbuild'
+import { fillCaches } from './code-cache.mjs'
 
 rmSync('dist', { recursive: true, force: true })
 const programs = readdirSync('src/programs').map(name => `src/programs/${name}`)
-const bundle = await build({
+const { outputFiles, metafile } = await build({
   entryPoints: programs,
   outdir: 'dist',
   bundle: true,
@@ -21,43 +22,47 @@ const bundle = await build({
   minifyWhitespace: true,
   legalComments: 'linked',
   logLevel: 'warning',
+  metafile: true,
   write: false
 })
 
 mkdirSync('dist')
-// Splitting needs ES modules, the code cache needs scripts: each output is turned into CommonJS.
-for (const { path, text } of bundle.outputFiles) {
-  const script = path.endsWith('.cjs')
-    ? await transform(text, {
-        format: 'cjs',
-        platform: 'node',
-        target: 'node20',
-        supported: { 'dynamic-import': false },
-        sourcefile: basename(path),
-        logLevel: 'warning'
-      })
-    : { code: text }
-  writeFileSync(path, script.code)
+const isCode = path => path.endsWith('.cjs')
+for (const { path, text } of outputFiles) if (!isCode(path)) writeFileSync(path, text)
+
+// Splitting needs ES modules, the code cache needs scripts: each output is turned into the body of a CommonJS module.
+const modules = new Map()
+for (const { path, text } of outputFiles.filter(({ path }) => isCode(path))) {
+  const sourcefile = basename(path)
+  const { code } = await transform(text, {
+    format: 'cjs',
+    platform: 'node',
+    target: 'node20',
+    minifyWhitespace: true,
+    supported: { 'dynamic-import': false },
+    sourcefile,
+    logLevel: 'warning'
+  })
+  modules.set(sourcefile, code)
 }
 
-// Running the programs once fills the caches with the functions they use. Without QEMU there is less to cache.
-const guests = ['examples', 'test/data/domain']
-  .filter(existsSync)
-  .flatMap(directory => readdirSync(directory).map(name => `${directory}/${name}`))
-  .filter(path => path.endsWith('.xml'))
-const env = { ...process.env, VIRSHIM_WRITE_CODE_CACHE: '1' }
-/** Node.js options of a program, from its first line. */
-const optionsOf = program =>
-  readFileSync(`bin/${program}`, 'utf8').split('\n', 1)[0].split(' node ')[1]?.split(' ') ?? []
-for (const options of new Set(['virshim', 'virshimd', 'virshim-aggregatord'].map(name => optionsOf(name).join(' ')))) {
-  for (const [program, ...args] of [
-    ['virshimd', '--version'],
-    ['virshim-aggregatord', '--version'],
-    ['virshim', 'domxml-to-native', 'qemu-argv', ...guests]
-  ]) {
-    spawnSync(process.execPath, [...options.split(' ').filter(Boolean), `bin/${program}`, ...args], {
-      env,
-      stdio: 'ignore'
-    })
+/** The output and all it imports as it is loaded, deepest first. */
+function closure(name, found = new Set()) {
+  const { imports } = metafile.outputs[`dist/${name}`]
+  for (const { path, kind, external } of imports) {
+    if (kind === 'import-statement' && !external && !found.has(basename(path))) closure(basename(path), found)
   }
+  return found.add(name)
 }
+
+/** Each file gives an object of module functions by name (bin/load.cjs). */
+const isProgram = name => programs.some(path => basename(path, '.ts') === basename(name, '.cjs'))
+for (const name of modules.keys()) {
+  const names = isProgram(name) ? [...closure(name)] : [name]
+  const functions = names.map(
+    one => `${JSON.stringify(one)}(exports,require,module,__filename,__dirname){${modules.get(one)}}`
+  )
+  writeFileSync(`dist/${name}`, `({${functions.join(',\n')}})\n`)
+}
+
+await fillCaches()

@@ -1,0 +1,123 @@
+// Fills V8's code caches in dist/ by running the programs: what they compile on the way is what a cache holds. The
+// shim's is of a start, an answer on each API and an end of ordinary guests; what it does not do in every life is better
+// compiled when it is needed than read at every start. Without QEMU there is less to cache.
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+/** A shim that has not done its part by then is asked to end. */
+const LIMIT_MS = 20_000
+
+const env = { ...process.env, VIRSHIM_WRITE_CODE_CACHE: '1' }
+
+/** Two ordinary guests: the older machine with few devices, the newer one with what servers and desktops have. */
+const guests = [
+  {
+    machine: 'pc',
+    devices: `
+      <disk type='file' device='disk'>
+        <driver name='qemu' type='raw'/><source file='DIR/disk'/><target dev='vda' bus='virtio'/>
+      </disk>
+      <interface type='user'><model type='virtio'/></interface>
+      <serial type='pty'/>
+      <video><model type='vga'/></video>
+      <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>`
+  },
+  {
+    machine: 'q35',
+    devices: `
+      <disk type='file' device='disk'>
+        <driver name='qemu' type='raw' cache='none' discard='unmap'/>
+        <source file='DIR/disk'/><target dev='sda' bus='scsi'/><boot order='1'/>
+      </disk>
+      <disk type='file' device='cdrom'><target dev='sdb' bus='sata'/><readonly/></disk>
+      <controller type='scsi' model='virtio-scsi'/>
+      <controller type='usb' model='qemu-xhci'/>
+      <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/><boot order='2'/></interface>
+      <console type='pty'/>
+      <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+      <input type='tablet' bus='usb'/>
+      <graphics type='vnc'><listen type='socket'/></graphics>
+      <video><model type='virtio'/></video>
+      <memballoon model='virtio'/>`
+  }
+]
+
+const domainXml = ({ machine, devices }, dir) => `
+  <domain type='qemu'>
+    <name>code-cache-${process.pid}</name>
+    <memory unit='MiB'>64</memory>
+    <vcpu>1</vcpu>
+    <os><type arch='x86_64' machine='${machine}'>hvm</type></os>
+    <features><acpi/><apic/></features>
+    <devices>${devices.replaceAll('DIR', dir)}</devices>
+  </domain>`
+
+export async function fillCaches() {
+  const dir = mkdtempSync(join(tmpdir(), 'virshim-build-'))
+  try {
+    writeFileSync(join(dir, 'disk'), Buffer.alloc(1024 * 1024))
+    for (const guest of guests) {
+      await oneLife(domainXml(guest, dir), dir).catch(error => console.warn(`code cache: ${error.message}`))
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+  spawnSync('bin/virshim-aggregatord', ['--version'], { env, stdio: 'ignore' })
+  const examples = ['examples', 'test/data/domain'].flatMap(xmlFiles)
+  spawnSync('bin/virshim', ['domxml-to-native', 'qemu-argv', ...examples], { env, stdio: 'ignore' })
+}
+
+/** Starts a guest, asks its shim on both APIs and ends it. */
+async function oneLife(xml, dir) {
+  const root = join(dir, 'root')
+  writeFileSync(join(dir, 'guest.xml'), xml)
+  const options = ['--root', root, '--aggregator', 'none', '--shutdown-timeout', '1']
+  const shim = spawn('bin/virshimd', [...options, join(dir, 'guest.xml')], {
+    env,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    timeout: LIMIT_MS
+  })
+  const ended = once(shim, 'exit')
+  try {
+    const [news] = await Promise.race([once(shim, 'message'), ended])
+    if (news?.state !== 'running') return
+    await askRpc(join(root, 'libvirt-sock'))
+    await post(join(root, 'api.sock'), '/v1/virDomainGetInfo')
+    await post(join(root, 'api.sock'), '/v1/virDomainDestroy')
+  } catch (error) {
+    shim.kill('SIGTERM')
+    throw error
+  } finally {
+    await ended
+    rmSync(root, { recursive: true, force: true })
+  }
+}
+
+async function post(socketPath, path) {
+  const sent = request({ socketPath, path, method: 'POST', agent: false }).end('{}')
+  const [reply] = await once(sent, 'response')
+  await once(reply.resume(), 'end')
+}
+
+/** REMOTE_PROC_AUTH_LIST, which takes no arguments: length, program, version, procedure, type, serial, status. */
+async function askRpc(path) {
+  const socket = connect(path)
+  const packet = Buffer.alloc(28)
+  for (const [i, word] of [28, 0x20008086, 1, 66, 0, 0, 0].entries()) packet.writeUInt32BE(word, 4 * i)
+  socket.write(packet)
+  await once(socket, 'data')
+  socket.destroy()
+}
+
+const xmlFiles = directory => {
+  try {
+    return readdirSync(directory).flatMap(name => (name.endsWith('.xml') ? [join(directory, name)] : []))
+  } catch {
+    return []
+  }
+}
