@@ -1,8 +1,9 @@
 // The one place that meets fast-xml-parser: XML text to an ordered element tree. No entities but XML's own five are ever
 // expanded and no document type is accepted, so neither bombs nor external references can do harm. What
 // fast-xml-parser lets pass and libxml2 does not is refused here.
-import { XMLParser, XMLValidator } from 'fast-xml-parser'
-import { errorsFrom, type VirError } from './error.ts'
+import { type MatcherView, type X2jOptions, XMLParser, XMLValidator } from 'fast-xml-parser'
+import { errorsFrom, VirError } from './error.ts'
+import { type Fault, findFault } from './xml-well-formed.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 
@@ -25,14 +26,18 @@ export const XML_MAX_DEPTH = 256
 export const COMMENT = '#comment'
 export const CDATA = '#cdata'
 
-const TEXT = '#text'
-const ATTRIBUTES = ':@'
+/** No element can have this name. */
+const ASIDE = '-'
+const NOT_CONTENT = /<!--([\s\S]*?)-->|<!\[CDATA\[([\s\S]*?)\]\]>|<\?[\s\S]*?\?>/g
 const METADATA = 'metadata'
 const FORBIDDEN = /[\0-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]/u
 const DOCTYPE = /<!(?:DOCTYPE|ENTITY|ELEMENT|ATTLIST|NOTATION)\b/
 const BLANK = /^[ \t\n]*$/
 
-const parser = new XMLParser({
+const isElement = (node: XmlNode): node is XmlElement => typeof node !== 'string'
+
+/** What fast-xml-parser does for us: it takes tags, attributes and text apart. Values are decoded here. */
+const OPTIONS = {
   preserveOrder: true,
   ignoreAttributes: false,
   attributeNamePrefix: '',
@@ -40,13 +45,9 @@ const parser = new XMLParser({
   parseTagValue: false,
   parseAttributeValue: false,
   processEntities: false,
-  ignoreDeclaration: true,
-  ignorePiTags: true,
-  commentPropName: COMMENT,
-  cdataPropName: CDATA,
-  textNodeName: TEXT,
+  jPath: false,
   maxNestedTags: XML_MAX_DEPTH
-})
+} satisfies X2jOptions
 
 /**
  * Parses one XML document.
@@ -64,19 +65,28 @@ export function parseXml(text: string, what = '(document)', { verbatim = false }
   return document.root(verbatim)
 }
 
-type RawNode = Record<string, RawNode[] | string | Record<string, string>>
-
-/** What an element inherits. */
-interface Scope {
+/** An element of which the end has not been read. */
+interface OpenElement {
+  element: XmlElement
   /** namespaces in force by prefix, the default one under '' */
   prefixes: Record<string, string>
   /** comments, CDATA sections and blanks are kept */
   verbatim: boolean
+  hasElements: boolean
+  hasText: boolean
 }
 
+/** Builds the tree as fast-xml-parser reads: faster than making ours of its own, which holds an object for each name. */
 class Document {
   readonly #text: string
   readonly #what: string
+  readonly #open: OpenElement[] = []
+  /** comments and CDATA sections, which fast-xml-parser reports to nobody: an ASIDE stands for each */
+  readonly #asides: XmlElement[] = []
+  #nextAside = 0
+  /** attributes read since the last tag */
+  #attributes = 0
+  #root: XmlElement | undefined
 
   constructor(text: string, what: string) {
     this.#text = text
@@ -91,28 +101,95 @@ class Document {
     if (!/^\s*</.test(text)) throw this.#error("Start tag expected, '<' not found")
     const doctype = text.search(DOCTYPE)
     if (doctype >= 0) throw this.#error('document type declarations are not accepted', doctype)
-    const valid = XMLValidator.validate(text)
-    if (valid !== true) throw this.#error(valid.err.msg, this.#offsetOf(valid.err.line, valid.err.col))
-    const raw = this.#parse()
-    const roots = this.#children(raw, { prefixes: {}, verbatim: false }, verbatim)
-    const elements = roots.filter(node => typeof node !== 'string')
-    const stray = roots.find(node => typeof node === 'string' && !BLANK.test(node))
-    // fast-xml-parser forgets text behind the root element
-    const tail = text.slice(text.lastIndexOf('>') + 1)
-    if (elements.length !== 1 || stray !== undefined || !BLANK.test(tail)) {
-      const reason =
-        elements.length === 0 ? "Start tag expected, '<' not found" : 'Extra content at the end of the document'
-      throw this.#error(reason, text.length - tail.length)
-    }
-    return elements[0]!
+    const fault = findFault(text)
+    if (fault) throw this.#illFormed(fault)
+    this.#read(verbatim)
+    return this.#root!
   }
 
-  #parse(): RawNode[] {
+  #read(verbatim: boolean): void {
+    const parser = new XMLParser({
+      ...OPTIONS,
+      updateTag: (name, path, attributes) =>
+        this.#addElement(name, (path as MatcherView).getDepth(), attributes, verbatim),
+      tagValueProcessor: (_name, raw, path) => this.#addText(this.#content(raw), (path as MatcherView).getDepth()),
+      attributeValueProcessor: (_name, raw) => this.#attribute(raw)
+    })
+    const plain = this.#text.replace(NOT_CONTENT, (_whole, comment?: string, cdata?: string) => {
+      const content = comment ?? cdata
+      if (content === undefined) return ''
+      this.#asides.push({ name: comment === undefined ? CDATA : COMMENT, attributes: {}, children: [content] })
+      return `<${ASIDE}/>`
+    })
     try {
-      return parser.parse(this.#text) as RawNode[]
+      parser.parse(plain)
     } catch (error) {
+      if (error instanceof VirError) throw error
       throw this.#error(error instanceof Error ? error.message : String(error), 0, error)
     }
+    this.#closeTo(0)
+  }
+
+  /** A start tag. The answer keeps fast-xml-parser from adding it to its own tree. */
+  #addElement(name: string, depth: number, given: Record<string, string>, verbatim: boolean): false {
+    this.#closeTo(depth - 1)
+    const parent = this.#open.at(-1)
+    if (name === ASIDE) {
+      this.#addAside(this.#asides[this.#nextAside++]!, parent)
+      return false
+    }
+    let prefixes = parent?.prefixes ?? {}
+    const attributes = this.#attributes === 0 ? {} : given
+    for (const key in attributes) {
+      this.#attributes--
+      if (key.startsWith('xmlns') && (key.length === 5 || key[5] === ':')) {
+        prefixes = { ...prefixes, [key.slice(6)]: attributes[key]! }
+      }
+    }
+    if (this.#attributes !== 0) throw this.#illFormed()
+    const element: XmlElement = { name, attributes, children: [] }
+    const colon = name.indexOf(':')
+    const namespace = prefixes[colon < 0 ? '' : name.slice(0, colon)]
+    if (namespace) element.namespace = namespace
+    if (parent) {
+      parent.element.children.push(element)
+      parent.hasElements = true
+    } else this.#root = element
+    const isVerbatim = (parent?.verbatim ?? verbatim) || name === METADATA
+    this.#open.push({ element, prefixes, verbatim: isVerbatim, hasElements: false, hasText: false })
+    return false
+  }
+
+  #addAside(aside: XmlElement, parent: OpenElement | undefined): void {
+    if (parent?.verbatim) parent.element.children.push(aside)
+    else if (parent && aside.name === CDATA) this.#addText(aside.children[0] as string, this.#open.length)
+  }
+
+  /** Text of the element of that depth. The answer keeps fast-xml-parser from adding it to its own tree. */
+  #addText(value: string, depth: number): '' {
+    this.#closeTo(depth)
+    const parent = this.#open.at(-1)!
+    const { children } = parent.element
+    const last = children.length - 1
+    if (typeof children[last] === 'string') children[last] += value
+    else if (value !== '') children.push(value)
+    parent.hasText ||= !BLANK.test(value)
+    return ''
+  }
+
+  /** Ends all elements deeper than that. Blanks between elements are dropped. */
+  #closeTo(depth: number): void {
+    while (this.#open.length > depth) {
+      const { element, verbatim, hasElements, hasText } = this.#open.pop()!
+      if (hasElements && !hasText && !verbatim) element.children = element.children.filter(isElement)
+    }
+  }
+
+  /** fast-xml-parser's word on what is not well-formed, or ours where it lets pass what libxml2 does not. */
+  #illFormed(fault?: Fault): VirError {
+    const valid = XMLValidator.validate(this.#text)
+    if (valid !== true) return this.#error(valid.err.msg, this.#offsetOf(valid.err.line, valid.err.col))
+    return this.#error(fault?.reason ?? 'attributes construct error', fault?.at)
   }
 
   /** libvirt's form of a parser's error: its line, its words, and the line with a pointer into it. */
@@ -138,58 +215,8 @@ class Document {
     return this.#error(reason, Math.max(0, this.#text.indexOf(piece)))
   }
 
-  #children(nodes: RawNode[], scope: Scope, isVerbatim = scope.verbatim): XmlNode[] {
-    const out: XmlNode[] = []
-    let hasElements = false
-    let hasText = false
-    const addText = (value: string) => {
-      const last = out.length - 1
-      if (typeof out[last] === 'string') out[last] += value
-      else if (value !== '') out.push(value)
-      hasText ||= !BLANK.test(value)
-    }
-    for (const node of nodes) {
-      for (const name in node) {
-        if (name === ATTRIBUTES) continue
-        if (name === TEXT) addText(this.#content(node[name] as string))
-        else if (name === COMMENT || name === CDATA) {
-          const content = ((node[name] as RawNode[])[0]?.[TEXT] as string) ?? ''
-          if (name === COMMENT && content.includes('--')) {
-            throw this.#errorIn(content, 'Double hyphen within comment')
-          }
-          if (isVerbatim) out.push({ name, attributes: {}, children: [content] })
-          else if (name === CDATA) addText(content)
-        } else {
-          hasElements = true
-          out.push(
-            this.#element(name, node, isVerbatim === scope.verbatim ? scope : { ...scope, verbatim: isVerbatim })
-          )
-        }
-      }
-    }
-    return hasElements && !hasText && !isVerbatim ? out.filter(child => typeof child !== 'string') : out
-  }
-
-  #element(name: string, node: RawNode, scope: Scope): XmlElement {
-    let { prefixes } = scope
-    const attributes: Record<string, string> = {}
-    const given = node[ATTRIBUTES] as Record<string, string> | undefined
-    for (const key in given) {
-      const value = this.#attribute(given[key]!)
-      attributes[key] = value
-      if (key === 'xmlns' || key.startsWith('xmlns:')) prefixes = { ...prefixes, [key.slice(6)]: value }
-    }
-    const verbatim = scope.verbatim || name === METADATA
-    const inner = prefixes === scope.prefixes && verbatim === scope.verbatim ? scope : { prefixes, verbatim }
-    const element: XmlElement = { name, attributes, children: this.#children(node[name] as RawNode[], inner) }
-    const colon = name.indexOf(':')
-    const namespace = prefixes[colon < 0 ? '' : name.slice(0, colon)]
-    if (namespace) element.namespace = namespace
-    return element
-  }
-
   #attribute(raw: string): string {
-    if (raw.includes('<')) throw this.#errorIn(raw, "Unescaped '<' not allowed in attributes values")
+    this.#attributes++
     return this.#decode(/[\t\n]/.test(raw) ? raw.replace(/[\t\n]/g, ' ') : raw)
   }
 

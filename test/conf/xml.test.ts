@@ -52,6 +52,17 @@ t.test('refuses huge and deep documents at once', async t => {
   t.equal(codeOf('<a>'.repeat(100_000) + '</a>'.repeat(100_000)), 'VIR_ERR_XML_DETAIL')
 })
 
+t.test('long texts of one kind are no harm to regular expressions', async t => {
+  const times = (text: string) => text.repeat((4 * 1024 * 1024 - 100) / text.length)
+  t.equal(codeOf(`<a>${times('&lt;')}</a>`), 'accepted')
+  t.equal(codeOf(`<a>${times('&lt;')}&</a>`), 'VIR_ERR_XML_DETAIL')
+  t.equal(codeOf(`<a>${times('&')}</a>`), 'VIR_ERR_XML_DETAIL')
+  t.equal(codeOf(`<a><!--${times('- ')}--></a>`), 'accepted')
+  t.equal(codeOf(`<a${times(" b=''")}/>`), 'VIR_ERR_XML_DETAIL')
+  t.equal(codeOf(`<a b='${times('"')}<'/>`), 'VIR_ERR_XML_DETAIL')
+  t.equal(codeOf(`<a b${times(' ')}/>`), 'VIR_ERR_XML_DETAIL')
+})
+
 t.test('errors say where and why, in libvirt’s form', async t => {
   const message = (text: string) => {
     try {
@@ -66,7 +77,14 @@ t.test('errors say where and why, in libvirt’s form', async t => {
     ['<a>', /:1: .*a/],
     ["<a b='1' b='2'/>", /:1: .*'b'/],
     ["<a b='1'c='2'/>", /:1: /],
-    ["<a b='<'/>", /:1: Unescaped '<' not allowed in attributes values/],
+    ["<a\nb='<'/>", /:2: Unescaped '<' not allowed in attributes values\nb='<'\/>\n---\^$/],
+    ["<a b='1' c=\"'<\"/>", /:1: Unescaped '<' not allowed in attributes values/],
+    ["<a = b='1'/>", /:1: attributes construct error/],
+    ['<a><!b></a>', /:1: StartTag: invalid element name/],
+    ['<a>\n<?xml version="1.0"?></a>', /:2: XML declaration allowed only at the start of the document/],
+    ['<a/>\n<?b', /:2: PI not finished/],
+    ['<a/><!-- b', /:1: Comment not terminated/],
+    ['<a/><![CDATA[b]]>', /:1: Extra content at the end of the document/],
     ['<a b/>', /:1: .*'b'/],
     ['<a>&;</a>', /:1: /],
     ['<a>\n&amp</a>', /:2: /],
@@ -88,6 +106,20 @@ t.test('reads what is well formed', async t => {
   t.same(declared, { name: 'a', attributes: { b: '1' }, children: [] })
   t.same(read("<a x='&#65;&#x42;&lt;\t&#10;'>1&gt;<!-- - -->2<![CDATA[<&]]></a >").attributes, { x: 'AB< \n' })
   t.same(read('<a>1&gt;<!-- - -->2<![CDATA[<&]]></a>').children, ['1>2<&'])
+  t.same(read("<?b it's?><a>1<?c d='?>2</a>").children, ['12'], 'processing instructions are left out')
+  t.same(
+    read('<a><metadata> <!-- 1 --><b>2<![CDATA[3]]></b></metadata></a>').children[0],
+    {
+      name: 'metadata',
+      attributes: {},
+      children: [
+        ' ',
+        { name: '#comment', attributes: {}, children: [' 1 '] },
+        { name: 'b', attributes: {}, children: ['2', { name: '#cdata', attributes: {}, children: ['3'] }] }
+      ]
+    },
+    'all of metadata'
+  )
   t.same(read('<a> <b/>\n</a>').children, [{ name: 'b', attributes: {}, children: [] }], 'blanks between elements')
   t.same(read('<a> x <b/> </a>').children.length, 3, 'mixed content keeps them')
 })
