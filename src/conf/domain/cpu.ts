@@ -264,11 +264,9 @@ export const cpuFields = {
     names: child('cpu', cpuTable).names,
     parse(node, context) {
       const found = firstChild(node, 'cpu')
-      if (!found) return undefined
-      const cpu = parseFields(found, cpuParsed, context)
+      const cpu = found && parseFields(found, cpuParsed, context)
       const numa = parseNuma(node)
-      if (numa) cpu.numa = numa
-      return cpu
+      return cpu && numa ? { ...cpu, numa } : cpu
     },
     format(value, into, context) {
       if (!value) return

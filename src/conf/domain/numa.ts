@@ -14,7 +14,7 @@ import {
   numaInterconnectNames,
   parseInterconnects
 } from './numa-interconnects.ts'
-import { vcpuCount } from './vcpu.ts'
+import { LISTED_MAX, vcpuCount } from './vcpu.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -82,11 +82,10 @@ export const numaField: Field<NumaDef | undefined> = custom<NumaDef | undefined>
  */
 export function parseNuma(domain: XmlElement): NumaDef | undefined {
   const found = childElements(domain, 'cpu').flatMap(cpu => firstChild(cpu, 'numa') ?? [])
-  if (found.length === 0) return undefined
-  const cells = parseCells(found.flatMap(numa => childElements(numa, 'cell')))
+  const cells = found.length === 0 ? [] : parseCells(found.flatMap(numa => childElements(numa, 'cell')))
   const interconnects = found.flatMap(parseInterconnects)
   checkVcpus(cells, vcpuCount(domain))
-  return { cells, interconnects }
+  return found.length === 0 ? undefined : { cells, interconnects }
 }
 
 function checkVcpus(cells: NumaCell[], max: number): void {
@@ -94,8 +93,8 @@ function checkVcpus(cells: NumaCell[], max: number): void {
   if (bits.reduce((sum, cpus) => sum + countBits(cpus), 0) > max) {
     throw fail('VIR_ERR_INTERNAL_ERROR', 'Number of CPUs in <numa> exceeds the <vcpu> count')
   }
-  // libvirt takes the highest of none for 0
-  if (bits.some(cpus => (bitsOf(cpus).at(-1) ?? 0) >= max)) {
+  // libvirt takes the highest of none for 0, even without cells
+  if (max === 0 || bits.some(cpus => (bitsOf(cpus).at(-1) ?? 0) >= max)) {
     throw fail('VIR_ERR_INTERNAL_ERROR', 'CPU IDs in <numa> exceed the <vcpu> count')
   }
 }
@@ -196,7 +195,7 @@ function formatCell(cell: NumaCell, id: number): XmlElement {
 /** vCPUs no cell names belong to cell 0 (qemuDomainDefNumaCPUsRectify). */
 export function fillNumaCpus(def: DomainDef): void {
   const [first, ...others] = numaCells(def)
-  if (!first) return
+  if (!first || def.vcpu.max > LISTED_MAX) return
   const elsewhere = others.reduce((bits, cell) => bits | cellCpus(cell), 0n)
   const all = allBits(def.vcpu.max)
   if (countBits(elsewhere | cellCpus(first)) < def.vcpu.max) first.cpus = formatBitmap(all & ~elsewhere)

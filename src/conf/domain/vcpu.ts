@@ -9,7 +9,7 @@ import { childElements, element, firstChild, textOf, type XmlElement } from '../
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 /** More than any QEMU machine takes: above, vCPUs are only counted until the machine's own limit is checked. */
-const LISTED_MAX = 16384
+export const LISTED_MAX = 16384
 
 export interface VcpuDef {
   max: number

@@ -1,5 +1,7 @@
 import t from 'tap'
 import { cpuFields } from '../../../src/conf/domain/cpu.ts'
+import { fillNumaCpus } from '../../../src/conf/domain/numa.ts'
+import { parseDomain } from '../../../src/conf/domain-xml.ts'
 import { errorOf, throughTable } from '../../helper/definition.ts'
 
 const through = (numa: string) =>
@@ -43,4 +45,19 @@ t.test('what is refused', async t => {
   ] as const) {
     t.match(await errorOf(() => through(numa)), error)
   }
+})
+
+t.test('a count of vCPUs no machine has is left to the machine to refuse', t => {
+  const domain = parseDomain(
+    `<domain type='qemu'><name>g</name><os><type>hvm</type></os><vcpu>-1</vcpu><cpu><numa>${cell(0)}</numa></cpu></domain>`
+  )
+  fillNumaCpus(domain)
+  t.equal(domain.vcpu.max, 4_294_967_295)
+  t.equal(domain.cpu?.numa?.cells[0]?.cpus, undefined)
+  t.end()
+})
+
+t.test('a guest of no vCPUs is refused as one whose cells name too many, with cells or without', async t => {
+  const without = "<domain type='qemu'><name>g</name><os><type>hvm</type></os><vcpu>0</vcpu></domain>"
+  t.match(await errorOf(() => parseDomain(without)), 'CPU IDs in <numa> exceed the <vcpu> count')
 })
