@@ -200,11 +200,12 @@ function writeCache(file: string, key: CacheKey, probed: Probed): void {
   }
 }
 
-/** What was probed, as a guest of that type sees it: an accelerator that is not there has no machines. */
+/** What was probed, as a guest of that type sees it: machine none, and all of an accelerator not there, are no machines. */
 function asQemu(probed: Probed, type: VirtType): Qemu {
   const capabilities = new Set(probed.capabilities)
   const kvm = probed.kvmBuilt && kvmUsable()
-  const machines = type === 'hvf' || (type === 'kvm' && !kvm) ? [] : probed.machines
+  const machines =
+    type === 'hvf' || (type === 'kvm' && !kvm) ? [] : probed.machines.filter(({ name }) => name !== 'none')
   return {
     ...probed,
     kvm,

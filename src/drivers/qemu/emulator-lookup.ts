@@ -40,8 +40,7 @@ const related = (a: string, b: string) =>
 
 /** Machines as libvirt lists them: QEMU's default first. */
 export function machinesInOrder({ machines }: Qemu): Qemu['machines'] {
-  const real = machines.filter(({ name }) => name !== 'none')
-  return [...real.filter(({ isDefault }) => isDefault), ...real.filter(({ isDefault }) => !isDefault)]
+  return [...machines.filter(({ isDefault }) => isDefault), ...machines.filter(({ isDefault }) => !isDefault)]
 }
 
 /**
@@ -78,7 +77,7 @@ export async function lookUpEmulator(host: Host, wanted: Wanted): Promise<Found>
   const qemu = await emulatorFor(host, binary, type)
   if (wanted.machine === undefined) return { qemu, arch, type, machine: machinesInOrder(qemu)[0]?.name }
   const machine = qemu.machine(wanted.machine)?.name
-  if (machine === undefined || machine === 'none') {
+  if (machine === undefined) {
     throw invalid(`the machine '${wanted.machine}' is not supported by emulator '${binary}'`)
   }
   return { qemu, arch, type, machine }
