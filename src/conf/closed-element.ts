@@ -1,10 +1,10 @@
 // Elements whose children libvirt walks one by one, refusing those it does not know: <features> and the like.
 import { child, childAlways, type Def, type Field, type Fields, nameOf, parseFields } from './element.ts'
-import { childElements, firstChild } from './xml.ts'
+import { childElements, gathered } from './xml.ts'
 
 /**
  * A child that is refused when it holds an element none of its fields claims; left out when it came out empty.
- * Its elements are read in document order, the last of a name counts.
+ * Several of that name are read as one. Its elements are read in document order, the last of a name counts.
  */
 export function closedChild<F extends Fields>(
   name: string,
@@ -19,7 +19,7 @@ export function closedChild<F extends Fields>(
   return {
     ...child(name, fields),
     parse(node, context) {
-      const found = firstChild(node, name)
+      const found = gathered(node, name)
       if (!found) return undefined
       const out: Record<string, unknown> = parseFields(found, attributes, context)
       for (const kid of childElements(found)) {

@@ -132,19 +132,22 @@ function together([first, ...others]: string[]): string {
   return formatXml(root)
 }
 
+/** As with libvirt, more than these are refused once they are written as ISA ports. */
+const ISA_SERIAL_PORTS = 4
+
 // Once written: as with libvirt, a console behind the one a serial port implies is counted anew when it is first read.
 t.test('so do guests with the devices of several, once written', async t => {
   const good = (await accepted()).map(([, xml]) => xml)
   const several = fc.array(fc.constantFrom(...good), { minLength: 2, maxLength: 4 })
   const check = async (xml: string) => {
-    let written: string
+    let def: DomainDef
     try {
-      written = write(await load(xml))
+      def = await load(xml)
     } catch (error) {
       if (error instanceof VirError) return undefined
       throw error
     }
-    return instability(written)
+    return def.devices.serials.length > ISA_SERIAL_PORTS ? undefined : instability(write(def))
   }
   t.equal(await wrong([several], 300, together, check), undefined)
 })

@@ -13,7 +13,7 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, longlong, string, ulonglong, yesNo } from '../scalar.ts'
-import { element, firstChild, type XmlElement } from '../xml.ts'
+import { element, gathered, type XmlElement, xpathAttribute } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -80,7 +80,10 @@ const clockAttributes = {
   adjustment0: onlyIf(({ inactive }) => !inactive, attr('adjustment0', longlong))
 } satisfies Fields
 
-function parseStart({ attributes }: XmlElement): ClockStart {
+function parseStart(domain: XmlElement): ClockStart {
+  const attributes = Object.fromEntries(
+    Object.keys(clockAttributes).map(name => [name, xpathAttribute(domain, 'clock', name)])
+  )
   const offset = attributes.offset || 'utc'
   switch (offset) {
     case 'utc':
@@ -132,9 +135,9 @@ export const clockFields = {
   clock: custom<ClockDef>({
     names: [['clock', { ...clockAttributes, timers }]],
     parse(node, context) {
-      const found = firstChild(node, 'clock')
+      const found = gathered(node, 'clock')
       if (!found) return { offset: 'utc', timers: [] }
-      return { ...parseStart(found), ...parseFields(found, { timers }, context) }
+      return { ...parseStart(node), ...parseFields(found, { timers }, context) }
     },
     format(value, into, context) {
       const node = element('clock')

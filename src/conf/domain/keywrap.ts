@@ -2,7 +2,7 @@
 import { attr, children, custom, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
+import { element, gathered } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -18,7 +18,7 @@ export const keywrapFields = {
   keywrap: custom<KeywrapDef | undefined>({
     names: [['keywrap', { ciphers }]],
     parse(node, context) {
-      const found = firstChild(node, 'keywrap')
+      const found = gathered(node, 'keywrap')
       if (!found) return undefined
       const out: KeywrapDef = {}
       for (const { name, state } of ciphers.parse(found, context)) {

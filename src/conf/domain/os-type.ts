@@ -2,7 +2,7 @@
 import { attr, custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string } from '../scalar.ts'
-import { element, firstChild, textOf } from '../xml.ts'
+import { element, firstChild, textOf, xpathAttribute } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -62,7 +62,8 @@ export const osType: Field<OsTypeDef> = custom<OsTypeDef>({
     const type = found ? textOf(found) : ''
     if (!found || type === '') throw fail('VIR_ERR_XML_ERROR', 'an os <type> must be specified')
     if (guestKind.parse(type) === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown OS type '${type}'`)
-    const { arch, machine } = found.attributes
+    const arch = xpathAttribute(node, 'type', 'arch')
+    const machine = xpathAttribute(node, 'type', 'machine')
     if (arch && architecture.parse(arch) === undefined) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unknown architecture ${arch}`)
     }

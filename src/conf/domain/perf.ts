@@ -2,7 +2,7 @@
 import { attr, children, custom, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, yesNo } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
+import { element, gathered } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -41,7 +41,7 @@ export const perfFields = {
   perf: custom<Partial<Record<PerfEvent, boolean>> | undefined>({
     names: [['perf', { events }]],
     parse(node, context) {
-      const found = firstChild(node, 'perf')
+      const found = gathered(node, 'perf')
       if (!found) return undefined
       const out: Partial<Record<PerfEvent, boolean>> = {}
       for (const { name, enabled } of events.parse(found, context)) {
