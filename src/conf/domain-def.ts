@@ -1,5 +1,5 @@
 // The typed form of <domain>: one table of its elements, in the order libvirt writes them.
-import { devices } from './devices/index.ts'
+import { type Devices, devices, parseDevices } from './devices/index.ts'
 import { blkiotuneFields } from './domain/blkiotune.ts'
 import { clockFields } from './domain/clock.ts'
 import { cpuFields } from './domain/cpu.ts'
@@ -16,7 +16,7 @@ import { memoryBackingFields } from './domain/memory-backing.ts'
 import { memtuneFields } from './domain/memtune.ts'
 import { metadataFields } from './domain/metadata.ts'
 import { numatuneFields } from './domain/numatune.ts'
-import { osFields } from './domain/os.ts'
+import { osBoot, osFields, osKind } from './domain/os.ts'
 import { perfFields } from './domain/perf.ts'
 import { pmFields } from './domain/pm.ts'
 import { qemuNamespaceFields } from './domain/qemu-namespace.ts'
@@ -24,7 +24,7 @@ import { resourceFields } from './domain/resource.ts'
 import { seclabelFields } from './domain/seclabel.ts'
 import { sysinfoFields } from './domain/sysinfo.ts'
 import { vcpuFields } from './domain/vcpu.ts'
-import { attr, childText, custom, type Def, type Fields, liveOnly, readFirst, required } from './element.ts'
+import { attr, childText, custom, type Def, type Fields, liveOnly, readAhead, readFirst, required } from './element.ts'
 import { errorsFrom } from './error.ts'
 import { enumOf, int, type Scalar, string } from './scalar.ts'
 import { firstChild, textOf } from './xml.ts'
@@ -113,15 +113,32 @@ export const domainFields = {
 
 const keysOf = <F extends Fields>(fields: F) => Object.keys(fields) as (keyof F & string)[]
 
+/** What libvirt reads in several places. */
+const readInParts = {
+  ...domainFields,
+  osKind: readAhead(osKind),
+  osBoot: readAhead(osBoot),
+  devices: custom<Devices>({
+    ...devices,
+    parse: (node, context) =>
+      parseDevices(node, context, {
+        memories: () => launchSecurityFields.launchSecurity.parse(node, context)
+      })
+  })
+} satisfies Fields
+
 /** The same in the order libvirt reads them: with several errors, the first is the one told (virDomainDefParseXML). */
 export const domainFieldsAsRead = readFirst(
-  domainFields,
+  readInParts,
   ...keysOf(identityFields),
   'type',
-  'os',
+  'osKind',
   'title',
   ...keysOf(seclabelFields),
-  ...keysOf(memoryFields),
+  'memoryKiB',
+  'currentMemoryKiB',
+  'maxMemory',
+  'dumpCore',
   ...keysOf(memoryBackingFields),
   ...keysOf(blkiotuneFields),
   ...keysOf(memtuneFields),
@@ -132,11 +149,19 @@ export const domainFieldsAsRead = readFirst(
   ...keysOf(numatuneFields),
   ...keysOf(resourceFields),
   ...keysOf(featuresFields),
-  ...keysOf(eventFields),
+  'onReboot',
+  'onPoweroff',
+  'onCrash',
+  'onLockFailure',
   ...keysOf(pmFields),
   ...keysOf(perfFields),
   ...keysOf(clockFields),
-  'devices'
+  'osBoot',
+  'devices',
+  ...keysOf(idmapFields),
+  ...keysOf(sysinfoFields),
+  'os',
+  ...keysOf(keywrapFields)
 )
 
 /** A whole domain definition. */

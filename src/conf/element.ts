@@ -88,6 +88,17 @@ export function readFirst<F extends Fields>(fields: F, ...keys: (keyof F & strin
   return { ...Object.fromEntries(keys.map(key => [key, fields[key]])), ...fields } as F
 }
 
+/** The field is read for its errors only: libvirt looks at it here, and its value belongs elsewhere. */
+export function readAhead(field: Field<unknown>): Field<undefined> {
+  return {
+    names: [],
+    parse(node, context) {
+      field.parse(node, context)
+    },
+    format: () => undefined
+  }
+}
+
 /** Writes the fields of the table into a new element of that name. */
 export function formatFields<F extends Fields>(
   name: string,

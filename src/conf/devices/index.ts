@@ -1,8 +1,8 @@
 // Every device family, in the order libvirt writes them.
-import { childText, custom, type Field, type Fields, formatFields, parseFields } from '../element.ts'
+import { childText, custom, type Field, type Fields, formatFields, type ParseContext, parseFields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { string } from '../scalar.ts'
-import { childElements, element, gathered } from '../xml.ts'
+import { childElements, element, gathered, type XmlElement } from '../xml.ts'
 import { type AudioDef, audio } from './audio.ts'
 import {
   type ChannelDef,
@@ -117,21 +117,7 @@ const entries = Object.entries(deviceFamilies) as unknown as [DeviceKind, Device
 /** `<devices>`. */
 export const devices: Field<Devices> = custom<Devices>({
   names: [['devices', { emulator: childText('emulator', string), ...familyFields() }]],
-  parse(node, context) {
-    const out = noDevices()
-    const found = gathered(node, 'devices')
-    if (!found) return out
-    const emulator = childText('emulator', string).parse(found, context)
-    if (emulator !== undefined) out.emulator = emulator
-    for (const [kind, family] of entries) {
-      const nodes = childElements(found, family.element)
-      const { count = 1, code = 'VIR_ERR_XML_ERROR', message } = family.limit ?? {}
-      if (message !== undefined && nodes.length > count) throw fail(code, message)
-      const list = nodes.map(one => parseFields(one, family.fields, context)) as AnyDevice[]
-      out[kind] = (family.parsed?.(list, out) ?? list) as never[]
-    }
-    return out
-  },
+  parse: (node, context) => parseDevices(node, context),
   format(value, into, context) {
     const node = element('devices')
     if (value.emulator !== undefined) node.children.push(element('emulator', {}, [value.emulator]))
@@ -144,6 +130,61 @@ export const devices: Field<Devices> = custom<Devices>({
     into.children.push(node)
   }
 })
+
+/** The order in which families are read, and their errors found (virDomainDefParseXML). */
+const READ_ORDER = [
+  'disks',
+  'controllers',
+  'leases',
+  'filesystems',
+  'interfaces',
+  'smartcards',
+  'parallels',
+  'serials',
+  'consoles',
+  'channels',
+  'inputs',
+  'graphics',
+  'sounds',
+  'audios',
+  'videos',
+  'hostdevs',
+  'watchdogs',
+  'memballoons',
+  'rngs',
+  'tpms',
+  'nvrams',
+  'hubs',
+  'redirdevs',
+  'redirfilters',
+  'panics',
+  'shmems',
+  'memories',
+  'iommus',
+  'vsocks'
+] as const satisfies DeviceKind[]
+
+/** Reads `<devices>` of a domain. @param before what is read before the devices of a family */
+export function parseDevices(
+  domain: XmlElement,
+  context: ParseContext,
+  before: { [K in DeviceKind]?: () => void } = {}
+): Devices {
+  const out = noDevices()
+  const found = gathered(domain, 'devices') ?? element('devices')
+  const emulator = childText('emulator', string).parse(found, context)
+  if (emulator !== undefined) out.emulator = emulator
+  for (const kind of READ_ORDER) {
+    before[kind]?.()
+    const family = familyOf(kind)
+    const nodes = childElements(found, family.element)
+    const { count = 1, code = 'VIR_ERR_XML_ERROR', message } = family.limit ?? {}
+    if (message !== undefined && nodes.length > count) throw fail(code, message)
+    const list = nodes.map(one => parseFields(one, family.fields, context)) as AnyDevice[]
+    out[kind] = (family.parsed?.(list, out) ?? list) as never[]
+  }
+  return out
+}
 
 function familyFields(): Fields {
   return Object.fromEntries(

@@ -1,5 +1,5 @@
 // <launchSecurity>: guests whose memory the host cannot read (virDomainSecDefParseXML).
-import { attr, childText, custom, type Field, type Fields, variant } from '../element.ts'
+import { attr, childText, custom, type Field, type Fields, readFirst, variant } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { type Scalar, string, uint, yesNo } from '../scalar.ts'
 import { element, firstChild, textOf } from '../xml.ts'
@@ -31,7 +31,7 @@ const policyBits: Scalar<number> = {
   schema: uint.schema
 }
 
-const launchSecurity = variant('type', {
+const kinds = {
   sev: {
     kernelHashes: attr('kernelHashes', yesNo),
     /** position of the encryption bit in page table entries; absent: the host's own */
@@ -42,7 +42,10 @@ const launchSecurity = variant('type', {
     session: childText('session', string)
   },
   's390-pv': {}
-})
+} satisfies Record<string, Fields>
+
+const launchSecurity = variant('type', kinds)
+const launchSecurityAsRead = variant('type', { ...kinds, sev: readFirst(kinds.sev, 'kernelHashes', 'policy') })
 
 export type LaunchSecurityDef = ReturnType<(typeof launchSecurity)['parse']>
 
@@ -51,7 +54,7 @@ export const launchSecurityFields = {
     names: [['launchSecurity', { launchSecurity }]],
     parse(node, context) {
       const found = firstChild(node, 'launchSecurity')
-      return found && launchSecurity.parse(found, context)
+      return found && launchSecurityAsRead.parse(found, context)
     },
     format(value, into, context) {
       if (!value) return

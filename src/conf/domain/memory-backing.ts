@@ -1,11 +1,11 @@
 // <memoryBacking>: how the host provides the guest's memory.
 import { formatBitmap, parseBitmap, requireBits } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
-import { attr, claim, custom, type Def, type Field, type Fields, flag, gatheredChild } from '../element.ts'
+import { attr, claim, custom, type Def, type Field, type Fields, flag, gatheredChild, readFirst } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, type Scalar, string, uint } from '../scalar.ts'
 import { attributeAmount, memoryKiB, missingAmount } from '../scaled.ts'
-import { childElements, element, firstChild, gathered, type XmlElement } from '../xml.ts'
+import { childElements, element, gathered, type XmlElement, xpathAttribute } from '../xml.ts'
 import { memoryAccess, numaCells } from './numa.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -21,7 +21,7 @@ function choice<T extends string>(name: string, attribute: string, type: Scalar<
   return {
     names: [[name, { value: attr(attribute, type) }]],
     parse(node) {
-      const text = firstChild(node, name)?.attributes[attribute]
+      const text = xpathAttribute(node, name, attribute)
       if (!text) return undefined
       const value = type.parse(text)
       if (value !== undefined) return value
@@ -69,7 +69,7 @@ const table = {
     names: [['allocation', { mode: attr('mode', string), threads: attr('threads', uint) }]],
     parse(node, context) {
       const kind = mode.parse(node, context)
-      const text = firstChild(node, 'allocation')?.attributes.threads
+      const text = xpathAttribute(node, 'allocation', 'threads')
       const threads = text ? uint.parse(text) : 0
       if (threads === undefined) throw fail('VIR_ERR_XML_ERROR', 'Failed to parse memory allocation threads')
       return kind || threads ? { ...(kind && { mode: kind }), ...(threads > 0 && { threads }) } : undefined
@@ -82,7 +82,12 @@ const table = {
 } satisfies Fields
 export type MemoryBackingDef = Def<typeof table>
 
-export const memoryBackingFields = { memoryBacking: gatheredChild('memoryBacking', table) } satisfies Fields
+const gatheredTable = gatheredChild('memoryBacking', table)
+const gatheredAsRead = gatheredChild('memoryBacking', readFirst(table, 'source', 'access', 'allocation'))
+
+export const memoryBackingFields = {
+  memoryBacking: custom<MemoryBackingDef | undefined>({ ...gatheredTable, parse: gatheredAsRead.parse })
+} satisfies Fields
 
 function parsePage(node: XmlElement): HugePage {
   if (!node.attributes.size) throw missingAmount('./@size')

@@ -7,6 +7,7 @@ import {
   formatFields,
   type ParseContext,
   parseFields,
+  readFirst,
   required
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
@@ -70,6 +71,8 @@ const loaderAttributes = {
   stateless: attr('stateless', yesNo)
 } satisfies Fields
 
+const loaderAsRead = readFirst(loaderAttributes, 'readonly', 'type')
+
 /** Where UEFI keeps its variables. */
 export interface NvramDef {
   /** written as `type=` and `<source>` rather than as a path */
@@ -113,7 +116,7 @@ export const loaderFields = custom<LoaderDef | undefined>({
     const store = nvram ? parseNvram(nvram, context) : {}
     if (!loader) return store
     const path = textOf(loader)
-    return { ...parseFields(loader, loaderAttributes, context), ...(path !== '' && { path }), ...store }
+    return { ...parseFields(loader, loaderAsRead, context), ...(path !== '' && { path }), ...store }
   },
   format(value, into, context) {
     if (value === undefined) return

@@ -8,7 +8,9 @@ import {
   type Def,
   type Field,
   type Fields,
+  type ParseContext,
   parseFields,
+  readFirst,
   required
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
@@ -113,20 +115,47 @@ export type OsDef = Omit<Def<typeof osTable>, 'typeElement'> & OsTypeDef
 
 const nested = child('os', osTable)
 
+/** No `<type>`, but a bootloader: a guest of Xen. */
+function isBootloaderGuest(domain: XmlElement): boolean {
+  const bootloader = firstChild(domain, 'bootloader')
+  const os = gathered(domain, 'os')
+  const type = os && firstChild(os, 'type')
+  return bootloader !== undefined && textOf(bootloader) !== '' && (!type || textOf(type) === '')
+}
+
+/** Reads some fields of `<os>` from `<domain>`. */
+function parseOs<F extends Fields>(domain: XmlElement, fields: F, context: ParseContext): Def<F> {
+  const os = gathered(domain, 'os')
+  if (!os) throw fail('VIR_ERR_XML_ERROR', 'an os <type> must be specified')
+  return parseFields(os, fields, context)
+}
+
+/** The kind of guest, from `<domain>`: the first of `<os>` that is read (virDomainDefParseCaps). */
+export const osKind = custom<OsTypeDef>({
+  names: [],
+  parse(node, context) {
+    return isBootloaderGuest(node) ? { type: 'xen' } : parseOs(node, { type: osType }, context).type
+  },
+  format: () => undefined
+})
+
+const { smbios: _late, ...bootTable } = readFirst(osTable, 'firmwareFeatures', 'firmware')
+
+/** What boots the guest, from `<domain>`: read before the devices (virDomainDefParseBootOptions). */
+export const osBoot = custom<unknown>({
+  names: [],
+  parse: (node, context) => isBootloaderGuest(node) || parseOs(node, bootTable, context),
+  format: () => undefined
+})
+
 export const osFields = {
   bootloader: childText('bootloader', string),
   bootloaderArgs: childText('bootloader_args', string),
   os: custom<OsDef>({
     names: nested.names,
     parse(node, context) {
-      const bootloader = firstChild(node, 'bootloader')
-      const os = gathered(node, 'os')
-      const type = os && firstChild(os, 'type')
-      if (bootloader && textOf(bootloader) !== '' && (!type || textOf(type) === '')) {
-        return { type: 'xen', bootDevices: [] }
-      }
-      if (!os) throw fail('VIR_ERR_XML_ERROR', 'an os <type> must be specified')
-      const { typeElement, ...rest } = parseFields(os, osTable, context)
+      if (isBootloaderGuest(node)) return { type: 'xen', bootDevices: [] }
+      const { typeElement, ...rest } = parseOs(node, osTable, context)
       return { ...rest, ...typeElement }
     },
     format(value, into, context) {
