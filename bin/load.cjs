@@ -7,10 +7,10 @@ const { Script } = require('node:vm')
 
 const dist = join(__dirname, '../dist')
 const cache = join(dist, 'cache', String(cachedDataVersionTag()))
-/** module functions by name: a file holds one, a program's file those of all it always loads */
-const functions = Object.create(null)
 const modules = new Map()
 const scripts = new Map()
+/** what the program's file holds of the chunks, by their names */
+let held = {}
 
 function cacheOf(name) {
   try {
@@ -20,27 +20,25 @@ function cacheOf(name) {
   }
 }
 
-function read(name) {
+/** Runs a file of dist/. @returns its exports */
+function run(name) {
   const filename = join(dist, name)
   const script = new Script(readFileSync(filename, 'latin1'), { filename, cachedData: cacheOf(name) })
   scripts.set(name, script)
-  Object.assign(functions, script.runInThisContext())
+  const module = { exports: {} }
+  script.runInThisContext().call(module.exports, module.exports, load, module, filename, dist)
+  return module.exports
 }
 
-/** require() as seen by the files of dist/: its own modules through here, everything else by Node.js. */
+/** esbuild exports getters, as bindings may change; ours do not, and a plain property costs its users nothing. */
+const plain = exports => Object.defineProperty({ ...exports }, '__esModule', { value: exports.__esModule })
+
+/** require() as seen by the files of dist/: its own files through here, everything else by Node.js. */
 function load(id) {
   if (!id.startsWith('./')) return require(id)
   const name = id.slice(2)
-  const known = modules.get(name)
-  if (known) return known.exports
-  if (!functions[name]) read(name)
-  const module = { exports: {} }
-  modules.set(name, module)
-  functions[name].call(module.exports, module.exports, load, module, join(dist, name), dist)
-  // esbuild exports getters, as bindings may change; ours do not, and a plain property costs its users nothing
-  const { __esModule } = module.exports
-  module.exports = Object.defineProperty({ ...module.exports }, '__esModule', { value: __esModule })
-  return module.exports
+  if (!modules.has(name)) modules.set(name, plain(held[name] ?? run(name)))
+  return modules.get(name)
 }
 
 // The build asks for the caches to be written, after a run has compiled the functions it needed.
@@ -51,4 +49,6 @@ if (process.env.VIRSHIM_WRITE_CODE_CACHE === '1') {
   })
 }
 
-module.exports = program => load(`./${program}.cjs`)
+module.exports = program => {
+  held = run(`${program}.cjs`)
+}

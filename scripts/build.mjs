@@ -7,62 +7,89 @@ import { build, transform } from 'esbuild'
 import { fillCaches } from './code-cache.mjs'
 
 rmSync('dist', { recursive: true, force: true })
-const programs = readdirSync('src/programs').map(name => `src/programs/${name}`)
-const { outputFiles, metafile } = await build({
-  entryPoints: programs,
+const programs = readdirSync('src/programs').map(name => basename(name, '.ts'))
+
+/** What the files are to be: bodies of CommonJS modules, as the code cache needs scripts (bin/load.cjs). */
+const common = {
+  format: 'cjs',
+  platform: 'node',
+  target: 'node20',
+  minifySyntax: true,
+  minifyWhitespace: true,
+  supported: { 'dynamic-import': false },
+  logLevel: 'warning'
+}
+
+// Splitting needs ES modules; what it gives is turned into CommonJS below.
+const split = await build({
+  ...common,
+  supported: {},
+  entryPoints: programs.map(name => `src/programs/${name}.ts`),
   outdir: 'dist',
   bundle: true,
   splitting: true,
   format: 'esm',
-  platform: 'node',
-  target: 'node20',
   outExtension: { '.js': '.cjs' },
   chunkNames: 'chunk-[name]-[hash]',
-  minifySyntax: true,
-  minifyWhitespace: true,
   legalComments: 'linked',
-  logLevel: 'warning',
   metafile: true,
   write: false
 })
+const texts = new Map(split.outputFiles.map(({ path, text }) => [basename(path), text]))
+
+/** Adds to `found` an output and all it imports: statically, or, with `lazily`, at any time. */
+function closure(name, lazily, found = new Set()) {
+  found.add(name)
+  for (const { path, kind, external } of split.metafile.outputs[`dist/${name}`].imports) {
+    const imported = basename(path)
+    if (external || found.has(imported) || (kind !== 'import-statement' && !lazily)) continue
+    closure(imported, lazily, found)
+  }
+  return found
+}
+
+/** The program and the chunks it always loads in one scope; its exports are those chunks, for the lazy ones. */
+async function joinProgram(name, chunks) {
+  const entry = chunks.map(chunk => `export * as "${chunk}" from "./${chunk}"`)
+  const { outputFiles } = await build({
+    ...common,
+    stdin: { contents: [...entry, `import "./${name}"`].join('\n') },
+    bundle: true,
+    write: false,
+    plugins: [
+      {
+        name: 'outputs',
+        setup({ onResolve, onLoad }) {
+          onResolve({ filter: /^\.\// }, ({ path, kind }) =>
+            kind === 'dynamic-import'
+              ? { path, external: true }
+              : { path: basename(path, '.cjs'), namespace: 'outputs' }
+          )
+          // without the name's end, which would speak of CommonJS
+          onLoad({ filter: /./, namespace: 'outputs' }, ({ path }) => ({ contents: texts.get(`${path}.cjs`) }))
+        }
+      }
+    ]
+  })
+  return outputFiles[0].text
+}
 
 mkdirSync('dist')
-const isCode = path => path.endsWith('.cjs')
-for (const { path, text } of outputFiles) if (!isCode(path)) writeFileSync(path, text)
-
-// Splitting needs ES modules, the code cache needs scripts: each output is turned into the body of a CommonJS module.
-const modules = new Map()
-for (const { path, text } of outputFiles.filter(({ path }) => isCode(path))) {
-  const sourcefile = basename(path)
-  const { code } = await transform(text, {
-    format: 'cjs',
-    platform: 'node',
-    target: 'node20',
-    minifyWhitespace: true,
-    supported: { 'dynamic-import': false },
-    sourcefile,
-    logLevel: 'warning'
-  })
-  modules.set(sourcefile, code)
-}
-
-/** The output and all it imports as it is loaded, deepest first. */
-function closure(name, found = new Set()) {
-  const { imports } = metafile.outputs[`dist/${name}`]
-  for (const { path, kind, external } of imports) {
-    if (kind === 'import-statement' && !external && !found.has(basename(path))) closure(basename(path), found)
-  }
-  return found.add(name)
-}
-
-/** Each file gives an object of module functions by name (bin/load.cjs). */
-const isProgram = name => programs.some(path => basename(path, '.ts') === basename(name, '.cjs'))
-for (const name of modules.keys()) {
-  const names = isProgram(name) ? [...closure(name)] : [name]
-  const functions = names.map(
-    one => `${JSON.stringify(one)}(exports,require,module,__filename,__dirname){${modules.get(one)}}`
+const write = (name, body) =>
+  writeFileSync(`dist/${name}`, `(function(exports,require,module,__filename,__dirname){${body}\n})`)
+const lazy = new Set()
+for (const program of programs.map(name => `${name}.cjs`)) {
+  const always = closure(program, false)
+  for (const name of closure(program, true)) if (!always.has(name)) lazy.add(name)
+  write(
+    program,
+    await joinProgram(
+      program,
+      [...always].filter(name => name !== program)
+    )
   )
-  writeFileSync(`dist/${name}`, `({${functions.join(',\n')}})\n`)
 }
+for (const name of lazy) write(name, (await transform(texts.get(name), { ...common, sourcefile: name })).code)
+for (const [name, text] of texts) if (name.endsWith('.txt')) writeFileSync(`dist/${name}`, text)
 
 await fillCaches()

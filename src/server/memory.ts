@@ -14,6 +14,8 @@ function collect(): void {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   setFlagsFromString('--no-expose-gc')
+  // pages that the first empties are given back by the second
+  gc()
   gc()
 }
 
@@ -31,8 +33,6 @@ export function releaseIdleMemory(): void {
     const isIdle = Math.abs(heapUsed - before) < GROWTH_BYTES / 4
     before = heapUsed
     if (!isIdle || heapUsed < kept + GROWTH_BYTES) return
-    // pages that the first empties are given back by the second
-    collect()
     collect()
     before = kept = process.memoryUsage().heapUsed
   }, LOOK_MS)
