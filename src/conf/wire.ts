@@ -1,10 +1,9 @@
 // Value types of API arguments and results: JSON form, JSON Schema and TypeScript type in one object. Each carries the
 // kind it has in libvirt's protocol, so that an XDR codec can be made from it.
-import { argumentErrorsFrom, errorsFrom, type VirError } from './error.ts'
+import { argumentErrorsFrom, type ErrorDomain, errorsFrom, type VirError } from './error.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
-const badFlags = argumentErrorsFrom('VIR_FROM_QEMU')
 
 /** A value type: `T` inside, JSON outside. */
 export interface Wire<T> {
@@ -116,15 +115,28 @@ export function defaulted<T>(type: Wire<T>, value: T): Wire<T> {
 
 /** Flag bits, from an integer or from libvirt's constant names; an unknown bit or name is refused. Absent: 0. */
 export function flags(...enums: Readonly<Record<string, number>>[]): Wire<number> {
-  return bitsOf(enums, true)
+  return bitsOf(enums, {})
+}
+
+/** Who refuses flags, where libvirt does not leave it to the driver's function of the API's name. */
+interface Checker {
+  function: string
+  /** VIR_FROM_QEMU unless given */
+  domain?: ErrorDomain
+}
+
+/** As flags, refused by another of libvirt's functions. */
+export function flagsIn(checker: Checker, ...enums: Readonly<Record<string, number>>[]): Wire<number> {
+  return bitsOf(enums, checker)
 }
 
 /** As flags, for bits a newer client may know more of than we. */
 export function openFlags(...enums: Readonly<Record<string, number>>[]): Wire<number> {
-  return bitsOf(enums, false)
+  return bitsOf(enums, undefined)
 }
 
-function bitsOf(enums: Readonly<Record<string, number>>[], isClosed: boolean): Wire<number> {
+/** @param checker who refuses unknown bits; undefined: nobody does */
+function bitsOf(enums: Readonly<Record<string, number>>[], checker: Partial<Checker> | undefined): Wire<number> {
   const bits: Record<string, number> = Object.assign({}, ...enums)
   const all = Object.values(bits).reduce((mask, bit) => mask | bit, 0) >>> 0
   return {
@@ -132,7 +144,7 @@ function bitsOf(enums: Readonly<Record<string, number>>[], isClosed: boolean): W
     optional: true,
     schema: {
       anyOf: [
-        { type: 'integer', minimum: 0, maximum: isClosed ? all : 2 ** 32 - 1 },
+        { type: 'integer', minimum: 0, maximum: checker ? all : 2 ** 32 - 1 },
         { type: 'array', items: { enum: Object.keys(bits) } }
       ],
       default: 0
@@ -150,10 +162,10 @@ function bitsOf(enums: Readonly<Record<string, number>>[], isClosed: boolean): W
         }
       } else throw wrong(name, 'an integer or an array of flag names', value)
       const unknown = (mask & ~all) >>> 0
-      if (isClosed && unknown !== 0) {
+      if (checker && unknown !== 0) {
         // the driver's function has the API's name, with its own in front
-        const driver = of.replace(/^vir/, 'qemu')
-        throw badFlags(`unsupported flags (0x${unknown.toString(16)}) in function ${driver}`)
+        const { function: name = of.replace(/^vir/, 'qemu'), domain = 'VIR_FROM_QEMU' } = checker
+        throw argumentErrorsFrom(domain)(`unsupported flags (0x${unknown.toString(16)}) in function ${name}`)
       }
       return mask
     },
@@ -222,7 +234,9 @@ export function fieldsFromJson<F extends WireFields>(value: unknown, fields: F, 
     if (!Object.hasOwn(fields, key)) throw fail('VIR_ERR_INVALID_ARG', `${name} has no parameter '${key}'`)
   }
   const out: Record<string, unknown> = {}
-  for (const key of Object.keys(fields)) {
+  // flags that nobody knows are refused before what they may change the meaning of
+  const inOrder = Object.keys(fields).sort((a, b) => Number(b === 'flags') - Number(a === 'flags'))
+  for (const key of inOrder) {
     const field = fields[key]!
     if (!field.optional && !Object.hasOwn(given, key))
       throw fail('VIR_ERR_INVALID_ARG', `${name} lacks parameter '${key}'`)

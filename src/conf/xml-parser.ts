@@ -2,10 +2,20 @@
 // expanded and no document type is accepted, so neither bombs nor external references can do harm. What
 // fast-xml-parser lets pass and libxml2 does not is refused here.
 import { type MatcherView, type X2jOptions, XMLParser, XMLValidator } from 'fast-xml-parser'
-import { errorsFrom, VirError } from './error.ts'
+import { type ErrorDomain, errorsFrom, VirError } from './error.ts'
 import { type Fault, findFault } from './xml-well-formed.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
+
+/** Whose error a malformed document is, by what it is called in messages. */
+const READERS: Partial<Record<string, ErrorDomain>> = {
+  '(domain_definition)': 'VIR_FROM_DOMAIN',
+  '(CPU_definition)': 'VIR_FROM_CPU',
+  '(domain_snapshot)': 'VIR_FROM_DOMAIN_SNAPSHOT',
+  '(domain_checkpoint)': 'VIR_FROM_DOMAIN_CHECKPOINT',
+  '(domain_backup)': 'VIR_FROM_DOMAIN',
+  '(metadata_xml)': 'VIR_FROM_DOMAIN'
+}
 
 /** An element: attributes and children in document order; text children are strings with entities decoded. */
 export interface XmlElement {
@@ -200,7 +210,8 @@ class Document {
     const line = text.slice(begin, newline < 0 ? text.length : newline).slice(0, 200)
     const number = text.slice(0, begin).split('\n').length
     const pointer = `${'-'.repeat(Math.min(at - begin, 200))}^`
-    return fail('VIR_ERR_XML_DETAIL', `${this.#what}:${number}: ${reason}\n${line}\n${pointer}`, cause)
+    const message = `${this.#what}:${number}: ${reason}\n${line || '(null)'}\n${pointer}`
+    return errorsFrom(READERS[this.#what] ?? 'VIR_FROM_XML')('VIR_ERR_XML_DETAIL', message, cause)
   }
 
   /** The place of a line and column, both counted from 1. */

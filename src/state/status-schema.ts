@@ -43,6 +43,8 @@ export const statusSchema = {
       required: ['kind', 'machine']
     },
     claims: { type: 'array', description: "claims at the host's aggregator that xml speaks for", items: text },
+    taints: { type: 'array', description: "libvirt's virDomainTaint", items: text },
+    deprecations: { type: 'array', description: 'what of the guest its QEMU means to drop', items: text },
     user: { ...text, description: 'who QEMU runs as; absent: who its shim ran as' },
     group: text,
     xml: { ...text, description: 'the live definition, aliases and addresses included' }

@@ -48,6 +48,10 @@ export interface Status {
   registration?: Registration
   /** claims at the host's aggregator that the definition speaks for */
   claims?: readonly string[]
+  /** what makes it a guest that others cannot answer for, by libvirt's names of it */
+  taints?: string[]
+  /** what it uses that its QEMU means to drop */
+  deprecations?: string[]
   /** who QEMU runs as; absent: who its shim ran as */
   user?: string
   group?: string

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """What libvirt-python answers to calls on a guest and its connection: python-calls.py URI NAME [readonly] < CALLS
 
-CALLS is a JSON array of [object, method, arguments, how]: object is `conn` or `dom`; how is `exact` for the value as
+CALLS is a JSON array of [object, method, arguments, how]: object is `conn`, `dom` or `qemu` for a
+function of libvirt_qemu on the guest; how is `exact` for the value as
 Python writes it, `shape` for its types alone, `code` for an error's number alone,
 `elements` for the elements of XML and their attributes' names, `alias` with its value. Prints a JSON array: {"value"} or {"error": [code, domain, message]}.
 """
@@ -10,6 +11,7 @@ import sys
 from xml.etree import ElementTree
 
 import libvirt
+import libvirt_qemu
 
 
 def shape(value):
@@ -60,7 +62,10 @@ def main():
     for on, method, arguments, how in json.load(sys.stdin):
         given = [argument(one, domain) for one in arguments]
         try:
-            value = plain(getattr(connection if on == 'conn' else domain, method)(*given))
+            if on == 'qemu':
+                value = getattr(libvirt_qemu, method)(domain, *given)
+            else:
+                value = plain(getattr(connection if on == 'conn' else domain, method)(*given))
             shown = {'shape': shape, 'elements': elements}.get(how, repr)
             answers.append({'value': shown(value)})
         except libvirt.libvirtError as error:

@@ -8,11 +8,24 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** libvirt's VIR_DOMAIN_QEMU_AGENT_COMMAND_DEFAULT. */
 export const AGENT_TIMEOUT_MS = 5_000
+const NOT_CONNECTED = 'QEMU guest agent is not connected'
 const MAX_REPLY_BYTES = 10 * 1024 * 1024
 
 interface Waiting {
   resolve(message: Record<string, unknown>): void
   reject(error: Error): void
+}
+
+/**
+ * The agent of a guest, if it can be asked (qemuDomainAgentAvailable).
+ * @throws VIR_ERR_OPERATION_INVALID unless the guest runs, VIR_ERR_ARGUMENT_UNSUPPORTED without an agent channel,
+ *   VIR_ERR_AGENT_UNRESPONSIVE when nobody listens in the guest
+ */
+export function availableAgent({ isRunning, agent }: { isRunning: boolean; agent: Agent | undefined }): Agent {
+  if (!isRunning) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
+  if (!agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
+  if (!agent.connected) throw fail('VIR_ERR_AGENT_UNRESPONSIVE', NOT_CONNECTED)
+  return agent
 }
 
 /** One agent channel; a single command is under way at a time, others queue. */
@@ -47,11 +60,11 @@ export class Agent {
   }
 
   close(): void {
-    this.#drop(fail('VIR_ERR_AGENT_UNRESPONSIVE', 'QEMU guest agent is not connected'))
+    this.#drop(fail('VIR_ERR_AGENT_UNRESPONSIVE', NOT_CONNECTED))
   }
 
   async #exchange(command: object, timeoutMs: number | null): Promise<unknown> {
-    if (!this.connected) throw fail('VIR_ERR_AGENT_UNRESPONSIVE', 'QEMU guest agent is not connected')
+    if (!this.connected) throw fail('VIR_ERR_AGENT_UNRESPONSIVE', NOT_CONNECTED)
     const socket = await this.#open()
     const id = this.#syncId++
     socket.write(`\xff${formatJson({ execute: 'guest-sync-delimited', arguments: { id } })}\n`, 'latin1')

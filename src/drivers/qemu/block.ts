@@ -7,12 +7,10 @@ import { isLocalStorage, isStorageEmpty } from '../../conf/storage-source.ts'
 import { array, flags, hyper, int, struct, text, typed, typedParams, uhyper } from '../../conf/wire.ts'
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
+import { QUERY_MS } from './query.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
-
-/** A reader waits this long for QEMU. */
-const QUERY_MS = 2000
 
 /** Counters of one disk since QEMU started; times in ns, sizes in bytes. */
 export interface DiskStats {

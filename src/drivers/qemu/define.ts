@@ -10,12 +10,13 @@ import {
   virDomainXMLFlags
 } from '../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
-import { array, flags, int, oneOf, optional, text } from '../../conf/wire.ts'
+import { array, flags, flagsIn, int, oneOf, optional, text } from '../../conf/wire.ts'
 
 import { methodFor, noFlags } from '../method.ts'
 import { withUpdatedCpu } from './cpu/guest.ts'
 import type { QemuDomain } from './domain.ts'
 import { formatMigratable } from './migratable.ts'
+import { messagesOf } from './taint.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
@@ -56,9 +57,9 @@ export function queried(domain: QemuDomain, bits: number): DomainDef {
   return affected(domain, bits)[0]!
 }
 
-const metadataType = oneOf(virDomainMetadataType, type =>
-  failDomain('VIR_ERR_INVALID_ARG', `unknown metadata type '${type}'`)
-)
+const notPresent = () => failDomain('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
+const unknownType = (type: number) => failDomain('VIR_ERR_INVALID_ARG', `unknown metadata type '${type}'`)
+const metadataType = oneOf(virDomainMetadataType, unknownType)
 
 const identity = { since: '0.0.1', on: 'domain', args: {} } as const
 
@@ -160,20 +161,22 @@ export const define = {
     since: '0.9.10',
     on: 'domain',
     acl: 'domain:read',
-    args: { type: metadataType, uri: optional(text()), flags: flags(virDomainModificationImpact) },
+    args: {
+      type: oneOf(virDomainMetadataType, type => (type < 0 ? notPresent() : unknownType(type))),
+      uri: optional(text()),
+      flags: flagsIn({ function: 'virDomainObjGetMetadata', domain: 'VIR_FROM_DOMAIN' }, virDomainModificationImpact)
+    },
     ret: { metadata: text() },
     run(domain, { type, uri, flags: bits }) {
       const def = queried(domain, bits)
       if (type === VIR_DOMAIN_METADATA_TITLE || type === VIR_DOMAIN_METADATA_DESCRIPTION) {
         const found = type === VIR_DOMAIN_METADATA_TITLE ? def.title : def.description
-        if (found === undefined)
-          throw failDomain('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
+        if (found === undefined) throw notPresent()
         return { metadata: found }
       }
       if (uri === undefined) throw fail('VIR_ERR_INVALID_ARG', 'uri must not be empty for metadata of type element')
       const metadata = getMetadata(def, uri)
-      if (metadata === undefined)
-        throw failDomain('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
+      if (metadata === undefined) throw notPresent()
       return { metadata }
     }
   }),
@@ -198,7 +201,8 @@ export const define = {
       }
       const isElement = type !== VIR_DOMAIN_METADATA_TITLE && type !== VIR_DOMAIN_METADATA_DESCRIPTION
       if (isElement && uri === undefined) throw badArgument('uri in virDomainSetMetadata must not be NULL')
-      if (isElement && metadata !== undefined && !key) throw badArgument('key in virDomainSetMetadata must not be NULL')
+      if (isElement && metadata !== undefined && key === undefined)
+        throw badArgument('key in virDomainSetMetadata must not be NULL')
       for (const def of affected(domain, bits)) {
         if (type === VIR_DOMAIN_METADATA_TITLE) def.title = metadata || undefined
         else if (type === VIR_DOMAIN_METADATA_DESCRIPTION) def.description = metadata || undefined
@@ -235,14 +239,14 @@ export const define = {
     }
   }),
 
-  /** Notes about what is deprecated or unsafe in this guest; none are kept. */
+  /** What makes this guest one that others cannot answer for, and what of it is deprecated. */
   virDomainGetMessages: method({
     since: '7.1.0',
     on: 'domain',
     acl: 'domain:read',
     args: { flags: flags(virDomainMessageType) },
     ret: { msgs: array(text(), 2048) },
-    run: () => ({ msgs: [] })
+    run: (domain, { flags: bits }) => ({ msgs: messagesOf(domain, bits) })
   }),
 
   /** Whether a start would restore a saved image. */

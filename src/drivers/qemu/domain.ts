@@ -29,6 +29,7 @@ import type { Agent } from './agent.ts'
 import type { QemuContext } from './context.ts'
 import type { ContextFor } from './def-driver.ts'
 import type { QmpEvent, QmpMonitor } from './qmp.ts'
+import type { Taint } from './taint.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -100,6 +101,10 @@ export class QemuDomain {
   ptys = new Map<string, string>()
   cgroups: string[] = []
   registration: Registration | undefined
+  /** what has been done to the running guest that its daemon cannot answer for */
+  readonly taints = new Set<Taint>()
+  /** what it uses that its QEMU means to drop */
+  deprecations: string[] = []
   paused = false
   autoDestroy = false
   /** why the next STOP event comes, if we caused it */
@@ -265,6 +270,8 @@ export class QemuDomain {
       cgroups: this.cgroups,
       registration: this.registration,
       claims: this.claims?.held,
+      taints: this.taints.size > 0 ? [...this.taints] : undefined,
+      deprecations: this.deprecations.length > 0 ? this.deprecations : undefined,
       user: this.user,
       group: this.group,
       xml: formatDomain(this.def, { inactive: false, secure: true, status: true })
@@ -307,6 +314,11 @@ export class QemuDomain {
   /** A lifecycle event with libvirt's numbers; `of` names the guest where its present name is not the one meant. */
   lifecycle(event: number, detail: number, timestampUs?: number, of?: GuestHandle): void {
     this.events.emit('VIR_DOMAIN_EVENT_ID_LIFECYCLE', { ...(of && { dom: of }), event, detail }, timestampUs)
+  }
+
+  /** vCPUs the guest has now. */
+  get vcpuCount(): number {
+    return this.vcpuThreads.size || this.def.vcpu.current || this.def.vcpu.max
   }
 
   /** True while the guest's CPUs run. */

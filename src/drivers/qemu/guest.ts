@@ -2,13 +2,15 @@
 import { virDomainGetHostnameFlags, virDomainQemuMonitorCommandFlags, virDomainSetTimeFlags } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
-import { defaulted, flags, hyper, int, text, uint } from '../../conf/wire.ts'
+import { defaulted, flags, flagsIn, hyper, int, text, uint } from '../../conf/wire.ts'
 import { methodFor } from '../method.ts'
-import type { Agent } from './agent.ts'
+import { availableAgent } from './agent.ts'
 import type { QemuDomain } from './domain.ts'
 import { QmpError } from './qmp.ts'
+import { taint } from './taint.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failJson = errorsFrom('VIR_FROM_NONE')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_TIME_SYNC } = virDomainSetTimeFlags
@@ -19,20 +21,16 @@ const NS = 1_000_000_000n
 const TIMEOUT_BLOCK = -2
 const TIMEOUT_NOWAIT = 0
 
-/** @throws VIR_ERR_ARGUMENT_UNSUPPORTED without an agent channel, VIR_ERR_OPERATION_INVALID when the guest is paused */
-function agentOf(domain: QemuDomain): Agent {
-  domain.checkActive()
-  if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
-  if (!domain.isRunning) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
-  return domain.agent
-}
-
 function parseCommand(cmd: string): { execute: string; arguments?: object } {
   let parsed: unknown
   try {
     parsed = parseJson(cmd)
   } catch (error) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', `cannot parse json ${cmd.slice(0, 200)}: ${(error as Error).message}`, error)
+    throw failJson(
+      'VIR_ERR_INTERNAL_ERROR',
+      `cannot parse json ${cmd.slice(0, 200)}: ${(error as Error).message}`,
+      error
+    )
   }
   const command = parsed as { execute?: unknown; arguments?: object }
   if (typeof command !== 'object' || command === null || typeof command.execute !== 'string') {
@@ -53,7 +51,7 @@ export const guest = {
       if ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0) {
         throw fail('VIR_ERR_NO_SUPPORT', 'virDomainGetHostname from DHCP leases')
       }
-      const reply = await agentOf(domain).execute<{ 'host-name': string }>('guest-get-host-name')
+      const reply = await availableAgent(domain).execute<{ 'host-name': string }>('guest-get-host-name')
       return { hostname: String(reply['host-name']) }
     }
   }),
@@ -66,7 +64,7 @@ export const guest = {
     args: { flags: flags() },
     ret: { seconds: hyper('s'), nseconds: uint('ns') },
     async run(domain) {
-      const ns = BigInt(await agentOf(domain).execute<number | bigint>('guest-get-time'))
+      const ns = BigInt(await availableAgent(domain).execute<number | bigint>('guest-get-time'))
       return { seconds: ns / NS, nseconds: Number(ns % NS) }
     }
   }),
@@ -88,7 +86,7 @@ export const guest = {
       const sync = (bits & VIR_DOMAIN_TIME_SYNC) !== 0
       const time = seconds * NS + BigInt(nseconds)
       if (!sync && time > 2n ** 63n - 1n) throw fail('VIR_ERR_OVERFLOW', `Time '${seconds}' is too big for guest agent`)
-      await agentOf(domain).execute('guest-set-time', sync ? {} : { time })
+      await availableAgent(domain).execute('guest-set-time', sync ? {} : { time })
       if (domain.isActive) await domain.qmp.execute('rtc-reset-reinjection')
       return {}
     }
@@ -101,13 +99,20 @@ export const guest = {
     acl: 'domain:write',
     job: 'modify',
     needs: 'active',
-    args: { cmd: text(), flags: flags(virDomainQemuMonitorCommandFlags) },
+    args: {
+      cmd: text(),
+      flags: flagsIn({ function: 'qemuDomainQemuMonitorCommandWithFiles' }, virDomainQemuMonitorCommandFlags)
+    },
     ret: { result: text() },
     async run(domain, { cmd, flags: bits }) {
+      taint(domain, 'custom-monitor')
       if ((bits & VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) !== 0) {
         return { result: await domain.qmp.execute<string>('human-monitor-command', { 'command-line': cmd }) }
       }
-      const { execute, arguments: args } = parseCommand(cmd)
+      const command = parseCommand(cmd)
+      // libvirt gives every command an id of its own
+      if ('id' in command) throw fail('VIR_ERR_INTERNAL_ERROR', "Unable to append command 'id' string")
+      const { execute, arguments: args } = command
       const id = domain.qmp.nextId
       try {
         return { result: formatJson({ return: await domain.qmp.execute(execute, args, { raw: true }), id }) }
@@ -127,6 +132,8 @@ export const guest = {
     args: { cmd: text(), timeout: defaulted(int('s'), -1), flags: flags() },
     ret: { result: text() },
     async run(domain, { cmd, timeout }) {
+      const agent = availableAgent(domain)
+      taint(domain, 'custom-ga-command')
       if (timeout < TIMEOUT_BLOCK) {
         throw fail(
           'VIR_ERR_INVALID_ARG',
@@ -139,7 +146,7 @@ export const guest = {
         [TIMEOUT_NOWAIT]: 100
       }
       const limit = timeout in limits ? limits[timeout] : timeout * 1000
-      return { result: formatJson({ return: await agentOf(domain).raw(parseCommand(cmd), limit) }) }
+      return { result: formatJson({ return: await agent.raw(parseCommand(cmd), limit) }) }
     }
   })
 }

@@ -136,7 +136,7 @@ export const hostCapabilities = {
         import('./cpu/compare-xml.ts'),
         import('./emulator-lookup.ts')
       ])
-      const cpus = parseCpus(xmlCPUs)
+      const cpus = parseCpus(xmlCPUs, 'virConnectBaselineHypervisorCPU')
       const { qemu, arch, type } = await lookUpEmulator(host, wanted)
       if (qemu.cpuModels.length === 0) {
         throw fail(

@@ -13,6 +13,7 @@ import { errorsFrom } from '../../conf/error.ts'
 import { flags } from '../../conf/wire.ts'
 import { removeSynced } from '../../state/store.ts'
 import { methodFor, noFlags } from '../method.ts'
+import { availableAgent } from './agent.ts'
 import type { QemuDomain } from './domain.ts'
 import { startCpus, stopCpus } from './run-state.ts'
 import { startDomain } from './start.ts'
@@ -88,17 +89,16 @@ async function askGuest(domain: QemuDomain, reboot: boolean, ways: Ways): Promis
 }
 
 async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
-  if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
-  // one that is not there cannot have obeyed
-  if (!domain.agent.connected) throw fail('VIR_ERR_AGENT_UNRESPONSIVE', 'QEMU guest agent is not connected')
+  const agent = availableAgent(domain)
   domain.fakeReboot = false
   // A guest that obeys at once closes the channel instead of answering.
-  await domain.agent.execute('guest-shutdown', { mode: reboot ? 'reboot' : 'powerdown' }).catch(error => {
+  await agent.execute('guest-shutdown', { mode: reboot ? 'reboot' : 'powerdown' }).catch(error => {
     if (domain.isActive && domain.agent?.connected) throw error
   })
 }
 
 async function shutdown(domain: QemuDomain, bits: number) {
+  if (!domain.isRunning) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
   return askGuest(domain, /^(restart|rename-restart)$/.test(domain.def.onPoweroff ?? ''), {
     agent: (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0,
     acpi: (bits & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) !== 0

@@ -4,11 +4,9 @@ import { array, flags, int, struct, uhyper } from '../../conf/wire.ts'
 import { methodFor } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
 import { residentKiB } from './proc.ts'
+import { QUERY_MS } from './query.ts'
 
 const method = methodFor<QemuDomain>()
-
-/** A reader waits this long for QEMU, then does without what it asked. */
-const QUERY_MS = 2000
 
 interface BalloonField {
   /** name in query of guest-stats */

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs'
 import { virNodeAllocPagesFlags } from '../../conf/enums.ts'
 import { systemError } from '../../conf/errno.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
-import { array, flags, int, typedInput, uhyper, uint } from '../../conf/wire.ts'
+import { array, flags, flagsIn, int, typedInput, uhyper, uint } from '../../conf/wire.ts'
 import type { Host } from '../host.ts'
 import { methodFor } from '../method.ts'
 import { cellRange, hugePagesDirectory, noPages, PAGE_KIB, readText } from './host-topology.ts'
@@ -115,7 +115,7 @@ export const nodeSettings = {
     since: '0.10.2',
     args: {
       params: typedInput({ shm_pages_to_scan: 'uint', shm_sleep_millisecs: 'uint', shm_merge_across_nodes: 'uint' }),
-      flags: flags()
+      flags: flagsIn({ function: 'virHostMemSetParameters', domain: 'VIR_FROM_NONE' })
     },
     ret: {},
     run(_host, { params }) {
@@ -141,7 +141,11 @@ export const nodeSettings = {
   virNodeSuspendForDuration: method({
     ...writes,
     since: '0.9.8',
-    args: { target: uint('virNodeSuspendTarget'), duration: uhyper('seconds'), flags: flags() },
+    args: {
+      target: uint('virNodeSuspendTarget'),
+      duration: uhyper('seconds'),
+      flags: flagsIn({ function: 'virNodeSuspend', domain: 'VIR_FROM_NONE' })
+    },
     ret: {},
     async run(_host, { target, duration }) {
       await suspend(target, duration)

@@ -2,7 +2,20 @@
 
 import { arch } from 'node:os'
 import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
-import { array, flags, int, struct, type TypedParams, text, typed, typedParams, uhyper, uint } from '../../conf/wire.ts'
+import {
+  array,
+  flags,
+  flagsIn,
+  int,
+  openFlags,
+  struct,
+  type TypedParams,
+  text,
+  typed,
+  typedParams,
+  uhyper,
+  uint
+} from '../../conf/wire.ts'
 import type { Host } from '../host.ts'
 import { methodFor } from '../method.ts'
 import {
@@ -114,7 +127,7 @@ export const node = {
   virNodeGetCPUMap: method({
     ...reads,
     since: '1.0.0',
-    args: { flags: flags() },
+    args: { flags: flagsIn({ function: 'virHostCPUGetMap', domain: 'VIR_FROM_NONE' }) },
     ret: { cpumap: array(int('1: online'), 16384), online: uint() },
     run() {
       const { present, online } = hostCpus()
@@ -127,7 +140,7 @@ export const node = {
   virNodeGetCPUStats: method({
     ...reads,
     since: '0.9.3',
-    args: { cpuNum: int(), flags: flags() },
+    args: { cpuNum: int(), flags: flagsIn({ function: 'virHostCPUGetStats', domain: 'VIR_FROM_NONE' }) },
     ret: { params: array(stat, 16) },
     run: (_host, { cpuNum }) => ({ params: cpuStats(cpuNum) })
   }),
@@ -136,7 +149,7 @@ export const node = {
   virNodeGetMemoryStats: method({
     ...reads,
     since: '0.9.3',
-    args: { cellNum: int(), flags: flags() },
+    args: { cellNum: int(), flags: flagsIn({ function: 'virHostMemGetStats', domain: 'VIR_FROM_NONE' }) },
     ret: { params: array(stat, 16) },
     run: (_host, { cellNum }) => ({ params: memoryStats(cellNum) })
   }),
@@ -168,7 +181,7 @@ export const node = {
         const known = cellPages(cell)
         return pages.map(size => {
           const found = known.find(({ sizeKiB }) => sizeKiB === size)
-          if (!found) throw fail('VIR_ERR_OPERATION_FAILED', noPages(size, cell))
+          if (!found) throw failHost('VIR_ERR_OPERATION_FAILED', noPages(size, cell))
           return BigInt(found.free)
         })
       })
@@ -180,7 +193,7 @@ export const node = {
   virNodeGetMemoryParameters: method({
     ...reads,
     since: '0.10.2',
-    args: { flags: flags() },
+    args: { flags: flagsIn({ function: 'virHostMemGetParameters', domain: 'VIR_FROM_NONE' }) },
     ret: { params: typedParams },
     run() {
       const params: TypedParams = {}
@@ -196,7 +209,7 @@ export const node = {
   virNodeGetSEVInfo: method({
     ...reads,
     since: '4.5.0',
-    args: { flags: flags() },
+    args: { flags: openFlags() },
     ret: { params: typedParams },
     run() {
       throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'QEMU does not support SEV guest')

@@ -8,6 +8,7 @@ import { openMonitor } from './monitor.ts'
 import { beginRun } from './run.ts'
 import { setUp } from './set-up.ts'
 import { cleanUp, endProcess, stopDomain } from './stop.ts'
+import type { Taint } from './taint.ts'
 
 /**
  * Takes over the guest a former shim left, by its saved status.
@@ -19,6 +20,8 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   domain.process = status.process
   domain.cgroups = status.cgroups
   domain.registration = status.registration
+  for (const one of status.taints ?? []) domain.taints.add(one as Taint)
+  domain.deprecations = status.deprecations ?? []
   domain.paused = status.paused
   domain.fakeReboot = status.fakeReboot ?? false
   domain.autoDestroy = status.autoDestroy

@@ -1,15 +1,13 @@
 // vCPU counts and where they run.
 import { cpus as hostCpus } from 'node:os'
-import { virDomainVcpuFlags, virVcpuState } from '../../conf/enums.ts'
-import { errorsFrom } from '../../conf/error.ts'
+import { virDomainModificationImpact, virDomainVcpuFlags, virVcpuState } from '../../conf/enums.ts'
 import { array, flags, int, struct, uhyper, uint, type Wire } from '../../conf/wire.ts'
 import { methodFor } from '../method.ts'
+import { availableAgent } from './agent.ts'
 import { queried } from './define.ts'
 import type { QemuDomain } from './domain.ts'
 import { allowedCpus, cpuTimes } from './proc.ts'
-import { currentVcpus } from './stats.ts'
 
-const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_VCPU_MAXIMUM, VIR_DOMAIN_VCPU_GUEST } = virDomainVcpuFlags
@@ -36,20 +34,18 @@ export const vcpu = {
     since: '0.8.5',
     on: 'domain',
     acl: 'domain:read',
-    args: { flags: flags(virDomainVcpuFlags) },
+    args: { flags: flags(virDomainModificationImpact, { VIR_DOMAIN_VCPU_MAXIMUM, VIR_DOMAIN_VCPU_GUEST }) },
     ret: { num: int() },
     async run(domain, { flags: bits }) {
       if ((bits & VIR_DOMAIN_VCPU_GUEST) !== 0) {
-        domain.checkActive()
-        if (!domain.agent) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'QEMU guest agent is not configured')
-        const list = await domain.agent.execute<{ online: boolean }[]>('guest-get-vcpus')
+        const list = await availableAgent(domain).execute<{ online: boolean }[]>('guest-get-vcpus')
         return {
           num: (bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0 ? list.length : list.filter(({ online }) => online).length
         }
       }
       const def = queried(domain, bits & 3)
       if ((bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0) return { num: def.vcpu.max }
-      return { num: def === domain.def && domain.isActive ? currentVcpus(domain) : (def.vcpu.current ?? def.vcpu.max) }
+      return { num: def === domain.def && domain.isActive ? domain.vcpuCount : (def.vcpu.current ?? def.vcpu.max) }
     }
   }),
 

@@ -114,7 +114,7 @@ export abstract class ConnectionCalls implements RpcHandler {
     const args: Values = {}
     for (const name of Object.keys(method.args)) args[name] = given[name]
     if (!exception?.anyRoom) checkRoom(api, given)
-    const stringsOkay = withoutStringFlag(procedure, args)
+    const stringsOkay = withoutStringFlag(procedure, args, given)
     Object.assign(args, exception?.args?.(given))
     const result = await perform({ api, args, readOnly })
     if (method.stream === 'channel') return { stream: channelStream(result as ByteChannel) }
@@ -123,7 +123,7 @@ export abstract class ConnectionCalls implements RpcHandler {
       return { write: to => writeFields(procedure.ret, { mime }, to), stream: bodyStream(body) }
     }
     const values = exception?.ret?.(result as Values, given, guest) ?? (result as Values)
-    const reply = fitted(procedure.ret, values, given, stringsOkay)
+    const reply = exception?.isFitted ? values : fitted(procedure.ret, values, given, stringsOkay)
     return { write: to => writeFields(procedure.ret, reply, to) }
   }
 
@@ -152,8 +152,9 @@ export function withoutDriver({ program, procedure }: Frame): Reply {
  * Typed parameters with strings go only to clients that say they can take them; the flag is the protocol's, not the
  * API's. Gives whether they may.
  */
-function withoutStringFlag({ ret }: Procedure, args: Values): boolean {
-  if (typeof args.flags !== 'number' || !ret.some(({ type }) => type.startsWith('param<'))) return true
+function withoutStringFlag({ ret }: Procedure, args: Values, { nparams }: Values): boolean {
+  if (typeof args.flags !== 'number' || nparams === undefined) return true
+  if (!ret.some(({ type }) => type.startsWith('param<'))) return true
   const okay = (args.flags & VIR_TYPED_PARAM_STRING_OKAY) !== 0
   if (okay) args.flags &= ~VIR_TYPED_PARAM_STRING_OKAY
   return okay

@@ -82,8 +82,8 @@ function params(max: number): Codec {
       }
       return receivedParams(list)
     },
-    write(value: TypedParams, to) {
-      const entries = Object.entries(value)
+    write(value: TypedParams | TypedParams[], to) {
+      const entries = [value].flat().flatMap(one => Object.entries(one))
       if (entries.length > max) throw fail('VIR_ERR_RPC', `too many parameters '${entries.length}' for limit '${max}'`)
       to.uint(entries.length)
       for (const [name, { type, value: inner }] of entries) {

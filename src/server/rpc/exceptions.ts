@@ -1,6 +1,8 @@
 // Procedures whose wire form is not simply their API's row, by procedure name.
 import { errorsFrom } from '../../conf/error.ts'
+import type { TypedParams } from '../../conf/wire.ts'
 import type { GuestHandle } from '../../drivers/host.ts'
+import { hostCpus } from '../../drivers/qemu/host-topology.ts'
 import type { ConnectionCalls, Values } from './calls.ts'
 import { eventExceptions } from './event-calls.ts'
 
@@ -17,6 +19,8 @@ export interface Exception {
   args?(given: Values): Values
   /** results on the wire from the API's, `guest` is the one it was called on */
   ret?(result: Values, given: Values, guest: GuestHandle | undefined): Values
+  /** what `ret` gives has been cut to what the caller has room for */
+  isFitted?: true
 }
 
 /** VIR_NODE_CPU_STATS_ALL_CPUS */
@@ -119,12 +123,14 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
     })
   },
   DOMAIN_GET_CPU_STATS: {
-    ret({ params }, { nparams, ncpus }) {
-      const [first] = params
-      const count = Object.keys(first ?? {}).length
-      return nparams === 0 || ncpus === 0
-        ? { params: {}, nparams: ncpus === 0 ? 1 : count }
-        : { params: first, nparams: count }
+    isFitted: true,
+    // one list after the other; none of them has more entries than the caller has room for
+    ret({ params }: { params: TypedParams[] }, { nparams, ncpus }) {
+      const count = Object.keys(params[0] ?? {}).length
+      if (ncpus === 0) return { params: {}, nparams: hostCpus().present }
+      if (nparams === 0) return { params: {}, nparams: count }
+      const cut = (one: TypedParams) => Object.fromEntries(Object.entries(one).slice(0, nparams))
+      return { params: params.map(cut), nparams: Math.min(count, nparams) }
     }
   }
 }

@@ -29,7 +29,7 @@ for (const disk of [disks.boot, disks.sound]) chmodSync(disk, 0o666)
 function guestXml(boot: string, second: string): string {
   return `<domain type='qemu'><name>${NAME}</name><uuid>${UUID}</uuid><title>A title</title>
   <metadata><app:note xmlns:app='${APP}'>kept</app:note></metadata>
-  <memory unit='MiB'>64</memory><vcpu current='1'>2</vcpu>
+  <memory unit='MiB'>64</memory><vcpu current='1'>2</vcpu><iothreads>2</iothreads>
   <os><type arch='x86_64' machine='pc'>hvm</type></os><features><acpi/></features>
   <devices>
     <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${boot}'/>
@@ -46,8 +46,9 @@ function guestXml(boot: string, second: string): string {
 }
 
 type How = 'exact' | 'shape' | 'code' | 'elements'
-type Call = [on: 'conn' | 'dom', method: string, args: unknown[], how: How]
+type Call = [on: 'conn' | 'dom' | 'qemu', method: string, args: unknown[], how: How]
 const dom = (method: string, ...args: unknown[]): Call => ['dom', method, args, 'exact']
+const qemu = (method: string, ...args: unknown[]): Call => ['qemu', method, args, 'exact']
 const conn = (method: string, ...args: unknown[]): Call => ['conn', method, args, 'exact']
 /** Values that are different in equal guests: only their types are compared. */
 const typesOf = ([on, method, args]: Call): Call => [on, method, args, 'shape']
@@ -55,7 +56,19 @@ const typesOf = ([on, method, args]: Call): Call => [on, method, args, 'shape']
 /** Errors whose words are those of another XML parser. */
 const codeOf = ([on, method, args]: Call): Call => [on, method, args, 'code']
 
-const STATS = { state: 1, cpu: 2, balloon: 4, vcpu: 8, interface: 16, block: 32 }
+const STATS = {
+  state: 1,
+  cpu: 2,
+  balloon: 4,
+  vcpu: 8,
+  interface: 16,
+  block: 32,
+  perf: 64,
+  iothread: 128,
+  memory: 256,
+  dirtyrate: 512,
+  vm: 1024
+}
 
 const calls: Call[] = [
   // identity and lookups
@@ -90,14 +103,18 @@ const calls: Call[] = [
   dom('vcpusFlags', 'VIR_DOMAIN_VCPU_MAXIMUM'),
   dom('vcpusFlags', 'VIR_DOMAIN_AFFECT_CONFIG'),
   dom('vcpusFlags', 1024),
+  dom('vcpusFlags', 'VIR_DOMAIN_VCPU_HOTPLUGGABLE'),
+  dom('vcpusFlags', 'VIR_DOMAIN_VCPU_GUEST'),
   dom('controlInfo'),
   dom('controlInfo', 1),
   typesOf(dom('getCPUStats', true)),
   typesOf(dom('memoryStats')),
   dom('jobInfo'),
   dom('jobStats'),
+  dom('jobStats', 4),
   dom('abortJob'),
   dom('messages'),
+  dom('messages', 4),
   dom('diskErrors'),
   typesOf(dom('XMLDesc')),
   dom('XMLDesc', 4096),
@@ -109,6 +126,10 @@ const calls: Call[] = [
   dom('metadata', 'VIR_DOMAIN_METADATA_ELEMENT', APP),
   dom('metadata', 'VIR_DOMAIN_METADATA_ELEMENT', 'http://example.org/none'),
   dom('metadata', 77, null),
+  dom('metadata', -1, null),
+  dom('metadata', 'VIR_DOMAIN_METADATA_TITLE', null, 16),
+  dom('setMetadata', 77, 'x', 'k', 'u', 16),
+  dom('setMetadata', 'VIR_DOMAIN_METADATA_ELEMENT', '<one/>', '', 'http://example.org/two'),
   dom('setMetadata', 'VIR_DOMAIN_METADATA_TITLE', 'Two\nlines', null, null),
   dom('setMetadata', 'VIR_DOMAIN_METADATA_DESCRIPTION', 'Words', null, null),
   dom('metadata', 'VIR_DOMAIN_METADATA_DESCRIPTION', null),
@@ -147,6 +168,13 @@ const calls: Call[] = [
   dom('suspend'),
   dom('suspend'),
   dom('state'),
+  // a guest that stands still hears nobody
+  dom('shutdownFlags', 'VIR_DOMAIN_SHUTDOWN_GUEST_AGENT'),
+  dom('shutdownFlags', 'VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN'),
+  dom('reboot', 'VIR_DOMAIN_REBOOT_GUEST_AGENT'),
+  dom('vcpusFlags', 'VIR_DOMAIN_VCPU_GUEST'),
+  dom('getTime'),
+  qemu('qemuAgentCommand', '{"execute":"guest-ping"}', -3, 0),
   dom('resume'),
   dom('state'),
   dom('reset'),
@@ -171,9 +199,17 @@ const calls: Call[] = [
   typesOf(conn('getCellsFreeMemory', 0, 1)),
   typesOf(conn('getCPUStats', -1)),
   conn('getCPUStats', 9999),
+  conn('getCPUStats', -1, 4),
   typesOf(conn('getMemoryStats', -1)),
   conn('getMemoryStats', 99),
   conn('getCPUMap'),
+  conn('getCPUMap', 1),
+  conn('getMemoryStats', -1, 1),
+  conn('getMemoryParameters', 2),
+  conn('getSEVInfo', 1),
+  conn('getFreePages', [3], 0, 1),
+  conn('baselineCPU', [], 0),
+  conn('baselineHypervisorCPU', null, null, null, null, [], 0),
   typesOf(conn('getMemoryParameters')),
   typesOf(conn('getFreePages', [4], 0, 1)),
   typesOf(conn('getCPUModelNames', 'x86_64')),
@@ -185,10 +221,27 @@ const calls: Call[] = [
   typesOf(conn('domainListGetStats', ['DOM'], STATS.balloon)),
   typesOf(conn('domainListGetStats', ['DOM'], STATS.vcpu)),
   typesOf(conn('domainListGetStats', ['DOM'], STATS.block)),
+  typesOf(conn('domainListGetStats', ['DOM'], STATS.cpu)),
+  conn('domainListGetStats', ['DOM'], STATS.iothread),
+  conn('domainListGetStats', ['DOM'], STATS.perf),
+  conn('domainListGetStats', ['DOM'], STATS.memory),
+  conn('domainListGetStats', ['DOM'], STATS.dirtyrate),
+  conn('domainListGetStats', ['DOM'], STATS.vm),
+  typesOf(conn('domainListGetStats', ['DOM'])),
   conn('domainListGetStats', ['DOM'], 1 << 20, 'VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS'),
   conn('domainEventDeregisterAny', 77),
   conn('setKeepAlive', 5, 3),
-  conn('nosuch')
+  conn('nosuch'),
+  conn('createXML', '', 0),
+  codeOf(conn('createXML', '<broken', 0)),
+  // past the daemon; it remembers
+  qemu('qemuMonitorCommand', '{"execute":"query-name"}', 8),
+  qemu('qemuMonitorCommand', '{"execute":"query-name","id":"mine"}', 0),
+  codeOf(qemu('qemuMonitorCommand', '{', 0)),
+  qemu('qemuAgentCommand', '{"execute":"guest-ping"}', -1, 0),
+  dom('messages'),
+  dom('messages', 'VIR_DOMAIN_MESSAGE_TAINTING'),
+  dom('messages', 'VIR_DOMAIN_MESSAGE_DEPRECATION')
 ]
 
 /** Calls that a read-only connection refuses, and some that it does not. */

@@ -154,8 +154,12 @@ const SCSI_CDROM_MAJOR = 11
 
 /** A CD-ROM drive of the host needs another driver; looked at only when the guest is really started. */
 function isHostCdrom(path: string | undefined, { isCdrom }: StorageUse, { context }: Command): boolean {
-  if (context.pretend || !isCdrom || path === undefined) return false
-  const stats = statSync(path, { throwIfNoEntry: false })
+  return !context.pretend && isCdrom === true && isCdromDrive(path)
+}
+
+/** Whether that is a CD-ROM drive of this host. */
+export function isCdromDrive(path: string | undefined): boolean {
+  const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })
   return stats?.isBlockDevice() === true && Math.floor(stats.rdev / 256) === SCSI_CDROM_MAJOR
 }
 

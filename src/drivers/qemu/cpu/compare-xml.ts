@@ -4,7 +4,7 @@ import { isArmArch, isPpc64Arch, isS390Arch, isX86Arch } from '../../../conf/arc
 import { type CpuDef, formatCpu } from '../../../conf/domain/cpu.ts'
 import { architecture } from '../../../conf/domain/os-type.ts'
 import { checkNames } from '../../../conf/domain-xml.ts'
-import { errorsFrom } from '../../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
 import { type AnyCpu, type HostCpuDef, parseAnyCpu } from '../../../conf/host-cpu.ts'
 import { formatXml } from '../../../conf/xml.ts'
 import type { Qemu } from '../capabilities.ts'
@@ -18,6 +18,7 @@ import { cpuModels } from './models.ts'
 
 const fail = errorsFrom('VIR_FROM_CPU')
 const failQemu = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 
 const PPC64_MODELS = ['POWER6', 'POWER7', 'POWER8', 'POWER9', 'POWER10', 'POWERPC_e5500', 'POWERPC_e6500']
 
@@ -80,9 +81,9 @@ export function compareXml(
   return comparison.result
 }
 
-/** Reads a list of CPUs; with `as` all are hosts'. @throws VIR_ERR_INVALID_ARG for an empty list */
-export function parseCpus(xmlCPUs: readonly string[], as?: 'host'): AnyCpu[] {
-  if (xmlCPUs.length === 0) throw fail('VIR_ERR_INVALID_ARG', 'no CPUs given')
+/** Reads a list of CPUs for `api`; with `as` all are hosts'. @throws VIR_ERR_INVALID_ARG for an empty list */
+export function parseCpus(xmlCPUs: readonly string[], api: string, as?: 'host'): AnyCpu[] {
+  if (xmlCPUs.length === 0) throw badArgument(`xmlCPUs in ${api} must not be NULL`)
   return xmlCPUs.map(xml => parseAnyCpu(xml, as === undefined ? {} : { as }))
 }
 
@@ -97,7 +98,7 @@ const formatted = (cpu: CpuDef, expand: boolean) => formatXml(formatCpu(expand ?
 
 /** The CPU that guests of all these hosts can have, any model of libvirt's. */
 export function baselineXml(xmlCPUs: readonly string[], { migratable, expand }: BaselineAsked): string {
-  const cpus = parseCpus(xmlCPUs, 'host')
+  const cpus = parseCpus(xmlCPUs, 'virConnectBaselineCPU', 'host')
   const [first] = cpus
   const arch = first!.of === 'host' ? first!.cpu.arch : ''
   driverOf(arch)

@@ -15,6 +15,7 @@ import { startReservationsHelper, stopReservationsHelper } from '../pr-helper.ts
 import { generatedSockets } from '../prepare-graphics.ts'
 import { registerGuest, unregisterGuest } from '../registration/index.ts'
 import { startSwtpm, stopSwtpm } from '../swtpm-start.ts'
+import { taintByDefinition } from '../taint.ts'
 import { connectInterfaces, disconnectInterfaces, type TapOwner } from '../tap.ts'
 import { startVirtiofsds, stopVirtiofsds } from '../virtiofsd.ts'
 import type { Starting, StartingWithCommand, Step } from './step.ts'
@@ -39,6 +40,14 @@ export const STEPS: readonly Step[] = [
     // claimed before there is a status; nobody waits for the aggregator to hear that the guest is gone
     name: 'claims',
     release: ({ claims }) => void claims?.release()
+  },
+  {
+    name: 'taints',
+    prepare: ({ domain }) => taintByDefinition(domain),
+    release(domain) {
+      domain.taints.clear()
+      domain.deprecations = []
+    }
   },
   {
     name: 'transient disks',
