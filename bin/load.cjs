@@ -33,9 +33,14 @@ function run(name) {
 /** esbuild exports getters, as bindings may change; ours do not, and a plain property costs its users nothing. */
 const plain = exports => Object.defineProperty({ ...exports }, '__esModule', { value: exports.__esModule })
 
+/** Modules of Node.js that are slow to load and that most starts do without: loaded when something of them is used. */
+const slow = new Map(
+  ['node:crypto', 'node:fs/promises', 'node:tty'].map(id => [id, new Proxy({}, { get: (_, name) => require(id)[name] })])
+)
+
 /** require() as seen by the files of dist/: its own files through here, everything else by Node.js. */
 function load(id) {
-  if (!id.startsWith('./')) return require(id)
+  if (!id.startsWith('./')) return slow.get(id) ?? require(id)
   const name = id.slice(2)
   if (!modules.has(name)) modules.set(name, plain(held[name] ?? run(name)))
   return modules.get(name)

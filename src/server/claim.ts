@@ -1,11 +1,12 @@
 // The shim's side of claims: asks the host's aggregator, and does without when there is none. On the path of every
 // start, so nothing is loaded for it but node:net.
-import { randomBytes } from 'node:crypto'
+
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ErrorJson } from '../conf/error.ts'
 import { ERROR_CODES } from '../conf/error-table.ts'
 import { formatJson, parseJson } from '../conf/json.ts'
+import { randomBytes } from '../conf/random.ts'
 import type { Log } from '../drivers/qemu/domain.ts'
 import {
   type ClaimAnswer,

@@ -1,5 +1,5 @@
 // <interface>: network cards.
-import { randomBytes } from 'node:crypto'
+
 import {
   attr,
   child,
@@ -14,13 +14,13 @@ import {
   parseAttribute
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-
 import { bandwidth } from '../net/bandwidth.ts'
 import { filterref } from '../net/filterref.ts'
 import { ipInfo } from '../net/ip.ts'
 import { portForwards } from '../net/port-forward.ts'
 import { type VirtualPortDemand, virtualPort } from '../net/virtual-port.ts'
 import { vlan } from '../net/vlan.ts'
+import { randomBytes } from '../random.ts'
 import { enumOf, mac, type Scalar, string, uint, ulonglong, yesNo } from '../scalar.ts'
 import { element, firstChild, textOf, xpathAttribute } from '../xml.ts'
 import { deviceBoot, deviceInfoWithRom } from './device-info.ts'

@@ -1,10 +1,11 @@
 // <memory> below <devices>: memory modules, persistent memory, resizable memory, SGX enclave memory.
-import { randomUUID } from 'node:crypto'
+
 import { bitmapChild } from '../bitmap.ts'
 import { memoryAccess, numaCells } from '../domain/numa.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { attr, claim, custom, type Def, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
+import { randomUUID } from '../random.ts'
 import { enumOf, int, string, uuid, yesNo } from '../scalar.ts'
 import { childAmount, memoryKiB, missingAmount } from '../scaled.ts'
 import { element, firstChild, textOf, type XmlElement } from '../xml.ts'

@@ -1,7 +1,8 @@
 // <name>, <uuid>, <genid>: what tells one guest from another.
-import { randomUUID } from 'node:crypto'
+
 import { childText, custom, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
+import { randomUUID } from '../random.ts'
 import { string, uuid } from '../scalar.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 import { sysinfoUuid } from './sysinfo.ts'

@@ -1,7 +1,8 @@
 // <virtualport>: what a switch must be told about a port (virNetDevVPortProfileParse).
-import { randomUUID } from 'node:crypto'
+
 import { claim, custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
+import { randomUUID } from '../random.ts'
 import { type Scalar, uintAnyBase, uuid } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
 

@@ -1,11 +1,12 @@
 // What the QEMU binary at hand can do: asked of it once, remembered on disk until the binary changes.
-import { createHash, randomUUID } from 'node:crypto'
+
 import { accessSync, constants, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
 import type { VirtType } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
+import { randomUUID } from '../../conf/random.ts'
 import { probeQemu } from './capability-probe.ts'
 import { CAPABILITY_SIGNS, type Capability } from './capability-signs.ts'
 import { cpuIdentity } from './cpu/cpuinfo.ts'
@@ -13,7 +14,7 @@ import { cpuIdentity } from './cpu/cpuinfo.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Form of the cache files; files of another form are made anew. */
-const CACHE_VERSION = 4
+const CACHE_VERSION = 5
 
 /** What the rest of the driver asks of a QEMU binary. */
 export interface Qemu {
@@ -103,8 +104,7 @@ interface CacheKey {
   version: number
   /** kernel and CPU, for what KVM offers */
   host?: string
-  /** digest of CAPABILITY_SIGNS */
-  signs: string
+  signs: typeof CAPABILITY_SIGNS
   binary: string
   size: string
   mtimeNs: string
@@ -119,10 +119,9 @@ interface CacheKey {
 export async function qemuCapabilities(binary: string, cacheDir: string, type: VirtType): Promise<Qemu> {
   const accelerator = type === 'kvm' && kvmUsable() ? 'kvm' : 'tcg'
   const key = cacheKey(binary, accelerator)
-  const name = createHash('sha256').update(binary).digest('hex')
-  const file = join(cacheDir, 'capabilities', `${name}-${accelerator}.json`)
+  const file = join(cacheDir, 'capabilities', `${binary.slice(1).replaceAll('/', '-')}-${accelerator}.json`)
   const last = lastProbed.get(file)
-  if (last && isSame(last.key, key)) return asQemu(last.probed, type)
+  if (last?.key === key) return asQemu(last.probed, type)
   let probed = readCache(file, key)
   if (!probed) {
     probed = await probeQemu(binary, accelerator)
@@ -133,25 +132,22 @@ export async function qemuCapabilities(binary: string, cacheDir: string, type: V
 }
 
 /** What this process has read or probed, by cache file. */
-const lastProbed = new Map<string, { key: CacheKey; probed: Probed }>()
+const lastProbed = new Map<string, { key: string; probed: Probed }>()
 
-const isSame = (a: CacheKey, b: CacheKey) => JSON.stringify(a) === JSON.stringify(b)
-
-let signsDigest: string | undefined
-
-function cacheKey(binary: string, accelerator: Accelerator): CacheKey {
+/** A CacheKey as text, which is how it is compared. */
+function cacheKey(binary: string, accelerator: Accelerator): string {
   checkBinary(binary)
   const { size, mtimeNs, ctimeNs } = statSync(binary, { bigint: true })
-  signsDigest ??= createHash('sha256').update(JSON.stringify(CAPABILITY_SIGNS)).digest('hex')
-  return {
+  const key: CacheKey = {
     version: CACHE_VERSION,
     ...(accelerator === 'kvm' && { host: `${release()} ${cpuIdentity()}` }),
-    signs: signsDigest,
     binary,
     size: `${size}`,
     mtimeNs: `${mtimeNs}`,
-    ctimeNs: `${ctimeNs}`
+    ctimeNs: `${ctimeNs}`,
+    signs: CAPABILITY_SIGNS
   }
+  return JSON.stringify(key)
 }
 
 /** @throws VIR_ERR_SYSTEM_ERROR; libvirt: virQEMUCapsNewForBinaryInternal */
@@ -179,21 +175,24 @@ function reason(error: unknown): string {
   )
 }
 
-function readCache(file: string, key: CacheKey): Probed | undefined {
+/** How a cache file of that key begins; it ends with what was probed and a brace. */
+const beginning = (key: string) => `{"key":${key},"probed":`
+
+function readCache(file: string, key: string): Probed | undefined {
   try {
-    const cached = parseJson(readFileSync(file, 'utf8')) as { key: CacheKey; probed: Probed }
-    return isSame(cached.key, key) ? cached.probed : undefined
+    const text = readFileSync(file, 'utf8')
+    const start = beginning(key)
+    return text.startsWith(start) ? (parseJson(text.slice(start.length, -1)) as Probed) : undefined
   } catch {
     return undefined
   }
 }
 
-function writeCache(file: string, key: CacheKey, probed: Probed): void {
+function writeCache(file: string, key: string, probed: Probed): void {
   const temporary = `${file}.${randomUUID()}`
-  const text = formatJson({ key, probed })
   try {
     mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 })
-    writeFileSync(temporary, text, { mode: 0o600 })
+    writeFileSync(temporary, `${beginning(key)}${formatJson(probed)}}`, { mode: 0o600 })
     renameSync(temporary, file)
   } catch {
     // A cache that cannot be written costs the next start a probe, nothing else.

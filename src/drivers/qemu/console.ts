@@ -1,11 +1,12 @@
 // Console and channel streams, screenshots, keys.
-import { randomUUID } from 'node:crypto'
+
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ChardevDef } from '../../conf/devices/chardev.ts'
 import type { VideoDef } from '../../conf/devices/video.ts'
 import { virDomainChannelFlags, virDomainConsoleFlags } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { randomUUID } from '../../conf/random.ts'
 import { array, flags, optional, text, uint } from '../../conf/wire.ts'
 import { methodFor } from '../method.ts'
 import { openChardev } from './channels.ts'

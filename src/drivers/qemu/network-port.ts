@@ -1,6 +1,6 @@
 // Interfaces on libvirt's networks: a start asks the network driver for a port, which says what the interface really is,
 // a bridge's or a host device's, and is given back after the run (virDomainNetAllocateActualDevice).
-import { randomUUID } from 'node:crypto'
+
 import { type InterfaceDef, interfaceFields } from '../../conf/devices/interface.ts'
 import type { InterfaceSource, InterfaceSourceOf } from '../../conf/devices/interface-source.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
@@ -8,6 +8,7 @@ import { formatFieldsInto, parseFields } from '../../conf/element.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { bandwidth } from '../../conf/net/bandwidth.ts'
 import { virtualPort } from '../../conf/net/virtual-port.ts'
+import { randomUUID } from '../../conf/random.ts'
 import { element, firstChild, formatXml, parseXml } from '../../conf/xml.ts'
 import type { QemuContext } from './context.ts'
 

@@ -5,12 +5,13 @@
 // A device is made under a random name and marked as its guest's before it gets the name it keeps. Renaming fails
 // where the name is taken, so two guests that start at once never get the same device, and whatever a killed shim
 // leaves is known by its mark.
-import { randomBytes } from 'node:crypto'
+
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import type { InterfaceDef } from '../../conf/devices/interface.ts'
 import type { InterfaceSource } from '../../conf/devices/interface-source.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { randomBytes } from '../../conf/random.ts'
 import { validateActualInterface } from './command/interface-validate.ts'
 import { runHostCommand } from './host-command.ts'
 import { actualInterface } from './network-port.ts'

@@ -1,8 +1,8 @@
 // The command line under construction.
-import { randomBytes } from 'node:crypto'
 
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { formatJson } from '../../../conf/json.ts'
+import { randomBytes } from '../../../conf/random.ts'
 import type { Qemu } from '../capabilities.ts'
 import type { QemuContext } from '../context.ts'
 import { withOverrides } from './qemu-namespace.ts'
