@@ -73,11 +73,6 @@ export const nonNegativeIntAnyBase = nonNegative(0)
 export const nonNegativeHex = nonNegative(0, value => `0x${value.toString(16)}`)
 /** A C int in any C notation (0x, leading 0), written decimal. */
 export const intAnyBase = integer(0, -(2n ** 31n), 2n ** 31n - 1n)
-/** A C int that must not be negative (VIR_XML_PROP_NONNEGATIVE), decimal. */
-export const natural: Scalar<number> = {
-  ...integer(10, 0n, 2n ** 31n - 1n),
-  expected: 'Expected non-negative value'
-}
 /** A C unsigned int, decimal. */
 export const uint = integer(10, 0n, 2n ** 32n - 1n)
 /** A C unsigned int in octal, written with at least four digits: permissions of files. */

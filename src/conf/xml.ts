@@ -66,11 +66,13 @@ export function xpathAttribute(parent: XmlElement, name: string, attribute: stri
   return found?.attributes[attribute] || undefined
 }
 
-/** All elements of that name as one, with the attributes of the first: an XPath such as ./cputune/vcpupin sees them so. */
+/** All elements of that name as one, as XPath sees them: ./cputune/vcpupin of any, ./os/@firmware of the first that has it. */
 export function gathered(parent: XmlElement, name: string): XmlElement | undefined {
   const [first, ...others] = childElements(parent, name)
   if (!first || others.length === 0) return first
-  return { ...first, children: [first, ...others].flatMap(one => one.children) }
+  const all = [first, ...others]
+  const attributes: Record<string, string> = Object.assign({}, ...all.map(one => one.attributes).reverse())
+  return { ...first, attributes, children: all.flatMap(one => one.children) }
 }
 
 /** The element's text, that of its descendants included (XPath string()). */

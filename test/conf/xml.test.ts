@@ -1,6 +1,6 @@
 import t from 'tap'
 import { VirError } from '../../src/conf/error.ts'
-import { formatXml, parseXml, textOf } from '../../src/conf/xml.ts'
+import { formatXml, gathered, parseXml, textOf } from '../../src/conf/xml.ts'
 
 const codeOf = (text: string) => {
   try {
@@ -122,4 +122,11 @@ t.test('reads what is well formed', async t => {
   )
   t.same(read('<a> <b/>\n</a>').children, [{ name: 'b', attributes: {}, children: [] }], 'blanks between elements')
   t.same(read('<a> x <b/> </a>').children.length, 3, 'mixed content keeps them')
+})
+
+t.test('gathers elements of a name as XPath sees them', t => {
+  const root = parseXml("<a><b x='1'><c/></b><d/><b x='2' y='3'><e/></b></a>")
+  t.equal(formatXml(gathered(root, 'b')!).replace(/\n\s*/g, ''), "<b x='1' y='3'><c/><e/></b>")
+  t.equal(gathered(root, 'f'), undefined)
+  t.end()
 })

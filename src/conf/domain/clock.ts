@@ -13,7 +13,7 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, longlong, string, ulonglong, yesNo } from '../scalar.ts'
-import { element, gathered, type XmlElement, xpathAttribute } from '../xml.ts'
+import { element, gathered, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -80,10 +80,7 @@ const clockAttributes = {
   adjustment0: onlyIf(({ inactive }) => !inactive, attr('adjustment0', longlong))
 } satisfies Fields
 
-function parseStart(domain: XmlElement): ClockStart {
-  const attributes = Object.fromEntries(
-    Object.keys(clockAttributes).map(name => [name, xpathAttribute(domain, 'clock', name)])
-  )
+function parseStart({ attributes }: XmlElement): ClockStart {
   const offset = attributes.offset || 'utc'
   switch (offset) {
     case 'utc':
@@ -137,7 +134,7 @@ export const clockFields = {
     parse(node, context) {
       const found = gathered(node, 'clock')
       if (!found) return { offset: 'utc', timers: [] }
-      return { ...parseStart(node), ...parseFields(found, { timers }, context) }
+      return { ...parseStart(found), ...parseFields(found, { timers }, context) }
     },
     format(value, into, context) {
       const node = element('clock')

@@ -17,7 +17,7 @@ import {
   withDefault
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, natural, onOff, type Scalar, string, uint } from '../scalar.ts'
+import { enumOf, nonNegativeInt, onOff, type Scalar, string, uint } from '../scalar.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 import { numaField, parseNuma } from './numa.ts'
 
@@ -162,9 +162,9 @@ const features: Field<CpuFeatureDef[]> = custom<CpuFeatureDef[]>({
 const CACHE_LEVEL_MAX = 3
 
 const cacheLevel: Field<number | undefined> = custom<number | undefined>({
-  ...attr('level', natural),
+  ...attr('level', nonNegativeInt),
   parse(node, context) {
-    const level = attr('level', natural).parse(node, context)
+    const level = attr('level', nonNegativeInt).parse(node, context)
     if (level === undefined || (level >= 1 && level <= CACHE_LEVEL_MAX)) return level
     throw fail('VIR_ERR_XML_ERROR', `invalid CPU cache level, must be in range [1,${CACHE_LEVEL_MAX}]`)
   }
@@ -194,7 +194,7 @@ export const cpuCommon = {
   }),
   maxphysaddr: childAlways('maxphysaddr', {
     mode: required(attr('mode', enumOf('emulate', 'passthrough'))),
-    bits: attr('bits', natural)
+    bits: attr('bits', nonNegativeInt)
   })
 } satisfies Fields
 

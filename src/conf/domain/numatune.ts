@@ -1,5 +1,5 @@
 // <numatune>: host NUMA nodes the guest's memory comes from.
-import { parseBitmap, requireBits } from '../bitmap.ts'
+import { type Bitmap, parseBitmap, requireBits } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { attr, claim, custom, type Fields, parseAttribute, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
@@ -114,8 +114,8 @@ export function numatuneNodeset({ numatune }: DomainDef, cell?: number): string 
   return numatune?.memnodes.find(({ cellid }) => cellid === cell)?.nodeset ?? numatune?.memory?.nodeset
 }
 
-/** The bits of every host node named. */
-export function numatuneNodes({ numatune }: DomainDef): bigint {
+/** The host nodes of all memory, then those of single cells. */
+export function numatuneNodesets({ numatune }: DomainDef): Bitmap[] {
   const sets = [numatune?.memory?.nodeset, ...(numatune?.memnodes ?? []).map(({ nodeset }) => nodeset)]
-  return sets.reduce((bits, set) => (set === undefined ? bits : bits | parseBitmap(set)), 0n)
+  return sets.flatMap(set => (set === undefined ? [] : parseBitmap(set)))
 }

@@ -11,7 +11,7 @@ import { prepareVsocks } from './command/vsock.ts'
 import type { QemuContext } from './context.ts'
 import { updateGuestCpu, validateStartCpu } from './cpu/guest.ts'
 import { fillFirmware } from './firmware.ts'
-import { prepareHostdevs } from './hostdev-prepare.ts'
+import { checkScsiUnits, prepareHostdevs } from './hostdev-prepare.ts'
 import { prepareGraphics } from './prepare-graphics.ts'
 import { prepareVideo } from './prepare-video.ts'
 import { prepareFilesystems } from './virtiofsd.ts'
@@ -33,7 +33,8 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   ({ devices }) => prepareShmems(devices.shmems),
   (def, { pretend }) => {
     if (!pretend) prepareVsocks(def)
-  }
+  },
+  checkScsiUnits
 ]
 
 export function prepareDomain(def: DomainDef, context: QemuContext): void {

@@ -61,18 +61,19 @@ export function memoryObject(command: Command, id: string, memory: Memory): { ob
   const kind = backendKind(def, memory, pages.use, access)
   const share = access === undefined ? undefined : access === 'shared'
   const oldId = qemu.has('memory-backend-file.x-use-canonical-path-for-ramblock-id') && memory.isSystem
-  const nodes = hostNodes(def, memory)
-  const bind = nodes !== 0n && numatuneMode(def, node) !== 'restrictive'
+  const path = kind === 'file' ? memoryPath(command, memory, pages) : undefined
   if (source.pmem && !qemu.has('memory-backend-file.pmem')) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'nvdimm pmem property is not available with this QEMU binary')
   }
+  const nodes = hostNodes(def, memory)
+  const bind = nodes !== 0n && numatuneMode(def, node) !== 'restrictive'
   const prealloc = memory.model === 'sgx-epc' ? !command.memPrealloc || pages.prealloc : pages.prealloc
   const object: MemoryObject = {
     'qom-type': `memory-backend-${kind}`,
     id,
     ...(kind === 'memfd' && pages.use && { hugetlb: true, hugetlbsize: bytes(pages.sizeKiB) }),
     ...(kind === 'file' && {
-      'mem-path': source.path ?? (pages.use ? hugepagePath(command, pages.sizeKiB) : filePath(command, memory)),
+      'mem-path': path,
       'discard-data': source.path === undefined ? discard : undefined
     }),
     ...((kind === 'file' || kind === 'memfd') && {
@@ -107,6 +108,11 @@ function backendKind(def: DomainDef, { model, source }: Memory, huge: boolean, a
   if (model === 'sgx-epc') return 'epc'
   if (source?.path === undefined && backing === 'memfd') return 'memfd'
   return huge || source?.path !== undefined || access !== undefined || backing === 'file' ? 'file' : 'ram'
+}
+
+/** The file or directory the memory lies in. */
+function memoryPath(command: Command, memory: Memory, { use, sizeKiB }: PageSizes): string {
+  return memory.source?.path ?? (use ? hugepagePath(command, sizeKiB) : filePath(command, memory))
 }
 
 /** virtio-mem allocates block by block: nothing is reserved or allocated ahead by its object. */

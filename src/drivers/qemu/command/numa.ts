@@ -9,7 +9,7 @@ import {
   REMOTE_DISTANCE
 } from '../../../conf/domain/numa.ts'
 import type { NumaCache } from '../../../conf/domain/numa-cache.ts'
-import { numatuneNodes } from '../../../conf/domain/numatune.ts'
+import { numatuneNodesets } from '../../../conf/domain/numatune.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { checkHostNodes } from '../host-memory.ts'
@@ -29,7 +29,7 @@ export function numaArgs(command: Command): void {
   const { def, qemu } = command
   const cells = numaCells(def)
   if (cells.length === 0) return
-  checkHostNodes(numatuneNodes(def))
+  for (const nodes of numatuneNodesets(def)) checkHostNodes(nodes)
   const hmat = hasHmat(def)
   const objects = cells.map(({ memoryKiB }, node) => {
     const id = `ram-node${node}`

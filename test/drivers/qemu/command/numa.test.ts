@@ -43,3 +43,9 @@ t.test('HMAT must be known to QEMU', async t => {
     "<cpu><numa><cell cpus='0' memory='1024'/><interconnects><latency initiator='0' target='0' type='read' value='1'/></interconnects></numa></cpu>"
   t.match(await errorOf(() => argvOf('', { outside, missing: ['numa.hmat'] })), 'HMAT is not supported with this QEMU')
 })
+
+t.test('of host nodes that are not there those of all memory are told first', async t => {
+  const outside = `<vcpu>2</vcpu><cpu><numa><cell cpus='0-1' memory='1024'/></numa></cpu>
+    <numatune><memory nodeset='901'/><memnode cellid='0' nodeset='900'/></numatune>`
+  t.match(await errorOf(() => argvOf('', { outside })), 'NUMA node 901 is unavailable')
+})
