@@ -71,13 +71,29 @@ export type Def<F extends Fields> = Flatten<
 > &
   ([Spread<F>] extends [never] ? unknown : Spread<F>)
 
+interface Row {
+  key: string
+  field: Field<unknown>
+  isSpread: boolean
+}
+const rows = new WeakMap<Fields, Row[]>()
+
+/** A table as a list, which is quicker to go through for every element. */
+function rowsOf(fields: Fields): Row[] {
+  let known = rows.get(fields)
+  if (!known) {
+    known = Object.entries(fields).map(([key, field]) => ({ key, field, isSpread: 'spread' in field }))
+    rows.set(fields, known)
+  }
+  return known
+}
+
 /** Reads every field of the table from the element. */
 export function parseFields<F extends Fields>(node: XmlElement, fields: F, context: ParseContext): Def<F> {
   const out: Record<string, unknown> = {}
-  for (const key in fields) {
-    const field = fields[key]!
+  for (const { key, field, isSpread } of rowsOf(fields)) {
     const value = field.parse(node, context)
-    if ('spread' in field) Object.assign(out, value)
+    if (isSpread) Object.assign(out, value)
     else if (value !== undefined) out[key] = value
   }
   return out as Def<F>
@@ -119,9 +135,8 @@ export function formatFieldsInto<F extends Fields>(
   context: FormatContext
 ): void {
   const values = def as Record<string, unknown>
-  for (const key in fields) {
-    const field = fields[key]!
-    const value = 'spread' in field ? values : values[key]
+  for (const { key, field, isSpread } of rowsOf(fields)) {
+    const value = isSpread ? values : values[key]
     if (value !== undefined) field.format(value, node, context, def)
   }
 }

@@ -46,10 +46,13 @@ function parseInteger(text: string, base: 0 | 10 | 16): bigint | undefined {
 const INTEGER = 'Expected integer value'
 const UNSIGNED = 'Expected non-negative integer value'
 
+/** Numbers below 2^53 that are the same in decimal and in C notation: what nearly all are. */
+const PLAIN = /^(?:0|[1-9][0-9]{0,14})$/
+
 function integer(base: 0 | 10 | 16, min: bigint, max: bigint, format?: (value: number) => string): Scalar<number> {
   return {
     parse(text) {
-      const value = parseInteger(text, base)
+      const value = base !== 16 && PLAIN.test(text) ? Number(text) : parseInteger(text, base)
       return value === undefined || value < min || value > max ? undefined : Number(value)
     },
     format: format ?? String,

@@ -239,6 +239,9 @@ export interface SourceFormat {
   without?: ('auth' | 'encryption')[]
 }
 
+/** Parts that are not written by kind of storage. */
+const UNWRITTEN: Partial<Record<StorageType, (keyof typeof common)[]>> = { network: ['seclabels'], volume: ['auth'] }
+
 /** Writes a `<source>`, or nothing if nothing is to be told (virDomainDiskSourceFormat). */
 export function formatStorageSource(
   name: string,
@@ -249,9 +252,7 @@ export function formatStorageSource(
   const source = shownSource(image)
   const node = formatFields(name, source as never, kinds[source.type] as Fields, context)
   const parts: Partial<Def<typeof common>> = { ...source }
-  for (const part of without) delete parts[part]
-  if (source.type === 'network') delete parts.seclabels
-  if (source.type === 'volume') delete parts.auth
+  for (const part of [...without, ...(UNWRITTEN[source.type] ?? [])]) parts[part] = undefined
   formatFieldsInto(node, parts as Def<typeof common>, common, context)
   for (const key in attributes) if (attributes[key] !== undefined) node.attributes[key] = String(attributes[key])
   return Object.keys(node.attributes).length + node.children.length > 0 ? node : undefined

@@ -181,7 +181,9 @@ class Document {
     const parent = this.#open.at(-1)!
     const { children } = parent.element
     const last = children.length - 1
-    if (typeof children[last] === 'string') children[last] += value
+    // a list made with its only child takes less memory than one it is pushed to
+    if (last < 0 && value !== '') parent.element.children = [value]
+    else if (typeof children[last] === 'string') children[last] += value
     else if (value !== '') children.push(value)
     parent.hasText ||= !BLANK.test(value)
     return ''

@@ -30,7 +30,7 @@ export function decodeXml(bytes: Uint8Array, what = '(document)'): string {
   }
 }
 
-/** A new element; undefined attributes are left out. */
+/** A new element; undefined attributes and children are left out. The list of children becomes its own. */
 export function element(
   name: string,
   attributes: Record<string, string | number | bigint | undefined> = {},
@@ -38,7 +38,8 @@ export function element(
 ): XmlElement {
   const given: Record<string, string> = {}
   for (const key in attributes) if (attributes[key] !== undefined) given[key] = String(attributes[key])
-  return { name, attributes: given, children: children.filter(child => child !== undefined) }
+  const all = children.includes(undefined) ? children.filter(child => child !== undefined) : children
+  return { name, attributes: given, children: all as XmlNode[] }
 }
 
 /** The element children, all or those of one name. */
@@ -105,17 +106,26 @@ export function escapeXml(text: string): string {
  * were parsed with a namespace are foreign and come out as libxml2 writes them.
  */
 export function formatXml(node: XmlElement, indent = ''): string {
+  const { name, children } = node
   if (node.namespace !== undefined) return `${indent}${formatForeign(node, indent)}\n`
-  let head = `${indent}<${node.name}`
+  let head = `${indent}<${name}`
   for (const key in node.attributes) head += ` ${key}='${escapeXml(node.attributes[key]!)}'`
-  if (node.children.length === 0) return `${head}/>\n`
-  const isText = (child: XmlNode): child is string => typeof child === 'string'
-  if (node.children.every(isText) || node.children.some(child => isText(child) && child.trim() !== '')) {
-    return `${head}>${node.children.map(inline).join('')}</${node.name}>\n`
-  }
+  if (children.length === 0) return `${head}/>\n`
+  if (isInline(children)) return `${head}>${children.map(inline).join('')}</${name}>\n`
+  const deeper = `${indent}  `
   let body = ''
-  for (const child of node.children) if (typeof child !== 'string') body += formatXml(child, `${indent}  `)
-  return body === '' ? `${head}/>\n` : `${head}>\n${body}${indent}</${node.name}>\n`
+  for (const child of children) if (typeof child !== 'string') body += formatXml(child, deeper)
+  return body === '' ? `${head}/>\n` : `${head}>\n${body}${indent}</${name}>\n`
+}
+
+/** Nothing but text, or text between elements. */
+function isInline(children: XmlNode[]): boolean {
+  let hasElements = false
+  for (const child of children) {
+    if (typeof child !== 'string') hasElements = true
+    else if (child.trim() !== '') return true
+  }
+  return !hasElements
 }
 
 function inline(node: XmlNode): string {

@@ -33,6 +33,8 @@ export const layoutFields = {
   metadataCacheMaxSize: metadataCache
 } satisfies Fields
 
+const rerrorPolicy = attr('rerror_policy', policy)
+
 const driverFields = {
   name: attr('name', string),
   format: layoutFields.format,
@@ -42,9 +44,9 @@ const driverFields = {
   ),
   errorPolicy: attr('error_policy', policy),
   rerrorPolicy: {
-    ...attr('rerror_policy', policy),
+    ...rerrorPolicy,
     parse(node, context) {
-      const value = attr('rerror_policy', policy).parse(node, context)
+      const value = rerrorPolicy.parse(node, context)
       if (value === 'enospace') throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Invalid disk read error policy: '${value}'`)
       return value
     }

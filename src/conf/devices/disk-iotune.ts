@@ -26,6 +26,8 @@ const LENGTHS: readonly IoTuneLimit[] = WHAT.map(what => `${what}_max_length` as
 /** Limits with a value QEMU caps: all but the lengths. */
 export const IOTUNE_RATES = BASIC
 export const IOTUNE_LIMITS: readonly IoTuneLimit[] = [...BASIC, ...LENGTHS]
+/** In the order libvirt writes them. */
+const WRITTEN = [...BASIC, 'group_name', ...LENGTHS] as const
 
 /** Anything but the name of a group is set (virDomainBlockIoTuneInfoHasAny). */
 export function hasIoTuneLimits(iotune: IoTune | undefined): boolean {
@@ -59,17 +61,23 @@ export const iotune: Field<IoTune | undefined> = {
   },
   format(value, into) {
     if (!value) return
-    const line = (name: IoTuneLimit | 'group_name') =>
-      value[name] === undefined ? undefined : element(name, {}, [String(value[name])])
-    const lines = [...BASIC.map(line), line('group_name'), ...LENGTHS.map(line)]
-    into.children.push(element('iotune', {}, lines))
+    const node = element('iotune')
+    for (const name of WRITTEN) {
+      if (value[name] !== undefined) node.children.push(element(name, {}, [String(value[name])]))
+    }
+    into.children.push(node)
   }
 }
 
+/** Sums, and the parts they exclude. */
+const SUMS = (['bytes_sec', 'iops_sec', 'bytes_sec_max', 'iops_sec_max'] as const).map(
+  rate => [rate, `total_${rate}`, `read_${rate}`, `write_${rate}`] as const
+)
+
 /** Sums exclude their parts (virDomainDiskDefValidate). @throws VIR_ERR_XML_ERROR */
 export function checkIoTuneSums(iotune: IoTune): void {
-  for (const rate of ['bytes_sec', 'iops_sec', 'bytes_sec_max', 'iops_sec_max'] as const) {
-    if (iotune[`total_${rate}`] && (iotune[`read_${rate}`] || iotune[`write_${rate}`])) {
+  for (const [rate, total, read, write] of SUMS) {
+    if (iotune[total] && (iotune[read] || iotune[write])) {
       throw fail('VIR_ERR_XML_ERROR', `total and read/write ${rate} cannot be set at the same time`)
     }
   }

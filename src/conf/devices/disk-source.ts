@@ -25,12 +25,14 @@ interface SourcePlace {
   encryptionInDisk?: true
 }
 
+const IN_EITHER = [
+  ['auth', storageAuth],
+  ['encryption', storageEncryption]
+] as const
+
 /** `<auth>` and `<encryption>` may stand in `<disk>` or in `<source>`, not in both. */
 function takeOver(source: StorageSource, node: XmlElement, context: ParseContext): void {
-  for (const [part, field] of [
-    ['auth', storageAuth],
-    ['encryption', storageEncryption]
-  ] as const) {
+  for (const [part, field] of IN_EITHER) {
     if (!firstChild(node, part)) continue
     if (source[part]) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `an <${part}> definition already found for disk source`)
     Object.assign(source, { [part]: field.parse(node, context) })

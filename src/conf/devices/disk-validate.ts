@@ -77,6 +77,7 @@ export const VIRTIO_ONLY = {
   packed: 'packed driver option is only supported for virtio devices',
   pagePerVq: 'page_per_vq option is only supported for virtio devices'
 } as const
+const VIRTIO_OPTIONS = Object.keys(VIRTIO_ONLY) as (keyof typeof VIRTIO_ONLY)[]
 
 function validateBus({ target, address, model, driver }: DiskDef, dev: string): void {
   const bus = target?.bus
@@ -89,8 +90,7 @@ function validateBus({ target, address, model, driver }: DiskDef, dev: string): 
   if (driver.queues) throw unsupported('queues attribute in disk driver element is only supported by virtio-blk')
   if (driver.eventIdx !== undefined) throw unsupported('disk event_idx mode supported only for virtio bus')
   if (driver.ioeventfd !== undefined) throw unsupported('disk ioeventfd mode supported only for virtio bus')
-  for (const [option, message] of Object.entries(VIRTIO_ONLY))
-    if (driver[option as keyof typeof VIRTIO_ONLY] !== undefined) throw unsupported(message)
+  for (const option of VIRTIO_OPTIONS) if (driver[option] !== undefined) throw unsupported(VIRTIO_ONLY[option])
 }
 
 /** Lengths of SCSI's INQUIRY fields, in bytes. */

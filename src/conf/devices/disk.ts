@@ -36,6 +36,8 @@ const isRemovable = (def: object | undefined): boolean => {
   return device === 'floppy' || device === 'cdrom'
 }
 
+const startupPolicy = attr('startupPolicy', enumOf('mandatory', 'requisite', 'optional'))
+
 const targetFields = {
   dev: attr('dev', string),
   bus: attr('bus', bus),
@@ -86,7 +88,7 @@ export const diskFields = {
     names: [],
     parse(node, context) {
       const source = firstChild(node, 'source')
-      return source && attr('startupPolicy', enumOf('mandatory', 'requisite', 'optional')).parse(source, context)
+      return source && startupPolicy.parse(source, context)
     },
     format: () => undefined
   }),
@@ -100,8 +102,8 @@ export const diskFields = {
   target: {
     ...target,
     format(value, into, context, def) {
-      const { tray, ...rest } = value ?? {}
-      target.format({ ...rest, ...(tray && isRemovable(def) && { tray }) }, into, context)
+      const shown = value?.tray && !isRemovable(def) ? { ...value, tray: undefined } : (value ?? {})
+      target.format(shown, into, context)
     }
   } satisfies typeof target,
   iotune,
@@ -162,7 +164,12 @@ export function sortDisks(disks: DiskDef[]): DiskDef[] {
     if (block) block.push(disk)
     else buses.set(bus, [disk])
   }
-  return [...buses.values()].flatMap(block => block.sort((a, b) => targetIndex(a) - targetIndex(b) || 0))
+  return [...buses.values()].flatMap(block =>
+    block
+      .map(disk => ({ disk, index: targetIndex(disk) }))
+      .sort((a, b) => a.index - b.index || 0)
+      .map(({ disk }) => disk)
+  )
 }
 
 export const disk = deviceFamily({

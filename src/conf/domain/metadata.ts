@@ -45,7 +45,7 @@ export const metadataFields = {
       })
     },
     format(value, into) {
-      if (value) into.children.push(element('metadata', {}, value))
+      if (value) into.children.push(element('metadata', {}, [...value]))
     }
   })
 } satisfies Fields
