@@ -43,6 +43,7 @@ export const statusSchema = {
       required: ['kind', 'machine']
     },
     claims: { type: 'array', description: "claims at the host's aggregator that xml speaks for", items: text },
+    originalCpu: { ...text, description: '<cpu> it was started with, where QEMU made another' },
     taints: { type: 'array', description: "libvirt's virDomainTaint", items: text },
     deprecations: { type: 'array', description: 'what of the guest its QEMU means to drop', items: text },
     user: { ...text, description: 'who QEMU runs as; absent: who its shim ran as' },

@@ -48,6 +48,8 @@ export interface Status {
   registration?: Registration
   /** claims at the host's aggregator that the definition speaks for */
   claims?: readonly string[]
+  /** <cpu> it was started with, where QEMU made another */
+  originalCpu?: string
   /** what makes it a guest that others cannot answer for, by libvirt's names of it */
   taints?: string[]
   /** what it uses that its QEMU means to drop */

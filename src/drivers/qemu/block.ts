@@ -3,10 +3,11 @@ import { statSync } from 'node:fs'
 import type { DiskDef } from '../../conf/devices/disk.ts'
 import { virDomainDiskErrorCode } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import { isLocalStorage, isStorageEmpty } from '../../conf/storage-source.ts'
+import { isLocalStorage, isStorageEmpty, storagePath } from '../../conf/storage-source.ts'
 import { array, flags, hyper, int, struct, text, typed, typedParams, uhyper } from '../../conf/wire.ts'
 import { methodFor, noFlags } from '../method.ts'
 import type { QemuDomain } from './domain.ts'
+import { capacityOf, readHeader } from './image-header.ts'
 import { QUERY_MS } from './query.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -75,7 +76,7 @@ function isDevice(qdev: string, alias: string): boolean {
 
 function diskStats(disk: DiskDef, { stats, parent }: QmpBlockStats, block: QmpBlock | undefined): DiskStats {
   const image = block?.inserted?.image
-  const file = hostFile(diskSourcePath(disk))
+  const file = fileSizes(diskSourcePath(disk))
   const highest = parent?.stats.wr_highest_offset
   return {
     rdOperations: BigInt(stats.rd_operations ?? 0),
@@ -92,7 +93,27 @@ function diskStats(disk: DiskDef, { stats, parent }: QmpBlockStats, block: QmpBl
   }
 }
 
-function hostFile(path: string | undefined): { allocation: bigint; physical: bigint } | undefined {
+/** Sizes of an image, in bytes. */
+interface ImageSizes {
+  allocation: bigint
+  physical: bigint
+}
+
+/** What an image is by its file and header, for a guest that does not run (qemuStorageLimitsRefresh). */
+export function imageSizes({ source }: DiskDef): (ImageSizes & { capacity: bigint }) | undefined {
+  const path = storagePath(source)
+  const sizes = fileSizes(path)
+  if (!sizes || path === undefined) return undefined
+  const { format = 'raw' } = source
+  try {
+    const capacity = format === 'raw' ? undefined : capacityOf(readHeader(path), format)
+    return { ...sizes, capacity: capacity ?? sizes.physical }
+  } catch {
+    return undefined
+  }
+}
+
+function fileSizes(path: string | undefined): ImageSizes | undefined {
   try {
     const { size, blocks } = statSync(path!, { bigint: true })
     return { allocation: blocks * 512n, physical: size }
@@ -193,11 +214,11 @@ export const block = {
       if (isStorageEmpty(disk.source))
         throw fail('VIR_ERR_INVALID_ARG', `disk '${path}' does not currently have a source assigned`)
       const stats = domain.isActive ? (await blockStats(domain)).get(disk) : undefined
-      const file = hostFile(diskSourcePath(disk))
+      const file = imageSizes(disk)
       const physical = stats?.physical ?? file?.physical ?? 0n
       return {
         allocation: stats?.allocation ?? file?.allocation ?? 0n,
-        capacity: stats?.capacity ?? physical,
+        capacity: stats?.capacity ?? file?.capacity ?? physical,
         physical
       }
     }

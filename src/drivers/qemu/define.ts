@@ -84,7 +84,8 @@ function writeXml(domain: QemuDomain, bits: number): string {
   const isInactive = (bits & VIR_DOMAIN_XML_INACTIVE) !== 0
   const kept = isInactive ? (domain.newDef ?? domain.def) : domain.def
   const def = (bits & VIR_DOMAIN_XML_UPDATE_CPU) === 0 ? kept : withUpdatedCpu(kept, domain.context)
-  if ((bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0) return formatMigratable(def, domain.context)
+  if ((bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0)
+    return formatMigratable(def, domain.context, kept === domain.def ? domain.originalCpu : undefined)
   const secure = (bits & VIR_DOMAIN_XML_SECURE) !== 0
   const aliases = domain.isActive && kept === domain.def
   return formatDomain(def, { inactive: !domain.isActive || isInactive, aliases, secure })

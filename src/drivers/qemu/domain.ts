@@ -32,6 +32,7 @@ import type { QmpEvent, QmpMonitor } from './qmp.ts'
 import type { Taint } from './taint.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 
 /** The part of a logger the driver needs; values first, fixed message second, as in pino. */
 export interface Log {
@@ -101,6 +102,8 @@ export class QemuDomain {
   ptys = new Map<string, string>()
   cgroups: string[] = []
   registration: Registration | undefined
+  /** <cpu> the running guest was started with, where QEMU made another: what its migratable XML has */
+  originalCpu: string | undefined
   /** what has been done to the running guest that its daemon cannot answer for */
   readonly taints = new Set<Taint>()
   /** what it uses that its QEMU means to drop */
@@ -185,7 +188,7 @@ export class QemuDomain {
 
   /** @throws VIR_ERR_OPERATION_INVALID when the guest does not run */
   checkActive(): void {
-    if (!this.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
+    if (!this.isActive) throw failDomain('VIR_ERR_OPERATION_INVALID', 'domain is not running')
   }
 
   /** The monitor of a running guest. @throws VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_FAILED when it is lost */
@@ -270,6 +273,7 @@ export class QemuDomain {
       cgroups: this.cgroups,
       registration: this.registration,
       claims: this.claims?.held,
+      originalCpu: this.originalCpu,
       taints: this.taints.size > 0 ? [...this.taints] : undefined,
       deprecations: this.deprecations.length > 0 ? this.deprecations : undefined,
       user: this.user,

@@ -45,6 +45,7 @@ export const guest = {
     since: '0.10.0',
     on: 'domain',
     acl: 'domain:read',
+    needs: 'active',
     args: { flags: flags(virDomainGetHostnameFlags) },
     ret: { hostname: text() },
     async run(domain, { flags: bits }) {
@@ -61,6 +62,7 @@ export const guest = {
     since: '1.2.5',
     on: 'domain',
     acl: 'domain:read',
+    needs: 'active',
     args: { flags: flags() },
     ret: { seconds: hyper('s'), nseconds: uint('ns') },
     async run(domain) {

@@ -109,6 +109,26 @@ function vmdkBacking(header: Buffer): Backing | undefined {
   return name ? { name } : undefined
 }
 
+/** Where a header has the size its guest sees, in bytes or sectors. */
+const SIZES: { [F in StorageFormat]?: (header: Buffer) => bigint } = {
+  qcow: header => header.readBigUInt64BE(24),
+  qcow2: header => header.readBigUInt64BE(24),
+  qed: header => header.readBigUInt64LE(48),
+  vmdk: header => header.readBigUInt64LE(12) * 512n,
+  vpc: header => header.readBigUInt64BE(40),
+  vdi: header => header.readBigUInt64LE(368)
+}
+
+/** The size a guest sees of an image of that format, in bytes; undefined where the header does not say. */
+export function capacityOf(header: Buffer, format: StorageFormat): bigint | undefined {
+  try {
+    return probeFormat(header) === format ? SIZES[format]?.(header) : undefined
+  } catch {
+    // cut short
+    return undefined
+  }
+}
+
 const READERS: { [F in StorageFormat]?: (header: Buffer) => Backing | undefined } = {
   qcow: qcowBacking,
   qcow2: qcowBacking,

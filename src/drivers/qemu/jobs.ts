@@ -32,6 +32,7 @@ export const jobs = {
     since: '0.7.7',
     on: 'domain',
     acl: 'domain:read',
+    needs: 'active',
     args: {},
     ret: { type: int('virDomainJobType'), ...Object.fromEntries(COUNTERS.map(name => [name, uhyper()])) },
     run: () => ({ type: JOB_NONE, ...Object.fromEntries(COUNTERS.map(name => [name, 0n])) })
@@ -43,7 +44,11 @@ export const jobs = {
     acl: 'domain:read',
     args: { flags: flags(virDomainGetJobStatsFlags) },
     ret: { type: int('virDomainJobType'), params: typedParams },
-    run: () => ({ type: JOB_NONE, params: {} })
+    run(domain, { flags: bits }) {
+      // that of a job that is over outlives the run
+      if ((bits & virDomainGetJobStatsFlags.VIR_DOMAIN_JOB_STATS_COMPLETED) === 0) domain.checkActive()
+      return { type: JOB_NONE, params: {} }
+    }
   }),
 
   /** @throws VIR_ERR_OPERATION_INVALID as there is no job */

@@ -1,4 +1,5 @@
 // Create, suspend, resume, shutdown, reboot, reset, destroy, NMI.
+import { rmSync } from 'node:fs'
 import {
   virDomainCreateFlags,
   virDomainDestroyFlagsValues,
@@ -28,7 +29,7 @@ const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY, VIR_DOMAIN_START_
 const { VIR_DOMAIN_START_FORCE_BOOT, VIR_DOMAIN_START_RESET_NVRAM } = virDomainCreateFlags
 const { VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT } = virDomainShutdownFlagValues
 const { VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT } = virDomainRebootFlagValues
-const { VIR_DOMAIN_DESTROY_GRACEFUL } = virDomainDestroyFlagsValues
+const { VIR_DOMAIN_DESTROY_GRACEFUL, VIR_DOMAIN_DESTROY_REMOVE_LOGS } = virDomainDestroyFlagsValues
 
 const createFlags = flags({
   VIR_DOMAIN_START_PAUSED,
@@ -60,6 +61,7 @@ async function destroy(domain: QemuDomain, bits: number): Promise<Record<string,
     virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED,
     (bits & VIR_DOMAIN_DESTROY_GRACEFUL) !== 0
   )
+  if ((bits & VIR_DOMAIN_DESTROY_REMOVE_LOGS) !== 0) rmSync(domain.root.log, { force: true })
   return {}
 }
 
@@ -83,6 +85,7 @@ async function askGuest(domain: QemuDomain, reboot: boolean, ways: Ways): Promis
       domain.log.info({ err: error }, 'the agent did not do it, pressing the power button')
     }
   }
+  domain.checkActive()
   domain.fakeReboot = reboot
   await domain.qmp.execute('system_powerdown')
   return {}
@@ -98,6 +101,7 @@ async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
 }
 
 async function shutdown(domain: QemuDomain, bits: number) {
+  await domain.startDone
   if (!domain.isRunning) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
   return askGuest(domain, /^(restart|rename-restart)$/.test(domain.def.onPoweroff ?? ''), {
     agent: (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0,
@@ -107,6 +111,7 @@ async function shutdown(domain: QemuDomain, bits: number) {
 
 /** A guest whose on_reboot ends it is powered down instead. */
 async function reboot(domain: QemuDomain, bits: number) {
+  await domain.startDone
   return askGuest(domain, !/^(destroy|preserve)$/.test(domain.def.onReboot ?? ''), {
     agent: (bits & VIR_DOMAIN_REBOOT_GUEST_AGENT) !== 0,
     acpi: (bits & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN) !== 0
@@ -146,12 +151,15 @@ export const lifecycle = {
     run: domain => destroy(domain, 0)
   }),
 
-  /** As virDomainDestroy; VIR_DOMAIN_DESTROY_GRACEFUL fails rather than kills when QEMU ignores SIGTERM. */
+  /**
+   * As virDomainDestroy; VIR_DOMAIN_DESTROY_GRACEFUL fails rather than kills when QEMU ignores SIGTERM,
+   * VIR_DOMAIN_DESTROY_REMOVE_LOGS removes what QEMU has logged.
+   */
   virDomainDestroyFlags: method({
     since: '0.9.4',
     on: 'domain',
     acl: 'domain:stop',
-    args: { flags: flags({ VIR_DOMAIN_DESTROY_GRACEFUL }) },
+    args: { flags: flags({ VIR_DOMAIN_DESTROY_GRACEFUL, VIR_DOMAIN_DESTROY_REMOVE_LOGS }) },
     ret: {},
     run: (domain, args) => destroy(domain, args.flags)
   }),
@@ -162,7 +170,6 @@ export const lifecycle = {
     on: 'domain',
     acl: 'domain:init_control',
     job: 'modify',
-    needs: 'active',
     args: {},
     ret: {},
     run: domain => shutdown(domain, 0)
@@ -173,7 +180,6 @@ export const lifecycle = {
     on: 'domain',
     acl: 'domain:init_control',
     job: 'modify',
-    needs: 'active',
     args: { flags: shutdownFlags },
     ret: {},
     run: (domain, args) => shutdown(domain, args.flags)
@@ -185,7 +191,6 @@ export const lifecycle = {
     on: 'domain',
     acl: 'domain:init_control',
     job: 'modify',
-    needs: 'active',
     args: { flags: rebootFlags },
     ret: {},
     run: (domain, { flags: bits }) => reboot(domain, bits)

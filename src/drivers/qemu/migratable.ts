@@ -2,9 +2,11 @@
 // (qemuDomainDefFormatBufInternal with VIR_DOMAIN_XML_MIGRATABLE).
 import type { ControllerDef } from '../../conf/devices/controller.ts'
 import { isUserAlias } from '../../conf/devices/device-info.ts'
+import { parseCpu } from '../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { formatDomain } from '../../conf/domain-xml.ts'
 import { storageChain } from '../../conf/storage-chain.ts'
+import { parseXml } from '../../conf/xml.ts'
 import { addDefaultAudio } from './command/audio.ts'
 import type { QemuContext } from './context.ts'
 import { isI440fx } from './machine-type.ts'
@@ -77,9 +79,13 @@ function resetImages({ devices }: DomainDef): void {
   }
 }
 
-/** A definition's migratable XML: with secrets, and not of a running guest. */
-export function formatMigratable(def: DomainDef, context: QemuContext): string {
+/**
+ * A definition's migratable XML: with secrets, and not of a running guest.
+ * @param originalCpu <cpu> it was started with, where that is another
+ */
+export function formatMigratable(def: DomainDef, context: QemuContext, originalCpu?: string): string {
   const copy = structuredClone(def)
+  if (originalCpu !== undefined) copy.cpu = parseCpu(parseXml(originalCpu))
   dropControllers(copy)
   dropPanic(copy)
   dropChannelPaths(copy, context)

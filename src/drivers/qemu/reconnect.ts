@@ -20,6 +20,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   domain.process = status.process
   domain.cgroups = status.cgroups
   domain.registration = status.registration
+  domain.originalCpu = status.originalCpu
   for (const one of status.taints ?? []) domain.taints.add(one as Taint)
   domain.deprecations = status.deprecations ?? []
   domain.paused = status.paused

@@ -1,5 +1,7 @@
 // What only a running QEMU knows of its guest, and what only a running one can be told.
+import { formatCpu } from '../../conf/domain/cpu.ts'
 import { virConnectDomainEventAgentLifecycleReason } from '../../conf/enums.ts'
+import { formatXml } from '../../conf/xml.ts'
 import { connectAgent, portChanged } from './channels.ts'
 import { verifyGuestCpu } from './cpu/live.ts'
 import { refreshTrays } from './disk-tray.ts'
@@ -24,7 +26,7 @@ export async function setUp(domain: QemuDomain): Promise<void> {
     qmp.execute<{ 'cpu-index': number; 'thread-id': number }[]>('query-cpus-fast'),
     qmp.execute<QmpChardev[]>('query-chardev'),
     onReboot,
-    verifyGuestCpu(def, qmp),
+    verifyCpu(domain),
     refreshTrays(domain),
     ...downLinks(domain),
     ...balloonPolling(domain)
@@ -39,6 +41,14 @@ export async function setUp(domain: QemuDomain): Promise<void> {
   const frontendOpen = (label: string) => chardevs.find(chardev => chardev.label === label)?.['frontend-open']
   connectAgent(domain, label => frontendOpen(label) ?? false)
   fillChannelStates(domain, frontendOpen)
+}
+
+/** Takes the CPU QEMU made into the definition, and keeps the one it was asked for. */
+async function verifyCpu(domain: QemuDomain): Promise<void> {
+  const { qmp, def } = domain
+  const asked = def.cpu && formatXml(formatCpu(def.cpu))
+  await verifyGuestCpu(def, qmp)
+  if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.originalCpu = asked
 }
 
 /** Unplugs the cards whose cable is out (qemuProcessSetLinkStates). */

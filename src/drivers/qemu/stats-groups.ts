@@ -2,7 +2,7 @@
 import { virDomainStatsTypes } from '../../conf/enums.ts'
 import { isStorageEmpty } from '../../conf/storage-source.ts'
 import { type TypedParams, typed } from '../../conf/wire.ts'
-import { blockStats, diskSourcePath } from './block.ts'
+import { blockStats, type DiskStats, diskSourcePath, imageSizes } from './block.ts'
 import type { QemuDomain } from './domain.ts'
 import { interfaceStats } from './interface.ts'
 import { haltPollNs, vcpuKvmStats, vmKvmStats } from './kvm-stats.ts'
@@ -94,32 +94,44 @@ function interfaceGroup(domain: QemuDomain): TypedParams {
   return out
 }
 
+type Sizes = Partial<Record<'allocation' | 'capacity' | 'physical', bigint | undefined>>
+
+function sizes(disk: number, found: Sizes | undefined): TypedParams {
+  const out: TypedParams = {}
+  for (const name of ['allocation', 'capacity', 'physical'] as const) {
+    const size = found?.[name]
+    if (size !== undefined) out[`block.${disk}.${name}`] = typed.ullong(size)
+  }
+  return out
+}
+
 async function blockGroup(domain: QemuDomain): Promise<TypedParams> {
   const { disks } = domain.def.devices
   const out: TypedParams = { 'block.count': typed.uint(disks.length) }
   const stats = domain.isActive ? await blockStats(domain).catch(() => undefined) : undefined
-  disks.forEach((disk, i) => {
+  for (const [i, disk] of disks.entries()) {
     out[`block.${i}.name`] = typed.string(disk.target?.dev ?? '')
     const path = diskSourcePath(disk)
     if (path) out[`block.${i}.path`] = typed.string(path)
     if (disk.source.index !== undefined && !isStorageEmpty(disk.source))
       out[`block.${i}.backingIndex`] = typed.uint(disk.source.index)
     const entry = stats?.get(disk)
-    if (!entry) return
-    out[`block.${i}.rd.reqs`] = typed.ullong(entry.rdOperations)
-    out[`block.${i}.rd.bytes`] = typed.ullong(entry.rdBytes)
-    out[`block.${i}.rd.times`] = typed.ullong(entry.rdTimeNs)
-    out[`block.${i}.wr.reqs`] = typed.ullong(entry.wrOperations)
-    out[`block.${i}.wr.bytes`] = typed.ullong(entry.wrBytes)
-    out[`block.${i}.wr.times`] = typed.ullong(entry.wrTimeNs)
-    out[`block.${i}.fl.reqs`] = typed.ullong(entry.flushOperations)
-    out[`block.${i}.fl.times`] = typed.ullong(entry.flushTimeNs)
-    if (entry.allocation !== undefined) out[`block.${i}.allocation`] = typed.ullong(entry.allocation)
-    if (entry.capacity !== undefined) out[`block.${i}.capacity`] = typed.ullong(entry.capacity)
-    if (entry.physical !== undefined) out[`block.${i}.physical`] = typed.ullong(entry.physical)
-  })
+    if (entry) Object.assign(out, counters(i, entry))
+    Object.assign(out, sizes(i, entry ?? imageSizes(disk)))
+  }
   return out
 }
+
+const counters = (disk: number, entry: DiskStats): TypedParams => ({
+  [`block.${disk}.rd.reqs`]: typed.ullong(entry.rdOperations),
+  [`block.${disk}.rd.bytes`]: typed.ullong(entry.rdBytes),
+  [`block.${disk}.rd.times`]: typed.ullong(entry.rdTimeNs),
+  [`block.${disk}.wr.reqs`]: typed.ullong(entry.wrOperations),
+  [`block.${disk}.wr.bytes`]: typed.ullong(entry.wrBytes),
+  [`block.${disk}.wr.times`]: typed.ullong(entry.wrTimeNs),
+  [`block.${disk}.fl.reqs`]: typed.ullong(entry.flushOperations),
+  [`block.${disk}.fl.times`]: typed.ullong(entry.flushTimeNs)
+})
 
 interface QmpIothread {
   /** iothreadN, as we name them; others are the user's own */

@@ -114,6 +114,7 @@ async function removeTraces(domain: QemuDomain, ended: Ended, audience: Audience
   domain.phase = undefined
   domain.process = undefined
   domain.id = -1
+  domain.originalCpu = undefined
   domain.vcpuThreads.clear()
   domain.ptys.clear()
   domain.joinDefinitions()

@@ -1,6 +1,7 @@
 // vCPU counts and where they run.
 import { cpus as hostCpus } from 'node:os'
 import { virDomainModificationImpact, virDomainVcpuFlags, virVcpuState } from '../../conf/enums.ts'
+import { errorsFrom } from '../../conf/error.ts'
 import { array, flags, int, struct, uhyper, uint, type Wire } from '../../conf/wire.ts'
 import { methodFor } from '../method.ts'
 import { availableAgent } from './agent.ts'
@@ -8,6 +9,7 @@ import { queried } from './define.ts'
 import type { QemuDomain } from './domain.ts'
 import { allowedCpus, cpuTimes } from './proc.ts'
 
+const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_VCPU_MAXIMUM, VIR_DOMAIN_VCPU_GUEST } = virDomainVcpuFlags
@@ -20,13 +22,17 @@ const bool: Wire<boolean> = {
 }
 
 export const vcpu = {
+  /** vCPUs the running guest may have. */
   virDomainGetMaxVcpus: method({
     since: '0.2.1',
     on: 'domain',
     acl: 'domain:read',
     args: {},
     ret: { num: int() },
-    run: domain => ({ num: domain.def.vcpu.max })
+    run(domain) {
+      domain.checkActive()
+      return { num: domain.def.vcpu.max }
+    }
   }),
 
   /** vCPUs now, or with VIR_DOMAIN_VCPU_MAXIMUM at most, of the live or the persistent definition. */
@@ -38,6 +44,10 @@ export const vcpu = {
     ret: { num: int() },
     async run(domain, { flags: bits }) {
       if ((bits & VIR_DOMAIN_VCPU_GUEST) !== 0) {
+        if (!domain.isActive) {
+          const what = 'vCPU count provided by the guest agent can only be requested for live domains'
+          throw fail('VIR_ERR_INVALID_ARG', what)
+        }
         const list = await availableAgent(domain).execute<{ online: boolean }[]>('guest-get-vcpus')
         return {
           num: (bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0 ? list.length : list.filter(({ online }) => online).length
@@ -54,7 +64,6 @@ export const vcpu = {
     since: '0.1.4',
     on: 'domain',
     acl: 'domain:read',
-    needs: 'active',
     args: {},
     ret: {
       info: array(
@@ -64,7 +73,9 @@ export const vcpu = {
       cpumaps: array(array(bool, 16384), 16384)
     },
     run(domain) {
-      const { pid } = domain.process!
+      if (!domain.process)
+        throw fail('VIR_ERR_OPERATION_INVALID', 'cannot retrieve vcpu information for inactive domain')
+      const { pid } = domain.process
       const host = hostCpus().length
       const vcpus = [...domain.vcpuThreads].map(([number, tid]) => ({ number, tid, times: cpuTimes(pid, tid) }))
       return {

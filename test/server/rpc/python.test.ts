@@ -11,6 +11,7 @@ import { Shim } from '../../helper/shim.ts'
 t.setTimeout(240_000)
 
 const RUNNING = 1
+const SHUTOFF = 5
 const VIR_CONNECT_CLOSE_REASON_EOF = 1
 const NAME = 't-python'
 const UUID = '2f0f7b5c-51a4-4a4f-b6f7-0a2f55d6a9c3'
@@ -244,6 +245,66 @@ const calls: Call[] = [
   dom('messages', 'VIR_DOMAIN_MESSAGE_DEPRECATION')
 ]
 
+/** Calls on a guest that is defined and does not run. */
+const inactiveCalls: Call[] = [
+  dom('isActive'),
+  dom('isPersistent'),
+  dom('ID'),
+  dom('state'),
+  dom('info'),
+  dom('maxVcpus'),
+  dom('maxMemory'),
+  dom('vcpusFlags'),
+  dom('vcpusFlags', 'VIR_DOMAIN_AFFECT_LIVE'),
+  dom('vcpusFlags', 'VIR_DOMAIN_VCPU_GUEST'),
+  dom('vcpus'),
+  dom('controlInfo'),
+  dom('getCPUStats', true),
+  dom('memoryStats'),
+  dom('messages'),
+  dom('jobInfo'),
+  dom('jobStats'),
+  dom('jobStats', 'VIR_DOMAIN_JOB_STATS_COMPLETED'),
+  dom('abortJob'),
+  dom('diskErrors'),
+  dom('suspend'),
+  dom('resume'),
+  dom('shutdown'),
+  dom('shutdownFlags', 'VIR_DOMAIN_SHUTDOWN_GUEST_AGENT'),
+  dom('reboot'),
+  dom('reboot', 'VIR_DOMAIN_REBOOT_GUEST_AGENT'),
+  dom('reset'),
+  dom('injectNMI'),
+  dom('destroy'),
+  dom('destroyFlags', 3),
+  dom('destroyFlags', 4),
+  typesOf(dom('blockInfo', 'hda')),
+  dom('blockStats', 'hda'),
+  dom('interfaceStats', 'vnet0'),
+  dom('openConsole', null, 'STREAM'),
+  dom('screenshot', 'STREAM', 0),
+  dom('sendKey', 0, 0, [30], 1),
+  dom('getTime'),
+  dom('hostname'),
+  dom('autostart'),
+  dom('setAutostart', 1),
+  dom('autostart'),
+  dom('setAutostart', 0),
+  dom('setMetadata', 'VIR_DOMAIN_METADATA_TITLE', 'Off', null, null, 'VIR_DOMAIN_AFFECT_LIVE'),
+  dom('setMetadata', 'VIR_DOMAIN_METADATA_TITLE', 'Off', null, null, 'VIR_DOMAIN_AFFECT_CONFIG'),
+  dom('metadata', 'VIR_DOMAIN_METADATA_TITLE', null),
+  dom('metadata', 'VIR_DOMAIN_METADATA_TITLE', null, 'VIR_DOMAIN_AFFECT_LIVE'),
+  ['dom', 'XMLDesc', ['VIR_DOMAIN_XML_MIGRATABLE'], 'elements'],
+  qemu('qemuMonitorCommand', '{"execute":"query-name"}', 0),
+  qemu('qemuAgentCommand', '{"execute":"guest-ping"}', -1, 0),
+  conn('domainListGetStats', ['DOM'], STATS.state),
+  conn('domainListGetStats', ['DOM'], STATS.balloon),
+  conn('domainListGetStats', ['DOM'], STATS.vcpu),
+  conn('domainListGetStats', ['DOM'], STATS.iothread),
+  conn('domainListGetStats', ['DOM'], STATS.dirtyrate),
+  typesOf(conn('domainListGetStats', ['DOM'], STATS.block))
+]
+
 /** Calls that a read-only connection refuses, and some that it does not. */
 const readOnlyCalls: Call[] = [
   dom('state'),
@@ -302,11 +363,11 @@ await shim.untilState(RUNNING)
 const shimUri = `qemu+unix:///system?socket=${join(shim.root, 'libvirt-sock')}`
 const readOnlyUri = `${shimUri}-ro`
 
-async function compare(t: Test, asked: Call[], uri: string, ...more: string[]): Promise<void> {
+async function compare(t: Test, name: string, asked: Call[], uri: string, ...more: string[]): Promise<void> {
   const input = JSON.stringify(asked)
   const [libvirtd, ours] = await Promise.all([
-    python('python-calls.py', ['qemu:///system', NAME, ...more], input),
-    python('python-calls.py', [uri, NAME, ...more], input)
+    python('python-calls.py', ['qemu:///system', name, ...more], input),
+    python('python-calls.py', [uri, name, ...more], input)
   ])
   const expected = JSON.parse(libvirtd.out || `"${libvirtd.err}"`)
   const got = JSON.parse(ours.out || `"${ours.err}"`)
@@ -315,8 +376,23 @@ async function compare(t: Test, asked: Call[], uri: string, ...more: string[]): 
   })
 }
 
-await t.test('calls', async t => compare(t, calls, shimUri))
-await t.test('calls of a read-only connection', async t => compare(t, readOnlyCalls, readOnlyUri, 'readonly'))
+await t.test('calls', async t => compare(t, NAME, calls, shimUri))
+await t.test('calls on a guest that is shut off', async t => {
+  const name = `${NAME}-off`
+  const other = '2f0f7b5c-51a4-4a4f-b6f7-0a2f55d6a9c4'
+  const off = (xml: string) => xml.replaceAll(NAME, name).replace(UUID, other)
+  const file = join(dir, 'off.xml')
+  writeFileSync(file, off(LIBVIRTD_XML))
+  t.teardown(() => spawnSync('virsh', ['-q', '-c', 'qemu:///system', 'undefine', name]))
+  t.equal(spawnSync('virsh', ['-c', 'qemu:///system', 'define', file]).status, 0)
+  const defined = new Shim(off(guestXml(shimDisks.boot, shimDisks.sound)))
+  t.teardown(() => defined.end())
+  void defined.start('--define', '--inactive')
+  await defined.untilState(SHUTOFF)
+  const uri = `qemu+unix:///system?socket=${join(defined.root, 'libvirt-sock')}`
+  await compare(t, name, inactiveCalls, uri)
+})
+await t.test('calls of a read-only connection', async t => compare(t, NAME, readOnlyCalls, readOnlyUri, 'readonly'))
 /** Programs in Python on top of libvirt-python; they print XML and change nothing. */
 const NEW_GUEST = '--name t-python-new --memory 64 --disk none --import --osinfo detect=off,require=off --network none'
 const printers = [
