@@ -7,10 +7,11 @@ import {
   type Header,
   MessageType,
   makeFrame,
-  REMOTE_PROGRAM
+  REMOTE_PROGRAM,
+  readerOf
 } from '../../src/server/rpc/frame.ts'
 import { findProcedure } from '../../src/server/rpc/procedures.ts'
-import { XdrReader, type XdrWriter } from '../../src/server/rpc/xdr.ts'
+import type { XdrWriter } from '../../src/server/rpc/xdr.ts'
 
 /** A call's header; the rest is as a good client has it. */
 export function callHeader(procedure: number, serial: number, more: Partial<Header> = {}): Header {
@@ -74,10 +75,10 @@ export class RpcPeer {
 
 /** The error in a reply. */
 export function errorOf(frame: Frame): { code: number; message: string } {
-  return codecOf('error').read(new XdrReader(frame.payload))
+  return codecOf('error').read(readerOf(frame))
 }
 
 /** The results in a reply. */
 export function resultOf(frame: Frame): Record<string, unknown> {
-  return readFields(findProcedure(frame.program, frame.procedure)!.ret, new XdrReader(frame.payload))
+  return readFields(findProcedure(frame.program, frame.procedure)!.ret, readerOf(frame))
 }

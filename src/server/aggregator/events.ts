@@ -7,10 +7,9 @@ import type { GuestHandle } from '../../drivers/host.ts'
 import type { QmpEvent } from '../../drivers/qemu/qmp.ts'
 import { readFields } from '../rpc/codec.ts'
 import type { EventSource, GuestEvent } from '../rpc/events.ts'
-import { QEMU_PROGRAM } from '../rpc/frame.ts'
+import { QEMU_PROGRAM, readerOf } from '../rpc/frame.ts'
 import { Link } from '../rpc/link.ts'
 import { eventLayout, findProcedure } from '../rpc/procedures.ts'
-import { XdrReader } from '../rpc/xdr.ts'
 import { EventStream, type StreamedEvent } from './event-stream.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 
@@ -183,9 +182,9 @@ function followMonitor(guest: KnownGuest, listener: (guest: GuestHandle, event: 
       what: `the daemon of domain '${name}'`
     },
     {
-      frame({ program, procedure, payload }) {
-        if (program !== QEMU_PROGRAM || procedure !== MONITOR_EVENT) return
-        const { dom, event, seconds, micros, details } = readFields(args, new XdrReader(payload))
+      frame(frame) {
+        if (frame.program !== QEMU_PROGRAM || frame.procedure !== MONITOR_EVENT) return
+        const { dom, event, seconds, micros, details } = readFields(args, readerOf(frame))
         const timestampUs = Number(seconds) * 1e6 + micros
         listener(dom, { event, timestampUs, data: details === undefined ? {} : JSON.parse(details) })
       },

@@ -9,12 +9,12 @@ import { ConnectionCalls } from '../rpc/calls.ts'
 import type { Reply, RpcClient } from '../rpc/client.ts'
 import { readFields, writeFields } from '../rpc/codec.ts'
 import type { EventSource } from '../rpc/events.ts'
-import type { Frame } from '../rpc/frame.ts'
+import { type Frame, readerOf } from '../rpc/frame.ts'
 import { guestOf, type Procedure } from '../rpc/procedures.ts'
 import { serveRpc } from '../rpc/server.ts'
 import { Upstream } from '../rpc/upstream.ts'
 import { UpstreamPool } from '../rpc/upstream-pool.ts'
-import { XdrReader } from '../rpc/xdr.ts'
+import type { XdrReader } from '../rpc/xdr.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { eventsOf, libvirtSocketOf } from './events.ts'
@@ -67,11 +67,14 @@ class AggregatorCalls extends ConnectionCalls {
     return this.#aggregator.registry.byUuid(uuid) !== undefined
   }
 
-  protected async guestCall(procedure: Procedure, frame: Frame): Promise<Reply> {
-    const given = readFields(procedure.args.slice(0, 1), new XdrReader(frame.payload))
-    const guest = guestOf(procedure, given)
-    const known = this.#fromReport(procedure, frame, guest)
-    if (known) return { write: to => writeFields(procedure.ret, known, to) }
+  protected guestCall(procedure: Procedure, frame: Frame): Reply | Promise<Reply> {
+    const from = readerOf(frame)
+    const guest = guestOf(procedure, readFields(procedure.first, from))
+    const known = this.#fromReport(procedure, from, guest)
+    return known ? { write: to => writeFields(procedure.ret, known, to) } : this.#forward(procedure, frame, guest)
+  }
+
+  async #forward(procedure: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
     if (!API_FACTS[procedure.api ?? '']?.readOnly) {
       this.#changed.add(guest.uuid)
       this.#aggregator.registry.touch(guest.uuid)
@@ -83,13 +86,13 @@ class AggregatorCalls extends ConnectionCalls {
   }
 
   /** The answer to a call that need not go to the shim: the guest's report has it, and this client has not changed it. */
-  #fromReport(procedure: Procedure, frame: Frame, { uuid }: GuestHandle): Record<string, unknown> | undefined {
+  #fromReport({ api, others }: Procedure, from: XdrReader, { uuid }: GuestHandle): Record<string, unknown> | undefined {
+    if (api === undefined || !isInReport(api)) return undefined
     const { registry } = this.#aggregator
     const guest = registry.byUuid(uuid)
-    const { api } = procedure
-    if (!guest || api === undefined || !isInReport(api)) return undefined
-    const given = readFields(procedure.args, new XdrReader(frame.payload))
-    if (given.flags !== undefined && given.flags !== 0) return undefined
+    if (!guest) return undefined
+    const { flags } = readFields(others, from)
+    if (flags !== undefined && flags !== 0) return undefined
     return this.#changed.has(uuid) ? withoutShim(guest, api) : fromReport(registry, guest, api)
   }
 

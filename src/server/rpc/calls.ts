@@ -13,12 +13,11 @@ import { type Call, runOnHost } from '../dispatch.ts'
 import type { Reply, RpcClient, RpcHandler } from './client.ts'
 import { readFields, type WireField, writeFields } from './codec.ts'
 import { type EventSource, EventSubscriptions } from './events.ts'
-import { exceptions } from './exceptions.ts'
-import { type Frame, REMOTE_PROGRAM } from './frame.ts'
+import { type Exception, exceptions } from './exceptions.ts'
+import { type Frame, REMOTE_PROGRAM, readerOf } from './frame.ts'
 import { findProcedure, type Procedure } from './procedures.ts'
 import { emptyAnswer, secondaryName } from './secondary-drivers.ts'
 import { bodyStream, channelStream } from './stream.ts'
-import { XdrReader } from './xdr.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
@@ -60,7 +59,7 @@ export abstract class ConnectionCalls implements RpcHandler {
   }
 
   /** A call on a guest, or on something of a guest. */
-  protected abstract guestCall(procedure: Procedure, frame: Frame, signal: AbortSignal): Promise<Reply>
+  protected abstract guestCall(procedure: Procedure, frame: Frame, signal: AbortSignal): Reply | Promise<Reply>
 
   /** The row of an API that is not on a guest, undefined if there is none. */
   protected hostRow(api: string): Row | undefined {
@@ -76,19 +75,26 @@ export abstract class ConnectionCalls implements RpcHandler {
     this.events.clear()
   }
 
-  async call(frame: Frame, signal: AbortSignal): Promise<Reply> {
+  call(frame: Frame, signal: AbortSignal): Reply | Promise<Reply> {
     const procedure = findProcedure(frame.program, frame.procedure)
     if (!procedure) return this.unknownCall(frame)
     const exception = exceptions[procedure.name]
     if (!exception?.beforeOpen) this.checkOpen()
     if (procedure.onGuest) return this.guestCall(procedure, frame, signal)
-    const given = readFields(procedure.args, new XdrReader(frame.payload))
-    if (exception?.run) {
-      const result = await exception.run(this, given, signal)
-      return { write: to => writeFields(procedure.ret, result, to) }
-    }
+    const given = readFields(procedure.args, readerOf(frame))
+    if (exception?.run) return this.#runException(exception.run, procedure, given, signal)
     const perform = (call: Call) => this.hostCall({ ...call, signal })
     return this.answer(procedure, given, { find: api => this.hostRow(api), perform })
+  }
+
+  async #runException(
+    run: NonNullable<Exception['run']>,
+    { ret }: Procedure,
+    given: Values,
+    signal: AbortSignal
+  ): Promise<Reply> {
+    const result = await run(this, given, signal)
+    return { write: to => writeFields(ret, result, to) }
   }
 
   /** A procedure that is not around domains: of another driver, or of nothing. */
@@ -154,7 +160,7 @@ export function withoutDriver({ program, procedure }: Frame): Reply {
  */
 function withoutStringFlag({ ret }: Procedure, args: Values, { nparams }: Values): boolean {
   if (typeof args.flags !== 'number' || nparams === undefined) return true
-  if (!ret.some(({ type }) => type.startsWith('param<'))) return true
+  if (!ret.some(({ isParams }) => isParams)) return true
   const okay = (args.flags & VIR_TYPED_PARAM_STRING_OKAY) !== 0
   if (okay) args.flags &= ~VIR_TYPED_PARAM_STRING_OKAY
   return okay
@@ -175,10 +181,10 @@ function checkRoom(api: string, given: Values): void {
  * lists short. `ret` and `nparams` of a reply are the count.
  */
 function fitted(fields: readonly WireField[], values: Values, given: Values, stringsOkay: boolean): Values {
+  const list = fields.find(({ isList, name }) => isList && name in values)
+  if (!list) return values
   const out: Values = { ...values }
-  const list = fields.find(({ type, name }) => /[<]\d+>$/.test(type) && name in values)
-  if (!list) return out
-  let entries = list.type.startsWith('param<') ? shownParams(values[list.name], stringsOkay) : values[list.name]
+  let entries = list.isParams ? shownParams(values[list.name], stringsOkay) : values[list.name]
   const count = Array.isArray(entries) ? entries.length : Object.keys(entries).length
   const room = ROOM.find(name => given[name] !== undefined)
   if (given.need_results === 0) entries = []

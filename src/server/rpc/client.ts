@@ -16,6 +16,7 @@ import {
   makeFrame,
   makeRawFrame,
   PROTOCOL_VERSION,
+  payloadOf,
   QEMU_PROGRAM,
   REMOTE_PROGRAM,
   writeError
@@ -49,7 +50,8 @@ export interface Reply {
 
 /** Carries out the calls of one client. */
 export interface RpcHandler {
-  call(frame: Frame, signal: AbortSignal): Promise<Reply>
+  /** what is known at once is given at once */
+  call(frame: Frame, signal: AbortSignal): Reply | Promise<Reply>
   /** the client is gone */
   closed(): void
   /** A packet of a stream; false for one that is not passed on. */
@@ -170,7 +172,8 @@ export class RpcClient {
     this.#calls++
     try {
       checkCall(frame)
-      const reply = await this.#handler.call(frame, this.#abort.signal)
+      const answer = this.#handler.call(frame, this.#abort.signal)
+      const reply = answer instanceof Promise ? await answer : answer
       if (reply.sent) return
       this.#send(makeFrame(answerTo(frame, MessageType.REPLY, MessageStatus.OK), to => reply.write?.(to)))
       if (reply.stream) this.#openStream(frame, reply.stream)
@@ -279,7 +282,7 @@ export class RpcClient {
     // data may still come for a stream that was closed
     if (!stream) return
     if (frame.type === MessageType.STREAM && frame.status === MessageStatus.CONTINUE) {
-      stream.write(frame.payload)
+      stream.write(payloadOf(frame))
       return
     }
     this.#streams.delete(key)

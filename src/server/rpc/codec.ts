@@ -30,6 +30,9 @@ export interface WireField {
   name: string
   type: string
   codec: Codec
+  /** an array that carries its length, or typed parameters */
+  isList: boolean
+  isParams: boolean
 }
 
 const plain: Record<string, Codec> = {
@@ -39,11 +42,10 @@ const plain: Record<string, Codec> = {
   uhyper: { read: from => from.uhyper(), write: (value, to) => to.uhyper(value) },
   string: { read: from => from.string(STRING_MAX), write: (value, to) => to.string(value) },
   uuid: {
-    read: from =>
-      from
-        .fixed(16)
-        .toString('hex')
-        .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'),
+    read(from) {
+      const hex = from.hex(16)
+      return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+    },
     write: (value: string, to) => to.fixed(Buffer.from(value.replaceAll('-', ''), 'hex'))
   }
 }
@@ -175,6 +177,9 @@ function makeCodec(type: string): Codec {
   return structure(fieldsOf(STRUCTURES[name]!))
 }
 
+/** Of variable length, but for bytes. */
+const LIST = /^(?!opaque|chars).*<\d+>$/
+
 /** Fields from their notation: `name:type name:type …`. */
 export function fieldsOf(notation: string): WireField[] {
   return notation
@@ -182,7 +187,7 @@ export function fieldsOf(notation: string): WireField[] {
     .filter(word => word !== '')
     .map(word => {
       const [name = '', type = name] = word.split(':')
-      return { name, type, codec: codecOf(type) }
+      return { name, type, codec: codecOf(type), isList: LIST.test(type), isParams: type.startsWith('param<') }
     })
 }
 

@@ -7,7 +7,7 @@ import { type ErrorCode, type ErrorDomain, VirError } from '../../conf/error.ts'
 import { ERROR_CODES, ERROR_DOMAINS } from '../../conf/error-table.ts'
 import { fieldsOf, readFields, type WireField, writeFields } from './codec.ts'
 import { STRUCTURES } from './remote-protocol.ts'
-import { type XdrReader, XdrWriter } from './xdr.ts'
+import { XdrReader, XdrWriter } from './xdr.ts'
 
 export const REMOTE_PROGRAM = 0x20008086
 export const QEMU_PROGRAM = 0x20008087
@@ -38,7 +38,6 @@ export interface Header {
 }
 
 export interface Frame extends Header {
-  payload: Buffer
   /** the whole packet, to be passed on as it is */
   bytes: Buffer
 }
@@ -48,10 +47,17 @@ export const frameKey = ({ program, procedure, serial }: Header): string => `${p
 
 const LENGTH_SIZE = 4
 export const HEADER_SIZE = 24
+const PAYLOAD_AT = LENGTH_SIZE + HEADER_SIZE
 /** VIR_NET_MESSAGE_MAX and its length word. */
 const FRAME_MAX = 32 * 1024 * 1024 + LENGTH_SIZE
 /** Payload of one stream packet, as old clients can take it (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX). */
 export const STREAM_PAYLOAD_MAX = 262_120
+
+/** Reads the items of a packet's payload. */
+export const readerOf = ({ bytes }: Frame): XdrReader => new XdrReader(bytes, PAYLOAD_AT)
+
+/** A packet's payload as it is; shares the packet's memory. */
+export const payloadOf = ({ bytes }: Frame): Buffer => bytes.subarray(PAYLOAD_AT)
 
 /** A peer that does not speak the protocol. */
 export class FrameError extends Error {}
@@ -68,7 +74,7 @@ export class FrameReader {
     this.#have += chunk.length
     while (this.#have >= LENGTH_SIZE) {
       const length = this.#peekLength()
-      if (length < LENGTH_SIZE + HEADER_SIZE || length > FRAME_MAX) {
+      if (length < PAYLOAD_AT || length > FRAME_MAX) {
         throw new FrameError(`packet of ${length} bytes`)
       }
       if (this.#have < length) break
@@ -85,9 +91,9 @@ export class FrameReader {
   #take(length: number): Buffer {
     const [first] = this.#chunks
     const all = this.#chunks.length === 1 ? first! : Buffer.concat(this.#chunks)
-    this.#chunks = all.length > length ? [all.subarray(length)] : []
     this.#have = all.length - length
-    return all.subarray(0, length)
+    this.#chunks = this.#have > 0 ? [all.subarray(length)] : []
+    return this.#have > 0 ? all.subarray(0, length) : all
   }
 }
 
@@ -99,7 +105,6 @@ function readFrame(bytes: Buffer): Frame {
     type: bytes.readInt32BE(16),
     serial: bytes.readUInt32BE(20),
     status: bytes.readInt32BE(24),
-    payload: bytes.subarray(LENGTH_SIZE + HEADER_SIZE),
     bytes
   }
 }
@@ -115,7 +120,7 @@ export function makeFrame(header: Header, payload?: (to: XdrWriter) => void): Bu
   to.uint(header.serial)
   to.int(header.status)
   payload?.(to)
-  to.patchUint(0, to.bytes.length)
+  to.patchUint(0, to.length)
   return to.bytes
 }
 

@@ -14,10 +14,10 @@ import {
   makeFrame,
   PROTOCOL_VERSION,
   REMOTE_PROGRAM,
-  readError
+  readError,
+  readerOf
 } from './frame.ts'
 import { findProcedure } from './procedures.ts'
-import { XdrReader } from './xdr.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 
@@ -128,7 +128,7 @@ export class Link {
       this.#calls.set(serial, { done, failed })
       this.send(packet)
     })
-    const from = new XdrReader(reply.payload)
+    const from = readerOf(reply)
     if (reply.status === MessageStatus.OK) return readFields(layout.ret, from)
     throw readError(from)
   }

@@ -1,7 +1,7 @@
 // Which procedure is which API, and how it looks on the wire.
 import { API_FACTS } from '../../conf/api-list.ts'
 import type { GuestHandle } from '../../drivers/host.ts'
-import { type Layout, layoutOf } from './codec.ts'
+import { type Layout, layoutOf, type WireField } from './codec.ts'
 import { QEMU_PROGRAM, REMOTE_PROGRAM } from './frame.ts'
 import { QEMU_CALLS, QEMU_EVENTS, REMOTE_CALLS, REMOTE_EVENTS } from './remote-protocol.ts'
 
@@ -26,6 +26,9 @@ export interface Procedure extends Layout {
   api: string | undefined
   /** its first argument is a guest, or a snapshot or checkpoint of one */
   onGuest: boolean
+  /** the arguments, cut behind the first */
+  first: WireField[]
+  others: WireField[]
 }
 
 const GUEST_TYPES = new Set(['dom', 'snapshot', 'checkpoint'])
@@ -36,21 +39,27 @@ export function guestOf({ args }: Procedure, given: Readonly<Record<string, unkn
   return (type === 'dom' ? given[name] : (given[name] as { dom: unknown }).dom) as GuestHandle
 }
 
-const calls = new Map<string, Procedure | undefined>()
+/** by program, then by number */
+const calls = new Map([REMOTE_PROGRAM, QEMU_PROGRAM].map(program => [program, new Map<number, Procedure>()]))
 const events = new Map<string, Layout>()
 
 function procedureOf(layout: Layout, api: string | undefined): Procedure {
-  return { ...layout, api, onGuest: GUEST_TYPES.has(layout.args[0]?.type ?? '') }
+  const { args } = layout
+  const onGuest = GUEST_TYPES.has(args[0]?.type ?? '')
+  return { ...layout, api, onGuest, first: args.slice(0, 1), others: args.slice(1) }
 }
 
 /** A call's procedure, undefined for a number that has none around domains. */
 export function findProcedure(program: number, number: number): Procedure | undefined {
-  const key = `${program}/${number}`
-  if (!calls.has(key)) {
+  const known = calls.get(program)
+  let procedure = known?.get(number)
+  if (!procedure) {
     const notation = CALLS[program]?.[number]
-    calls.set(key, notation === undefined ? undefined : procedureOf(layoutOf(notation), apis.get(key)))
+    if (notation === undefined) return undefined
+    procedure = procedureOf(layoutOf(notation), apis.get(`${program}/${number}`))
+    known!.set(number, procedure)
   }
-  return calls.get(key)
+  return procedure
 }
 
 /** An event's layout; its fields are `args`. */

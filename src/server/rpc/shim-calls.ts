@@ -7,9 +7,8 @@ import { ConnectionCalls } from './calls.ts'
 import type { Reply, RpcClient } from './client.ts'
 import { readFields } from './codec.ts'
 import type { EventSource } from './events.ts'
-import type { Frame } from './frame.ts'
+import { type Frame, readerOf } from './frame.ts'
 import { guestOf, type Procedure } from './procedures.ts'
-import { XdrReader } from './xdr.ts'
 
 export class ShimCalls extends ConnectionCalls {
   readonly #domain: QemuDomain
@@ -24,7 +23,7 @@ export class ShimCalls extends ConnectionCalls {
   }
 
   protected async guestCall(procedure: Procedure, frame: Frame, signal: AbortSignal): Promise<Reply> {
-    const given = readFields(procedure.args, new XdrReader(frame.payload))
+    const given = readFields(procedure.args, readerOf(frame))
     const perform = (call: Call) => {
       this.checkGuest(guestOf(procedure, given))
       return run(this.#domain, { ...call, signal })

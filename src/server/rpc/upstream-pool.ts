@@ -40,24 +40,20 @@ export class UpstreamPool {
     for (const { upstream } of this.#entries.values()) upstream?.close()
   }
 
-  *#open(): Iterable<Upstream> {
-    for (const { upstream } of this.#entries.values()) if (upstream) yield upstream
-  }
-
   /** @returns whether the stream is with one of these daemons */
   passStream(frame: Frame): boolean {
-    for (const upstream of this.#open()) if (upstream.passStream(frame)) return true
+    for (const { upstream } of this.#entries.values()) if (upstream?.passStream(frame)) return true
     return false
   }
 
   /** One of them has more to take than it does. */
   get isBusy(): boolean {
-    for (const upstream of this.#open()) if (upstream.isBusy) return true
+    for (const { upstream } of this.#entries.values()) if (upstream?.isBusy) return true
     return false
   }
 
   /** Bytes waiting for the client have changed. */
   pace(backlog: number): void {
-    for (const upstream of this.#open()) upstream.pace(backlog)
+    for (const { upstream } of this.#entries.values()) upstream?.pace(backlog)
   }
 }

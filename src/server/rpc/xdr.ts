@@ -11,8 +11,10 @@ export class XdrReader {
   readonly #bytes: Buffer
   #at = 0
 
-  constructor(bytes: Buffer) {
+  /** @param at where the first item begins */
+  constructor(bytes: Buffer, at = 0) {
     this.#bytes = bytes
+    this.#at = at
   }
 
   /** Bytes not read yet. */
@@ -66,7 +68,15 @@ export class XdrReader {
   }
 
   string(max: number): string {
-    return this.opaque(max).toString('utf8')
+    const length = this.length(max)
+    const at = this.#take(length + padding(length))
+    return this.#bytes.toString('utf8', at, at + length)
+  }
+
+  /** Bytes of a length known to both sides, as hexadecimal digits. */
+  hex(length: number): string {
+    const at = this.#take(length + padding(length))
+    return this.#bytes.toString('hex', at, at + length)
   }
 
   /** The raw rest, stream data for instance. */
@@ -77,8 +87,13 @@ export class XdrReader {
 
 /** Writes items one after the other into a buffer that grows. */
 export class XdrWriter {
-  #bytes = Buffer.allocUnsafe(512)
+  #bytes = Buffer.allocUnsafe(128)
   #at = 0
+
+  /** Bytes written so far. */
+  get length(): number {
+    return this.#at
+  }
 
   /** What was written; shares the writer's memory. */
   get bytes(): Buffer {

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { fieldsOf, writeFields } from '../../../src/server/rpc/codec.ts'
-import { MessageStatus, MessageType, makeFrame, makeRawFrame } from '../../../src/server/rpc/frame.ts'
+import { MessageStatus, MessageType, makeFrame, makeRawFrame, payloadOf } from '../../../src/server/rpc/frame.ts'
 import { STRUCTURES } from '../../../src/server/rpc/remote-protocol.ts'
 import type { XdrWriter } from '../../../src/server/rpc/xdr.ts'
 import { AggregatorRun } from '../../helper/aggregator.ts'
@@ -90,7 +90,7 @@ t.test('a console, both ways, and its end', async t => {
       peer.socket.write(part)
     }
     const frame = await peer.next(({ type }) => type === MessageType.STREAM)
-    heard += frame.payload.toString('latin1')
+    heard += payloadOf(frame).toString('latin1')
   }
   t.pass('the guest answers')
   peer.socket.write(makeFrame({ ...packet, status: MessageStatus.OK }))
