@@ -35,7 +35,7 @@ const plain = exports => Object.defineProperty({ ...exports }, '__esModule', { v
 
 /** Modules of Node.js that are slow to load and that most starts do without: loaded when something of them is used. */
 const slow = new Map(
-  ['node:crypto', 'node:fs/promises', 'node:tty'].map(id => [id, new Proxy({}, { get: (_, name) => require(id)[name] })])
+  ['node:crypto', 'node:fs/promises', 'node:tty', 'node:https', 'node:http2', 'node:dns'].map(id => [id, new Proxy({}, { get: (_, name) => require(id)[name] })])
 )
 
 /** require() as seen by the files of dist/: its own files through here, everything else by Node.js. */

@@ -11,6 +11,12 @@ import { plugVcpus } from './vcpu-plug.ts'
 /** memory statistics are fetched by QEMU this often, in seconds */
 const BALLOON_POLL_S = 5
 
+interface QmpVcpu {
+  'cpu-index': number
+  'thread-id': number
+  'qom-path': string
+}
+
 interface QmpChardev {
   label: string
   filename: string
@@ -22,11 +28,12 @@ export async function setUp(domain: QemuDomain): Promise<void> {
   const { qmp, def } = domain
   await plugVcpus(def, qmp)
   const onReboot = def.onReboot === 'destroy' ? qmp.execute('set-action', { reboot: 'shutdown' }) : undefined
+  const vcpus = qmp.execute<QmpVcpu[]>('query-cpus-fast')
   const [cpus, chardevs] = await Promise.all([
-    qmp.execute<{ 'cpu-index': number; 'thread-id': number }[]>('query-cpus-fast'),
+    vcpus,
     qmp.execute<QmpChardev[]>('query-chardev'),
     onReboot,
-    verifyCpu(domain),
+    verifyCpu(domain, vcpus),
     refreshTrays(domain),
     ...downLinks(domain),
     ...balloonPolling(domain)
@@ -44,10 +51,10 @@ export async function setUp(domain: QemuDomain): Promise<void> {
 }
 
 /** Takes the CPU QEMU made into the definition, and keeps the one it was asked for. */
-async function verifyCpu(domain: QemuDomain): Promise<void> {
+async function verifyCpu(domain: QemuDomain, vcpus: Promise<QmpVcpu[]>): Promise<void> {
   const { qmp, def } = domain
   const asked = def.cpu && formatXml(formatCpu(def.cpu))
-  await verifyGuestCpu(def, qmp)
+  await verifyGuestCpu(def, qmp, vcpus)
   if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.originalCpu = asked
 }
 

@@ -21,6 +21,10 @@ interface FeatureWord {
   features: number
 }
 
+interface Vcpu {
+  'qom-path': string
+}
+
 /** What the guest's first vCPU has, and what it was asked for and has not. */
 interface LiveCpu {
   enabled: ReadonlySet<string>
@@ -30,11 +34,12 @@ interface LiveCpu {
 /**
  * Verifies the vCPUs of a QEMU that has started and is not running yet, and writes into the definition what the
  * hypervisor turned on or off by itself.
+ * @param cpus QEMU's answer to query-cpus-fast
  * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OPERATION_FAILED for check='full'
  */
-export async function verifyGuestCpu(def: DomainDef, qmp: QmpMonitor): Promise<void> {
+export async function verifyGuestCpu(def: DomainDef, qmp: QmpMonitor, cpus: Promise<Vcpu[]>): Promise<void> {
   if (!isX86(def)) return
-  const [first] = await qmp.execute<{ 'qom-path': string }[]>('query-cpus-fast')
+  const [first] = await cpus
   if (!first) return
   const property = <T>(name: string): Promise<T> =>
     qmp.execute<T>('qom-get', { path: first['qom-path'], property: name })
