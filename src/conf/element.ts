@@ -104,12 +104,17 @@ export function readFirst<F extends Fields>(fields: F, ...keys: (keyof F & strin
   return { ...Object.fromEntries(keys.map(key => [key, fields[key]])), ...fields } as F
 }
 
+/** The table with these fields last. */
+export function readLast<F extends Fields>(fields: F, ...keys: (keyof F & string)[]): F {
+  return readFirst(fields, ...Object.keys(fields).filter(key => !keys.includes(key)), ...keys)
+}
+
 /** The field is read for its errors only: libvirt looks at it here, and its value belongs elsewhere. */
-export function readAhead(field: Field<unknown>): Field<undefined> {
+export function readAhead({ parse }: Pick<Field<unknown>, 'parse'>): Field<undefined> {
   return {
     names: [],
     parse(node, context) {
-      field.parse(node, context)
+      parse(node, context)
     },
     format: () => undefined
   }
@@ -255,6 +260,10 @@ export function onlyIf<T>(condition: (context: FormatContext) => boolean, field:
     }
   }
 }
+/** Read only of elements for which this holds; for others it is passed over. */
+export function readIf<T>(holds: (node: XmlElement) => boolean, field: Field<T | undefined>): Field<T | undefined> {
+  return { ...field, parse: (node, context) => (holds(node) ? field.parse(node, context) : undefined) }
+}
 /** Written only with VIR_DOMAIN_XML_SECURE. */
 export const secret = <T>(field: Field<T>): Field<T> => onlyIf(context => context.secure, field)
 /** Read from and written to live XML only. */
@@ -283,13 +292,16 @@ export function text<T>(type: Scalar<T>): Field<T | undefined> {
   }
 }
 
-/** A child element with fields of its own; the first of that name counts. One that holds nothing is none. */
-export function child<F extends Fields>(name: string, fields: F): Field<Def<F> | undefined> {
+/**
+ * A child element with fields of its own; the first of that name counts. One that holds nothing is none.
+ * @param asRead the same fields in libvirt's order of reading, which decides about the error
+ */
+export function child<F extends Fields>(name: string, fields: F, asRead: F = fields): Field<Def<F> | undefined> {
   return {
     names: [[name, fields]],
     parse(node, context) {
       const found = firstChild(node, name)
-      const parsed = found && parseFields(found, fields, context)
+      const parsed = found && parseFields(found, asRead, context)
       return parsed && Object.keys(parsed).length > 0 ? parsed : undefined
     },
     format(value, into, context) {
@@ -313,12 +325,12 @@ export function gatheredChild<F extends Fields>(name: string, fields: F): Field<
 }
 
 /** As `child`, but there and written even if it holds nothing. */
-export function childAlways<F extends Fields>(name: string, fields: F): Field<Def<F> | undefined> {
+export function childAlways<F extends Fields>(name: string, fields: F, asRead: F = fields): Field<Def<F> | undefined> {
   return {
     names: [[name, fields]],
     parse(node, context) {
       const found = firstChild(node, name)
-      return found && parseFields(found, fields, context)
+      return found && parseFields(found, asRead, context)
     },
     format(value, into, context) {
       if (value !== undefined) into.children.push(formatFields(name, value, fields, context))

@@ -60,13 +60,14 @@ export function parseStorageImage(
   context: ParseContext
 ): StorageSource {
   const format = firstChild(node, 'format')
-  const base = parseBase(type, format?.attributes.type || undefined, index)
   const source = firstChild(node, 'source')
   if (!source) throw wrong(missing)
+  const base = parseBase(type, format?.attributes.type || undefined, index)
   const cache = format && metadataCache.parse(format, context)
+  const image = parseStorageSource(base.type, source, context)
   const below = backingStore.parse(node, context)
   return {
-    ...parseStorageSource(base.type, source, context),
+    ...image,
     ...base.layout,
     ...(cache !== undefined && { metadataCacheMaxSize: cache }),
     ...(below && { backingStore: below })

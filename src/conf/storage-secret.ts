@@ -10,11 +10,13 @@ import {
   type Def,
   type Field,
   type Fields,
+  readFirst,
+  readIf,
   required,
   requiredOr
 } from './element.ts'
 import { errorsFrom } from './error.ts'
-import { enumOf, string, uint, uuid } from './scalar.ts'
+import { enumOf, type Scalar, string, uint, uuid } from './scalar.ts'
 import { firstChild } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_STORAGE')
@@ -41,11 +43,21 @@ export const secretLookup: Field<SecretLookup> = {
   }
 }
 
+/** An attribute libvirt reads by XPath, so that an empty one is none; the error of a wrong one ends in it. */
+const word = <T>(name: string, type: Scalar<T>, unknown: string) =>
+  readIf(
+    node => node.attributes[name] !== '',
+    attrOr(name, type, text => unsupported(`${unknown} ${text}`))
+  )
+
 /** Fields of `<auth>` (virStorageAuthDefParse). */
 export const authFields = {
   type: absentIf(
     'none',
-    attrOr('type', enumOf('none', 'chap', 'ceph'), text => unsupported(`unknown auth type '${text}'`))
+    readIf(
+      node => node.attributes.type !== '',
+      attrOr('type', enumOf('none', 'chap', 'ceph'), text => unsupported(`unknown auth type '${text}'`))
+    )
   ),
   username: requiredOr(absentIf('', attr('username', string)), () => wrong('missing username for auth')),
   secret: requiredOr(childAlways('secret', { type: attr('type', string), lookup: secretLookup }), () =>
@@ -54,13 +66,14 @@ export const authFields = {
 } satisfies Fields
 /** Who we are to a storage server: a user name and the secret that goes with it. */
 export type StorageAuth = Def<typeof authFields>
-export const storageAuth: Field<StorageAuth | undefined> = childAlways('auth', authFields)
+export const storageAuth: Field<StorageAuth | undefined> = childAlways(
+  'auth',
+  authFields,
+  readFirst(authFields, 'username')
+)
 
 /** What is told and shown of LUKS only. */
-const luksOnly = <T>(field: Field<T | undefined>): Field<T | undefined> => ({
-  ...field,
-  parse: (node, context) => (node.attributes.format === 'luks' ? field.parse(node, context) : undefined)
-})
+const luksOnly = <T>(field: Field<T | undefined>) => readIf(node => node.attributes.format === 'luks', field)
 
 const cipher = child('cipher', {
   name: requiredOr(attr('name', string), () => wrong("cipher info missing 'name' attribute")),
@@ -76,17 +89,14 @@ const ivgen = child('ivgen', {
 /** Fields of `<encryption>` (virStorageEncryptionParseNode). */
 export const encryptionFields = {
   format: requiredOr(
-    attrOr('format', enumOf('default', 'qcow', 'luks', 'luks2'), text =>
-      unsupported(`unknown volume encryption format type ${text}`)
-    ),
+    word('format', enumOf('default', 'qcow', 'luks', 'luks2'), 'unknown volume encryption format type'),
     () => wrong('unknown volume encryption format')
   ),
   /** who decrypts: QEMU itself or librbd */
   engine: attr('engine', enumOf('qemu', 'librbd')),
   secrets: children('secret', {
-    type: requiredOr(
-      attrOr('type', enumOf('passphrase'), text => unsupported(`unknown volume encryption secret type ${text}`)),
-      () => wrong('unknown volume encryption secret type')
+    type: requiredOr(word('type', enumOf('passphrase'), 'unknown volume encryption secret type'), () =>
+      wrong('unknown volume encryption secret type')
     ),
     lookup: secretLookup
   }),

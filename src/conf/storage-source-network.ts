@@ -9,6 +9,7 @@ import {
   type Field,
   type Fields,
   inChild,
+  readIf,
   required,
   secret
 } from './element.ts'
@@ -109,11 +110,8 @@ const hosts: Field<StorageHost[]> = {
 }
 
 /** What only some protocols have; for others it is passed over. */
-const only = <T>(protocols: StorageProtocol[], field: Field<T | undefined>): Field<T | undefined> => ({
-  ...field,
-  parse: (node, context) =>
-    (protocols as (string | undefined)[]).includes(node.attributes.protocol) ? field.parse(node, context) : undefined
-})
+const only = <T>(protocols: StorageProtocol[], field: Field<T | undefined>) =>
+  readIf(node => (protocols as (string | undefined)[]).includes(node.attributes.protocol), field)
 const HTTP: StorageProtocol[] = ['http', 'https']
 const FTP: StorageProtocol[] = ['ftp', 'ftps']
 

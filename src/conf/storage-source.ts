@@ -20,6 +20,7 @@ import {
   type ParseContext,
   parseAttribute,
   parseFields,
+  readFirst,
   requiredOr,
   type Variant
 } from './element.ts'
@@ -130,6 +131,9 @@ type StorageKinds = typeof kinds
 export type StorageType = keyof StorageKinds
 export const storageType = enumOf('file', 'block', 'dir', 'network', 'volume', 'nvme', 'vhostuser')
 
+/** In libvirt's order of reading, which decides about the error. */
+const kindsAsRead: Record<StorageType, Fields> = { ...kinds, nvme: readFirst(nvmeFields, 'bus', 'namespace') }
+
 /** Part of a file or device that is the image: offset and size in bytes. */
 export interface StorageSlice {
   offset: bigint
@@ -227,7 +231,7 @@ const commonAsRead = (({ slice, seclabels, ...first }) => ({ ...first, slice, se
  */
 export function parseStorageSource(type: StorageType, node: XmlElement, context: ParseContext): StorageSource {
   if (type === 'none') throw fail('VIR_ERR_INTERNAL_ERROR', 'unexpected disk type none')
-  const source = { type, ...parseFields(node, kinds[type] as Fields, context) }
+  const source = { type, ...parseFields(node, kindsAsRead[type], context) }
   return Object.assign(source, parseFields(node, commonAsRead, context)) as StorageSource
 }
 

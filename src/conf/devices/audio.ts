@@ -3,6 +3,7 @@ import type { DomainDef } from '../domain-def.ts'
 import {
   absentIf,
   attr,
+  checked,
   child,
   custom,
   type Def,
@@ -116,9 +117,12 @@ const kinds = {
   dbus: directions({})
 } satisfies Record<string, Fields>
 
+const anyDirections = { input: child('input', { commonField }), output: child('output', { commonField }) }
+const audioKind = spread(variant('type', kinds))
+
 export const audioFields = {
   id: required(positive('id')),
-  kind: spread(variant('type', kinds)),
+  kind: audioKind,
   timerPeriod: positive('timerPeriod')
 } satisfies Fields
 /** Told apart by `type`. */
@@ -131,6 +135,14 @@ export const AUDIO_TYPES = Object.keys(kinds) as AudioType[]
 export const audio = deviceFamily({
   element: 'audio',
   fields: audioFields,
+  // the kind, then what all kinds have, then what is the kind's own
+  asRead: {
+    type: checked(required(attr('type', enumOf(...AUDIO_TYPES))).parse),
+    id: audioFields.id,
+    timerPeriod: audioFields.timerPeriod,
+    directions: checked((node, context) => parseFields(node, anyDirections, context)),
+    kind: audioKind
+  },
   validate(dev, { devices }) {
     if (devices.audios.some(other => other !== dev && other.id === dev.id)) {
       throw fail('VIR_ERR_XML_ERROR', `audio ID ${dev.id} is used multiple times`)

@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
   attr,
+  checked,
   childAlways,
   custom,
   type Def,
@@ -241,11 +242,18 @@ export function chardevSourceField({ missing, unknown, labelled }: SourceRules):
   })
 }
 
+const unknownType = (type: string) => `unknown type presented to host for character device: ${type}`
+
 /** The backend of serial and parallel ports, consoles and channels. */
 export const chardevSource: Field<ChardevSource> = chardevSourceField({
   missing: 'pty',
-  unknown: type => `unknown type presented to host for character device: ${type}`,
+  unknown: unknownType,
   labelled: true
+})
+
+/** Refuses a kind there is not, before anything else of a port, console or channel is read. */
+export const knownChardevType: Field<undefined> = checked(({ attributes: { type } }) => {
+  if (type !== undefined && !isChardevType(type)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', unknownType(type))
 })
 
 /** Equal as libvirt compares (virDomainChrSourceDefIsEqual): logs, labels and TLS do not count. */

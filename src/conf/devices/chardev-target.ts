@@ -1,5 +1,14 @@
 // <target> of character devices: what the guest sees (virDomainChrDefParseTargetXML, virDomainChrTargetDefFormat).
-import { attr, childAlways, custom, type Field, type Fields, missingAttribute, parseAttribute } from '../element.ts'
+import {
+  attr,
+  checked,
+  childAlways,
+  custom,
+  type Field,
+  type Fields,
+  missingAttribute,
+  parseAttribute
+} from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, uint, uintWrapping } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
@@ -85,23 +94,11 @@ function parsePort(node: XmlElement): { port?: number } {
 
 const absent = element('target')
 
-/** Spice's own channel is virtio's alone; libvirt compares numbers, so that the second kind of any element passes. */
-function checkSpicevmc(node: XmlElement, kinds: readonly string[], kind: string): void {
-  if (node.attributes.type === 'spicevmc' && kinds.indexOf(kind) !== 2) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'spicevmc device type only supports virtio')
-  }
-}
-
 export const serialTarget: Field<SerialTarget> = custom<SerialTarget>({
   names: claimed({ type, port, model: childAlways('model', { name: attr('name', string) }) }),
   parse(node) {
     const found = firstChild(node, 'target') ?? absent
     const kind = oneOf(found.attributes.type, serialType, 'type')
-    checkSpicevmc(node, serialType.values, kind)
-    const address = firstChild(node, 'address')?.attributes.type
-    if (kind === 'usb-serial' && address !== undefined && address !== 'usb') {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'usb-serial requires address of usb type')
-    }
     return {
       type: kind,
       model: oneOf(firstChild(found, 'model')?.attributes.name || undefined, serialModel, 'model'),
@@ -120,9 +117,7 @@ export const serialTarget: Field<SerialTarget> = custom<SerialTarget>({
 export const parallelTarget: Field<ParallelTarget> = custom<ParallelTarget>({
   names: claimed({ type, port }),
   parse(node) {
-    const target = parsePort(firstChild(node, 'target') ?? absent)
-    checkSpicevmc(node, [], 'none')
-    return target
+    return parsePort(firstChild(node, 'target') ?? absent)
   },
   format({ port: number = -1 }, into) {
     into.children.push(element('target', { port: number }))
@@ -134,9 +129,7 @@ export const consoleTarget: Field<ConsoleTarget> = custom<ConsoleTarget>({
   parse(node) {
     const found = firstChild(node, 'target') ?? absent
     const kind = oneOf(found.attributes.type, consoleType, 'type')
-    const target = { type: kind, ...parsePort(found) }
-    checkSpicevmc(node, consoleType.values, kind)
-    return target
+    return { type: kind, ...parsePort(found) }
   },
   format({ type: kind, port: number = -1 }, into) {
     into.children.push(element('target', { type: kind, port: number }))
@@ -176,7 +169,6 @@ export const channelTarget: Field<ChannelTarget> = custom<ChannelTarget>({
     }
     // where only the type is missing libvirt names it thus
     const kind = oneOf(found.attributes.type ?? '(null)', channelType, 'type')
-    checkSpicevmc(node, channelType.values, kind)
     if (kind === 'none') return { type: kind }
     if (kind === 'guestfwd') return { type: kind, ...parseGuestfwd(found) }
     const { name } = found.attributes
@@ -186,5 +178,30 @@ export const channelTarget: Field<ChannelTarget> = custom<ChannelTarget>({
   format({ type: kind, address, port: number, name, state }, into, context) {
     const shown = context.inactive ? undefined : state
     into.children.push(element('target', { type: kind, address, port: number, name, state: shown }))
+  }
+})
+
+/** Spice's own channel is virtio's alone; libvirt compares numbers, so that the second kind of any element passes. */
+const spicevmc = (kinds: readonly string[]): Field<undefined> =>
+  checked(node => {
+    const kind = firstChild(node, 'target')?.attributes.type ?? ''
+    if (node.attributes.type === 'spicevmc' && kinds.indexOf(kind) !== 2) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'spicevmc device type only supports virtio')
+    }
+  })
+
+/** What is checked of each element once its two sides are read. */
+export const spicevmcChecks = {
+  serial: spicevmc(serialType.values),
+  parallel: spicevmc([]),
+  console: spicevmc(consoleType.values),
+  channel: spicevmc(channelType.values)
+}
+
+/** A USB serial port has no place but on USB. */
+export const usbSerialCheck: Field<undefined> = checked(node => {
+  const type = firstChild(node, 'address')?.attributes.type
+  if (firstChild(node, 'target')?.attributes.type === 'usb-serial' && type !== undefined && type !== 'usb') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'usb-serial requires address of usb type')
   }
 })

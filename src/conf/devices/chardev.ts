@@ -1,12 +1,19 @@
 // <serial>, <parallel>, <console>, <channel>: one character device each, with a host side (source) and a guest side
 // (target).
 import { isX86Arch } from '../arch.ts'
-import { attr, type Def, type Fields, liveOnly } from '../element.ts'
+import { attr, type Def, type Field, type Fields, liveOnly, readFirst } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { string } from '../scalar.ts'
-import { chardevSource } from './chardev-source.ts'
+import { chardevSource, knownChardevType } from './chardev-source.ts'
 import { validateChardevSource } from './chardev-source-validate.ts'
-import { channelTarget, consoleTarget, parallelTarget, serialTarget } from './chardev-target.ts'
+import {
+  channelTarget,
+  consoleTarget,
+  parallelTarget,
+  serialTarget,
+  spicevmcChecks,
+  usbSerialCheck
+} from './chardev-target.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -29,6 +36,15 @@ export type ConsoleDef = Def<typeof consoleFields>
 export type ChannelDef = Def<typeof channelFields>
 /** Any of the four; a target's `type` is their own. */
 export type ChardevDef = SerialDef | ParallelDef | ConsoleDef | ChannelDef
+
+/** In libvirt's order of reading (virDomainChrDefParseXML): the guest's side before the host's. */
+const asRead = <F extends { target: Field<unknown>; source: Field<unknown> }>(
+  fields: F,
+  spicevmc: Field<undefined>
+) => ({
+  type: knownChardevType,
+  ...readFirst({ ...fields, spicevmc }, 'target', 'source', 'spicevmc')
+})
 
 type Ported = { target: { port?: number } }
 
@@ -63,6 +79,7 @@ export function assignIsaSerialPorts(serials: SerialDef[]): void {
 export const serial = deviceFamily({
   element: 'serial',
   fields: serialFields,
+  asRead: { ...asRead(serialFields, spicevmcChecks.serial), usbSerialCheck },
   postParse(dev, def) {
     if (dev.target.type === 'isa-debug' && !isX86Arch(def.os.arch)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'isa-debug serial type only valid on x86 architecture')
@@ -75,6 +92,7 @@ export const serial = deviceFamily({
 export const parallel = deviceFamily({
   element: 'parallel',
   fields: parallelFields,
+  asRead: asRead(parallelFields, spicevmcChecks.parallel),
   postParse(dev, { devices }) {
     const { parallels } = devices
     const at = parallels.indexOf(dev)
@@ -86,6 +104,7 @@ export const parallel = deviceFamily({
 export const console = deviceFamily({
   element: 'console',
   fields: consoleFields,
+  asRead: asRead(consoleFields, spicevmcChecks.console),
   postParse(dev, { devices }) {
     if (dev.target.type === 'none') dev.target.type = 'serial'
     const at = devices.consoles.indexOf(dev)
@@ -108,6 +127,7 @@ export const console = deviceFamily({
 export const channel = deviceFamily({
   element: 'channel',
   fields: channelFields,
+  asRead: asRead(channelFields, spicevmcChecks.channel),
   validate({ source, target: { type } }, def) {
     validateChardevSource(source, def, type === 'virtio' || type === 'xen')
   }

@@ -1,7 +1,17 @@
 // <controller>: PCI, USB, SCSI, SATA, IDE, virtio-serial and other buses.
 
 import { CONTROLLERS_MAX, PCI_INDEX_MAX, tooManyBuses } from '../controllers.ts'
-import { attr, childAlways, custom, type Def, type Field, type Fields, parseFields } from '../element.ts'
+import {
+  attr,
+  childAlways,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  parseFields,
+  readFirst,
+  readIf
+} from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, int, nonNegativeHex, nonNegativeInt, nonNegativeIntAnyBase, onOff, string, uint } from '../scalar.ts'
 import { childAmount, memoryKiB } from '../scaled.ts'
@@ -24,21 +34,19 @@ export type ControllerType = (typeof type.values)[number]
 
 const typeOf = (node: XmlElement) => node.attributes.type ?? 'ide'
 
-/** The field exists on controllers of these types only; others ignore it. */
-function onlyOn<T>(types: readonly ControllerType[], field: Field<T | undefined>): Field<T | undefined> {
-  return {
-    ...field,
-    parse: (node, context) =>
-      (types as readonly string[]).includes(typeOf(node)) ? field.parse(node, context) : undefined
-  }
-}
+/** The field exists on controllers of this type only; others ignore it. */
+const onlyOn = <T>(type: ControllerType, field: Field<T | undefined>) => readIf(node => typeOf(node) === type, field)
 
-/** USB controllers of model none are no device: nothing but type, index and model is read of them. */
-function unlessUsbNone<T>(field: Field<T | undefined>): Field<T | undefined> {
-  return {
-    ...field,
-    parse: (node, context) =>
-      typeOf(node) === 'usb' && node.attributes.model === 'none' ? undefined : field.parse(node, context)
+/** USB controllers of model none are no device: they have no place. */
+const unlessUsbNone = <T>(field: Field<T | undefined>) =>
+  readIf(node => typeOf(node) !== 'usb' || node.attributes.model !== 'none', field)
+
+/** Read of every controller, kept where it means something. */
+const ports: Field<number | undefined> = {
+  ...attr('ports', nonNegativeInt),
+  parse(node, context) {
+    const count = attr('ports', nonNegativeInt).parse(node, context)
+    return typeOf(node) === 'virtio-serial' || typeOf(node) === 'usb' ? count : undefined
   }
 }
 
@@ -115,6 +123,8 @@ const targetNode = custom<number | undefined>({
 
 const targetFields = { ...targetAttributes, node: targetNode } satisfies Fields
 export type ControllerTarget = Def<typeof targetFields>
+/** virDomainControllerDefParseXML */
+const targetAsRead = readFirst(targetFields, 'chassisNr', 'chassis', 'port', 'busNr', 'hotplug')
 const targetElement = childAlways('target', targetFields)
 
 /** `<target>`: the options of a PCI controller. */
@@ -123,7 +133,7 @@ const target = custom<ControllerTarget | undefined>({
   parse(node, context) {
     const found = atMostOne(node, 'target')
     if (!found) return undefined
-    if (typeOf(node) === 'pci') return parseFields(found, targetFields, context)
+    if (typeOf(node) === 'pci') return parseFields(found, targetAsRead, context)
     targetNode.parse(found, context)
     return undefined
   },
@@ -168,10 +178,10 @@ export const controllerFields = {
   /** absent until the controllers are numbered */
   index: attr('index', nonNegativeInt),
   model,
-  ports: onlyOn(['virtio-serial', 'usb'], attr('ports', nonNegativeInt)),
-  vectors: onlyOn(['virtio-serial'], attr('vectors', nonNegativeInt)),
-  maxGrantFrames: onlyOn(['xenbus'], attr('maxGrantFrames', nonNegativeInt)),
-  maxEventChannels: onlyOn(['xenbus'], attr('maxEventChannels', nonNegativeInt)),
+  ports,
+  vectors: onlyOn('virtio-serial', attr('vectors', nonNegativeInt)),
+  maxGrantFrames: onlyOn('xenbus', attr('maxGrantFrames', nonNegativeInt)),
+  maxEventChannels: onlyOn('xenbus', attr('maxEventChannels', nonNegativeInt)),
   pciModelName,
   target,
   driver: custom<Def<typeof driver> | undefined>({
@@ -249,6 +259,12 @@ export function insertController(list: ControllerDef[], dev: ControllerDef): voi
   list.splice(at ?? list.length, 0, dev)
 }
 
+/** The SCSI model that has the number of this controller's model: libvirt does not look at the type there. */
+function scsiNumbered({ type, model }: ControllerDef): string | undefined {
+  const { [type]: models = [], scsi } = controllerModels as Partial<Record<ControllerType, readonly string[]>>
+  return model && scsi?.[models.indexOf(model)]
+}
+
 /** USB is either off or has a master controller (virDomainDefControllersParse). */
 function checkUsb(list: ControllerDef[]): void {
   const usb = list.filter(one => one.type === 'usb')
@@ -269,6 +285,19 @@ export function isUsbDisabled(list: ControllerDef[]): boolean {
 export const controller = deviceFamily({
   element: 'controller',
   fields: controllerFields,
+  asRead: readFirst(
+    controllerFields,
+    'type',
+    'model',
+    'index',
+    'driver',
+    'pciModelName',
+    'target',
+    'alias',
+    'masterStartPort',
+    'acpiIndex',
+    'address'
+  ),
   parsed(list) {
     if (list.length > CONTROLLERS_MAX) throw tooManyBuses(PCI_INDEX_MAX + 1)
     checkUsb(list)
@@ -277,7 +306,7 @@ export const controller = deviceFamily({
     return ordered
   },
   postParse(dev) {
-    if (dev.driver?.iothread !== undefined && !isVirtioScsi(dev.model)) {
+    if (dev.driver?.iothread !== undefined && !isVirtioScsi(scsiNumbered(dev))) {
       throw fail('VIR_ERR_XML_ERROR', "'iothread' attribute only supported for virtio scsi controllers")
     }
   },

@@ -8,6 +8,7 @@ import {
   type Fields,
   formatFieldsInto,
   parseFields,
+  readFirst,
   required,
   withDefault
 } from '../element.ts'
@@ -86,6 +87,9 @@ export const addressKinds = {
   unassigned: {}
 } satisfies Record<string, Fields>
 
+/** In libvirt's order of reading, which decides about the error. */
+const kindsAsRead: Record<string, Fields> = { ...addressKinds, usb: readFirst(addressKinds.usb, 'port') }
+
 type Kinds = typeof addressKinds
 export type AddressType = keyof Kinds & string
 /** An address of one type, `AddressOf<'pci'>`; `Address` is any of them. */
@@ -163,7 +167,7 @@ export const address: Field<Address | undefined> = custom<Address | undefined>({
     if (type === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'No type specified for device address')
     if (type === 'virtio-s390') throw fail('VIR_ERR_XML_ERROR', "virtio-s390 bus doesn't have an address")
     if (!Object.hasOwn(addressKinds, type)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown address type '${type}'`)
-    const parsed = { type, ...parseFields(found, addressKinds[type as AddressType] as Fields, context) } as Address
+    const parsed = { type, ...parseFields(found, kindsAsRead[type]!, context) } as Address
     if (parsed.type === 'pci') {
       if (!isPciAddressEmpty(parsed)) checkPci(parsed)
       if (parsed.zpci && Object.keys(parsed.zpci).length === 0) delete parsed.zpci

@@ -8,7 +8,9 @@ import {
   type Fields,
   formatFields,
   nonZero,
-  parseFields
+  parseFields,
+  readFirst,
+  readLast
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
@@ -22,14 +24,16 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const policy = enumOf('stop', 'report', 'ignore', 'enospace')
 
 /** Xen's 'aio' means raw. */
-const format: Scalar<StorageFormat> = {
+export const driverFormat: Scalar<StorageFormat> = {
   ...storageFormat,
   parse: text => (text === 'aio' ? 'raw' : storageFormat.parse(text))
 }
 
 /** Layout of the image: kept with the source, told in `<driver>`. */
 export const layoutFields = {
-  format: attrOr('type', format, text => fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown driver format value '${text}'`)),
+  format: attrOr('type', driverFormat, text =>
+    fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown driver format value '${text}'`)
+  ),
   metadataCacheMaxSize: metadataCache
 } satisfies Fields
 
@@ -65,6 +69,13 @@ const driverFields = {
   metadataCacheMaxSize: layoutFields.metadataCacheMaxSize
 } satisfies Fields
 
+/** virDomainDiskDefDriverParseXML and, for the image, virDomainDiskDefDriverSourceParseXML */
+const driverAsRead = readLast(
+  readFirst(driverFields, ...(Object.keys(virtioDriver) as (keyof typeof virtioDriver)[])),
+  'format',
+  'metadataCacheMaxSize'
+)
+
 export type DiskDriver = Omit<Def<typeof driverFields>, keyof typeof layoutFields>
 export type DiskCache = NonNullable<DiskDriver['cache']>
 
@@ -74,7 +85,7 @@ export const diskDriver: Field<DiskDriver> = {
   parse(node, context) {
     const found = firstChild(node, 'driver')
     if (!found) return {}
-    const { format, metadataCacheMaxSize, ...driver } = parseFields(found, driverFields, context)
+    const { format, metadataCacheMaxSize, ...driver } = parseFields(found, driverAsRead, context)
     return driver
   },
   format(value, into, context, def) {

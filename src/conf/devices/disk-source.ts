@@ -13,7 +13,7 @@ import {
   storageType
 } from '../storage-source.ts'
 import { firstChild, type XmlElement } from '../xml.ts'
-import { layoutFields } from './disk-driver.ts'
+import { driverFormat, layoutFields } from './disk-driver.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -47,6 +47,13 @@ function parseIndex(node: XmlElement, { inactive }: ParseContext): number | unde
   return index || undefined
 }
 
+/** What `<driver>` tells of the image; what is wrong there is refused when the rest of it is read. */
+function parseLayout(driver: XmlElement, context: ParseContext): Pick<StorageSource, keyof typeof layoutFields> {
+  const { type } = driver.attributes
+  const known = type === undefined || driverFormat.parse(type) !== undefined
+  return known ? parseFields(driver, layoutFields, context) : {}
+}
+
 /** `<source>` and the chain below it. A disk without one is an empty drive. */
 export const diskSource: Field<StorageSource> = custom<StorageSource>({
   names: ['@type', ['source', { source: claim(...sourceNames, '@startupPolicy', '@index') }], ...backingStore.names],
@@ -60,7 +67,7 @@ export const diskSource: Field<StorageSource> = custom<StorageSource>({
     const driver = firstChild(node, 'driver')
     return {
       ...source,
-      ...(driver && parseFields(driver, layoutFields, context)),
+      ...(driver && parseLayout(driver, context)),
       ...(index !== undefined && { index }),
       ...(below && { backingStore: below })
     }

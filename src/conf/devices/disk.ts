@@ -13,6 +13,7 @@ import {
   type Field,
   type Fields,
   flag,
+  readFirst,
   withDefault
 } from '../element.ts'
 import { enumOf, onOff, string, uint, yesNo } from '../scalar.ts'
@@ -175,6 +176,23 @@ export function sortDisks(disks: DiskDef[]): DiskDef[] {
 export const disk = deviceFamily({
   element: 'disk',
   fields: diskFields,
+  asRead: readFirst(
+    diskFields,
+    'source',
+    'device',
+    'model',
+    'snapshot',
+    'rawio',
+    'sgio',
+    'startupPolicy',
+    'target',
+    'geometry',
+    'blockio',
+    'driver',
+    'mirror',
+    'transient',
+    'iotune'
+  ),
   parsed: sortDisks,
   // virDomainDiskDefPostParse
   postParse(dev, def) {

@@ -9,6 +9,8 @@ export interface DeviceFamily<D> {
   /** element name below `<devices>` */
   element: string
   fields: Fields
+  /** the table in the order libvirt reads it, which decides about the error, where that is not the order it writes */
+  asRead?: Fields
   /** how many there may be, one unless said, and libvirt's error if there are more */
   limit?: { count?: number; code?: ErrorCode; message: string }
   /**

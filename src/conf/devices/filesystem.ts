@@ -10,6 +10,7 @@ import {
   type Fields,
   flag,
   formatFields,
+  readFirst,
   withDefault
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
@@ -112,6 +113,20 @@ export type FilesystemDef = Def<typeof filesystemFields>
 export const filesystem = deviceFamily({
   element: 'filesystem',
   fields: filesystemFields,
+  asRead: readFirst(
+    filesystemFields,
+    'type',
+    'accessmode',
+    'fmode',
+    'dmode',
+    'model',
+    'multidevs',
+    'spaceHardLimitBytes',
+    'spaceSoftLimitBytes',
+    'driver',
+    'binary',
+    'source'
+  ),
   postParse(dev) {
     if (dev.source?.socket === undefined) dev.accessmode ??= 'passthrough'
   },

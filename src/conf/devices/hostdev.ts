@@ -1,10 +1,12 @@
 // <hostdev>: devices of the host given to the guest.
 
 import { freeScsiPlace, isScsiDiskAt } from '../drive-address.ts'
-import { attr, custom, type Def, type Field, type Fields, flag, parseAttribute } from '../element.ts'
+import { attr, custom, type Def, type Field, type Fields, flag, parseAttribute, readIf, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
+import { ipInfo } from '../net/ip.ts'
 import { enumOf, onOff, type Scalar, yesNo } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
+import { isUsbDisabled } from './controller.ts'
 import { deviceBoot, deviceInfoWithRom } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 import {
@@ -53,10 +55,10 @@ const ATTRIBUTES = {
 } satisfies Fields
 
 /** Devices of type scsi can be read-only and shared; on others the elements mean nothing. */
-const scsiOnly = (field: Field<true | undefined>): Field<true | undefined> => ({
-  ...field,
-  parse: (node, context) => (node.attributes.type === 'scsi' ? field.parse(node, context) : undefined)
-})
+const scsiOnly = (field: Field<true | undefined>) => readIf(node => node.attributes.type === 'scsi', field)
+
+/** Addresses of a network device handed to a container; QEMU has none, but what is wrong is refused as such. */
+const netAddresses = ipInfo('Domain hostdev device')
 
 const table = {
   source: custom<HostdevSource & HostdevOptions>({
@@ -77,6 +79,7 @@ const table = {
       }
       const source = firstChild(node, 'source')
       if (!source) throw bad('Missing <source> element in hostdev device')
+      if (known === 'capabilities' && type === 'net') netAddresses.parse(node, context)
       const options = known === 'subsystem' ? parseOptions(node, source, type) : {}
       const parsed = parseHostdevSource(source, known, type, context)
       const name = type === 'pci' && backendOf(node)
@@ -148,6 +151,14 @@ function backendOf(node: XmlElement): HostdevOptions['backend'] {
 export const hostdev = deviceFamily({
   element: 'hostdev',
   fields: table,
+  asRead: readLast(table, 'teaming'),
+  parsed(list, { controllers }) {
+    // to libvirt the number of USB is that of storage handed to containers, too
+    if (isUsbDisabled(controllers) && list.some(({ source: { type } }) => type === 'usb' || type === 'storage')) {
+      throw unsupported("Can't add host USB device: USB is disabled in this host")
+    }
+    return list
+  },
   postParse(dev, def) {
     const { source, address } = dev
     if (source.type === 'scsi') {

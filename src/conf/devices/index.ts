@@ -180,7 +180,7 @@ export function parseDevices(
     const nodes = childElements(found, family.element)
     const { count = 1, code = 'VIR_ERR_XML_ERROR', message } = family.limit ?? {}
     if (message !== undefined && nodes.length > count) throw fail(code, message)
-    const list = nodes.map(one => parseFields(one, family.fields, context)) as AnyDevice[]
+    const list = nodes.map(one => parseFields(one, family.asRead ?? family.fields, context)) as AnyDevice[]
     out[kind] = (family.parsed?.(list, out) ?? list) as never[]
   }
   return out

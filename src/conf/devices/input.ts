@@ -1,7 +1,7 @@
 // <input>: mice, keyboards, tablets, and devices of the host handed through.
 import { isS390Arch, isX86Arch } from '../arch.ts'
 import type { DomainDef } from '../domain-def.ts'
-import { attr, child, custom, type Def, type Fields } from '../element.ts'
+import { attr, child, custom, type Def, type Fields, readFirst, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, path as pathType } from '../scalar.ts'
 import { element, firstChild } from '../xml.ts'
@@ -103,6 +103,7 @@ export function assignInputBuses({ devices, os }: DomainDef): void {
 export const input = deviceFamily({
   element: 'input',
   fields: inputFields,
+  asRead: readLast(readFirst(inputFields, 'type', 'model', 'bus'), 'source', 'driver'),
 
   validate(dev) {
     if (dev.bus === 'ps2' && dev.type !== 'mouse' && dev.type !== 'keyboard') {

@@ -1,5 +1,5 @@
 // <model>, <driver> and <backend> of an <interface>: the guest's card and what serves it on the host.
-import { attr, child, custom, type Def, type Field, type Fields, parseFields } from '../element.ts'
+import { attr, child, custom, type Def, type Field, type Fields, parseFields, readFirst } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
 import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
@@ -106,6 +106,7 @@ const driver = {
   host: child('host', hostOffloads),
   guest: child('guest', guestOffloads)
 } satisfies Fields
+const driverAsRead = readFirst(driver, ...(Object.keys(virtioDriver) as (keyof typeof virtioDriver)[]))
 export type InterfaceDriver = Def<typeof driver>
 
 /** `<driver>` of the guest's card; what only virtio has is ignored on other models (virDomainNetDefParseXMLDriver). */
@@ -116,7 +117,7 @@ export const interfaceDriver: Field<InterfaceDriver | undefined> = custom<Interf
     if (!found) return undefined
     const value = parseFields(
       found,
-      isVirtioElement(node, context) ? driver : (virtioDriver as Partial<typeof driver>),
+      isVirtioElement(node, context) ? driverAsRead : (virtioDriver as Partial<typeof driver>),
       context
     )
     return Object.keys(value).length > 0 ? (value as InterfaceDriver) : undefined

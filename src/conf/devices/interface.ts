@@ -11,7 +11,8 @@ import {
   type Def,
   type Field,
   type Fields,
-  parseAttribute
+  parseAttribute,
+  readFirst
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { bandwidth } from '../net/bandwidth.ts'
@@ -229,6 +230,34 @@ export type InterfaceDef = Def<typeof interfaceFields>
 export const interfaceFamily = deviceFamily({
   element: 'interface',
   fields: interfaceFields,
+  asRead: readFirst(
+    interfaceFields,
+    'type',
+    'trustGuestRxFilters',
+    'model',
+    'source',
+    'virtualPort',
+    'target',
+    'filterref',
+    'bandwidth',
+    'vlan',
+    'mac',
+    'macType',
+    'macCheck',
+    'boot',
+    'rom',
+    'acpiIndex',
+    'address',
+    'guestIp',
+    'portForwards',
+    'driver',
+    'backend',
+    'link',
+    'teaming',
+    'sndbuf',
+    'mtu',
+    'coalesce'
+  ),
   validate(dev, def) {
     validateInterface(dev)
     const onHost = networkHostdev(dev)

@@ -1,5 +1,5 @@
 // <panic>: how a guest tells that its kernel has crashed.
-import { custom, type Def, type Fields } from '../element.ts'
+import { custom, type Def, type Fields, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf } from '../scalar.ts'
 import { deviceInfo } from './device-info.ts'
@@ -30,4 +30,4 @@ export function rejectDuplicatePanics({ devices: { panics } }: { devices: { pani
   if (twice) throw fail('VIR_ERR_XML_ERROR', `Multiple panic devices with model '${twice.model ?? 'default'}'`)
 }
 
-export const panic = deviceFamily({ element: 'panic', fields: panicFields })
+export const panic = deviceFamily({ element: 'panic', fields: panicFields, asRead: readLast(panicFields, 'model') })

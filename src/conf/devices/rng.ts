@@ -1,5 +1,5 @@
 // <rng>: a source of randomness for the guest.
-import { attr, child, custom, type Def, type Fields } from '../element.ts'
+import { attr, child, custom, type Def, type Fields, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, uint } from '../scalar.ts'
 import { childElements, element, firstChild, textOf } from '../xml.ts'
@@ -95,6 +95,7 @@ export type RngDef = Def<typeof rngFields>
 export const rng = deviceFamily({
   element: 'rng',
   fields: rngFields,
+  asRead: readLast(rngFields, 'driver'),
   postParse({ backend }) {
     if (backend.model === 'random') backend.path ??= '/dev/random'
   },

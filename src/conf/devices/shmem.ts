@@ -1,5 +1,5 @@
 // <shmem>: memory shared between guests, as a PCI device.
-import { attr, childAlways, childAttr, custom, type Def, type Fields } from '../element.ts'
+import { attr, childAlways, childAttr, custom, type Def, type Fields, readFirst } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, path, string, uintAnyBase, ulonglong, unitFactor } from '../scalar.ts'
 import { element, firstChild, textOf } from '../xml.ts'
@@ -82,6 +82,7 @@ export type ShmemDef = Def<typeof shmemFields>
 export const shmem = deviceFamily({
   element: 'shmem',
   fields: shmemFields,
+  asRead: readFirst(shmemFields, 'model'),
   validate({ name }) {
     if (name.includes('/')) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "shmem name cannot include '/' character")
     if (name === '.' || name === '..') {

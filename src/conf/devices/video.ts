@@ -3,6 +3,7 @@ import type { DomainDef } from '../domain-def.ts'
 import {
   absentIf,
   attr,
+  checked,
   child,
   childAlways,
   custom,
@@ -10,6 +11,7 @@ import {
   type Field,
   type Fields,
   parseFields,
+  readFirst,
   required
 } from '../element.ts'
 import { type ErrorCode, errorsFrom } from '../error.ts'
@@ -115,12 +117,10 @@ const vgaconf = custom<'on' | 'off' | undefined>({
   }
 })
 
+const driver = { ...virtioDriver, vgaconf, name: attr('name', enumOf('qemu', 'vhostuser')) } satisfies Fields
+
 export const videoFields = {
-  driver: child('driver', {
-    ...virtioDriver,
-    vgaconf,
-    name: attr('name', enumOf('qemu', 'vhostuser'))
-  }),
+  driver: child('driver', driver, readFirst(driver, 'name')),
   model: custom<Def<typeof model>>({
     names: [['model', model]],
     parse: (node, context) => parseFields(firstChild(node, 'model') ?? element('model'), model, context),
@@ -128,6 +128,14 @@ export const videoFields = {
   }),
   ...deviceInfo
 } satisfies Fields
+/** In libvirt's order (virDomainVideoDefParseXML): parts of the model, the driver, the model itself. */
+const asRead = {
+  modelParts: checked((node, context) => {
+    const { acceleration, resolution } = model
+    parseFields(firstChild(node, 'model') ?? node, { acceleration, resolution }, context)
+  }),
+  ...videoFields
+}
 export type VideoDef = Def<typeof videoFields>
 
 /** Memory of a model that does not say how much, in KiB (virDomainVideoDefaultRAM). */
@@ -149,6 +157,7 @@ export function roundUpPowerOfTwo(kib: number): number | undefined {
 export const video = deviceFamily({
   element: 'video',
   fields: videoFields,
+  asRead,
   postParse({ model }) {
     const vram = model.vram ?? DEFAULT_VRAM[model.type ?? 'none']
     if (vram) model.vram = roundUpPowerOfTwo(vram)

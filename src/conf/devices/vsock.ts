@@ -1,5 +1,5 @@
 // <vsock>: sockets between host and guest.
-import { attr, child, custom, type Def, type Fields, nonZero } from '../element.ts'
+import { attr, child, custom, type Def, type Fields, nonZero, readFirst } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, uint, yesNo } from '../scalar.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
@@ -11,6 +11,8 @@ const model = enumOf('default', 'virtio', 'virtio-transitional', 'virtio-non-tra
 /** The guest's context id; 0 to 2 have meanings of their own. */
 const MIN_CID = 3
 
+const cid = { auto: attr('auto', yesNo), address: nonZero(attr('address', uint)) } satisfies Fields
+
 export const vsockFields = {
   model: custom<Exclude<(typeof model.values)[number], 'default'> | undefined>({
     ...attr('model', model),
@@ -20,7 +22,7 @@ export const vsockFields = {
     }
   }),
   /** auto: a free id is chosen at each start */
-  cid: child('cid', { auto: attr('auto', yesNo), address: nonZero(attr('address', uint)) }),
+  cid: child('cid', cid, readFirst(cid, 'address')),
   ...deviceInfo,
   driver: child('driver', virtioDriver)
 } satisfies Fields

@@ -7,10 +7,11 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { ccwText } from '../address/ccw.ts'
 import { hasPciMultiBus, isPseries } from '../machine-type.ts'
 import type { Command, Props } from './command.ts'
+import { driveProps } from './drive-address.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** `bus`, `addr` and the like; empty for devices without an address. Drives have `driveProps`. */
+/** `bus`, `addr` and the like; empty for devices without an address. Who is no disk is a SCSI device. */
 export function addressProps(command: Command, dev: { alias?: string; address?: Address; acpiIndex?: number }): Props {
   const { address } = dev
   switch (address?.type) {
@@ -37,6 +38,8 @@ export function addressProps(command: Command, dev: { alias?: string; address?: 
       return { iobase: address.iobase ?? 0, irq: address.irq }
     case 'dimm':
       return { slot: address.slot, addr: address.base }
+    case 'drive':
+      return driveProps(command, 'scsi', address)
     default:
       return {}
   }

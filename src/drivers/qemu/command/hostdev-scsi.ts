@@ -30,11 +30,7 @@ export function scsiHostdevArgs(
   const props = protocolProps(command, source, use, ids)
   addStorageObjects(command, source, ids)
   command.blockdev({ ...props, 'node-name': node, 'read-only': use.readOnly })
-  command.device({ driver: 'scsi-generic', drive: node, id: dev.alias, bootindex, ...placeProps(command, dev) })
-}
-
-function placeProps(command: Command, dev: HostdevDef): Props {
-  return dev.address?.type === 'drive' ? driveProps(command, 'scsi', dev.address) : addressProps(command, dev)
+  command.device({ driver: 'scsi-generic', drive: node, id: dev.alias, bootindex, ...addressProps(command, dev) })
 }
 
 /** -device of a vhost target (qemuBuildSCSIVHostHostdevDevProps). */
