@@ -430,12 +430,16 @@ export type Variant<A extends string, V extends Record<string, Fields>> = {
   [K in keyof V & string]: Flatten<{ [N in A]: K } & Def<V[K]>>
 }[keyof V & string]
 
-/** Fields of the same element that depend on an attribute, `type` for instance. Unknown kinds go to `unknown`. */
+/**
+ * Fields of the same element that depend on an attribute, `type` for instance. Unknown kinds go to `unknown`.
+ * @param asRead the same kinds, each in libvirt's order of reading
+ */
 export function variant<const A extends string, V extends Record<string, Fields>>(
   attribute: A,
   kinds: V,
   unknown: (kind: string | undefined, node: XmlElement) => Error = (kind, node) =>
-    kind === undefined ? missingAttribute(node, attribute) : invalidAttribute(node, attribute, kind)
+    kind === undefined ? missingAttribute(node, attribute) : invalidAttribute(node, attribute, kind),
+  asRead: V = kinds
 ): Field<Variant<A, V>> {
   return {
     names: [
@@ -445,7 +449,7 @@ export function variant<const A extends string, V extends Record<string, Fields>
     parse(node, context) {
       const kind = node.attributes[attribute]
       if (kind === undefined || !Object.hasOwn(kinds, kind)) throw unknown(kind, node)
-      return { [attribute]: kind, ...parseFields(node, kinds[kind]!, context) } as Variant<A, V>
+      return { [attribute]: kind, ...parseFields(node, asRead[kind]!, context) } as Variant<A, V>
     },
     format(value, into, context) {
       const kind = (value as Record<string, string>)[attribute]!

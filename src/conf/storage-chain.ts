@@ -24,13 +24,16 @@ export function storageChain(source: StorageSource): StorageSource[] {
   return chain
 }
 
+/** @param path how errors name it, from the element libvirt looks from */
+function parseMetadataCache(node: XmlElement, path = './metadata_cache/max_size'): bigint | undefined {
+  const cache = firstChild(node, 'metadata_cache')
+  return (cache && scaledValue(childAmount(cache, 'max_size', path), 1n)) || undefined
+}
+
 /** `<metadata_cache><max_size unit=…>`: bytes. */
 export const metadataCache: Field<bigint | undefined> = custom<bigint | undefined>({
   names: [['metadata_cache', { size: claim(['max_size', { unit: claim('@unit') }]) }]],
-  parse(node) {
-    const cache = firstChild(node, 'metadata_cache')
-    return (cache && scaledValue(childAmount(cache, 'max_size', './metadata_cache/max_size'), 1n)) || undefined
-  },
+  parse: node => parseMetadataCache(node),
   format(value, into) {
     if (value === undefined) return
     into.children.push(element('metadata_cache', {}, [element('max_size', { unit: 'bytes' }, [String(value)])]))
@@ -63,7 +66,7 @@ export function parseStorageImage(
   const source = firstChild(node, 'source')
   if (!source) throw wrong(missing)
   const base = parseBase(type, format?.attributes.type || undefined, index)
-  const cache = format && metadataCache.parse(format, context)
+  const cache = format && parseMetadataCache(format, './format/metadata_cache/max_size')
   const image = parseStorageSource(base.type, source, context)
   const below = backingStore.parse(node, context)
   return {

@@ -2,7 +2,7 @@
 // `type` of the element around it (virStorageSource).
 
 import { reconnectField } from './devices/chardev-source.ts'
-import { addressKinds, checkPci } from './devices/device-address.ts'
+import { addressKinds, checkPci, isPciAddressEmpty } from './devices/device-address.ts'
 import { seclabelOverrides } from './devices/seclabel-override.ts'
 import {
   absentIf,
@@ -25,7 +25,7 @@ import {
   type Variant
 } from './element.ts'
 import { errorsFrom } from './error.ts'
-import { enumOf, string, ulonglong, yesNo } from './scalar.ts'
+import { enumOf, string, ulonglong, ulonglongWrapping, yesNo } from './scalar.ts'
 import { reservations } from './storage-reservations.ts'
 import { storageAuth, storageEncryption } from './storage-secret.ts'
 import { hasVolume, networkFields, splitVolume } from './storage-source-network.ts'
@@ -89,7 +89,7 @@ const checkedAddress: typeof nvmeAddress = {
   ...nvmeAddress,
   parse(node, context) {
     const address = nvmeAddress.parse(node, context)
-    if (address) checkPci(address)
+    if (address && !isPciAddressEmpty(address)) checkPci(address)
     return address
   }
 }
@@ -99,7 +99,7 @@ const nvmeFields = {
   /** libvirt takes the controller from the host's driver and gives it back */
   managed: attr('managed', yesNo),
   namespace: requiredOr(
-    attrOr('namespace', ulonglong, text => wrong(`malformed namespace '${text}'`)),
+    attrOr('namespace', ulonglongWrapping, text => wrong(`malformed namespace '${text}'`)),
     () => wrong("missing 'namespace' attribute to disk source")
   ),
   address: requiredOr(checkedAddress, () => wrong('NVMe disk source is missing address'))

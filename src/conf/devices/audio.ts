@@ -45,13 +45,16 @@ const common = {
 /** What every backend has in each direction: fixed settings need QEMU's mixing engine. */
 export type AudioCommon = Def<typeof common> & { settings?: Def<typeof settings> }
 
+const { mixingEngine, fixedSettings } = common
+
 const commonField = spread<AudioCommon>({
   names: [...Object.values(common).flatMap(field => field.names), ['settings', settings]],
   parse(node, context) {
-    const parsed = parseFields(node, common, context)
-    if (parsed.fixedSettings && !parsed.mixingEngine) {
+    const mixed = mixingEngine.parse(node, context)
+    if (fixedSettings.parse(node, context) && !mixed) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'fixed audio settings requires mixing engine')
     }
+    const parsed = parseFields(node, common, context)
     const found = firstChild(node, 'settings')
     if (found && !parsed.fixedSettings) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'audio settings specified without fixed settings flag')

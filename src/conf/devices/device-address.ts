@@ -99,7 +99,7 @@ export type PciAddress = AddressOf<'pci'>
 export type DriveAddress = AddressOf<'drive'>
 
 /** True for `<address type='pci'/>`: the type is asked for, the place is not chosen yet (virPCIDeviceAddressIsEmpty). */
-export function isPciAddressEmpty({ domain, bus, slot }: PciAddress): boolean {
+export function isPciAddressEmpty({ domain, bus, slot }: Pick<PciAddress, 'domain' | 'bus' | 'slot'>): boolean {
   return domain === 0 && bus === 0 && slot === 0
 }
 

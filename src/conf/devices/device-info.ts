@@ -113,7 +113,8 @@ export const deviceBoot = {
       const found = firstChild(node, 'boot')
       if (!found) return undefined
       const order = required(nonZero(attr('order', uint))).parse(found, context)
-      const loadparm = found.attributes.loadparm?.toUpperCase()
+      // virStringToUpper makes a minus an underscore as well, which is none of the characters either
+      const loadparm = found.attributes.loadparm?.toUpperCase().replaceAll('-', '_')
       if (loadparm === undefined) return { order }
       if (loadparm === '' || loadparm.length > 8) {
         throw fail('VIR_ERR_INTERNAL_ERROR', `loadparm value '${loadparm}' must be between 1 and 8 characters`)

@@ -1,7 +1,7 @@
 // <source> of a <filesystem>: what each type takes (virDomainFSDefParseXML).
 import { claim, custom, type Field, parseAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, ulonglong } from '../scalar.ts'
+import { enumOf, ulonglongWrapping } from '../scalar.ts'
 import { scaledValue } from '../scaled.ts'
 import { element, firstChild, type XmlElement, xpathAttribute } from '../xml.ts'
 
@@ -34,10 +34,9 @@ const PATH_ATTRIBUTE: Partial<Record<FilesystemType, string>> = {
 function parseRam(source: XmlElement | undefined): FilesystemSource {
   const { usage, units } = source?.attributes ?? {}
   if (usage === undefined) throw fail('VIR_ERR_XML_ERROR', "missing 'usage' attribute for RAM filesystem")
-  if (ulonglong.parse(usage) === undefined) {
-    throw fail('VIR_ERR_XML_ERROR', `cannot parse usage '${usage}' for RAM filesystem`)
-  }
-  return { usageBytes: scaledValue({ text: usage, unit: units, path: './source/@usage' }) ?? 0n }
+  const count = ulonglongWrapping.parse(usage)
+  if (count === undefined) throw fail('VIR_ERR_XML_ERROR', `cannot parse usage '${usage}' for RAM filesystem`)
+  return { usageBytes: scaledValue({ text: String(count), unit: units, path: './source/@usage' }) ?? 0n }
 }
 
 function parseVolume({ attributes }: XmlElement): FilesystemSource {

@@ -11,10 +11,11 @@ import {
   flag,
   formatFields,
   readFirst,
+  readLast,
   withDefault
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, octal, string, ulonglong } from '../scalar.ts'
+import { enumOf, octal, string, ulonglong, ulonglongWrapping } from '../scalar.ts'
 import { childAmount, scaledValue } from '../scaled.ts'
 import { storageFormat } from '../storage-source.ts'
 import { element } from '../xml.ts'
@@ -58,7 +59,7 @@ const driver = {
     ...attr('queue', ulonglong),
     parse(node) {
       const text = node.attributes.type === 'virtiofs' ? node.attributes.queue : undefined
-      const size = text ? ulonglong.parse(text) : 0n
+      const size = text ? ulonglongWrapping.parse(text) : 0n
       if (size === undefined) throw fail('VIR_ERR_XML_ERROR', `cannot parse queue size '${text}' for virtiofs`)
       return size || undefined
     }
@@ -68,7 +69,7 @@ const driver = {
 type Driver = Def<typeof driver>
 
 const driverElement: Field<Driver | undefined> = {
-  ...child('driver', driver),
+  ...child('driver', driver, readLast(driver, 'format', 'iommu', 'ats', 'packed', 'pagePerVq', 'queue')),
   format(value, into, context) {
     if (!value) return
     const node = formatFields('driver', value.type === undefined ? virtioOnly(value) : value, driver, context)

@@ -10,6 +10,9 @@ import {
   inChild,
   nonZero,
   parseFields,
+  readFirst,
+  readIf,
+  readLast,
   required,
   spread,
   variant
@@ -67,6 +70,9 @@ const channels = custom<ChannelDef[]>({
   }
 })
 
+/** Anything but yes is no. */
+const yesOnly = (name: string) => readIf(node => node.attributes[name] === 'yes', attr(name, yesNo))
+
 const kinds = {
   vnc: {
     server: vncServer,
@@ -105,13 +111,21 @@ const kinds = {
   dbus: { p2p: absentIf(false, attr('p2p', yesNo)), address: attr('address', string), gl, audio },
   rdp: {
     server: rdpServer,
-    replaceUser: absentIf(false, attr('replaceUser', yesNo)),
-    multiUser: absentIf(false, attr('multiUser', yesNo))
+    replaceUser: yesOnly('replaceUser'),
+    multiUser: yesOnly('multiUser')
   },
   desktop: { display: attr('display', string), fullscreen }
 } satisfies Record<string, Fields>
 
-export const graphicsFields = { kind: spread(variant('type', kinds)) } satisfies Fields
+/** In libvirt's order of reading, which decides about the error. */
+const kindsAsRead: typeof kinds = {
+  ...kinds,
+  vnc: readLast(kinds.vnc, 'audio', 'password'),
+  spice: readLast(kinds.spice, 'mouse'),
+  sdl: readFirst(kinds.sdl, 'fullscreen')
+}
+
+export const graphicsFields = { kind: spread(variant('type', kinds, undefined, kindsAsRead)) } satisfies Fields
 /** Told apart by `type`. */
 export type GraphicsDef = Def<typeof graphicsFields>
 export type GraphicsOf<T extends GraphicsDef['type']> = Extract<GraphicsDef, { type: T }>

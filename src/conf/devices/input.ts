@@ -5,8 +5,10 @@ import { attr, child, custom, type Def, type Fields, readFirst, readLast } from 
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, path as pathType } from '../scalar.ts'
 import { element, firstChild } from '../xml.ts'
+import { isUsbDisabled } from './controller.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
+import type { Devices } from './index.ts'
 import { named, namedRequired } from './named.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -89,14 +91,18 @@ function defaultBus({ type }: InputDef, arch: string): InputDef['bus'] {
  */
 export function assignInputBuses({ devices, os }: DomainDef): void {
   for (const dev of devices.inputs) {
-    dev.bus ??= defaultBus(dev, os.arch ?? '')
-    if (dev.bus !== 'usb') continue
-    if (dev.address && dev.address.type !== 'usb') {
-      throw fail('VIR_ERR_XML_ERROR', 'Invalid address for a USB device')
-    }
-    if (devices.controllers.some(one => one.type === 'usb' && one.model === 'none')) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "Can't add USB input device. USB bus is disabled")
-    }
+    if (dev.bus !== undefined) continue
+    dev.bus = defaultBus(dev, os.arch ?? '')
+    checkUsb(dev, devices)
+  }
+}
+
+/** A USB device has a USB address, and a bus to be on. */
+function checkUsb({ bus, address }: InputDef, { controllers }: Pick<Devices, 'controllers'>): void {
+  if (bus !== 'usb') return
+  if (address && address.type !== 'usb') throw fail('VIR_ERR_XML_ERROR', 'Invalid address for a USB device')
+  if (isUsbDisabled(controllers)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "Can't add USB input device. USB bus is disabled")
   }
 }
 
@@ -104,6 +110,10 @@ export const input = deviceFamily({
   element: 'input',
   fields: inputFields,
   asRead: readLast(readFirst(inputFields, 'type', 'model', 'bus'), 'source', 'driver'),
+  parsed(list, devices) {
+    for (const dev of list) checkUsb(dev, devices)
+    return list
+  },
 
   validate(dev) {
     if (dev.bus === 'ps2' && dev.type !== 'mouse' && dev.type !== 'keyboard') {

@@ -45,8 +45,9 @@ export function hasUsb({ devices }: DomainDef): boolean {
 export const redirdev = deviceFamily({
   element: 'redirdev',
   fields: redirdevFields,
-  postParse({ address }) {
-    if (address && address.type !== 'usb') throw fail('VIR_ERR_XML_ERROR', 'Invalid address for a USB device')
+  parsed(list) {
+    if (list.every(({ address }) => !address || address.type === 'usb')) return list
+    throw fail('VIR_ERR_XML_ERROR', 'Invalid address for a USB device')
   },
   validate(dev, def) {
     if (!hasUsb(def)) {

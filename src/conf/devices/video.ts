@@ -16,7 +16,7 @@ import {
 } from '../element.ts'
 import { type ErrorCode, errorsFrom } from '../error.ts'
 import { enumOf, path, uint, yesNo } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
+import { element, firstChild, gathered } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -123,7 +123,7 @@ export const videoFields = {
   driver: child('driver', driver, readFirst(driver, 'name')),
   model: custom<Def<typeof model>>({
     names: [['model', model]],
-    parse: (node, context) => parseFields(firstChild(node, 'model') ?? element('model'), model, context),
+    parse: (node, context) => parseFields(gathered(node, 'model') ?? element('model'), model, context),
     format: (value, into, context) => childAlways('model', model).format(value, into, context)
   }),
   ...deviceInfo
@@ -132,7 +132,7 @@ export const videoFields = {
 const asRead = {
   modelParts: checked((node, context) => {
     const { acceleration, resolution } = model
-    parseFields(firstChild(node, 'model') ?? node, { acceleration, resolution }, context)
+    parseFields(gathered(node, 'model') ?? node, { acceleration, resolution }, context)
   }),
   ...videoFields
 }
