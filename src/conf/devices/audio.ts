@@ -3,7 +3,6 @@ import type { DomainDef } from '../domain-def.ts'
 import {
   absentIf,
   attr,
-  checked,
   child,
   custom,
   type Def,
@@ -13,6 +12,7 @@ import {
   formatFieldsInto,
   nonZero,
   parseFields,
+  readAhead,
   required,
   spread,
   variant
@@ -140,10 +140,11 @@ export const audio = deviceFamily({
   fields: audioFields,
   // the kind, then what all kinds have, then what is the kind's own
   asRead: {
-    type: checked(required(attr('type', enumOf(...AUDIO_TYPES))).parse),
+    type: readAhead(required(attr('type', enumOf(...AUDIO_TYPES)))),
     id: audioFields.id,
     timerPeriod: audioFields.timerPeriod,
-    directions: checked((node, context) => parseFields(node, anyDirections, context)),
+    input: readAhead(anyDirections.input),
+    output: readAhead(anyDirections.output),
     kind: audioKind
   },
   validate(dev, { devices }) {

@@ -2,7 +2,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import {
   attr,
-  checked,
   childAlways,
   custom,
   type Def,
@@ -14,6 +13,7 @@ import {
   type ParseContext,
   parseAttribute,
   parseFields,
+  readAhead,
   required,
   withDefault
 } from '../element.ts'
@@ -252,8 +252,10 @@ export const chardevSource: Field<ChardevSource> = chardevSourceField({
 })
 
 /** Refuses a kind there is not, before anything else of a port, console or channel is read. */
-export const knownChardevType: Field<undefined> = checked(({ attributes: { type } }) => {
-  if (type !== undefined && !isChardevType(type)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', unknownType(type))
+export const knownChardevType: Field<undefined> = readAhead({
+  parse({ attributes: { type } }) {
+    if (type !== undefined && !isChardevType(type)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', unknownType(type))
+  }
 })
 
 /** Equal as libvirt compares (virDomainChrSourceDefIsEqual): logs, labels and TLS do not count. */

@@ -1,13 +1,13 @@
 // <target> of character devices: what the guest sees (virDomainChrDefParseTargetXML, virDomainChrTargetDefFormat).
 import {
   attr,
-  checked,
   childAlways,
   custom,
   type Field,
   type Fields,
   missingAttribute,
-  parseAttribute
+  parseAttribute,
+  readAhead
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, uint, uintWrapping } from '../scalar.ts'
@@ -183,10 +183,12 @@ export const channelTarget: Field<ChannelTarget> = custom<ChannelTarget>({
 
 /** Spice's own channel is virtio's alone; libvirt compares numbers, so that the second kind of any element passes. */
 const spicevmc = (kinds: readonly string[]): Field<undefined> =>
-  checked(node => {
-    const kind = firstChild(node, 'target')?.attributes.type ?? ''
-    if (node.attributes.type === 'spicevmc' && kinds.indexOf(kind) !== 2) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'spicevmc device type only supports virtio')
+  readAhead({
+    parse(node) {
+      const kind = firstChild(node, 'target')?.attributes.type ?? ''
+      if (node.attributes.type === 'spicevmc' && kinds.indexOf(kind) !== 2) {
+        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'spicevmc device type only supports virtio')
+      }
     }
   })
 
@@ -199,9 +201,11 @@ export const spicevmcChecks = {
 }
 
 /** A USB serial port has no place but on USB. */
-export const usbSerialCheck: Field<undefined> = checked(node => {
-  const type = firstChild(node, 'address')?.attributes.type
-  if (firstChild(node, 'target')?.attributes.type === 'usb-serial' && type !== undefined && type !== 'usb') {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'usb-serial requires address of usb type')
+export const usbSerialCheck: Field<undefined> = readAhead({
+  parse(node) {
+    const type = firstChild(node, 'address')?.attributes.type
+    if (firstChild(node, 'target')?.attributes.type === 'usb-serial' && type !== undefined && type !== 'usb') {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'usb-serial requires address of usb type')
+    }
   }
 })

@@ -3,7 +3,6 @@ import type { DomainDef } from '../domain-def.ts'
 import {
   absentIf,
   attr,
-  checked,
   child,
   childAlways,
   custom,
@@ -11,12 +10,13 @@ import {
   type Field,
   type Fields,
   parseFields,
+  readAhead,
   readFirst,
   required
 } from '../element.ts'
 import { type ErrorCode, errorsFrom } from '../error.ts'
 import { enumOf, path, uint, yesNo } from '../scalar.ts'
-import { element, firstChild, gathered } from '../xml.ts'
+import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -123,16 +123,29 @@ export const videoFields = {
   driver: child('driver', driver, readFirst(driver, 'name')),
   model: custom<Def<typeof model>>({
     names: [['model', model]],
-    parse: (node, context) => parseFields(gathered(node, 'model') ?? element('model'), model, context),
+    parse: (node, context) => parseFields(modelOf(node), model, context),
     format: (value, into, context) => childAlways('model', model).format(value, into, context)
   }),
   ...deviceInfo
 } satisfies Fields
+/** All `<model>` as one, each attribute that of the first which has it: libvirt reads them by XPath. */
+function modelOf(node: XmlElement): XmlElement {
+  const all = childElements(node, 'model')
+  const attributes = Object.assign({}, ...all.map(one => one.attributes).reverse())
+  return element(
+    'model',
+    attributes,
+    all.flatMap(one => one.children)
+  )
+}
+
 /** In libvirt's order (virDomainVideoDefParseXML): parts of the model, the driver, the model itself. */
 const asRead = {
-  modelParts: checked((node, context) => {
-    const { acceleration, resolution } = model
-    parseFields(gathered(node, 'model') ?? node, { acceleration, resolution }, context)
+  modelParts: readAhead({
+    parse(node, context) {
+      const { acceleration, resolution } = model
+      parseFields(modelOf(node), { acceleration, resolution }, context)
+    }
   }),
   ...videoFields
 }
