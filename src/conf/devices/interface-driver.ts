@@ -3,7 +3,7 @@ import { attr, child, custom, type Def, type Field, type Fields, parseFields, re
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
 import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
-import { element, firstChild, type XmlElement, xpathAttribute } from '../xml.ts'
+import { element, firstChild, gathered, type XmlElement, xpathAttribute } from '../xml.ts'
 import { virtioDriver } from './device-info.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -91,7 +91,7 @@ const guestOffloads = {
   ufo: attr('ufo', onOff)
 } satisfies Fields
 
-const driver = {
+const attributes = {
   name: attr('name', enumOf('qemu', 'vhost')),
   txmode: attr('txmode', enumOf('iothread', 'timer')),
   ioeventfd: attr('ioeventfd', onOff),
@@ -102,11 +102,14 @@ const driver = {
   txQueueSize: atLeast(1, attr('tx_queue_size', uint)),
   rss: attr('rss', onOff),
   rssHashReport: attr('rss_hash_report', onOff),
-  ...virtioDriver,
-  host: child('host', hostOffloads),
-  guest: child('guest', guestOffloads)
+  ...virtioDriver
 } satisfies Fields
-const driverAsRead = readFirst(driver, ...(Object.keys(virtioDriver) as (keyof typeof virtioDriver)[]))
+
+/** Offloads of several `<driver>` count, as libvirt reads them by XPath. */
+const offloads = { host: child('host', hostOffloads), guest: child('guest', guestOffloads) } satisfies Fields
+
+const driver = { ...attributes, ...offloads } satisfies Fields
+const attributesAsRead = readFirst(attributes, ...(Object.keys(virtioDriver) as (keyof typeof virtioDriver)[]))
 export type InterfaceDriver = Def<typeof driver>
 
 /** `<driver>` of the guest's card; what only virtio has is ignored on other models (virDomainNetDefParseXMLDriver). */
@@ -115,11 +118,12 @@ export const interfaceDriver: Field<InterfaceDriver | undefined> = custom<Interf
   parse(node, context) {
     const found = firstChild(node, 'driver')
     if (!found) return undefined
-    const value = parseFields(
-      found,
-      isVirtioElement(node, context) ? driverAsRead : (virtioDriver as Partial<typeof driver>),
-      context
-    )
+    const value = isVirtioElement(node, context)
+      ? {
+          ...parseFields(found, attributesAsRead, context),
+          ...parseFields(gathered(node, 'driver')!, offloads, context)
+        }
+      : parseFields(found, virtioDriver, context)
     return Object.keys(value).length > 0 ? (value as InterfaceDriver) : undefined
   },
   format(value, into, context) {

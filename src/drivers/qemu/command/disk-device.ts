@@ -84,10 +84,11 @@ export function diskDeviceProps(command: Command, disk: DiskDef, bootindex?: num
   const { address, target, device, blockio, serial, source, driver } = disk
   const { cache } = driver
   const writeback = cache === undefined || device === 'lun' ? undefined : CACHE_MODES[cache].writeback
+  const bus = busProps(command, disk)
   const place =
     address?.type === 'drive' && target?.bus ? driveProps(command, target.bus, address) : addressProps(command, disk)
   return {
-    ...busProps(command, disk),
+    ...bus,
     ...place,
     'share-rw': disk.shareable,
     drive: diskNode(disk),
