@@ -225,10 +225,17 @@ export function checkCpu({ cpu }: { cpu?: CpuDef }): void {
   }
 }
 
+/** vCPUs a topology comes to, undefined without one or if they are more than can be counted. */
+export function topologyVcpus(cpu: CpuDef | undefined): number | undefined {
+  if (!cpu?.topology) return undefined
+  const { sockets, dies, cores, threads } = cpu.topology
+  const total = sockets * dies * cores * threads
+  return total > UINT_MAX ? undefined : total
+}
+
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED for more vCPUs than can be counted; libvirt: virDomainDefGetVcpusTopology */
 export function validateTopology({ cpu }: { cpu?: CpuDef }): void {
-  const { sockets = 1, dies = 1, cores = 1, threads = 1 } = cpu?.topology ?? {}
-  if (BigInt(sockets) * BigInt(dies) * BigInt(cores) * BigInt(threads) > BigInt(UINT_MAX)) {
+  if (cpu?.topology && topologyVcpus(cpu) === undefined) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `cpu topology results in more than ${UINT_MAX} cpus`)
   }
 }

@@ -2,7 +2,7 @@
 import { attr, child, childAlways, childAttr, children, custom, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, int, uint, yesNo } from '../scalar.ts'
-import { childElements, firstChild, textOf } from '../xml.ts'
+import { childElements, firstChild, textOf, xpathAttribute } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -56,7 +56,7 @@ const smbiosMode = enumOf('emulate', 'host', 'sysinfo')
 export const smbios = custom<(typeof smbiosMode.values)[number] | undefined>({
   ...childAttr('smbios', 'mode', smbiosMode),
   parse(node) {
-    const text = firstChild(node, 'smbios')?.attributes.mode
+    const text = xpathAttribute(node, 'smbios', 'mode')
     if (!text || text === 'none') return undefined
     const mode = smbiosMode.parse(text)
     if (mode === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown smbios mode '${text}'`)

@@ -1,9 +1,9 @@
 // <pm>: whether the guest may sleep.
-import { child, childAttr, type Fields } from '../element.ts'
+import { childAttr, type Fields, gatheredChild } from '../element.ts'
 import { yesNo } from '../scalar.ts'
 
 export const pmFields = {
-  pm: child('pm', {
+  pm: gatheredChild('pm', {
     suspendToMem: childAttr('suspend-to-mem', 'enabled', yesNo),
     suspendToDisk: childAttr('suspend-to-disk', 'enabled', yesNo)
   })

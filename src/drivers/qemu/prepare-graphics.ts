@@ -16,12 +16,16 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const PRETENDED = { vnc: 5900, spice: 5901, spiceTls: 5902 }
 const DRI = '/dev/dri'
 
-export function prepareGraphics({ devices }: DomainDef, context: QemuContext): void {
+/** qemuProcessStartValidateGraphics. @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateGraphicsStart({ devices }: DomainDef): void {
   for (const dev of devices.graphics) {
     if ((dev.type === 'vnc' || dev.type === 'spice') && dev.listens.length > 1) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'QEMU does not support multiple listens for one graphics device.')
     }
   }
+}
+
+export function prepareGraphics({ devices }: DomainDef, context: QemuContext): void {
   for (const dev of devices.graphics) {
     chooseRenderNode(dev, context)
     if (dev.type === 'vnc' || dev.type === 'spice')

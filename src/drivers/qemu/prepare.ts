@@ -9,7 +9,7 @@ import { refuseAutoPlacement } from './command/memory-validate.ts'
 import { prepareShmems } from './command/shmem.ts'
 import { prepareVsocks } from './command/vsock.ts'
 import type { QemuContext } from './context.ts'
-import { updateGuestCpu, validateStartCpu } from './cpu/guest.ts'
+import { updateGuestCpu } from './cpu/guest.ts'
 import { fillFirmware } from './firmware.ts'
 import { checkScsiUnits, prepareHostdevs } from './hostdev-prepare.ts'
 import { prepareGraphics } from './prepare-graphics.ts'
@@ -18,7 +18,6 @@ import { prepareFilesystems } from './virtiofsd.ts'
 
 /** libvirt's steps, in its order. */
 const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
-  validateStartCpu,
   refuseAutoPlacement,
   prepareGraphics,
   prepareDisks,

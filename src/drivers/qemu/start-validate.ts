@@ -2,9 +2,16 @@
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { validateDisksStart } from './command/disk-validate.ts'
 import type { QemuContext } from './context.ts'
+import { validateFeaturesStart, validateTscStart } from './cpu/guest.ts'
+import { validateGraphicsStart } from './prepare-graphics.ts'
 
 /** libvirt's checks, in its order. */
-const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [validateDisksStart]
+const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
+  validateGraphicsStart,
+  validateFeaturesStart,
+  validateDisksStart,
+  validateTscStart
+]
 
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateStart(def: DomainDef, context: QemuContext): void {

@@ -38,7 +38,7 @@ t.test('blocks go to QEMU', async t => {
     'type=0,vendor=A,, B',
     `type=1,uuid=${UUID},family=f`,
     'type=2,manufacturer=,asset=a',
-    'type=3,version=v,sku=k',
+    'type=3,manufacturer=,version=v,sku=k',
     'type=11,value=x,,y,value=z'
   ])
   t.same(await args('-smbios', sysinfo(blocks), "<smbios mode='emulate'/>"), [])

@@ -44,7 +44,7 @@ export function smbiosArgs(command: Command): void {
   if (info.baseBoards.length > 1)
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'qemu does not support more than one entry to Type 2 in SMBIOS table')
   for (const board of info.baseBoards) addBlock(command, 'baseBoard', { manufacturer: '', ...board })
-  addBlock(command, 'chassis', info.chassis)
+  addBlock(command, 'chassis', info.chassis && { manufacturer: '', ...info.chassis })
   if (info.oemStrings) {
     const values = info.oemStrings.map(value => keyValue('', { value }))
     command.add('-smbios', [`type=${OEM_STRINGS_TYPE}`, ...values].join(','))

@@ -1,6 +1,6 @@
 // -smp: how many vCPUs, and how they are arranged
 
-import { validateTopology } from '../../../conf/domain/cpu.ts'
+import { topologyVcpus } from '../../../conf/domain/cpu.ts'
 import { bootVcpuCount } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -42,17 +42,12 @@ export function validateSmp(def: DomainDef, { qemu }: QemuContext): void {
   if (limit && vcpu.max > limit) {
     throw unsupported(`Maximum CPUs greater than specified machine type limit ${limit}`)
   }
-  validateTopology(def)
-  const { topology } = cpu ?? {}
-  if (topology) {
-    const { sockets, dies, cores, threads } = topology
-    if (sockets * dies * cores * threads !== vcpu.max) {
-      throw unsupported("CPU topology doesn't match maximum vcpu count")
-    }
-    const granularity = isPseries(def) ? threads : 1
-    if ((vcpu.current ?? vcpu.max) % granularity !== 0) {
-      throw unsupported(`vCPUs count must be a multiple of the vCPU hotplug granularity (${granularity})`)
-    }
+  if ((topologyVcpus(cpu) ?? vcpu.max) !== vcpu.max) {
+    throw unsupported("CPU topology doesn't match maximum vcpu count")
+  }
+  const granularity = (isPseries(def) && cpu?.topology?.threads) || 1
+  if ((vcpu.current ?? vcpu.max) % granularity !== 0) {
+    throw unsupported(`vCPUs count must be a multiple of the vCPU hotplug granularity (${granularity})`)
   }
   if (!isX86(def) || vcpu.max <= VCPUS_WITHOUT_EIM) return
   if (!isQ35(def)) {

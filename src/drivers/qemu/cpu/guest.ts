@@ -22,27 +22,20 @@ export const NOT_FOR_QEMU = new Set(['cmt', 'mbm_total', 'mbm_local', 'osxsave',
 /** How far a guest's TSC may be from the host's before it must be scaled, in millionths. */
 const TSC_TOLERANCE_PPM = 250n
 
-/**
- * What can only be told when the guest starts (qemuProcessStartValidate).
- * @throws VIR_ERR_CONFIG_UNSUPPORTED
- */
-export function validateStartCpu(def: DomainDef, { qemu }: QemuContext): void {
-  if (isX86(def)) {
-    const features = def.cpu?.features ?? []
-    const unknown = features.find(({ name }) => !CPU_FEATURES.has(name))
-    if (unknown) throw failCpu('VIR_ERR_CONFIG_UNSUPPORTED', `unknown CPU feature: ${unknown.name}`)
-    const msr = features.filter(({ name }) => MSR_FEATURES.has(name)).map(({ name }) => name)
-    if (msr.length > 0 && !qemu.has('cpu-unavailable-features')) {
-      throw fail(
-        'VIR_ERR_CONFIG_UNSUPPORTED',
-        `Some features cannot be reliably used with this QEMU: ${msr.join(', ')}`
-      )
-    }
+/** The features' part of qemuProcessStartValidate. @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateFeaturesStart(def: DomainDef, { qemu }: QemuContext): void {
+  if (!isX86(def)) return
+  const features = def.cpu?.features ?? []
+  const unknown = features.find(({ name }) => !CPU_FEATURES.has(name))
+  if (unknown) throw failCpu('VIR_ERR_CONFIG_UNSUPPORTED', `unknown CPU feature: ${unknown.name}`)
+  const msr = features.filter(({ name }) => MSR_FEATURES.has(name)).map(({ name }) => name)
+  if (msr.length > 0 && !qemu.has('cpu-unavailable-features')) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Some features cannot be reliably used with this QEMU: ${msr.join(', ')}`)
   }
-  validateTsc(def)
 }
 
-function validateTsc({ clock }: DomainDef): void {
+/** qemuProcessStartValidateTSC. @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateTscStart({ clock }: DomainDef): void {
   const wanted = clock.timers.find(({ name, frequencyHz }) => name === 'tsc' && frequencyHz)?.frequencyHz
   const { tscHz, flags } = cpuinfo()
   if (!wanted || !tscHz || flags.has('tsc_scale') || flags.has('vmx')) return
