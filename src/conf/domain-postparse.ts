@@ -4,6 +4,7 @@ import { bootOrder } from './boot-order.ts'
 import { assignControllerIndexes, rejectDuplicateControllers } from './controllers.ts'
 import { assignIsaSerialPorts } from './devices/chardev.ts'
 import { addConsoleCompat } from './devices/console-compat.ts'
+import { expandIoTuneGroups } from './devices/disk.ts'
 import { postParseGraphics } from './devices/graphics.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
 import { assignInputBuses } from './devices/input.ts'
@@ -39,6 +40,7 @@ export function postParse(def: DomainDef, driver: DefDriver): void {
   assignControllerIndexes(def)
   driver.postParse(def)
   assignIsaSerialPorts(def.devices.serials)
+  expandIoTuneGroups(def.devices.disks)
   for (const [kind, dev] of eachDevice(def.devices)) devicePostParse(kind, dev, def, driver)
   for (const step of COMMON_STEPS) step(def, driver)
   driver.assignAddresses(def)

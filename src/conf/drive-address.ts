@@ -2,6 +2,7 @@
 import { type DriveAddress, sameDrive } from './devices/device-address.ts'
 import type { DiskBus, DiskDef } from './devices/disk.ts'
 import { diskIndex } from './devices/disk-name.ts'
+import type { HostdevDef } from './devices/hostdev.ts'
 import type { DomainDef } from './domain-def.ts'
 import { errorsFrom } from './error.ts'
 
@@ -42,18 +43,29 @@ function isHostdevAt({ devices }: DomainDef, place: DriveAddress): boolean {
 
 const driveKey = (drive?: DriveAddress) => drive && `${drive.controller} ${drive.bus} ${drive.target} ${drive.unit}`
 
-/** The first place on a SCSI controller no disk or host device has (virDomainHostdevAssignAddress). */
-export function freeScsiPlace(def: DomainDef): DriveAddress {
-  const { controllers, disks, hostdevs } = def.devices
-  const onScsi = [...disks.filter(({ target }) => target?.bus === 'scsi'), ...hostdevs]
-  const used = new Set(onScsi.map(dev => driveKey(driveOf(dev))))
+/** Every place libvirt fills by itself, controller by controller. */
+function* scsiPlaces({ devices: { controllers } }: DomainDef): Generator<DriveAddress, never> {
   for (let controller = 0; ; controller++) {
     const model = controllers.find(one => one.type === 'scsi' && one.index === controller)?.model
     const units = FEW_UNITS[model ?? ''] ?? SCSI_UNITS
-    for (let unit = 0; unit < units; unit++) {
-      const place: DriveAddress = { type: 'drive', controller, bus: 0, target: 0, unit }
-      if (!used.has(driveKey(place))) return place
-    }
+    for (let unit = 0; unit < units; unit++) yield { type: 'drive', controller, bus: 0, target: 0, unit }
+  }
+}
+
+/**
+ * Gives a SCSI host device the first place on a controller no disk or host device has (virDomainHostdevAssignAddress),
+ * and the next ones to all others that wait for theirs: each by itself would look at every device.
+ */
+export function assignScsiPlaces(dev: HostdevDef, def: DomainDef): void {
+  const { disks, hostdevs } = def.devices
+  const onScsi = [...disks.filter(({ target }) => target?.bus === 'scsi'), ...hostdevs]
+  const used = new Set(onScsi.map(one => driveKey(driveOf(one))))
+  const places = scsiPlaces(def)
+  for (const waiting of [dev, ...hostdevs]) {
+    if (waiting.source.type !== 'scsi' || waiting.address) continue
+    let place = places.next().value
+    while (used.has(driveKey(place))) place = places.next().value
+    waiting.address = place
   }
 }
 

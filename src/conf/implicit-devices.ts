@@ -37,13 +37,12 @@ export function addImplicitControllers(def: DomainDef): void {
 /** Smartcards take the next slot of the first CCID controller (virDomainDefMaybeAddSmartcardController). */
 function addSmartcardControllers(def: DomainDef): void {
   const { smartcards } = def.devices
+  let slot = 0
+  for (const { address } of smartcards) {
+    if (address?.type === 'ccid' && address.controller === 0) slot = Math.max(slot, address.slot + 1)
+  }
   for (const card of smartcards) {
-    if (!card.address) {
-      const slots = smartcards.flatMap(({ address }) =>
-        address?.type === 'ccid' && address.controller === 0 ? [address.slot] : []
-      )
-      card.address = { type: 'ccid', controller: 0, slot: Math.max(-1, ...slots) + 1 }
-    }
+    card.address ??= { type: 'ccid', controller: 0, slot: slot++ }
     ensureController(def, 'ccid', card.address.type === 'ccid' ? card.address.controller : 0)
   }
 }

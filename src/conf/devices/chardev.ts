@@ -53,6 +53,21 @@ function nextPort(list: readonly Ported[]): number {
   return list.reduce((next, { target }) => Math.max(next, (target.port ?? -1) + 1), 0)
 }
 
+/** Ports above all in use, for every device without one at once: each by itself would look at all the others. */
+function assignPortsAbove(list: readonly Ported[]): void {
+  let next = nextPort(list)
+  for (const { target } of list) target.port ??= next++
+}
+
+/** Ports above those of the devices before, likewise. */
+function assignPortsInOrder(list: readonly Ported[]): void {
+  let next = 0
+  for (const { target } of list) {
+    target.port ??= next
+    next = Math.max(next, target.port + 1)
+  }
+}
+
 /** Ports a machine can have on its ISA bus (VIR_MAX_ISA_SERIAL_PORTS). */
 const ISA_SERIAL_PORTS = 4
 
@@ -84,7 +99,7 @@ export const serial = deviceFamily({
     if (dev.target.type === 'isa-debug' && !isX86Arch(def.os.arch)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'isa-debug serial type only valid on x86 architecture')
     }
-    dev.target.port ??= nextPort(def.devices.serials)
+    if (dev.target.port === undefined) assignPortsAbove([...def.devices.serials, dev])
   },
   validate: ({ source }, def) => validateChardevSource(source, def)
 })
@@ -94,9 +109,7 @@ export const parallel = deviceFamily({
   fields: parallelFields,
   asRead: asRead(parallelFields, spicevmcChecks.parallel),
   postParse(dev, { devices }) {
-    const { parallels } = devices
-    const at = parallels.indexOf(dev)
-    dev.target.port ??= nextPort(at < 0 ? parallels : parallels.slice(0, at))
+    if (dev.target.port === undefined) assignPortsInOrder([...devices.parallels, dev])
   },
   validate: ({ source }, def) => validateChardevSource(source, def)
 })

@@ -142,11 +142,25 @@ function defaultBus({ device, target }: DiskDef): DiskBus {
   return PREFIX_BUS.find(([prefix]) => target?.dev?.startsWith(prefix))?.[1] ?? 'ide'
 }
 
-/** A disk that only names a group gets its limits from another of that group (virDomainDiskExpandGroupIoTune). */
-function groupIoTune({ iotune }: DiskDef, disks: DiskDef[]): DiskDef['iotune'] {
-  if (!iotune?.group_name || hasIoTuneLimits(iotune)) return iotune
+/** A new disk that only names a group gets its limits from another of that group (virDomainDiskExpandGroupIoTune). */
+function groupIoTune(disk: DiskDef, disks: DiskDef[]): DiskDef['iotune'] {
+  const { iotune } = disk
+  if (!iotune?.group_name || hasIoTuneLimits(iotune) || disks.includes(disk)) return iotune
   const told = disks.find(one => one.iotune?.group_name === iotune.group_name && hasIoTuneLimits(one.iotune))
   return told ? { ...told.iotune } : iotune
+}
+
+/** The same for all disks of a definition: each by itself would look at every other. */
+export function expandIoTuneGroups(disks: DiskDef[]): void {
+  const told = new Map<string, NonNullable<DiskDef['iotune']>>()
+  for (const { iotune } of disks) {
+    const group = iotune?.group_name
+    if (group && !told.has(group) && hasIoTuneLimits(iotune)) told.set(group, iotune)
+  }
+  for (const disk of disks) {
+    const limits = disk.iotune?.group_name && !hasIoTuneLimits(disk.iotune) && told.get(disk.iotune.group_name)
+    if (limits) disk.iotune = { ...limits }
+  }
 }
 
 /** The number a disk is sorted by. */

@@ -1,6 +1,6 @@
 // <hostdev>: devices of the host given to the guest.
 
-import { freeScsiPlace, isScsiDiskAt } from '../drive-address.ts'
+import { assignScsiPlaces, isScsiDiskAt } from '../drive-address.ts'
 import { attr, custom, type Def, type Field, type Fields, flag, parseAttribute, readIf, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { ipInfo } from '../net/ip.ts'
@@ -163,8 +163,8 @@ export const hostdev = deviceFamily({
     const { source, address } = dev
     if (source.type === 'scsi') {
       if (source.from.protocol === 'iscsi' && !source.from.name.includes('/')) source.from.name += '/0'
-      dev.address ??= freeScsiPlace(def)
-      if (dev.address.type === 'drive' && isScsiDiskAt(def, dev.address)) {
+      if (!dev.address) assignScsiPlaces(dev, def)
+      if (dev.address?.type === 'drive' && isScsiDiskAt(def, dev.address)) {
         const { controller, bus, target, unit } = dev.address
         throw bad(
           `SCSI host address controller='${controller}' bus='${bus}' target='${target}' unit='${unit}' in use by a SCSI disk`

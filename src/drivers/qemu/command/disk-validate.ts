@@ -1,6 +1,6 @@
 // What QEMU cannot do with a disk, in libvirt's order (qemuValidateDomainDeviceDefDisk).
 import type { DiskBus, DiskDef } from '../../../conf/devices/disk.ts'
-import { hasIoTuneLimits, IOTUNE_RATES, sameIoTune } from '../../../conf/devices/disk-iotune.ts'
+import { hasIoTuneLimits, IOTUNE_RATES, type IoTune, sameIoTune } from '../../../conf/devices/disk-iotune.ts'
 import { diskPartition } from '../../../conf/devices/disk-name.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -123,15 +123,27 @@ function validateIothread(disk: DiskDef, def: DomainDef): void {
 /** What QEMU takes as a limit of throttling. */
 const IOTUNE_MAX = 1_000_000_000_000_000n
 
+/** A disk of the same group with other limits. */
+function ofOtherLimits(disk: DiskDef, iotune: IoTune, disks: DiskDef[]): DiskDef | undefined {
+  let isLater = false
+  for (const one of disks) {
+    if (one === disk) isLater = true
+    if (one.iotune?.group_name !== iotune.group_name || one.target?.dev === disk.target?.dev) continue
+    if (!sameIoTune(one.iotune, iotune)) return one
+    // an earlier disk has been compared with all others
+    if (!isLater) return undefined
+  }
+  return undefined
+}
+
 /** qemuValidateDomainDeviceDefDiskBlkdeviotune */
-function validateIoTune({ iotune, target }: DiskDef, { devices }: DomainDef): void {
+function validateIoTune(disk: DiskDef, { devices }: DomainDef): void {
+  const { iotune, target } = disk
   if (!iotune) return
   const group = iotune.group_name
   if (group !== undefined) {
     if (!hasIoTuneLimits(iotune)) throw unsupported('group_name can be configured only together with settings')
-    const other = devices.disks.find(
-      one => one.target?.dev !== target?.dev && one.iotune?.group_name === group && !sameIoTune(one.iotune, iotune)
-    )
+    const other = ofOtherLimits(disk, iotune, devices.disks)
     if (other) throw unsupported(`different iotunes for disks ${target?.dev} and ${other.target?.dev}`)
   }
   if (IOTUNE_RATES.some(limit => (iotune[limit] ?? 0n) > IOTUNE_MAX)) {

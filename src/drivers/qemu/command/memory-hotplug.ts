@@ -25,7 +25,8 @@ export function validateMemoryHotplug(def: DomainDef): void {
   if (memories.length > maxMemory.slots) {
     throw unsupported(`memory device count '${memories.length}' exceeds slots count '${maxMemory.slots}'`)
   }
-  for (const dev of memories) validateDevice(dev, def)
+  const shared = sharedPlaces(memories)
+  for (const dev of memories) validateDevice(dev, def, shared)
   const hotplug = memories.reduce((sum, { target }) => sum + target.sizeKiB, 0)
   if (hotplug > maxMemory.sizeKiB - initialMemoryKiB(def)) {
     throw unsupported('memory device total size exceeds hotplug space')
@@ -33,7 +34,7 @@ export function validateMemoryHotplug(def: DomainDef): void {
 }
 
 /** qemuDomainDefValidateMemoryHotplugDevice; enclave memory is no hotplug device. */
-function validateDevice(dev: MemoryDef, def: DomainDef): void {
+function validateDevice(dev: MemoryDef, def: DomainDef, shared: Set<string>): void {
   const { model, address, target } = dev
   if (model === 'sgx-epc') return
   const cells = numaCells(def).length
@@ -47,21 +48,36 @@ function validateDevice(dev: MemoryDef, def: DomainDef): void {
       throw unsupported("only 'dimm' addresses are supported for the pc-dimm device")
     }
     needsNode()
-    checkSlot(dev, def)
+    checkSlot(dev, def, shared)
   } else if (address && address.type !== 'pci') {
     throw unsupported(`only 'pci' addresses are supported for the ${model} device`)
   }
   if (model === 'virtio-mem') needsNode()
 }
 
+/** Slot and address of a module. */
+function placesOf({ address }: MemoryDef): string[] {
+  if (address?.type !== 'dimm') return []
+  return [`slot ${address.slot}`, ...(address.base ? [`base ${address.base}`] : [])]
+}
+
+/** Slots and addresses more than one module has. */
+function sharedPlaces(memories: MemoryDef[]): Set<string> {
+  const seen = new Set<string>()
+  const shared = new Set<string>()
+  for (const place of memories.flatMap(placesOf)) (seen.has(place) ? shared : seen).add(place)
+  return shared
+}
+
 /** The slot exists and no other module is there or at the same address (qemuCheckMemoryDimmConflict). */
-function checkSlot(dev: MemoryDef, { maxMemory, devices }: DomainDef): void {
+function checkSlot(dev: MemoryDef, { maxMemory, devices }: DomainDef, shared: Set<string>): void {
   const { address } = dev
   if (address?.type !== 'dimm') return
   const { slot, base } = address
   if (slot >= maxMemory!.slots) {
     throw unsupported(`memory device slot '${slot}' exceeds slots count '${maxMemory!.slots}'`)
   }
+  if (!placesOf(dev).some(place => shared.has(place))) return
   for (const other of devices.memories) {
     if (other === dev || other.address?.type !== 'dimm') continue
     if (other.address.slot === slot) {
@@ -78,9 +94,9 @@ export function assignMemorySlots({ maxMemory, devices }: DomainDef): void {
   if (!maxMemory) return
   const modules = devices.memories.filter(isModule)
   const used = new Set(modules.flatMap(({ address }) => (address?.type === 'dimm' ? [address.slot] : [])))
+  let slot = 0
   for (const dev of modules) {
     if (dev.address?.type === 'dimm') continue
-    let slot = 0
     while (used.has(slot)) slot++
     if (slot >= maxMemory.slots) throw fail('VIR_ERR_INTERNAL_ERROR', 'failed to find an empty memory slot')
     used.add(slot)
