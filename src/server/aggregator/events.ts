@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs'
 import type { GuestHandle } from '../../drivers/host.ts'
 import type { QmpEvent } from '../../drivers/qemu/qmp.ts'
+import type { Report } from '../report.ts'
 import { readFields } from '../rpc/codec.ts'
 import type { EventSource, GuestEvent } from '../rpc/events.ts'
 import { QEMU_PROGRAM, readerOf } from '../rpc/frame.ts'
@@ -29,7 +30,7 @@ export function libvirtSocketOf({ socket, report }: Pick<KnownGuest, 'socket' | 
 }
 
 /** A process that serves a guest: what listening is about, however many sockets lead to it. */
-const shimOf = ({ report }: KnownGuest) => `${report.uuid} ${report.pids.shim}`
+const shimOf = ({ uuid, pids }: Report) => `${uuid} ${pids.shim}`
 
 type Listener = (guest: GuestHandle, event: GuestEvent & { timestampUs: number }) => void
 
@@ -120,8 +121,11 @@ class ShimFollower {
   readonly #registry: Registry
   readonly #follow: (guest: KnownGuest, isNew: boolean) => Following | undefined
   readonly #shims = new Map<string, Following | undefined>()
-  readonly #onGuest = (guest: KnownGuest) => void this.#consider(guest, true)
-  readonly #onGone = () => this.#drop()
+  readonly #onGuest = (guest: KnownGuest, before: Report | undefined) => {
+    if (before) this.#dropUnlessThere(before)
+    void this.#consider(guest, true)
+  }
+  readonly #onGone = ({ report }: KnownGuest) => this.#dropUnlessThere(report)
 
   constructor(registry: Registry, follow: (guest: KnownGuest, isNew: boolean) => Following | undefined) {
     this.#registry = registry
@@ -143,30 +147,29 @@ class ShimFollower {
   }
 
   /** Whether the shim is one of those that are there. */
-  has(guest: KnownGuest): boolean {
-    return this.#shims.has(shimOf(guest))
+  has({ report }: KnownGuest): boolean {
+    return this.#shims.has(shimOf(report))
   }
 
   #consider(guest: KnownGuest, isNew: boolean): Promise<void> | undefined {
     const { socket, report, unreachableSince } = guest
-    if (isNew) this.#drop()
     if (socket === undefined || report.pids.shim === null || unreachableSince !== undefined) return undefined
-    const key = shimOf(guest)
+    const key = shimOf(report)
     if (this.#shims.has(key)) return undefined
     const following = this.#follow(guest, isNew)
     this.#shims.set(key, following)
     return following?.begun
   }
 
-  /** Forgets shims that are not there any more. */
-  #drop(): void {
-    const there = new Set(Array.from(this.#registry.all(), shimOf))
-    for (const [key, following] of this.#shims) {
-      if (there.has(key)) continue
-      this.#shims.delete(key)
-      // that it is gone may be known before its last events have been read
-      setTimeout(() => following?.close(), DRAIN_MS).unref()
-    }
+  /** Forgets the shim that gave this report, if it is at no place any more. */
+  #dropUnlessThere(before: Report): void {
+    const key = shimOf(before)
+    if (!this.#shims.has(key) || this.#registry.withUuid(before.uuid).some(({ report }) => shimOf(report) === key))
+      return
+    const following = this.#shims.get(key)
+    this.#shims.delete(key)
+    // that it is gone may be known before its last events have been read
+    setTimeout(() => following?.close(), DRAIN_MS).unref()
   }
 }
 

@@ -94,6 +94,11 @@ export class Registry extends EventEmitter<RegistryEvents> {
     return best(this.#byUuid.get(uuid))
   }
 
+  /** Every guest of that uuid, at whichever place. */
+  withUuid(uuid: string): readonly KnownGuest[] {
+    return this.#byUuid.get(uuid) ?? []
+  }
+
   /** A client of ours has done something to the guest, or heard of something. */
   touch(uuid: string): void {
     this.#touched.set(uuid, Date.now() + TOUCHED_MS)
