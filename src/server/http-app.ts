@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
 import { formatJson, parseJson } from '../conf/json.ts'
-import type { WireFields } from '../conf/wire.ts'
 import type { Log } from '../drivers/qemu/domain.ts'
 import type { Service } from './sockets.ts'
 
@@ -90,25 +89,6 @@ export function sendErrorRaw(raw: ServerResponse, thrown: unknown): void {
   const error = toVirError(thrown)
   raw.writeHead(error.httpStatus, { 'content-type': JSON_TYPE })
   raw.end(`${formatJson(error)}\n`)
-}
-
-/** Query parameters as the JSON a body would hold: integers by type, flags as a comma-separated list of names. */
-export function fromQuery(query: Record<string, string>, fields: WireFields): Record<string, unknown> {
-  const out: Record<string, unknown> = {}
-  for (const [name, text] of Object.entries(query)) {
-    const field = fields[name]
-    const isNumber = field !== undefined && field.kind !== 'string' && /^-?\d+$/.test(text)
-    if (isNumber) out[name] = parseJson(text)
-    else out[name] = field !== undefined && 'anyOf' in field.schema && field.kind === 'uint' ? text.split(',') : text
-  }
-  return out
-}
-
-/** A query parameter that is a number. @throws VIR_ERR_INVALID_ARG */
-export function wholeNumber(value: string | undefined, name: string): number | undefined {
-  if (value === undefined) return undefined
-  if (!/^\d{1,15}$/.test(value)) throw fail('VIR_ERR_INVALID_ARG', `${name} must be a whole number, not '${value}'`)
-  return Number(value)
 }
 
 /** What an event stream is fed from: calls back for each event, until what it gives is called. */

@@ -5,11 +5,11 @@ import { errorsFrom } from '../conf/error.ts'
 import { handleOf } from '../drivers/host.ts'
 import type { Stream } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
-import { recordOf } from '../drivers/qemu/stats.ts'
 import { dispatch, resolve } from './dispatch.ts'
-import { createApp, fromQuery, send, sendError, serviceOf, streamEvents, wholeNumber } from './http-app.ts'
+import { createApp, send, sendError, serviceOf, streamEvents } from './http-app.ts'
+import { POLLED } from './polled.ts'
+import { fromQuery, wholeNumber } from './query.ts'
 import { report } from './report.ts'
-import { REPORT_WAIT_MAX_S } from './report-service.ts'
 import type { Service } from './sockets.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
@@ -90,23 +90,17 @@ function plainRoutes(app: FastifyInstance, domain: QemuDomain, closing: AbortSig
     const { type, text } = await metrics(domain)
     return reply.type(type).send(text)
   })
-  app.get<{ Querystring: { since?: string; wait?: string } }>('/v1/report', async (request, reply) => {
-    const since = wholeNumber(request.query.since, 'since') ?? -1
-    const wait = Math.min(wholeNumber(request.query.wait, 'wait') ?? 0, REPORT_WAIT_MAX_S)
-    const changed = await domain.waitForChange(since, closing.aborted ? 0 : wait * 1000, closing)
-    if (closing.aborted) reply.header('connection', 'close')
-    if (!changed) return reply.code(304).send()
-    return send(reply, report(domain))
-  })
+  for (const [path, polled] of Object.entries(POLLED)) {
+    app.get<{ Querystring: Record<string, string> }>(path, async (request, reply) => {
+      const answer = await polled(domain, request.query, closing)
+      if (closing.aborted) reply.header('connection', 'close')
+      return answer ? send(reply, answer) : reply.code(304).send()
+    })
+  }
   // one guest in the form the aggregator has for all
   app.get('/v1/guests', (_request, reply) =>
     send(reply, { guests: [{ ...report(domain), socket: domain.root.apiSocket, flags: [] }] })
   )
-  // bulk statistics as the aggregator gathers them: values with the types RPC clients are to see
-  app.get<{ Querystring: { stats?: string } }>('/v1/stats', async (request, reply) => {
-    const wanted = wholeNumber(request.query.stats, 'stats') ?? 0
-    return send(reply, (await recordOf(domain, wanted)).params)
-  })
 }
 
 function eventRoute(app: FastifyInstance, domain: QemuDomain, streams: Set<() => void>): void {

@@ -1,13 +1,12 @@
-// What a shim's API sockets are served by until somebody asks for more than its report. An aggregator polls every shim for
+// What a shim's API sockets are served by until somebody asks for more than an aggregator does. One polls every shim for
 // as long as it lives; with this a shim that is only polled never loads its HTTP server.
 import type { Socket } from 'node:net'
+import { formatJson } from '../conf/json.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import { POLLED } from './polled.ts'
 import { formatAnswer, pathOfRequest } from './raw-http.ts'
-import { report } from './report.ts'
 import type { Service } from './sockets.ts'
 
-/** Longest wait a report request may ask for, in seconds. */
-export const REPORT_WAIT_MAX_S = 300
 /** A client has this long to begin to ask. */
 const FIRST_BYTE_LIMIT_MS = 10_000
 
@@ -45,7 +44,7 @@ export function createReportService(domain: QemuDomain, load: () => Promise<Serv
   }
 }
 
-/** One client, as long as it asks for nothing but the report. */
+/** One client, as long as it asks for nothing else. */
 class ReportConnection {
   readonly #domain: QemuDomain
   readonly #socket: Socket
@@ -78,26 +77,33 @@ class ReportConnection {
 
   #onData = (bytes: Buffer): void => {
     clearTimeout(this.#limit)
-    const url = pathOfRequest(bytes)
-    const { pathname, searchParams } = new URL(url ?? '/', 'http://shim')
     if (this.#waiting) this.#socket.destroy()
-    else if (pathname === '/v1/report') void this.#answer(searchParams)
-    else {
-      this.#socket.off('data', this.#onData)
-      this.#socket.off('close', this.#onClose)
-      this.#socket.pause()
-      this.#handOver(bytes)
+    else void this.#answer(bytes)
+  }
+
+  async #answer(bytes: Buffer): Promise<void> {
+    const { pathname, searchParams } = new URL(pathOfRequest(bytes) ?? '/', 'http://shim')
+    const polled = Object.hasOwn(POLLED, pathname) ? POLLED[pathname] : undefined
+    if (!polled) return this.#giveUp(bytes)
+    this.#waiting = new AbortController()
+    try {
+      const answer = await polled(this.#domain, Object.fromEntries(searchParams), this.#waiting.signal)
+      if (this.#socket.destroyed) return
+      this.#socket.write(formatAnswer(answer && formatJson(answer)))
+      if (this.#closing) this.#socket.end()
+    } catch {
+      // the HTTP server says what is wrong with it
+      this.#giveUp(bytes)
+    } finally {
+      this.#waiting = undefined
     }
   }
 
-  async #answer(query: URLSearchParams): Promise<void> {
-    const since = Number(query.get('since') ?? -1)
-    const waitS = Math.min(Number(query.get('wait') ?? 0), REPORT_WAIT_MAX_S)
-    this.#waiting = new AbortController()
-    const changed = await this.#domain.waitForChange(since, waitS * 1000, this.#waiting.signal)
-    this.#waiting = undefined
-    if (this.#socket.destroyed) return
-    this.#socket.write(formatAnswer(changed ? JSON.stringify(report(this.#domain)) : undefined))
-    if (this.#closing) this.#socket.end()
+  /** Leaves the connection, and what was asked on it, to the HTTP server. */
+  #giveUp(bytes: Buffer): void {
+    this.#socket.off('data', this.#onData)
+    this.#socket.off('close', this.#onClose)
+    this.#socket.pause()
+    this.#handOver(bytes)
   }
 }

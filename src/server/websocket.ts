@@ -7,7 +7,7 @@ import { formatJson } from '../conf/json.ts'
 import type { ByteChannel } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain.ts'
 import { dispatch, resolve } from './dispatch.ts'
-import { fromQuery } from './http-app.ts'
+import { fromQuery } from './query.ts'
 
 const fail = errorsFrom('VIR_FROM_STREAMS')
 

@@ -1,4 +1,5 @@
-// The report on connections that ask for nothing else, and what becomes of such a connection when it does.
+// What an aggregator asks for on connections that ask for nothing else, and what becomes of such a connection when it
+// does.
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -55,6 +56,8 @@ for (const socketName of ['api.sock', 'api-ro.sock']) {
     t.equal((await client.report(`?since=${generation}`)).status, 304)
     t.equal((await client.report(`?since=${generation}&wait=0`)).status, 304)
     t.equal((await client.report(`?since=${generation - 1}&wait=100`)).status, 200)
+    const stats = JSON.parse((await client.ask(formatRequest('GET', '/v1/stats?stats=1'))).body)
+    t.same(stats, { 'state.state': { type: 'int', value: RUNNING }, 'state.reason': { type: 'int', value: 1 } })
     const other = await client.ask('GET /v1/virDomainGetState HTTP/1.1\r\nHost: x\r\n\r\n')
     t.same(JSON.parse(other.body), { state: RUNNING, reason: 1 })
     t.equal((await client.report()).generation, generation, 'from the HTTP server now')
@@ -74,6 +77,9 @@ t.test('a request that comes in pieces, or is written otherwise, is answered too
   const unknown = new Client(t)
   t.equal((await unknown.ask(formatRequest('GET', '/v1/nothing'))).status, 404)
   t.equal((await new Client(t).ask(formatRequest('POST', '/v1/virDomainGetInfo', '{}'))).status, 200)
+  for (const wrong of ['/v1/report?wait=long', '/v1/stats?stats=all']) {
+    t.equal((await new Client(t).ask(formatRequest('GET', wrong))).status, 400)
+  }
   const garbage = new Client(t)
   t.equal((await garbage.ask('garbage\r\n\r\n')).status, 400)
 })

@@ -4,17 +4,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { API_FACTS } from '../../conf/api-list.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { fieldsToJson } from '../../conf/wire.ts'
-import {
-  createApp,
-  fromQuery,
-  JSON_TYPE,
-  send,
-  sendError,
-  sendErrorRaw,
-  serviceOf,
-  streamEvents,
-  wholeNumber
-} from '../http-app.ts'
+import { createApp, JSON_TYPE, send, sendError, sendErrorRaw, serviceOf, streamEvents } from '../http-app.ts'
+import { fromQuery, wholeNumber } from '../query.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { withoutShim } from './from-report.ts'
