@@ -33,8 +33,10 @@ const EXIT_OK = 0
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 
-/** How long the shim of a shut-off guest that is about to end may take to give its root away. */
+/** How long a shim that is about to end may take to give its root away to one that the aggregator has started. */
 const LOCK_WAIT_MS = 3000
+/** How long one that was killed may take to be gone. */
+const GONE_WAIT_MS = 300
 
 /** What was found wrong in the guest's XML, by whatever code; ends with status 2. */
 class DefinitionError extends Error {}
@@ -132,8 +134,10 @@ async function runGuest(options: Options): Promise<number> {
     return EXIT_OK
   } finally {
     await openLog()
-    await (await services?.catch(() => undefined))?.close()
+    const answered = (await services?.catch(() => undefined))?.close()
+    // nothing of ours is in the root any more; who comes next need not wait for our clients
     domain.lock?.close()
+    await answered
   }
 }
 
@@ -174,7 +178,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     .catch(error => {
       throw error === ofHost ? error : new DefinitionError('bad XML', { cause: error })
     })
-  const lock = await lockRoot(root!, 'virshimd', options.inactive ? LOCK_WAIT_MS : 0)
+  const lock = await lockRoot(root!, 'virshimd', options.linger ? LOCK_WAIT_MS : GONE_WAIT_MS)
   const status = await readStatusIfAlive(root!)
   if (status && status.name !== def.name) {
     throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)

@@ -20,7 +20,7 @@ export interface ApiSockets {
   hide(): void
   /** They can be found again. */
   show(): void
-  /** Stops listening; settles when the clients have had their answers. */
+  /** Removes the sockets before it returns; settles when the clients have had their answers. */
   close(): Promise<void>
 }
 

@@ -160,29 +160,40 @@ export async function lockRoot(root: GuestRoot, program = 'virshimd', waitMs = 0
   if (Buffer.byteLength(root.libvirtReadOnlySocket) > SOCKET_PATH_MAX) {
     throw fail('VIR_ERR_INVALID_ARG', `root directory '${root.dir}' is too long for socket paths`)
   }
-  makePrivateDirectory(root.dir)
-  const { dev, ino } = statSync(root.dir, { bigint: true })
   const owned = (cause?: unknown) =>
     fail('VIR_ERR_OPERATION_INVALID', `root directory '${root.dir}' is in use by another ${program}`, cause)
-  const lock = createServer(socket => socket.destroy())
-  const take = () =>
-    new Promise<void>((done, refuse) => {
-      lock.once('error', refuse)
-      lock.listen(`\0virshim/${dev}/${ino}`, () => {
-        lock.removeListener('error', refuse)
-        done()
-      })
-    })
-  for (const deadline = Date.now() + waitMs; ; ) {
+  for (const deadline = Date.now() + waitMs; ; await sleep(20)) {
+    makePrivateDirectory(root.dir)
+    const name = lockName(root.dir)
     try {
-      await take()
-      break
+      const lock = await listenAt(name!)
+      // who had it before may have removed the directory
+      if (lockName(root.dir) === name) return await withoutStaleSockets(root, lock, owned)
+      lock.close()
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
       if (Date.now() >= deadline) throw owned(error)
-      await sleep(20)
     }
   }
+}
+
+function lockName(dir: string): string | undefined {
+  const found = statSync(dir, { bigint: true, throwIfNoEntry: false })
+  return found && `\0virshim/${found.dev}/${found.ino}`
+}
+
+function listenAt(path: string): Promise<Server> {
+  const server = createServer(socket => socket.destroy())
+  return new Promise((done, refuse) => {
+    server.once('error', refuse)
+    server.listen(path, () => {
+      server.removeListener('error', refuse)
+      done(server)
+    })
+  })
+}
+
+async function withoutStaleSockets(root: GuestRoot, lock: Server, owned: () => Error): Promise<Server> {
   lock.unref()
   if (await answers(root.apiSocket)) {
     lock.close()

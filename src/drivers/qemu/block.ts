@@ -1,7 +1,8 @@
 // Disks of the guest: sizes and I/O statistics.
-import { statSync } from 'node:fs'
+import { accessSync, constants, statSync } from 'node:fs'
 import type { DiskDef } from '../../conf/devices/disk.ts'
 import { virDomainDiskErrorCode } from '../../conf/enums.ts'
+import { systemError } from '../../conf/errno.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { isLocalStorage, isStorageEmpty, storagePath } from '../../conf/storage-source.ts'
 import { array, flags, hyper, int, struct, text, typed, typedParams, uhyper } from '../../conf/wire.ts'
@@ -113,6 +114,15 @@ export function imageSizes({ source }: DiskDef): (ImageSizes & { capacity: bigin
   }
 }
 
+/** @throws VIR_ERR_SYSTEM_ERROR for a file that cannot be opened */
+function openable(path: string): void {
+  try {
+    accessSync(path, constants.R_OK)
+  } catch (error) {
+    throw systemError('VIR_FROM_QEMU', `Failed to open file '${path}'`, error)
+  }
+}
+
 function fileSizes(path: string | undefined): ImageSizes | undefined {
   try {
     const { size, blocks } = statSync(path!, { bigint: true })
@@ -215,6 +225,8 @@ export const block = {
         throw fail('VIR_ERR_INVALID_ARG', `disk '${path}' does not currently have a source assigned`)
       const stats = domain.isActive ? (await blockStats(domain)).get(disk) : undefined
       const file = imageSizes(disk)
+      const local = storagePath(disk.source)
+      if (!file && local !== undefined) openable(local)
       const physical = stats?.physical ?? file?.physical ?? 0n
       return {
         allocation: stats?.allocation ?? file?.allocation ?? 0n,

@@ -62,7 +62,7 @@ function checkAccess(image: StorageSource, top: StorageSource): void {
     const reason = code === 'ENOENT' ? 'No such file or directory' : 'Permission denied'
     const of = image !== top && isLocalStorage(top) ? ` of storage file '${top.path}'` : ''
     const what = image === top ? 'storage' : 'backing'
-    throw fail('VIR_ERR_SYSTEM_ERROR', `Cannot access ${what} file '${image.path}'${of}: ${reason}`, error)
+    throw failStorage('VIR_ERR_SYSTEM_ERROR', `Cannot access ${what} file '${image.path}'${of}: ${reason}`, error)
   }
 }
 

@@ -1,6 +1,6 @@
 // Calls the guest's agent answers, and the raw monitor and agent commands.
 import { virDomainGetHostnameFlags, virDomainQemuMonitorCommandFlags, virDomainSetTimeFlags } from '../../conf/enums.ts'
-import { errorsFrom } from '../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
 import { defaulted, flags, flagsIn, hyper, int, text, uint } from '../../conf/wire.ts'
 import { methodFor } from '../method.ts'
@@ -10,12 +10,13 @@ import { QmpError } from './qmp.ts'
 import { taint } from './taint.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
 const failJson = errorsFrom('VIR_FROM_NONE')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_TIME_SYNC } = virDomainSetTimeFlags
 const { VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP } = virDomainQemuMonitorCommandFlags
-const { VIR_DOMAIN_GET_HOSTNAME_LEASE } = virDomainGetHostnameFlags
+const { VIR_DOMAIN_GET_HOSTNAME_LEASE, VIR_DOMAIN_GET_HOSTNAME_AGENT } = virDomainGetHostnameFlags
 const NS = 1_000_000_000n
 /** libvirt's VIR_DOMAIN_QEMU_AGENT_COMMAND_{BLOCK,DEFAULT,NOWAIT}. */
 const TIMEOUT_BLOCK = -2
@@ -45,10 +46,16 @@ export const guest = {
     since: '0.10.0',
     on: 'domain',
     acl: 'domain:read',
-    needs: 'active',
     args: { flags: flags(virDomainGetHostnameFlags) },
     ret: { hostname: text() },
     async run(domain, { flags: bits }) {
+      const both = VIR_DOMAIN_GET_HOSTNAME_LEASE | VIR_DOMAIN_GET_HOSTNAME_AGENT
+      if ((bits & both) === both) {
+        const [lease, agent] = Object.keys(virDomainGetHostnameFlags)
+        throw badArgument(`Flags '${lease}' and '${agent}' are mutually exclusive`)
+      }
+      await domain.startDone
+      domain.checkActive()
       if ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0) {
         throw fail('VIR_ERR_NO_SUPPORT', 'virDomainGetHostname from DHCP leases')
       }

@@ -102,6 +102,9 @@ async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
 
 async function shutdown(domain: QemuDomain, bits: number) {
   await domain.startDone
+  // the agent fails, and then the guest has gone away by itself
+  const both = VIR_DOMAIN_SHUTDOWN_GUEST_AGENT | VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+  if (bits === both && !domain.isActive) return {}
   if (!domain.isRunning) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
   return askGuest(domain, /^(restart|rename-restart)$/.test(domain.def.onPoweroff ?? ''), {
     agent: (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0,

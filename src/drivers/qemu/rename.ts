@@ -13,8 +13,11 @@ import { removeSynced } from '../../state/store.ts'
 import type { QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const refuse = (message: string) => fail('VIR_ERR_OPERATION_INVALID', message)
+/** libvirt's list of guests says so. */
+const taken = (message: string) => failDomain('VIR_ERR_OPERATION_INVALID', message)
 
 /**
  * Renames the guest. A root that the user chose stays where it is; the default one is named after the guest and is
@@ -27,11 +30,11 @@ export async function renameDomain(domain: QemuDomain, name: string | undefined)
   if (domain.isActive) throw refuse('cannot rename active domain')
   if (!domain.newDef) throw refuse('cannot rename a transient domain')
   if (existsSync(domain.root.managedSave)) throw refuse("domain with a managed saved state can't be renamed")
-  if (domain.name === name) throw refuse("Can't rename domain to itself")
+  if (domain.name === name) throw taken("Can't rename domain to itself")
   checkName({ name })
   const { id, uuid, name: oldName } = domain
   const root = domain.rootByName ? chooseRoot(undefined, name) : domain.root
-  const isTaken = () => refuse(`domain with name '${name}' already exists`)
+  const isTaken = () => taken(`domain with name '${name}' already exists`)
   if (root !== domain.root && (existsSync(root.definition) || existsSync(root.dir))) throw isTaken()
   const resources: ClaimedResource[] = [{ kind: 'name', key: name, mode: 'exclusive' }]
   const claim = await domain.claims?.claim(domain, resources).catch(error => {

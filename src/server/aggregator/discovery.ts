@@ -74,6 +74,12 @@ export class Discovery {
     this.#own(name)
   }
 
+  /** Asks the shims of these guests, by uuid, what is so now; the registry has it when this settles. */
+  async refresh(uuids: Iterable<string>): Promise<void> {
+    const places = [...uuids].map(uuid => this.#places.get(this.#registry.byUuid(uuid)?.place ?? ''))
+    await Promise.all(places.map(place => place?.refresh()))
+  }
+
   /**
    * Takes a shim in by its API socket, and remembers it.
    * @throws VIR_ERR_OPERATION_FAILED when none answers there

@@ -66,7 +66,9 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
       if (known) return send(reply, known)
       reply.hijack()
       await forward(() => shimOf(domain), request.raw, reply.raw).catch(error => sendErrorRaw(reply.raw, error))
-      if (guest && !API_FACTS[api]?.readOnly) registry.touch(guest.report.uuid)
+      if (!guest || API_FACTS[api]?.readOnly) return
+      registry.touch(guest.report.uuid)
+      await aggregator.discovery.refresh([guest.report.uuid])
     })
   })
   app.server.on('upgrade', (request, socket, head) => {

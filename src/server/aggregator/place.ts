@@ -12,12 +12,16 @@ import type { Log } from '../../drivers/qemu/domain.ts'
 import type { GuestRoot } from '../../state/root.ts'
 import { bootId, isAlive, readStatus, type Status } from '../../state/status.ts'
 import { readIfThere } from '../../state/store.ts'
+import { ask } from '../raw-http.ts'
 import type { Report } from '../report.ts'
 import { ReportPoll } from './poll.ts'
+import { readReport } from './read-report.ts'
 import type { Registry } from './registry.ts'
 
 /** Errors of connect(2) that mean nobody listens. */
 const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR'])
+/** A shim that is asked at once has this long to answer. */
+const REFRESH_LIMIT_MS = 1000
 /** Changes of a directory within this time are looked at together. */
 const GATHER_MS = 10
 
@@ -76,7 +80,22 @@ export class Place {
     }
     this.#watch()
     if (existsSync(this.root.apiSocket)) this.#startPolling()
-    else this.#judge()
+    else void this.#judge()
+  }
+
+  /** Asks what is so now; it is in the registry when this settles. A shim that does not answer keeps nobody waiting. */
+  async refresh(): Promise<void> {
+    if (this.#closed) return
+    try {
+      const { status, body } = await ask(this.root.apiSocket, {
+        method: 'GET',
+        path: '/v1/report',
+        timeoutMs: REFRESH_LIMIT_MS
+      })
+      if (status === 200 && !this.#closed) this.#take(readReport(body))
+    } catch (error) {
+      if (isNobody(error)) await this.#judge()
+    }
   }
 
   /** Forgets the guest. */
@@ -94,10 +113,7 @@ export class Place {
     this.#poll = new ReportPoll(
       apiSocket,
       {
-        report: report => {
-          this.#hear()
-          registry.set(this.key, { socket: apiSocket, report, unreachableSince: undefined })
-        },
+        report: report => this.#take(report),
         same: () => {
           this.#hear()
           const known = registry.at(this.key)
@@ -110,8 +126,7 @@ export class Place {
         },
         lost: error => {
           this.#watch()
-          const nobody = NOBODY.has((error as NodeJS.ErrnoException).code ?? '')
-          if (nobody) return this.#judge()
+          if (isNobody(error)) return void this.#judge()
           log.warn({ socket: apiSocket, err: error }, 'a shim cannot be asked')
           registry.markUnreachable(this.key)
           this.#settle()
@@ -119,6 +134,17 @@ export class Place {
       },
       this.#options.waitS
     )
+  }
+
+  #take(report: Report): void {
+    const { registry } = this.#options
+    const known = registry.at(this.key)?.report
+    // one that was on its way while a newer one came by another connection
+    if (known && known.pids.shim === report.pids.shim && known.generation > report.generation) return
+    this.#hear()
+    // its shim will end in a moment
+    if (known && !isOver(known) && isOver(report)) registry.remove(this.key)
+    else registry.set(this.key, { socket: this.root.apiSocket, report, unreachableSince: undefined })
   }
 
   #hear(): void {
@@ -134,20 +160,17 @@ export class Place {
   }
 
   /** Nobody listens: tells from the files what that means. */
-  #judge(): void {
+  async #judge(): Promise<void> {
     const heard = this.#heard
-    readStatus(this.root.status)
-      .catch(() => undefined)
-      .then(async status => {
-        if (this.#closed || heard !== this.#heard) return
-        if (status?.process && status.bootId === bootId() && isAlive(status.process)) await this.#leftAlone(status)
-        else if (!this.owned && existsSync(this.root.apiSocket)) this.#options.registry.markUnreachable(this.key)
-        else {
-          this.#stopPolling()
-          await this.#shutOff()
-        }
-        this.#settle()
-      })
+    const status = await readStatus(this.root.status).catch(() => undefined)
+    if (this.#closed || heard !== this.#heard) return
+    if (status?.process && status.bootId === bootId() && isAlive(status.process)) await this.#leftAlone(status)
+    else if (!this.owned && existsSync(this.root.apiSocket)) this.#options.registry.markUnreachable(this.key)
+    else {
+      this.#stopPolling()
+      await this.#shutOff()
+    }
+    this.#settle()
   }
 
   /** QEMU runs, its shim does not: the shim may come back at any time. */
@@ -221,6 +244,12 @@ export class Place {
     this.#watcher = undefined
   }
 }
+
+/** Nobody listens at a socket. */
+const isNobody = (error: unknown) => NOBODY.has((error as NodeJS.ErrnoException).code ?? '')
+
+/** A guest that is neither running nor defined is none. */
+const isOver = ({ state, persistent }: Report) => state === virDomainState.VIR_DOMAIN_SHUTOFF && !persistent
 
 /** Tells one state of the files from another; undefined when there is no definition. */
 function stampOf(definition: string, autostart: string): string | undefined {

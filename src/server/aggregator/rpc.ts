@@ -27,6 +27,8 @@ const IDLE_MS = 10_000
 /** A shim that has just ended, or is about to listen, is tried again for so long. */
 const REACH_LIMIT_MS = 5000
 const REACH_RETRY_MS = 50
+/** A change is in its guest's report long before this is over. */
+const SETTLED_MS = 5000
 
 /** Serves clients of the aggregator's libvirt sockets. */
 export function createRpc(aggregator: Aggregator, secondary: SecondaryOptions, readOnly: boolean): Service {
@@ -39,8 +41,8 @@ class AggregatorCalls extends ConnectionCalls {
   readonly #shims = new UpstreamPool()
   readonly #daemons = new UpstreamPool()
   readonly #secondary: SecondaryDrivers
-  /** guests this client has changed */
-  readonly #changed = new Set<string>()
+  /** guests this client has changed, and when it did so last, ms of the clock */
+  readonly #changed = new Map<string, number>()
   #sweep: NodeJS.Timeout | undefined
 
   constructor(
@@ -59,7 +61,13 @@ class AggregatorCalls extends ConnectionCalls {
     return findHostApi(this.#aggregator, api)?.row
   }
 
+  /** A client finds what it has done a moment ago in what it is told of all guests. */
   protected override async hostCall(call: Call): Promise<unknown> {
+    const sinceMs = performance.now() - SETTLED_MS
+    const recent = [...this.#changed].flatMap(([uuid, atMs]) => (atMs > sinceMs ? [uuid] : []))
+    if (recent.length > 0) await this.#aggregator.discovery.refresh(recent)
+    // a guest that gets the uuid of one that is gone has another shim
+    for (const uuid of recent) if (!this.knows(uuid)) this.#shims.drop(uuid)
     return (await runHostApi(this.#aggregator, call)).result
   }
 
@@ -76,7 +84,7 @@ class AggregatorCalls extends ConnectionCalls {
 
   async #forward(procedure: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
     if (!API_FACTS[procedure.api ?? '']?.readOnly) {
-      this.#changed.add(guest.uuid)
+      this.#changed.set(guest.uuid, performance.now())
       this.#aggregator.registry.touch(guest.uuid)
     }
     this.#sweep ??= setInterval(() => this.#shims.closeIdle(Date.now() - IDLE_MS), IDLE_MS / 2).unref()
@@ -137,7 +145,7 @@ class AggregatorCalls extends ConnectionCalls {
 
   override closed(): void {
     super.closed()
-    for (const uuid of this.#changed) this.#aggregator.registry.touch(uuid)
+    for (const uuid of this.#changed.keys()) this.#aggregator.registry.touch(uuid)
     clearInterval(this.#sweep)
     this.#shims.close()
     this.#daemons.close()

@@ -27,6 +27,12 @@ export class UpstreamPool {
     return opening
   }
 
+  /** Closes the connection to a daemon that is to be asked no more. */
+  drop(key: string): void {
+    this.#entries.get(key)?.upstream?.close()
+    this.#entries.delete(key)
+  }
+
   /** Closes connections on which nothing has been under way since then. */
   closeIdle(sinceMs: number): void {
     for (const [key, { upstream }] of this.#entries) {
