@@ -1,5 +1,6 @@
 // Runs a program of dist/ with the code caches the build has left beside its files. V8 takes a cache only from the same
-// Node.js with the same flags, so there is a directory for each; without one, code is compiled as usual.
+// Node.js with the same flags, so there is a directory for each; without one, code is compiled as usual. The same holds
+// for the cache of Node.js' own modules, which is of no flags: virshimd has only such as V8 does not count.
 const { mkdirSync, readFileSync, writeFileSync } = require('node:fs')
 const { join } = require('node:path')
 const { cachedDataVersionTag } = require('node:v8')
