@@ -84,10 +84,10 @@ export class QemuDomain {
   readonly versions: Record<string, string> = {}
   /** the live definition while active, else the one to start from */
   def: DomainDef
-  /** the persistent definition, if the domain is persistent; the same object as `def` while it is shut off */
-  newDef: DomainDef | undefined
   /** surroundings of `def` */
   context: QemuContext
+  /** it is persistent, or was in this run */
+  hasBeenDefined = false
   /** surroundings of `newDef`, where they are others: it may name another emulator */
   newContext: QemuContext | undefined
   /** the surroundings another definition of this guest would have */
@@ -130,6 +130,7 @@ export class QemuDomain {
   #stateTimeMs = Date.now()
   #generation = 1
   #fakeReboot = false
+  #newDef: DomainDef | undefined
   #changed = new Set<() => void>()
 
   constructor({ root, def, context, contextFor, rootByName = false, log, user, group, claims }: DomainOptions) {
@@ -180,6 +181,16 @@ export class QemuDomain {
 
   get isActive(): boolean {
     return this.id !== -1
+  }
+
+  /** the persistent definition, if the domain is persistent; the same object as `def` while it is shut off */
+  get newDef(): DomainDef | undefined {
+    return this.#newDef
+  }
+
+  set newDef(def: DomainDef | undefined) {
+    this.#newDef = def
+    if (def) this.hasBeenDefined = true
   }
 
   get isPersistent(): boolean {

@@ -38,9 +38,8 @@ export async function redefine(domain: QemuDomain, xml: string, bits: number): P
   checkDefinable(def)
   checkOwn(domain, def)
   const { VIR_DOMAIN_EVENT_DEFINED_ADDED, VIR_DOMAIN_EVENT_DEFINED_UPDATED } = virDomainEventDefinedDetailType
-  // libvirt takes the definition a running guest would have next for its old one, whether it was to be kept or not
-  const detail =
-    domain.isPersistent || domain.isActive ? VIR_DOMAIN_EVENT_DEFINED_UPDATED : VIR_DOMAIN_EVENT_DEFINED_ADDED
+  // libvirt takes what a running guest would have next for its old definition, even when that has been undefined
+  const detail = domain.hasBeenDefined ? VIR_DOMAIN_EVENT_DEFINED_UPDATED : VIR_DOMAIN_EVENT_DEFINED_ADDED
   domain.setPersistent(def, context)
   if (!domain.isActive) domain.joinDefinitions()
   domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_DEFINED, detail)

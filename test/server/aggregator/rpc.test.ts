@@ -223,6 +223,12 @@ const steps: Step[] = [
   ['list --persistent', only(OWN)],
   'create {b.xml}',
   'create {b.xml}',
+  // a transient guest is kept, and is not again
+  'define {b.xml}',
+  'define {b.xml}',
+  `undefine ${B}`,
+  'define {b.xml}',
+  `undefine ${B}`,
   'create {broken.xml}',
   'define {c.xml}',
   ['list', only(OWN)],
