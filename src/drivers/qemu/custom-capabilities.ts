@@ -7,6 +7,9 @@ import type { QemuContext } from './context.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
+/** A capability that another brings with it, even if the user takes it away (virQEMUCapsInitProcessCapsInterlock). */
+const BROUGHT_BY: { [K in Capability]?: Capability } = { 'compat-deprecated': 'object.qapified' }
+
 /**
  * The surroundings with the user's capabilities (qemuProcessStartUpdateCustomCaps).
  * @throws VIR_ERR_INTERNAL_ERROR for a name that is none
@@ -21,6 +24,10 @@ export function withCustomCapabilities({ qemuNamespace }: DomainDef, context: Qe
   const added = new Set<string>(capsAdd)
   const removed = new Set<string>(capsDel)
   const { qemu } = context
-  const has = (name: Capability) => !removed.has(name) && (added.has(name) || qemu.has(name))
+  const has = (name: Capability) => {
+    const by = BROUGHT_BY[name]
+    const isRemoved = removed.has(name) && (by === undefined || removed.has(by))
+    return !isRemoved && (added.has(name) || qemu.has(name))
+  }
   return { ...context, qemu: { ...qemu, has } }
 }

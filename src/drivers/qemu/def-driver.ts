@@ -70,6 +70,7 @@ export function prepareNative(def: DomainDef, context: QemuContext): QemuContext
  */
 export function prepareStart(def: DomainDef, context: QemuContext): QemuContext {
   const started = withCustomCapabilities(def, context)
+  if (started !== context) validate(def, driver(started))
   validateStart(def, started)
   assignAliases(def, started)
   prepareDomain(def, started)

@@ -16,3 +16,18 @@ t.test('a topology of more vCPUs than can be counted is told after what comes be
   t.match(await errorOf(() => argvOf('', { outside: topology })), 'more than 4294967295 cpus')
   t.match(await errorOf(() => argvOf(twice, { outside: topology })), "target 'vda' duplicated")
 })
+
+t.test('a definition is checked again for what the user says QEMU lacks', async t => {
+  const without = (...names: string[]) => ({
+    attributes: " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'",
+    outside: `<qemu:deprecation behavior='crash'/><qemu:capabilities>${names
+      .map(name => `<qemu:del capability='${name}'/>`)
+      .join('')}</qemu:capabilities>`
+  })
+  const rng = "<rng model='virtio'><backend model='random'/></rng>"
+  t.match(await errorOf(() => argvOf(rng, without('rng-random'))), "doesn't support the rng-random backend")
+  const hasCompat = async (...names: string[]) =>
+    (await argvOf('', without(...names))).some(line => line.startsWith('-compat'))
+  t.equal(await hasCompat('compat-deprecated'), true, 'brought back by another')
+  t.equal(await hasCompat('compat-deprecated', 'object.qapified'), false)
+})
