@@ -118,6 +118,7 @@ export function validateDriveAddresses(def: DomainDef): void {
       `Found duplicate drive address for disk with target name '${twin.target?.dev}' ${describe(driveOf(twin)!)}`
     )
   }
+  if (hostdevs.length === 0) return
   const hostdevTwin = firstTwin(hostdevs, hostdev => driveKey(driveOf(hostdev)))
   const places = new Set(disks.filter(({ target }) => target?.bus === 'scsi').map(disk => driveKey(driveOf(disk))))
   for (const hostdev of hostdevs) {

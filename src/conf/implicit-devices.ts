@@ -9,8 +9,7 @@ import { driveOf } from './drive-address.ts'
 const DISK_BUSES = ['scsi', 'fdc', 'ide', 'sata'] as const satisfies (DiskBus & ControllerType)[]
 
 /** Every controller up to the highest one in use. */
-function ensureUpTo(def: DomainDef, type: ControllerType, indexes: number[]): void {
-  const highest = indexes.reduce((a, b) => Math.max(a, b), -1)
+function ensureUpTo(def: DomainDef, type: ControllerType, highest: number): void {
   if (highest > CONTROLLERS_MAX) throw tooManyBuses(PCI_INDEX_MAX + 1)
   for (let index = 0; index <= highest; index++) ensureController(def, type, index)
 }
@@ -18,14 +17,12 @@ function ensureUpTo(def: DomainDef, type: ControllerType, indexes: number[]): vo
 /** Controllers for disks, channels, consoles and smartcards (virDomainDefAddImplicitControllers). */
 export function addImplicitControllers(def: DomainDef): void {
   const { disks, channels, consoles } = def.devices
-  for (const bus of DISK_BUSES) {
-    const drives = disks.filter(({ target }) => target?.bus === bus).map(driveOf)
-    ensureUpTo(
-      def,
-      bus,
-      drives.flatMap(drive => (drive ? [drive.controller] : []))
-    )
+  const highest = new Map<DiskBus | undefined, number>()
+  for (const disk of disks) {
+    const bus = disk.target?.bus
+    highest.set(bus, Math.max(highest.get(bus) ?? -1, driveOf(disk)?.controller ?? -1))
   }
+  for (const bus of DISK_BUSES) ensureUpTo(def, bus, highest.get(bus) ?? -1)
   const onSerialBus = [...channels, ...consoles].filter(({ target }) => target?.type === 'virtio')
   for (const { address } of onSerialBus) {
     ensureController(def, 'virtio-serial', address?.type === 'virtio-serial' ? address.controller : 0)
