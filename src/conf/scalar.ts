@@ -131,6 +131,8 @@ export const ulonglongWrapping: Scalar<bigint> = {
 export const ulonglongAnyBase = bigInteger(0, 0n, 2n ** 64n - 1n)
 /** A C long long, decimal. */
 export const longlong = bigInteger(10, -(2n ** 63n), 2n ** 63n - 1n)
+/** A C long long in any C notation, written decimal. */
+export const longlongAnyBase = bigInteger(0, -(2n ** 63n), 2n ** 63n - 1n)
 /** A C unsigned long long in any C notation (or, base 16, always hexadecimal), written as hexadecimal. */
 export const hexlong = (digits = 1, base: 0 | 16 = 0): Scalar<bigint> =>
   bigInteger(base, 0n, 2n ** 64n - 1n, value => `0x${value.toString(16).padStart(digits, '0')}`)

@@ -20,6 +20,7 @@ import {
   type ParseContext,
   parseAttribute,
   parseFields,
+  readAhead,
   readFirst,
   requiredOr,
   type Variant
@@ -83,8 +84,11 @@ const onlyType = <const T extends string>(expected: T, missing: string, other: (
     () => wrong(missing)
   )
 
-const { domain, bus, slot, function: fn } = addressKinds.pci
-const nvmeAddress = childAlways('address', { domain, bus, slot, function: fn })
+const { domain, bus, slot, function: fn, multifunction, zpci } = addressKinds.pci
+const place = { domain, bus, slot, function: fn } satisfies Fields
+/** What else a place in the guest can have is looked at, not kept. */
+const placeAsRead = { ...place, multifunction: readAhead(multifunction), zpci: readAhead(zpci) }
+const nvmeAddress = childAlways('address', place, placeAsRead)
 const checkedAddress: typeof nvmeAddress = {
   ...nvmeAddress,
   parse(node, context) {

@@ -10,6 +10,7 @@ import {
   readAhead
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
+import { formatSocketAddress, parseSocketAddress } from '../net/socket-address.ts'
 import { enumOf, string, uint, uintWrapping } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
 
@@ -136,22 +137,21 @@ export const consoleTarget: Field<ConsoleTarget> = custom<ConsoleTarget>({
   }
 })
 
-const IPV4 = /^((25[0-5]|2[0-4]\d|1?\d?\d)(\.(?!$)|$)){4}$/
-
 function parseGuestfwd(node: XmlElement): Pick<ChannelTarget, 'address' | 'port'> {
   const { address } = node.attributes
   if (address === undefined) {
     throw fail('VIR_ERR_XML_ERROR', 'guestfwd channel does not define a target address')
   }
-  if (!IPV4.test(address)) {
-    if (address.includes(':')) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'guestfwd channel only supports IPv4 addresses')
-    }
+  const numeric = parseSocketAddress(address)
+  if (!numeric) {
     throw fail('VIR_ERR_SYSTEM_ERROR', `Cannot parse socket address '${address}': Name or service not known`)
+  }
+  if (numeric.family !== 'ipv4') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'guestfwd channel only supports IPv4 addresses')
   }
   const number = parseAttribute(node, 'port', uint)
   if (number === undefined) throw missingAttribute(node, 'port')
-  return { address, port: number & 0xffff }
+  return { address: formatSocketAddress(numeric), port: number & 0xffff }
 }
 
 export const channelTarget: Field<ChannelTarget> = custom<ChannelTarget>({

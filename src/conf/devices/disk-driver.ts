@@ -24,7 +24,7 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const policy = enumOf('stop', 'report', 'ignore', 'enospace')
 
 /** Xen's 'aio' means raw. */
-export const driverFormat: Scalar<StorageFormat> = {
+const driverFormat: Scalar<StorageFormat> = {
   ...storageFormat,
   parse: text => (text === 'aio' ? 'raw' : storageFormat.parse(text))
 }

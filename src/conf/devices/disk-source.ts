@@ -13,7 +13,7 @@ import {
   storageType
 } from '../storage-source.ts'
 import { firstChild, type XmlElement } from '../xml.ts'
-import { driverFormat, layoutFields } from './disk-driver.ts'
+import { layoutFields } from './disk-driver.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -47,11 +47,13 @@ function parseIndex(node: XmlElement, { inactive }: ParseContext): number | unde
   return index || undefined
 }
 
-/** What `<driver>` tells of the image; what is wrong there is refused when the rest of it is read. */
+/** What `<driver>` tells of the image; what is wrong there is refused when the rest of it is read, not before. */
 function parseLayout(driver: XmlElement, context: ParseContext): Pick<StorageSource, keyof typeof layoutFields> {
-  const { type } = driver.attributes
-  const known = type === undefined || driverFormat.parse(type) !== undefined
-  return known ? parseFields(driver, layoutFields, context) : {}
+  try {
+    return parseFields(driver, layoutFields, context)
+  } catch {
+    return {}
+  }
 }
 
 /** `<source>` and the chain below it. A disk without one is an empty drive. */

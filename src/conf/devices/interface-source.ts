@@ -15,7 +15,7 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { type IpInfo, ipInfo } from '../net/ip.ts'
-import { enumOf, int, longlong, string, uint, uuid, yesNo } from '../scalar.ts'
+import { enumOf, int, longlongAnyBase, string, uint, uuid, yesNo } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
 import { type InterfaceHostdev, interfaceHostdev } from './interface-hostdev.ts'
 
@@ -102,9 +102,9 @@ const kinds = {
   null: {},
   vds: {
     switchid: required(attr('switchid', uuid)),
-    portid: required(attr('portid', longlong)),
+    portid: required(attr('portid', longlongAnyBase)),
     portgroupid: text('portgroupid'),
-    connectionid: required(attr('connectionid', longlong))
+    connectionid: required(attr('connectionid', longlongAnyBase))
   }
 } satisfies Record<string, Fields>
 type Kinds = typeof kinds

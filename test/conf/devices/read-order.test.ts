@@ -16,6 +16,10 @@ const CASES: [devices: string, error: string][] = [
   ["<disk snapshot='foo' model='bar'/>", "attribute 'model' in element 'disk': 'bar'"],
   ["<disk><driver type='foo' cache='bar'/></disk>", "attribute 'cache' in element 'driver': 'bar'"],
   ["<disk><driver type='foo' cache='bar' ats='x'/></disk>", "attribute 'ats' in element 'driver': 'x'"],
+  [
+    "<disk device='x'><driver><metadata_cache><max_size>y</max_size></metadata_cache></driver></disk>",
+    "attribute 'device' in element 'disk': 'x'"
+  ],
   ["<disk type='nvme'><source type='pci' managed='x' namespace='y'/></disk>", "malformed namespace 'y'"],
   ["<disk><source><auth type='x'/></source></disk>", 'missing username for auth'],
   // what all cards have, then what their driver has
