@@ -163,9 +163,8 @@ export function expandIoTuneGroups(disks: DiskDef[]): void {
   }
 }
 
-/** The number a disk is sorted by. */
-const targetIndex = ({ target }: DiskDef): number =>
-  target?.dev === undefined ? Number.POSITIVE_INFINITY : diskIndex(target.dev)
+/** The number a disk is sorted by; one without a name compares with none and stays. */
+const targetIndex = ({ target }: DiskDef): number => (target?.dev === undefined ? Number.NaN : diskIndex(target.dev))
 
 /**
  * Disks in the order libvirt keeps them: those of one bus together, by their names, the buses as they first occur
