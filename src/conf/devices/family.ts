@@ -13,6 +13,8 @@ export interface DeviceFamily<D> {
   asRead?: Fields
   /** how many there may be, one unless said, and libvirt's error if there are more */
   limit?: { count?: number; code?: ErrorCode; message: string }
+  /** checks a device just read, beside the families read before it; what is wrong is told before the next is read */
+  checkRead?(dev: D, devices: Devices): void
   /**
    * checks a list just read, in the document's order, beside the families read before it, and puts it into the order
    * libvirt keeps it in

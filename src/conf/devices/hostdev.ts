@@ -152,12 +152,11 @@ export const hostdev = deviceFamily({
   element: 'hostdev',
   fields: table,
   asRead: readLast(table, 'teaming'),
-  parsed(list, { controllers }) {
+  checkRead({ source: { type } }, { controllers }) {
     // to libvirt the number of USB is that of storage handed to containers, too
-    if (isUsbDisabled(controllers) && list.some(({ source: { type } }) => type === 'usb' || type === 'storage')) {
+    if ((type === 'usb' || type === 'storage') && isUsbDisabled(controllers)) {
       throw unsupported("Can't add host USB device: USB is disabled in this host")
     }
-    return list
   },
   postParse(dev, def) {
     const { source, address } = dev

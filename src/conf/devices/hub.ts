@@ -26,10 +26,9 @@ export type HubDef = Def<typeof hubFields>
 export const hub = deviceFamily({
   element: 'hub',
   fields: hubFields,
-  parsed(list, { controllers }) {
-    if (list.length > 0 && isUsbDisabled(controllers)) {
+  checkRead(_dev, { controllers }) {
+    if (isUsbDisabled(controllers)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "Can't add USB hub: USB is disabled for this domain")
     }
-    return list
   }
 })

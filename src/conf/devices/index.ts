@@ -180,7 +180,11 @@ export function parseDevices(
     const nodes = childElements(found, family.element)
     const { count = 1, code = 'VIR_ERR_XML_ERROR', message } = family.limit ?? {}
     if (message !== undefined && nodes.length > count) throw fail(code, message)
-    const list = nodes.map(one => parseFields(one, family.asRead ?? family.fields, context)) as AnyDevice[]
+    const list = nodes.map(one => {
+      const dev = parseFields(one, family.asRead ?? family.fields, context) as AnyDevice
+      family.checkRead?.(dev, out)
+      return dev
+    })
     out[kind] = (family.parsed?.(list, out) ?? list) as never[]
   }
   return out

@@ -110,10 +110,7 @@ export const input = deviceFamily({
   element: 'input',
   fields: inputFields,
   asRead: readLast(readFirst(inputFields, 'type', 'model', 'bus'), 'source', 'driver'),
-  parsed(list, devices) {
-    for (const dev of list) checkUsb(dev, devices)
-    return list
-  },
+  checkRead: checkUsb,
 
   validate(dev) {
     if (dev.bus === 'ps2' && dev.type !== 'mouse' && dev.type !== 'keyboard') {

@@ -45,9 +45,8 @@ export function hasUsb({ devices }: DomainDef): boolean {
 export const redirdev = deviceFamily({
   element: 'redirdev',
   fields: redirdevFields,
-  parsed(list) {
-    if (list.every(({ address }) => !address || address.type === 'usb')) return list
-    throw fail('VIR_ERR_XML_ERROR', 'Invalid address for a USB device')
+  checkRead({ address }) {
+    if (address && address.type !== 'usb') throw fail('VIR_ERR_XML_ERROR', 'Invalid address for a USB device')
   },
   validate(dev, def) {
     if (!hasUsb(def)) {

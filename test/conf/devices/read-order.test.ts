@@ -32,6 +32,12 @@ const CASES: [devices: string, error: string][] = [
   ["<panic model='foo'><address type='bar'/></panic>", "unknown address type 'bar'"],
   ["<rng model='virtio'><backend model='builtin'/><driver ats='x'/><address/></rng>", 'No type specified for device'],
   ["<hub type='usb'><address type='usb' bus='x' port='y'/></hub>", "Cannot parse <address> 'port' attribute"],
+  // one device checked before the next is read
+  [
+    "<controller type='usb' model='none'/><input type='tablet' bus='usb'/><input type='foo'/>",
+    "Can't add USB input device. USB bus is disabled"
+  ],
+  ["<redirdev type='pty'><address type='pci'/></redirdev><redirdev/>", 'Invalid address for a USB device'],
   // parts of a display adapter before what it is
   ["<video><model type='foo'><acceleration/></model></video>", 'missing values for acceleration'],
   ["<video><model type='foo'/><driver name='bar'/></video>", "attribute 'name' in element 'driver': 'bar'"],
