@@ -53,7 +53,7 @@ t.test('refuses huge and deep documents at once', async t => {
 })
 
 t.test('long texts of one kind are no harm to regular expressions', async t => {
-  const times = (text: string) => text.repeat((4 * 1024 * 1024 - 100) / text.length)
+  const times = (text: string) => text.repeat((1024 * 1024) / text.length)
   t.equal(codeOf(`<a>${times('&lt;')}</a>`), 'accepted')
   t.equal(codeOf(`<a>${times('&lt;')}&</a>`), 'VIR_ERR_XML_DETAIL')
   t.equal(codeOf(`<a>${times('&')}</a>`), 'VIR_ERR_XML_DETAIL')
