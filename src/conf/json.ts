@@ -16,5 +16,12 @@ function exactNumber(text: string): number | bigint {
 
 /** Writes JSON; bigint as an integer with all its digits. */
 export function formatJson(value: unknown, space?: number): string {
-  return stringify(value, undefined, space) ?? 'null'
+  // ten times as fast, but JSON.stringify takes no bigint
+  return (holdsBigint(value) ? stringify(value, undefined, space) : JSON.stringify(value, undefined, space)) ?? 'null'
+}
+
+/** What writes itself may hold one. */
+function holdsBigint(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return typeof value === 'bigint'
+  return 'toJSON' in value || Object.values(value).some(holdsBigint)
 }

@@ -10,6 +10,15 @@ t.test('64-bit integers keep all digits in both directions', async t => {
   t.equal(formatJson(value), text)
 })
 
+t.test('all else is written as JSON.stringify does', async t => {
+  const error = { toJSON: () => ({ count: 1n, message: 'é"\n' }) }
+  const plain = { list: [1, undefined, null, { a: undefined, b: 'é"\n\u2028' }], empty: {}, none: [], minus: -0.5 }
+  for (const value of [plain, [], 'text', null, 5, true]) t.equal(formatJson(value), JSON.stringify(value))
+  t.equal(formatJson(undefined), 'null')
+  t.equal(formatJson(plain, 1), JSON.stringify(plain, undefined, 1))
+  t.equal(formatJson({ ...plain, error }), JSON.stringify({ ...plain, error: { count: 1, message: 'é"\n' } }))
+})
+
 t.test('broken JSON throws', async t => {
   t.throws(() => parseJson('{'))
   t.throws(() => parseJson('{"a":11111111111111111111'))
