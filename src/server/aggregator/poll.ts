@@ -35,8 +35,6 @@ export class ReportPoll {
   #timer: NodeJS.Timeout | undefined
   #generation: number | undefined
   #retryMs = RETRY_FIRST_MS
-  /** an answer is awaited */
-  #isAsking = false
   /** this connection has brought an answer */
   #answered = false
   #closed = false
@@ -80,9 +78,9 @@ export class ReportPoll {
     const since = this.#generation
     const waitS = since === undefined ? 0 : this.#waitS()
     const socket = this.#socket!
-    this.#isAsking = true
     socket.write(formatRequest('GET', since === undefined ? '/v1/report' : `/v1/report?since=${since}&wait=${waitS}`))
-    this.#timer = setTimeout(() => this.#timeUp(socket), waitS * 1000 + ANSWER_LIMIT_MS)
+    const timer = setTimeout(() => this.#timeUp(socket, timer), waitS * 1000 + ANSWER_LIMIT_MS)
+    this.#timer = timer
   }
 
   #take(socket: Socket, chunk: Buffer): void {
@@ -91,7 +89,6 @@ export class ReportPoll {
       const answer = this.#reader.push(chunk)
       if (!answer) return
       clearTimeout(this.#timer)
-      this.#isAsking = false
       if (answer.status === 200) {
         const report = readReport(answer.body)
         this.#generation = report.generation
@@ -108,9 +105,10 @@ export class ReportPoll {
   }
 
   /** If it was us who had no time, the answer lies there and is read before this is judged. */
-  #timeUp(socket: Socket): void {
+  #timeUp(socket: Socket, timer: NodeJS.Timeout): void {
     setImmediate(() => {
-      if (socket !== this.#socket || !this.#isAsking) return
+      // what is asked next has a timer of its own
+      if (socket !== this.#socket || timer !== this.#timer) return
       this.#listener.silent()
       if (socket !== this.#socket) return
       this.#timer = setTimeout(() => this.#lost(socket, new Error('the shim does not answer')), SILENT_LIMIT_MS)
