@@ -7,6 +7,8 @@ import { startPeerDaemons } from './peer-daemons.mjs'
 
 const JOBS = 2
 const FILE_TIMEOUT_MS = 300_000
+/** tap's own limit for a file that sets none, in seconds: its 30 are few where others use the machine */
+const TAP_TIMEOUT = '240'
 
 const wanted = process.argv.slice(2)
 const files = readdirSync('build/test', { recursive: true })
@@ -37,7 +39,8 @@ function runFile(name) {
     const parser = new Parser()
     watch(parser, tally)
     const child = spawn(process.execPath, ['--enable-source-maps', `build/test/${name}`], {
-      stdio: ['ignore', 'pipe', 'inherit']
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, TAP_TIMEOUT }
     })
     const timer = setTimeout(() => child.kill('SIGKILL'), FILE_TIMEOUT_MS)
     child.stdout.pipe(parser)
