@@ -22,8 +22,10 @@ export function isNative(hostArch: string, arch: string): boolean {
 
 function isExecutable(file: string): boolean {
   try {
+    // most files looked for are not there, which is told without making an error
+    if (!statSync(file, { throwIfNoEntry: false })?.isFile()) return false
     accessSync(file, constants.X_OK)
-    return statSync(file).isFile()
+    return true
   } catch {
     return false
   }
@@ -38,7 +40,7 @@ function inPath(name: string): string | undefined {
 export function findEmulator(hostArch: string, arch: string): string | undefined {
   const target = isNative(hostArch, arch) ? hostArch : isPpc64(arch) ? 'ppc64' : arch
   const order = hostArch === 'aarch64' && arch === 'armv7l' ? [hostArch, arch] : [arch, target]
-  for (const name of order) {
+  for (const name of new Set(order)) {
     const found = inPath(`qemu-system-${BINARY_ARCH[name] ?? name}`)
     if (found) return found
   }

@@ -5,8 +5,18 @@ import { isUsable } from '../inherited-files.ts'
 import { cpuinfo } from './cpuinfo.ts'
 import { ownCpu } from './host-model.ts'
 
-/** The host's CPU; of architectures other than x86 only the topology is known. */
+const probed = new Map<string, HostCpuDef>()
+
+/**
+ * The host's CPU; of architectures other than x86 only the topology is known. Looked at once (virQEMUDriverGetHostCPU).
+ */
 export function hostCpu(arch: string): HostCpuDef {
+  const cpu = probed.get(arch) ?? probe(arch)
+  probed.set(arch, cpu)
+  return cpu
+}
+
+function probe(arch: string): HostCpuDef {
   const { sockets, cores, threads } = hostTopology()
   const topology = { sockets, dies: 1, cores, threads }
   if (arch !== 'x86_64' && arch !== 'i686') return { arch, topology, features: [] }
