@@ -1,7 +1,7 @@
 // Amounts with a unit: <size unit='MiB'>16</size>, memory='1' unit='GiB'. Read as bytes, kept and written as KiB.
 import { errorsFrom } from './error.ts'
 import { unitFactor } from './scalar.ts'
-import { firstChild, textOf, type XmlElement } from './xml.ts'
+import { firstChild, textOf, type XmlElement, xpathAttribute } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 const failMemory = errorsFrom('VIR_FROM_DOMAIN')
@@ -47,10 +47,14 @@ export function missingAmount(path: string): Error {
   return fail('VIR_ERR_XML_ERROR', `missing element or attribute '${path}'`)
 }
 
-/** Text and unit of a child element; `path` defaults to `./name`. */
+/**
+ * Text and unit of a child element. Of several the first has the text, and the first with a unit that, as XPath says.
+ * @param path defaults to `./name`; where it ends in [1] only the first counts
+ */
 export function childAmount(node: XmlElement, name: string, path = `./${name}`): Amount {
   const found = firstChild(node, name)
-  return { text: found && textOf(found), unit: found?.attributes.unit, path }
+  const unit = path.endsWith('[1]') ? found?.attributes.unit : xpathAttribute(node, name, 'unit')
+  return { text: found && textOf(found), unit, path }
 }
 
 /** An amount kept in an attribute, its unit in `unit`. */

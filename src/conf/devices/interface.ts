@@ -23,7 +23,7 @@ import { type VirtualPortDemand, virtualPort } from '../net/virtual-port.ts'
 import { vlan } from '../net/vlan.ts'
 import { randomBytes } from '../random.ts'
 import { enumOf, mac, type Scalar, string, uint, ulonglong, yesNo } from '../scalar.ts'
-import { element, firstChild, textOf, xpathAttribute } from '../xml.ts'
+import { element, firstChild, gathered, textOf, xpathAttribute } from '../xml.ts'
 import { deviceBoot, deviceInfoWithRom } from './device-info.ts'
 
 import { deviceFamily } from './family.ts'
@@ -145,8 +145,9 @@ const MAX_FRAMES = 2n ** 32n - 1n
 const coalesce = custom<number | undefined>({
   names: [['coalesce', { rx: claim(['rx', { frames: claim(['frames', { max: attr('max', uint) }]) }]) }]],
   parse(node) {
-    const rx = firstChild(firstChild(node, 'coalesce') ?? node, 'rx')
-    const text = rx && firstChild(rx, 'frames')?.attributes.max
+    const found = firstChild(node, 'coalesce')
+    const rx = found && gathered(found, 'rx')
+    const text = rx && xpathAttribute(rx, 'frames', 'max')
     if (!text) return undefined
     const frames = ulonglong.parse(text)
     if (frames === undefined) {
