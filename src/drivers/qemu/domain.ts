@@ -1,5 +1,6 @@
 // One guest and everything this process knows of it. Only its methods change its state, and each change is on disk
 // before anyone is told.
+import { existsSync } from 'node:fs'
 import type { Server } from 'node:net'
 import type { DomainDef } from '../../conf/domain-def.ts'
 import { formatDomain } from '../../conf/domain-xml.ts'
@@ -23,7 +24,7 @@ import {
   STATUS_VERSION,
   writeStatus
 } from '../../state/status.ts'
-import { readIfThere, removeSynced, writeAtomic } from '../../state/store.ts'
+import { removeSynced, writeAtomic } from '../../state/store.ts'
 import type { GuestHandle } from '../host.ts'
 import type { Agent } from './agent.ts'
 import type { QemuContext } from './context.ts'
@@ -317,7 +318,7 @@ export class QemuDomain {
 
   /** The guest is to be started with the host. */
   get autostart(): boolean {
-    return readIfThere(this.root.autostart) !== undefined
+    return existsSync(this.root.autostart)
   }
 
   set autostart(on: boolean) {
