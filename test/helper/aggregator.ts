@@ -1,13 +1,13 @@
 // Runs the real virshim-aggregatord on a root of its own and talks to its API.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ask } from '../../src/server/raw-http.ts'
-import { cgroupPathsOf, processesNaming } from './refusal.ts'
+import { endAll } from './processes.ts'
 import type { Answer } from './shim.ts'
 
 export class AggregatorRun {
@@ -105,17 +105,8 @@ export class AggregatorRun {
   /** Ends it, its shims and their guests, and removes the directory. */
   async end(): Promise<void> {
     await this.kill()
-    for (let pids = [0]; pids.length > 0; await sleep(20)) {
-      pids = processesNaming(`${this.root}/`)
-      for (const pid of pids) {
-        try {
-          process.kill(pid, 'SIGKILL')
-        } catch {}
-      }
-    }
-    // guests that were killed with their shims leave these, for the next shim to remove
-    const guests = existsSync(join(this.root, 'guests')) ? readdirSync(join(this.root, 'guests')) : []
-    for (const group of guests.flatMap(cgroupPathsOf)) rmdirSync(group)
+    const guests = join(this.root, 'guests')
+    await endAll(this.root, ...(existsSync(guests) ? readdirSync(guests) : []))
     rmSync(this.dir, { recursive: true, force: true })
   }
 }

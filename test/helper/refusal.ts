@@ -1,36 +1,8 @@
 // What a guest leaves behind, and the check that a virshimd that cannot do its work says why and leaves nothing.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { existsSync, readdirSync } from 'node:fs'
 import type { Test } from 'tap'
+import { cgroupsOf, processesNaming } from './processes.ts'
 import { Shim } from './shim.ts'
-
-/** Pids of every process whose arguments contain that text; zombies do not count. */
-export function processesNaming(text: string): number[] {
-  return readdirSync('/proc')
-    .filter(name => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter(pid => {
-      try {
-        const named = readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(text)
-        return named && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
-      } catch {
-        return false
-      }
-    })
-    .map(Number)
-}
-
-/** Control groups, of either hierarchy, made for the guest of that name: their names. */
-export const cgroupsOf = (guest: string): string[] => cgroupPathsOf(guest).map(path => basename(path))
-
-/** The same: their paths. */
-export function cgroupPathsOf(guest: string): string[] {
-  const base = '/sys/fs/cgroup'
-  const parents = ['', ...(existsSync(base) ? readdirSync(base) : [])].map(name => join(base, name, 'machine'))
-  return parents
-    .filter(parent => existsSync(parent))
-    .flatMap(parent => readdirSync(parent).map(group => join(parent, group)))
-    .filter(group => group.endsWith(`-${guest}.virshim`))
-}
 
 /** Everything a guest that is gone should not have left: files but its log, processes, control groups. */
 export function leftovers(root: string, guest: string): unknown[] {

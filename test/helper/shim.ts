@@ -5,6 +5,7 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { endAll } from './processes.ts'
 
 /** A guest without disk or kernel: it stays in its BIOS, which is enough for most tests. */
 export function bareGuest(name: string, inside = ''): string {
@@ -96,6 +97,7 @@ export class Shim {
   async end(): Promise<void> {
     await this.call('virDomainDestroy', {}).catch(() => undefined)
     this.child?.kill('SIGKILL')
+    await endAll(this.dir)
     rmSync(this.dir, { recursive: true, force: true })
   }
 }

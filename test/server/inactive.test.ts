@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { Daemons } from '../helper/libvirtd.ts'
-import { processesNaming } from '../helper/refusal.ts'
+import { processesNaming } from '../helper/processes.ts'
 import { bareGuest, Shim } from '../helper/shim.ts'
 
 t.setTimeout(240_000)

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
-import { processesNaming } from '../helper/refusal.ts'
+import { processesNaming } from '../helper/processes.ts'
 import { bareGuest, Shim } from '../helper/shim.ts'
 
 const ROUNDS = 20

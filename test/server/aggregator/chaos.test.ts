@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { AggregatorRun, filesOf } from '../../helper/aggregator.ts'
-import { cgroupsOf } from '../../helper/refusal.ts'
+import { cgroupsOf } from '../../helper/processes.ts'
 import { bareGuest } from '../../helper/shim.ts'
 
 const GUESTS = Number(process.env.VIRSHIM_CHAOS_GUESTS ?? 40)

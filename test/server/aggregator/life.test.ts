@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { AggregatorRun, filesOf } from '../../helper/aggregator.ts'
-import { processesNaming } from '../../helper/refusal.ts'
+import { processesNaming } from '../../helper/processes.ts'
 import { bareGuest } from '../../helper/shim.ts'
 
 t.setTimeout(240_000)

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { AggregatorRun, filesOf } from '../../helper/aggregator.ts'
-import { cgroupsOf, processesNaming } from '../../helper/refusal.ts'
+import { cgroupsOf, processesNaming } from '../../helper/processes.ts'
 import { bareGuest } from '../../helper/shim.ts'
 
 t.setTimeout(240_000)

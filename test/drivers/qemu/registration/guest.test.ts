@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import t from 'tap'
 import { userId } from '../../../../src/drivers/qemu/host-ids.ts'
 import { hierarchies } from '../../../../src/drivers/qemu/registration/hierarchy.ts'
-import { cgroupsOf, leftovers, processesNaming, refuses } from '../../../helper/refusal.ts'
+import { cgroupsOf, processesNaming } from '../../../helper/processes.ts'
+import { leftovers, refuses } from '../../../helper/refusal.ts'
 import { bareGuest, Shim } from '../../../helper/shim.ts'
 
 const RUNNING = 1
