@@ -10,6 +10,7 @@ const DAEMONS = [
   ['libvirtd', '/run/libvirt/libvirt-sock']
 ] as const
 const START_LIMIT_MS = 30_000
+const END_LIMIT_MS = 5000
 
 /** The daemons this process started, and only those. */
 export class Daemons {
@@ -45,16 +46,23 @@ export class Daemons {
     }
   }
 
-  /** Ends what was started, libvirtd before virtlogd. */
+  /** Ends what was started, libvirtd before virtlogd; nobody is to take one that is about to end for one that serves. */
   end(): void {
     for (const pidFile of [...this.#pidFiles.values()].reverse()) {
       try {
-        process.kill(Number(readFileSync(pidFile, 'utf8')), 'SIGTERM')
-      } catch {}
+        const pid = Number(readFileSync(pidFile, 'utf8'))
+        process.kill(pid, 'SIGTERM')
+        for (const deadline = Date.now() + END_LIMIT_MS; Date.now() < deadline; pause(20)) process.kill(pid, 0)
+      } catch {
+        // gone
+      }
     }
     this.#pidFiles.clear()
   }
 }
+
+/** Stops this thread for so long, as in a teardown that may not wait otherwise. */
+const pause = (ms: number) => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 
 function accepts(path: string): Promise<boolean> {
   return new Promise(resolve => {
