@@ -28,6 +28,8 @@ const VARYING: [RegExp, string][] = [
   [/<uuid>[\da-f-]{36}<\/uuid>/, '<uuid/>'],
   [/\+\d+:\+\d+/g, 'OWNER'],
   [/-uuid [\da-f-]{36}/g, '-uuid UUID'],
+  // where the daemon was started from
+  [/ PATH=\S*/g, ' PATH=P'],
   [/((?:free|buffers|cached|Total) *: +)\d+/g, '$1N'],
   [/^((?:user|system|idle|iowait):? +)[\d.]+/gm, '$1N'],
   [/^(4KiB: )\d+/gm, '$1N'],

@@ -1,4 +1,7 @@
 // What makes a guest one that others cannot answer for: by its definition, by what is done to it, after a new shim.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Daemons } from '../../helper/libvirtd.ts'
 import { bareGuest, Shim } from '../../helper/shim.ts'
@@ -8,8 +11,12 @@ t.setTimeout(180_000)
 
 const RUNNING = 1
 const run = runner([])
-const daemons = new Daemons(t.testdir())
-t.teardown(() => daemons.end())
+const dir = mkdtempSync(join(tmpdir(), 'virshim-taint-'))
+const daemons = new Daemons(dir)
+t.teardown(() => {
+  daemons.end()
+  rmSync(dir, { recursive: true, force: true })
+})
 
 /** A guest of libvirtd and an equal one of a shim. */
 async function pair(t: Test, name: string, xml: string) {
