@@ -224,9 +224,10 @@ export const block = {
       if (isStorageEmpty(disk.source))
         throw fail('VIR_ERR_INVALID_ARG', `disk '${path}' does not currently have a source assigned`)
       const stats = domain.isActive ? (await blockStats(domain)).get(disk) : undefined
-      const file = imageSizes(disk)
+      const isKnown = stats?.physical !== undefined && stats.capacity !== undefined
+      const file = isKnown ? undefined : imageSizes(disk)
       const local = storagePath(disk.source)
-      if (!file && local !== undefined) openable(local)
+      if (!isKnown && !file && local !== undefined) openable(local)
       const physical = stats?.physical ?? file?.physical ?? 0n
       return {
         allocation: stats?.allocation ?? file?.allocation ?? 0n,

@@ -1,5 +1,4 @@
 // What the QEMU binary at hand can do: asked of it once, remembered on disk until the binary changes.
-
 import { accessSync, constants, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'

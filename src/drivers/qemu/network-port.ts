@@ -1,6 +1,5 @@
 // Interfaces on libvirt's networks: a start asks the network driver for a port, which says what the interface really is,
 // a bridge's or a host device's, and is given back after the run (virDomainNetAllocateActualDevice).
-
 import { type InterfaceDef, interfaceFields } from '../../conf/devices/interface.ts'
 import type { InterfaceSource, InterfaceSourceOf } from '../../conf/devices/interface-source.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
