@@ -15,6 +15,8 @@ const files = readdirSync('build/test', { recursive: true })
   .filter(name => name.endsWith('.test.mjs') && (wanted.length === 0 || wanted.some(word => name.includes(word))))
   .sort()
 const total = { passed: 0, failed: 0 }
+/** Told again at the end, where a long run's reader looks first. */
+const failures = []
 
 /** Counts the assertions below a parser; what a subtest counted is not counted again by its parent. */
 function watch(parser, tally) {
@@ -52,7 +54,10 @@ function runFile(name) {
       process.stdout.write(
         `${failed ? 'FAIL' : 'ok  '} ${name} ${seconds}s, ${tally.passed} passed, ${failed} failed\n`
       )
-      for (const failure of tally.failures) process.stdout.write(`     ${failure.replaceAll('\n', '\n     ')}\n`)
+      for (const failure of tally.failures) {
+        process.stdout.write(`     ${failure.replaceAll('\n', '\n     ')}\n`)
+        failures.push(`${name}: ${failure.split('\n', 1)}`)
+      }
       total.passed += tally.passed
       total.failed += failed
       resolve()
@@ -68,5 +73,6 @@ await Promise.all(
   })
 )
 await endPeerDaemons()
+for (const failure of failures) process.stdout.write(`not ok ${failure}\n`)
 process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`)
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0

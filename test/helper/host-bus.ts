@@ -1,6 +1,7 @@
 // A D-Bus of the tests' own, a real dbus-daemon, and on it a stand-in for systemd: what of its manager's interface
 // (org.freedesktop.systemd1) guests need, written after systemd's documentation. Its scopes are real control groups.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import {
   existsSync,
   mkdirSync,
@@ -13,7 +14,6 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { Message, type MessageBus, MessageType, sessionBus, Variant } from '@jellybrick/dbus-next'
 
 export interface Seen {
@@ -35,6 +35,7 @@ export class TestBus {
   readonly dir = mkdtempSync(join(tmpdir(), 'virshim-bus-'))
   readonly address = `unix:path=${join(this.dir, 'bus')}`
   readonly #daemon: ChildProcess
+  readonly #listens: Promise<unknown>
   readonly #services: MessageBus[] = []
 
   constructor() {
@@ -45,11 +46,14 @@ export class TestBus {
         <policy context='default'><allow user='*'/><allow own='*'/><allow send_destination='*' eavesdrop='true'/>
         <allow eavesdrop='true'/></policy></busconfig>`
     )
-    this.#daemon = spawn('dbus-daemon', ['--nofork', `--config-file=${config}`], { stdio: 'ignore' })
+    const arguments_ = ['--nofork', '--print-address', `--config-file=${config}`]
+    this.#daemon = spawn('dbus-daemon', arguments_, { stdio: ['ignore', 'pipe', 'ignore'] })
+    this.#listens = once(this.#daemon.stdout!, 'data')
   }
 
+  /** The daemon says its address once it listens; its socket's file is there before. */
   async ready(): Promise<void> {
-    while (!existsSync(join(this.dir, 'bus'))) await sleep(5)
+    await this.#listens
   }
 
   /** Puts a service on the bus; what it is asked is kept. */
