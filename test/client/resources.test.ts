@@ -110,3 +110,25 @@ t.test('the answers are of the forms in schemas/aggregator.json', async t => {
   t.equal((await aggregator.ask('DELETE', `/v1/claims/${granted.body.claim}`)).status, 200)
   t.equal((await aggregator.ask('GET', '/openapi.json')).body.paths['/v1/claims'].post.operationId, 'claim')
 })
+
+t.test('a claim that asks for more than the report tells is listed beside it', async t => {
+  const { name, uuid, socket } = shims[1]!
+  shims[1]!.hold([{ kind: 'disk', key: '65024:13', mode: 'shared' }], [])
+  await shims[1]!.read()
+  const claim = async (mode: 'exclusive' | 'shared') => {
+    const resources = [{ kind: 'disk', key: '65024:13', mode }]
+    const body = { name, uuid, socket, ...processIdentity(process.pid), resources }
+    const { status, body: granted } = await aggregator.ask('POST', '/v1/claims', body)
+    t.equal(status, 200)
+    return granted.claim
+  }
+  const reported = ' disk   65024:13   shared   beta   reported'
+  const disks = () => virshim(aggregator.socket, '-q', 'allocations', '--domain', 'beta', '--kind', 'disk')
+  const claims = [await claim('shared')]
+  t.same(await disks(), [reported, ''], 'what is told already is told once')
+  claims.push(await claim('exclusive'))
+  const both = [' disk   65024:13   shared      beta   reported', ' disk   65024:13   exclusive   beta   claimed', '']
+  t.same(await disks(), both)
+  for (const one of claims) t.equal((await aggregator.ask('DELETE', `/v1/claims/${one}`)).status, 200)
+  t.same(await disks(), [reported, ''])
+})

@@ -98,7 +98,8 @@ export class Resources {
       const isClaim = told?.id !== id
       for (const one of resources) {
         const isTold = told?.resources.some(
-          ({ kind, key }) => kind === one.kind && key === one.key && key !== undefined
+          ({ kind, key, mode }) =>
+            kind === one.kind && key === one.key && key !== undefined && (mode === 'exclusive' || one.mode === 'shared')
         )
         if (isClaim && isTold) continue
         allocations.push({ ...one, holder: { name, uuid, socket }, state: isClaim ? 'claimed' : 'reported' })
