@@ -117,7 +117,15 @@ class Client:
 
     def api_until(self, kind, times, method, *arguments):
         """A call, and what comes of it until that event was heard so often by one callback."""
-        self.api(method, *arguments)
+        deadline = time.monotonic() + self.limit
+        while True:
+            try:
+                self.api(method, *arguments)
+                break
+            except libvirt.libvirtError as error:
+                # an agent of a slow guest may not answer in the time libvirt gives it
+                if error.get_error_code() != libvirt.VIR_ERR_AGENT_UNRESPONSIVE or time.monotonic() > deadline:
+                    raise
         with self.lock:
             self.lock.wait_for(lambda: sum(event[0] == kind for event in self.heard) >= times, self.limit)
 

@@ -237,7 +237,7 @@ interface Heard {
 async function hear(uri: string, steps: Step[]): Promise<Heard> {
   const child = spawn('/usr/bin/python3', ['test/helper/events.py', uri, NAME], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    timeout: 120_000
+    timeout: 240_000
   })
   let out = ''
   let err = ''
