@@ -48,7 +48,7 @@ export const reportSchema = {
     claims: { type: 'array', items: text, description: 'claims at the aggregator that the allocations speak for' },
     namespaces: {
       type: 'object',
-      properties: { net: text, mnt: text, cgroup: text },
+      properties: { net: text, mnt: text, cgroup: text, pid: text },
       description: "the shim's, as in /proc/PID/ns"
     }
   },

@@ -22,7 +22,7 @@ export function ownNamespaces(): Namespaces {
       return {}
     }
   }
-  return { ...at('net'), ...at('mnt'), ...at('cgroup') }
+  return { ...at('net'), ...at('mnt'), ...at('cgroup'), ...at('pid') }
 }
 
 export type ClaimedResource = Allocation | AutomaticResource
@@ -32,6 +32,7 @@ export interface Namespaces {
   net?: string
   mnt?: string
   cgroup?: string
+  pid?: string
 }
 
 /** A guest as it speaks of itself: pid and socket are its own view, which from outside a container may be another. */

@@ -52,7 +52,7 @@ const claim = object(
     pid: { ...count, description: "the shim's process" },
     startTime: { ...text, description: 'field 22 of /proc/PID/stat' },
     socket,
-    namespaces: { type: 'object', properties: { net: namespace, mnt: namespace, cgroup: namespace } },
+    namespaces: { type: 'object', properties: { net: namespace, mnt: namespace, cgroup: namespace, pid: namespace } },
     resources: { ...list({ anyOf: [allocation, automatic] }), maxItems: 10_000 }
   },
   ['claim', 'namespaces']

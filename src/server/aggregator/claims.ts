@@ -101,7 +101,8 @@ export class Claims {
    */
   async claim(body: unknown): Promise<ClaimAnswer> {
     const asked = readClaimRequest(body)
-    const request = { ...asked, namespaces: asked.namespaces ?? this.#own }
+    const { pid: _, ...namespaces } = this.#own
+    const request = { ...asked, namespaces: asked.namespaces ?? namespaces }
     try {
       return this.#decide(request)
     } catch (error) {
@@ -174,7 +175,10 @@ export class Claims {
     }
     const resources = withChosen(request.resources, chosen)
     const answer: ClaimAnswer = { claim: id, chosen, warnings: budget.check(resources, ledger) }
-    this.#keep({ bootId: bootId(), request: { ...request, claim: id }, resources, answer, isLocal: isAlive(request) })
+    // one that is dead already says by its namespace whose pids it spoke of
+    const { pid } = this.#own
+    const isLocal = isAlive(request) || (pid !== undefined && request.namespaces?.pid === pid)
+    this.#keep({ bootId: bootId(), request: { ...request, claim: id }, resources, answer, isLocal })
     return answer
   }
 

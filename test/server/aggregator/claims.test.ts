@@ -160,6 +160,20 @@ t.test("a dead process's claim is free at once, unless it left a QEMU", async t 
   await claims.claim(request('b', [pci('2')]))
 })
 
+t.test('a process that is dead before its claim is decided: one of ours holds nothing', async t => {
+  const { claims } = scene(t).open()
+  const gone = { pid: self.pid, startTime: '7' }
+  await claims.claim(request('dead', [pci('1')], gone))
+  await claims.claim(request('b', [pci('1')]))
+  const { namespaces: _, ...unknown } = request('unknown', [pci('2')], gone)
+  const inPod = request('pod', [pci('3')], { ...gone, namespaces: { ...ownNamespaces(), pid: 'pid:[1]' } })
+  for (const ask of [unknown, inPod]) {
+    await claims.claim(ask)
+    const refused = { code: 'VIR_ERR_OPERATION_INVALID', conflicts: [{ holder: ask.name }] }
+    await t.rejects(claims.claim(request('b', ask.resources)), refused, 'who knows of another namespace’s')
+  }
+})
+
 t.test('a report that is in the way is looked at again before anyone is refused', async t => {
   let looked = 0
   const { open } = scene(t, {
