@@ -129,6 +129,13 @@ class Client:
         with self.lock:
             self.lock.wait_for(lambda: sum(event[0] == kind for event in self.heard) >= times, self.limit)
 
+    def balloon(self, kib):
+        """Waits until the guest has that much."""
+        self.qmp('balloon', {'value': kib * 1024})
+        with self.lock:
+            self.lock.wait_for(lambda: any(event[0] == 'BALLOON_CHANGE' and event[2] == kib for event in self.heard),
+                               self.limit)
+
     def xml(self, pattern):
         """Puts what the live XML says there among the events."""
         self.hear('xml', self.connection, self.domain, *re.findall(pattern, self.domain.XMLDesc()), None)
