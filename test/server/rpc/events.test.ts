@@ -263,9 +263,12 @@ function normal({ events, monitor, errors }: Heard): Heard {
       .replaceAll(/"service": ?"\d+"/g, '"service":"PORT"')
       .replaceAll(/("RTC_CHANGE[^\]]*,\d+)\d{4}\]/g, '$1]')
   let rebooted = false
+  /** those of the step before: a BIOS may reset once more while the next begins */
+  let before: string[] = []
   const ballooned = new Set<string>()
   const seen = (heard: unknown[][]) => {
-    const resets = new Set<string>()
+    const resets = new Set(before)
+    before = []
     const panicked = heard.some(([, , event, detail]) => event === CRASHED && detail === 0)
     return heard.filter(event => {
       // libvirtd has a thread for panics: the guest may be stopped before it or after it
@@ -278,7 +281,10 @@ function normal({ events, monitor, errors }: Heard): Heard {
         ballooned.add(text)
       }
       const isAgain = resets.has(text)
-      if (text.startsWith('["REBOOT')) resets.add(text)
+      if (text.startsWith('["REBOOT')) {
+        resets.add(text)
+        if (!isAgain) before.push(text)
+      }
       return !isAgain
     })
   }
