@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Daemons } from '../test/helper/libvirtd.ts'
+import { Daemons, NO_NATIVE } from '../test/helper/libvirtd.ts'
 import { median, mib, ms, printTable, ratio } from './figures.ts'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 7)
@@ -12,10 +12,8 @@ const ATTEMPTS = 20
 const BIG_BYTES = 2 * 1024 * 1024
 
 const dir = mkdtempSync(join(tmpdir(), 'virshim-bench-'))
-/** What libvirtd 9.0 ends with more often than not: PCI devices this host does not have. */
-const FATAL = /^hostdev-pci/
 const examples = readdirSync(SOURCES)
-  .filter(name => name.endsWith('.xml') && !FATAL.test(name))
+  .filter(name => name.endsWith('.xml') && !NO_NATIVE.test(name))
   .map(name => join(SOURCES, name))
 
 interface Run {

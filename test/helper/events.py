@@ -66,6 +66,11 @@ class Client:
             heard, self.heard = self.heard, []
             return heard
 
+    def until(self, true):
+        """Waits until that is so of what was heard."""
+        with self.lock:
+            self.lock.wait_for(true, self.limit)
+
     def poke(self, *data):
         """Sends bytes over the serial port."""
         if self.stream is None:
@@ -126,15 +131,13 @@ class Client:
                 # an agent of a slow guest may not answer in the time libvirt gives it
                 if error.get_error_code() != libvirt.VIR_ERR_AGENT_UNRESPONSIVE or time.monotonic() > deadline:
                     raise
-        with self.lock:
-            self.lock.wait_for(lambda: sum(event[0] == kind for event in self.heard) >= times, self.limit)
+                time.sleep(0.1)
+        self.until(lambda: sum(event[0] == kind for event in self.heard) >= times)
 
     def balloon(self, kib):
         """Waits until the guest has that much."""
         self.qmp('balloon', {'value': kib * 1024})
-        with self.lock:
-            self.lock.wait_for(lambda: any(event[0] == 'BALLOON_CHANGE' and event[2] == kib for event in self.heard),
-                               self.limit)
+        self.until(lambda: any(event[0] == 'BALLOON_CHANGE' and event[2] == kib for event in self.heard))
 
     def xml(self, pattern):
         """Puts what the live XML says there among the events."""

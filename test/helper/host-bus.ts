@@ -34,8 +34,9 @@ export type Service = (call: Message) => Answer | undefined
 export class TestBus {
   readonly dir = mkdtempSync(join(tmpdir(), 'virshim-bus-'))
   readonly address = `unix:path=${join(this.dir, 'bus')}`
+  /** The daemon says its address once it listens; its socket's file is there before. */
+  readonly ready: Promise<unknown>
   readonly #daemon: ChildProcess
-  readonly #listens: Promise<unknown>
   readonly #services: MessageBus[] = []
 
   constructor() {
@@ -46,19 +47,15 @@ export class TestBus {
         <policy context='default'><allow user='*'/><allow own='*'/><allow send_destination='*' eavesdrop='true'/>
         <allow eavesdrop='true'/></policy></busconfig>`
     )
-    const arguments_ = ['--nofork', '--print-address', `--config-file=${config}`]
-    this.#daemon = spawn('dbus-daemon', arguments_, { stdio: ['ignore', 'pipe', 'ignore'] })
-    this.#listens = once(this.#daemon.stdout!, 'data')
-  }
-
-  /** The daemon says its address once it listens; its socket's file is there before. */
-  async ready(): Promise<void> {
-    await this.#listens
+    this.#daemon = spawn('dbus-daemon', ['--nofork', '--print-address', `--config-file=${config}`], {
+      stdio: ['ignore', 'pipe', 'ignore']
+    })
+    this.ready = once(this.#daemon.stdout!, 'data')
   }
 
   /** Puts a service on the bus; what it is asked is kept. */
   async serve(name: string, service: Service): Promise<{ seen: Seen[]; bus: MessageBus }> {
-    await this.ready()
+    await this.ready
     const bus = sessionBus({ busAddress: this.address })
     this.#services.push(bus)
     const seen: Seen[] = []

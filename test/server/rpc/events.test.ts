@@ -252,23 +252,22 @@ async function hear(uri: string, steps: Step[]): Promise<Heard> {
   child.stdin.end(JSON.stringify(steps))
   await new Promise(resolve => child.once('close', resolve))
   if (out === '') throw new Error(err)
-  return normal(JSON.parse(out))
+  return normal(JSON.parse(out), steps)
 }
 
 /** Ports of sockets are as they come, the clock goes on, and how often a BIOS resets is its own affair. */
-function normal({ events, monitor, errors }: Heard): Heard {
+function normal({ events, monitor, errors }: Heard, steps: Step[]): Heard {
   const mask = (text: string) =>
     text
       .replaceAll(/(libvirtd|shim)(?=\/\w+\.qcow2)/g, 'OWNER')
       .replaceAll(/"service": ?"\d+"/g, '"service":"PORT"')
       .replaceAll(/("RTC_CHANGE[^\]]*,\d+)\d{4}\]/g, '$1]')
   let rebooted = false
-  /** those of the step before: a BIOS may reset once more while the next begins */
-  let before: string[] = []
   const ballooned = new Set<string>()
-  const seen = (heard: unknown[][]) => {
-    const resets = new Set(before)
-    before = []
+  let resets = new Set<string>()
+  const seen = (heard: unknown[][], at: number) => {
+    // the wait for a boot belongs to what made the guest boot
+    if (steps[at]![0] !== 'boot') resets = new Set()
     const panicked = heard.some(([, , event, detail]) => event === CRASHED && detail === 0)
     return heard.filter(event => {
       // libvirtd has a thread for panics: the guest may be stopped before it or after it
@@ -281,10 +280,7 @@ function normal({ events, monitor, errors }: Heard): Heard {
         ballooned.add(text)
       }
       const isAgain = resets.has(text)
-      if (text.startsWith('["REBOOT')) {
-        resets.add(text)
-        if (!isAgain) before.push(text)
-      }
+      if (text.startsWith('["REBOOT')) resets.add(text)
       return !isAgain
     })
   }

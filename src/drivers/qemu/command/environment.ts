@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Command } from './command.ts'
 
-/** A user's own guests keep that user's home, so that they go with the session; only their cache is separate. */
+/** Unprivileged guests keep their user's home, as libvirt's do; only their cache is separate. */
 export function environment({ env, context }: Command): void {
   const { libDir } = context.paths
   if (context.privileged) {

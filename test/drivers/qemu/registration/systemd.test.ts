@@ -143,7 +143,7 @@ t.test('a service that does not answer is waited for with a limit', { skip }, as
 for (const register of ['machined', 'systemd']) {
   t.test(`${register} on a host without`, { skip }, async t => {
     const bus = host(t)
-    await bus.ready()
+    await bus.ready
     const name = `t-no-${register}-${process.pid}`
     const shim = guest(t, name, register)
     t.equal(await shim.start(), USAGE)
@@ -256,7 +256,7 @@ t.test('an old machined knows no networks', { skip }, async t => {
 t.test('without a word in the definition the best the host has', { skip }, async t => {
   for (const best of ['org.freedesktop.machine1', 'org.freedesktop.systemd1', undefined]) {
     const bus = host(t)
-    await bus.ready()
+    await bus.ready
     if (best) await fakeSystemd(bus)
     const machined = best?.endsWith('machine1') && (await bus.serve(best, () => ({})))
     const name = `t-best-${process.pid}`
