@@ -82,7 +82,8 @@ const HAPPENINGS: [words: string[], lines: number][] = [
   [['qemu-monitor-command', NAME, '{"execute":"blockdev-close-tray","arguments":{"id":"ide0-1-0"}}'], 1]
 ]
 
-const lines = (text: string) => text.split('\n').filter(line => line.startsWith('event') || line.includes(': event'))
+/** The events of our guest: libvirtd tells of others' as well. */
+const lines = (text: string) => text.split('\n').filter(line => /(^|: )event /.test(line) && line.includes(NAME))
 
 /** Listens, has things happen, interrupts; gives what was printed. */
 async function listen(listener: string[], doer: string[]): Promise<{ status: number | null; out: string }> {

@@ -34,6 +34,11 @@ def plain(value):
     return type(value).__name__ if isinstance(value, libvirt.virConnect) else value
 
 
+def without_others(stats, name):
+    """What libvirtd lists of this guest: other tests' come and go meanwhile."""
+    return [one for one in stats if one[0].name() == name]
+
+
 def elements(xml):
     """One line an element; which features a CPU turns out to have is compared elsewhere."""
     return [
@@ -65,7 +70,10 @@ def main():
             if on == 'qemu':
                 value = getattr(libvirt_qemu, method)(domain, *given)
             else:
-                value = plain(getattr(connection if on == 'conn' else domain, method)(*given))
+                value = getattr(connection if on == 'conn' else domain, method)(*given)
+                if method == 'getAllDomainStats' and sys.argv[1] == 'qemu:///system':
+                    value = without_others(value, domain.name())
+                value = plain(value)
             shown = {'shape': shape, 'elements': elements}.get(how, repr)
             answers.append({'value': shown(value)})
         except libvirt.libvirtError as error:

@@ -335,6 +335,7 @@ async function heard(side: Side): Promise<Record<string, string[]>> {
     text += chunk
   })
   const gone = new Promise(resolve => child.once('close', resolve))
+  await untilIdle(child.pid)
   child.kill('SIGINT')
   await gone
   const events = [...text.matchAll(/domain '([^']+)': (.*)/g)]
@@ -355,7 +356,7 @@ for (const step of steps) {
   const [line, shown] = typeof step === 'string' ? [step, (text: string) => text] : step
   const view = ({ status, out, err }: Ran) => ({ status, out: shown(out), err: err.trim() })
   await t.test(line, async t => {
-    t.match(view(on('aggregator', line)), view(on('libvirtd', line)))
+    t.same(view(on('aggregator', line)), view(on('libvirtd', line)))
     compared++
   })
 }
