@@ -5,8 +5,8 @@ import { formatDomain } from '../conf/domain-xml.ts'
 import { toVirError } from '../conf/error.ts'
 import { formatJson } from '../conf/json.ts'
 import { decodeXml } from '../conf/xml.ts'
-import { loadDomain } from '../drivers/qemu/def-driver.ts'
-import { libvirtContext, nativeCommand, shellWord } from '../drivers/qemu/native-command.ts'
+import { libvirtContext, nativeCommand, shellWord } from '../drivers/qemu/definition/native.ts'
+import { loadDomain } from '../drivers/qemu/definition/passes.ts'
 import { cacheDirectory } from '../state/root.ts'
 
 type Answer = Record<string, unknown>

@@ -1,6 +1,6 @@
 // Which guest a definition is of: a name and a uuid belong to one guest each.
 import { errorsFrom } from '../conf/error.ts'
-import type { GuestEntry } from './host.ts'
+import type { GuestEntry } from './connection.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 

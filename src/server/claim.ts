@@ -7,7 +7,7 @@ import type { ErrorJson } from '../conf/error.ts'
 import { ERROR_CODES } from '../conf/error-table.ts'
 import { formatJson, parseJson } from '../conf/json.ts'
 import { randomBytes } from '../conf/random.ts'
-import type { Log } from '../drivers/qemu/domain.ts'
+import type { Log } from '../drivers/qemu/domain/domain.ts'
 import {
   type ClaimAnswer,
   type ClaimedResource,

@@ -1,11 +1,11 @@
 // The one path of every call, whichever way it came: access, arguments, state, job, run.
 import { errorsFrom } from '../conf/error.ts'
 import { fieldsFromJson, fieldsToJson } from '../conf/wire.ts'
-import type { Host } from '../drivers/host.ts'
+import type { Host } from '../drivers/connection.ts'
 import type { ByteChannel, Stream } from '../drivers/method.ts'
-import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { type Api, findMethod } from '../drivers/qemu/index.ts'
-import { hostOf } from './host.ts'
+import { hostOf } from './connection.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 const failQemu = errorsFrom('VIR_FROM_QEMU')

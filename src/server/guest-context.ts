@@ -1,9 +1,9 @@
 // The surroundings of this process's guest.
 import { join } from 'node:path'
 import type { DomainDef } from '../conf/domain-def.ts'
-import { qemuCapabilities } from '../drivers/qemu/capabilities.ts'
+import { qemuCapabilities } from '../drivers/qemu/capabilities/qemu.ts'
 import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
-import { OpenedFiles } from '../drivers/qemu/inherited-files.ts'
+import { OpenedFiles } from '../host/inherited-files.ts'
 import { cacheDirectory, type GuestRoot } from '../state/root.ts'
 import { secretDirectories, secretStore } from '../state/secrets.ts'
 import { hostArchitecture } from './this-host.ts'
@@ -28,7 +28,7 @@ export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuC
       swtpmSocket: root.swtpmSocket
     },
     privileged,
-    drivers: async () => (await import('./host-drivers.ts')).hostDrivers(),
+    drivers: async () => (await import('./secondary-drivers.ts')).hostDrivers(),
     secrets: secretStore(secretDirectories(privileged)),
     hostArch: hostArchitecture(),
     pretend: false,

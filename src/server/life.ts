@@ -1,8 +1,8 @@
 // How long a shim serves: to the end of its guest's run, or, with --linger, on as long as it is asked for things.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { watchConsoles } from '../drivers/qemu/channels.ts'
-import type { Ended, QemuDomain } from '../drivers/qemu/domain.ts'
-import { whenEnded } from '../drivers/qemu/run.ts'
+import { watchConsoles } from '../drivers/qemu/console/channels.ts'
+import type { Ended, QemuDomain } from '../drivers/qemu/domain/domain.ts'
+import { whenEnded } from '../drivers/qemu/domain/run.ts'
 import type { ApiSockets } from './sockets.ts'
 
 /** How often a shim of a shut-off guest looks whether anybody still wants it. */

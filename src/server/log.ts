@@ -1,5 +1,5 @@
 // The shim's log: JSON lines on stderr by pino, which is loaded after QEMU was started; what is said before is kept.
-import type { Log } from '../drivers/qemu/domain.ts'
+import type { Log } from '../drivers/qemu/domain/domain.ts'
 
 type Level = keyof Log
 

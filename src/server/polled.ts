@@ -1,6 +1,6 @@
 // What an aggregator asks a shim for again and again. A shim of which nobody wants more answers it without loading its
 // HTTP server (report-service.ts); with it these are routes like others.
-import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { wholeNumber } from './query.ts'
 import { report } from './report.ts'
 
@@ -25,7 +25,7 @@ export const POLLED: Readonly<
 
   /** One guest's share of bulk statistics: values with the types RPC clients are to see. */
   async '/v1/stats'(domain, query) {
-    const { recordOf } = await import('../drivers/qemu/stats.ts')
+    const { recordOf } = await import('../drivers/qemu/api/stats.ts')
     return (await recordOf(domain, wholeNumber(query.stats, 'stats') ?? 0)).params
   }
 }

@@ -2,7 +2,7 @@
 // as long as it lives; with this a shim that is only polled never loads its HTTP server.
 import type { Socket } from 'node:net'
 import { formatJson } from '../conf/json.ts'
-import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { POLLED } from './polled.ts'
 import { formatAnswer, pathOfRequest } from './raw-http.ts'
 import type { Service } from './sockets.ts'

@@ -1,11 +1,11 @@
 // What this shim tells the aggregator: identity, state, sockets, and every host resource the guest holds.
 
 import { VERSION } from '../conf/version.ts'
-import type { GuestEntry } from '../drivers/host.ts'
-import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import type { GuestEntry } from '../drivers/connection.ts'
+import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { type Allocation, allocations } from '../state/allocation.ts'
 import { type Namespaces, ownNamespaces } from '../state/claim.ts'
-import { hostOf } from './host.ts'
+import { hostOf } from './connection.ts'
 
 /** State of one guest and everything it holds; schemas/report.json says the same. */
 export interface Report extends GuestEntry {

@@ -2,7 +2,7 @@
 import { renameSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Log, QemuDomain } from '../drivers/qemu/domain.ts'
+import type { Log, QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { serverSockets } from '../state/root.ts'
 import type { ShimControl } from './http.ts'
 

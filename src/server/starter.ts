@@ -1,7 +1,7 @@
 // What whoever started us is told: that we serve, why we do not, how it ended. Over Node's channel where there is one,
 // and with --json as lines on standard output.
 import type { ErrorJson } from '../conf/error.ts'
-import type { GuestHandle } from '../drivers/host.ts'
+import type { GuestHandle } from '../drivers/connection.ts'
 
 export type News =
   /** the guest runs, or is served while it is shut off */

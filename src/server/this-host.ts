@@ -1,5 +1,5 @@
 // What a connection says of the host it is on, whichever guests it has.
-import type { Host } from '../drivers/host.ts'
+import type { Host } from '../drivers/connection.ts'
 import { DEFAULT_CONFIG } from '../drivers/qemu/context.ts'
 import { cacheDirectory } from '../state/root.ts'
 

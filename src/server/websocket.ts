@@ -5,7 +5,7 @@ import { WebSocketServer } from 'ws'
 import { errorsFrom, toVirError } from '../conf/error.ts'
 import { formatJson } from '../conf/json.ts'
 import type { ByteChannel } from '../drivers/method.ts'
-import type { QemuDomain } from '../drivers/qemu/domain.ts'
+import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { dispatch, resolve } from './dispatch.ts'
 import { fromQuery } from './query.ts'
 

@@ -13,8 +13,8 @@ import { networkHostdev } from '../conf/devices/interface-hostdev.ts'
 import type { MemoryDef } from '../conf/devices/memory.ts'
 import { numaCells } from '../conf/domain/numa.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
-import { storageChain } from '../conf/storage-chain.ts'
-import { isLocalStorage, type StorageSource, storagePath } from '../conf/storage-source.ts'
+import { storageChain } from '../conf/storage/chain.ts'
+import { isLocalStorage, type StorageSource, storagePath } from '../conf/storage/source.ts'
 
 /** One resource: identified by a key, or counted by an amount. */
 export interface Allocation {

@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { errorsFrom } from '../conf/error.ts'
-import type { SecretLookup } from '../conf/storage-secret.ts'
+import type { SecretLookup } from '../conf/storage/secret.ts'
 import { firstChild, parseXml, textOf } from '../conf/xml.ts'
 
 const fail = errorsFrom('VIR_FROM_SECRET')

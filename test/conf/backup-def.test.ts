@@ -1,5 +1,5 @@
 import t from 'tap'
-import { alignBackupDisks, formatBackup, parseBackup } from '../../src/conf/backup-def.ts'
+import { alignBackupDisks, formatBackup, parseBackup } from '../../src/conf/moment/backup.ts'
 import { define, errorOf } from '../helper/definition.ts'
 
 const DISKS = `

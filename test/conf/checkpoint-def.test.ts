@@ -1,5 +1,5 @@
 import t from 'tap'
-import { alignCheckpointDisks, formatCheckpoint, parseCheckpoint } from '../../src/conf/checkpoint-def.ts'
+import { alignCheckpointDisks, formatCheckpoint, parseCheckpoint } from '../../src/conf/moment/checkpoint.ts'
 import { define, errorOf } from '../helper/definition.ts'
 
 const DISKS = `

@@ -9,7 +9,7 @@ import { formatDomain } from '../../src/conf/domain-xml.ts'
 import { VirError } from '../../src/conf/error.ts'
 import { childElements, firstChild, formatXml, parseXml } from '../../src/conf/xml.ts'
 import { buildCommand } from '../../src/drivers/qemu/command/index.ts'
-import { loadDomain, prepareNative } from '../../src/drivers/qemu/def-driver.ts'
+import { loadDomain, prepareNative } from '../../src/drivers/qemu/definition/passes.ts'
 import { testContext } from '../helper/definition.ts'
 import { changed, changes } from '../helper/mutation.ts'
 

@@ -6,7 +6,7 @@ import t from 'tap'
 import { domainFields } from '../../src/conf/domain-def.ts'
 import { checkNames, formatDomain } from '../../src/conf/domain-xml.ts'
 import { childElements, parseXml, type XmlElement } from '../../src/conf/xml.ts'
-import { loadDomain } from '../../src/drivers/qemu/def-driver.ts'
+import { loadDomain } from '../../src/drivers/qemu/definition/passes.ts'
 import { errorOf, testContext } from '../helper/definition.ts'
 
 const EXAMPLES = 'test/data/domain'

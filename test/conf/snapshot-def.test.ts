@@ -1,7 +1,12 @@
 import t from 'tap'
 import type { DomainDef } from '../../src/conf/domain-def.ts'
-import { alignSnapshotDisks, formatSnapshot, isExternalSnapshot, parseSnapshot } from '../../src/conf/snapshot-def.ts'
-import { completeDomain } from '../../src/drivers/qemu/def-driver.ts'
+import {
+  alignSnapshotDisks,
+  formatSnapshot,
+  isExternalSnapshot,
+  parseSnapshot
+} from '../../src/conf/moment/snapshot.ts'
+import { completeDomain } from '../../src/drivers/qemu/definition/passes.ts'
 import { define, errorOf, guestXml, testContext } from '../helper/definition.ts'
 
 const DISKS = `

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { diskFields } from '../../src/conf/devices/disk.ts'
-import { backingStore, storageChain } from '../../src/conf/storage-chain.ts'
-import { isStorageEmpty, type StorageSource, typedSource } from '../../src/conf/storage-source.ts'
+import { backingStore, storageChain } from '../../src/conf/storage/chain.ts'
+import { isStorageEmpty, type StorageSource, typedSource } from '../../src/conf/storage/source.ts'
 import { parseXml } from '../../src/conf/xml.ts'
 import { errorOf, throughTable } from '../helper/definition.ts'
 

@@ -9,12 +9,12 @@ import {
 } from '../../src/conf/element.ts'
 import { VirError } from '../../src/conf/error.ts'
 import { formatXml, parseXml } from '../../src/conf/xml.ts'
-import type { Qemu } from '../../src/drivers/qemu/capabilities.ts'
-import type { Capability } from '../../src/drivers/qemu/capability-signs.ts'
+import type { Qemu } from '../../src/drivers/qemu/capabilities/qemu.ts'
+import type { Capability } from '../../src/drivers/qemu/capabilities/signs.ts'
 import { buildCommand } from '../../src/drivers/qemu/command/index.ts'
 import { DEFAULT_CONFIG, type QemuContext } from '../../src/drivers/qemu/context.ts'
-import { loadDomain, prepareNative } from '../../src/drivers/qemu/def-driver.ts'
-import { ShownFiles } from '../../src/drivers/qemu/inherited-files.ts'
+import { loadDomain, prepareNative } from '../../src/drivers/qemu/definition/passes.ts'
+import { ShownFiles } from '../../src/host/inherited-files.ts'
 
 const machine = (name: string, alias: string) => ({
   name,

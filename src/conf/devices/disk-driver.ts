@@ -14,8 +14,8 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
-import { metadataCache } from '../storage-chain.ts'
-import { type StorageFormat, type StorageSource, storageFormat } from '../storage-source.ts'
+import { metadataCache } from '../storage/chain.ts'
+import { type StorageFormat, type StorageSource, storageFormat } from '../storage/source.ts'
 import { firstChild } from '../xml.ts'
 import { virtioDriver } from './device-info.ts'
 

@@ -2,8 +2,8 @@
 import { type Field, liveOnly } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf } from '../scalar.ts'
-import { formatStorageImage, parseStorageImage } from '../storage-chain.ts'
-import { type StorageSource, storageFormat } from '../storage-source.ts'
+import { formatStorageImage, parseStorageImage } from '../storage/chain.ts'
+import { type StorageSource, storageFormat } from '../storage/source.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')

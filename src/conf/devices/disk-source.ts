@@ -2,8 +2,8 @@
 import { claim, custom, type Field, type ParseContext, parseAttribute, parseFields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { uint } from '../scalar.ts'
-import { backingStore } from '../storage-chain.ts'
-import { storageAuth, storageEncryption } from '../storage-secret.ts'
+import { backingStore } from '../storage/chain.ts'
+import { storageAuth, storageEncryption } from '../storage/secret.ts'
 import {
   formatStorageSource,
   parseStorageSource,
@@ -11,7 +11,7 @@ import {
   shownSource,
   sourceNames,
   storageType
-} from '../storage-source.ts'
+} from '../storage/source.ts'
 import { firstChild, type XmlElement } from '../xml.ts'
 import { layoutFields } from './disk-driver.ts'
 

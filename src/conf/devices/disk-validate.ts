@@ -1,8 +1,8 @@
 // Checks of a disk that need only the definition, in libvirt's order (virDomainDiskDefValidate).
 import type { DomainDef } from '../domain-def.ts'
 import { errorsFrom } from '../error.ts'
-import { storageChain } from '../storage-chain.ts'
-import { isLocalStorage, isStorageEmpty, type StorageSource, storagePath } from '../storage-source.ts'
+import { storageChain } from '../storage/chain.ts'
+import { isLocalStorage, isStorageEmpty, type StorageSource, storagePath } from '../storage/source.ts'
 import type { AddressType } from './device-info.ts'
 import type { DiskBus, DiskDef } from './disk.ts'
 import { checkIoTuneSums } from './disk-iotune.ts'

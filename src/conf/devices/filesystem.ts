@@ -17,7 +17,7 @@ import {
 import { errorsFrom } from '../error.ts'
 import { enumOf, octal, string, ulonglong, ulonglongWrapping } from '../scalar.ts'
 import { childAmount, scaledValue } from '../scaled.ts'
-import { storageFormat } from '../storage-source.ts'
+import { storageFormat } from '../storage/source.ts'
 import { element } from '../xml.ts'
 import { deviceBoot, deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'

@@ -11,8 +11,8 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string } from '../scalar.ts'
-import { type StorageAuth, storageAuth } from '../storage-secret.ts'
-import { storageHosts, storageInitiator } from '../storage-source-network.ts'
+import { type StorageAuth, storageAuth } from '../storage/secret.ts'
+import { storageHosts, storageInitiator } from '../storage/source-network.ts'
 import type { XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')

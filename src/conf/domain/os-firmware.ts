@@ -12,7 +12,7 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, yesNo } from '../scalar.ts'
-import { type StorageSource, typedSource } from '../storage-source.ts'
+import { type StorageSource, typedSource } from '../storage/source.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')

@@ -1,8 +1,9 @@
 // What the passes and the command line need to know besides the definition.
+
+import type { InheritedFiles } from '../../host/inherited-files.ts'
 import type { SecretStore } from '../../state/secrets.ts'
-import type { HostDrivers } from '../host-drivers.ts'
-import type { Qemu } from './capabilities.ts'
-import type { InheritedFiles } from './inherited-files.ts'
+import type { HostDrivers } from '../secondary-drivers.ts'
+import type { Qemu } from './capabilities/qemu.ts'
 
 /** Where the files of one guest lie on the host. */
 export interface GuestPaths {

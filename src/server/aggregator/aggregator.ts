@@ -1,6 +1,6 @@
 // What the parts of the aggregator share.
-import type { Host } from '../../drivers/host.ts'
-import type { Log } from '../../drivers/qemu/domain.ts'
+import type { Host } from '../../drivers/connection.ts'
+import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Discovery } from './discovery.ts'
 import type { Layout } from './layout.ts'
 import type { Registry } from './registry.ts'

@@ -1,7 +1,7 @@
 // A shim's GET /v1/events, followed: server-sent events, read as they come.
 import { type ClientRequest, type IncomingMessage, request } from 'node:http'
 import { parseJson } from '../../conf/json.ts'
-import type { GuestHandle } from '../../drivers/host.ts'
+import type { GuestHandle } from '../../drivers/connection.ts'
 
 /** An event of a guest as its shim streams it. */
 export interface StreamedEvent {

@@ -3,8 +3,8 @@
 // A guest that was there when listening began is followed from then on; of a shim that came later nothing is missed,
 // its events are asked for from the first.
 import { existsSync } from 'node:fs'
-import type { GuestHandle } from '../../drivers/host.ts'
-import type { QmpEvent } from '../../drivers/qemu/qmp.ts'
+import type { GuestHandle } from '../../drivers/connection.ts'
+import type { QmpEvent } from '../../drivers/qemu/monitor/qmp.ts'
 import type { Report } from '../report.ts'
 import { readFields } from '../rpc/codec.ts'
 import type { EventSource, GuestEvent } from '../rpc/events.ts'

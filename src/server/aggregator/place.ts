@@ -8,7 +8,7 @@
 //   none of these                   no entry
 import { existsSync, type FSWatcher, statSync, watch } from 'node:fs'
 import { virDomainShutoffReason, virDomainState } from '../../conf/enums.ts'
-import type { Log } from '../../drivers/qemu/domain.ts'
+import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { GuestRoot } from '../../state/root.ts'
 import { bootId, isAlive, readStatus, type Status } from '../../state/status.ts'
 import { readIfThere } from '../../state/store.ts'

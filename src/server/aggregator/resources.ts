@@ -2,7 +2,7 @@
 // /v1/allocations and /v1/conflicts.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Log } from '../../drivers/qemu/domain.ts'
+import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Allocation } from '../../state/allocation.ts'
 import { type ClaimAnswer, type Claimant, ownNamespaces } from '../../state/claim.ts'
 import { processIdentity } from '../../state/status.ts'

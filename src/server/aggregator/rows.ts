@@ -2,7 +2,7 @@
 import { API_FACTS } from '../../conf/api-list.ts'
 import { errorsFrom } from '../../conf/error.ts'
 import { fieldsFromJson, text } from '../../conf/wire.ts'
-import { domainHandle } from '../../drivers/host.ts'
+import { domainHandle } from '../../drivers/connection.ts'
 import { type Method, methodFor } from '../../drivers/method.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import type { Call } from '../dispatch.ts'

@@ -2,7 +2,7 @@
 // a call on a guest goes to the guest's shim as it came, and so do the calls of other drivers to their daemons.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { API_FACTS } from '../../conf/api-list.ts'
-import type { GuestHandle } from '../../drivers/host.ts'
+import type { GuestHandle } from '../../drivers/connection.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import type { Call } from '../dispatch.ts'
 import { ConnectionCalls } from '../rpc/calls.ts'

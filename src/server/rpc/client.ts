@@ -4,7 +4,7 @@
 // them. A client that does not read is not read either, and one that lets events pile up is closed.
 import type { Socket } from 'node:net'
 import { errorsFrom, toVirError, type VirError } from '../../conf/error.ts'
-import type { Log } from '../../drivers/qemu/domain.ts'
+import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import {
   type Frame,
   FrameReader,

@@ -1,8 +1,8 @@
 // Domain events to one RPC client: what it registered for, and each event as the message libvirt has for it.
 import { virDomainEventID } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
-import type { GuestHandle } from '../../drivers/host.ts'
-import type { QmpEvent } from '../../drivers/qemu/qmp.ts'
+import type { GuestHandle } from '../../drivers/connection.ts'
+import type { QmpEvent } from '../../drivers/qemu/monitor/qmp.ts'
 import type { RpcClient } from './client.ts'
 import { writeFields } from './codec.ts'
 import { QEMU_PROGRAM, REMOTE_PROGRAM } from './frame.ts'

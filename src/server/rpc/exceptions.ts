@@ -1,8 +1,8 @@
 // Procedures whose wire form is not simply their API's row, by procedure name.
 import { errorsFrom } from '../../conf/error.ts'
 import type { TypedParams } from '../../conf/wire.ts'
-import type { GuestHandle } from '../../drivers/host.ts'
-import { hostCpus } from '../../drivers/qemu/host-topology.ts'
+import type { GuestHandle } from '../../drivers/connection.ts'
+import { hostCpus } from '../../host/topology.ts'
 import type { ConnectionCalls, Values } from './calls.ts'
 import { eventExceptions } from './event-calls.ts'
 

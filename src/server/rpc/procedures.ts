@@ -1,6 +1,6 @@
 // Which procedure is which API, and how it looks on the wire.
 import { API_FACTS } from '../../conf/api-list.ts'
-import type { GuestHandle } from '../../drivers/host.ts'
+import type { GuestHandle } from '../../drivers/connection.ts'
 import { type Layout, layoutOf, type WireField } from './codec.ts'
 import { QEMU_PROGRAM, REMOTE_PROGRAM } from './frame.ts'
 import { QEMU_CALLS, QEMU_EVENTS, REMOTE_CALLS, REMOTE_EVENTS } from './remote-protocol.ts'

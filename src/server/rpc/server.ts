@@ -1,6 +1,6 @@
 // RPC on one of a daemon's sockets. Loaded with its first client.
 import type { Socket } from 'node:net'
-import type { Log, QemuDomain } from '../../drivers/qemu/domain.ts'
+import type { Log, QemuDomain } from '../../drivers/qemu/domain/domain.ts'
 import type { Service } from '../sockets.ts'
 import { RpcClient, type RpcHandler } from './client.ts'
 import { ShimCalls } from './shim-calls.ts'

@@ -1,8 +1,8 @@
 // A shim's side of one RPC client: its one guest is here.
-import type { QemuDomain } from '../../drivers/qemu/domain.ts'
+import type { QemuDomain } from '../../drivers/qemu/domain/domain.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
+import { hostOf } from '../connection.ts'
 import { type Call, run } from '../dispatch.ts'
-import { hostOf } from '../host.ts'
 import { ConnectionCalls } from './calls.ts'
 import type { Reply, RpcClient } from './client.ts'
 import { readFields } from './codec.ts'

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { checkDefinable } from '../../../src/conf/domain/identity.ts'
-import { loadDomain } from '../../../src/drivers/qemu/def-driver.ts'
+import { loadDomain } from '../../../src/drivers/qemu/definition/passes.ts'
 import { argvOf, define, errorOf, guestXml, testContext } from '../../helper/definition.ts'
 
 const named = async (name: string) =>

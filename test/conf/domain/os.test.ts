@@ -1,6 +1,6 @@
 import t from 'tap'
 import { formatDomain } from '../../../src/conf/domain-xml.ts'
-import { loadDomain } from '../../../src/drivers/qemu/def-driver.ts'
+import { loadDomain } from '../../../src/drivers/qemu/definition/passes.ts'
 import { define, errorOf, guestXml, testContext } from '../../helper/definition.ts'
 
 /** The definition with these elements in `<os>`. */

@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { storageChain } from '../../../src/conf/storage-chain.ts'
-import type { StorageSource } from '../../../src/conf/storage-source.ts'
-import { determineDiskChains } from '../../../src/drivers/qemu/disk-chain.ts'
-import { backingOf, probeFormat } from '../../../src/drivers/qemu/image-header.ts'
+import { storageChain } from '../../../src/conf/storage/chain.ts'
+import type { StorageSource } from '../../../src/conf/storage/source.ts'
+import { determineDiskChains } from '../../../src/drivers/qemu/block/chain.ts'
+import { backingOf, probeFormat } from '../../../src/drivers/qemu/block/image-header.ts'
 import { define, errorOf } from '../../helper/definition.ts'
 
 /** A qcow2 header (version 3) of an image that stands on another. */

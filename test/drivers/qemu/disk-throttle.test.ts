@@ -1,5 +1,5 @@
 import t from 'tap'
-import { throttleArguments } from '../../../src/drivers/qemu/disk-throttle.ts'
+import { throttleArguments } from '../../../src/drivers/qemu/block/throttle.ts'
 import { define } from '../../helper/definition.ts'
 
 t.test('limits have QEMU’s names', async t => {

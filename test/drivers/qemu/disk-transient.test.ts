@@ -2,12 +2,12 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { storageChain } from '../../../src/conf/storage-chain.ts'
+import { storageChain } from '../../../src/conf/storage/chain.ts'
 import {
   chooseTransientOverlays,
   makeTransientOverlays,
   removeTransientOverlays
-} from '../../../src/drivers/qemu/disk-transient.ts'
+} from '../../../src/drivers/qemu/device/disk/transient.ts'
 import { define, errorOf } from '../../helper/definition.ts'
 
 const skip = spawnSync('qemu-img', ['--version']).status !== 0 && 'no qemu-img'

@@ -3,8 +3,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { DEFAULT_CONFIG } from '../../../src/drivers/qemu/context.ts'
-import { parseDescriptor, readDescriptors } from '../../../src/drivers/qemu/firmware-descriptors.ts'
-import { makeNvram } from '../../../src/drivers/qemu/firmware-nvram.ts'
+import { parseDescriptor, readDescriptors } from '../../../src/drivers/qemu/firmware/descriptors.ts'
+import { makeNvram } from '../../../src/drivers/qemu/firmware/nvram.ts'
 import { argvOf, define, errorOf, type GuestOptions, testContext } from '../../helper/definition.ts'
 
 const flash = (name: string, mode = 'split') => ({

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { parseDmidecode } from '../../../src/drivers/qemu/host-smbios.ts'
+import { parseDmidecode } from '../../../src/host/smbios.ts'
 
 t.test('reads what dmidecode says', async t => {
   const output = [

@@ -1,6 +1,6 @@
 // dmidecode's output as <sysinfo>: empty entries and slots are left out, OEM strings come last.
 import t from 'tap'
-import { sysinfoOf } from '../../../src/drivers/qemu/host-sysinfo.ts'
+import { sysinfoOf } from '../../../src/host/sysinfo.ts'
 
 const OUTPUT = `BIOS Information
 \tVendor: Maker

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { namedStats } from '../../../src/drivers/qemu/kvm-stats.ts'
+import { namedStats } from '../../../src/drivers/qemu/stats/kvm.ts'
 
 t.test('counters have the names of their kinds; histograms and unknown ones are left out', async t => {
   const schema = new Map(

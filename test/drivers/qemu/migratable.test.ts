@@ -1,5 +1,5 @@
 import t from 'tap'
-import { formatMigratable } from '../../../src/drivers/qemu/migratable.ts'
+import { formatMigratable } from '../../../src/drivers/qemu/definition/migratable.ts'
 import { define, type GuestOptions, testContext } from '../../helper/definition.ts'
 
 const migratable = async (devices: string, options: GuestOptions = {}) =>

@@ -1,7 +1,7 @@
 import { createServer } from 'node:net'
 import t from 'tap'
 import { DEFAULT_CONFIG } from '../../../src/drivers/qemu/context.ts'
-import { allocatePorts, HeldPorts } from '../../../src/drivers/qemu/ports.ts'
+import { allocatePorts, HeldPorts } from '../../../src/drivers/qemu/process/ports.ts'
 import { define, errorOf } from '../../helper/definition.ts'
 
 // far from the ports guests of other tests use

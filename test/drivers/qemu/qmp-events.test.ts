@@ -1,8 +1,8 @@
 // Events a QEMU here cannot be made to send: what they change, and what is told. Those it can are in events.test.ts.
 import t from 'tap'
-import { loadDomain } from '../../../src/drivers/qemu/def-driver.ts'
-import type { QemuDomain } from '../../../src/drivers/qemu/domain.ts'
-import { handleQmpEvent } from '../../../src/drivers/qemu/qmp-events.ts'
+import { loadDomain } from '../../../src/drivers/qemu/definition/passes.ts'
+import type { QemuDomain } from '../../../src/drivers/qemu/domain/domain.ts'
+import { handleQmpEvent } from '../../../src/drivers/qemu/events/index.ts'
 import { EventLog } from '../../../src/state/events.ts'
 import { testContext } from '../../helper/definition.ts'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { generateLabels } from '../../../src/drivers/qemu/seclabel.ts'
+import { generateLabels } from '../../../src/drivers/qemu/process/seclabel.ts'
 import { define, errorOf } from '../../helper/definition.ts'
 
 async function labels(outside: string, privileged = true, devices = '') {

@@ -1,7 +1,11 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { connectInterfaces, disconnectInterfaces, type TapOwner } from '../../../src/drivers/qemu/tap.ts'
+import {
+  connectInterfaces,
+  disconnectInterfaces,
+  type TapOwner
+} from '../../../src/drivers/qemu/device/interface/tap.ts'
 import { define, errorOf } from '../../helper/definition.ts'
 
 const BRIDGE = `vst${process.pid}`

@@ -1,5 +1,9 @@
 import t from 'tap'
-import { prepareFilesystems, startVirtiofsds, virtiofsdArgs } from '../../../src/drivers/qemu/virtiofsd.ts'
+import {
+  prepareFilesystems,
+  startVirtiofsds,
+  virtiofsdArgs
+} from '../../../src/drivers/qemu/device/filesystem/virtiofsd.ts'
 import { define, errorOf, testContext } from '../../helper/definition.ts'
 
 const SHARED = { outside: "<memoryBacking><access mode='shared'/></memoryBacking>" }

@@ -2,7 +2,7 @@
 import type { ClockDef, TimerDef } from '../../../conf/domain/clock.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Qemu } from '../capabilities.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
 import { isArmVirt, isX86 } from '../machine-type.ts'
 import type { Command } from './command.ts'

@@ -3,10 +3,10 @@
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { formatJson } from '../../../conf/json.ts'
 import { randomBytes } from '../../../conf/random.ts'
-import type { Qemu } from '../capabilities.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
+import { zpciProps } from '../parts/zpci.ts'
 import { withOverrides } from './qemu-namespace.ts'
-import { zpciProps } from './zpci.ts'
 
 /** A QEMU option's values; undefined ones are left out, true and false are on and off in key=value form. */
 export type Props = { [key: string]: PropValue | undefined }

@@ -4,10 +4,10 @@ import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { qemuFeatureName } from '../cpu/feature-name.ts'
+import { hypervProps } from '../cpu/hyperv.ts'
 import { isPpc64 } from '../machine-type.ts'
 import type { Command, Props } from './command.ts'
 import { keyValue } from './command.ts'
-import { hypervProps } from './hyperv.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

@@ -3,8 +3,8 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { giveTo, type ProcessOwner } from '../../../host/owner.ts'
 import type { QemuContext } from '../context.ts'
-import { giveTo, type ProcessOwner } from '../owner.ts'
 import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')

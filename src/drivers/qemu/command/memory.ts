@@ -2,9 +2,9 @@
 import { initialMemoryKiB } from '../../../conf/domain/memory.ts'
 import { numaCells } from '../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
-import { systemPageKiB } from '../host-memory.ts'
+import { systemPageKiB } from '../../../host/memory.ts'
+import { addMemoryObject, defaultHugepageKiB, filePath, hugepagePath, memoryObject } from '../device/memory/backend.ts'
 import type { Command, Props } from './command.ts'
-import { addMemoryObject, defaultHugepageKiB, filePath, hugepagePath, memoryObject } from './memory-backend.ts'
 
 const KIB_PER_MIB = 1024
 

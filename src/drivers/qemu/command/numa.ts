@@ -12,10 +12,10 @@ import type { NumaCache } from '../../../conf/domain/numa-cache.ts'
 import { numatuneNodesets } from '../../../conf/domain/numatune.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { checkHostNodes } from '../host-memory.ts'
+import { checkHostNodes } from '../../../host/memory.ts'
+import { addMemoryObject, memoryObject } from '../device/memory/backend.ts'
 import { type Command, keyValue, type Props } from './command.ts'
 import { memPathArgs } from './memory.ts'
-import { addMemoryObject, memoryObject } from './memory-backend.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

@@ -2,9 +2,9 @@
 import { usesPflash } from '../../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { isLocalStorage, type StorageSource } from '../../../conf/storage-source.ts'
+import { isLocalStorage, type StorageSource } from '../../../conf/storage/source.ts'
+import { addStorage, storageIds } from '../block/nodes.ts'
 import type { Command, Props } from './command.ts'
-import { addStorage, storageIds } from './storage.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

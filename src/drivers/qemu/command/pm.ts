@@ -1,7 +1,7 @@
 // Power: ACPI, what shutdown does, sleep states.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Capability } from '../capability-signs.ts'
+import type { Capability } from '../capabilities/signs.ts'
 import type { QemuContext } from '../context.ts'
 import { isQ35 } from '../machine-type.ts'
 import type { Command } from './command.ts'

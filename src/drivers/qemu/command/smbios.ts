@@ -2,7 +2,7 @@
 import { type SmbiosBlock, type SmbiosInfo, smbiosEntries } from '../../../conf/domain/sysinfo.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { escapeXml } from '../../../conf/xml.ts'
-import { hostSmbios } from '../host-smbios.ts'
+import { hostSmbios } from '../../../host/smbios.ts'
 import type { Command } from './command.ts'
 import { keyValue } from './command.ts'
 

@@ -1,8 +1,8 @@
 // The host's CPU as capabilities tell it (virCPUProbeHost, virCPUx86GetHost).
 import type { HostCpuDef } from '../../../conf/host-cpu.ts'
-import { hostTopology } from '../host-topology.ts'
-import { isUsable } from '../inherited-files.ts'
-import { cpuinfo } from './cpuinfo.ts'
+import { cpuinfo } from '../../../host/cpuinfo.ts'
+import { isUsable } from '../../../host/inherited-files.ts'
+import { hostTopology } from '../../../host/topology.ts'
 import { ownCpu } from './host-model.ts'
 
 const probed = new Map<string, HostCpuDef>()

@@ -1,10 +1,10 @@
 // The host's CPU as guests may be given it (virQEMUCapsInitHostCPUModel).
 import type { CpuFeatureDef } from '../../../conf/domain/cpu.ts'
-import type { Qemu } from '../capabilities.ts'
+import { type Cpuinfo, cpuinfo } from '../../../host/cpuinfo.ts'
+import { isNative } from '../capabilities/emulator.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
-import { isNative } from '../emulator.ts'
 import { cpuidFeatures } from './cpuid.ts'
-import { type Cpuinfo, cpuinfo } from './cpuinfo.ts'
 import { libvirtFeatureName } from './feature-name.ts'
 import { CPU_FEATURES, CPU_VENDORS, MSR_FEATURES } from './map.ts'
 import { allFeatures, type CpuData, decode, type OfferedModels, type PlainCpu, setFeature } from './model.ts'

@@ -2,9 +2,9 @@
 import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { cpuinfo } from '../../../host/cpuinfo.ts'
 import type { QemuContext } from '../context.ts'
 import { isX86 } from '../machine-type.ts'
-import { cpuinfo } from './cpuinfo.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)

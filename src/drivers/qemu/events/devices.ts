@@ -1,16 +1,16 @@
 // Events about the guest's devices.
 import { virConnectDomainEventAgentLifecycleReason, virDomainEventTrayChangeReason } from '../../../conf/enums.ts'
-import { isLocalStorage } from '../../../conf/storage-source.ts'
+import { isLocalStorage } from '../../../conf/storage/source.ts'
+import { setRdmaAddress } from '../../../host/rdma.ts'
 import { helperLog } from '../../../state/root.ts'
-import { portChanged } from '../channels.ts'
-import { MANAGED_PR_MANAGER } from '../command/storage.ts'
-import { diskOfDevice, imageOfNode } from '../disk-lookup.ts'
-import { setTray } from '../disk-tray.ts'
-import type { QemuDomain } from '../domain.ts'
-import { startReservationsHelper } from '../pr-helper.ts'
-import { setRdmaAddress } from '../rdma.ts'
-import { syncRxFilter } from '../rx-filter.ts'
+import { MANAGED_PR_MANAGER } from '../block/nodes.ts'
+import { portChanged } from '../console/channels.ts'
+import { diskOfDevice, imageOfNode } from '../device/disk/lookup.ts'
+import { startReservationsHelper } from '../device/disk/pr-helper.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { setTray } from '../process/trays.ts'
 import { flagOf, type Handlers, integerOf, kibOf, objectOf, textOf } from './handler.ts'
+import { syncRxFilter } from './rx-filter.ts'
 
 const TRAY = virDomainEventTrayChangeReason
 const { VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL } = virConnectDomainEventAgentLifecycleReason

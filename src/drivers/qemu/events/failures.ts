@@ -14,13 +14,13 @@ import {
   virDomainShutoffReason,
   virDomainState
 } from '../../../conf/enums.ts'
-import { diskSourcePath } from '../block.ts'
-import { diskOfDevice, imageOfNode } from '../disk-lookup.ts'
-import type { QemuDomain } from '../domain.ts'
-import { appendLog } from '../launch.ts'
-import { dumpMemory } from '../memory-dump.ts'
-import { shutdownOrReboot, startCpus } from '../run-state.ts'
-import { stopDomain } from '../stop.ts'
+import { diskSourcePath } from '../api/block.ts'
+import { diskOfDevice, imageOfNode } from '../device/disk/lookup.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { shutdownOrReboot, startCpus } from '../process/cpus.ts'
+import { appendLog } from '../process/launch.ts'
+import { stopDomain } from '../process/stop.ts'
+import { dumpMemory } from '../save/crash-dump.ts'
 import { type EventData, type Handlers, oneOf } from './handler.ts'
 
 const CRASHED = virDomainEventCrashedDetailType

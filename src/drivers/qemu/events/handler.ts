@@ -1,5 +1,5 @@
 // What a handler of QMP events is, and how it reads what QEMU says.
-import type { QemuDomain } from '../domain.ts'
+import type { QemuDomain } from '../domain/domain.ts'
 
 export type EventData = Record<string, unknown>
 

@@ -8,9 +8,9 @@ import {
   virDomainRunningReason,
   virDomainState
 } from '../../../conf/enums.ts'
-import { refreshTrays } from '../disk-tray.ts'
-import type { QemuDomain } from '../domain.ts'
-import { resumedDetail, shutdownOrReboot, suspendedDetail } from '../run-state.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { resumedDetail, shutdownOrReboot, suspendedDetail } from '../process/cpus.ts'
+import { refreshTrays } from '../process/trays.ts'
 import type { Handlers } from './handler.ts'
 
 const { VIR_DOMAIN_PAUSED_STARTING_UP, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { type AnyDevice, eachDeviceInfo } from '../../../../src/conf/devices/index.ts'
 import { parseDomain } from '../../../../src/conf/domain-xml.ts'
-import { assignAddresses } from '../../../../src/drivers/qemu/address/index.ts'
-import { addDefaultDevices } from '../../../../src/drivers/qemu/default-devices.ts'
+import { assignAddresses } from '../../../../src/drivers/qemu/definition/address/index.ts'
+import { addDefaultDevices } from '../../../../src/drivers/qemu/definition/default-devices.ts'
 import { errorOf, fakeQemu, testContext } from '../../../helper/definition.ts'
 
 /** Addresses of what is on a bus, `kind address`, on a machine of another architecture. */

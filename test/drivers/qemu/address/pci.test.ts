@@ -2,7 +2,7 @@ import t from 'tap'
 import { pciAddressText } from '../../../../src/conf/devices/device-address.ts'
 import { eachDeviceInfo } from '../../../../src/conf/devices/index.ts'
 import type { InterfaceDef } from '../../../../src/conf/devices/interface.ts'
-import { ensurePciAddress } from '../../../../src/drivers/qemu/address/pci.ts'
+import { ensurePciAddress } from '../../../../src/drivers/qemu/definition/address/pci.ts'
 import { define, errorOf, type GuestOptions, testContext } from '../../../helper/definition.ts'
 
 /** `name place` of every device on PCI, in libvirt's order; + says that function 0 knows of others. */

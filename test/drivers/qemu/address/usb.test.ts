@@ -1,5 +1,5 @@
 import t from 'tap'
-import { ensureUsbAddress } from '../../../../src/drivers/qemu/address/usb.ts'
+import { ensureUsbAddress } from '../../../../src/drivers/qemu/definition/address/usb.ts'
 import { define, errorOf } from '../../../helper/definition.ts'
 
 const tablet = (place = '') => `<input type='tablet' bus='usb'>${place}</input>`

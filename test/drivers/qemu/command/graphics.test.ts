@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Capability } from '../../../../src/drivers/qemu/capability-signs.ts'
+import type { Capability } from '../../../../src/drivers/qemu/capabilities/signs.ts'
 import { argvOf, define, errorOf } from '../../../helper/definition.ts'
 
 const optionsOf = async (xml: string) =>

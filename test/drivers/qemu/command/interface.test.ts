@@ -1,6 +1,6 @@
 import t from 'tap'
 import { buildCommand } from '../../../../src/drivers/qemu/command/index.ts'
-import { prepareStart } from '../../../../src/drivers/qemu/def-driver.ts'
+import { prepareStart } from '../../../../src/drivers/qemu/definition/passes.ts'
 import { argvOf, define, errorOf, type GuestOptions, testContext } from '../../../helper/definition.ts'
 
 const MAC = "<mac address='52:54:00:00:00:01'/>"

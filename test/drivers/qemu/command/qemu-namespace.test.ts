@@ -1,6 +1,6 @@
 import t from 'tap'
 import { buildCommand } from '../../../../src/drivers/qemu/command/index.ts'
-import { prepareNative } from '../../../../src/drivers/qemu/def-driver.ts'
+import { prepareNative } from '../../../../src/drivers/qemu/definition/passes.ts'
 import { argvOf, define, errorOf, testContext } from '../../../helper/definition.ts'
 
 const attributes = " xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'"

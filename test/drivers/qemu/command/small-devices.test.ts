@@ -1,5 +1,5 @@
 import t from 'tap'
-import type { Capability } from '../../../../src/drivers/qemu/capability-signs.ts'
+import type { Capability } from '../../../../src/drivers/qemu/capabilities/signs.ts'
 import { argvOf, errorOf, type GuestOptions } from '../../../helper/definition.ts'
 
 /** The arguments that name one of these, places on buses left out. */

@@ -1,8 +1,8 @@
 import { createDecipheriv } from 'node:crypto'
 import t from 'tap'
-import type { StorageSource } from '../../../../src/conf/storage-source.ts'
+import type { StorageSource } from '../../../../src/conf/storage/source.ts'
+import { addStorage, storageIds, storageNodeProps } from '../../../../src/drivers/qemu/block/nodes.ts'
 import { Command } from '../../../../src/drivers/qemu/command/command.ts'
-import { addStorage, storageIds, storageNodeProps } from '../../../../src/drivers/qemu/command/storage.ts'
 import { define, errorOf, testContext } from '../../../helper/definition.ts'
 
 const command = async () =>

@@ -1,8 +1,8 @@
 import t from 'tap'
-import { parseCpuinfo } from '../../../../src/drivers/qemu/cpu/cpuinfo.ts'
 import { CPU_FEATURES } from '../../../../src/drivers/qemu/cpu/map.ts'
 import { allFeatures, dataOfModel, decode } from '../../../../src/drivers/qemu/cpu/model.ts'
 import { cpuModels } from '../../../../src/drivers/qemu/cpu/models.ts'
+import { parseCpuinfo } from '../../../../src/host/cpuinfo.ts'
 import { errorOf } from '../../../helper/definition.ts'
 
 const plain = (model: string, features: Record<string, 'require' | 'disable'> = {}) => ({

@@ -3,8 +3,8 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { enterGroups, groupPaths, leaveGroups } from '../../../../src/drivers/qemu/registration/cgroup.ts'
-import { hierarchies } from '../../../../src/drivers/qemu/registration/hierarchy.ts'
+import { enterGroups, groupPaths, leaveGroups } from '../../../../src/drivers/qemu/process/registration/cgroup.ts'
+import { hierarchies } from '../../../../src/drivers/qemu/process/registration/hierarchy.ts'
 
 const mount = (root: string, at: string, type: string, options: string) =>
   `30 25 0:26 ${root} ${at} rw,nosuid - ${type} ${type} rw,${options}\n`

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { groupName } from '../../../../src/drivers/qemu/registration/cgroup.ts'
-import { machineName } from '../../../../src/drivers/qemu/registration/machine-name.ts'
-import { partitionGroups, scopeName, sliceName } from '../../../../src/drivers/qemu/registration/partition.ts'
+import { groupName } from '../../../../src/drivers/qemu/process/registration/cgroup.ts'
+import { machineName } from '../../../../src/drivers/qemu/process/registration/machine-name.ts'
+import { partitionGroups, scopeName, sliceName } from '../../../../src/drivers/qemu/process/registration/partition.ts'
 import { errorOf } from '../../../helper/definition.ts'
 
 t.test('partitions as control groups', async t => {

@@ -1,0 +1,55 @@
+// What connection-level APIs ask: the guests of this connection. A shim has one; the aggregator has all.
+
+import type { PciAddress } from '../conf/devices/device-address.ts'
+import { int, struct, text, type Wire, type WireValue } from '../conf/wire.ts'
+import type { statsRecord } from './qemu/api/stats.ts'
+import type { Qemu } from './qemu/capabilities/qemu.ts'
+import type { QemuConfig } from './qemu/context.ts'
+
+/** A guest as clients name it: libvirt's domain handle. */
+export interface GuestHandle {
+  name: string
+  uuid: string
+  /** -1 when it is shut off */
+  id: number
+}
+
+/** The handle alone of what is known of a guest. */
+export const handleOf = ({ name, uuid, id }: GuestHandle): GuestHandle => ({ name, uuid, id })
+
+/** A guest as listings see it. */
+export interface GuestEntry extends GuestHandle {
+  /** virDomainState */
+  state: number
+  persistent: boolean
+  autostart: boolean
+  managedSave: boolean
+  snapshots: boolean
+  checkpoints: boolean
+}
+
+/** The side of a connection that is not one guest. */
+export interface Host {
+  /** libvirt's URI of this connection */
+  uri: string
+  guests(): GuestEntry[]
+  /** bulk statistics of some of its guests */
+  stats(of: GuestEntry[], wanted: number): Promise<WireValue<typeof statsRecord>[]>
+  /** makes a guest known or changes its persistent definition; flags are virDomainDefineFlags */
+  define(xml: string, flags: number): Promise<GuestHandle>
+  /** starts a guest from XML; flags are virDomainCreateFlags */
+  create(xml: string, flags: number): Promise<GuestHandle>
+  /** the QEMU new guests get, its capabilities probed */
+  qemu(): Promise<Qemu>
+  /** where capabilities of QEMU binaries are remembered */
+  cacheDir: string
+  config: QemuConfig
+  privileged: boolean
+  /** libvirt's name of the host's architecture */
+  hostArch: string
+  /** name of the running guest that has a PCI device of the host */
+  holderOf(device: PciAddress): string | undefined
+}
+
+/** A domain handle as an argument or result. */
+export const domainHandle: Wire<GuestHandle> = struct({ name: text(), uuid: text(), id: int() })

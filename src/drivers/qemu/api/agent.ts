@@ -1,0 +1,165 @@
+// Calls the guest's agent answers, and the raw monitor and agent commands.
+import {
+  virDomainGetHostnameFlags,
+  virDomainQemuMonitorCommandFlags,
+  virDomainSetTimeFlags
+} from '../../../conf/enums.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { formatJson, parseJson } from '../../../conf/json.ts'
+import { defaulted, flags, flagsIn, hyper, int, text, uint } from '../../../conf/wire.ts'
+import { methodFor } from '../../method.ts'
+import { availableAgent } from '../agent/channel.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { taint } from '../domain/taint.ts'
+import { QmpError } from '../monitor/qmp.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
+const failJson = errorsFrom('VIR_FROM_NONE')
+const method = methodFor<QemuDomain>()
+
+const { VIR_DOMAIN_TIME_SYNC } = virDomainSetTimeFlags
+const { VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP } = virDomainQemuMonitorCommandFlags
+const { VIR_DOMAIN_GET_HOSTNAME_LEASE, VIR_DOMAIN_GET_HOSTNAME_AGENT } = virDomainGetHostnameFlags
+const NS = 1_000_000_000n
+/** libvirt's VIR_DOMAIN_QEMU_AGENT_COMMAND_{BLOCK,DEFAULT,NOWAIT}. */
+const TIMEOUT_BLOCK = -2
+const TIMEOUT_NOWAIT = 0
+
+function parseCommand(cmd: string): { execute: string; arguments?: object } {
+  let parsed: unknown
+  try {
+    parsed = parseJson(cmd)
+  } catch (error) {
+    throw failJson(
+      'VIR_ERR_INTERNAL_ERROR',
+      `cannot parse json ${cmd.slice(0, 200)}: ${(error as Error).message}`,
+      error
+    )
+  }
+  const command = parsed as { execute?: unknown; arguments?: object }
+  if (typeof command !== 'object' || command === null || typeof command.execute !== 'string') {
+    throw fail('VIR_ERR_INVALID_ARG', "command must be a JSON object with a member 'execute'")
+  }
+  return command as { execute: string; arguments?: object }
+}
+
+export const guest = {
+  /** The guest's own idea of its name. */
+  virDomainGetHostname: method({
+    since: '0.10.0',
+    on: 'domain',
+    acl: 'domain:read',
+    args: { flags: flags(virDomainGetHostnameFlags) },
+    ret: { hostname: text() },
+    async run(domain, { flags: bits }) {
+      const both = VIR_DOMAIN_GET_HOSTNAME_LEASE | VIR_DOMAIN_GET_HOSTNAME_AGENT
+      if ((bits & both) === both) {
+        const [lease, agent] = Object.keys(virDomainGetHostnameFlags)
+        throw badArgument(`Flags '${lease}' and '${agent}' are mutually exclusive`)
+      }
+      await domain.startDone
+      domain.checkActive()
+      if ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0) {
+        throw fail('VIR_ERR_NO_SUPPORT', 'virDomainGetHostname from DHCP leases')
+      }
+      const reply = await availableAgent(domain).execute<{ 'host-name': string }>('guest-get-host-name')
+      return { hostname: String(reply['host-name']) }
+    }
+  }),
+
+  /** The guest's clock, since the epoch. */
+  virDomainGetTime: method({
+    since: '1.2.5',
+    on: 'domain',
+    acl: 'domain:read',
+    needs: 'active',
+    args: { flags: flags() },
+    ret: { seconds: hyper('s'), nseconds: uint('ns') },
+    async run(domain) {
+      const ns = BigInt(await availableAgent(domain).execute<number | bigint>('guest-get-time'))
+      return { seconds: ns / NS, nseconds: Number(ns % NS) }
+    }
+  }),
+
+  /** Sets the guest's clock, with VIR_DOMAIN_TIME_SYNC from its hardware clock. */
+  virDomainSetTime: method({
+    since: '1.2.5',
+    on: 'domain',
+    acl: 'domain:set_time',
+    job: 'modify',
+    needs: 'active',
+    args: {
+      seconds: defaulted(hyper('s'), 0n),
+      nseconds: defaulted(uint('ns'), 0),
+      flags: flags(virDomainSetTimeFlags)
+    },
+    ret: {},
+    async run(domain, { seconds, nseconds, flags: bits }) {
+      const sync = (bits & VIR_DOMAIN_TIME_SYNC) !== 0
+      const time = seconds * NS + BigInt(nseconds)
+      if (!sync && time > 2n ** 63n - 1n) throw fail('VIR_ERR_OVERFLOW', `Time '${seconds}' is too big for guest agent`)
+      await availableAgent(domain).execute('guest-set-time', sync ? {} : { time })
+      if (domain.isActive) await domain.qmp.execute('rtc-reset-reinjection')
+      return {}
+    }
+  }),
+
+  /** A QMP command as JSON text, or with the HMP flag a human monitor command; the reply as QEMU gave it. */
+  virDomainQemuMonitorCommand: method({
+    since: '0.8.3',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    needs: 'active',
+    args: {
+      cmd: text(),
+      flags: flagsIn({ function: 'qemuDomainQemuMonitorCommandWithFiles' }, virDomainQemuMonitorCommandFlags)
+    },
+    ret: { result: text() },
+    async run(domain, { cmd, flags: bits }) {
+      taint(domain, 'custom-monitor')
+      if ((bits & VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) !== 0) {
+        return { result: await domain.qmp.execute<string>('human-monitor-command', { 'command-line': cmd }) }
+      }
+      const command = parseCommand(cmd)
+      // libvirt gives every command an id of its own
+      if ('id' in command) throw fail('VIR_ERR_INTERNAL_ERROR', "Unable to append command 'id' string")
+      const { execute, arguments: args } = command
+      const id = domain.qmp.nextId
+      try {
+        return { result: formatJson({ return: await domain.qmp.execute(execute, args, { raw: true }), id }) }
+      } catch (error) {
+        if (!(error instanceof QmpError)) throw error
+        return { result: formatJson({ id, error: { class: error.class, desc: error.message } }) }
+      }
+    }
+  }),
+
+  /** A guest agent command as JSON text. `timeout` in seconds: -2 waits, -1 is the default, 0 does not wait. */
+  virDomainQemuAgentCommand: method({
+    since: '0.10.0',
+    on: 'domain',
+    acl: 'domain:write',
+    needs: 'active',
+    args: { cmd: text(), timeout: defaulted(int('s'), -1), flags: flags() },
+    ret: { result: text() },
+    async run(domain, { cmd, timeout }) {
+      const agent = availableAgent(domain)
+      taint(domain, 'custom-ga-command')
+      if (timeout < TIMEOUT_BLOCK) {
+        throw fail(
+          'VIR_ERR_INVALID_ARG',
+          `guest agent timeout '${timeout}' is less than the minimum '${TIMEOUT_BLOCK}'`
+        )
+      }
+      const limits: Record<number, number | null | undefined> = {
+        [TIMEOUT_BLOCK]: null,
+        [-1]: undefined,
+        [TIMEOUT_NOWAIT]: 100
+      }
+      const limit = timeout in limits ? limits[timeout] : timeout * 1000
+      return { result: formatJson({ return: await agent.raw(parseCommand(cmd), limit) }) }
+    }
+  })
+}

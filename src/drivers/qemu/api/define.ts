@@ -1,0 +1,93 @@
+// How guests become known and are forgotten: define, create from XML, undefine, rename.
+import { virDomainCreateFlags, virDomainDefineFlags, virDomainUndefineFlagsValues } from '../../../conf/enums.ts'
+import { flags, optional, text } from '../../../conf/wire.ts'
+import { domainHandle, type Host } from '../../connection.ts'
+import { methodFor, noFlags } from '../../method.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { renameDomain } from '../domain/rename.ts'
+import { undefineDomain } from '../domain/undefine.ts'
+
+const onHost = methodFor<Host>()
+const onDomain = methodFor<QemuDomain>()
+
+const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY, VIR_DOMAIN_START_VALIDATE } = virDomainCreateFlags
+const { VIR_DOMAIN_START_RESET_NVRAM } = virDomainCreateFlags
+
+/** What a guest may be created from XML with; a saved image or a forced boot need one that is kept. */
+export const createXmlFlags = {
+  VIR_DOMAIN_START_PAUSED,
+  VIR_DOMAIN_START_AUTODESTROY,
+  VIR_DOMAIN_START_VALIDATE,
+  VIR_DOMAIN_START_RESET_NVRAM
+}
+
+const createXml = {
+  on: 'connect',
+  acl: 'domain:start',
+  args: { xmlDesc: text('domain XML'), flags: flags(createXmlFlags) },
+  ret: { dom: domainHandle },
+  run: async (host: Host, { xmlDesc, flags: bits }: { xmlDesc: string; flags: number }) => ({
+    dom: await host.create(xmlDesc, bits)
+  })
+} as const
+
+export const definition = {
+  /** Starts a guest from XML. It is transient, unless it is a guest that is kept and shut off. */
+  virDomainCreateXML: onHost({ ...createXml, since: '0.5.0' }),
+
+  /** The old name of virDomainCreateXML. */
+  virDomainCreateLinux: onHost({ ...createXml, since: '0.0.3' }),
+
+  /** Makes a guest known, or changes the persistent definition of one; a running guest has it from its next start. */
+  virDomainDefineXML: onHost({
+    since: '0.1.1',
+    on: 'connect',
+    acl: 'domain:write',
+    args: { xml: text('domain XML') },
+    ret: { dom: domainHandle },
+    run: async (host, { xml }) => ({ dom: await host.define(xml, 0) })
+  }),
+
+  /** As virDomainDefineXML; VIR_DOMAIN_DEFINE_VALIDATE refuses elements and attributes that are not known. */
+  virDomainDefineXMLFlags: onHost({
+    since: '1.2.12',
+    on: 'connect',
+    acl: 'domain:write',
+    args: { xml: text('domain XML'), flags: flags(virDomainDefineFlags) },
+    ret: { dom: domainHandle },
+    run: async (host, { xml, flags: bits }) => ({ dom: await host.define(xml, bits) })
+  }),
+
+  /** Forgets a guest that is shut off; one that runs becomes transient. */
+  virDomainUndefine: onDomain({
+    since: '0.1.1',
+    on: 'domain',
+    acl: 'domain:delete',
+    job: 'modify',
+    args: {},
+    ret: {},
+    run: domain => undefineDomain(domain, 0)
+  }),
+
+  /** As virDomainUndefine; flags say what may go with it: saved image, metadata of moments, UEFI variables, TPM. */
+  virDomainUndefineFlags: onDomain({
+    since: '0.9.4',
+    on: 'domain',
+    acl: 'domain:delete',
+    job: 'modify',
+    args: { flags: flags(virDomainUndefineFlagsValues) },
+    ret: {},
+    run: (domain, { flags: bits }) => undefineDomain(domain, bits)
+  }),
+
+  /** Gives a guest that is shut off another name; its directory, if it was named after it, goes along. */
+  virDomainRename: onDomain({
+    since: '1.2.19',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    args: { new_name: optional(text()), ...noFlags },
+    ret: {},
+    run: (domain, args) => renameDomain(domain, args.new_name)
+  })
+}

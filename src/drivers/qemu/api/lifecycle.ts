@@ -1,0 +1,270 @@
+// Create, suspend, resume, shutdown, reboot, reset, destroy, NMI.
+import { rmSync } from 'node:fs'
+import {
+  virDomainCreateFlags,
+  virDomainDestroyFlagsValues,
+  virDomainPausedReason,
+  virDomainRebootFlagValues,
+  virDomainRunningReason,
+  virDomainShutdownFlagValues,
+  virDomainShutoffReason,
+  virDomainState
+} from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { flags } from '../../../conf/wire.ts'
+import { removeSynced } from '../../../state/store.ts'
+import { methodFor, noFlags } from '../../method.ts'
+import { availableAgent } from '../agent/channel.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { startCpus, stopCpus } from '../process/cpus.ts'
+import { startDomain } from '../process/start.ts'
+import { stopDomain } from '../process/stop.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const method = methodFor<QemuDomain>()
+
+const { VIR_DOMAIN_CRASHED, VIR_DOMAIN_PAUSED, VIR_DOMAIN_PMSUSPENDED, VIR_DOMAIN_RUNNING, VIR_DOMAIN_SHUTDOWN } =
+  virDomainState
+const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY, VIR_DOMAIN_START_BYPASS_CACHE } = virDomainCreateFlags
+const { VIR_DOMAIN_START_FORCE_BOOT, VIR_DOMAIN_START_RESET_NVRAM } = virDomainCreateFlags
+const { VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT } = virDomainShutdownFlagValues
+const { VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT } = virDomainRebootFlagValues
+const { VIR_DOMAIN_DESTROY_GRACEFUL, VIR_DOMAIN_DESTROY_REMOVE_LOGS } = virDomainDestroyFlagsValues
+
+const createFlags = flags({
+  VIR_DOMAIN_START_PAUSED,
+  VIR_DOMAIN_START_AUTODESTROY,
+  VIR_DOMAIN_START_BYPASS_CACHE,
+  VIR_DOMAIN_START_FORCE_BOOT,
+  VIR_DOMAIN_START_RESET_NVRAM
+})
+const shutdownFlags = flags({ VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT })
+const rebootFlags = flags({ VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT })
+
+async function create(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
+  if (domain.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
+  if ((bits & VIR_DOMAIN_START_FORCE_BOOT) !== 0) removeSynced(domain.root.managedSave)
+  await startDomain(domain, {
+    paused: (bits & VIR_DOMAIN_START_PAUSED) !== 0,
+    autoDestroy: (bits & VIR_DOMAIN_START_AUTODESTROY) !== 0,
+    resetNvram: (bits & VIR_DOMAIN_START_RESET_NVRAM) !== 0
+  })
+  return {}
+}
+
+async function destroy(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
+  domain.checkActive()
+  if (domain.phase === 'stopping') throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already being destroyed')
+  domain.fakeReboot = false
+  await stopDomain(
+    domain,
+    virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED,
+    (bits & VIR_DOMAIN_DESTROY_GRACEFUL) !== 0
+  )
+  if ((bits & VIR_DOMAIN_DESTROY_REMOVE_LOGS) !== 0) rmSync(domain.root.log, { force: true })
+  return {}
+}
+
+interface Ways {
+  agent: boolean
+  acpi: boolean
+}
+
+/**
+ * Asks the guest to power down or reboot: by the agent if asked or, with no flags, if there is one; by the ACPI power
+ * button if asked or when the agent was no more than a guess and failed.
+ */
+async function askGuest(domain: QemuDomain, reboot: boolean, ways: Ways): Promise<Record<string, never>> {
+  const anyWay = !ways.agent && !ways.acpi
+  if (ways.agent || (anyWay && domain.agent?.connected)) {
+    try {
+      await askAgent(domain, reboot)
+      return {}
+    } catch (error) {
+      if (!anyWay && !ways.acpi) throw error
+      domain.log.info({ err: error }, 'the agent did not do it, pressing the power button')
+    }
+  }
+  domain.checkActive()
+  domain.fakeReboot = reboot
+  await domain.qmp.execute('system_powerdown')
+  return {}
+}
+
+async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
+  const agent = availableAgent(domain)
+  domain.fakeReboot = false
+  // A guest that obeys at once closes the channel instead of answering.
+  await agent.execute('guest-shutdown', { mode: reboot ? 'reboot' : 'powerdown' }).catch(error => {
+    if (domain.isActive && domain.agent?.connected) throw error
+  })
+}
+
+async function shutdown(domain: QemuDomain, bits: number) {
+  await domain.startDone
+  // the agent fails, and then the guest has gone away by itself
+  const both = VIR_DOMAIN_SHUTDOWN_GUEST_AGENT | VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
+  if (bits === both && !domain.isActive) return {}
+  if (!domain.isRunning) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
+  return askGuest(domain, /^(restart|rename-restart)$/.test(domain.def.onPoweroff ?? ''), {
+    agent: (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0,
+    acpi: (bits & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) !== 0
+  })
+}
+
+/** A guest whose on_reboot ends it is powered down instead. */
+async function reboot(domain: QemuDomain, bits: number) {
+  await domain.startDone
+  return askGuest(domain, !/^(destroy|preserve)$/.test(domain.def.onReboot ?? ''), {
+    agent: (bits & VIR_DOMAIN_REBOOT_GUEST_AGENT) !== 0,
+    acpi: (bits & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN) !== 0
+  })
+}
+
+export const lifecycle = {
+  /** Starts a guest that is shut off. Source: qemuDomainCreate, 9.0.0. */
+  virDomainCreate: method({
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:start',
+    job: 'modify',
+    args: {},
+    ret: {},
+    run: domain => create(domain, 0)
+  }),
+
+  /** As virDomainCreate; paused, with new UEFI variables, to be destroyed with this process, without its saved image. */
+  virDomainCreateWithFlags: method({
+    since: '0.8.2',
+    on: 'domain',
+    acl: 'domain:start',
+    job: 'modify',
+    args: { flags: createFlags },
+    ret: {},
+    run: (domain, args) => create(domain, args.flags)
+  }),
+
+  /** Ends the guest as pulling the plug does. Waits for no job: it must work on a stuck guest. */
+  virDomainDestroy: method({
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:stop',
+    args: {},
+    ret: {},
+    run: domain => destroy(domain, 0)
+  }),
+
+  /**
+   * As virDomainDestroy; VIR_DOMAIN_DESTROY_GRACEFUL fails rather than kills when QEMU ignores SIGTERM,
+   * VIR_DOMAIN_DESTROY_REMOVE_LOGS removes what QEMU has logged.
+   */
+  virDomainDestroyFlags: method({
+    since: '0.9.4',
+    on: 'domain',
+    acl: 'domain:stop',
+    args: { flags: flags({ VIR_DOMAIN_DESTROY_GRACEFUL, VIR_DOMAIN_DESTROY_REMOVE_LOGS }) },
+    ret: {},
+    run: (domain, args) => destroy(domain, args.flags)
+  }),
+
+  /** Asks the guest to shut down; returns before it has. */
+  virDomainShutdown: method({
+    since: '0.0.1',
+    on: 'domain',
+    acl: 'domain:init_control',
+    job: 'modify',
+    args: {},
+    ret: {},
+    run: domain => shutdown(domain, 0)
+  }),
+
+  virDomainShutdownFlags: method({
+    since: '0.9.10',
+    on: 'domain',
+    acl: 'domain:init_control',
+    job: 'modify',
+    args: { flags: shutdownFlags },
+    ret: {},
+    run: (domain, args) => shutdown(domain, args.flags)
+  }),
+
+  /** Asks the guest to reboot; without agent by power button, then starting it again in the same QEMU. */
+  virDomainReboot: method({
+    since: '0.1.0',
+    on: 'domain',
+    acl: 'domain:init_control',
+    job: 'modify',
+    args: { flags: rebootFlags },
+    ret: {},
+    run: (domain, { flags: bits }) => reboot(domain, bits)
+  }),
+
+  /** Resets the machine at once, as the reset button does. */
+  virDomainReset: method({
+    since: '0.9.7',
+    on: 'domain',
+    acl: 'domain:reset',
+    job: 'modify',
+    needs: 'active',
+    args: noFlags,
+    ret: {},
+    async run(domain) {
+      domain.fakeReboot = false
+      await domain.qmp.execute('system_reset')
+      if (domain.state === VIR_DOMAIN_CRASHED) domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_CRASHED)
+      return {}
+    }
+  }),
+
+  /** Stops the vCPUs; memory stays allocated. A paused guest succeeds at once. Source: qemuDomainSuspend, 9.0.0. */
+  virDomainSuspend: method({
+    since: '0.0.3',
+    on: 'domain',
+    acl: 'domain:suspend',
+    job: 'suspend',
+    needs: 'active',
+    args: {},
+    ret: {},
+    async run(domain) {
+      if (domain.state === VIR_DOMAIN_PMSUSPENDED) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is pmsuspended')
+      if (domain.state === VIR_DOMAIN_PAUSED) return {}
+      await stopCpus(domain, virDomainPausedReason.VIR_DOMAIN_PAUSED_USER)
+      domain.checkActive()
+      return {}
+    }
+  }),
+
+  /** Lets a paused guest go on. */
+  virDomainResume: method({
+    since: '0.0.3',
+    on: 'domain',
+    acl: 'domain:suspend',
+    job: 'modify',
+    needs: 'active',
+    args: {},
+    ret: {},
+    async run(domain) {
+      if (domain.state === VIR_DOMAIN_PMSUSPENDED) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is pmsuspended')
+      if (domain.state === VIR_DOMAIN_RUNNING) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
+      if (domain.state === VIR_DOMAIN_SHUTDOWN) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is being shut down')
+      await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED)
+      domain.checkActive()
+      return {}
+    }
+  }),
+
+  /** Sends a non-maskable interrupt to the guest. */
+  virDomainInjectNMI: method({
+    since: '0.9.2',
+    on: 'domain',
+    acl: 'domain:inject_nmi',
+    job: 'modify',
+    needs: 'active',
+    args: noFlags,
+    ret: {},
+    async run(domain) {
+      await domain.qmp.execute('inject-nmi')
+      return {}
+    }
+  })
+}

@@ -1,0 +1,201 @@
+// The lower node of an image: where its bytes come from (qemuBlockStorageSourceGetBackendProps).
+import { statSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { StorageSource, StorageSourceOf } from '../../../conf/storage/source.ts'
+import { type StorageHost, type StorageProtocol, splitVolume } from '../../../conf/storage/source-network.ts'
+import { groupId, userId } from '../../../host/ids.ts'
+import type { Command, Props } from '../command/command.ts'
+import type { StorageIds, StorageUse } from './nodes.ts'
+import { storageUri } from './uri.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const internal = (message: string) => fail('VIR_ERR_INTERNAL_ERROR', message)
+
+type Network = StorageSourceOf<'network'>
+type Driver = Props & { driver: string }
+
+/** A name QEMU cannot do without. */
+function given(key: string, value: string | undefined): string {
+  if (value === undefined) throw internal(`argument key '${key}' must not have null value`)
+  return value
+}
+
+/** What QEMU calls an InetSocketAddress. */
+function inetAddress({ name, port, transport }: StorageHost): Props {
+  if (transport !== 'tcp') throw internal('only TCP protocol can be converted to InetSocketAddress')
+  return { host: name, port: String(port ?? 0) }
+}
+
+/** What QEMU calls a SocketAddress. */
+function socketAddress(host: StorageHost): Props {
+  if (host.transport === 'unix') return { type: 'unix', path: host.socket }
+  if (host.transport === 'rdma') throw internal(`transport protocol '${host.transport}' is not yet supported`)
+  return { type: 'inet', ...inetAddress(host) }
+}
+
+/** The one host of protocols that take no more; libvirt has a name for each in its message. */
+function onlyHost({ protocol, hosts }: Network, shown: string = protocol): StorageHost {
+  const [host] = hosts
+  if (!host || hosts.length !== 1) throw internal(`${shown} protocol accepts only one host`)
+  return host
+}
+
+/** http, https, ftp, ftps, tftp: QEMU's curl driver. */
+function curlProps(source: Network, ids: StorageIds): Driver {
+  const { protocol, auth, sslVerify, timeout, readahead, cookies } = source
+  return {
+    driver: protocol,
+    url: storageUri(source),
+    username: auth?.username,
+    'password-secret': auth && ids.authSecret,
+    sslverify: sslVerify,
+    'cookie-secret': cookies && ids.cookieSecret,
+    timeout,
+    readahead
+  }
+}
+
+function iscsiProps({ name = '', hosts, auth, initiator }: Network, ids: StorageIds): Driver {
+  const slash = name.indexOf('/')
+  const target = slash < 0 ? name : name.slice(0, slash)
+  const lun = slash < 0 ? '0' : name.slice(slash + 1)
+  if (!/^\s*\+?\d+$/.test(lun) || Number(lun) > 0xffffffff) throw internal(`cannot parse target for lunStr '${target}'`)
+  const [host] = hosts
+  if (!host) throw internal('iscsi protocol accepts only one host')
+  const address = host.name !== undefined && isIPv6(host.name) ? `[${host.name}]` : host.name
+  return {
+    driver: 'iscsi',
+    portal: `${address}:${host.port ?? 0}`,
+    target,
+    lun: Number(lun),
+    transport: 'tcp',
+    user: auth?.username,
+    'password-secret': auth && ids.authSecret,
+    'initiator-name': initiator
+  }
+}
+
+function rbdProps({ name, hosts, auth, encryption, snapshot, config }: Network, ids: StorageIds): Driver {
+  const { volume, path } = splitVolume(name)
+  const byLibrbd = encryption?.engine === 'librbd' ? encryption : undefined
+  return {
+    driver: 'rbd',
+    pool: volume,
+    image: path,
+    snapshot,
+    conf: config,
+    server: hosts.length > 0 ? hosts.map(inetAddress) : undefined,
+    encrypt: byLibrbd && { format: byLibrbd.format, 'key-secret': ids.encryptionSecret },
+    user: auth?.username,
+    'auth-client-required': auth && ['cephx', 'none'],
+    'key-secret': auth && ids.authSecret
+  }
+}
+
+function nfsProps({ name, hosts, identity }: Network): Driver {
+  const user = identity?.user
+  const group = identity?.group
+  return {
+    driver: 'nfs',
+    server: { host: hosts[0]?.name, type: 'inet' },
+    path: name,
+    user: user === undefined ? undefined : userId(user),
+    group: group === undefined ? undefined : groupId(group)
+  }
+}
+
+type Build = (source: Network, ids: StorageIds, command: Command) => Driver
+
+/** How QEMU is told of an image, by protocol. */
+const NETWORK: { [P in StorageProtocol]?: Build } = {
+  gluster: ({ name, hosts }, _ids, { context }) => {
+    const { volume, path } = splitVolume(name)
+    return {
+      driver: 'gluster',
+      volume,
+      path,
+      server: hosts.map(socketAddress),
+      debug: context.config.glusterDebugLevel
+    }
+  },
+  vxhs: (source, ids) => ({
+    driver: 'vxhs',
+    'tls-creds': source.tls ? ids.tls : undefined,
+    'vdisk-id': given('vdisk-id', source.name),
+    server: inetAddress(onlyHost(source, 'VxHS'))
+  }),
+  http: curlProps,
+  https: curlProps,
+  ftp: curlProps,
+  ftps: curlProps,
+  tftp: curlProps,
+  iscsi: iscsiProps,
+  nbd: (source, ids) => ({
+    driver: 'nbd',
+    server: socketAddress(onlyHost(source)),
+    export: source.name,
+    'tls-creds': source.tls ? ids.tls : undefined,
+    'tls-hostname': source.tlsHostname
+  }),
+  rbd: rbdProps,
+  sheepdog: source => ({ driver: 'sheepdog', server: socketAddress(onlyHost(source)), vdi: given('vdi', source.name) }),
+  ssh: source => ({
+    driver: 'ssh',
+    server: inetAddress(onlyHost(source)),
+    path: given('path', source.name),
+    user: source.auth?.username
+  }),
+  nfs: nfsProps
+}
+
+/** Linux's major number of SCSI CD-ROM drives. */
+const SCSI_CDROM_MAJOR = 11
+
+/** A CD-ROM drive of the host needs another driver; looked at only when the guest is really started. */
+function isHostCdrom(path: string | undefined, { isCdrom }: StorageUse, { context }: Command): boolean {
+  return !context.pretend && isCdrom === true && isCdromDrive(path)
+}
+
+/** Whether that is a CD-ROM drive of this host. */
+export function isCdromDrive(path: string | undefined): boolean {
+  const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })
+  return stats?.isBlockDevice() === true && Math.floor(stats.rdev / 256) === SCSI_CDROM_MAJOR
+}
+
+/** Driver and options that say where the bytes of an image are. @throws VIR_ERR_INTERNAL_ERROR for what QEMU cannot open */
+export function protocolProps(command: Command, source: StorageSource, use: StorageUse, ids: StorageIds): Driver {
+  switch (source.type) {
+    case 'file':
+    case 'block': {
+      const block = isHostCdrom(source.path, use, command) ? 'host_cdrom' : 'host_device'
+      return {
+        driver: source.type === 'file' ? 'file' : block,
+        filename: given('filename', source.path),
+        aio: use.io,
+        'pr-manager': source.reservations && ids.prManager
+      }
+    }
+    case 'dir':
+      return { driver: 'vvfat', dir: given('dir', source.path), floppy: use.isFloppy ?? false, rw: !use.readOnly }
+    case 'nvme': {
+      const { domain, bus, slot, function: fn } = source.address
+      const pad = (value: number, digits: number) => value.toString(16).padStart(digits, '0')
+      const device = `${pad(domain, 4)}:${pad(bus, 2)}:${pad(slot, 2)}.${fn}`
+      return { driver: 'nvme', device, namespace: source.namespace }
+    }
+    case 'network': {
+      const build = NETWORK[source.protocol]
+      if (!build) throw internal(`unexpected protocol '${source.protocol}'`)
+      return build(source, ids, command)
+    }
+    case 'vhostuser':
+      throw internal('unable to create blockdev props for vhostuser disk type')
+    case 'volume':
+      throw internal(
+        `storage source pool '${source.pool ?? '<null>'}' volume '${source.volume ?? '<null>'}' is not translated`
+      )
+    case 'none':
+      throw internal('unexpected disk type none')
+  }
+}

@@ -1,0 +1,39 @@
+// Limits of disks on a running guest: QEMU is told of them by its monitor (qemuProcessSetupDiskThrottling).
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import { hasIoTuneLimits, IOTUNE_LIMITS, type IoTune, type IoTuneLimit } from '../../../conf/devices/disk-iotune.ts'
+import { isStorageEmpty } from '../../../conf/storage/source.ts'
+import type { QmpMonitor } from '../monitor/qmp.ts'
+
+/** Where QEMU's object model has the block device of a disk (qemuAssignDeviceDiskAlias). */
+export function diskQomPath({ alias, target }: DiskDef): string {
+  if (target?.bus === 'virtio') return `/machine/peripheral/${alias}/virtio-backend`
+  return target?.bus === 'usb' ? `/machine/peripheral/${alias}/${alias}.0/legacy[0]` : `${alias}`
+}
+
+/** QEMU's name of a limit: total_bytes_sec is bps, write_iops_sec_max is iops_wr_max. */
+function qemuName(limit: IoTuneLimit): string {
+  if (limit === 'size_iops_sec') return 'iops_size'
+  const [, who, what, rest = ''] = /^(total|read|write)_(bytes|iops)_sec(.*)$/.exec(limit)!
+  const suffix = { total: '', read: '_rd', write: '_wr' }[who as 'total' | 'read' | 'write']
+  return `${what === 'bytes' ? 'bps' : 'iops'}${suffix}${rest}`
+}
+
+/** Arguments of block_set_io_throttle; lengths QEMU has defaults for are left to it. */
+export function throttleArguments(disk: DiskDef, iotune: IoTune): Record<string, unknown> {
+  const out: Record<string, unknown> = { id: diskQomPath(disk) }
+  for (const limit of IOTUNE_LIMITS) {
+    const value = iotune[limit]
+    if (value !== undefined || !limit.endsWith('_length')) out[qemuName(limit)] = value ?? 0n
+  }
+  if (iotune.group_name !== undefined) out.group = iotune.group_name
+  return out
+}
+
+/** Sets the limits of all disks with a medium. */
+export async function throttleDisks(disks: DiskDef[], qmp: QmpMonitor): Promise<void> {
+  for (const disk of disks) {
+    const { iotune, source } = disk
+    if (!iotune || !hasIoTuneLimits(iotune) || isStorageEmpty(source)) continue
+    await qmp.execute('block_set_io_throttle', throttleArguments(disk, iotune))
+  }
+}

@@ -1,0 +1,391 @@
+// Domain capabilities: what guests of one emulator, machine and type can have (virQEMUCapsFillDomainCaps,
+// virDomainCapsFormat). One table says which values an <enum> has and what each of them needs.
+
+import { existsSync } from 'node:fs'
+import { isX86Arch } from '../../../conf/arch.ts'
+import { formatCpu } from '../../../conf/domain/cpu.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { element, formatXml, type XmlElement, type XmlNode } from '../../../conf/xml.ts'
+import { hasVfio } from '../../../host/devices.ts'
+import { swtpmVersions } from '../../../host/swtpm.ts'
+import type { Host } from '../../connection.ts'
+import { isNative } from '../capabilities/emulator.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
+import type { Capability } from '../capabilities/signs.ts'
+import { cpuidLeaf } from '../cpu/cpuid.ts'
+import { hostModel } from '../cpu/host-model.ts'
+import { cpuModels } from '../cpu/models.ts'
+import { matchesMachine } from '../firmware/choose.ts'
+import { readDescriptors } from '../firmware/descriptors.ts'
+import { hasBuiltinIde, isPseries } from '../machine-type.ts'
+import { type Found, lookUpEmulator, machinesInOrder, type Wanted } from './emulator-lookup.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** Everything an entry of the tables may ask. */
+interface Asked {
+  qemu: Qemu
+  found: Found
+  has(...any: Capability[]): boolean
+  /** a guest of this architecture and machine, for what goes by their names */
+  guest: Parameters<typeof hasBuiltinIde>[0]
+}
+
+/** A value that is always there, or one with its condition. */
+type Value = string | [value: string, holds: boolean | undefined]
+type Enum = [name: string, values: (asked: Asked) => Value[]]
+
+const there = (values: Value[]): string[] =>
+  values.flatMap(value => (typeof value === 'string' ? [value] : value[1] ? [value[0]] : []))
+
+const enumElement = (name: string, values: string[]): XmlElement =>
+  element(
+    'enum',
+    { name },
+    values.map(value => element('value', {}, [value]))
+  )
+
+const enumsOf = (enums: Enum[], asked: Asked): XmlElement[] =>
+  enums.map(([name, values]) => enumElement(name, there(values(asked))))
+
+const virtioModels = ({ has }: Asked): Value[] => {
+  const transitional = has('virtio-pci-non-transitional')
+  return ['virtio', ['virtio-transitional', transitional], ['virtio-non-transitional', transitional]]
+}
+
+const MEMORY_BACKING: Enum[] = [
+  ['sourceType', ({ has }) => ['file', 'anonymous', ['memfd', has('memory-backend-memfd')]]]
+]
+
+const USB_CONTROLLERS = [
+  'piix3-usb-uhci',
+  'piix4-usb-uhci',
+  'usb-ehci',
+  'ich9-usb-ehci1',
+  'vt82c686b-usb-uhci',
+  'pci-ohci',
+  'nec-usb-xhci',
+  'qemu-xhci'
+] as const satisfies Capability[]
+
+/** Elements of <devices> with their enumerations, values in the order of libvirt's own. */
+const DEVICES: Record<string, Enum[]> = {
+  disk: [
+    ['diskDevice', ({ guest }) => ['disk', 'cdrom', ['floppy', !isPseries(guest)], 'lun']],
+    [
+      'bus',
+      ({ guest, has }) => [
+        ['ide', hasBuiltinIde(guest)],
+        ['fdc', !isPseries(guest)],
+        'scsi',
+        'virtio',
+        ['usb', has('usb-storage')],
+        ['sata', has('ich9-ahci')]
+      ]
+    ],
+    ['model', virtioModels]
+  ],
+  graphics: [
+    [
+      'type',
+      ({ has }) => [
+        ['sdl', has('sdl')],
+        ['vnc', has('vnc')],
+        ['spice', has('spice')],
+        ['egl-headless', has('egl-headless')],
+        ['dbus', has('display-dbus')]
+      ]
+    ]
+  ],
+  video: [
+    [
+      'modelType',
+      ({ has }) => [
+        ['vga', has('VGA')],
+        ['cirrus', has('cirrus-vga')],
+        ['vmvga', has('vmware-svga')],
+        ['qxl', has('qxl')],
+        ['virtio', has('virtio-gpu')],
+        'none',
+        ['bochs', has('bochs-display')],
+        ['ramfb', has('ramfb')]
+      ]
+    ]
+  ],
+  hostdev: [
+    ['mode', () => ['subsystem']],
+    ['startupPolicy', () => ['default', 'mandatory', 'requisite', 'optional']],
+    ['subsysType', ({ has }) => [['usb', has(...USB_CONTROLLERS)], 'pci', 'scsi']],
+    ['capsType', () => []],
+    [
+      'pciBackend',
+      ({ has }) => {
+        const vfio = has('vfio-pci') && hasVfio()
+        return [
+          ['default', vfio],
+          ['vfio', vfio]
+        ]
+      }
+    ]
+  ],
+  rng: [
+    ['model', asked => (asked.has('virtio-rng') ? virtioModels(asked) : [])],
+    [
+      'backendModel',
+      ({ has }) => [
+        ['random', has('rng-random')],
+        ['egd', has('rng-egd')],
+        ['builtin', has('rng-builtin')]
+      ]
+    ]
+  ],
+  filesystem: [['driverType', ({ has }) => ['path', 'handle', ['virtiofs', has('vhost-user-fs')]]]],
+  tpm: [
+    [
+      'model',
+      ({ has }) => [
+        ['tpm-tis', has('tpm-tis')],
+        ['tpm-crb', has('tpm-crb')],
+        ['tpm-spapr', has('tpm-spapr')],
+        ['tpm-spapr-proxy', has('spapr-tpm-proxy')]
+      ]
+    ],
+    [
+      'backendModel',
+      ({ has }) => {
+        const emulator = has('tpm-emulator') && swtpmVersions() !== undefined
+        return [
+          ['passthrough', has('tpm-passthrough')],
+          ['emulator', emulator],
+          ['external', emulator]
+        ]
+      }
+    ],
+    ['backendVersion', () => swtpmVersions() ?? []]
+  ],
+  redirdev: [['bus', ({ has }) => [['usb', has('usb-redir')]]]],
+  channel: [['type', ({ has }) => ['pty', 'unix', ['spicevmc', has('spice')]]]]
+}
+
+/** Devices that are only supported if their first enumeration has a value. */
+const NEEDS_A_VALUE = new Set(['tpm', 'redirdev'])
+/** Enumerations that are left out when they are empty. */
+const SHOWN_WITH_VALUES = new Set(['backendVersion'])
+
+/** <features>, in order; hyperv has enumerations and comes last. */
+const FEATURES: [name: string, holds: (asked: Asked) => boolean | undefined][] = [
+  ['gic', () => false],
+  ['vmcoreinfo', ({ has }) => has('vmcoreinfo')],
+  ['genid', ({ has }) => has('vmgenid')],
+  ['backingStoreInput', () => true],
+  ['backup', () => true]
+]
+
+/** libvirt's order of enlightenments (virDomainHyperv). */
+const HYPERV = [
+  'relaxed',
+  'vapic',
+  'spinlocks',
+  'vpindex',
+  'runtime',
+  'synic',
+  'stimer',
+  'reset',
+  'vendor_id',
+  'frequencies',
+  'reenlightenment',
+  'tlbflush',
+  'ipi',
+  'evmcs',
+  'avic'
+]
+
+const supported = (name: string, is: boolean, children: (XmlNode | undefined)[] = []): XmlElement =>
+  element(name, { supported: is ? 'yes' : 'no' }, is ? children : [])
+
+function deviceElement(name: string, enums: Enum[], asked: Asked): XmlElement {
+  const shown = enumsOf(enums, asked)
+  const isSupported = !NEEDS_A_VALUE.has(name) || shown[0]!.children.length > 0
+  return supported(
+    name,
+    isSupported,
+    shown.filter(({ attributes, children }) => children.length > 0 || !SHOWN_WITH_VALUES.has(attributes.name!))
+  )
+}
+
+/** <os>: firmware the host has for the machine (virQEMUCapsFillDomainOSCaps). */
+function osElement({ arch, machine = '' }: Found, host: Host): XmlElement {
+  const fitting = readDescriptors(host).filter(descriptor => matchesMachine(descriptor, arch, machine))
+  const paths = fitting.flatMap(({ mapping }) =>
+    mapping.device === 'flash' ? [mapping.executable.filename] : mapping.device === 'memory' ? [mapping.filename] : []
+  )
+  const has = (kind: 'bios' | 'uefi') => fitting.some(({ interfaces }) => interfaces.includes(kind))
+  const candidates = paths.length > 0 ? paths : BUILT_IN_FIRMWARE
+  const loaders = [...new Set(candidates)].filter(path => existsSync(path))
+  const secure = fitting.some(({ features }) => features.has('requires-smm'))
+  return supported('os', true, [
+    enumElement(
+      'firmware',
+      there([
+        ['bios', has('bios')],
+        ['efi', has('uefi')]
+      ])
+    ),
+    supported('loader', true, [
+      ...loaders.map(path => element('value', {}, [path])),
+      enumElement('type', ['rom', 'pflash']),
+      enumElement('readonly', ['yes', 'no']),
+      enumElement('secure', there([['yes', secure], 'no']))
+    ])
+  ])
+}
+
+/** Images libvirt knows without descriptors, whatever the architecture (its DEFAULT_LOADER_NVRAM). */
+const BUILT_IN_FIRMWARE = [
+  '/usr/share/OVMF/OVMF_CODE.fd',
+  '/usr/share/OVMF/OVMF_CODE.secboot.fd',
+  '/usr/share/AAVMF/AAVMF_CODE.fd',
+  '/usr/share/AAVMF/AAVMF32_CODE.fd'
+]
+
+const mode = (name: string, is: boolean, children: XmlNode[] = []): XmlElement =>
+  element('mode', { name, supported: is ? 'yes' : 'no' }, is ? children : [])
+
+/** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
+function cpuElement({ qemu, type }: Found, host: Host): XmlElement {
+  const model = hostModel({ qemu, hostArch: host.hostArch }, type)
+  const isX86 = isX86Arch(qemu.arch)
+  const known = cpuModels()
+  const models = qemu.cpuModels
+    .filter(({ name }) => name !== 'host' && (!isX86 || known.has(name)))
+    .map(({ name, blockers, deprecated }) =>
+      element(
+        'model',
+        {
+          usable: blockers === '' ? 'yes' : 'no',
+          deprecated: deprecated ? 'yes' : undefined,
+          vendor: known.get(name)?.vendor ?? 'unknown'
+        },
+        [name]
+      )
+    )
+  const passthrough = (type === 'kvm' || type === 'hvf') && isNative(host.hostArch, qemu.arch)
+  const max = qemu.cpuModels.some(({ name }) => name === 'max')
+  return element('cpu', {}, [
+    mode('host-passthrough', passthrough, [
+      enumElement('hostPassthroughMigratable', there([['on', qemu.has('cpu.migratable')], 'off']))
+    ]),
+    mode('maximum', max, [enumElement('maximumMigratable', ['on', 'off'])]),
+    mode(
+      'host-model',
+      model !== undefined,
+      model &&
+        formatCpu({
+          mode: 'custom',
+          match: 'exact',
+          model: { name: model.reported.model, fallback: 'forbid' },
+          ...(model.reported.vendor !== undefined && { vendor: model.reported.vendor }),
+          features: model.reported.features
+        }).children
+    ),
+    mode('custom', models.length > 0, models)
+  ])
+}
+
+/** CPUID leaf of AMD's memory encryption: how many guests may have it, and from which number on without SEV-ES. */
+const SEV_LEAF = 0x8000_001f
+
+function sevElement({ sev }: Qemu): XmlElement {
+  if (!sev) return supported('sev', false)
+  const { ecx = 0, edx = 0 } = cpuidLeaf(SEV_LEAF) ?? {}
+  const leaf = (name: string, value: number) => element(name, {}, [String(value)])
+  return supported('sev', true, [
+    leaf('cbitpos', sev.cbitpos),
+    leaf('reducedPhysBits', sev.reducedPhysBits),
+    leaf('maxGuests', edx > 0 ? ecx - edx + 1 : 0),
+    leaf('maxESGuests', edx > 0 ? edx - 1 : 0)
+  ])
+}
+
+function sgxElement({ sgx }: Qemu): XmlElement {
+  if (!sgx) return supported('sgx', false)
+  const leaf = (name: string, is: boolean) => element(name, {}, [is ? 'yes' : 'no'])
+  const sections = sgx.sections.map(({ node, sizeKiB }) => element('section', { node, size: sizeKiB, unit: 'KiB' }))
+  return supported('sgx', true, [
+    leaf('flc', sgx.flc),
+    leaf('sgx1', sgx.sgx1),
+    leaf('sgx2', sgx.sgx2),
+    element('section_size', { unit: 'KiB' }, [String(sgx.sectionSizeKiB)]),
+    sections.length > 0 ? element('sections', {}, sections) : undefined
+  ])
+}
+
+function featuresElement(asked: Asked): XmlElement {
+  const { hyperv } = asked.qemu
+  const enlightenments = HYPERV.filter(name => hyperv?.includes(name))
+  return element('features', {}, [
+    ...FEATURES.map(([name, holds]) => supported(name, holds(asked) ?? false)),
+    sevElement(asked.qemu),
+    sgxElement(asked.qemu),
+    enlightenments.length > 0 ? supported('hyperv', true, [enumElement('features', enlightenments)]) : undefined
+  ])
+}
+
+/** Architectures an emulator serves besides its own (virQEMUCapsIsArchSupported). */
+const ALSO_SERVED: Record<string, string> = {
+  x86_64: 'i686',
+  aarch64: 'armv7l',
+  armv7l: 'armv6l',
+  ppc64: 'ppc64le'
+}
+
+/**
+ * The domain capabilities of an emulator named by any of its parts.
+ * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR
+ */
+export async function lookUpDomainCapabilities(host: Host, wanted: Wanted): Promise<string> {
+  const found = await lookUpEmulator(host, wanted)
+  const { qemu, arch, type, machine } = found
+  const refuse = (code: 'VIR_ERR_INVALID_ARG' | 'VIR_ERR_CONFIG_UNSUPPORTED', what: string) =>
+    fail(code, `Emulator '${qemu.binary}' does not support ${what}`)
+  if (arch !== qemu.arch && arch !== ALSO_SERVED[qemu.arch]) throw refuse('VIR_ERR_INVALID_ARG', `arch '${arch}'`)
+  const canRun = type === 'qemu' ? qemu.has('tcg') : type === 'kvm' && qemu.kvm
+  if (!canRun) throw refuse('VIR_ERR_INVALID_ARG', `virt type '${type}'`)
+  if (!machinesInOrder(qemu).some(({ name }) => name === machine)) {
+    throw refuse('VIR_ERR_CONFIG_UNSUPPORTED', `machine type '${machine ?? '<null>'}'`)
+  }
+  return domainCapabilities(host, found)
+}
+
+/** KVM's own limit of vCPUs of a guest on x86 with no word from the kernel (KVM_MAX_VCPUS). */
+const KVM_MAX_VCPUS = 1024
+
+/** The document `virsh domcapabilities` shows. */
+function domainCapabilities(host: Host, found: Found): string {
+  const { qemu, arch, type, machine } = found
+  const has = (...any: Capability[]) => any.some(capability => qemu.has(capability))
+  const guest = { os: { arch, machine } } as Asked['guest']
+  const asked: Asked = { qemu, found, has, guest }
+  const cpuMax = qemu.machine(machine ?? '')?.cpuMax ?? 0
+  const vcpus = type === 'kvm' ? Math.min(cpuMax, KVM_MAX_VCPUS) : cpuMax
+  const text = (name: string, value: string) => element(name, {}, [value])
+  return formatXml(
+    element('domainCapabilities', {}, [
+      text('path', qemu.binary),
+      text('domain', type),
+      machine === undefined ? undefined : text('machine', machine),
+      text('arch', arch),
+      vcpus > 0 ? element('vcpu', { max: vcpus }) : undefined,
+      supported('iothreads', has('iothread')),
+      osElement(found, host),
+      cpuElement(found, host),
+      supported('memoryBacking', true, enumsOf(MEMORY_BACKING, asked)),
+      element(
+        'devices',
+        {},
+        Object.entries(DEVICES).map(([name, enums]) => deviceElement(name, enums, asked))
+      ),
+      featuresElement(asked)
+    ])
+  )
+}

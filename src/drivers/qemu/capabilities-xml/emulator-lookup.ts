@@ -1,0 +1,84 @@
+// Which emulator, machine and accelerator a call about capabilities means (virQEMUCapsCacheLookupDefault).
+import { architecture } from '../../../conf/domain/os-type.ts'
+import { type VirtType, virtType } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { optional, text } from '../../../conf/wire.ts'
+import type { Host } from '../../connection.ts'
+import { findEmulator } from '../capabilities/emulator.ts'
+import { type Qemu, qemuCapabilities } from '../capabilities/qemu.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const invalid = (message: string) => fail('VIR_ERR_INVALID_ARG', message)
+
+/** Arguments that say which emulator, all may be left out. */
+export const emulatorArgs = {
+  arch: optional(text('architecture; absent: the host’s')),
+  machine: optional(text('machine type; absent: the emulator’s preferred one')),
+  virttype: optional(text('kvm or qemu; absent: kvm where the host has it'))
+}
+
+export interface Wanted {
+  emulator?: string | undefined
+  arch?: string | undefined
+  machine?: string | undefined
+  virttype?: string | undefined
+}
+
+export interface Found {
+  qemu: Qemu
+  arch: string
+  type: VirtType
+  /** canonical name; undefined where the emulator has no machine for that type */
+  machine: string | undefined
+}
+
+/** Architectures whose emulators are taken for each other's. */
+const RELATED = [/^(i686|x86_64)$/, /^ppc/, /^(arm|aarch64)/, /^s390/]
+
+const related = (a: string, b: string) =>
+  a === b || RELATED.some(architectures => architectures.test(a) && architectures.test(b))
+
+/** Machines as libvirt lists them: QEMU's default first. */
+export function machinesInOrder({ machines }: Qemu): Qemu['machines'] {
+  return [...machines.filter(({ isDefault }) => isDefault), ...machines.filter(({ isDefault }) => !isDefault)]
+}
+
+/**
+ * The emulator of a host as guests of that type see it. What it can do is told by its fastest accelerator, as libvirt
+ * asks for that first; machines and CPUs by the one asked for.
+ */
+export async function emulatorFor(host: Host, binary: string, type: VirtType): Promise<Qemu> {
+  const fastest = await qemuCapabilities(binary, host.cacheDir, 'kvm')
+  if (type === 'kvm') return fastest
+  const probed = await qemuCapabilities(binary, host.cacheDir, type)
+  // macOS has it: here nobody was asked about its CPUs
+  const own: Qemu = type === 'hvf' ? { ...probed, cpuModels: [], hostCpu: undefined } : probed
+  return { ...own, has: fastest.has, ...(fastest.hyperv && { hyperv: fastest.hyperv }) }
+}
+
+/** @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR */
+export async function lookUpEmulator(host: Host, wanted: Wanted): Promise<Found> {
+  const asked = wanted.virttype === undefined ? undefined : virtType.parse(wanted.virttype)
+  if (wanted.virttype !== undefined && asked === undefined) throw invalid(`unknown virttype: ${wanted.virttype}`)
+  const arch = wanted.arch === undefined ? host.hostArch : architecture.parse(wanted.arch)
+  if (arch === undefined) throw invalid(`unknown architecture: ${wanted.arch}`)
+  const binary = wanted.emulator ?? findEmulator(host.hostArch, arch)
+  if (binary === undefined) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unable to find any emulator to serve '${wanted.arch}' architecture`)
+  }
+  const { kvm, arch: served } = await qemuCapabilities(binary, host.cacheDir, 'kvm')
+  if (!related(served, arch)) {
+    throw invalid(`architecture from emulator '${served}' doesn't match given architecture '${arch}'`)
+  }
+  const type = asked === undefined || asked === 'none' ? (kvm ? 'kvm' : 'qemu') : asked
+  if ((type === 'kvm' || type === 'hvf') && !kvm) {
+    throw invalid(`the accel '${type}' is not supported by '${binary}' on this host`)
+  }
+  const qemu = await emulatorFor(host, binary, type)
+  if (wanted.machine === undefined) return { qemu, arch, type, machine: machinesInOrder(qemu)[0]?.name }
+  const machine = qemu.machine(wanted.machine)?.name
+  if (machine === undefined) {
+    throw invalid(`the machine '${wanted.machine}' is not supported by emulator '${binary}'`)
+  }
+  return { qemu, arch, type, machine }
+}

@@ -1,0 +1,238 @@
+// One launch of a QEMU binary to learn what it can do.
+import { spawn } from 'node:child_process'
+import { errorsFrom } from '../../../conf/error.ts'
+import { QmpMonitor } from '../monitor/qmp.ts'
+import { indexSchema, type Schema, type SchemaEntry, schemaHas } from './qapi-schema.ts'
+import type { Accelerator, HostCpu, Probed, SevHost, SgxHost } from './qemu.ts'
+import { CAPABILITY_SIGNS, type Capability, type Sign } from './signs.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const PROBE_TIMEOUT_MS = 20_000
+
+/** libvirt's names of QEMU's targets, where they differ. */
+const ARCH_NAMES: Record<string, string> = { i386: 'i686', arm: 'armv7l', ppc: 'ppc' }
+
+/** @throws VIR_ERR_INTERNAL_ERROR with QEMU's last words */
+export async function probeQemu(binary: string, accelerator: Accelerator): Promise<Probed> {
+  const child = spawn(
+    binary,
+    ['-S', '-no-user-config', '-nodefaults', '-nographic', '-machine', `none,accel=${accelerator}`, '-qmp', 'stdio'],
+    { stdio: ['pipe', 'pipe', 'pipe'], env: { LC_ALL: 'C', PATH: process.env.PATH ?? '' } }
+  )
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', chunk => {
+    stderr = (stderr + chunk).slice(-2000)
+  })
+  const exited = new Promise<void>(resolve => {
+    child.once('exit', () => resolve())
+    child.once('error', error => {
+      stderr ||= error.message
+      resolve()
+    })
+  })
+  const monitor = new QmpMonitor(child.stdout, child.stdin)
+  try {
+    await monitor.handshake(PROBE_TIMEOUT_MS)
+    return await ask(binary, monitor, accelerator)
+  } catch (error) {
+    throw fail(
+      'VIR_ERR_INTERNAL_ERROR',
+      `Failed to probe QEMU binary ${binary}: ${stderr.trim() || (error as Error).message}`,
+      error
+    )
+  } finally {
+    monitor.close()
+    child.kill('SIGKILL')
+    await exited
+  }
+}
+
+type Named = { name: string }
+
+interface QmpMachine extends Named {
+  alias?: string
+  'is-default'?: boolean
+  'cpu-max': number
+  'hotpluggable-cpus': boolean
+  'default-cpu-type'?: string
+  'default-ram-id'?: string
+  'numa-mem-supported': boolean
+  deprecated: boolean
+}
+
+interface QmpCpuDefinition extends Named {
+  typename: string
+  'unavailable-features'?: string[]
+  deprecated?: boolean
+}
+
+async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator): Promise<Probed> {
+  const execute = <T>(command: string, args?: object) =>
+    monitor.execute<T>(command, args, { timeoutMs: PROBE_TIMEOUT_MS })
+  /** properties of a type, none if there is no such type */
+  const properties = async (command: string, typename: string): Promise<Set<string>> => {
+    const list = await execute<Named[]>(command, { typename }).catch(() => [])
+    return new Set(list.map(property => property.name))
+  }
+  const signs = Object.values<Sign[]>(CAPABILITY_SIGNS).flat()
+  const named = (pick: (sign: Sign) => string | false) => [...new Set(signs.map(pick).filter(name => name !== false))]
+  const devices = named(sign => 'device' in sign && sign.device)
+  const objects = named(sign => 'object' in sign && sign.object)
+  const machineTypes = named(sign => 'machine' in sign && `${sign.machine}-machine`)
+
+  const [version, target, types, commands, options, schema, machines, models, kvm] = await Promise.all([
+    execute<{ qemu: { major: number; minor: number; micro: number }; package: string }>('query-version'),
+    execute<{ arch: string }>('query-target'),
+    execute<Named[]>('qom-list-types'),
+    execute<Named[]>('query-commands'),
+    execute<{ option: string; parameters: Named[] }[]>('query-command-line-options'),
+    execute<SchemaEntry[]>('query-qmp-schema'),
+    execute<QmpMachine[]>('query-machines'),
+    execute<QmpCpuDefinition[]>('query-cpu-definitions').catch(() => []),
+    execute<{ present: boolean }>('query-kvm')
+  ])
+  const deviceProps = new Map<string, Set<string>>()
+  const objectProps = new Map<string, Set<string>>()
+  const typeNames = new Set(types.map(type => type.name))
+  await Promise.all([
+    ...devices
+      .filter(name => typeNames.has(name))
+      .map(async name => deviceProps.set(name, await properties('device-list-properties', name))),
+    ...[...objects, ...machineTypes]
+      .filter(name => typeNames.has(name))
+      .map(async name => objectProps.set(name, await properties('qom-list-properties', name)))
+  ])
+  const expand = (props?: object) =>
+    execute<Expansion>('query-cpu-model-expansion', {
+      type: 'static',
+      model: { name: accelerator === 'kvm' ? 'host' : 'max', ...(props && { props }) }
+    }).catch(() => undefined)
+  const enlightened = () =>
+    execute<Expansion>('query-cpu-model-expansion', {
+      type: 'full',
+      model: { name: 'host', props: { migratable: false, 'hv-passthrough': true } }
+    }).catch(() => undefined)
+  const [expanded, unmigratable, hyperv, sev, sgx] = await Promise.all([
+    expand(),
+    expand({ migratable: false }),
+    accelerator === 'kvm' ? enlightened() : undefined,
+    execute<QmpSev>('query-sev-capabilities').catch(() => undefined),
+    execute<QmpSgx>('query-sgx-capabilities').catch(() => undefined)
+  ])
+
+  const facts = {
+    arch: ARCH_NAMES[target.arch] ?? target.arch,
+    types: typeNames,
+    deviceProps,
+    objectProps,
+    commands: new Set(commands.map(command => command.name)),
+    options: new Map(options.map(({ option, parameters }) => [option, new Set(parameters.map(({ name }) => name))])),
+    schema: indexSchema(schema)
+  }
+  const { major, minor, micro } = version.qemu
+  return {
+    binary,
+    version: major * 1_000_000 + minor * 1000 + micro,
+    package: version.package,
+    arch: facts.arch,
+    kvmBuilt: kvm.present,
+    machines: machines.map(machine => ({
+      name: machine.name,
+      alias: machine.alias,
+      isDefault: machine['is-default'] ?? false,
+      cpuMax: machine['cpu-max'],
+      hotpluggableCpus: machine['hotpluggable-cpus'],
+      defaultCpuType: machine['default-cpu-type'],
+      defaultRamId: machine['default-ram-id'],
+      numaMemSupported: machine['numa-mem-supported'],
+      deprecated: machine.deprecated
+    })),
+    cpuModels: models.map(model => ({
+      name: model.name,
+      type: model.typename,
+      deprecated: model.deprecated ?? false,
+      blockers: (model['unavailable-features'] ?? []).join(' ')
+    })),
+    ...(expanded && { hostCpu: hostCpu(expanded, unmigratable) }),
+    ...(hyperv && { hyperv: enlightenments(hyperv) }),
+    ...(sev && { sev: sevHost(sev) }),
+    ...(sgx?.sections && { sgx: sgxHost(sgx) }),
+    capabilities: (Object.entries(CAPABILITY_SIGNS) as [Capability, Sign[]][])
+      .filter(([, any]) => any.some(sign => holds(sign, facts)))
+      .map(([capability]) => capability)
+  }
+}
+
+interface Expansion {
+  model: { props: Record<string, unknown> }
+}
+
+/** What is only there once migration is given up is told apart (virQEMUCapsProbeQMPHostCPU). */
+function hostCpu(expanded: Expansion, unmigratable: Expansion | undefined): HostCpu {
+  const { props } = expanded.model
+  const known = Object.keys(props)
+  const lost = known.filter(name => props[name] === false && unmigratable?.model.props[name] === true)
+  const { vendor } = props
+  const number = (name: string) => Number(props[name] ?? 0)
+  return {
+    known,
+    features: known.filter(name => props[name] === true || lost.includes(name)),
+    unmigratable: lost,
+    ...(typeof vendor === 'string' && { vendor }),
+    family: number('family'),
+    model: number('model'),
+    stepping: number('stepping')
+  }
+}
+
+/** The enlightenments that are on or have a value (virQEMUCapsProbeHypervCapabilities). */
+function enlightenments({ model: { props } }: Expansion): string[] {
+  return Object.entries(props)
+    .filter(([name, value]) => name.startsWith('hv-') && (typeof value === 'string' || Number(value) > 0))
+    .map(([name]) => name.slice('hv-'.length).replaceAll('-', '_'))
+}
+
+interface QmpSev {
+  cbitpos: number
+  'reduced-phys-bits': number
+}
+
+interface QmpSgx {
+  flc: boolean
+  sgx1: boolean
+  sgx2: boolean
+  'section-size'?: number
+  sections?: { node: number; size: number }[]
+}
+
+function sgxHost({ flc, sgx1, sgx2, sections = [], ...sizes }: QmpSgx): SgxHost {
+  const inKiB = sections.map(({ node, size }) => ({ node, sizeKiB: Math.floor(size / 1024) }))
+  const sum = inKiB.reduce((all, { sizeKiB }) => all + sizeKiB, 0)
+  const whole = sizes['section-size']
+  return { flc, sgx1, sgx2, sectionSizeKiB: whole === undefined ? sum : Math.floor(whole / 1024), sections: inKiB }
+}
+
+const sevHost = (sev: QmpSev): SevHost => ({ cbitpos: sev.cbitpos, reducedPhysBits: sev['reduced-phys-bits'] })
+
+interface Facts {
+  arch: string
+  types: Set<string>
+  deviceProps: Map<string, Set<string>>
+  objectProps: Map<string, Set<string>>
+  commands: Set<string>
+  options: Map<string, Set<string>>
+  schema: Schema
+}
+
+function holds(sign: Sign, facts: Facts): boolean {
+  if ('type' in sign) return facts.types.has(sign.type)
+  if ('device' in sign) return facts.deviceProps.get(sign.device)?.has(sign.prop) ?? false
+  if ('object' in sign) return facts.objectProps.get(sign.object)?.has(sign.prop) ?? false
+  if ('machine' in sign) return facts.objectProps.get(`${sign.machine}-machine`)?.has(sign.prop) ?? false
+  if ('command' in sign) return facts.commands.has(sign.command)
+  if ('qapi' in sign) return schemaHas(facts.schema, sign.qapi)
+  if ('arch' in sign) return facts.arch === sign.arch
+  const parameters = facts.options.get(sign.option)
+  return parameters !== undefined && (sign.parameter === undefined || parameters.has(sign.parameter))
+}

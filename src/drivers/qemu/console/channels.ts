@@ -1,0 +1,176 @@
+// The host ends of a running guest's character devices: agent, consoles, channels.
+import { closeSync, constants, openSync } from 'node:fs'
+import { connect } from 'node:net'
+import { ReadStream, WriteStream } from 'node:tty'
+import type { ChardevDef } from '../../../conf/devices/chardev.ts'
+import { virConnectDomainEventAgentLifecycleState } from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { ByteChannel } from '../../method.ts'
+import { Agent } from '../agent/channel.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const AGENT_CHANNEL = 'org.qemu.guest_agent.0'
+
+/** The guest agent's channel of a definition, if it has one. */
+export function agentChannel(domain: QemuDomain): ChardevDef | undefined {
+  return domain.def.devices.channels.find(
+    channel => channel.target?.name === AGENT_CHANNEL && channel.source.type === 'unix'
+  )
+}
+
+/**
+ * The guest has opened or closed its end of a virtio port; the agent's is told to everyone
+ * (processSerialChangedEvent, qemuProcessRefreshChannelVirtioState).
+ * @param reason virConnectDomainEventAgentLifecycleReason
+ */
+export function portChanged(domain: QemuDomain, alias: string, open: boolean, reason: number, timeUs?: number): void {
+  const channel = domain.def.devices.channels.find(one => one.alias === alias)
+  if (channel?.target.type !== 'virtio') return
+  channel.target.state = open ? 'connected' : 'disconnected'
+  if (channel.target.name !== AGENT_CHANNEL) return
+  if (domain.agent) {
+    domain.agent.connected = open
+    if (!open) domain.agent.close()
+  }
+  const STATE = virConnectDomainEventAgentLifecycleState
+  const state = open
+    ? STATE.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
+    : STATE.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED
+  domain.events.emit('VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE', { state, reason }, timeUs)
+}
+
+/** Makes the agent's channel usable; nothing is sent before the first agent command. */
+export function connectAgent(domain: QemuDomain, frontendOpen: (label: string) => boolean): void {
+  const channel = agentChannel(domain)
+  if (channel?.source.type !== 'unix' || channel.source.path === undefined) return
+  domain.agent = new Agent(channel.source.path)
+  domain.agent.connected = frontendOpen(`char${channel.alias}`)
+}
+
+export function closeAgent(domain: QemuDomain): void {
+  domain.agent?.close()
+  domain.agent = undefined
+}
+
+/** Bytes kept for a viewer who comes late. */
+const SCROLLBACK_BYTES = 64 * 1024
+
+/** One host end shared by all its viewers: everyone sees the output, anyone may type. */
+class SharedChannel {
+  #scrollback: Buffer[] = []
+  #kept = 0
+  readonly viewers = new Set<{ data(chunk: Buffer): void; close(reason: string): void }>()
+  readonly #write: (data: Buffer) => void
+
+  constructor(write: (data: Buffer) => void) {
+    this.#write = write
+  }
+
+  receive(chunk: Buffer): void {
+    this.#scrollback.push(chunk)
+    this.#kept += chunk.length
+    while (this.#kept - this.#scrollback[0]!.length >= SCROLLBACK_BYTES) this.#kept -= this.#scrollback.shift()!.length
+    for (const viewer of this.viewers) viewer.data(chunk)
+  }
+
+  end(reason: string): void {
+    for (const viewer of this.viewers) viewer.close(reason)
+    this.viewers.clear()
+  }
+
+  view(): ByteChannel {
+    const viewer = { data: (_: Buffer) => {}, close: (_: string) => {} }
+    return {
+      write: data => this.#write(data),
+      onData: listener => {
+        for (const chunk of this.#scrollback) listener(chunk)
+        viewer.data = listener
+        this.viewers.add(viewer)
+      },
+      onClose: listener => {
+        viewer.close = listener
+      },
+      close: () => this.viewers.delete(viewer)
+    }
+  }
+}
+
+const open = new WeakMap<QemuDomain, Map<string, SharedChannel>>()
+
+/** Listens on every pty console from the start, so that late viewers see what was said before. */
+export function watchConsoles(domain: QemuDomain): void {
+  for (const [alias, path] of domain.ptys) shared(domain, alias, () => openPty(path))
+}
+
+/**
+ * A view of a console or channel device.
+ * @param force ends the views others have of it
+ * @throws VIR_ERR_INTERNAL_ERROR when its backend cannot be opened
+ */
+export function openChardev(domain: QemuDomain, dev: ChardevDef, force = false): ByteChannel {
+  const { alias, source } = dev
+  const pty = alias && domain.ptys.get(alias)
+  const path = source.type === 'unix' ? source.path : undefined
+  if (alias && (pty || path)) {
+    const channel = shared(domain, alias, () => (pty ? openPty(pty) : openUnix(path!)))
+    if (force) channel.end('somebody else took the device over')
+    return channel.view()
+  }
+  throw fail('VIR_ERR_INTERNAL_ERROR', `character device ${alias ?? 'without alias'} is not using a PTY or UNIX socket`)
+}
+
+type Opened = { write(data: Buffer): void; attach(channel: SharedChannel, ended: () => void): void }
+
+function shared(domain: QemuDomain, alias: string, openIt: () => Opened): SharedChannel {
+  const channels = open.get(domain) ?? new Map<string, SharedChannel>()
+  open.set(domain, channels)
+  const known = channels.get(alias)
+  if (known) return known
+  const opened = openIt()
+  const channel = new SharedChannel(opened.write)
+  channels.set(alias, channel)
+  opened.attach(channel, () => {
+    channels.delete(alias)
+    channel.end('the device was closed')
+  })
+  return channel
+}
+
+function openPty(path: string): Opened {
+  const fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK)
+  let input: ReadStream
+  let output: WriteStream
+  try {
+    input = new ReadStream(fd)
+    input.setRawMode(true)
+    output = new WriteStream(fd)
+  } catch (error) {
+    closeSync(fd)
+    throw fail('VIR_ERR_INTERNAL_ERROR', `cannot open PTY ${path}: ${(error as Error).message}`, error)
+  }
+  return {
+    write: data => output.write(data),
+    attach(channel, ended) {
+      input.on('data', chunk => channel.receive(chunk as Buffer))
+      input.on('error', ended)
+      input.on('close', ended)
+      output.on('error', ended)
+      input.unref()
+    }
+  }
+}
+
+function openUnix(path: string): Opened {
+  const socket = connect(path)
+  socket.unref()
+  return {
+    write: data => socket.write(data),
+    attach(channel, ended) {
+      socket.on('data', chunk => channel.receive(chunk))
+      socket.on('error', ended)
+      socket.on('close', ended)
+    }
+  }
+}

@@ -1,0 +1,26 @@
+// Addresses the user left open, chosen as libvirt does, bus by bus (qemuDomainAssignAddresses).
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import type { QemuContext } from '../../context.ts'
+import { assignMemorySlots } from '../../device/memory/align.ts'
+import { assignCcwAddresses } from './ccw.ts'
+import { assignPciAddresses } from './pci.ts'
+import { assignSpaprVioAddresses } from './spapr-vio.ts'
+import { assignUsbAddresses } from './usb.ts'
+import { assignVirtioMmioAddresses } from './virtio-mmio.ts'
+import { assignVirtioSerialAddresses } from './virtio-serial.ts'
+
+/** libvirt's order; earlier buses take devices from later ones, and add controllers that need a place there. */
+const BUSES: ((def: DomainDef, context: QemuContext) => void)[] = [
+  assignVirtioSerialAddresses,
+  assignSpaprVioAddresses,
+  assignCcwAddresses,
+  assignVirtioMmioAddresses,
+  assignPciAddresses,
+  assignUsbAddresses,
+  assignMemorySlots
+]
+
+/** Fills in every address; adds the controllers and hubs that takes. */
+export function assignAddresses(def: DomainDef, context: QemuContext): void {
+  for (const assign of BUSES) assign(def, context)
+}

@@ -1,0 +1,33 @@
+// virtio devices on machines where they are not PCI devices by themselves (qemuDomainPrimeVirtioDeviceAddresses).
+import type { AnyDevice, DeviceKind, Devices } from '../../../../conf/devices/index.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+
+const always = () => true
+const isVirtioNet = (model: string | undefined) =>
+  model === 'virtio' || model === 'virtio-transitional' || model === 'virtio-non-transitional'
+
+/** Families with virtio devices, and which of them are. */
+const VIRTIO_DEVICES: { [K in DeviceKind]?: (dev: Devices[K][number]) => boolean } = {
+  disks: ({ target }) => target?.bus === 'virtio',
+  interfaces: ({ model }) => isVirtioNet(model),
+  videos: ({ model }) => model?.type === 'virtio',
+  inputs: ({ bus }) => bus === 'virtio',
+  controllers: ({ type }) => type === 'virtio-serial' || type === 'scsi',
+  hostdevs: ({ source }) => source.type === 'scsi_host',
+  memballoons: ({ model }) => model !== 'none',
+  rngs: always,
+  memories: ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem'
+}
+/** Those are virtio devices on s390 only. */
+const CCW_ONLY: DeviceKind[] = ['filesystems', 'vsocks']
+
+/** Declares virtio devices without an address to be of that type. */
+export function setVirtioAddressType({ devices }: DomainDef, type: 'pci' | 'ccw' | 'virtio-mmio'): void {
+  const empty = (): AnyDevice['address'] =>
+    type === 'pci' ? { type, domain: 0, bus: 0, slot: 0, function: 0 } : { type }
+  const rows = Object.entries(VIRTIO_DEVICES) as [DeviceKind, (dev: unknown) => boolean][]
+  const more = type === 'ccw' ? CCW_ONLY.map(kind => [kind, always] as const) : []
+  for (const [kind, isVirtio] of [...rows, ...more]) {
+    for (const dev of devices[kind] as AnyDevice[]) if (isVirtio(dev)) dev.address ??= empty()
+  }
+}

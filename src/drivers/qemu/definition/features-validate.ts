@@ -1,0 +1,77 @@
+// Which features the machine and this QEMU have (qemuValidateDomainDefFeatures).
+import type { FeaturesDef } from '../../../conf/domain/features.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
+import type { Capability } from '../capabilities/signs.ts'
+import type { QemuContext } from '../context.ts'
+import { isArmVirt, isI440fx, isPpc64, isPseries, isQ35, isX86 } from '../machine-type.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+
+const KIB_PER_MIB = 1024
+
+type FeatureCheck<T> = (value: T, def: DomainDef, qemu: Qemu) => void
+type FeatureChecks = { [K in keyof FeaturesDef]?: FeatureCheck<NonNullable<FeaturesDef[K]>> }
+
+function refuseUnless(fits: boolean, { os }: DomainDef, what: string): void {
+  if (!fits) throw unsupported(`${what} not supported for architecture '${os.arch}' or machine type '${os.machine}'`)
+}
+
+/** A setting of pSeries machines, with the property of the machine that carries it. */
+const pSeriesOnly =
+  (name: string, capability?: Capability, title = name): FeatureCheck<unknown> =>
+  (_value, def, qemu) => {
+    refuseUnless(isPseries(def), def, `The '${name}' feature is`)
+    if (capability && !qemu.has(capability)) {
+      throw unsupported(`${title} configuration is not supported by this QEMU binary`)
+    }
+  }
+
+/** In the order of libvirt's features; each runs for a feature that is given. */
+const CHECKS: FeatureChecks = {
+  apic({ eoi }, def) {
+    if (eoi !== undefined) refuseUnless(isX86(def), def, "The 'eoi' attribute of the 'apic' feature is")
+  },
+  hyperv: (_value, def) => refuseUnless(isX86(def) || isArmVirt(def), def, 'Hyperv features are'),
+  pvspinlock: (_value, def) => refuseUnless(isX86(def), def, "The 'pvspinlock' feature is"),
+  pmu(on, def) {
+    if (!on && isPpc64(def)) throw unsupported(`PMU is always enabled for architecture '${def.os.arch}'`)
+  },
+  vmport(_value, def, qemu) {
+    const has = isI440fx(def) || isQ35(def) || def.os.machine === 'isapc'
+    if (!has || !qemu.has('machine-vmport-opt')) throw unsupported('vmport is not available with this QEMU binary')
+  },
+  gic: (_value, def) => refuseUnless(isArmVirt(def), def, "The 'gic' feature is"),
+  ioapic: (_value, def) => refuseUnless(isX86(def), def, "The 'ioapic' feature is"),
+  hpt(value, def, qemu) {
+    pSeriesOnly('hpt')(value, def, qemu)
+    if (value.maxPageSizeKiB && !qemu.has('machine.pseries.cap-hpt-max-page-size')) {
+      throw unsupported('Configuring the page size for HPT guests is not supported by this QEMU binary')
+    }
+  },
+  vmcoreinfo(on, _def, qemu) {
+    if (on && !qemu.has('vmcoreinfo')) throw unsupported('vmcoreinfo is not available with this QEMU binary')
+  },
+  htm: pSeriesOnly('htm', 'machine.pseries.cap-htm', 'HTM'),
+  nestedHv: pSeriesOnly('nested-hv', 'machine.pseries.cap-nested-hv', 'Nested HV'),
+  ccfAssist: pSeriesOnly('ccf-assist', 'machine.pseries.cap-ccf-assist'),
+  cfpc: pSeriesOnly('cfpc', 'machine.pseries.cap-cfpc'),
+  sbbc: pSeriesOnly('sbbc', 'machine.pseries.cap-sbbc'),
+  ibs: pSeriesOnly('ibs', 'machine.pseries.cap-ibs'),
+  tcg({ tbCacheKiB }, { type }) {
+    if (type !== 'qemu') throw unsupported(`TCG features are incompatible with domain type '${type}'`)
+    if (tbCacheKiB % KIB_PER_MIB !== 0) throw unsupported('tb-cache size must be an integer multiple of MiB')
+  }
+}
+
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateFeatures(def: DomainDef, { qemu }: QemuContext): void {
+  const { features = {} } = def
+  const run = <K extends keyof FeaturesDef>(name: K) => {
+    const value = features[name]
+    if (value !== undefined) CHECKS[name]?.(value as NonNullable<FeaturesDef[K]>, def, qemu)
+  }
+  for (const name of Object.keys(CHECKS) as (keyof FeaturesDef)[]) run(name)
+}

@@ -1,0 +1,97 @@
+// XML that older libvirts understand: without what we added that they would add themselves
+// (qemuDomainDefFormatBufInternal with VIR_DOMAIN_XML_MIGRATABLE).
+import type { ControllerDef } from '../../../conf/devices/controller.ts'
+import { isUserAlias } from '../../../conf/devices/device-info.ts'
+import { parseCpu } from '../../../conf/domain/cpu.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { formatDomain } from '../../../conf/domain-xml.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
+import { parseXml } from '../../../conf/xml.ts'
+import type { QemuContext } from '../context.ts'
+import { addDefaultAudio } from '../device/audio.ts'
+import { isI440fx } from '../machine-type.ts'
+
+/** The one controller of its type, if it has index 0 and the user gave it no name. */
+function only({ devices }: DomainDef, type: ControllerDef['type']): ControllerDef | undefined {
+  const [one, ...more] = devices.controllers.filter(controller => controller.type === type)
+  return one && more.length === 0 && one.index === 0 && !isUserAlias(one.alias) ? one : undefined
+}
+
+/** Controllers every guest of old had without saying so. */
+function dropControllers(def: DomainDef): void {
+  const usb = isI440fx(def) ? only(def, 'usb') : undefined
+  const pci = only(def, 'pci')
+  const dropped = [
+    usb && (usb.model === undefined || usb.model === 'piix3-uhci') ? usb : undefined,
+    pci?.model === 'pci-root' && pci.pcihole64KiB === undefined ? pci : undefined
+  ]
+  def.devices.controllers = def.devices.controllers.filter(one => !dropped.includes(one))
+}
+
+/** The first panic device that comes with the machine. */
+function dropPanic({ devices }: DomainDef): void {
+  const at = devices.panics.findIndex(({ model }) => model === 's390' || model === 'pseries')
+  if (at >= 0) devices.panics.splice(at, 1)
+}
+
+const quoted = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
+
+/** Socket paths of channels that we would choose again. */
+function dropChannelPaths({ devices }: DomainDef, { paths }: QemuContext): void {
+  for (const { source, target } of devices.channels) {
+    if (target.type !== 'virtio' || source.type !== 'unix' || source.path === undefined) continue
+    const chosen = `^${quoted(paths.channelTargetBase)}/([^/]+\\.)|(domain-[^/]+/)${quoted(target.name ?? '')}$`
+    if (new RegExp(chosen).test(source.path)) source.path = undefined
+  }
+}
+
+/** Serial ports that were once called ISA where there is no ISA bus. */
+function dropSerialTargets({ devices }: DomainDef): void {
+  for (const { target } of devices.serials) {
+    if (target.type !== 'spapr-vio-serial' && target.type !== 'system-serial') continue
+    target.type = 'none'
+    target.model = 'none'
+  }
+}
+
+/** Icelake-Server once had a feature that no host has. */
+function disablePconfig({ cpu }: DomainDef): void {
+  if (cpu?.mode !== 'custom' || cpu.model?.name !== 'Icelake-Server') return
+  const feature = cpu.features.find(({ name }) => name === 'pconfig')
+  if (feature) feature.policy = 'disable'
+  else cpu.features.push({ policy: 'disable', name: 'pconfig' })
+}
+
+/** The audio backend we add to guests that have none. */
+function dropAudio(def: DomainDef): void {
+  const { devices } = def
+  if (devices.audios.length !== 1) return
+  const bare = { ...def, devices: { ...devices, audios: [] } }
+  addDefaultAudio(bare)
+  if (JSON.stringify(bare.devices.audios) === JSON.stringify(devices.audios)) devices.audios = []
+}
+
+/** What a running guest's images have and a definition's have not: numbers, and of empty drives no format. */
+function resetImages({ devices }: DomainDef): void {
+  for (const { source } of devices.disks) {
+    if (source.type !== 'volume') source.format ??= 'raw'
+    for (const image of storageChain(source)) image.index = undefined
+  }
+}
+
+/**
+ * A definition's migratable XML: with secrets, and not of a running guest.
+ * @param originalCpu <cpu> it was started with, where that is another
+ */
+export function formatMigratable(def: DomainDef, context: QemuContext, originalCpu?: string): string {
+  const copy = structuredClone(def)
+  if (originalCpu !== undefined) copy.cpu = parseCpu(parseXml(originalCpu))
+  dropControllers(copy)
+  dropPanic(copy)
+  dropChannelPaths(copy, context)
+  dropSerialTargets(copy)
+  disablePconfig(copy)
+  dropAudio(copy)
+  resetImages(copy)
+  return formatDomain(copy, { inactive: true, secure: true, migratable: true })
+}

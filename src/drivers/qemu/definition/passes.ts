@@ -1,0 +1,78 @@
+// QEMU's part in the passes over a definition: parse, post-parse, validate, prepare, command line.
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { type DefDriver, postParse } from '../../../conf/domain-postparse.ts'
+import { validate } from '../../../conf/domain-validate.ts'
+import { type ParseOptions, parseDomain } from '../../../conf/domain-xml.ts'
+import { qemuFamilies } from '../command/index.ts'
+import type { QemuContext } from '../context.ts'
+import type { QemuFamily } from '../device/family.ts'
+import { asPlainInterfaces } from '../device/interface/native.ts'
+import { assignAddresses } from './address/index.ts'
+import { validateDeviceInfo } from './address/validate.ts'
+import { assignAliases } from './alias.ts'
+import { withCustomCapabilities } from './custom-capabilities.ts'
+import { postParseBasic, postParseDomain } from './postparse.ts'
+import { prepareDomain } from './prepare.ts'
+import { validateStart } from './start-validate.ts'
+import { validateDomain } from './validate.ts'
+
+/** The surroundings of a guest, known once its emulator is: parse calls it between the two halves of post-parse. */
+export type ContextFor = (def: DomainDef) => Promise<QemuContext>
+
+function driver(context: QemuContext, live = false): DefDriver {
+  const family = (kind: string) => (qemuFamilies as Record<string, QemuFamily<unknown> | undefined>)[kind]
+  return {
+    postParse: def => postParseDomain(def, context),
+    devicePostParse: (kind, dev, def) => family(kind)?.postParse?.(dev, def, context, live),
+    assignAddresses: def => assignAddresses(def, context),
+    validate: def => validateDomain(def, context),
+    deviceValidate(kind, dev, def) {
+      validateDeviceInfo(kind, dev, def, context)
+      family(kind)?.validate?.(dev, def, context)
+    }
+  }
+}
+
+/** Completes and checks a definition: what defining it in libvirt does. */
+export async function loadDomain(
+  xml: string,
+  contextFor: ContextFor,
+  options: ParseOptions = {}
+): Promise<{ def: DomainDef; context: QemuContext }> {
+  const def = parseDomain(xml, options)
+  postParseBasic(def)
+  const context = await contextFor(def)
+  const qemu = driver(context, options.inactive === false)
+  postParse(def, qemu)
+  validate(def, qemu)
+  return { def, context }
+}
+
+/** Fills the defaults into a definition that is part of a snapshot's or checkpoint's; it is not checked again. */
+export function completeDomain(def: DomainDef, context: QemuContext): void {
+  postParseBasic(def)
+  postParse(def, driver(context))
+}
+
+/**
+ * Prepares a definition for a command line that is only shown (qemuConnectDomainXMLToNative).
+ * @returns the surroundings to build it in
+ */
+export function prepareNative(def: DomainDef, context: QemuContext): QemuContext {
+  asPlainInterfaces(def)
+  assignAddresses(def, context)
+  return prepareStart(def, context)
+}
+
+/**
+ * Gives a definition what only a started guest has: aliases, ports, run-time paths.
+ * @returns the surroundings to start it in: capabilities as the user has changed them
+ */
+export function prepareStart(def: DomainDef, context: QemuContext): QemuContext {
+  const started = withCustomCapabilities(def, context)
+  if (started !== context) validate(def, driver(started))
+  validateStart(def, started)
+  assignAliases(def, started)
+  prepareDomain(def, started)
+  return started
+}

@@ -1,0 +1,84 @@
+// QEMU's domain-wide defaults (qemuDomainDefPostParse).
+import { arch as nodeArch } from 'node:os'
+import { fillNumaCpus } from '../../../conf/domain/numa.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { defaultEmulator } from '../capabilities/emulator.ts'
+import { checkVcpuStates } from '../command/vcpu.ts'
+import type { QemuContext } from '../context.ts'
+import { defaultCpu, postParseCpu } from '../cpu/postparse.ts'
+import { addDefaultAudio } from '../device/audio.ts'
+import { postParseNvram } from '../firmware/nvram.ts'
+import { isArmVirt, isQ35 } from '../machine-type.ts'
+import { addDefaultDevices } from './default-devices.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const MIB = 1024n * 1024n
+const HOST_ARCH = nodeArch() === 'arm64' ? 'aarch64' : 'x86_64'
+/** Architecture and emulator, before anything can be asked of it. */
+export function postParseBasic(def: DomainDef): void {
+  def.os.arch ??= HOST_ARCH
+  def.devices.emulator ??= defaultEmulator(HOST_ARCH, def.os.arch)
+}
+
+/** libvirt's steps, in its order. */
+const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
+  refuseBootloader,
+  preferredMachine,
+  postParseNvram,
+  addDefaultDevices,
+  addDefaultAudio,
+  canonicalMachine,
+  defaultCpu,
+  defaultGic,
+  checkVcpuStates,
+  postParseCpu,
+  checkTseg,
+  fillNumaCpus
+]
+
+export function postParseDomain(def: DomainDef, context: QemuContext): void {
+  for (const step of STEPS) step(def, context)
+}
+
+function refuseBootloader({ bootloader, bootloaderArgs }: DomainDef): void {
+  if (bootloader !== undefined || bootloaderArgs !== undefined) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'bootloader is not supported by QEMU')
+  }
+}
+
+/** QEMU's own choice where the user names no machine. */
+function preferredMachine(def: DomainDef, { qemu }: QemuContext): void {
+  if (def.os.machine !== undefined) return
+  const preferred = (qemu.machines.find(({ isDefault }) => isDefault) ?? qemu.machines[0])?.name
+  if (preferred === undefined) {
+    throw fail('VIR_ERR_INVALID_ARG', `could not get preferred machine for ${qemu.binary} type=${def.type}`)
+  }
+  def.os.machine = preferred
+}
+
+/** An alias stands for another version in another QEMU; the guest keeps what it means now. */
+function canonicalMachine({ os }: DomainDef, { qemu }: QemuContext): void {
+  os.machine = qemu.machines.find(({ alias }) => alias === os.machine)?.name ?? os.machine
+}
+
+/** ARM's virt machine always has an interrupt controller; version 2 is the one emulation does best. */
+function defaultGic(def: DomainDef): void {
+  const { features } = def
+  if (features?.gic ? features.gic.version === undefined : isArmVirt(def)) {
+    def.features = { ...features, gic: { version: '2' } }
+  }
+}
+
+/** Only Q35 keeps a TSEG of a size that can be chosen, in MiB (qemuDomainDefTsegPostParse). */
+function checkTseg(def: DomainDef, { qemu }: QemuContext): void {
+  const bytes = def.features?.smm?.tsegBytes
+  if (bytes === undefined) return
+  const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+  if (!isQ35(def)) throw unsupported('SMM TSEG is only supported with q35 machine type')
+  if (!qemu.has('mch.extended-tseg-mbytes')) {
+    throw unsupported('Setting TSEG size is not supported with this QEMU binary')
+  }
+  if (bytes % MIB !== 0n) throw unsupported('SMM TSEG size must be divisible by 1 MiB')
+}

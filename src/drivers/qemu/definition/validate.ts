@@ -1,0 +1,70 @@
+// QEMU's domain-wide checks (qemuValidateDomainDef).
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { validateClock } from '../command/clock.ts'
+import { validateIothreadPools } from '../command/iothread.ts'
+import { validateLaunchSecurity } from '../command/launch-security.ts'
+import { validatePm } from '../command/pm.ts'
+import { validateSmp } from '../command/smp.ts'
+import type { QemuContext } from '../context.ts'
+import { validateCpu } from '../cpu/validate.ts'
+import { validateConsoles } from '../device/chardev/chardev.ts'
+import { validateMemoryHotplug } from '../device/memory/align.ts'
+import { validateHmat, validateMemoryBacking, validateMemtune, validateResctrl } from '../device/memory/validate.ts'
+import { validatePanics } from '../device/panic.ts'
+import { validateTpms } from '../device/tpm/tpm.ts'
+import { validateNvram } from '../firmware/nvram.ts'
+import { validateFeatures } from './features-validate.ts'
+import { validateLifecycle } from './lifecycle-validate.ts'
+import {
+  validateFirmwareFiles,
+  validateGenid,
+  validateSecureBoot,
+  validateSerialBios,
+  validateUefiAcpi
+} from './os-validate.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** libvirt's checks, in its order. */
+const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
+  emulatorFits,
+  validateMemtune,
+  validateUefiAcpi,
+  validateGenid,
+  validateSerialBios,
+  validateLifecycle,
+  validateCpu,
+  validateMemoryHotplug,
+  validateIothreadPools,
+  validateClock,
+  validatePm,
+  validateSecureBoot,
+  validateNvram,
+  validateSmp,
+  validateResctrl,
+  validateFeatures,
+  validateMemoryBacking,
+  validateHmat,
+  validateConsoles,
+  validateFirmwareFiles,
+  validatePanics,
+  validateTpms,
+  validateLaunchSecurity
+]
+
+export function validateDomain(def: DomainDef, context: QemuContext): void {
+  for (const check of CHECKS) check(def, context)
+}
+
+/** Guests an emulator runs besides those of its own architecture. */
+const ALSO_RUNS: Record<string, string> = { x86_64: 'i686', aarch64: 'armv7l', armv7l: 'armv6l', ppc64: 'ppc64le' }
+
+function emulatorFits({ os, type, devices }: DomainDef, { qemu }: QemuContext): void {
+  const refuse = (what: string) =>
+    fail('VIR_ERR_CONFIG_UNSUPPORTED', `Emulator '${devices.emulator}' does not support ${what}`)
+  if (os.type !== 'hvm') throw refuse(`os type '${os.type}'`)
+  if (os.arch !== qemu.arch && os.arch !== ALSO_RUNS[qemu.arch]) throw refuse(`arch '${os.arch}'`)
+  if (!(type === 'qemu' ? qemu.has('tcg') : type === 'kvm' && qemu.kvm)) throw refuse(`virt type '${type}'`)
+  if (!qemu.machines.some(({ name }) => name === os.machine)) throw refuse(`machine type '${os.machine}'`)
+}

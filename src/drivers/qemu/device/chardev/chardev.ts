@@ -1,0 +1,247 @@
+// <serial>, <parallel>, <channel>, <console>: QEMU's defaults, checks and arguments.
+import { join } from 'node:path'
+import type { ChannelDef, ChardevDef, ConsoleDef, ParallelDef, SerialDef } from '../../../../conf/devices/chardev.ts'
+import type { ConsoleType, SerialModel, SerialTarget, SerialType } from '../../../../conf/devices/chardev-target.ts'
+import type { AddressType } from '../../../../conf/devices/device-info.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import type { Qemu } from '../../capabilities/qemu.ts'
+import type { Capability } from '../../capabilities/signs.ts'
+import type { Command, Props } from '../../command/command.ts'
+import type { QemuContext } from '../../context.ts'
+import { isArmVirt, isPseries, isRiscvVirt, isS390, isX86 } from '../../machine-type.ts'
+import { addressProps } from '../../parts/address.ts'
+import type { QemuFamily } from '../family.ts'
+import { addChardev, validateQemuChardevSource } from './backend.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** What each type of serial port is: its address, and its model where none is named. */
+const SERIAL_TYPES: Record<Exclude<SerialType, 'none'>, { address?: AddressType; model?: SerialModel }> = {
+  'isa-serial': { address: 'isa', model: 'isa-serial' },
+  'usb-serial': { address: 'usb', model: 'usb-serial' },
+  'pci-serial': { address: 'pci', model: 'pci-serial' },
+  'spapr-vio-serial': { address: 'spapr-vio', model: 'spapr-vty' },
+  'system-serial': {},
+  'sclp-serial': { model: 'sclpconsole' },
+  'isa-debug': { address: 'isa', model: 'isa-debugcon' }
+}
+/** The type each model belongs to, and what QEMU needs for it. */
+const SERIAL_MODELS: Record<Exclude<SerialModel, 'none'>, { type: SerialType; needs?: Capability }> = {
+  'isa-serial': { type: 'isa-serial', needs: 'isa-serial' },
+  'usb-serial': { type: 'usb-serial', needs: 'usb-serial' },
+  'pci-serial': { type: 'pci-serial', needs: 'pci-serial' },
+  'spapr-vty': { type: 'spapr-vio-serial', needs: 'spapr-vty' },
+  pl011: { type: 'system-serial', needs: 'pl011' },
+  sclpconsole: { type: 'sclp-serial', needs: 's390-sclp' },
+  sclplmconsole: { type: 'sclp-serial', needs: 'sclplmconsole' },
+  '16550a': { type: 'system-serial' },
+  'isa-debugcon': { type: 'isa-debug' }
+}
+
+/** The type a machine's own serial ports have. */
+function defaultSerialType(def: DomainDef): SerialType {
+  if (isX86(def)) return 'isa-serial'
+  if (isPseries(def)) return 'spapr-vio-serial'
+  if (isArmVirt(def) || isRiscvVirt(def)) return 'system-serial'
+  return isS390(def) ? 'sclp-serial' : 'none'
+}
+
+function defaultSerialModel({ type }: SerialTarget, def: DomainDef): SerialModel {
+  if (type === 'none') return 'none'
+  if (type !== 'system-serial') return SERIAL_TYPES[type].model!
+  return isArmVirt(def) ? 'pl011' : isRiscvVirt(def) ? '16550a' : 'none'
+}
+
+/**
+ * Paths libvirt made up itself are not kept: a new start makes new ones. Either alternative of libvirt's pattern is
+ * enough: a dotted name below the common directory, or the end `domain-X/NAME` (qemuDomainChrDefDropDefaultPath).
+ */
+function dropMadeUpPath({ source, target }: ChannelDef, { channelTargetBase }: QemuContext['paths']): void {
+  if (target.type !== 'virtio' || source.type !== 'unix' || source.path === undefined) return
+  const { path } = source
+  const below = path.startsWith(`${channelTargetBase}/`) ? path.slice(channelTargetBase.length + 1) : ''
+  const dotted = /^[^/]+\./.test(below)
+  const directory = target.name === undefined ? path : path.endsWith(target.name) && path.slice(0, -target.name.length)
+  const perDomain =
+    directory && (target.name === undefined ? /domain-[^/]+\//.test(directory) : /domain-[^/]+\/$/.test(directory))
+  if (dotted || perDomain) delete source.path
+}
+
+/** A socket nobody gave a path is one we make. */
+function postParseAny(dev: ChardevDef, live: boolean): void {
+  if (!live && dev.source.type === 'unix' && dev.source.path === undefined) dev.source.mode = 'bind'
+}
+
+export const qemuSerial: QemuFamily<SerialDef> = {
+  postParse(dev, def, _context, live) {
+    const { target } = dev
+    // isa-serial was once every machine's default and still means that
+    if (target.type === 'none' || target.type === 'isa-serial') target.type = defaultSerialType(def)
+    if (target.model === 'none') target.model = defaultSerialModel(target, def)
+    postParseAny(dev, live)
+  },
+  validate(dev, def, { qemu }) {
+    validateQemuChardevSource(dev.source, def, qemu)
+    validateSerialTarget(dev)
+    if (!serialFits(dev.target, def)) {
+      const { type, model } = dev.target
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        `Serial device with target type '${type}' and target model '${model}' not compatible with guest architecture or machine type`
+      )
+    }
+  }
+}
+
+/** qemuValidateDomainChrTargetDef */
+function validateSerialTarget({ target: { type, model }, address }: SerialDef): void {
+  if (type === 'system-serial' || type === 'sclp-serial') {
+    if (address) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Target type '${type}' cannot have an associated address`)
+  } else if (type !== 'none') {
+    const expected = SERIAL_TYPES[type].address!
+    if (address && address.type !== expected) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Target type '${type}' requires address type '${expected}'`)
+    }
+  }
+  if (model === 'none' || type === SERIAL_MODELS[model].type) return
+  throw fail(
+    'VIR_ERR_CONFIG_UNSUPPORTED',
+    `Target model '${model}' requires target type '${SERIAL_MODELS[model].type}'`
+  )
+}
+
+function serialFits({ type, model }: SerialTarget, def: DomainDef): boolean {
+  if (type === 'system-serial' && model === 'pl011' && !isArmVirt(def)) return false
+  if (type === 'system-serial' && model === '16550a' && !isRiscvVirt(def)) return false
+  if ((type === 'spapr-vio-serial' || model === 'spapr-vty') && !isPseries(def)) return false
+  return !(type === 'sclp-serial' || model === 'sclpconsole' || model === 'sclplmconsole') || isS390(def)
+}
+
+export const qemuParallel: QemuFamily<ParallelDef> = {
+  postParse: (dev, _def, _context, live) => postParseAny(dev, live),
+  validate(dev, def, { qemu }) {
+    validateQemuChardevSource(dev.source, def, qemu)
+    if (isS390(def) || isPseries(def)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'parallel ports are not supported')
+  }
+}
+
+export const qemuConsole: QemuFamily<ConsoleDef> = {
+  postParse: (dev, _def, _context, live) => postParseAny(dev, live),
+  validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu)
+}
+
+export const qemuChannel: QemuFamily<ChannelDef> = {
+  postParse(dev, _def, { paths }, live) {
+    if (!live) dropMadeUpPath(dev, paths)
+    postParseAny(dev, live)
+  },
+  validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu)
+}
+
+/** What QEMU needs for consoles that are no serial port and no virtio port. */
+const CONSOLE_CAPABILITIES: Partial<Record<ConsoleType, { needs: Capability; driver: string }>> = {
+  sclp: { needs: 's390-sclp', driver: 'sclpconsole' },
+  sclplm: { needs: 'sclplmconsole', driver: 'sclplmconsole' }
+}
+
+/** qemuValidateDomainDefConsole */
+export function validateConsoles(def: DomainDef, { qemu }: { qemu: Qemu }): void {
+  for (const { target } of def.devices.consoles) {
+    if (target.type === 'virtio' || target.type === 'serial') continue
+    const special = CONSOLE_CAPABILITIES[target.type]
+    if (!special) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported console target type ${target.type}`)
+    if (!qemu.has(special.needs)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${special.driver} is not supported in this QEMU binary`)
+    }
+  }
+}
+
+/** Sockets of virtio channels nobody gave a path (qemuDomainPrepareChannel). */
+export function prepareChannels(channels: ChannelDef[], { channelTargetDir }: QemuContext['paths']): void {
+  for (const { source, target, address } of channels) {
+    if (target.type !== 'virtio' || source.type !== 'unix' || source.path !== undefined) continue
+    source.path = join(channelTargetDir, target.name ?? portSocket(address))
+  }
+}
+
+function portSocket(address: ChannelDef['address']): string {
+  const { controller = 0, bus = 0, port = 0 } = address?.type === 'virtio-serial' ? address : {}
+  return `vioser-${[controller, bus, port].map(part => String(part).padStart(2, '0')).join('-')}.sock`
+}
+
+export function serialsArgs(command: Command): void {
+  const { serials, graphics } = command.def.devices
+  const spice = graphics.some(({ type }) => type === 'spice')
+  for (const dev of serials) {
+    if (dev.source.type === 'spiceport' && !spice) continue
+    addChardev(command, dev.source, `char${dev.alias}`)
+    const { model, type } = dev.target
+    const needs = model === 'none' ? undefined : SERIAL_MODELS[model].needs
+    if (needs && !command.qemu.has(needs)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `'${model}' is not supported in this QEMU binary`)
+    }
+    if (type === 'system-serial' && model === 'none') {
+      throw fail('VIR_ERR_INTERNAL_ERROR', 'Invalid target model for serial device')
+    }
+    if (type === 'none' || model === 'pl011' || model === '16550a') {
+      command.add('-serial', `chardev:char${dev.alias}`)
+    } else {
+      command.device({
+        driver: model,
+        chardev: `char${dev.alias}`,
+        id: dev.alias,
+        index: model === 'isa-serial' ? dev.target.port : undefined,
+        ...addressProps(command, dev)
+      })
+    }
+  }
+}
+
+export function parallelsArgs(command: Command): void {
+  for (const { source, alias } of command.def.devices.parallels) {
+    addChardev(command, source, `char${alias}`)
+    command.device({ driver: 'isa-parallel', chardev: `char${alias}`, id: alias })
+  }
+}
+
+export function channelsArgs(command: Command): void {
+  for (const dev of command.def.devices.channels) {
+    const { source, target, alias } = dev
+    addChardev(command, source, `char${alias}`)
+    if (target.type === 'guestfwd') {
+      const str = `tcp:${target.address}:${target.port}-chardev:char${alias}`
+      command.netdev({ type: 'user', guestfwd: [{ str }], id: alias! })
+    } else if (target.type === 'virtio') {
+      command.device(virtioPortProps(command, dev, channelName(dev)))
+    } else throw fail('VIR_ERR_INTERNAL_ERROR', `channel target '${target.type}' is not supported by QEMU`)
+  }
+}
+
+const SPICE_CHANNEL = 'com.redhat.spice.0'
+
+function channelName({ source, target }: ChannelDef): string | undefined {
+  if (source.type !== 'spicevmc') return target.name
+  const { name = SPICE_CHANNEL } = target
+  if (name === SPICE_CHANNEL) return name
+  throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unsupported spicevmc target name '${name}'`)
+}
+
+/** -device of a port on a virtio-serial bus (qemuBuildVirtioSerialPortDevProps). */
+function virtioPortProps(command: Command, dev: ChannelDef | ConsoleDef, name?: string): Props & { driver: string } {
+  if (dev.address && dev.address.type !== 'virtio-serial' && dev.address.type !== 'ccw') {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'virtio serial device has invalid address type')
+  }
+  const driver = command.def.devices.channels.includes(dev as ChannelDef) ? 'virtserialport' : 'virtconsole'
+  return { driver, ...addressProps(command, dev), chardev: `char${dev.alias}`, id: dev.alias, name }
+}
+
+export function consolesArgs(command: Command): void {
+  for (const dev of command.def.devices.consoles) {
+    if (dev.target.type === 'serial') continue
+    const id = `char${dev.alias}`
+    addChardev(command, dev.source, id)
+    const special = CONSOLE_CAPABILITIES[dev.target.type]
+    command.device(special ? { driver: special.driver, chardev: id, id: dev.alias } : virtioPortProps(command, dev))
+  }
+}

@@ -1,0 +1,201 @@
+// <controller>: the arguments (qemuBuildControllersCommandLine). Defaults and checks are in files of their own.
+import type { ControllerDef, ControllerType } from '../../../../conf/devices/controller.ts'
+import {
+  isVirtioScsi,
+  type PciModel,
+  type ScsiModel,
+  type UsbModel
+} from '../../../../conf/devices/controller-models.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import type { Qemu } from '../../capabilities/qemu.ts'
+import type { Capability } from '../../capabilities/signs.ts'
+import type { Command, Props } from '../../command/command.ts'
+import { hasBuiltinEsp, hasBuiltinIde, isArmVirt, isPseries, isQ35, isRiscvVirt, isS390 } from '../../machine-type.ts'
+import { addressProps, virtioProps } from '../../parts/address.ts'
+import type { QemuFamily } from '../family.ts'
+import { postParseController } from './postparse.ts'
+import { validateController } from './validate.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+
+type DeviceProps = Props & { driver: string }
+
+export const qemuController: QemuFamily<ControllerDef> = {
+  postParse: postParseController,
+  validate: validateController
+}
+
+/** -global for options of the machine's own host bridge. */
+export function globalControllerArgs(command: Command): void {
+  for (const { type, model, pcihole64KiB } of command.def.devices.controllers) {
+    if (type !== 'pci' || pcihole64KiB === undefined) continue
+    const host = model === 'pcie-root' ? 'q35-pcihost' : 'i440FX-pcihost'
+    command.add('-global', `${host}.pci-hole64-size=${pcihole64KiB}K`)
+  }
+}
+
+/** Types with arguments, in libvirt's order; floppy controllers come with their drives, CCID ones behind the hubs. */
+const ORDER = ['pci', 'usb', 'scsi', 'ide', 'sata', 'virtio-serial'] as const satisfies ControllerType[]
+
+export function controllersArgs(command: Command): void {
+  for (const type of ORDER) controllersOfType(command, type)
+  legacyUsbArgs(command)
+}
+
+export function ccidControllersArgs(command: Command): void {
+  controllersOfType(command, 'ccid')
+}
+
+function controllersOfType(command: Command, type: ControllerType): void {
+  for (const dev of command.def.devices.controllers) {
+    if (dev.type !== type) continue
+    const { hotplug } = dev.target ?? {}
+    if (dev.model === 'pci-root' && dev.index === 0 && hotplug !== undefined) {
+      command.add('-global', `PIIX4_PM.acpi-root-pci-hotplug=${hotplug ? 'on' : 'off'}`)
+    }
+    const props = isBuiltin(dev, command.def) ? undefined : controllerProps(command, dev)
+    if (props) command.device(props)
+  }
+}
+
+/** Targets of today have no USB unless it is asked for. */
+const isLegacyFree = (def: DomainDef) => isQ35(def) || isArmVirt(def) || isRiscvVirt(def)
+
+/** Part of the machine, or none (qemuBuildSkipController). */
+function isBuiltin({ type, model, index }: ControllerDef, def: DomainDef): boolean {
+  if (model === 'pcie-root' || (model === 'pci-root' && !isPseries(def))) return true
+  if (type === 'usb') return model === 'none' || (model === undefined && !isLegacyFree(def))
+  if (index !== 0) return false
+  if (type === 'sata') return isQ35(def)
+  if (type === 'ide') return hasBuiltinIde(def)
+  return model === 'ncr53c90' && hasBuiltinEsp(def)
+}
+
+/** -usb, for machines whose own controller is all there is (qemuBuildLegacyUSBControllerCommandLine). */
+function legacyUsbArgs(command: Command): void {
+  const { def } = command
+  const usb = def.devices.controllers.filter(({ type }) => type === 'usb')
+  if (usb.some(({ model }) => model === 'none')) return
+  const legacy = usb.filter(({ model }) => model === undefined).length
+  if (legacy > 1) throw unsupported('Multiple legacy USB controllers are not supported')
+  if (legacy === usb.length && !isLegacyFree(def) && !isS390(def)) command.add('-usb')
+}
+
+/** -device of one controller; undefined for pSeries' first host bridge (qemuBuildControllerDevProps). */
+export function controllerProps(command: Command, dev: ControllerDef): DeviceProps | undefined {
+  const props = propsByType(command, dev)
+  return props && { ...props, ...addressProps(command, dev) }
+}
+
+function propsByType(command: Command, dev: ControllerDef): DeviceProps | undefined {
+  const { alias: id } = dev
+  switch (dev.type) {
+    case 'scsi':
+      return scsiProps(dev)
+    case 'virtio-serial':
+      return {
+        ...virtioProps('virtio-serial', dev.model, dev.address, dev.driver),
+        id,
+        max_ports: dev.ports,
+        vectors: dev.vectors
+      }
+    case 'ccid':
+      return { driver: 'usb-ccid', id }
+    case 'sata':
+      return { driver: 'ahci', id }
+    case 'usb':
+      return usbProps(command, dev)
+    case 'pci':
+      return pciProps(dev)
+    default:
+      throw unsupported(`Unsupported controller type: ${dev.type}`)
+  }
+}
+
+const SCSI_DRIVERS: Partial<Record<ScsiModel, string>> = {
+  lsilogic: 'lsi',
+  ibmvscsi: 'spapr-vscsi',
+  lsisas1068: 'mptsas1068',
+  lsisas1078: 'megasas',
+  vmpvscsi: 'pvscsi',
+  am53c974: 'am53c974',
+  dc390: 'dc-390'
+}
+
+function scsiProps({ model, alias, address, driver = {} }: ControllerDef): DeviceProps {
+  if (isVirtioScsi(model)) {
+    const { queues, cmdPerLun, maxSectors, ioeventfd, iothread } = driver
+    return {
+      ...virtioProps('virtio-scsi', model, address, driver),
+      iothread: iothread === undefined ? undefined : `iothread${iothread}`,
+      id: alias,
+      num_queues: queues,
+      cmd_per_lun: cmdPerLun,
+      max_sectors: maxSectors,
+      ioeventfd
+    }
+  }
+  const name = SCSI_DRIVERS[model as ScsiModel]
+  if (name === undefined) throw unsupported(`Unsupported controller model: ${model}`)
+  return { driver: name, id: alias }
+}
+
+/** QEMU's device for each USB model, and the capability that says it has it. */
+const USB_DRIVERS: Partial<Record<UsbModel, [driver: string, Capability]>> = {
+  'piix3-uhci': ['piix3-usb-uhci', 'piix3-usb-uhci'],
+  'piix4-uhci': ['piix4-usb-uhci', 'piix4-usb-uhci'],
+  ehci: ['usb-ehci', 'usb-ehci'],
+  'ich9-ehci1': ['ich9-usb-ehci1', 'ich9-usb-ehci1'],
+  'ich9-uhci1': ['ich9-usb-uhci1', 'ich9-usb-ehci1'],
+  'ich9-uhci2': ['ich9-usb-uhci2', 'ich9-usb-ehci1'],
+  'ich9-uhci3': ['ich9-usb-uhci3', 'ich9-usb-ehci1'],
+  'vt82c686b-uhci': ['vt82c686b-usb-uhci', 'vt82c686b-usb-uhci'],
+  'pci-ohci': ['pci-ohci', 'pci-ohci'],
+  'nec-xhci': ['nec-usb-xhci', 'nec-usb-xhci'],
+  'qemu-xhci': ['qemu-xhci', 'qemu-xhci']
+}
+
+function usbProps({ def, qemu }: Command, dev: ControllerDef): DeviceProps {
+  const driver = usbDriver(dev, qemu)
+  const { ports, alias, masterStartPort } = dev
+  if (masterStartPort === undefined) return { driver, p2: ports, p3: ports, id: alias }
+  const master = def.devices.controllers.find(
+    one => one.type === 'usb' && one.index === dev.index && one.masterStartPort === undefined
+  )
+  if (!master) throw fail('VIR_ERR_INTERNAL_ERROR', 'masterbus not found')
+  return { driver, p2: ports, p3: ports, masterbus: `${master.alias}.0`, firstport: masterStartPort }
+}
+
+/** qemuValidateDomainDeviceDefControllerUSB: libvirt looks only when it makes the arguments. */
+function usbDriver({ model, ports }: ControllerDef, qemu: Qemu): string {
+  if (model === undefined) throw unsupported('no model provided for USB controller')
+  const [driver, needed] = USB_DRIVERS[model as UsbModel] ?? []
+  if (driver === undefined || needed === undefined || !qemu.has(needed)) {
+    throw unsupported(`USB controller model '${model}' not supported in this QEMU binary`)
+  }
+  if (ports !== undefined && model !== 'nec-xhci' && model !== 'qemu-xhci') {
+    throw unsupported(`usb controller type '${model}' doesn't support 'ports' with this QEMU binary`)
+  }
+  return driver
+}
+
+function pciProps({ model, pciModelName, alias: id, target = {} }: ControllerDef): DeviceProps | undefined {
+  const driver = pciModelName ?? 'none'
+  const { chassisNr, chassis, port, busNr, index, hotplug, node } = target
+  switch (model as PciModel) {
+    case 'pci-bridge':
+      return { driver, chassis_nr: chassisNr, id }
+    case 'pci-expander-bus':
+    case 'pcie-expander-bus':
+      return { driver, bus_nr: busNr, id, numa_node: node }
+    case 'pcie-root-port':
+    case 'pcie-switch-downstream-port':
+      return { driver, port, chassis, id, hotplug }
+    case 'pci-root':
+      return index === 0 ? undefined : { driver, index, id, numa_node: node }
+    default:
+      return { driver, id }
+  }
+}

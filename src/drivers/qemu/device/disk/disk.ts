@@ -1,0 +1,175 @@
+// <disk>: QEMU's defaults, what a start settles, and the arguments in their order.
+import { join } from 'node:path'
+import type { DiskDef } from '../../../../conf/devices/disk.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { storageChain } from '../../../../conf/storage/chain.ts'
+import { isStorageEmpty, type StorageSource } from '../../../../conf/storage/source.ts'
+import {
+  addStorageChain,
+  addStorageObjects,
+  MANAGED_PR_MANAGER,
+  type StorageUse,
+  storageIds,
+  storageSecrets
+} from '../../block/nodes.ts'
+import { applyStartupPolicy } from '../../block/startup-policy.ts'
+import { validateStorage } from '../../block/validate.ts'
+import { bootIndexes } from '../../command/boot.ts'
+import type { Command } from '../../command/command.ts'
+import type { QemuContext } from '../../context.ts'
+import { isQ35 } from '../../machine-type.ts'
+import { chardevArg } from '../chardev/backend.ts'
+import type { QemuFamily } from '../family.ts'
+import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './guest-device.ts'
+import { sdDriveArg } from './sd.ts'
+import { validateQemuDisk } from './validate.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const failStorage = errorsFrom('VIR_FROM_STORAGE')
+
+export const qemuDisk: QemuFamily<DiskDef> = {
+  // qemuDomainDeviceDiskDefPostParse
+  postParse({ source, driver, mirror }) {
+    driver.name ??= 'qemu'
+    if (source.type !== 'volume') source.format ??= 'raw'
+    if (mirror) mirror.source.format ??= 'raw'
+    for (const { encryption } of storageChain(source)) if (encryption) encryption.engine ??= 'qemu'
+  },
+  validate: validateQemuDisk
+}
+
+/** Whose TLS libvirt's configuration decides if the image does not say. */
+const TLS_CONFIG = { nbd: 'nbdTls', vxhs: 'vxhsTls' } as const
+
+/** TLS towards the server of an image (qemuDomainPrepareStorageSourceTLS). */
+function prepareTls(source: StorageSource, { config }: QemuContext): void {
+  if (source.type !== 'network') return
+  const { protocol } = source
+  if (protocol === 'none') throw fail('VIR_ERR_INTERNAL_ERROR', 'Unexpected enum value 0 for virStorageNetProtocol')
+  if (protocol === 'nbd' || protocol === 'vxhs') {
+    if (source.tls !== undefined) return
+    source.tls = config[TLS_CONFIG[protocol]]
+    source.tlsFromConfig = true
+  } else if (source.tls)
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `TLS transport is not supported for disk protocol '${protocol}'`)
+}
+
+/**
+ * Numbers the images of all disks, the last disk first, and settles what the user left open
+ * (qemuProcessPrepareDomainStorage).
+ * @throws VIR_ERR_NO_STORAGE_POOL for volumes that no storage driver has found
+ */
+export function prepareDisks(def: DomainDef, context: QemuContext): void {
+  let index = 0
+  for (const disk of [...def.devices.disks].reverse()) {
+    const volume = storageChain(disk.source).find(image => image.type === 'volume' && image.pool !== undefined)
+    if (volume) {
+      applyStartupPolicy(def, disk, noPool(volume))
+      continue
+    }
+    const { source, driver } = disk
+    if (source.type === 'vhostuser') continue
+    if (disk.shareable && !disk.readonly) driver.cache ??= 'none'
+    for (const [depth, image] of storageChain(source).entries()) {
+      if (disk.target?.bus !== 'sd') image.index = ++index
+      validateStorage(image, depth > 0 || (disk.readonly ?? false), context.qemu)
+      if (!isStorageEmpty(image)) storageSecrets(image, context.secrets)
+      prepareTls(image, context)
+      if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
+      if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
+    }
+  }
+}
+
+/** Open files cannot be handed over: only virDomainFDAssociate does that. */
+function noFiles(group: string): Error {
+  return fail('VIR_ERR_INVALID_ARG', `file descriptor group '${group}' was not associated with the domain`)
+}
+
+function noPool(source: StorageSource): Error {
+  const pool = source.type === 'volume' ? source.pool : undefined
+  return failStorage('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name '${pool}'`)
+}
+
+/** How a disk uses its image (qemuDomainPrepareDiskSourceData). */
+export function diskUse({ readonly, driver, device }: DiskDef): StorageUse {
+  const { cache, io, discard, detectZeroes } = driver
+  return {
+    readOnly: readonly ?? false,
+    cache,
+    io,
+    discard,
+    detectZeroes,
+    isFloppy: device === 'floppy',
+    isCdrom: device === 'cdrom'
+  }
+}
+
+/** Socket of the reservations helper that comes and goes with the guest. */
+export function managedReservationsPath({ paths }: QemuContext): string {
+  return join(paths.libDir, `${MANAGED_PR_MANAGER}.sock`)
+}
+
+/** Some image has its reservations done by a helper that comes and goes with the guest (virDomainDefHasManagedPR). */
+export function hasManagedReservations({ devices }: DomainDef): boolean {
+  return devices.disks.some(({ source }) => storageChain(source).some(image => image.reservations?.managed))
+}
+
+/** The helper all disks with managed reservations share (qemuBuildManagedPRCommandLine). */
+export function managedReservationsArgs(command: Command): void {
+  if (!hasManagedReservations(command.def)) return
+  const path = managedReservationsPath(command.context)
+  command.object({ 'qom-type': 'pr-manager-helper', id: MANAGED_PR_MANAGER, path })
+}
+
+/** Boot order of floppies is the controller's matter (qemuBuildFloppyCommandLineControllerOptions). */
+function floppyControllerArgs(command: Command, boot: Map<unknown, number>): void {
+  const floppies = command.def.devices.disks.filter(({ target }) => target?.bus === 'fdc')
+  if (floppies.length === 0) return
+  let bootindexA: number | undefined
+  let bootindexB: number | undefined
+  for (const floppy of floppies) {
+    if (floppy.address?.type === 'drive' && floppy.address.unit > 0) bootindexB = boot.get(floppy)
+    else bootindexA = boot.get(floppy)
+  }
+  if (isQ35(command.def)) {
+    command.device({ driver: 'isa-fdc', bootindexA, bootindexB })
+    return
+  }
+  if (bootindexA) command.add('-global', `isa-fdc.bootindexA=${bootindexA}`)
+  if (bootindexB) command.add('-global', `isa-fdc.bootindexB=${bootindexB}`)
+}
+
+/** -blockdev and -device of all disks (qemuBuildDisksCommandLine). */
+export function disksArgs(command: Command): void {
+  const boot = bootIndexes(command)
+  floppyControllerArgs(command, boot)
+  for (const disk of command.def.devices.disks) {
+    // libvirt adds it to the running guest; its overlay is there only when the guest is really started
+    if (disk.transient?.shareBacking && command.context.pretend) continue
+    addDiskBackend(command, disk)
+    if (disk.target?.bus !== 'sd') command.device(diskDeviceProps(command, disk, boot.get(disk)))
+  }
+}
+
+/** What serves a disk: nodes of its images, or another process (qemuBuildDiskSourceCommandLine). */
+function addDiskBackend(command: Command, disk: DiskDef): void {
+  const { source } = disk
+  if (source.type === 'vhostuser') {
+    const { path, reconnect } = source
+    command.add('-chardev', chardevArg({ type: 'unix', mode: 'connect', path, reconnect }, vhostUserChardev(disk)))
+    return
+  }
+  if (disk.target?.bus === 'sd') {
+    if (!isStorageEmpty(source)) addStorageObjects(command, source, storageIds(source, disk.alias))
+    command.add('-drive', sdDriveArg(command, disk))
+    return
+  }
+  if (isStorageEmpty(source)) return
+  addStorageChain(command, source, diskUse(disk))
+  if (disk.driver.copyOnRead) {
+    const file = storageIds(source).formatNode
+    command.blockdev({ driver: 'copy-on-read', 'node-name': copyOnReadNode(disk), file, discard: 'unmap' })
+  }
+}

@@ -1,0 +1,109 @@
+// -device of a disk: what the guest sees (qemuBuildDiskDeviceProps).
+import type { DiskDef } from '../../../../conf/devices/disk.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { isStorageEmpty } from '../../../../conf/storage/source.ts'
+import { CACHE_MODES, storageIds } from '../../block/nodes.ts'
+import type { Command, Props } from '../../command/command.ts'
+import { addressProps, virtioProps } from '../../parts/address.ts'
+import { driveProps } from '../../parts/drive-address.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+type Driver = Props & { driver: string }
+
+/** The node that fills an image with what is read from those below. */
+export const copyOnReadNode = ({ target }: DiskDef): string => `libvirt-CoR-${target?.dev}`
+
+/** The character device to the process that serves a disk. */
+export const vhostUserChardev = ({ alias }: DiskDef): string => `chr-vu-${alias}`
+
+/** The top node of a disk, if it has a medium (qemuDomainDiskGetTopNodename). */
+export function diskNode(disk: DiskDef): string | undefined {
+  if (isStorageEmpty(disk.source) || disk.source.type === 'vhostuser') return undefined
+  return disk.driver.copyOnRead ? copyOnReadNode(disk) : storageIds(disk.source).formatNode
+}
+
+/** libvirt's old name of a drive, which the guest may know a SCSI disk by. */
+const driveName = ({ alias }: DiskDef): string => `drive-${alias}`
+
+function virtioBlkProps(command: Command, disk: DiskDef): Driver {
+  const { driver, device, model, address, source } = disk
+  const isVhostUser = source.type === 'vhostuser'
+  return {
+    ...virtioProps(isVhostUser ? 'vhost-user-blk' : 'virtio-blk', model, address, driver),
+    iothread: driver.iothread && `iothread${driver.iothread}`,
+    ioeventfd: driver.ioeventfd,
+    event_idx: driver.eventIdx,
+    scsi: !isVhostUser && device === 'lun' && command.qemu.has('virtio-blk-pci.scsi') ? true : undefined,
+    'num-queues': driver.queues,
+    'queue-size': driver.queueSize
+  }
+}
+
+/** Driver and options by bus. */
+function busProps(command: Command, disk: DiskDef): Driver {
+  const { device, target } = disk
+  switch (target?.bus) {
+    case 'ide':
+    case 'sata':
+      return { driver: device === 'cdrom' ? 'ide-cd' : 'ide-hd' }
+    case 'scsi':
+      if (device === 'lun') return { driver: 'scsi-block' }
+      return { driver: device === 'cdrom' ? 'scsi-cd' : 'scsi-hd', device_id: disk.serial ?? driveName(disk) }
+    case 'virtio':
+      return virtioBlkProps(command, disk)
+    case 'usb':
+      return {
+        driver: 'usb-storage',
+        removable: command.qemu.has('usb-storage.removable') ? (target.removable ?? false) : undefined
+      }
+    case 'fdc':
+      return { driver: 'floppy' }
+    default:
+      throw fail('VIR_ERR_INTERNAL_ERROR', `unsupported disk bus '${target?.bus}' with device setup`)
+  }
+}
+
+/** What QEMU does when writing or reading fails (qemuBuildDiskGetErrorPolicy). */
+function errorPolicy({ driver: { errorPolicy, rerrorPolicy } }: DiskDef): Props {
+  if (errorPolicy === 'enospace') return { werror: 'enospc', rerror: rerrorPolicy }
+  return { werror: errorPolicy, rerror: rerrorPolicy ?? errorPolicy }
+}
+
+/** World wide name as the number QEMU wants. */
+function wwnProps({ wwn }: DiskDef): Props {
+  return wwn === undefined ? {} : { wwn: BigInt(`0x${wwn.replace(/^0x/i, '')}`) }
+}
+
+function geometryProps({ geometry = {} }: DiskDef): Props {
+  const { cylinders, heads, sectors, translation } = geometry
+  return { cyls: cylinders, heads, secs: sectors, 'bios-chs-trans': translation }
+}
+
+export function diskDeviceProps(command: Command, disk: DiskDef, bootindex?: number): Driver {
+  const { address, target, device, blockio, serial, source, driver } = disk
+  const { cache } = driver
+  const writeback = cache === undefined || device === 'lun' ? undefined : CACHE_MODES[cache].writeback
+  const bus = busProps(command, disk)
+  const place =
+    address?.type === 'drive' && target?.bus ? driveProps(command, target.bus, address) : addressProps(command, disk)
+  return {
+    ...bus,
+    ...place,
+    'share-rw': disk.shareable,
+    drive: diskNode(disk),
+    chardev: source.type === 'vhostuser' ? vhostUserChardev(disk) : undefined,
+    id: disk.alias,
+    bootindex: device === 'floppy' ? undefined : bootindex,
+    logical_block_size: blockio?.logical,
+    physical_block_size: blockio?.physical,
+    ...wwnProps(disk),
+    rotation_rate: target?.rotationRate,
+    vendor: disk.vendor,
+    product: disk.product,
+    'write-cache': writeback === undefined ? undefined : writeback ? 'on' : 'off',
+    ...geometryProps(disk),
+    serial: serial?.replace(/[\\ ]/g, char => `\\${char}`),
+    ...errorPolicy(disk)
+  }
+}

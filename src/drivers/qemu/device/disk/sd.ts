@@ -1,0 +1,51 @@
+// SD cards, which QEMU takes as -drive only (qemuBuildDriveStr).
+import type { DiskDef } from '../../../../conf/devices/disk.ts'
+import { diskIndex } from '../../../../conf/devices/disk-name.ts'
+import { isLocalStorage, isStorageEmpty } from '../../../../conf/storage/source.ts'
+import { isDecrypted } from '../../block/format.ts'
+import { storageIds } from '../../block/nodes.ts'
+import { protocolProps } from '../../block/protocol.ts'
+import { type Command, keyValue, type Props, type PropValue } from '../../command/command.ts'
+
+/** Nested options in key=value form: `server.0.host`. */
+function flatten(prefix: string, value: PropValue | undefined): Props {
+  if (typeof value !== 'object' || value === null) return { [prefix]: value }
+  return Object.assign({}, ...Object.entries(value).map(([key, inner]) => flatten(`${prefix}.${key}`, inner)))
+}
+
+/** Where the image is: a path, or the options of its server. */
+function fileProps(command: Command, disk: DiskDef): Props {
+  const { source } = disk
+  if (source.type === 'network') {
+    const use = { readOnly: disk.readonly ?? false }
+    return flatten('file', protocolProps(command, source, use, storageIds(source, disk.alias)))
+  }
+  if (!isLocalStorage(source)) return {}
+  const path = source.path ?? ''
+  return { file: source.type === 'dir' ? `fat:${disk.device === 'floppy' ? 'floppy:' : ''}${path}` : path }
+}
+
+/** The value of -drive for an SD card. */
+export function sdDriveArg(command: Command, disk: DiskDef): string {
+  const { source, driver, readonly, target, alias } = disk
+  const isDirectory = source.type === 'dir'
+  const decrypts = isDecrypted(source) && source.encryption!.secrets.length > 0
+  const key = storageIds(source, alias).encryptionSecret
+  const isRaw = source.format === 'raw'
+  const { discard, detectZeroes, cache, copyOnRead, io } = isStorageEmpty(source) ? {} : driver
+  return keyValue('', {
+    ...fileProps(command, disk),
+    'key-secret': decrypts && isRaw ? key : undefined,
+    'encrypt.format': decrypts && !isRaw ? 'luks' : undefined,
+    'encrypt.key-secret': decrypts && !isRaw ? key : undefined,
+    format: isDirectory ? undefined : decrypts && isRaw ? 'luks' : source.format,
+    if: 'sd',
+    index: diskIndex(target?.dev ?? ''),
+    readonly,
+    cache,
+    'copy-on-read': copyOnRead,
+    discard,
+    'detect-zeroes': detectZeroes === 'unmap' && discard !== 'unmap' ? 'on' : detectZeroes,
+    aio: io
+  })
+}

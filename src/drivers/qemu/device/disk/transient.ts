@@ -1,0 +1,66 @@
+// Transient disks: the guest writes to an overlay that is made when it starts and removed when it ends
+// (qemuProcessSetupDisksTransient). libvirt lays it over the running guest's disk; here it is there from the start.
+import { existsSync, rmSync } from 'node:fs'
+import type { DiskDef } from '../../../../conf/devices/disk.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { storageChain } from '../../../../conf/storage/chain.ts'
+import type { StorageSource } from '../../../../conf/storage/source.ts'
+import { runHostCommand } from '../../../../host/command.ts'
+import { giveTo, type ProcessOwner } from '../../../../host/owner.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const suffix = ({ name }: DomainDef): string => `.TRANSIENT-${name}`
+
+/** The overlay a disk writes to, if it has one. */
+function overlayOf({ transient, source }: DiskDef, def: DomainDef): string | undefined {
+  return transient && source.type === 'file' && source.path?.endsWith(suffix(def)) ? source.path : undefined
+}
+
+/**
+ * Puts an overlay into the definition of each transient disk.
+ * @throws VIR_ERR_OPERATION_UNSUPPORTED if a file of its name is there already
+ */
+export function chooseTransientOverlays(def: DomainDef): void {
+  let index = Math.max(0, ...def.devices.disks.flatMap(({ source }) => storageChain(source).map(one => one.index ?? 0)))
+  for (const disk of def.devices.disks) {
+    const below = disk.source
+    if (!disk.transient || below.type !== 'file' || below.path === undefined) continue
+    const path = `${below.path}${suffix(def)}`
+    if (existsSync(path)) {
+      throw fail(
+        'VIR_ERR_OPERATION_UNSUPPORTED',
+        `Overlay file '${path}' for transient disk '${disk.target?.dev}' already exists`
+      )
+    }
+    const overlay: StorageSource = { type: 'file', path, format: 'qcow2', index: ++index, backingStore: below }
+    disk.source = overlay
+  }
+}
+
+/**
+ * Makes the chosen overlays, empty.
+ * @param owner who QEMU runs as
+ * @throws VIR_ERR_INTERNAL_ERROR if qemu-img fails
+ */
+export async function makeTransientOverlays(def: DomainDef, owner: ProcessOwner): Promise<void> {
+  for (const disk of def.devices.disks) {
+    const path = overlayOf(disk, def)
+    const below = disk.source.backingStore
+    if (path === undefined || below?.type !== 'file' || below.path === undefined) continue
+    const format = below.format ?? 'raw'
+    await runHostCommand('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', format, '-b', below.path, path])
+    giveTo(path, owner)
+  }
+}
+
+/** Removes the overlays of a guest that has ended, and what it wrote with them; the disks are again what they were. */
+export function removeTransientOverlays(def: DomainDef): void {
+  for (const disk of def.devices.disks) {
+    const path = overlayOf(disk, def)
+    if (path === undefined) continue
+    rmSync(path, { force: true })
+    if (disk.source.backingStore) disk.source = disk.source.backingStore
+  }
+}

@@ -1,0 +1,117 @@
+// <filesystem>: QEMU's checks and arguments.
+import { join } from 'node:path'
+import { type FilesystemDef, isVirtiofs } from '../../../../conf/devices/filesystem.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { octal } from '../../../../conf/scalar.ts'
+import { type Command, keyValue } from '../../command/command.ts'
+import type { GuestPaths, QemuContext } from '../../context.ts'
+import { addressProps, virtioProps } from '../../parts/address.ts'
+import { addChardev } from '../chardev/backend.ts'
+import type { QemuFamily } from '../family.ts'
+import { requireSharedMemory } from './shared-memory.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+
+export const qemuFilesystem: QemuFamily<FilesystemDef> = { validate: validateQemuFilesystem }
+
+/** libvirt's checks, in its order (qemuValidateDomainDeviceDefFS). */
+function validateQemuFilesystem(dev: FilesystemDef, def: DomainDef, context: QemuContext): void {
+  if (dev.type !== 'mount') throw unsupported('only supports mount filesystem type')
+  if (dev.multidevs !== undefined && !context.qemu.has('fsdev.multidevs')) {
+    throw unsupported('multidevs is not supported with this QEMU binary')
+  }
+  if ((dev.fmode ?? dev.dmode) !== undefined && dev.accessmode !== 'mapped') {
+    throw unsupported('fmode and dmode must be used with accessmode=mapped')
+  }
+  switch (dev.driver?.type) {
+    case 'handle':
+      if (dev.accessmode !== 'passthrough') throw unsupported('only supports passthrough accessmode')
+      break
+    case 'loop':
+    case 'nbd':
+    case 'ploop':
+      throw unsupported('Filesystem driver type not supported')
+    case 'virtiofs':
+      validateVirtiofs(dev, def, context)
+  }
+}
+
+function validateVirtiofs(dev: FilesystemDef, def: DomainDef, { qemu, privileged }: QemuContext): void {
+  if (dev.source?.socket === undefined) {
+    if (dev.readonly) throw unsupported('virtiofs does not yet support read-only mode')
+    if (!privileged) throw unsupported('virtiofs is not yet supported in session mode')
+    if (dev.accessmode !== 'passthrough') throw unsupported('virtiofs only supports passthrough accessmode')
+    if (dev.driver?.wrpolicy !== undefined) throw unsupported('virtiofs does not support wrpolicy')
+  }
+  if (dev.model !== undefined) throw unsupported('virtiofs does not support model')
+  if (dev.driver?.format !== undefined) throw unsupported('virtiofs does not support format')
+  if (!qemu.has('vhost-user-fs')) throw unsupported('virtiofs is not supported with this QEMU binary')
+  if (dev.multidevs !== undefined) throw unsupported('virtiofs does not support multidevs')
+  if ((dev.fmode ?? dev.dmode) !== undefined) throw unsupported('virtiofs does not support fmode and dmode')
+  requireSharedMemory(def, 'virtiofs', qemu)
+  if (dev.boot && !qemu.has('vhost-user-fs.bootindex')) {
+    throw unsupported('setting virtiofs boot order is not supported with this QEMU binary')
+  }
+}
+
+/** The socket between QEMU and virtiofsd (qemuDomainGetVHostUserFSSocketPath). */
+export function virtiofsSocket({ source, alias }: FilesystemDef, paths: GuestPaths): string {
+  return source?.socket ?? join(paths.libDir, `${alias}-fs.sock`)
+}
+
+export function filesystemsArgs(command: Command): void {
+  for (const dev of command.def.devices.filesystems) {
+    if (isVirtiofs(dev)) addVhostUserFs(command, dev)
+    else add9p(command, dev)
+  }
+}
+
+function addVhostUserFs(command: Command, dev: FilesystemDef): void {
+  const chardev = `chr-vu-${dev.alias}`
+  addChardev(command, { type: 'unix', mode: 'connect', path: virtiofsSocket(dev, command.context.paths) }, chardev)
+  command.device({
+    ...virtioProps('vhost-user-fs', undefined, dev.address, dev.driver),
+    id: dev.alias,
+    chardev,
+    'queue-size': dev.driver?.queue,
+    tag: dev.target,
+    bootindex: dev.boot?.order,
+    ...addressProps(command, dev)
+  })
+}
+
+const SECURITY_MODEL = { passthrough: 'passthrough', mapped: 'mapped', squash: 'none' } as const
+
+/** qemuBuildFSStr: the host's end. */
+function fsdevArg(dev: FilesystemDef): string {
+  const { accessmode, driver } = dev
+  const local =
+    driver?.type === 'handle'
+      ? {}
+      : {
+          security_model: accessmode && SECURITY_MODEL[accessmode],
+          multidevs: dev.multidevs,
+          fmode: dev.fmode && octal.format(dev.fmode),
+          dmode: dev.dmode && octal.format(dev.dmode)
+        }
+  return keyValue(driver?.type === 'handle' ? 'handle' : 'local', {
+    ...local,
+    writeout: driver?.wrpolicy,
+    id: `fsdev-${dev.alias}`,
+    path: dev.source?.path ?? '',
+    readonly: dev.readonly
+  })
+}
+
+function add9p(command: Command, dev: FilesystemDef): void {
+  command.add('-fsdev', fsdevArg(dev))
+  command.device({
+    ...virtioProps('virtio-9p', dev.model, dev.address, dev.driver),
+    id: dev.alias,
+    fsdev: `fsdev-${dev.alias}`,
+    mount_tag: dev.target,
+    ...addressProps(command, dev)
+  })
+}

@@ -1,0 +1,112 @@
+// <interface>: QEMU's defaults and the arguments: a -netdev for the host's end, a -device for the guest's.
+import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
+import { isVirtioModel } from '../../../../conf/devices/interface-driver.ts'
+import { networkHostdev } from '../../../../conf/devices/interface-hostdev.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { bootIndexes } from '../../command/boot.ts'
+import type { Command, Props } from '../../command/command.ts'
+import type { QemuContext } from '../../context.ts'
+import { isArmVirt, isRiscvVirt, isS390 } from '../../machine-type.ts'
+import { addressProps, virtioProps } from '../../parts/address.ts'
+import { romProps } from '../../parts/rom.ts'
+import type { QemuFamily } from '../family.ts'
+import { qemuHostdev } from '../hostdev/hostdev.ts'
+import { addNetdev, isOnBoard } from './netdev.ts'
+import { validateActualInterface, validateQemuInterface } from './validate.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+export const qemuInterface: QemuFamily<InterfaceDef> = {
+  postParse(dev, def, context) {
+    if (dev.model !== undefined || dev.type === 'hostdev') return
+    dev.model = dev.type === 'vdpa' ? 'virtio' : defaultModel(def, context)
+  },
+  validate(dev, def, context) {
+    validateQemuInterface(dev, context)
+    const onHost = networkHostdev(dev)
+    if (onHost) qemuHostdev.validate?.(onHost, def, context)
+  }
+}
+
+/** The card of a user who names none (qemuDomainDefaultNetModel). */
+function defaultModel(def: DomainDef, { qemu }: QemuContext): string {
+  if (isS390(def)) return 'virtio'
+  if (/^(armv6l|armv7l|aarch64)$/.test(def.os.arch ?? '')) {
+    if (def.os.machine === 'versatilepb') return 'scm91c111'
+    return isArmVirt(def) ? 'virtio' : 'lan9118'
+  }
+  if (isRiscvVirt(def)) return 'virtio'
+  if (qemu.has('rtl8139')) return 'rtl8139'
+  if (qemu.has('e1000')) return 'e1000'
+  return qemu.has('virtio-net') ? 'virtio' : 'rtl8139'
+}
+
+export function interfacesArgs(command: Command): void {
+  const boot = bootIndexes(command)
+  for (const dev of command.def.devices.interfaces) {
+    validateActualInterface(dev)
+    if (dev.type === 'hostdev') continue
+    addNetdev(command, dev)
+    if (!isOnBoard(command.def, dev)) command.device(nicProps(command, dev, boot.get(dev)))
+    else if (dev.type !== 'vhostuser') command.add('-net', legacyNic(dev))
+    else throw fail('VIR_ERR_INTERNAL_ERROR', 'Nicdev support unavailable')
+  }
+}
+
+/** qemuBuildLegacyNicStr */
+function legacyNic({ mac, alias, model }: InterfaceDef): string {
+  return `nic,macaddr=${mac},netdev=host${alias}${model === undefined ? '' : `,model=${model}`},id=${alias}`
+}
+
+const TX = { iothread: 'bh', timer: 'timer' } as const
+
+/** What only virtio cards have. */
+function virtioNicProps(dev: InterfaceDef): Props & { driver: string } {
+  const { driver = {}, address } = dev
+  const { host, guest, queues } = driver
+  const isMultiqueue = queues !== undefined
+  return {
+    ...virtioProps('virtio-net', dev.model, address, driver),
+    tx: driver.txmode && TX[driver.txmode],
+    ioeventfd: driver.ioeventfd,
+    event_idx: driver.eventIdx,
+    csum: host?.csum,
+    gso: host?.gso,
+    host_tso4: host?.tso4,
+    host_tso6: host?.tso6,
+    host_ecn: host?.ecn,
+    host_ufo: host?.ufo,
+    mrg_rxbuf: host?.mrgRxbuf,
+    guest_csum: guest?.csum,
+    guest_tso4: guest?.tso4,
+    guest_tso6: guest?.tso6,
+    guest_ecn: guest?.ecn,
+    guest_ufo: guest?.ufo,
+    mq: isMultiqueue ? true : undefined,
+    // each queue sends and receives; two more for control and configuration, which ccw has of its own
+    vectors: isMultiqueue && address?.type !== 'ccw' ? 2 * queues + 2 : undefined,
+    rx_queue_size: driver.rxQueueSize,
+    tx_queue_size: driver.txQueueSize,
+    rss: driver.rss,
+    hash: driver.rssHashReport,
+    host_mtu: dev.mtu,
+    failover: dev.teaming?.type === 'persistent' ? true : undefined
+  }
+}
+
+/** The guest's card (qemuBuildNicDevProps). */
+export function nicProps(command: Command, dev: InterfaceDef, bootindex?: number): Props & { driver: string } {
+  if (dev.model === undefined) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'driver' must not have null value")
+  }
+  return {
+    ...(isVirtioModel(dev.model) ? virtioNicProps(dev) : { driver: dev.model }),
+    netdev: `host${dev.alias}`,
+    id: dev.alias,
+    mac: dev.mac,
+    bootindex,
+    ...addressProps(command, dev),
+    ...romProps(dev)
+  }
+}

@@ -1,0 +1,183 @@
+// -netdev: the host's end of an <interface> (qemuBuildHostNetProps).
+import type { ChardevSource } from '../../../../conf/devices/chardev-source.ts'
+import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
+import { isVirtioModel } from '../../../../conf/devices/interface-driver.ts'
+import type { InterfaceSourceOf } from '../../../../conf/devices/interface-source.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import type { IpInfo } from '../../../../conf/net/ip.ts'
+import { isUsable } from '../../../../host/inherited-files.ts'
+import type { Command, Props } from '../../command/command.ts'
+import { addChardev } from '../chardev/backend.ts'
+import { actualSource } from './network-port.ts'
+import { macvtapPath } from './tap.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+type Netdev = Props & { type: string }
+
+/** Adds the host's end of a card, and the -chardev or -add-fd it needs before it. */
+export function addNetdev(command: Command, dev: InterfaceDef): void {
+  if (dev.script !== undefined && dev.type !== 'ethernet') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `scripts are not supported on interfaces of type ${dev.type}`)
+  }
+  command.netdev({ ...netdev(command, dev), id: `host${dev.alias}` })
+}
+
+function netdev(command: Command, dev: InterfaceDef): Netdev {
+  const source = actualSource(dev)
+  switch (source.type) {
+    case 'network':
+      if (!command.context.pretend) throw fail('VIR_ERR_NO_SUPPORT', 'interface type network needs a network driver')
+      return tapProps(command, dev)
+    case 'bridge':
+    case 'direct':
+    case 'ethernet':
+      return tapProps(command, dev)
+    case 'client':
+      return { type: 'socket', connect: place(source) }
+    case 'server':
+      return { type: 'socket', listen: place(source) }
+    case 'mcast':
+      return { type: 'socket', mcast: place(source) }
+    case 'udp':
+      return { type: 'socket', udp: place(source), localaddr: place(source.local) }
+    case 'user':
+      return { type: 'user', ...userProps(dev.guestIp) }
+    case 'internal':
+      return { type: 'user' }
+    case 'vhostuser':
+      // a guest that is started waits for its switch
+      addChardev(command, vhostUserSource(source), `char${dev.alias}`, { wait: true })
+      return { type: 'vhost-user', chardev: `char${dev.alias}`, queues: dev.driver?.queues }
+    case 'vdpa':
+      return { type: 'vhost-vdpa', vhostdev: passVdpa(command, dev, source.dev), queues: dev.driver?.queues }
+    default:
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        `network device type '${source.type}' is not supported by this hypervisor`
+      )
+  }
+}
+
+const place = ({ address = '', port }: { address?: string; port: number }) => `${address}:${port}`
+
+/** Addresses QEMU's own network stack gives out. */
+function userProps(guestIp: IpInfo | undefined): Props {
+  const out: Props = {}
+  for (const { family, address, prefix } of guestIp?.ips ?? []) {
+    if (family === 'ipv4') out.net = prefix === undefined ? address : `${address}/${prefix}`
+    else Object.assign(out, { 'ipv6-prefix': address, 'ipv6-prefixlen': prefix })
+  }
+  return out
+}
+
+function vhostUserSource({ path, mode, reconnect }: InterfaceSourceOf<'vhostuser'>): ChardevSource {
+  return {
+    type: 'unix',
+    path,
+    mode: mode === 'server' ? 'bind' : 'connect',
+    ...(reconnect && { reconnect })
+  } as ChardevSource
+}
+
+/** Opens the vDPA device for QEMU, which finds it in a set of its own. */
+function passVdpa(command: Command, { alias }: InterfaceDef, path: string): string {
+  const fd = command.context.files.open(path)
+  if (fd === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `Unable to open '${path}' for vdpa device`)
+  return command.addFd(fd, `${alias}-vdpa`)
+}
+
+/**
+ * A tap device: by the numbers of inherited descriptors, or by name where it has to be opened by QEMU. It is ready
+ * then (tap.ts), so no script of QEMU's is run.
+ */
+function tapProps(command: Command, dev: InterfaceDef): Netdev {
+  const queues = dev.driver?.queues ?? 1
+  const sndbuf = dev.sndbuf
+  const taps = actualSource(dev).type === 'direct' ? macvtapNumbers(command, dev, queues) : tapNumbers(command, queues)
+  if (!taps) {
+    const name = dev.target?.dev
+    if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `the tap device of ${dev.alias} has no name`)
+    const vhost = wantsVhost(command, dev) && hasVhostNet(dev)
+    return {
+      type: 'tap',
+      ifname: name,
+      script: 'no',
+      downscript: 'no',
+      queues: queues > 1 ? queues : undefined,
+      vhost: vhost ? true : undefined,
+      sndbuf
+    }
+  }
+  const vhosts = vhostNumbers(command, dev, queues)
+  return {
+    type: 'tap',
+    ...listed('fd', taps),
+    vhost: vhosts.length > 0 ? true : undefined,
+    ...listed('vhostfd', vhosts),
+    sndbuf
+  }
+}
+
+/** fd='24', or fds='24:25' */
+function listed(name: string, numbers: number[]): Props {
+  if (numbers.length === 0) return {}
+  return { [numbers.length > 1 ? `${name}s` : name]: numbers.join(':') }
+}
+
+function tapNumbers({ context }: Command, queues: number): number[] | undefined {
+  const numbers = Array.from({ length: queues }, () => context.files.tap())
+  return numbers.includes(undefined) ? undefined : (numbers as number[])
+}
+
+/** A macvtap device is a file: it can be opened here, once per queue. */
+function macvtapNumbers(command: Command, { target }: InterfaceDef, queues: number): number[] {
+  const { files, pretend } = command.context
+  if (pretend) return tapNumbers(command, queues) ?? []
+  const path = macvtapPath(target?.dev ?? '')
+  return Array.from({ length: queues }, () => {
+    const number = files.open(path)
+    if (number === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `cannot open macvtap tap device ${path}`)
+    return number
+  })
+}
+
+/** True if the kernel is to move the packets (qemuInterfaceOpenVhostNet). @throws VIR_ERR_CONFIG_UNSUPPORTED */
+function wantsVhost({ def }: Command, dev: InterfaceDef): boolean {
+  const name = dev.driver?.name
+  if (def.type !== 'kvm' || name === 'qemu') return false
+  if (isOnBoard(def, dev)) {
+    if (name !== 'vhost') return false
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vhost-net is not supported with this QEMU binary')
+  }
+  return isVirtioModel(dev.model)
+}
+
+/** QEMU opens the device of a tap it knows by name: only the kernel's usual one. @throws as vhostNumbers */
+function hasVhostNet({ driver, backend }: InterfaceDef): boolean {
+  const there = backend?.vhost === undefined && isUsable('/dev/vhost-net')
+  if (!there && driver?.name === 'vhost') throw noVhost()
+  return there
+}
+
+const noVhost = () => fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vhost-net was requested for an interface, but is unavailable')
+
+/** One open vhost device per queue, or as many as there are. */
+function vhostNumbers(command: Command, dev: InterfaceDef, queues: number): number[] {
+  if (!wantsVhost(command, dev)) return []
+  const out: number[] = []
+  for (let i = 0; i < queues; i++) {
+    const number = command.context.files.open(dev.backend?.vhost ?? '/dev/vhost-net')
+    if (number !== undefined) out.push(number)
+    else if (dev.driver?.name !== 'vhost') break
+    else throw noVhost()
+  }
+  return out
+}
+
+/** Cards of ARM boards are part of the board: they get their host's end by -net (qemuDomainSupportsNicdev). */
+export function isOnBoard(def: DomainDef, { address }: InterfaceDef): boolean {
+  if (!/^(armv6l|armv7l|aarch64)$/.test(def.os.arch ?? '')) return false
+  return address?.type !== 'virtio-mmio' && address?.type !== 'pci'
+}

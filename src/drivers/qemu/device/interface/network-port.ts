@@ -1,0 +1,111 @@
+// Interfaces on libvirt's networks: a start asks the network driver for a port, which says what the interface really is,
+// a bridge's or a host device's, and is given back after the run (virDomainNetAllocateActualDevice).
+import { type InterfaceDef, interfaceFields } from '../../../../conf/devices/interface.ts'
+import type { InterfaceSource, InterfaceSourceOf } from '../../../../conf/devices/interface-source.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { formatFieldsInto, parseFields } from '../../../../conf/element.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { bandwidth } from '../../../../conf/net/bandwidth.ts'
+import { virtualPort } from '../../../../conf/net/virtual-port.ts'
+import { randomUUID } from '../../../../conf/random.ts'
+import { element, firstChild, formatXml, parseXml } from '../../../../conf/xml.ts'
+import type { QemuContext } from '../../context.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const LIVE = { inactive: false, secure: true, migratable: false }
+
+/** What an interface and its port have in common, as the port's XML has it (virNetworkPortDefFormatBuf). */
+const SHARED = {
+  virtualPort: virtualPort(() => 'partial'),
+  bandwidth: bandwidth(() => true),
+  vlan: interfaceFields.vlan,
+  isolated: interfaceFields.isolated
+}
+
+/** The settings of ports this process has asked for; the network's may be among them. */
+const settings = new WeakMap<InterfaceDef, Partial<InterfaceDef>>()
+
+type OnNetwork = InterfaceDef & { source: InterfaceSourceOf<'network'> }
+const isOnNetwork = (dev: InterfaceDef): dev is OnNetwork => dev.source.type === 'network'
+
+/** An interface as it is on the host: one on a network becomes the bridge's or device's it is plugged into. */
+export function actualInterface(dev: InterfaceDef): InterfaceDef {
+  const source = actualSource(dev)
+  if (source === dev.source) return dev
+  return { ...dev, ...settings.get(dev), type: source.type, source }
+}
+
+/** What an interface is connected to on the host. */
+export function actualSource({ source }: InterfaceDef): InterfaceSource {
+  if (source.type !== 'network') return source
+  const { bridge, dev, mode = 'vepa' } = source
+  if (bridge !== undefined) return { type: 'bridge', bridge }
+  return dev === undefined ? source : { type: 'direct', dev, mode }
+}
+
+/**
+ * Gets a port for every interface on a network; the live definition then says where each is plugged in.
+ * @throws what the network driver says, VIR_ERR_NO_SUPPORT without one
+ */
+export async function plugNetworks({ devices, name, uuid }: DomainDef, { drivers }: QemuContext): Promise<void> {
+  for (const dev of devices.interfaces) {
+    if (!isOnNetwork(dev)) continue
+    if (!drivers) throw fail('VIR_ERR_NO_SUPPORT', 'interface type network needs a network driver')
+    const { source } = dev
+    const port = await (await drivers()).createPort(source.network, formatPort(dev, { name, uuid }))
+    source.portid = port.uuid
+    plug(dev, port.xml)
+  }
+}
+
+function formatPort(dev: OnNetwork, owner: { name: string; uuid: string }): string {
+  const node = element('networkport', {}, [
+    element('uuid', {}, [randomUUID()]),
+    element('owner', {}, [element('name', {}, [owner.name]), element('uuid', {}, [owner.uuid])])
+  ])
+  const { portgroup } = dev.source
+  if (portgroup !== undefined) node.children.push(element('group', {}, [portgroup]))
+  node.children.push(element('mac', { address: dev.mac }))
+  formatFieldsInto(node, dev, SHARED, LIVE)
+  if (dev.trustGuestRxFilters !== undefined) {
+    node.children.push(element('rxfilters', { trustGuest: dev.trustGuestRxFilters ? 'yes' : 'no' }))
+  }
+  return formatXml(node)
+}
+
+/** Takes over where a port is plugged in (virDomainNetDefActualFromNetworkPort). */
+function plug(dev: OnNetwork, xml: string): void {
+  const node = parseXml(xml, '(networkport)')
+  const { type, bridge, macTableManager, ...direct } = firstChild(node, 'plug')?.attributes ?? {}
+  const { source } = dev
+  if ((type === 'network' || type === 'bridge') && bridge !== undefined) {
+    Object.assign(source, { plug: type, bridge, macTableManager })
+  } else if (type === 'direct') Object.assign(source, { plug: type, ...direct })
+  else {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `a port of type '${type}' of network '${source.network}' cannot be used`)
+  }
+  settings.set(dev, parseFields(node, SHARED, { inactive: false }))
+}
+
+/**
+ * Gives the ports back, also those of a former process.
+ * @param warn hears what could not be given back
+ */
+export async function unplugNetworks(
+  { devices }: DomainDef,
+  { drivers }: QemuContext,
+  warn: (error: unknown) => void
+): Promise<void> {
+  for (const dev of devices.interfaces) {
+    if (!isOnNetwork(dev) || dev.source.portid === undefined) continue
+    const { network, portid } = dev.source
+    try {
+      await (await drivers?.())?.deletePort(network, portid)
+    } catch (error) {
+      warn(error)
+    }
+    for (const name of ['portid', 'plug', 'bridge', 'macTableManager', 'dev', 'mode'] as const) delete dev.source[name]
+    settings.delete(dev)
+  }
+}

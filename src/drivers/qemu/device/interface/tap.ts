@@ -1,0 +1,220 @@
+// The host's end of a guest's interfaces: tap devices on bridges or of their own, and macvtap devices
+// (qemuInterfaceBridgeConnect, qemuInterfaceEthernetConnect, qemuInterfaceDirectConnect).
+//
+// Differs from libvirt: Node has no ioctl, so the devices are made by ip(8) and stay until they are removed.
+// A device is made under a random name and marked as its guest's before it gets the name it keeps. Renaming fails
+// where the name is taken, so two guests that start at once never get the same device, and whatever a killed shim
+// leaves is known by its mark.
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
+import type { InterfaceSource } from '../../../../conf/devices/interface-source.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { randomBytes } from '../../../../conf/random.ts'
+import { runHostCommand } from '../../../../host/command.ts'
+import { ownerIds, type ProcessOwner } from '../../../../host/owner.ts'
+import { actualInterface } from './network-port.ts'
+import { setBandwidth } from './tap-bandwidth.ts'
+import { validateActualInterface } from './validate.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const NET = '/sys/class/net'
+/** Length of a device name in the kernel, less its NUL. */
+const NAME_MAX = 15
+/** Length of a device's alias in the kernel, less its NUL. */
+const ALIAS_MAX = 255
+
+/** The guest whose interfaces are connected. */
+export interface TapOwner extends ProcessOwner {
+  def: DomainDef
+  /** tells guests apart on the host: its directory */
+  root: string
+}
+
+const ip = (...args: string[]) => runHostCommand('ip', args)
+
+const markOf = ({ def, root }: TapOwner) => `virshim ${def.uuid} ${root}`.slice(0, ALIAS_MAX)
+
+/** Names of devices begin so unless the user names one. */
+const PREFIX: Partial<Record<InterfaceSource['type'], string>> = {
+  bridge: 'vnet',
+  ethernet: 'vnet',
+  direct: 'macvtap'
+}
+
+/** True for a name of ours: it is drawn anew at each start. */
+export const isDrawn = ({ type, target }: InterfaceDef) =>
+  target?.managed !== false && new RegExp(`^${PREFIX[type]}\\d+$`).test(target?.dev ?? '')
+
+const hasDevice = ({ type }: InterfaceDef) => PREFIX[type] !== undefined
+
+/**
+ * Makes the host's end of every interface; its name is then in the definition. A failure leaves devices behind, for
+ * disconnectInterfaces to remove.
+ * @throws VIR_ERR_OPERATION_INVALID (the name is taken), VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR
+ */
+export async function connectInterfaces(owner: TapOwner): Promise<void> {
+  for (const dev of owner.def.devices.interfaces) {
+    const actual = actualInterface(dev)
+    if (!hasDevice(actual)) continue
+    validateActualInterface(actual)
+    checkPossible(actual)
+    if (dev.target?.managed === false) await useDevice(dev)
+    else await makeDevice(owner, dev, actual)
+  }
+}
+
+/** What takes drivers we do not have. */
+function checkPossible(dev: InterfaceDef): void {
+  const unsupported = (what: string) =>
+    fail('VIR_ERR_CONFIG_UNSUPPORTED', `interface ${dev.mac} - ${what} cannot be set up without a libvirt daemon`)
+  if (dev.virtualPort?.type !== undefined) throw unsupported(`virtualport type='${dev.virtualPort.type}'`)
+  if (dev.filterref) throw unsupported('filterref')
+}
+
+/** An existing device of somebody else's. */
+async function useDevice(dev: InterfaceDef): Promise<void> {
+  const name = dev.target?.dev
+  if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', "target dev must be supplied when managed='no'")
+  if (!isName(name) || !existsSync(`${NET}/${name}`)) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', "target managed='no' but specified dev doesn't exist")
+  }
+  await runScript(dev.script, name)
+}
+
+/** A device name the kernel takes and the tools cannot mistake for anything else. */
+const isName = (name: string) =>
+  /^[A-Za-z0-9_.][\w.@:-]*$/.test(name) && name.length <= NAME_MAX && !/^\.\.?$/.test(name)
+
+/** @param actual the interface as it is on the host */
+async function makeDevice(owner: TapOwner, dev: InterfaceDef, actual: InterfaceDef): Promise<void> {
+  const temporary = `vs${randomBytes(6).toString('hex')}`
+  await addDevice(owner, actual, temporary)
+  await ip('link', 'set', 'dev', temporary, 'alias', markOf(owner))
+  const name = await giveName(temporary, actual)
+  wishes.set(dev, dev.target?.dev)
+  dev.target = { ...dev.target, dev: name }
+  const { source, isolated, bandwidth } = actual
+  const mtu = dev.mtu === undefined ? [] : ['mtu', String(dev.mtu)]
+  const address = ['address', source.type === 'direct' ? dev.mac : hostMac(dev.mac)]
+  const master = source.type === 'bridge' ? ['master', source.bridge] : []
+  await ip('link', 'set', 'dev', name, ...address, ...mtu, ...master, 'up')
+  if (isolated) await ip('link', 'set', 'dev', name, 'type', 'bridge_slave', 'isolated', 'on')
+  if (source.type === 'ethernet') await addAddresses(name, source)
+  if (dev.coalesce) await runHostCommand('ethtool', ['-C', name, 'rx-frames', String(dev.coalesce)])
+  if (bandwidth) await setBandwidth(name, bandwidth, source.type === 'direct')
+  await runScript(dev.script, name)
+}
+
+/** A tap device for QEMU's user, or a macvtap device on one of the host's. */
+async function addDevice(owner: TapOwner, { source, mac, driver }: InterfaceDef, name: string): Promise<void> {
+  if (source.type === 'direct') {
+    const mode = source.mode === 'passthrough' ? 'passthru' : source.mode
+    await ip('link', 'add', 'link', source.dev, 'name', name, 'address', mac, 'type', 'macvtap', 'mode', mode)
+    return
+  }
+  const ids = ownerIds(owner)
+  const rights = ids ? ['user', String(ids.uid), 'group', String(ids.gid)] : []
+  const queues = driver?.queues ? ['multi_queue'] : []
+  await ip('tuntap', 'add', 'dev', name, 'mode', 'tap', ...rights, ...queues)
+}
+
+/** Gives the device its name: the user's, whose `%d` stands for a free number, or the first free one of ours. */
+async function giveName(temporary: string, { type, target }: InterfaceDef): Promise<string> {
+  const wanted = target?.dev
+  if (wanted !== undefined && !isDrawn({ type, target } as InterfaceDef)) {
+    if (!isName(wanted.replace('%d', '0'))) {
+      throw fail('VIR_ERR_INTERNAL_ERROR', `'${wanted}' is no name for a network device`)
+    }
+    if (!wanted.includes('%d')) {
+      if (await rename(temporary, wanted)) return wanted
+      throw fail('VIR_ERR_OPERATION_INVALID', `The ${wanted} interface already exists`)
+    }
+  }
+  const template = wanted?.includes('%d') ? wanted : `${PREFIX[type]}%d`
+  for (let number = 0; ; number++) {
+    const name = template.replace('%d', String(number))
+    if (!existsSync(`${NET}/${name}`) && (await rename(temporary, name))) return name
+  }
+}
+
+/** False if the name is taken. */
+async function rename(from: string, to: string): Promise<boolean> {
+  try {
+    await ip('link', 'set', 'dev', from, 'name', to)
+    return true
+  } catch (error) {
+    if (existsSync(`${NET}/${to}`)) return false
+    throw error
+  }
+}
+
+/** The host's address of a tap device must differ from the guest's, and lie above any a bridge would take for itself. */
+function hostMac(mac: string): string {
+  return `${mac.startsWith('fe') ? 'fa' : 'fe'}${mac.slice(2)}`
+}
+
+async function addAddresses(name: string, { hostIp }: InterfaceSource): Promise<void> {
+  for (const { address, family, prefix = family === 'ipv4' ? 32 : 128, peer } of hostIp?.ips ?? []) {
+    const place = peer === undefined ? [`${address}/${prefix}`] : [address, 'peer', `${peer}/${prefix}`]
+    await ip('address', 'add', ...place, 'dev', name)
+  }
+  for (const { address, prefix, netmask, gateway, metric } of hostIp?.routes ?? []) {
+    const order = metric === undefined ? [] : ['metric', String(metric)]
+    await ip('route', 'add', `${address}/${netmask ?? prefix ?? 0}`, 'via', gateway, 'dev', name, ...order)
+  }
+}
+
+/** The user's own set-up of the device (virNetDevRunEthernetScript). */
+async function runScript(script: string | undefined, name: string): Promise<void> {
+  if (script !== undefined) await runHostCommand(script, [name])
+}
+
+/** Devices of the guest that are there, by their mark. */
+function markedDevices(owner: TapOwner): string[] {
+  const mark = markOf(owner)
+  return readdirSync(NET).filter(name => {
+    try {
+      return readFileSync(`${NET}/${name}/ifalias`, 'utf8').trimEnd() === mark
+    } catch {
+      return false
+    }
+  })
+}
+
+/**
+ * Undoes connectInterfaces, also what a shim left that was killed in it: runs the user's scripts, removes the devices
+ * and forgets their names.
+ * @param warn hears what could not be undone
+ */
+export async function disconnectInterfaces(owner: TapOwner, warn: (error: unknown) => void): Promise<void> {
+  const { interfaces } = owner.def.devices
+  if (!interfaces.map(actualInterface).some(hasDevice)) return
+  for (const dev of interfaces) {
+    const name = dev.target?.dev
+    if (!hasDevice(actualInterface(dev)) || name === undefined) continue
+    if (existsSync(`${NET}/${name}`)) await runScript(dev.downscript, name).catch(warn)
+  }
+  for (const name of markedDevices(owner)) await ip('link', 'delete', 'dev', name).catch(warn)
+  for (const dev of interfaces) forgetName(dev)
+}
+
+/** The name a user gave or not, of devices that have one now. */
+const wishes = new WeakMap<InterfaceDef, string | undefined>()
+
+/** Puts the user's wish back: the next start may find another name free. */
+function forgetName(dev: InterfaceDef): void {
+  const wish = wishes.has(dev) ? wishes.get(dev) : isDrawn(actualInterface(dev)) ? undefined : dev.target?.dev
+  const { dev: _name, ...rest } = dev.target ?? {}
+  wishes.delete(dev)
+  if (wish !== undefined) dev.target = { ...rest, dev: wish }
+  else if (Object.keys(rest).length > 0) dev.target = rest
+  else delete dev.target
+}
+
+/** The files of a macvtap device, one descriptor each per queue. */
+export function macvtapPath(name: string): string {
+  return `/dev/tap${readFileSync(`${NET}/${name}/ifindex`, 'utf8').trim()}`
+}

@@ -1,0 +1,79 @@
+// <iommu>: QEMU's checks and arguments.
+import type { IommuDef } from '../../../conf/devices/iommu.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
+import type { Capability } from '../capabilities/signs.ts'
+import type { Command } from '../command/command.ts'
+import { isArmVirt, isQ35 } from '../machine-type.ts'
+import { addressProps } from '../parts/address.ts'
+import type { QemuFamily } from './family.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+type Model = IommuDef['model']
+
+/** Machines each model is for, and what QEMU needs for it. */
+const MODELS: Record<
+  Model,
+  { fits: (def: Parameters<typeof isQ35>[0]) => boolean; machines: string; needs: Capability[] }
+> = {
+  intel: { fits: isQ35, machines: 'Q35', needs: ['intel-iommu'] },
+  smmuv3: { fits: isArmVirt, machines: 'ARM Virt', needs: ['machine.virt.iommu'] },
+  virtio: {
+    fits: def => isArmVirt(def) || isQ35(def),
+    machines: 'Q35 and ARM Virt',
+    needs: ['virtio-iommu-pci', 'virtio-iommu.boot-bypass']
+  }
+}
+
+/** What QEMU needs for each attribute of `<driver>`, and libvirt's name of it. */
+const ATTRIBUTES: [keyof NonNullable<IommuDef['driver']>, Capability, string][] = [
+  ['intremap', 'intel-iommu.intremap', 'interrupt remapping'],
+  ['cachingMode', 'intel-iommu.caching-mode', 'caching mode'],
+  ['eim', 'intel-iommu.eim', 'eim'],
+  ['iotlb', 'intel-iommu.device-iotlb', 'device IOTLB'],
+  ['awBits', 'intel-iommu.aw-bits', 'aw_bits']
+]
+
+function validateDriver(driver: IommuDef['driver'], qemu: Qemu): void {
+  for (const [attribute, needs, what] of ATTRIBUTES) {
+    if (driver?.[attribute] !== undefined && !qemu.has(needs)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `iommu: ${what} is not supported with this QEMU binary`)
+    }
+  }
+}
+
+export const qemuIommu: QemuFamily<IommuDef> = {
+  validate({ model, address, driver }, def, { qemu }) {
+    const refuse = (what: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', `IOMMU device: '${model}' ${what}`)
+    const { fits, machines, needs } = MODELS[model]
+    if (!fits(def)) throw refuse(`is only supported with ${machines} machines`)
+    if (!needs.every(capability => qemu.has(capability))) throw refuse('is not supported with this QEMU binary')
+    if (model === 'virtio') {
+      if (!def.features?.acpi) throw refuse('requires ACPI')
+      if (address && address.type !== 'pci') throw refuse('needs a PCI address')
+    }
+    validateDriver(driver, qemu)
+  }
+}
+
+export function iommusArgs(command: Command): void {
+  for (const dev of command.def.devices.iommus) {
+    const { model, alias: id, driver } = dev
+    // smmuv3 is a property of the machine
+    if (model === 'virtio') command.device({ driver: 'virtio-iommu', id, ...addressProps(command, dev) })
+    if (model !== 'intel') continue
+    command.device({
+      driver: 'intel-iommu',
+      id,
+      intremap: onOffAuto(driver?.intremap),
+      'caching-mode': driver?.cachingMode,
+      eim: onOffAuto(driver?.eim),
+      'device-iotlb': driver?.iotlb,
+      'aw-bits': driver?.awBits
+    })
+  }
+}
+
+/** QEMU's OnOffAuto is a string, not a boolean. */
+const onOffAuto = (value: boolean | undefined) => (value === undefined ? undefined : value ? 'on' : 'off')

@@ -1,0 +1,39 @@
+// <memballoon>: QEMU's defaults, checks and arguments.
+import type { MemballoonDef } from '../../../conf/devices/memballoon.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { Command } from '../command/command.ts'
+import { addressProps, virtioProps } from '../parts/address.ts'
+import type { QemuFamily } from './family.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+export const qemuMemballoon: QemuFamily<MemballoonDef> = {
+  validate({ model, autodeflate, freePageReporting }, _def, { qemu }) {
+    if (model === 'none') return
+    if (model === 'xen') {
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        `Memory balloon device type '${model}' is not supported by this version of qemu`
+      )
+    }
+    if (autodeflate !== undefined && !qemu.has('virtio-balloon-pci.deflate-on-oom')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'deflate-on-oom is not supported by this QEMU binary')
+    }
+    if (freePageReporting !== undefined && !qemu.has('virtio-balloon.free-page-reporting')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'freePageReporting is not supported by this QEMU binary')
+    }
+  }
+}
+
+export function memballoonsArgs(command: Command): void {
+  for (const dev of command.def.devices.memballoons) {
+    if (dev.model === 'none') continue
+    command.device({
+      ...virtioProps('virtio-balloon', dev.model, dev.address, dev.driver),
+      id: dev.alias,
+      'deflate-on-oom': dev.autodeflate,
+      'free-page-reporting': dev.freePageReporting,
+      ...addressProps(command, dev)
+    })
+  }
+}

@@ -1,0 +1,110 @@
+// <memory> below <devices>: QEMU's checks and arguments.
+import { existsSync } from 'node:fs'
+import type { MemoryDef, MemoryModel } from '../../../../conf/devices/memory.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { transparentHugePageKiB } from '../../../../host/memory.ts'
+import type { Capability } from '../../capabilities/signs.ts'
+import type { Command, Props } from '../../command/command.ts'
+import { addressProps } from '../../parts/address.ts'
+import type { QemuFamily } from '../family.ts'
+import { alignPpc64Memory } from './align.ts'
+import { addMemoryObject, deviceMemory, memoryBytes, memoryObject, pageSizes } from './backend.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const failConf = errorsFrom('VIR_FROM_DOMAIN')
+
+/** Without it QEMU says it has no enclave memory to give. */
+const SGX_VEPC = '/dev/sgx_vepc'
+
+/** QEMU's device for a model, what it needs of QEMU, and libvirt's words where it is missing. */
+const MODELS: Record<MemoryModel, { driver?: string; capability: Capability; missing: string }> = {
+  dimm: {
+    driver: 'pc-dimm',
+    capability: 'pc-dimm',
+    missing: "memory hotplug isn't supported by this QEMU binary"
+  },
+  nvdimm: { driver: 'nvdimm', capability: 'nvdimm', missing: "nvdimm isn't supported by this QEMU binary" },
+  'virtio-pmem': {
+    driver: 'virtio-pmem-pci',
+    capability: 'virtio-pmem-pci',
+    missing: "virtio-pmem isn't supported by this QEMU binary"
+  },
+  'virtio-mem': {
+    driver: 'virtio-mem-pci',
+    capability: 'virtio-mem-pci',
+    missing: "virtio-mem isn't supported by this QEMU binary"
+  },
+  'sgx-epc': { capability: 'sgx-epc', missing: "sgx epc isn't supported by this QEMU binary" }
+}
+
+export const qemuMemory: QemuFamily<MemoryDef> = {
+  postParse: alignPpc64Memory,
+  validate(dev, _def, { qemu }) {
+    if (dev.model === 'virtio-mem') checkBlocks(dev)
+    const { capability, missing } = MODELS[dev.model]
+    const there = qemu.has(capability) && (dev.model !== 'sgx-epc' || existsSync(SGX_VEPC))
+    if (!there) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', missing)
+    if (dev.model === 'nvdimm' && dev.target.readonly && !qemu.has('nvdimm.unarmed')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'nvdimm readonly property is not available with this QEMU binary')
+    }
+  }
+}
+
+/** Modules are named by their slot, the others in order (qemuAssignDeviceMemoryAlias). */
+export function assignMemoryAliases({ devices }: DomainDef): void {
+  const { memories } = devices
+  for (const dev of memories) {
+    if (dev.alias !== undefined) continue
+    const prefix = dev.model.replace('-', '').replace('sgx', '')
+    const numbers = memories.map(({ alias }) => Number(alias?.startsWith(prefix) ? alias.slice(prefix.length) : -1))
+    const number = dev.address?.type === 'dimm' ? dev.address.slot : Math.max(-1, ...numbers) + 1
+    dev.alias = `${prefix}${number}`
+  }
+}
+
+/** virtio-mem's part of virDomainMemoryDefValidate. @throws VIR_ERR_XML_DETAIL */
+function checkBlocks({ target }: MemoryDef): void {
+  const { sizeKiB, blockKiB = 0, requestedKiB = 0 } = target
+  const bad = (message: string) => failConf('VIR_ERR_XML_DETAIL', message)
+  if (requestedKiB > sizeKiB) {
+    throw bad(`requested size must be smaller than or equal to @size (${sizeKiB}KiB)`)
+  }
+  const block = BigInt(blockKiB)
+  if (block === 0n || (block & (block - 1n)) !== 0n) throw bad('block size must be a power of two')
+  if (blockKiB < transparentHugePageKiB()) {
+    throw bad(`block size too small, must be at least ${transparentHugePageKiB()}KiB`)
+  }
+  if (requestedKiB % blockKiB !== 0) throw bad('requested size must be an integer multiple of block size')
+}
+
+export function memoryDevicesArgs(command: Command): void {
+  for (const dev of command.def.devices.memories) {
+    addMemoryObject(command, memoryObject(command, `mem${dev.alias}`, deviceMemory(dev)).object)
+    const { driver } = MODELS[dev.model]
+    if (driver !== undefined) command.device(memoryDeviceProps(command, driver, dev))
+  }
+}
+
+/** -device of one memory device (qemuBuildMemoryDeviceProps). */
+function memoryDeviceProps(command: Command, driver: string, dev: MemoryDef): Props & { driver: string } {
+  const { target, alias, uuid } = dev
+  const amount = (kib: number | undefined) => (kib ? memoryBytes(kib) : undefined)
+  const prealloc =
+    dev.model === 'virtio-mem' &&
+    command.qemu.has('virtio-mem-pci.prealloc') &&
+    pageSizes(command.def, deviceMemory(dev)).prealloc
+  return {
+    driver,
+    node: target.node,
+    'label-size': amount(target.labelSizeKiB),
+    'block-size': amount(target.blockKiB),
+    'requested-size': amount(target.requestedKiB),
+    uuid,
+    unarmed: target.readonly,
+    memdev: `mem${alias}`,
+    prealloc: prealloc || undefined,
+    id: alias,
+    ...addressProps(command, dev)
+  }
+}

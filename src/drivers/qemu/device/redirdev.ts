@@ -1,0 +1,53 @@
+// <redirdev>, <redirfilter>: QEMU's checks and arguments.
+import type { RedirdevDef } from '../../../conf/devices/redirdev.ts'
+import type { RedirfilterDef } from '../../../conf/devices/redirfilter.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { bootIndexes } from '../command/boot.ts'
+import type { Command } from '../command/command.ts'
+import { addressProps } from '../parts/address.ts'
+import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
+import type { QemuFamily } from './family.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+export const qemuRedirdev: QemuFamily<RedirdevDef> = {
+  validate({ source }, def, { qemu }) {
+    validateQemuChardevSource(source, def, qemu)
+    if (!qemu.has('usb-redir')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'USB redirection is not supported by this version of QEMU')
+    }
+    const [filter] = def.devices.redirfilters
+    if (filter && filter.usbdevs.length > 0 && !qemu.has('usb-redir.filter')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'USB redirection filter is not supported by this version of QEMU')
+    }
+  }
+}
+
+/** Rules as QEMU reads them: class:vendor:product:version:allow, -1 for any, `|` between them. */
+function filterRules({ usbdevs }: RedirfilterDef): string {
+  const hex = (value: number | undefined, digits: number) =>
+    value === undefined ? '-1' : `0x${value.toString(16).toUpperCase().padStart(digits, '0')}`
+  return usbdevs
+    .map(({ class: kind, vendor, product, version, allow }) =>
+      [hex(kind, 2), hex(vendor, 4), hex(product, 4), hex(version, 4), allow ? 1 : 0].join(':')
+    )
+    .join('|')
+}
+
+export function redirdevsArgs(command: Command): void {
+  const { redirdevs, redirfilters } = command.def.devices
+  const boot = bootIndexes(command)
+  const [filter] = redirfilters
+  for (const dev of redirdevs) {
+    const id = `char${dev.alias}`
+    addChardev(command, dev.source, id, { spicevmc: 'usbredir' })
+    command.device({
+      driver: 'usb-redir',
+      chardev: id,
+      id: dev.alias,
+      filter: filter && filter.usbdevs.length > 0 ? filterRules(filter) : undefined,
+      bootindex: boot.get(dev),
+      ...addressProps(command, dev)
+    })
+  }
+}

@@ -1,0 +1,113 @@
+// Starting swtpm for a guest with an emulated TPM.
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { TpmEmulator } from '../../../../conf/devices/tpm.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { endHelper, type Program, runProgram, startHelper, whenProgramEnded } from '../../../../host/helper-process.ts'
+import type { ProcessOwner } from '../../../../host/owner.ts'
+import { findProgram } from '../../../../host/swtpm.ts'
+import type { QemuContext } from '../../context.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const SETUP_TIMEOUT_MS = 60_000
+
+interface Emulator {
+  def: DomainDef
+  tpm: TpmEmulator
+  context: QemuContext
+  stateDir: string
+  log: string
+}
+
+/**
+ * Starts the guest's TPM, made anew if it has none yet (qemuTPMEmulatorStart).
+ * @throws VIR_ERR_INTERNAL_ERROR and VIR_ERR_OPERATION_FAILED with swtpm's own words, VIR_ERR_OPERATION_TIMEOUT
+ */
+export async function startSwtpm(def: DomainDef, context: QemuContext, owner: ProcessOwner): Promise<void> {
+  const tpm = def.devices.tpms.map(({ backend }) => backend).find(backend => backend.type === 'emulator')
+  if (!tpm) return
+  const { swtpmDir, swtpmSocket } = context.paths
+  const stateDir = join(swtpmDir, tpm.version === '2.0' ? 'tpm2' : 'tpm1.2')
+  const emulator: Emulator = { def, tpm, context, stateDir, log: join(swtpmDir, 'swtpm.log') }
+  await makeState(emulator)
+  const args = [
+    'socket',
+    '--ctrl',
+    `type=unixio,path=${swtpmSocket},mode=0600`,
+    '--tpmstate',
+    `dir=${stateDir},mode=0600`,
+    '--log',
+    `file=${emulator.log}`,
+    '--terminate',
+    ...versionArgs(tpm)
+  ]
+  const program = withKeys(emulator, 'swtpm', args, fds => [
+    ['--key', `pwdfd=${fds[0]},mode=aes-256-cbc`],
+    ['--migration-key', `pwdfd=${fds[1]},mode=aes-256-cbc`]
+  ])
+  await startHelper({
+    ...program,
+    socket: swtpmSocket,
+    owner,
+    failure: words =>
+      words === undefined
+        ? fail('VIR_ERR_OPERATION_TIMEOUT', 'swtpm socket did not show up')
+        : fail('VIR_ERR_OPERATION_FAILED', `swtpm died and reported: ${words}`)
+  })
+}
+
+/** Ends the TPM, if it has not ended with its connection to QEMU; its state stays. */
+export const stopSwtpm = ({ paths }: QemuContext): Promise<void> => endHelper(paths.swtpmSocket)
+
+const versionArgs = ({ version }: TpmEmulator) => (version === '2.0' ? ['--tpm2'] : [])
+
+/** Gives a new TPM its keys and certificates, and every one the banks it is to have (qemuTPMEmulatorRunSetup). */
+async function makeState(emulator: Emulator): Promise<void> {
+  const { def, tpm, stateDir, log } = emulator
+  const common = [...versionArgs(tpm), '--tpm-state', stateDir, '--logfile', log]
+  if (!existsSync(stateDir)) {
+    mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+    try {
+      const certificates = ['--createek', '--create-ek-cert', '--create-platform-cert', '--lock-nvram']
+      await setup(emulator, [...common, '--vmid', `${def.name}:${def.uuid}`, ...certificates, '--not-overwrite'])
+    } catch (error) {
+      rmSync(stateDir, { recursive: true, force: true })
+      throw error
+    }
+  }
+  if (tpm.version === '2.0' && tpm.pcrBanks) {
+    await setup(emulator, [...common, '--pcr-banks', tpm.pcrBanks.join(','), '--reconfigure'])
+  }
+}
+
+async function setup(emulator: Emulator, args: string[]): Promise<void> {
+  const child = runProgram(
+    withKeys(emulator, 'swtpm_setup', args, ([fd]) => [['--pwdfile-fd', String(fd), '--cipher', 'aes-256-cbc']])
+  )
+  const late = setTimeout(() => child.kill(), SETUP_TIMEOUT_MS)
+  const status = await whenProgramEnded(child)
+  clearTimeout(late)
+  if (status === '0') return
+  throw fail(
+    'VIR_ERR_INTERNAL_ERROR',
+    `Could not run 'swtpm_setup'. exitstatus: ${status}; Check error log '${emulator.log}' for details.`
+  )
+}
+
+/** stdin, stdout and stderr */
+const FIRST_FD = 3
+
+/** A program of swtpm's; `keys` says how it is told the descriptors it reads the passphrase from. */
+function withKeys(
+  { tpm, context, log }: Emulator,
+  name: string,
+  args: string[],
+  keys: (fds: number[]) => string[][]
+): Program {
+  const secret = tpm.secret && context.secrets.value('vtpm', { uuid: tpm.secret })
+  const keyArgs = secret ? keys([FIRST_FD, FIRST_FD + 1]) : []
+  const inputs = secret ? keyArgs.map(() => secret) : []
+  return { command: findProgram(name) ?? name, args: [...args, ...keyArgs.flat()], log, inputs }
+}

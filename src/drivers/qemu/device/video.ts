@@ -1,0 +1,158 @@
+// <video>: QEMU's defaults, checks and arguments.
+import type { VideoDef, VideoModel } from '../../../conf/devices/video.ts'
+import { roundUpPowerOfTwo } from '../../../conf/devices/video.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
+import type { Capability } from '../capabilities/signs.ts'
+import type { Command, Props } from '../command/command.ts'
+import { addressProps, virtioProps } from '../parts/address.ts'
+import type { QemuFamily } from './family.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const KIB_PER_MIB = 1024
+const UINT_MAX = 2 ** 32 - 1
+const QXL_VGAMEM_KIB = 16384
+
+interface Model {
+  /** what says that QEMU has it */
+  capability: Capability
+  /** QEMU's device for the primary adapter and for the others, which few models can be */
+  primary: string
+  secondary?: string
+  /** takes `<resolution>` */
+  resolution?: true
+}
+
+const MODELS: Partial<Record<VideoModel, Model>> = {
+  vga: { capability: 'VGA', primary: 'VGA', resolution: true },
+  cirrus: { capability: 'cirrus-vga', primary: 'cirrus-vga' },
+  vmvga: { capability: 'vmware-svga', primary: 'vmware-svga' },
+  qxl: { capability: 'qxl', primary: 'qxl-vga', secondary: 'qxl', resolution: true },
+  virtio: { capability: 'virtio-gpu', primary: 'virtio-vga', secondary: 'virtio-gpu', resolution: true },
+  bochs: { capability: 'bochs-display', primary: 'bochs-display', resolution: true },
+  ramfb: { capability: 'ramfb', primary: 'ramfb' }
+}
+
+/** What a machine shows its picture with if nobody says (qemuDomainDefaultVideoDevice). */
+function defaultModel({ os }: DomainDef, qemu: Qemu): VideoModel | undefined {
+  if (/^ppc64/.test(os.arch ?? '')) return 'vga'
+  const isVirt = /^virt(-|$)/.test(os.machine ?? '') && /^(aarch64|armv[67]l|riscv(32|64))$/.test(os.arch ?? '')
+  if (isVirt || /^s390/.test(os.arch ?? '')) return 'virtio'
+  if (qemu.has('cirrus-vga')) return 'cirrus'
+  return qemu.has('VGA') ? 'vga' : undefined
+}
+
+export const qemuVideo: QemuFamily<VideoDef> = {
+  postParse({ model }, def, { qemu }) {
+    model.type ??= defaultModel(def, qemu)
+    if (model.type === 'qxl') model.vgamem ??= QXL_VGAMEM_KIB
+  },
+  validate({ model, driver, address }, _def, { qemu }) {
+    const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+    const { type, acceleration } = model
+    if (type === 'none') return
+    const known = type && MODELS[type]
+    if (!known || !qemu.has(known.capability)) {
+      throw unsupported(`domain configuration does not support video model '${type ?? 'default'}'`)
+    }
+    if (!known.secondary) {
+      if (!model.primary) throw unsupported(`video type '${type}' is only valid as primary video device`)
+      if (model.heads !== 1) throw unsupported(`video type '${type}' doesn't support multiple 'heads'`)
+    }
+    if (acceleration?.accel2d) throw unsupported('qemu does not support the accel2d setting')
+    if (type === 'qxl') validateQxl(model)
+    if (model.resolution && !known.resolution) throw fail('VIR_ERR_XML_ERROR', 'model resolution is not supported')
+    if ((type === 'vga' || type === 'vmvga') && model.vram && model.vram < KIB_PER_MIB) {
+      throw unsupported("value for 'vram' must be at least 1 MiB (1024 KiB)")
+    }
+    if (driver?.name === 'vhostuser') {
+      if (type === 'virtio' && !qemu.has('vhost-user-gpu')) {
+        throw unsupported("this QEMU does not support 'vhost-user' video device")
+      }
+    } else if (acceleration?.accel3d) {
+      if (type !== 'virtio') throw unsupported("3d acceleration is supported only with 'virtio' video device")
+      const any: Capability[] = ['virtio-gpu.virgl', 'virtio-gpu-gl-pci', 'virtio-vga-gl']
+      if (!any.some(capability => qemu.has(capability))) {
+        throw unsupported('3d acceleration is not supported by this QEMU binary')
+      }
+    }
+    if (type === 'ramfb' && address) throw unsupported("'address' is not supported for 'ramfb' video devices")
+  }
+}
+
+function validateQxl({ vram = 0, ram = 0, vgamem }: VideoDef['model']): void {
+  const limit = Math.floor(UINT_MAX / 1024)
+  for (const [name, value] of Object.entries({ vram, ram })) {
+    if (value > limit) throw fail('VIR_ERR_OVERFLOW', `value for '${name}' must be less than '${limit}'`)
+  }
+  if (!vgamem) return
+  if (vgamem < KIB_PER_MIB) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "value for 'vgamem' must be at least 1 MiB (1024 KiB)")
+  }
+  if (vgamem !== roundUpPowerOfTwo(vgamem)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "value for 'vgamem' must be power of two")
+  }
+}
+
+export function videosArgs(command: Command): void {
+  for (const dev of command.def.devices.videos) if (dev.model.type !== 'none') command.device(videoProps(command, dev))
+}
+
+/** -device of one display adapter (qemuBuildDeviceVideoCmd). */
+export function videoProps(command: Command, dev: VideoDef): Props & { driver: string } {
+  const { model, driver = {} } = dev
+  const heads = model.type === 'qxl' || model.type === 'virtio' ? model.heads || undefined : undefined
+  const { base, isVga, isVirtio } = deviceName(command.qemu, dev)
+  const virtio = isVirtio ? virtioProps(base, undefined, dev.address, driver) : { driver: base }
+  const accel3d =
+    driver.name !== 'vhostuser' && model.type === 'virtio' && command.qemu.has('virtio-gpu.virgl')
+      ? model.acceleration?.accel3d
+      : undefined
+  return {
+    ...virtio,
+    ...(isVga && { driver: base }),
+    id: dev.alias,
+    virgl: accel3d,
+    max_outputs: heads,
+    ...memoryProps(command.qemu, dev),
+    xres: model.resolution?.x,
+    yres: model.resolution?.y,
+    ...addressProps(command, dev)
+  }
+}
+
+/** QEMU's device; for the primary adapter the one compatible with VGA, if there is one (qemuDeviceVideoGetModel). */
+function deviceName(qemu: Qemu, { model, driver }: VideoDef): { base: string; isVga: boolean; isVirtio: boolean } {
+  const isVhostUser = driver?.name === 'vhostuser'
+  const vgaMissing = model.type === 'virtio' && !qemu.has(isVhostUser ? 'vhost-user-vga' : 'virtio-vga')
+  const isVga = model.primary === true && !vgaMissing
+  if (isVhostUser) return { base: isVga ? 'vhost-user-vga' : 'vhost-user-gpu', isVga, isVirtio: !isVga }
+  const base = model.type && MODELS[model.type]?.[isVga ? 'primary' : 'secondary']
+  if (!base) throw fail('VIR_ERR_INTERNAL_ERROR', `invalid model for video type '${model.type ?? 'default'}'`)
+  const isVirtio = model.type === 'virtio'
+  const hasGl = isVirtio && model.acceleration?.accel3d && qemu.has(isVga ? 'virtio-vga-gl' : 'virtio-gpu-gl-pci')
+  return { base: hasGl ? `${base}-gl` : base, isVga, isVirtio }
+}
+
+const mib = (kib = 0) => Math.floor(kib / KIB_PER_MIB)
+/** As QEMU's property takes it: zero is left out, and what exceeds C's unsigned int is cut off. */
+const bytes = (kib = 0) => (kib * 1024) % (UINT_MAX + 1) || undefined
+
+function memoryProps(qemu: Qemu, { model, driver, alias }: VideoDef): Props {
+  const { ram, vram, vram64, vgamem } = model
+  if (model.type === 'qxl') {
+    return {
+      ram_size: bytes(ram),
+      vram_size: bytes(vram),
+      vram64_size_mb: qemu.has('qxl.vram64_size_mb') ? mib(vram64) : undefined,
+      vgamem_mb: qemu.has('qxl.vgamem_mb') ? mib(vgamem) : undefined
+    }
+  }
+  if (driver?.name === 'vhostuser') return { chardev: `chr-vu-${alias}` }
+  if (model.type === 'vga' && qemu.has('VGA.vgamem_mb')) return { vgamem_mb: mib(vram) || undefined }
+  if (model.type === 'vmvga' && qemu.has('vmware-svga.vgamem_mb')) return { vgamem_mb: mib(vram) || undefined }
+  if (model.type === 'bochs') return { vgamem: bytes(vram) }
+  return {}
+}

@@ -1,0 +1,59 @@
+// <vsock>: QEMU's defaults, checks and arguments.
+import type { VsockDef } from '../../../conf/devices/vsock.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { Command } from '../command/command.ts'
+import type { QemuContext } from '../context.ts'
+import { addressProps, virtioProps } from '../parts/address.ts'
+import type { QemuFamily } from './family.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+export const qemuVsock: QemuFamily<VsockDef> = {
+  postParse(dev) {
+    dev.model ??= 'virtio'
+  },
+  validate(_dev, _def, { qemu }) {
+    if (qemu.has('vhost-vsock')) return
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vsock device is not supported with this QEMU binary')
+  }
+}
+
+/** Context ids below are the hypervisor's and the host's own; the highest means any. */
+const MIN_CID = 3
+const MAX_CID = 0xffff_fffe
+export const CID_RANGE = { min: MIN_CID, max: MAX_CID }
+
+/**
+ * Chooses the context id of a guest that leaves it to us: one that follows from the guest's uuid, so that it is the
+ * same at every start. The kernel refuses an id another guest has.
+ */
+export function prepareVsocks(def: DomainDef): void {
+  for (const { cid } of def.devices.vsocks) {
+    if (!cid?.auto) continue
+    const seed = Number.parseInt(def.uuid.slice(0, 8), 16)
+    cid.address ??= MIN_CID + (seed % (MAX_CID - MIN_CID + 1))
+  }
+}
+
+const VHOST_DEVICE = '/dev/vhost-vsock'
+
+/** The number of the opened vhost device; a command line nothing is started from shows that it is not opened. */
+function passVhost({ pretend, files }: QemuContext): string {
+  if (pretend) return '-1'
+  const fd = files.open(VHOST_DEVICE)
+  if (fd === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'unable to open vhost-vsock device')
+  return String(fd)
+}
+
+export function vsocksArgs(command: Command): void {
+  for (const dev of command.def.devices.vsocks) {
+    command.device({
+      ...virtioProps('vhost-vsock', dev.model, dev.address, dev.driver),
+      id: dev.alias,
+      'guest-cid': dev.cid?.address ?? 0,
+      vhostfd: passVhost(command.context),
+      ...addressProps(command, dev)
+    })
+  }
+}

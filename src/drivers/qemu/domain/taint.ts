@@ -1,0 +1,83 @@
+// What makes a guest one that others cannot answer for: how it was made, and what was done to it past its daemon
+// (virDomainTaint, qemuDomainObjCheckTaint). It is kept for as long as the guest runs.
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { virDomainMessageType } from '../../../conf/enums.ts'
+import { isCdromDrive } from '../block/protocol.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
+import type { QemuDomain } from './domain.ts'
+
+const { VIR_DOMAIN_MESSAGE_DEPRECATION, VIR_DOMAIN_MESSAGE_TAINTING } = virDomainMessageType
+
+/** What virDomainGetMessages says of each, in its order. */
+const TAINTS = {
+  'custom-argv': 'custom configuration parameters specified',
+  'custom-monitor': 'custom monitor control commands issued',
+  'high-privileges': 'running with undesirable elevated privileges',
+  'shell-scripts': 'network configuration using opaque shell scripts',
+  'cdrom-passthrough': 'use of host cdrom passthrough',
+  'custom-dtb': 'custom device tree blob used',
+  'custom-ga-command': 'custom guest agent control commands issued',
+  'custom-hypervisor-feature': 'hypervisor feature autodetection override',
+  'deprecated-config': 'use of deprecated configuration settings',
+  'custom-device': 'custom device configuration'
+} as const
+export type Taint = keyof typeof TAINTS
+
+type Rule = (def: DomainDef, owner: Pick<QemuDomain, 'user' | 'group'>) => boolean
+
+/** What of a definition taints the guest that is started from it. A guest of its caller's own rights has no others. */
+const RULES: Partial<Record<Taint, Rule>> = {
+  'high-privileges': ({ devices }, { user, group }) =>
+    [user, group].some(who => who === 'root' || who === '0') ||
+    devices.disks.some(({ rawio }) => rawio === true) ||
+    devices.hostdevs.some(({ source }) => source.rawio === true),
+  'custom-argv': ({ qemuNamespace: own }) => own !== undefined && own.args.length + own.env.length > 0,
+  'custom-device': ({ qemuNamespace: own }) => own !== undefined && own.overrides.length > 0,
+  'custom-hypervisor-feature': ({ qemuNamespace: own }) =>
+    own !== undefined && own.capsAdd.length + own.capsDel.length > 0,
+  'cdrom-passthrough': ({ devices }) =>
+    devices.disks.some(
+      ({ device, source }) => device === 'cdrom' && source.type === 'block' && isCdromDrive(source.path)
+    ),
+  'shell-scripts': ({ devices }) => devices.interfaces.some(({ script }) => script !== undefined),
+  'custom-dtb': ({ os }) => os.dtb !== undefined
+}
+
+/** What a definition uses that its QEMU means to drop. */
+function deprecated({ os, cpu }: DomainDef, { machines, cpuModels }: Qemu): string[] {
+  const isOld = (list: readonly { name: string; deprecated: boolean }[], wanted: string | undefined) =>
+    list.some(one => one.name === wanted && one.deprecated)
+  const model = cpu?.mode === 'custom' ? cpu.model?.name : undefined
+  return [
+    ...(isOld(machines, os.machine) ? [`machine type '${os.machine}'`] : []),
+    ...(isOld(cpuModels, model) ? [`CPU model '${model}'`] : [])
+  ]
+}
+
+/** Marks a running guest, once. */
+export function taint(domain: QemuDomain, what: Taint, extra?: string): void {
+  const { taints, name, id, log } = domain
+  if (taints.has(what) && extra === undefined) return
+  taints.add(what)
+  domain.save()
+  log.warn({ name, id, taint: what, ...(extra !== undefined && { extra }) }, 'domain is tainted')
+}
+
+/** Marks a guest that is about to start by what is in its definition. */
+export function taintByDefinition(domain: QemuDomain): void {
+  const { def, context } = domain
+  for (const [what, applies] of Object.entries(RULES)) if (applies(def, domain)) taint(domain, what as Taint)
+  domain.deprecations = deprecated(def, context.qemu)
+  for (const one of domain.deprecations) taint(domain, 'deprecated-config', one)
+}
+
+/** The messages of a guest; `flags` 0 asks for all (virDomainObjGetMessages). */
+export function messagesOf({ taints, deprecations }: QemuDomain, flags: number): string[] {
+  const wants = (bit: number) => flags === 0 || (flags & bit) !== 0
+  return [
+    ...(wants(VIR_DOMAIN_MESSAGE_TAINTING)
+      ? Object.entries(TAINTS).flatMap(([what, message]) => (taints.has(what as Taint) ? [`tainted: ${message}`] : []))
+      : []),
+    ...(wants(VIR_DOMAIN_MESSAGE_DEPRECATION) ? deprecations.map(one => `deprecated configuration: ${one}`) : [])
+  ]
+}

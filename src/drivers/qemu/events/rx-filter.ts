@@ -1,0 +1,33 @@
+// A macvtap device follows what the guest sets on its card: address, multicast, promiscuous mode.
+import type { InterfaceDef } from '../../../conf/devices/interface.ts'
+import { runHostCommand } from '../../../host/command.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+
+interface RxFilter {
+  promiscuous: boolean
+  multicast: 'normal' | 'none' | 'all'
+  'multicast-overflow': boolean
+  'main-mac': string
+  'multicast-table': string[]
+  'vlan-table': number[]
+}
+
+/** Asks QEMU for a card's filter, so that it tells the next change, and takes it over (qemuDomainSyncRxFilter). */
+export async function syncRxFilter(domain: QemuDomain, dev: InterfaceDef): Promise<void> {
+  domain.checkActive()
+  const [filter] = await domain.qmp.execute<RxFilter[]>('query-rx-filter', { name: dev.alias })
+  const name = dev.target?.dev
+  if (!filter || dev.source.type !== 'direct' || name === undefined) return
+  const onOff = (on: boolean) => (on ? 'on' : 'off')
+  const { promiscuous, multicast } = filter
+  const all = multicast === 'all' || (multicast === 'normal' && filter['multicast-overflow'])
+  // VLANs are not filtered by the host's device, so it has to take everything
+  const everything = promiscuous || filter['vlan-table'].length > 0
+  const modes = ['promisc', onOff(everything), 'multicast', onOff(multicast !== 'none'), 'allmulticast', onOff(all)]
+  await runHostCommand('ip', ['link', 'set', 'dev', name, 'address', filter['main-mac'], ...modes])
+  for (const address of filter['multicast-table']) {
+    await runHostCommand('ip', ['maddress', 'add', address, 'dev', name]).catch(error =>
+      domain.log.debug({ err: error }, 'multicast address is there already')
+    )
+  }
+}

@@ -1,0 +1,142 @@
+// Firmware descriptors: the JSON files that say which firmware images a host has (QEMU's docs/interop/firmware.json).
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { QemuContext } from '../context.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const INTERFACES = ['bios', 'openfirmware', 'uboot', 'uefi'] as const
+const FLASH_MODES = ['split', 'combined', 'stateless'] as const
+/** QEMU's names of architectures where libvirt's differ */
+const ARCH_NAMES: Record<string, string> = { i386: 'i686', arm: 'armv7l', or32: 'openrisc' }
+
+export interface FlashFile {
+  filename: string
+  format: string
+}
+
+/** How the firmware comes into the guest. */
+export type FirmwareMapping =
+  | { device: 'flash'; mode: (typeof FLASH_MODES)[number]; executable: FlashFile; nvramTemplate?: FlashFile }
+  | { device: 'kernel' | 'memory'; filename: string }
+
+export interface FirmwareDescriptor {
+  interfaces: (typeof INTERFACES)[number][]
+  mapping: FirmwareMapping
+  targets: { arch: string; machines: string[] }[]
+  features: Set<string>
+}
+
+type Json = Record<string, unknown>
+const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value)
+const stringAt = (doc: unknown, key: string) => {
+  const value = isObject(doc) ? doc[key] : undefined
+  return typeof value === 'string' ? value : undefined
+}
+const arrayAt = (doc: unknown, key: string) => {
+  const value = isObject(doc) ? doc[key] : undefined
+  return Array.isArray(value) ? (value as unknown[]) : undefined
+}
+
+/**
+ * One descriptor (qemuFirmwareParse).
+ * @throws VIR_ERR_INTERNAL_ERROR for files that are not what they should be
+ */
+export function parseDescriptor(text: string, path: string): FirmwareDescriptor {
+  const wrong = (message: string, cause?: unknown) => fail('VIR_ERR_INTERNAL_ERROR', message, cause)
+  let doc: unknown
+  try {
+    doc = JSON.parse(text)
+  } catch (error) {
+    throw wrong(`unable to parse json file '${path}'`, error)
+  }
+  const arrayOf = (from: unknown, key: string, message: string) => {
+    const found = arrayAt(from, key)
+    if (!found) throw wrong(message)
+    return found
+  }
+  const stringOf = (from: unknown, key: string, message = `missing '${key}' in '${path}'`) => {
+    const found = stringAt(from, key)
+    if (found === undefined) throw wrong(message)
+    return found
+  }
+  const fileOf = (from: unknown, key: string): FlashFile => {
+    const file = isObject(from) ? from[key] : undefined
+    if (file === undefined) throw wrong(`missing '${key}' in '${path}'`)
+    return { filename: stringOf(file, 'filename'), format: stringOf(file, 'format') }
+  }
+
+  const interfaces = arrayOf(doc, 'interface-types', `failed to get interface-types from '${path}'`).map(name => {
+    const known = INTERFACES.find(one => one === name)
+    if (!known) throw wrong(`unknown interface type: '${name}'`)
+    return known
+  })
+
+  const mapping = isObject(doc) ? doc.mapping : undefined
+  if (mapping === undefined) throw wrong(`missing mapping in '${path}'`)
+  const device = stringOf(mapping, 'device', `missing device type in '${path}'`)
+  let mapped: FirmwareMapping
+  if (device === 'flash') {
+    const given = isObject(mapping) ? mapping.mode : undefined
+    const mode = given === undefined ? 'split' : FLASH_MODES.find(one => one === given)
+    if (!mode) throw wrong(`Firmware flash mode value '${given}' unexpected`)
+    const executable = fileOf(mapping, 'executable')
+    mapped = { device, mode, executable, ...(mode === 'split' && { nvramTemplate: fileOf(mapping, 'nvram-template') }) }
+  } else if (device === 'kernel' || device === 'memory') mapped = { device, filename: stringOf(mapping, 'filename') }
+  else throw wrong(`unknown device type in '${path}'`)
+
+  const targets = arrayOf(doc, 'targets', `failed to get targets from '${path}'`).map(target => {
+    const arch = stringOf(target, 'architecture')
+    const machines = arrayOf(target, 'machines', `missing 'machines' in '${path}'`)
+    return { arch: ARCH_NAMES[arch] ?? arch, machines: machines.map(String) }
+  })
+  const features = arrayOf(doc, 'features', `failed to get features from '${path}'`)
+  return { interfaces, mapping: mapped, targets, features: new Set(features.map(String)) }
+}
+
+/** What tells where descriptors are. */
+export type FirmwarePlaces = Pick<QemuContext, 'config' | 'privileged'>
+
+/** The directories to look in, the one that counts most first. */
+function directories({ config, privileged }: FirmwarePlaces): string[] {
+  if (privileged) return [...config.firmwareDirs]
+  const home = process.env.XDG_CONFIG_HOME || join(homedir(), '.config')
+  return [join(home, 'qemu/firmware'), ...config.firmwareDirs]
+}
+
+/**
+ * All descriptors in the order of their file names. A file hides those of its name in directories that count less, an
+ * empty one hides without taking their place (qemuInteropFetchConfigs).
+ * @throws VIR_ERR_SYSTEM_ERROR for unreadable files, VIR_ERR_INTERNAL_ERROR for bad ones
+ */
+export function readDescriptors(context: FirmwarePlaces): FirmwareDescriptor[] {
+  const files = new Map<string, string>()
+  for (const directory of directories(context).reverse()) {
+    for (const name of listDirectory(directory)) {
+      if (!name.startsWith('.') && statSync(join(directory, name)).isFile()) files.set(name, join(directory, name))
+    }
+  }
+  const out: FirmwareDescriptor[] = []
+  for (const name of [...files.keys()].sort()) {
+    const path = files.get(name)!
+    let text: string
+    try {
+      text = readFileSync(path, 'utf8')
+    } catch (error) {
+      throw fail('VIR_ERR_SYSTEM_ERROR', `cannot read '${path}': ${(error as Error).message}`, error)
+    }
+    if (text !== '') out.push(parseDescriptor(text, path))
+  }
+  return out
+}
+
+function listDirectory(path: string): string[] {
+  try {
+    return readdirSync(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw fail('VIR_ERR_SYSTEM_ERROR', `cannot open directory '${path}': ${(error as Error).message}`, error)
+  }
+}

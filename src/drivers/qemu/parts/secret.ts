@@ -1,0 +1,58 @@
+// Secrets on the command line: encrypted with a master key that only QEMU and we can read (qemuDomainSecretInfoSetup).
+import { createCipheriv, randomBytes } from 'node:crypto'
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { errorsFrom } from '../../../conf/error.ts'
+import { giveTo, type ProcessOwner } from '../../../host/owner.ts'
+import type { Command } from '../command/command.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const MASTER_KEY_ID = 'masterKey0'
+/** Bytes of the initialization vector of each secret, as AES in CBC mode has it. */
+const IV_LEN = 16
+
+/** The file of the master key; it is written when the guest starts, if the command line needs it. */
+export function masterKeyFile(libDir: string): string {
+  return join(libDir, 'master-key.aes')
+}
+
+/** Writes that file, for QEMU's user alone. @throws VIR_ERR_SYSTEM_ERROR */
+export function writeMasterKey(file: string, key: Uint8Array, owner: ProcessOwner): void {
+  try {
+    rmSync(file, { force: true })
+    writeFileSync(file, key, { mode: 0o600, flag: 'wx' })
+  } catch (error) {
+    throw fail(
+      'VIR_ERR_SYSTEM_ERROR',
+      `failed to write domain master key file '${file}': ${(error as Error).message}`,
+      error
+    )
+  }
+  giveTo(file, owner)
+}
+
+/** -object of the master key, before everything that may refer to it (qemuBuildMasterKeyCommandLine). */
+export function masterKeyArgs(command: Command): void {
+  command.object({
+    'qom-type': 'secret',
+    id: MASTER_KEY_ID,
+    format: 'raw',
+    file: masterKeyFile(command.context.paths.libDir)
+  })
+}
+
+/** -object of one secret (qemuBuildSecretInfoProps). */
+export function addSecret(command: Command, id: string, value: Uint8Array): void {
+  const iv = randomBytes(IV_LEN)
+  const cipher = createCipheriv('aes-256-cbc', command.masterKey, iv)
+  const data = Buffer.concat([cipher.update(value), cipher.final()])
+  command.object({
+    'qom-type': 'secret',
+    id,
+    data: data.toString('base64'),
+    keyid: MASTER_KEY_ID,
+    iv: iv.toString('base64'),
+    format: 'base64'
+  })
+}

@@ -1,0 +1,34 @@
+// What happened to a guest while nobody listened to its QEMU.
+import { virDomainPausedReason, virDomainRunningReason, virDomainState } from '../../../conf/enums.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { handleQmpEvent } from '../events/index.ts'
+
+/** Brings our view up to what happened while nobody listened. */
+export async function catchUp(domain: QemuDomain): Promise<void> {
+  const { status } = await domain.qmp.execute<{ status: string }>('query-status')
+  const { VIR_DOMAIN_PAUSED_UNKNOWN, VIR_DOMAIN_PAUSED_WATCHDOG, VIR_DOMAIN_PAUSED_IOERROR } = virDomainPausedReason
+  const pausedReasons: Record<string, number> = {
+    watchdog: VIR_DOMAIN_PAUSED_WATCHDOG,
+    'io-error': VIR_DOMAIN_PAUSED_IOERROR
+  }
+  switch (status) {
+    case 'running':
+      if (!domain.isRunning) domain.setRunning(virDomainRunningReason.VIR_DOMAIN_RUNNING_UNKNOWN)
+      break
+    case 'prelaunch':
+      if (!domain.paused) await domain.qmp.execute('cont')
+      break
+    case 'shutdown':
+      handleQmpEvent(domain, { event: 'SHUTDOWN', data: { guest: true }, timestampUs: Date.now() * 1000 })
+      break
+    case 'guest-panicked':
+      handleQmpEvent(domain, { event: 'GUEST_PANICKED', data: { action: 'pause' }, timestampUs: Date.now() * 1000 })
+      break
+    case 'suspended':
+      domain.setState(virDomainState.VIR_DOMAIN_PMSUSPENDED, 0)
+      break
+    default:
+      if (domain.isRunning) domain.setPaused(pausedReasons[status] ?? VIR_DOMAIN_PAUSED_UNKNOWN)
+  }
+  domain.changed()
+}

@@ -1,0 +1,74 @@
+// What a guest claims from its host's aggregator: everything a start will use, and later what is plugged in.
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { type Allocation, usedBy } from '../../../state/allocation.ts'
+import type { AutomaticResource, ClaimedResource } from '../../../state/claim.ts'
+import { isDrawn } from '../device/interface/tap.ts'
+import { CID_RANGE } from '../device/vsock.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import type { HeldPorts } from './ports.ts'
+
+const ID_RANGE = { min: 1, max: 2 ** 31 - 1 }
+
+/**
+ * Claims what a prepared guest is going to use: all of it or nothing. The ports and ids that were ours to choose are
+ * chosen by the aggregator instead and put into the definition; without one ours stay.
+ * @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY
+ */
+export async function claimStart(domain: QemuDomain, ports: HeldPorts): Promise<void> {
+  const { claims, def } = domain
+  if (!claims) return
+  const cids = def.devices.vsocks.flatMap(({ cid }) => (cid?.auto ? [cid] : []))
+  for (;;) {
+    const automatic: AutomaticResource[] = [
+      { kind: 'domain-id', auto: ID_RANGE },
+      ...cids.map(({ address }) => ({ kind: 'vsock-cid', auto: { ...CID_RANGE, ...(address && { from: address }) } })),
+      ...ports.chosen.map(({ first, last, port }) => ({
+        kind: 'tcp-port',
+        auto: { min: first, max: last, from: port }
+      }))
+    ]
+    const own = new Set([
+      ...cids.map(({ address }) => `vsock-cid ${address}`),
+      ...ports.chosen.map(({ port }) => `tcp-port ${port}`),
+      ...def.devices.interfaces.filter(isDrawn).map(({ target }) => `tap ${target?.dev}`)
+    ])
+    const fixed = usedBy(def).filter(({ kind, key }) => !own.has(`${kind} ${key}`))
+    const answer = await claims.claim(def, [...namesOf(def), ...fixed, ...automatic])
+    if (!answer) return
+    const [id, ...more] = answer.chosen.map(([value]) => value!)
+    domain.id = id!
+    for (const cid of cids) cid.address = more.shift()!
+    if (await ports.change(more)) return
+    // somebody who is no guest listens there
+    await claims.release(answer.claim)
+  }
+}
+
+const namesOf = ({ name, uuid }: DomainDef): Allocation[] => [
+  { kind: 'name', key: name, mode: 'exclusive' },
+  { kind: 'uuid', key: uuid, mode: 'exclusive' }
+]
+
+/** What was claimed beyond the start. */
+export interface Claimed {
+  /** values of each automatic resource, in the order asked for; undefined when nobody is there to choose them */
+  chosen: number[][] | undefined
+  /** gives it back: plugging failed, or what it was for is gone */
+  release(): Promise<void>
+}
+
+/**
+ * Claims what is about to be plugged into a running guest; `deviceAllocations` says what a device uses. Call
+ * `domain.changed()` once it is in the definition, and after releasing it, so that the report tells of it.
+ * @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY; the guest then has none of it
+ */
+export async function claimMore(domain: QemuDomain, resources: ClaimedResource[]): Promise<Claimed> {
+  const { claims, def } = domain
+  const answer = await claims?.claim(def, resources)
+  return {
+    chosen: answer?.chosen,
+    release: async () => {
+      if (answer) await claims?.release(answer.claim)
+    }
+  }
+}

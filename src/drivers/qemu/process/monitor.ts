@@ -1,0 +1,75 @@
+// The connection to a running QEMU: opened with a limit, opened again when only the connection was lost.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
+import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
+import { isAlive } from '../../../state/status.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { handleQmpEvent } from '../events/index.ts'
+import { connectQmp, type QmpMonitor } from '../monitor/qmp.ts'
+import { catchUp } from './catch-up.ts'
+import { lastWords } from './launch.ts'
+import { cleanUp } from './stop.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** How long QEMU may take until its monitor answers; libvirt's default. */
+const START_TIMEOUT_MS = 30_000
+
+/**
+ * Waits for QEMU's monitor and takes its events from then on.
+ * @param exited settles when QEMU has ended, if it is our child
+ * @throws VIR_ERR_OPERATION_TIMEOUT, VIR_ERR_INTERNAL_ERROR when QEMU ends first
+ */
+export async function openMonitor(domain: QemuDomain, exited?: Promise<string>): Promise<QmpMonitor> {
+  const deadline = Date.now() + START_TIMEOUT_MS
+  let gone: string | undefined
+  void exited?.then(how => {
+    gone = how
+  })
+  for (;;) {
+    try {
+      const monitor = await connectQmp(domain.root.monitorSocket, Math.max(deadline - Date.now(), 1))
+      monitor.on('event', event => {
+        for (const listener of domain.monitorListeners) listener(event)
+        handleQmpEvent(domain, event)
+      })
+      monitor.on('close', reason => void monitorClosed(domain, monitor, reason))
+      return monitor
+    } catch (error) {
+      if (gone !== undefined)
+        throw fail('VIR_ERR_INTERNAL_ERROR', `QEMU ended with ${gone} before its monitor answered`, error)
+      if (Date.now() >= deadline) throw fail('VIR_ERR_OPERATION_TIMEOUT', 'QEMU monitor socket did not show up', error)
+      if (toVirError(error).code !== 'VIR_ERR_OPERATION_FAILED') throw error
+      await sleep(2)
+    }
+  }
+}
+
+/** The monitor is gone: either QEMU ended, or only the connection did. */
+async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: VirError): Promise<void> {
+  if (domain.monitor !== monitor) return
+  domain.monitor = undefined
+  if (domain.phase !== 'running' || !domain.process) return
+  const { process: identity } = domain
+  for (let i = 0; i < 100 && isAlive(identity); i++) await sleep(10)
+  if (domain.phase !== 'running') return
+  if (isAlive(identity)) {
+    domain.log.error({ err: reason }, 'monitor connection lost, connecting again')
+    try {
+      domain.monitor = await openMonitor(domain)
+      await catchUp(domain)
+    } catch (error) {
+      domain.log.error({ err: error }, 'monitor cannot be reached; the guest is left alone')
+    }
+    return
+  }
+  domain.phase = 'stopping'
+  const shutDown = domain.state === virDomainState.VIR_DOMAIN_SHUTDOWN
+  const { VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_SHUTOFF_CRASHED } = virDomainShutoffReason
+  if (!shutDown) domain.log.error({ err: reason, qemu: lastWords(domain.root.log) }, 'QEMU ended unexpectedly')
+  await cleanUp(domain, {
+    reason: shutDown ? VIR_DOMAIN_SHUTOFF_SHUTDOWN : VIR_DOMAIN_SHUTOFF_CRASHED,
+    failed: !shutDown,
+    byItself: true
+  })
+}

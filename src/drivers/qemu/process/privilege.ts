@@ -1,0 +1,90 @@
+// Least privilege for QEMU: its user and groups, capabilities, limits. Done by util-linux's setpriv and prlimit between
+// us and QEMU, as Node has none of the system calls.
+import { accessSync, constants, readFileSync } from 'node:fs'
+import { errorsFrom } from '../../../conf/error.ts'
+import { userName } from '../../../host/ids.ts'
+import { ownerIds, type ProcessOwner } from '../../../host/owner.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const SETPRIV = '/usr/bin/setpriv'
+const PRLIMIT = '/usr/bin/prlimit'
+
+/** Number of a capability in the kernel's masks. */
+const CAP_SETPCAP = 8
+
+export interface Privileges {
+  owner: ProcessOwner
+  /** QEMU dies with this process (auto-destroy) */
+  dieWithUs: boolean
+  /** bytes of memory QEMU may lock, if the usual ones are not enough */
+  memoryLock?: number | 'unlimited' | undefined
+}
+
+/**
+ * The command that runs `argv` with no more than it needs: no new privileges ever, and no capabilities. A QEMU of root
+ * without --user keeps one, to read and write files of any owner, as images are not given to it.
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED where a wish cannot be granted without setpriv or prlimit
+ */
+export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLock }: Privileges): string[] {
+  const limit = memoryLockArgs(memoryLock)
+  const ids = ownerIds(owner)
+  if (!isExecutable(SETPRIV)) {
+    if (ids || dieWithUs) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `running QEMU as another user needs ${SETPRIV}`)
+    return [...limit, ...argv]
+  }
+  return [
+    ...limit,
+    SETPRIV,
+    '--no-new-privs',
+    ...(dieWithUs ? ['--pdeathsig', 'KILL'] : []),
+    ...(ids ? userArgs(ids.uid, ids.gid) : []),
+    ...(hasCapability(CAP_SETPCAP) ? capabilityArgs(ids === undefined) : []),
+    '--',
+    ...argv
+  ]
+}
+
+/** With the groups the user is in on this host, so that it may open /dev/kvm where it could by itself. */
+const userArgs = (uid: number, gid: number) => [
+  `--reuid=${uid}`,
+  `--regid=${gid}`,
+  userName(uid) === undefined ? '--clear-groups' : '--init-groups'
+]
+
+const capabilityArgs = (isOurs: boolean) => [
+  '--inh-caps=-all',
+  `--bounding-set=-all${isOurs && process.getuid?.() === 0 ? ',+dac_override' : ''}`
+]
+
+/** None where QEMU may lock as much anyway. */
+function memoryLockArgs(limit: number | 'unlimited' | undefined): string[] {
+  if (limit === undefined || maxMemoryLock() >= (limit === 'unlimited' ? Number.POSITIVE_INFINITY : limit)) return []
+  if (!isExecutable(PRLIMIT)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `locking the guest's memory needs ${PRLIMIT}`)
+  return [PRLIMIT, `--memlock=${limit}:${limit}`]
+}
+
+/** Bytes we may lock, and so QEMU. */
+function maxMemoryLock(): number {
+  const [, soft] = /^Max locked memory\s+(\S+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? []
+  return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft ?? 0)
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Whether we have that capability ourselves; in a container root may lack it. */
+function hasCapability(number: number): boolean {
+  try {
+    const [, mask] = /^CapEff:\s+([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []
+    return mask !== undefined && ((BigInt(`0x${mask}`) >> BigInt(number)) & 1n) === 1n
+  } catch {
+    return false
+  }
+}

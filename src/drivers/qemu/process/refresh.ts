@@ -1,0 +1,102 @@
+// What only a running QEMU knows of its guest, and what only a running one can be told.
+import { formatCpu } from '../../../conf/domain/cpu.ts'
+import { virConnectDomainEventAgentLifecycleReason } from '../../../conf/enums.ts'
+import { formatXml } from '../../../conf/xml.ts'
+import { connectAgent, portChanged } from '../console/channels.ts'
+import { verifyGuestCpu } from '../cpu/live.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { refreshTrays } from './trays.ts'
+import { plugVcpus } from './vcpu-plug.ts'
+
+/** memory statistics are fetched by QEMU this often, in seconds */
+const BALLOON_POLL_S = 5
+
+interface QmpVcpu {
+  'cpu-index': number
+  'thread-id': number
+  'qom-path': string
+}
+
+interface QmpChardev {
+  label: string
+  filename: string
+  'frontend-open': boolean
+}
+
+/** Learns what only QEMU knows: threads, ptys, versions; asked for all at once. */
+export async function setUp(domain: QemuDomain): Promise<void> {
+  const { qmp, def } = domain
+  await plugVcpus(def, qmp)
+  const onReboot = def.onReboot === 'destroy' ? qmp.execute('set-action', { reboot: 'shutdown' }) : undefined
+  const vcpus = qmp.execute<QmpVcpu[]>('query-cpus-fast')
+  const [cpus, chardevs] = await Promise.all([
+    vcpus,
+    qmp.execute<QmpChardev[]>('query-chardev'),
+    onReboot,
+    verifyCpu(domain, vcpus),
+    refreshTrays(domain),
+    ...downLinks(domain),
+    ...balloonPolling(domain)
+  ])
+  domain.vcpuThreads = new Map(cpus.map(cpu => [cpu['cpu-index'], cpu['thread-id']]))
+  domain.ptys = new Map(
+    chardevs
+      .filter(({ filename }) => filename.startsWith('pty:'))
+      .map(({ label, filename }) => [label.replace(/^char/, ''), filename.slice(4)])
+  )
+  fillPtyPaths(domain)
+  const frontendOpen = (label: string) => chardevs.find(chardev => chardev.label === label)?.['frontend-open']
+  connectAgent(domain, label => frontendOpen(label) ?? false)
+  fillChannelStates(domain, frontendOpen)
+}
+
+/** Takes the CPU QEMU made into the definition, and keeps the one it was asked for. */
+async function verifyCpu(domain: QemuDomain, vcpus: Promise<QmpVcpu[]>): Promise<void> {
+  const { qmp, def } = domain
+  const asked = def.cpu && formatXml(formatCpu(def.cpu))
+  await verifyGuestCpu(def, qmp, vcpus)
+  if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.originalCpu = asked
+}
+
+/** Unplugs the cards whose cable is out (qemuProcessSetLinkStates). */
+function downLinks({ qmp, def }: QemuDomain): Promise<unknown>[] {
+  return def.devices.interfaces
+    .filter(({ link, alias }) => link === 'down' && alias)
+    .map(({ alias }) => qmp.execute('set_link', { name: alias!, up: false }))
+}
+
+function balloonPolling(domain: QemuDomain): Promise<unknown>[] {
+  return domain.def.devices.memballoons
+    .filter(balloon => balloon.model?.startsWith('virtio') && balloon.alias)
+    .map(balloon =>
+      domain.qmp
+        .execute('qom-set', {
+          path: `/machine/peripheral/${balloon.alias}`,
+          property: 'guest-stats-polling-interval',
+          value: balloon.statsPeriod ?? BALLOON_POLL_S
+        })
+        .catch(error => domain.log.warn({ err: error }, 'no balloon statistics'))
+    )
+}
+
+/** Puts the host's pty names into the live definition, as libvirt shows them. */
+function fillPtyPaths(domain: QemuDomain): void {
+  const { serials, parallels, consoles, channels } = domain.def.devices
+  for (const chardev of [...serials, ...parallels, ...consoles, ...channels]) {
+    const path = chardev.alias && domain.ptys.get(chardev.alias)
+    if (path && chardev.source.type === 'pty') chardev.source.path = path
+  }
+}
+
+/** Whether the guest listens on its virtio ports (qemuProcessRefreshChannelVirtioState). */
+function fillChannelStates(domain: QemuDomain, frontendOpen: (label: string) => boolean | undefined): void {
+  const REASON = virConnectDomainEventAgentLifecycleReason
+  const reason =
+    domain.phase === 'starting'
+      ? REASON.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_DOMAIN_STARTED
+      : REASON.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL
+  for (const { alias = '' } of domain.def.devices.channels) {
+    const open = frontendOpen(`char${alias}`)
+    if (open !== undefined) portChanged(domain, alias, open, reason)
+  }
+}

@@ -1,0 +1,134 @@
+// A guest's own control groups, made directly: while its QEMU initialises, removed when it is gone.
+import { constants } from 'node:fs'
+import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { type Hierarchy, hierarchies, parentIn } from './hierarchy.ts'
+import { DEFAULT_PARTITION, escapeGroup, partitionGroups } from './partition.ts'
+
+const fail = errorsFrom('VIR_FROM_CGROUP')
+
+/** A dead process leaves its group when its parent has taken note of it; this long that may last. */
+const REMOVE_TIMEOUT_MS = 2000
+const NAME_MAX = 40
+/** What a new group of v2 gets of its parent, where that has it. */
+const V2_CONTROLLERS = ['cpu', 'cpuset', 'io', 'memory', 'pids', 'hugetlb']
+
+/** The last part of the groups' names: no two guests of a host have the same. */
+export const groupName = (guest: string, pid: number): string =>
+  escapeGroup(`qemu-${pid}-${guest.replace(/[^\w.-]/g, '_').slice(0, NAME_MAX)}.virshim`)
+
+/** The directories of a guest's groups, in every hierarchy where we may make some. @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function groupPaths(name: string, partition: string, all: Hierarchy[] = hierarchies()): string[] {
+  const groups = partitionGroups(partition)
+  return all.flatMap(hierarchy => {
+    const parent = parentIn(hierarchy)
+    return parent === undefined ? [] : [join(parent, ...groups, name)]
+  })
+}
+
+/** Not there, not ours, or read-only: a guest does without unless its groups were asked for. */
+const LACKING = ['EACCES', 'EPERM', 'EROFS', 'ENXIO']
+
+/**
+ * Makes the groups and moves the processes in.
+ * @param partition the one the paths lie in; only the default one is made
+ * @param wanted the user has asked for groups
+ * @returns the groups there are now
+ * @throws VIR_ERR_SYSTEM_ERROR if one cannot be used; where none was `wanted`, only for other reasons than a lack of rights
+ */
+export async function enterGroups(
+  paths: string[],
+  pids: number[],
+  { partition, wanted }: { partition: string; wanted: boolean }
+): Promise<string[]> {
+  const makeParents = partition === DEFAULT_PARTITION
+  const entered = await Promise.all(
+    paths.map(async path => {
+      try {
+        await makeGroup(path, partitionGroups(partition).length, makeParents)
+        for (const pid of pids) await enter(path, pid)
+        return path
+      } catch (error) {
+        await removeGroup(path)
+        const { code = '', message } = error as NodeJS.ErrnoException
+        if (!wanted && LACKING.includes(code)) return undefined
+        throw fail('VIR_ERR_SYSTEM_ERROR', `Failed to create cgroup '${path}': ${message}`, error)
+      }
+    })
+  )
+  return entered.filter(path => path !== undefined)
+}
+
+async function enter(group: string, pid: number): Promise<void> {
+  try {
+    await writeFile(join(group, 'cgroup.procs'), `${pid}`)
+  } catch (error) {
+    // a process that has ended meanwhile is missed elsewhere
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/**
+ * Readies a group and those above it, as many as the partition has parts.
+ * @param makeParents they are ours to make, if they are not there
+ */
+async function makeGroup(path: string, parents: number, makeParents: boolean, make = true): Promise<void> {
+  const parent = dirname(path)
+  if (parents > 0) await makeGroup(parent, parents - 1, makeParents, makeParents)
+  await handDownControllers(parent)
+  try {
+    if (make) await mkdir(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  }
+  for (const file of ['cpuset.cpus', 'cpuset.mems']) await inherit(parent, path, file)
+}
+
+/** v1: no process can enter a group without CPUs and memory, as new ones are (virCgroupV1CpuSetInherit). */
+async function inherit(parent: string, path: string, file: string): Promise<void> {
+  const mine = await readIfThere(join(path, file))
+  // v2 has the same files and means by nothing in them: as above
+  if (mine === undefined || mine !== '' || (await readIfThere(join(path, 'cgroup.controllers'))) !== undefined) return
+  const above = await readIfThere(join(parent, file))
+  if (above) await writeFile(join(path, file), above)
+}
+
+/** v2: lets groups below have the controllers. Refused where processes are in the group; then there are none below. */
+async function handDownControllers(group: string): Promise<void> {
+  const there = ((await readIfThere(join(group, 'cgroup.controllers'))) ?? '').split(' ')
+  const wanted = V2_CONTROLLERS.filter(controller => there.includes(controller))
+  for (const controller of wanted) {
+    await writeFile(join(group, 'cgroup.subtree_control'), `+${controller}`).catch(() => undefined)
+  }
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    await access(file, constants.R_OK)
+    return (await readFile(file, 'utf8')).trim()
+  } catch {
+    return undefined
+  }
+}
+
+/** Removes the groups of a guest that is gone; gives those that stay busy. */
+export async function leaveGroups(groups: string[]): Promise<string[]> {
+  const deadline = Date.now() + REMOVE_TIMEOUT_MS
+  for (let left = groups; ; await sleep(10)) {
+    const gone = await Promise.all(left.map(removeGroup))
+    left = left.filter((_, i) => !gone[i])
+    if (left.length === 0 || Date.now() >= deadline) return left
+  }
+}
+
+/** True when it is not there any more. */
+async function removeGroup(group: string): Promise<boolean> {
+  try {
+    await rmdir(group)
+    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
+  }
+}

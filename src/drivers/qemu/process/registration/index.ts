@@ -1,0 +1,71 @@
+// How a guest is known to its host: <resource register=…> (virDomainCgroupInitCgroup, virCgroupNewMachine).
+import { existsSync } from 'node:fs'
+import { errorsFrom } from '../../../../conf/error.ts'
+import { helpersIn } from '../../../../host/helper-process.ts'
+import type { ProcessIdentity } from '../../../../state/status.ts'
+import type { QemuDomain } from '../../domain/domain.ts'
+import { enterGroups, groupName, groupPaths, leaveGroups } from './cgroup.ts'
+import { DEFAULT_PARTITION, partitionGroups } from './partition.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** Whether it is worth asking: only systemd has what we call. Others may be told of a bus by the environment. */
+const mayHaveSystemd = (): boolean =>
+  process.env.DBUS_SYSTEM_BUS_ADDRESS !== undefined || existsSync('/run/systemd/system')
+
+/**
+ * Makes the guest known to the host as its definition says, without which the host's best is taken: machined, systemd,
+ * groups of its own, or nothing. What is made is in the status before it is.
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR, VIR_ERR_DBUS_SERVICE, VIR_ERR_OPERATION_TIMEOUT
+ */
+export async function registerGuest(domain: QemuDomain, qemu: ProcessIdentity): Promise<void> {
+  const { resource } = domain.def
+  const register = resource?.register
+  if (register === 'none') return
+  partitionGroups(resource?.partition ?? DEFAULT_PARTITION)
+  if (register === 'machined' || register === 'systemd') {
+    const { knownTo, SERVICES } = await import('./services.ts')
+    const known = await knownTo([register], domain, qemu)
+    if (!known) {
+      const reason = `'${SERVICES[register]}' is not on this host's D-Bus`
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `resource registration '${register}' is not available: ${reason}`)
+    }
+  } else if (register === undefined && domain.context.privileged && mayHaveSystemd()) {
+    const { knownTo } = await import('./services.ts')
+    await knownTo(['machined', 'systemd'], domain, qemu)
+  }
+  // systemd may know of the guest and yet leave its groups to us
+  if (domain.cgroups.length === 0) await makeGroups(domain, qemu, register === 'cgroup' || register === 'direct')
+  if (domain.cgroups.length > 0) domain.def.resource = { partition: DEFAULT_PARTITION, ...domain.def.resource }
+}
+
+async function makeGroups(domain: QemuDomain, qemu: ProcessIdentity, asked: boolean): Promise<void> {
+  const { resource, name } = domain.def
+  const partition = resource?.partition ?? DEFAULT_PARTITION
+  domain.cgroups = groupPaths(groupName(name, qemu.pid), partition)
+  if (domain.cgroups.length === 0 && asked) {
+    throw fail(
+      'VIR_ERR_CONFIG_UNSUPPORTED',
+      `no cgroup hierarchy can be written for resource registration '${resource?.register}'`
+    )
+  }
+  domain.save()
+  const helpers = helpersIn(domain.context.paths.libDir)
+  const pids = [qemu, ...helpers].map(({ pid }) => pid)
+  domain.cgroups = await enterGroups(domain.cgroups, pids, { partition, wanted: asked })
+}
+
+/** Undoes registerGuest when QEMU is gone. What is left is told in the log. */
+export async function unregisterGuest(domain: QemuDomain): Promise<void> {
+  const { registration, cgroups, log } = domain
+  if (registration) {
+    const { endRegistration } = await import('./services.ts')
+    await endRegistration(registration).catch(error =>
+      log.warn({ err: error, ...registration }, 'the guest may still be registered with the host')
+    )
+    domain.registration = undefined
+  }
+  const busy = await leaveGroups(cgroups)
+  if (busy.length > 0) log.warn({ cgroups: busy }, 'cgroups are still in use')
+  domain.cgroups = []
+}

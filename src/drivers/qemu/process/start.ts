@@ -1,0 +1,211 @@
+// Starting a guest: what it needs of the host step by step, then QEMU, then what QEMU is told before its CPUs run.
+import { accessSync, constants } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import {
+  virDomainEventStartedDetailType,
+  virDomainEventSuspendedDetailType,
+  virDomainEventType,
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainShutoffReason,
+  virDomainState
+} from '../../../conf/enums.ts'
+import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
+import { OpenedFiles } from '../../../host/inherited-files.ts'
+import { isAlive } from '../../../state/status.ts'
+import { determineDiskChains } from '../block/chain.ts'
+import { throttleDisks } from '../block/throttle.ts'
+import { buildCommand } from '../command/index.ts'
+import type { QemuContext } from '../context.ts'
+import { prepareStart } from '../definition/passes.ts'
+import { setGraphicsPassword } from '../device/graphics/password.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { beginRun } from '../domain/run.ts'
+import { makeNvram } from '../firmware/nvram.ts'
+import { claimStart } from './claim.ts'
+import { startCpus } from './cpus.ts'
+import { type Launched, lastWords, launchQemu } from './launch.ts'
+import { memoryLockLimit } from './memory-lock.ts'
+import { openMonitor } from './monitor.ts'
+import { attachSteps, prepareSteps, startSteps } from './needs/index.ts'
+import { allocatePorts, type HeldPorts } from './ports.ts'
+import { setUp } from './refresh.ts'
+import { generateLabels } from './seclabel.ts'
+import { cleanUp, endProcess } from './stop.ts'
+import { withHostStorage } from './storage-driver.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** How long a QEMU whose monitor was closed during its start may take to end. */
+const LAST_WORDS_MS = 1000
+
+export interface StartOptions {
+  /** VIR_DOMAIN_START_PAUSED */
+  paused?: boolean
+  /** VIR_DOMAIN_START_AUTODESTROY */
+  autoDestroy?: boolean
+  /** VIR_DOMAIN_START_RESET_NVRAM */
+  resetNvram?: boolean
+  /** called once QEMU is spawned: what needs no monitor may be done beside its initialisation */
+  onLaunch?(): void
+}
+
+/**
+ * Starts the guest from `domain.def`. On any failure nothing stays: no process, no socket, no status.
+ * @throws VIR_ERR_OPERATION_INVALID when it runs already, VIR_ERR_INTERNAL_ERROR with QEMU's words
+ */
+export async function startDomain(domain: QemuDomain, options: StartOptions = {}): Promise<void> {
+  if (domain.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
+  const starting = start(domain, options)
+  domain.startDone = starting.catch(() => undefined)
+  return starting
+}
+
+async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
+  domain.separateDefinitions()
+  domain.id = 1
+  domain.paused = options.paused ?? false
+  domain.autoDestroy = options.autoDestroy ?? false
+  let ports: HeldPorts | undefined
+  const files = new OpenedFiles()
+  try {
+    checkCancelled(domain)
+    const storage = await withHostStorage(domain.def, withSocketDir(domain))
+    const context = { ...prepareStart(domain.def, storage), files }
+    generateLabels(domain.def, domain, context.privileged)
+    ports = await allocatePorts(domain.def, context.config)
+    checkHostFiles(domain.def)
+    determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
+    await claimStart(domain, ports)
+    checkCancelled(domain)
+    makeNvram(domain.def, options.resetNvram)
+    domain.phase = 'starting'
+    domain.save()
+    await prepareSteps({ domain, context })
+    const command = buildCommand(domain.def, context)
+    domain.save()
+    await startSteps({ domain, context, command })
+    const { argv, env } = command
+    const launched = await launchQemu(domain.root, {
+      argv,
+      env,
+      owner: domain,
+      dieWithUs: domain.autoDestroy,
+      memoryLock: memoryLockLimit(domain.def),
+      files: files.descriptors
+    })
+    options.onLaunch?.()
+    await afterLaunch(domain, launched)
+  } catch (thrown) {
+    const error = await startError(domain, thrown)
+    domain.log.error({ err: error }, 'start failed')
+    await endProcess(domain)
+    // a guest that never ran does not stop: its state tells, no event does
+    await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, 'state')
+    domain.startCancelled = undefined
+    throw error
+  } finally {
+    ports?.release()
+    files.close()
+  }
+}
+
+/** A QEMU of another user makes its sockets where nothing of ours lies. */
+function withSocketDir({ context, root, user, group }: QemuDomain): QemuContext {
+  if ((user ?? group) === undefined) return context
+  const { qemuDir, qemuMonitorSocket } = root
+  return { ...context, paths: { ...context.paths, socketDir: qemuDir, monitorSocket: qemuMonitorSocket } }
+}
+
+/** QEMU is there. The steps that wait for it are taken beside its initialisation, and done before its CPUs run. */
+async function afterLaunch(domain: QemuDomain, { identity, exited }: Launched): Promise<void> {
+  domain.process = identity
+  checkCancelled(domain)
+  beginRun(domain, exited)
+  const attached = attachSteps(domain)
+  attached.catch(() => undefined)
+  try {
+    domain.monitor = await openMonitor(domain, exited)
+    await setUp(domain)
+    await throttleDisks(domain.def.devices.disks, domain.qmp)
+    for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
+  } finally {
+    // what is being made has to be there before it can be taken away
+    await Promise.allSettled([attached])
+  }
+  await attached
+  checkCancelled(domain)
+  await firstRun(domain)
+}
+
+/** Ends a start that is under way, or about to begin; it fails and leaves nothing. */
+export function cancelStart(domain: QemuDomain, reason: string): void {
+  domain.startCancelled = reason
+  if (domain.process && isAlive(domain.process)) process.kill(domain.process.pid, 'SIGKILL')
+}
+
+const cancelled = (reason: string) => fail('VIR_ERR_OPERATION_ABORTED', `start was cancelled by ${reason}`)
+
+function checkCancelled({ startCancelled }: QemuDomain): void {
+  if (startCancelled) throw cancelled(startCancelled)
+}
+
+/** Host files a guest cannot start without; missing ones are told before QEMU is started. */
+function checkHostFiles({ os }: DomainDef): void {
+  const paths = [os.kernel, os.initrd, os.dtb]
+  for (const path of paths) {
+    if (path === undefined) continue
+    try {
+      accessSync(path, constants.R_OK)
+    } catch (error) {
+      const reason =
+        (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'No such file or directory' : 'Permission denied'
+      throw fail('VIR_ERR_SYSTEM_ERROR', `Cannot access storage file '${path}': ${reason}`, error)
+    }
+  }
+}
+
+/** Says that a disk starts without the image it names (virDomainEventDiskChangeNewFromObj). */
+function reportDropped({ events, log }: QemuDomain, { device, alias }: DiskDef, path = ''): void {
+  const isDrive = device === 'cdrom' || device === 'floppy'
+  log.warn({ disk: alias, path }, 'image is missing, starting without it')
+  events.emit('VIR_DOMAIN_EVENT_ID_DISK_CHANGE', {
+    oldSrcPath: path,
+    devAlias: alias ?? '',
+    reason: isDrive ? 0 : 1 // VIR_DOMAIN_EVENT_DISK_CHANGE_MISSING_ON_START, VIR_DOMAIN_EVENT_DISK_DROP_MISSING_ON_START
+  })
+}
+
+/** A QEMU that is about to end may close its monitor first: its own words say more than the lost connection. */
+async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError> {
+  if (domain.startCancelled) return cancelled(domain.startCancelled)
+  const error = toVirError(thrown)
+  const identity = domain.process
+  if (!identity) return error
+  if (domain.monitor === undefined || domain.monitor.closed) {
+    // not by its exit event: that of a process we have let go of does not keep us running
+    for (const deadline = Date.now() + LAST_WORDS_MS; isAlive(identity) && Date.now() < deadline; ) await sleep(3)
+  }
+  if (isAlive(identity)) return error
+  const words = lastWords(domain.root.log)
+  return fail('VIR_ERR_INTERNAL_ERROR', `process exited while connecting to monitor: ${words || error.message}`, thrown)
+}
+
+async function firstRun(domain: QemuDomain): Promise<void> {
+  domain.phase = 'running'
+  const { paused } = domain
+  if (paused) {
+    domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_USER)
+  } else {
+    domain.setState(virDomainState.VIR_DOMAIN_PAUSED, virDomainPausedReason.VIR_DOMAIN_PAUSED_STARTING_UP)
+    await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_BOOTED)
+  }
+  const { VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_SUSPENDED } = virDomainEventType
+  domain.lifecycle(VIR_DOMAIN_EVENT_STARTED, virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_BOOTED)
+  if (paused) {
+    domain.lifecycle(VIR_DOMAIN_EVENT_SUSPENDED, virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED)
+  }
+  domain.log.info({ pid: domain.process?.pid }, 'guest started')
+}

@@ -1,0 +1,108 @@
+// What a start fetches from libvirt's storage and secret drivers: where volumes of pools lie, and secrets that are not
+// in the host's files (virDomainDiskTranslateSourcePool, qemuDomainSecretInfoSetup).
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom, toVirError } from '../../../conf/error.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
+import type { SecretLookup } from '../../../conf/storage/secret.ts'
+import type { StorageSource } from '../../../conf/storage/source.ts'
+import type { SecretStore, SecretUsage } from '../../../state/secrets.ts'
+import type { HostDrivers, Volume } from '../../secondary-drivers.ts'
+import { secretsOf } from '../block/nodes.ts'
+import { applyStartupPolicy } from '../block/startup-policy.ts'
+import type { QemuContext } from '../context.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
+const failInternal = errorsFrom('VIR_FROM_NONE')
+
+/** Kinds of storage by virStorageVolType; a ploop volume is a file too. */
+const VOLUME_TYPES = ['file', 'block', 'dir', 'network', 'netdir', 'file'] as const
+/** Pools whose volumes are files or devices of this host. */
+const LOCAL_POOLS = ['dir', 'fs', 'netfs', 'logical', 'disk', 'scsi', 'zfs', 'vstorage', 'iscsi']
+
+/**
+ * Finds the volumes of the guest's disks, which are then files or devices of this host, and the secrets we have no file
+ * of. Without drivers everything stays as it is.
+ * @returns the surroundings to start the guest in
+ * @throws what the drivers say
+ */
+export async function withHostStorage(def: DomainDef, context: QemuContext): Promise<QemuContext> {
+  if (!context.drivers) return context
+  const missing = missingSecrets(def, context.secrets)
+  const volumes = def.devices.disks.some(({ source }) => storageChain(source).some(volumeOf))
+  if (!volumes && missing.length === 0) return context
+  const drivers = await context.drivers()
+  for (const disk of [...def.devices.disks]) await findVolumes(def, disk, drivers)
+  return missing.length === 0 ? context : { ...context, secrets: await fetched(missing, context.secrets, drivers) }
+}
+
+/** Without the driver the caller has an error of its own. */
+const isAbsent = (error: unknown) => toVirError(error).code === 'VIR_ERR_NO_SUPPORT'
+
+const volumeOf = (image: StorageSource) => (image.type === 'volume' && image.pool !== undefined ? image : image.inPool)
+
+async function findVolumes(def: DomainDef, disk: DiskDef, drivers: HostDrivers): Promise<void> {
+  for (const image of storageChain(disk.source)) {
+    const volume = volumeOf(image)
+    if (!volume) continue
+    const { pool, volume: name, mode } = volume
+    try {
+      const place = placeOf(await drivers.volume(pool!, name!), mode)
+      Object.assign(image, { ...place, inPool: { pool, volume: name, mode } })
+      image.format ??= 'raw'
+    } catch (error) {
+      if (!isAbsent(error)) applyStartupPolicy(def, disk, toVirError(error))
+      return
+    }
+  }
+}
+
+/** Where a volume lies. @throws VIR_ERR_CONFIG_UNSUPPORTED for kinds of pools that have no place here */
+function placeOf({ path, type, poolType }: Volume, mode: 'host' | 'direct' | undefined) {
+  if (mode !== undefined && poolType !== 'iscsi') {
+    throw fail('VIR_ERR_XML_ERROR', 'disk source mode is only valid when storage pool is of iscsi type')
+  }
+  if (!LOCAL_POOLS.includes(poolType) || mode === 'direct') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `using '${poolType}' pools for backing 'volume' disks isn't yet supported`)
+  }
+  const kind = poolType === 'iscsi' ? 'block' : VOLUME_TYPES[type]
+  if (kind === 'file' || kind === 'block' || kind === 'dir') return { type: kind, path }
+  throw failInternal(
+    'VIR_ERR_INTERNAL_ERROR',
+    `unexpected storage volume type '${kind}' for storage pool type '${poolType}'`
+  )
+}
+
+type Secret = [usage: SecretUsage, lookup: SecretLookup]
+
+/** Secrets a start needs that are in no file of the host's. */
+function missingSecrets({ devices }: DomainDef, secrets: SecretStore): Secret[] {
+  const images = devices.disks.flatMap(({ source }) => storageChain(source))
+  const wanted: Secret[] = images.flatMap(image => Object.values(secretsOf(image)).filter(one => one !== undefined))
+  for (const { backend } of devices.tpms) {
+    if (backend.type === 'emulator' && backend.secret) wanted.push(['vtpm', { uuid: backend.secret }])
+  }
+  return wanted.filter(([usage, lookup]) => {
+    try {
+      secrets.value(usage, lookup)
+      return false
+    } catch {
+      return true
+    }
+  })
+}
+
+const keyOf = (usage: SecretUsage, lookup: SecretLookup) => `${usage} ${JSON.stringify(lookup)}`
+
+/** The host's secrets, and those that the driver gives. What it does not give is told when it is used. */
+async function fetched(missing: Secret[], secrets: SecretStore, drivers: HostDrivers): Promise<SecretStore> {
+  const values = new Map<string, Uint8Array>()
+  for (const [usage, lookup] of missing) {
+    try {
+      values.set(keyOf(usage, lookup), await drivers.secret(usage, lookup))
+    } catch (error) {
+      if (!isAbsent(error)) throw error
+    }
+  }
+  return { value: (usage, lookup) => values.get(keyOf(usage, lookup)) ?? secrets.value(usage, lookup) }
+}

@@ -1,0 +1,193 @@
+// The groups of virConnectGetAllDomainStats, each with libvirt's field names.
+import { virDomainStatsTypes } from '../../../conf/enums.ts'
+import { isStorageEmpty } from '../../../conf/storage/source.ts'
+import { type TypedParams, typed } from '../../../conf/wire.ts'
+import { cpuTimes, waitNs } from '../../../host/proc.ts'
+import { blockStats, type DiskStats, diskSourcePath, imageSizes } from '../api/block.ts'
+import { interfaceStats } from '../api/interface.ts'
+import { balloonStats } from '../api/memory.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { haltPollNs, vcpuKvmStats, vmKvmStats } from './kvm.ts'
+import { query } from './query.ts'
+
+type Group = (domain: QemuDomain) => TypedParams | Promise<TypedParams>
+
+/** One statistics group of virConnectGetAllDomainStats each, under libvirt's field names. */
+export const STATS_GROUPS: [bit: number, group: Group][] = [
+  [
+    virDomainStatsTypes.VIR_DOMAIN_STATS_STATE,
+    domain => ({ 'state.state': typed.int(domain.state), 'state.reason': typed.int(domain.reason) })
+  ],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_CPU_TOTAL, cpuGroup],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_BALLOON, balloonGroup],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_VCPU, vcpuGroup],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_INTERFACE, interfaceGroup],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_BLOCK, blockGroup],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_IOTHREAD, iothreadGroup],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_DIRTYRATE, dirtyRateGroup],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_VM, vmGroup]
+]
+
+async function cpuGroup(domain: QemuDomain): Promise<TypedParams> {
+  if (!domain.process) return {}
+  const { totalNs, userNs, systemNs } = cpuTimes(domain.process.pid)
+  const polled = await haltPollNs(domain)
+  return {
+    'cpu.time': typed.ullong(totalNs),
+    'cpu.user': typed.ullong(userNs),
+    'cpu.system': typed.ullong(systemNs),
+    // none is ever made: cache monitors need resctrl
+    'cpu.cache.monitor.count': typed.uint(0),
+    ...(polled && {
+      'cpu.haltpoll.success.time': typed.ullong(polled.success),
+      'cpu.haltpoll.fail.time': typed.ullong(polled.fail)
+    })
+  }
+}
+
+async function balloonGroup(domain: QemuDomain): Promise<TypedParams> {
+  const out: TypedParams = {
+    'balloon.current': typed.ullong(domain.def.currentMemoryKiB ?? 0),
+    'balloon.maximum': typed.ullong(domain.def.memoryKiB ?? 0)
+  }
+  if (!domain.isActive) return out
+  const { rssKiB, values } = await balloonStats(domain)
+  for (const [name, value] of Object.entries(values)) out[`balloon.${name}`] = typed.ullong(value)
+  out['balloon.rss'] = typed.ullong(rssKiB)
+  return out
+}
+
+async function vcpuGroup(domain: QemuDomain): Promise<TypedParams> {
+  const out: TypedParams = {
+    'vcpu.current': typed.uint(domain.vcpuCount),
+    'vcpu.maximum': typed.uint(domain.def.vcpu.max)
+  }
+  const ofKvm = await vcpuKvmStats(domain)
+  for (const [index, tid] of domain.vcpuThreads) {
+    const { totalNs } = cpuTimes(domain.process!.pid, tid)
+    out[`vcpu.${index}.state`] = typed.int(1)
+    out[`vcpu.${index}.time`] = typed.ullong(totalNs)
+    out[`vcpu.${index}.wait`] = typed.ullong(0)
+    out[`vcpu.${index}.delay`] = typed.ullong(waitNs(domain.process!.pid, tid))
+    for (const [name, value] of ofKvm(index)) out[`vcpu.${index}.${name}`] = value
+  }
+  return out
+}
+
+function interfaceGroup(domain: QemuDomain): TypedParams {
+  const { interfaces } = domain.def.devices
+  const out: TypedParams = {}
+  if (!domain.isActive) return out
+  out['net.count'] = typed.uint(interfaces.length)
+  interfaces.forEach((net, i) => {
+    const name = net.target?.dev
+    const stats = name === undefined ? undefined : interfaceStats(net)
+    if (!stats) return
+    out[`net.${i}.name`] = typed.string(name!)
+    for (const way of ['rx', 'tx'] as const) {
+      out[`net.${i}.${way}.bytes`] = typed.ullong(stats[`${way}_bytes`]!)
+      out[`net.${i}.${way}.pkts`] = typed.ullong(stats[`${way}_packets`]!)
+      out[`net.${i}.${way}.errs`] = typed.ullong(stats[`${way}_errors`]!)
+      out[`net.${i}.${way}.drop`] = typed.ullong(stats[`${way}_dropped`]!)
+    }
+  })
+  return out
+}
+
+type Sizes = Partial<Record<'allocation' | 'capacity' | 'physical', bigint | undefined>>
+
+function sizes(disk: number, found: Sizes | undefined): TypedParams {
+  const out: TypedParams = {}
+  for (const name of ['allocation', 'capacity', 'physical'] as const) {
+    const size = found?.[name]
+    if (size !== undefined) out[`block.${disk}.${name}`] = typed.ullong(size)
+  }
+  return out
+}
+
+async function blockGroup(domain: QemuDomain): Promise<TypedParams> {
+  const { disks } = domain.def.devices
+  const out: TypedParams = { 'block.count': typed.uint(disks.length) }
+  const stats = domain.isActive ? await blockStats(domain).catch(() => undefined) : undefined
+  for (const [i, disk] of disks.entries()) {
+    out[`block.${i}.name`] = typed.string(disk.target?.dev ?? '')
+    const path = diskSourcePath(disk)
+    if (path) out[`block.${i}.path`] = typed.string(path)
+    if (disk.source.index !== undefined && !isStorageEmpty(disk.source))
+      out[`block.${i}.backingIndex`] = typed.uint(disk.source.index)
+    const entry = stats?.get(disk)
+    if (entry) Object.assign(out, counters(i, entry))
+    Object.assign(out, sizes(i, entry ?? imageSizes(disk)))
+  }
+  return out
+}
+
+const counters = (disk: number, entry: DiskStats): TypedParams => ({
+  [`block.${disk}.rd.reqs`]: typed.ullong(entry.rdOperations),
+  [`block.${disk}.rd.bytes`]: typed.ullong(entry.rdBytes),
+  [`block.${disk}.rd.times`]: typed.ullong(entry.rdTimeNs),
+  [`block.${disk}.wr.reqs`]: typed.ullong(entry.wrOperations),
+  [`block.${disk}.wr.bytes`]: typed.ullong(entry.wrBytes),
+  [`block.${disk}.wr.times`]: typed.ullong(entry.wrTimeNs),
+  [`block.${disk}.fl.reqs`]: typed.ullong(entry.flushOperations),
+  [`block.${disk}.fl.times`]: typed.ullong(entry.flushTimeNs)
+})
+
+interface QmpIothread {
+  /** iothreadN, as we name them; others are the user's own */
+  id: string
+  'poll-max-ns'?: number
+  'poll-grow'?: number
+  'poll-shrink'?: number
+}
+
+async function iothreadGroup(domain: QemuDomain): Promise<TypedParams> {
+  const list = await query<QmpIothread[]>(domain, 'query-iothreads')
+  const out: TypedParams = {}
+  if (!list || list.length === 0) return out
+  out['iothread.count'] = typed.uint(list.length)
+  for (const one of list) {
+    const id = /^iothread(\d+)$/.exec(one.id)?.[1]
+    const { 'poll-max-ns': max, 'poll-grow': grow, 'poll-shrink': shrink } = one
+    if (id === undefined || max === undefined || grow === undefined || shrink === undefined) continue
+    out[`iothread.${id}.poll-max-ns`] = typed.ullong(BigInt(max))
+    out[`iothread.${id}.poll-grow`] = typed.uint(grow)
+    out[`iothread.${id}.poll-shrink`] = typed.uint(shrink)
+  }
+  return out
+}
+
+/** virDomainDirtyRateStatus */
+const DIRTY_RATE_STATUS = ['unstarted', 'measuring', 'measured']
+
+interface QmpDirtyRate {
+  status: string
+  'start-time': number
+  'calc-time': number
+  mode?: string
+  'dirty-rate'?: number
+  'vcpu-dirty-rate'?: { id: number; 'dirty-rate': number }[]
+}
+
+async function dirtyRateGroup(domain: QemuDomain): Promise<TypedParams> {
+  const info = await query<QmpDirtyRate>(domain, 'query-dirty-rate')
+  if (!info) return {}
+  const mode = info.mode ?? 'page-sampling'
+  const out: TypedParams = {
+    'dirtyrate.calc_status': typed.int(DIRTY_RATE_STATUS.indexOf(info.status)),
+    'dirtyrate.calc_start_time': typed.llong(BigInt(info['start-time'])),
+    'dirtyrate.calc_period': typed.int(info['calc-time']),
+    'dirtyrate.calc_mode': typed.string(mode)
+  }
+  if (info.status !== 'measured') return out
+  out['dirtyrate.megabytes_per_second'] = typed.llong(BigInt(info['dirty-rate'] ?? 0))
+  for (const { id, 'dirty-rate': rate } of info['vcpu-dirty-rate'] ?? [])
+    out[`dirtyrate.vcpu.${id}.megabytes_per_second`] = typed.ullong(BigInt(rate))
+  return out
+}
+
+async function vmGroup(domain: QemuDomain): Promise<TypedParams> {
+  const out: TypedParams = {}
+  for (const [name, value] of await vmKvmStats(domain)) out[`vm.${name}`] = value
+  return out
+}

@@ -1,0 +1,28 @@
+// libvirt's drivers beside QEMU's, as far as a guest's start needs them. They are other daemons', and may not be there.
+import type { SecretLookup } from '../conf/storage/secret.ts'
+import type { SecretUsage } from '../state/secrets.ts'
+
+/** A guest's port on a network. */
+export interface NetworkPort {
+  uuid: string
+  /** its `<networkport>`, with what the guest is to be plugged into */
+  xml: string
+}
+
+/** A volume of an active pool. */
+export interface Volume {
+  path: string
+  /** virStorageVolType */
+  type: number
+  /** the pool's `type` */
+  poolType: string
+}
+
+/** Each call fails as the driver does, with its error, or with VIR_ERR_NO_SUPPORT where there is no such driver. */
+export interface HostDrivers {
+  /** @param xml a `<networkport>` without plug */
+  createPort(network: string, xml: string): Promise<NetworkPort>
+  deletePort(network: string, uuid: string): Promise<void>
+  volume(pool: string, name: string): Promise<Volume>
+  secret(usage: SecretUsage, lookup: SecretLookup): Promise<Uint8Array>
+}

@@ -1,0 +1,123 @@
+// Programs that serve QEMU over a socket: its TPM, shared directories, reservations, its D-Bus. Each is known by a file
+// beside its socket, so that a shim that comes after a killed one ends what that had started.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import type { Writable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { VirError } from '../conf/error.ts'
+import { lastWords } from '../drivers/qemu/process/launch.ts'
+import { isAlive, type ProcessIdentity, processIdentity } from '../state/status.ts'
+import { makePrivateDirectory } from '../state/store.ts'
+import { giveTo, type ProcessOwner } from './owner.ts'
+
+const SOCKET_TIMEOUT_MS = 5000
+const END_TIMEOUT_MS = 2000
+const POLL_MS = 3
+/** stdin, stdout and stderr */
+const FIRST_FD = 3
+
+export interface Program {
+  command: string
+  args: string[]
+  /** where its output goes */
+  log: string
+  /** `w` where only this run is of interest */
+  logMode?: 'a' | 'w'
+  cwd?: string
+  /** what it reads from descriptors 3, 4, … */
+  inputs?: (string | Uint8Array)[]
+}
+
+export interface Helper extends Program {
+  /** made by the program when it is ready */
+  socket: string
+  /** who connects to it */
+  owner: ProcessOwner
+  /** the error for a program that ended, with what it said, or that made no socket in time */
+  failure(words: string | undefined): VirError
+}
+
+/** The file that says who serves a socket. */
+const pidFileOf = (socket: string) => socket.replace(/(\.sock)?$/, '.pid')
+
+/** Starts a program in a session of its own. */
+export function runProgram({ command, args, log, logMode = 'a', cwd = '/', inputs = [] }: Program): ChildProcess {
+  makePrivateDirectory(dirname(log))
+  const output = openSync(log, logMode, 0o600)
+  try {
+    const stdio = ['ignore' as const, output, output, ...inputs.map(() => 'pipe' as const)]
+    const child = spawn(command, args, { stdio, detached: true, cwd })
+    child.stdio.slice(FIRST_FD).forEach((pipe, i) => {
+      // a program that ends early does not read it
+      pipe?.on('error', () => undefined)
+      ;(pipe as Writable).end(inputs[i])
+    })
+    return child
+  } finally {
+    closeSync(output)
+  }
+}
+
+/** The exit status, signal, or reason a program could not be started. */
+export function whenProgramEnded(child: ChildProcess): Promise<string> {
+  return new Promise(done => {
+    child.once('exit', (code, signal) => done(signal ?? String(code)))
+    child.once('error', error => done(error.message))
+  })
+}
+
+/** Starts a helper and waits until QEMU can connect to it; one left by an earlier run is ended first. */
+export async function startHelper(helper: Helper): Promise<void> {
+  const { socket, log, owner, failure } = helper
+  await endHelper(socket)
+  const child = runProgram(helper)
+  let gone: string | undefined
+  void whenProgramEnded(child).then(how => {
+    gone = how
+  })
+  const identity = child.pid === undefined ? undefined : processIdentity(child.pid)
+  if (identity) writeFileSync(pidFileOf(socket), JSON.stringify(identity), { mode: 0o600 })
+  for (const deadline = Date.now() + SOCKET_TIMEOUT_MS; !existsSync(socket); await sleep(POLL_MS)) {
+    if (gone !== undefined) throw failure(lastWords(log) || gone)
+    if (Date.now() >= deadline) throw failure(undefined)
+  }
+  giveTo(socket, owner)
+  child.unref()
+}
+
+/** Ends the helper that serves this socket, if there is one, and takes its files away. */
+export async function endHelper(socket: string): Promise<void> {
+  const identity = readIdentity(pidFileOf(socket))
+  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
+    if (!identity || !isAlive(identity)) break
+    signalTo(identity, signal)
+    for (const deadline = Date.now() + END_TIMEOUT_MS; isAlive(identity) && Date.now() < deadline; )
+      await sleep(POLL_MS)
+  }
+  for (const left of [pidFileOf(socket), socket]) rmSync(left, { force: true })
+}
+
+function signalTo({ pid }: ProcessIdentity, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal)
+  } catch {
+    // it has just ended
+  }
+}
+
+function readIdentity(file: string): ProcessIdentity | undefined {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity
+  } catch {
+    return undefined
+  }
+}
+
+/** The helpers that run beside the QEMU with sockets in that directory. */
+export function helpersIn(directory: string): ProcessIdentity[] {
+  return readdirSync(directory)
+    .filter(name => name.endsWith('.pid'))
+    .flatMap(name => readIdentity(join(directory, name)) ?? [])
+    .filter(isAlive)
+}

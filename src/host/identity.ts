@@ -1,0 +1,56 @@
+// Which host this is, and what it can do besides running guests: sleep, isolate devices.
+import { createHash } from 'node:crypto'
+import { readdirSync } from 'node:fs'
+import { uuid as uuidScalar } from '../conf/scalar.ts'
+import { runHostCommand } from './command.ts'
+import { readText } from './topology.ts'
+
+/** Where the firmware tells the host's UUID; only root may read it. */
+const DMI_UUID = ['/sys/devices/virtual/dmi/id/product_uuid', '/sys/class/dmi/id/product_uuid']
+
+/**
+ * The host's UUID (virGetHostUUID). Differs from libvirt: where the firmware tells none it is made from the machine id,
+ * not drawn anew by every daemon, as all shims of a host must agree on it.
+ */
+export function hostUuid(): string | undefined {
+  for (const path of DMI_UUID) {
+    const told = uuidScalar.parse(readText(path) ?? '')
+    if (told !== undefined && new Set(told.replaceAll('-', '')).size > 1) return told
+  }
+  const machine = readText('/etc/machine-id')
+  if (!machine) return undefined
+  const hash = createHash('sha256').update(`virshim host ${machine}`).digest('hex')
+  return uuidScalar.parse(hash.slice(0, 32))
+}
+
+/** The host has an IOMMU that is in use (virHostHasIOMMU). */
+export function hasIommu(): boolean {
+  try {
+    return readdirSync('/sys/kernel/iommu_groups').length > 0
+  } catch {
+    return false
+  }
+}
+
+/** Ways to sleep in the order of virNodeSuspendTarget: in capabilities, for logind, as a command, in words. */
+export const SUSPEND_TARGETS = [
+  { name: 'suspend_mem', ask: 'CanSuspend', command: 'pm-suspend', words: 'Suspend-to-RAM' },
+  { name: 'suspend_disk', ask: 'CanHibernate', command: 'pm-hibernate', words: 'Suspend-to-Disk' },
+  { name: 'suspend_hybrid', ask: 'CanHybridSleep', command: 'pm-suspend-hybrid', words: 'Hybrid-Suspend' }
+] as const
+export type SuspendTarget = (typeof SUSPEND_TARGETS)[number]
+
+const LOGIND = ['org.freedesktop.login1', '/org/freedesktop/login1', 'org.freedesktop.login1.Manager']
+
+let known: Promise<SuspendTarget[]> | undefined
+
+/** How the host can sleep, asked of logind once; not at all where nobody answers (virNodeSuspendGetTargetMask). */
+export function suspendTargets(): Promise<SuspendTarget[]> {
+  known ??= Promise.all(
+    SUSPEND_TARGETS.map(async target => {
+      const answer = await runHostCommand('busctl', ['--system', 'call', ...LOGIND, target.ask]).catch(() => '')
+      return /"(yes|challenge)"/.test(answer) ? [target] : []
+    })
+  ).then(found => found.flat())
+  return known
+}

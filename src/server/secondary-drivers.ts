@@ -1,0 +1,85 @@
+// libvirt's other drivers, asked over their sockets. A connection lasts as long as a question and what belongs to it.
+import { errorsFrom } from '../conf/error.ts'
+import { parseXml } from '../conf/xml.ts'
+import type { HostDrivers } from '../drivers/secondary-drivers.ts'
+import { type DriverConnection, openDriver } from './rpc/driver-calls.ts'
+import { libvirtDirectory } from './rpc/libvirt-sockets.ts'
+import type { SecondaryDriver } from './rpc/secondary-drivers.ts'
+
+const failStorage = errorsFrom('VIR_FROM_STORAGE')
+const failNetwork = errorsFrom('VIR_FROM_NETWORK')
+const failSecret = errorsFrom('VIR_FROM_SECRET')
+
+/** virSecretUsageType */
+const USAGE_TYPES = ['none', 'volume', 'ceph', 'iscsi', 'tls', 'vtpm']
+
+const absent: Partial<Record<SecondaryDriver, () => Error>> = {
+  network: () => failNetwork('VIR_ERR_NO_SUPPORT', 'no network driver: neither virtnetworkd nor libvirtd is there'),
+  storage: () => failStorage('VIR_ERR_NO_SUPPORT', 'no storage driver: neither virtstoraged nor libvirtd is there'),
+  secret: () => failSecret('VIR_ERR_NO_SUPPORT', 'no secret driver: neither virtsecretd nor libvirtd is there')
+}
+
+/** The drivers whose sockets lie in a directory. */
+export function hostDrivers(directory = libvirtDirectory()): HostDrivers {
+  async function asking<T>(driver: SecondaryDriver, ask: (of: DriverConnection) => Promise<T>): Promise<T> {
+    const connection = await openDriver(driver, directory)
+    if (!connection) throw absent[driver]!()
+    try {
+      return await ask(connection)
+    } finally {
+      connection.close()
+    }
+  }
+  return {
+    // virDomainNetCreatePort
+    createPort: (name, xml) =>
+      asking('network', async driver => {
+        const { net } = await driver.call('NETWORK_LOOKUP_BY_NAME', { name })
+        const { port } = await driver.call('NETWORK_PORT_CREATE_XML', { net, xml, flags: 0 })
+        try {
+          const plugged = await driver.call('NETWORK_PORT_GET_XML_DESC', { port, flags: 0 })
+          return { uuid: port.uuid, xml: plugged.xml }
+        } catch (error) {
+          await driver.call('NETWORK_PORT_DELETE', { port, flags: 0 }).catch(() => undefined)
+          throw error
+        }
+      }),
+    // virDomainNetReleaseActualDevice
+    deletePort: (name, uuid) =>
+      asking('network', async driver => {
+        const { net } = await driver.call('NETWORK_LOOKUP_BY_NAME', { name })
+        const { port } = await driver.call('NETWORK_PORT_LOOKUP_BY_UUID', { net, uuid })
+        await driver.call('NETWORK_PORT_DELETE', { port, flags: 0 })
+      }),
+    // virDomainStorageSourceTranslateSourcePool
+    volume: (poolName, name) =>
+      asking('storage', async driver => {
+        const { pool } = await driver.call('STORAGE_POOL_LOOKUP_BY_NAME', { name: poolName })
+        const { active } = await driver.call('STORAGE_POOL_IS_ACTIVE', { pool })
+        if (active !== 1) {
+          throw errorsFrom('VIR_FROM_DOMAIN')(
+            'VIR_ERR_CONFIG_UNSUPPORTED',
+            `storage pool '${poolName}' containing volume '${name}' is not active`
+          )
+        }
+        const { vol } = await driver.call('STORAGE_VOL_LOOKUP_BY_NAME', { pool, name })
+        const { type } = await driver.call('STORAGE_VOL_GET_INFO', { vol })
+        const { xml } = await driver.call('STORAGE_POOL_GET_XML_DESC', { pool, flags: 0 })
+        const path = await driver.call('STORAGE_VOL_GET_PATH', { vol })
+        const { attributes } = parseXml(xml, '(storage_pool_definition)')
+        return { path: path.name, type, poolType: attributes.type ?? '' }
+      }),
+    secret: (usage, lookup) =>
+      asking('secret', async driver => {
+        const { secret } =
+          'uuid' in lookup
+            ? await driver.call('SECRET_LOOKUP_BY_UUID', { uuid: lookup.uuid })
+            : await driver.call('SECRET_LOOKUP_BY_USAGE', {
+                usageType: USAGE_TYPES.indexOf(usage),
+                usageID: lookup.usage
+              })
+        const { value } = await driver.call('SECRET_GET_VALUE', { secret, flags: 0 })
+        return value
+      })
+  }
+}
