@@ -1,8 +1,6 @@
 // What connection-level APIs ask: the guests of this connection. A shim has one; the aggregator has all.
-
 import type { PciAddress } from '../conf/devices/device-address.ts'
-import { int, struct, text, type Wire, type WireValue } from '../conf/wire.ts'
-import type { statsRecord } from './qemu/api/stats.ts'
+import { int, struct, text, typedParams, type Wire, type WireValue } from '../conf/wire.ts'
 import type { Qemu } from './qemu/capabilities/qemu.ts'
 import type { QemuConfig } from './qemu/context.ts'
 
@@ -53,3 +51,5 @@ export interface Host {
 
 /** A domain handle as an argument or result. */
 export const domainHandle: Wire<GuestHandle> = struct({ name: text(), uuid: text(), id: int() })
+
+export const statsRecord = struct({ dom: domainHandle, params: typedParams })

@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { VirError } from '../conf/error.ts'
-import { lastWords } from '../drivers/qemu/process/launch.ts'
 import { isAlive, type ProcessIdentity, processIdentity } from '../state/status.ts'
 import { makePrivateDirectory } from '../state/store.ts'
+import { lastWords } from './log-file.ts'
 import { giveTo, type ProcessOwner } from './owner.ts'
 
 const SOCKET_TIMEOUT_MS = 5000

@@ -3,9 +3,10 @@ import { existsSync } from 'node:fs'
 import { pciAddressText } from '../conf/devices/device-address.ts'
 import { hostDevices } from '../conf/devices/hostdev-validate.ts'
 import type { Host } from '../drivers/connection.ts'
-import { recordOf } from '../drivers/qemu/api/stats.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
-import { countMoments } from '../drivers/qemu/domain/undefine.ts'
+import { recordOf } from '../drivers/qemu/stats/record.ts'
+import { countMoments } from '../state/moments.ts'
+
 import { thisHost } from './this-host.ts'
 
 const hosts = new WeakMap<QemuDomain, Host>()
@@ -33,7 +34,7 @@ export function hostOf(domain: QemuDomain): Host {
       ]
     },
     define: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).redefine(domain, xml, flags),
-    create: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).createFrom(domain, xml, flags),
+    create: async (xml, flags) => (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags),
     stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
     qemu: async () => domain.context.qemu,
     holderOf(device) {

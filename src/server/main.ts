@@ -11,6 +11,7 @@ import { watchConsoles } from '../drivers/qemu/console/channels.ts'
 import { loadDomain } from '../drivers/qemu/definition/passes.ts'
 import { type Ended, QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { whenEnded } from '../drivers/qemu/domain/run.ts'
+import { handleQmpEvent } from '../drivers/qemu/events/index.ts'
 import { reconnectDomain } from '../drivers/qemu/process/reconnect.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
@@ -195,6 +196,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     log,
     user,
     group,
+    onEvent: handleQmpEvent,
     ...(aggregator !== undefined && { claims: claimsAt(aggregator, root!.apiSocket, log) })
   })
   domain.lock = lock

@@ -1,8 +1,9 @@
 // Prometheus metrics of the guest and of this process.
 import { Gauge, Registry } from 'prom-client'
 import type { WireValue } from '../conf/wire.ts'
-import { recordOf, type statsRecord } from '../drivers/qemu/api/stats.ts'
+import type { statsRecord } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
+import { recordOf } from '../drivers/qemu/stats/record.ts'
 
 /** Statistics field to metric; `*` stands for a disk, interface or vCPU number. */
 const METRICS: [field: RegExp, name: string, help: string, scale: number][] = [

@@ -25,7 +25,7 @@ export const POLLED: Readonly<
 
   /** One guest's share of bulk statistics: values with the types RPC clients are to see. */
   async '/v1/stats'(domain, query) {
-    const { recordOf } = await import('../drivers/qemu/api/stats.ts')
+    const { recordOf } = await import('../drivers/qemu/stats/record.ts')
     return (await recordOf(domain, wholeNumber(query.stats, 'stats') ?? 0)).params
   }
 }

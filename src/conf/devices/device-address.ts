@@ -185,3 +185,8 @@ export const address: Field<Address | undefined> = custom<Address | undefined>({
     into.children.push(node)
   }
 })
+
+/** fe.0.0001 */
+export function ccwText({ cssid = 0, ssid = 0, devno = 0 }: AddressOf<'ccw'>): string {
+  return `${cssid.toString(16)}.${ssid.toString(16)}.${devno.toString(16).padStart(4, '0')}`
+}

@@ -215,3 +215,9 @@ export function validateNuma(def: DomainDef): void {
   }
   checkInterconnects(numa)
 }
+
+/** The guest is told latencies or caches, by ACPI's HMAT. */
+export function hasHmat(def: DomainDef): boolean {
+  const numa = def.cpu?.numa
+  return numa !== undefined && (numa.interconnects.length > 0 || numa.cells.some(({ caches }) => caches.length > 0))
+}

@@ -2,8 +2,8 @@
 import { pciAddressText } from '../../conf/devices/device-address.ts'
 import { parseJson } from '../../conf/json.ts'
 import type { TypedParams, WireValue } from '../../conf/wire.ts'
-import type { GuestEntry, Host } from '../../drivers/connection.ts'
-import type { statsRecord } from '../../drivers/qemu/api/stats.ts'
+import type { GuestEntry, Host, statsRecord } from '../../drivers/connection.ts'
+
 import type { Qemu } from '../../drivers/qemu/capabilities/qemu.ts'
 import { cacheDirectory } from '../../state/root.ts'
 import { ask } from '../raw-http.ts'

@@ -1,7 +1,6 @@
 // Identity, definition and metadata: what is answered from the definition alone, and what changes it.
 import { existsSync } from 'node:fs'
 import { getMetadata, setMetadata } from '../../../conf/domain/metadata.ts'
-import type { DomainDef } from '../../../conf/domain-def.ts'
 import { formatDomain } from '../../../conf/domain-xml.ts'
 import {
   virDomainMessageType,
@@ -11,11 +10,11 @@ import {
 } from '../../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
 import { array, flags, flagsIn, int, oneOf, optional, text } from '../../../conf/wire.ts'
-
 import { methodFor, noFlags } from '../../method.ts'
 import { withUpdatedCpu } from '../cpu/guest.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { affected, queried } from '../domain/impact.ts'
 import { messagesOf } from '../domain/taint.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -24,38 +23,8 @@ const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_METADATA_DESCRIPTION, VIR_DOMAIN_METADATA_TITLE } = virDomainMetadataType
-const { VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_AFFECT_CONFIG } = virDomainModificationImpact
 const { VIR_DOMAIN_XML_INACTIVE, VIR_DOMAIN_XML_SECURE, VIR_DOMAIN_XML_UPDATE_CPU, VIR_DOMAIN_XML_MIGRATABLE } =
   virDomainXMLFlags
-
-/**
- * The definitions a change applies to: the live one, the persistent one, or both; CURRENT is what there is.
- * Source: virDomainObjUpdateModificationImpact, 9.0.0.
- */
-export function affected(domain: QemuDomain, bits: number): DomainDef[] {
-  let live = (bits & VIR_DOMAIN_AFFECT_LIVE) !== 0
-  let config = (bits & VIR_DOMAIN_AFFECT_CONFIG) !== 0
-  if (!live && !config) {
-    live = domain.isActive
-    config = !domain.isActive
-  }
-  if (live) domain.checkActive()
-  if (config && !domain.isPersistent) {
-    throw failDomain('VIR_ERR_OPERATION_INVALID', 'transient domains do not have any persistent config')
-  }
-  return [...(live ? [domain.def] : []), ...(config ? [domain.newDef!] : [])]
-}
-
-/** The one definition a query reads. @throws when both are asked for */
-export function queried(domain: QemuDomain, bits: number): DomainDef {
-  if ((bits & VIR_DOMAIN_AFFECT_LIVE) !== 0 && (bits & VIR_DOMAIN_AFFECT_CONFIG) !== 0) {
-    throw fail(
-      'VIR_ERR_INVALID_ARG',
-      "flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive"
-    )
-  }
-  return affected(domain, bits)[0]!
-}
 
 const notPresent = () => failDomain('VIR_ERR_NO_DOMAIN_METADATA', 'Requested metadata element is not present')
 const unknownType = (type: number) => failDomain('VIR_ERR_INVALID_ARG', `unknown metadata type '${type}'`)

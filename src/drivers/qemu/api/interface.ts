@@ -1,22 +1,12 @@
 // Network interface statistics, from the host's side of the interface.
-import type { InterfaceDef } from '../../../conf/devices/interface.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { hyper, text } from '../../../conf/wire.ts'
-import { interfaceCounters } from '../../../host/proc.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { interfaceStats } from '../stats/interface.ts'
 
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 const method = methodFor<QemuDomain>()
-
-/** Counters from the guest's side: what a tap device receives, the guest has sent. */
-export function interfaceStats(net: InterfaceDef): Record<string, bigint> | undefined {
-  const host = net.target?.dev && interfaceCounters(net.target.dev)
-  if (!host) return undefined
-  return Object.fromEntries(
-    Object.entries(host).map(([name, value]) => [name.replace(/^[rt]x/, way => (way === 'rx' ? 'tx' : 'rx')), value])
-  )
-}
 
 export const interfaces = {
   /** Counters of one interface, by the host's name of it or its MAC address. */

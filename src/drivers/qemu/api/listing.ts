@@ -3,9 +3,9 @@ import { virConnectListAllDomainsFlags, virDomainState } from '../../../conf/enu
 import { errorsFrom } from '../../../conf/error.ts'
 import { uuid as uuidScalar } from '../../../conf/scalar.ts'
 import { array, defaulted, flags, int, text, type WireFields } from '../../../conf/wire.ts'
-import { domainHandle, type GuestEntry, type GuestHandle, type Host, handleOf } from '../../connection.ts'
+import { domainHandle, type GuestEntry, type GuestHandle, type Host, handleOf, statsRecord } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
-import { checkGroups, statsFlags, statsGroups, statsRecord } from './stats.ts'
+import { checkGroups, statsFlags, statsGroups } from '../stats/record.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<Host>()

@@ -1,95 +1,14 @@
 // Memory sizes and the balloon's statistics.
 import { virDomainMemoryStatTags } from '../../../conf/enums.ts'
 import { array, flags, int, struct, uhyper } from '../../../conf/wire.ts'
-import { residentKiB } from '../../../host/proc.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { QUERY_MS } from '../stats/query.ts'
+import { balloonStats, FIELDS } from '../stats/balloon.ts'
 
 const method = methodFor<QemuDomain>()
 
-interface BalloonField {
-  /** name in query of guest-stats */
-  qmp: string
-  /** name in the balloon statistics group */
-  stat: string
-  tag: number
-  /** divisor to libvirt's unit */
-  divisor: bigint
-}
-
-const {
-  VIR_DOMAIN_MEMORY_STAT_SWAP_IN,
-  VIR_DOMAIN_MEMORY_STAT_SWAP_OUT,
-  VIR_DOMAIN_MEMORY_STAT_MAJOR_FAULT,
-  VIR_DOMAIN_MEMORY_STAT_MINOR_FAULT,
-  VIR_DOMAIN_MEMORY_STAT_UNUSED,
-  VIR_DOMAIN_MEMORY_STAT_AVAILABLE,
-  VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON,
-  VIR_DOMAIN_MEMORY_STAT_RSS,
-  VIR_DOMAIN_MEMORY_STAT_USABLE,
-  VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE,
-  VIR_DOMAIN_MEMORY_STAT_DISK_CACHES,
-  VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGALLOC,
-  VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGFAIL
-} = virDomainMemoryStatTags
-
-/** QEMU counts in bytes, libvirt in KiB. */
-const FIELDS: BalloonField[] = [
-  { qmp: 'stat-swap-in', stat: 'swap_in', tag: VIR_DOMAIN_MEMORY_STAT_SWAP_IN, divisor: 1024n },
-  { qmp: 'stat-swap-out', stat: 'swap_out', tag: VIR_DOMAIN_MEMORY_STAT_SWAP_OUT, divisor: 1024n },
-  { qmp: 'stat-major-faults', stat: 'major_fault', tag: VIR_DOMAIN_MEMORY_STAT_MAJOR_FAULT, divisor: 1n },
-  { qmp: 'stat-minor-faults', stat: 'minor_fault', tag: VIR_DOMAIN_MEMORY_STAT_MINOR_FAULT, divisor: 1n },
-  { qmp: 'stat-free-memory', stat: 'unused', tag: VIR_DOMAIN_MEMORY_STAT_UNUSED, divisor: 1024n },
-  { qmp: 'stat-total-memory', stat: 'available', tag: VIR_DOMAIN_MEMORY_STAT_AVAILABLE, divisor: 1024n },
-  { qmp: 'stat-available-memory', stat: 'usable', tag: VIR_DOMAIN_MEMORY_STAT_USABLE, divisor: 1024n },
-  { qmp: 'stat-disk-caches', stat: 'disk_caches', tag: VIR_DOMAIN_MEMORY_STAT_DISK_CACHES, divisor: 1024n },
-  { qmp: 'stat-htlb-pgalloc', stat: 'hugetlb_pgalloc', tag: VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGALLOC, divisor: 1n },
-  { qmp: 'stat-htlb-pgfail', stat: 'hugetlb_pgfail', tag: VIR_DOMAIN_MEMORY_STAT_HUGETLB_PGFAIL, divisor: 1n }
-]
-const ABSENT = 2n ** 64n - 1n
-
-export interface BalloonStats {
-  /** memory QEMU has resident on the host */
-  rssKiB: bigint
-  /** by the balloon group's field names */
-  values: Record<string, bigint>
-}
-
-/** QEMU asks the guest every few seconds; what it said this long ago is as new. */
-const FRESH_MS = 100
-const reports = new WeakMap<QemuDomain, { atMs: number; values: Promise<Record<string, bigint>> }>()
-
-/** What the guest's balloon driver last reported; empty without one. Callers at about the same time share one query. */
-export async function balloonStats(domain: QemuDomain): Promise<BalloonStats> {
-  let report = reports.get(domain)
-  if (!report || performance.now() - report.atMs > FRESH_MS) {
-    report = { atMs: performance.now(), values: queryBalloon(domain) }
-    reports.set(domain, report)
-  }
-  const values = await report.values
-  return { rssKiB: domain.process ? residentKiB(domain.process.pid) : 0n, values }
-}
-
-async function queryBalloon(domain: QemuDomain): Promise<Record<string, bigint>> {
-  const values: Record<string, bigint> = {}
-  const balloon = domain.def.devices.memballoons[0]
-  if (balloon?.alias && balloon.model?.startsWith('virtio')) {
-    const reply = await domain.qmp
-      .execute<{ stats: Record<string, number | bigint>; 'last-update': number }>(
-        'qom-get',
-        { path: `/machine/peripheral/${balloon.alias}`, property: 'guest-stats' },
-        { timeoutMs: QUERY_MS }
-      )
-      .catch(() => undefined)
-    for (const { qmp, stat, divisor } of FIELDS) {
-      const value = BigInt(reply?.stats[qmp] ?? ABSENT)
-      if (value !== ABSENT && value >= 0n) values[stat] = value / divisor
-    }
-    if (reply) values['last-update'] = BigInt(reply['last-update'] ?? 0)
-  }
-  return values
-}
+const { VIR_DOMAIN_MEMORY_STAT_ACTUAL_BALLOON, VIR_DOMAIN_MEMORY_STAT_LAST_UPDATE, VIR_DOMAIN_MEMORY_STAT_RSS } =
+  virDomainMemoryStatTags
 
 export const memory = {
   virDomainGetMaxMemory: method({

@@ -1,53 +1,16 @@
 // State, info, control info and bulk statistics: answered from our own model and /proc, never behind a job.
-
-import { virConnectGetAllDomainStatsFlags, virDomainControlState, virDomainStatsTypes } from '../../../conf/enums.ts'
-import { errorsFrom } from '../../../conf/error.ts'
-import {
-  array,
-  flags,
-  int,
-  openFlags,
-  struct,
-  type TypedParams,
-  typedParams,
-  uhyper,
-  uint,
-  type WireValue
-} from '../../../conf/wire.ts'
+import { virDomainControlState } from '../../../conf/enums.ts'
+import { array, flags, int, typedParams, uhyper, uint } from '../../../conf/wire.ts'
 import { cpuTimes } from '../../../host/proc.ts'
-import { domainHandle } from '../../connection.ts'
+import { statsRecord } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { cpuStats } from '../stats/cpu.ts'
-import { STATS_GROUPS } from '../stats/groups.ts'
+import { checkGroups, recordOf, statsFlags, statsGroups } from '../stats/record.ts'
 
-const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_CONTROL_OK, VIR_DOMAIN_CONTROL_OCCUPIED, VIR_DOMAIN_CONTROL_ERROR } = virDomainControlState
-
-/** Arguments and result of the bulk statistics calls. */
-export const statsGroups = openFlags(virDomainStatsTypes)
-export const statsFlags = flags(virConnectGetAllDomainStatsFlags)
-export const statsRecord = struct({ dom: domainHandle, params: typedParams })
-
-/** @throws VIR_ERR_ARGUMENT_UNSUPPORTED for groups there are not, if the flags insist (qemuDomainGetStatsCheckSupport) */
-export function checkGroups(wanted: number, flags: number): void {
-  const known = Object.values(virDomainStatsTypes).reduce((all, bit) => all | bit, 0)
-  const unknown = (wanted & ~known) >>> 0
-  if (unknown === 0 || (flags & virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS) === 0)
-    return
-  const what = `Stats types bits 0x${unknown.toString(16)} are not supported by this daemon or QEMU`
-  throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', what)
-}
-
-/** The record of one guest; `wanted` 0 asks for all groups. */
-export async function recordOf(domain: QemuDomain, wanted: number): Promise<WireValue<typeof statsRecord>> {
-  const groups = STATS_GROUPS.filter(([bit]) => wanted === 0 || (wanted & bit) !== 0)
-  // their questions to QEMU are under way together
-  const params: TypedParams = Object.assign({}, ...(await Promise.all(groups.map(([, group]) => group(domain)))))
-  return { dom: { name: domain.name, uuid: domain.uuid, id: domain.id }, params }
-}
 
 export const stats = {
   /** State and reason, both libvirt's numbers. */

@@ -7,7 +7,7 @@ import { allowedCpus, cpuTimes } from '../../../host/proc.ts'
 import { methodFor } from '../../method.ts'
 import { availableAgent } from '../agent/channel.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { queried } from './description.ts'
+import { queried } from '../domain/impact.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()

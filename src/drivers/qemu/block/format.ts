@@ -1,8 +1,8 @@
 // The upper node of an image: how its content is laid out (qemuBlockStorageSourceGetBlockdevFormatProps).
 import { errorsFrom } from '../../../conf/error.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage/source.ts'
-import type { Props } from '../command/command.ts'
-import type { StorageIds } from './nodes.ts'
+import type { Props } from '../parts/props.ts'
+import type { StorageIds } from './node-names.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

@@ -4,66 +4,20 @@
 //   device -> [copy-on-read] -> libvirt-1-format -> [libvirt-1-slice-sto] -> libvirt-1-storage
 //                                   | backing
 //                               libvirt-2-format -> …
-import type { DiskCache, DiskDriver } from '../../../conf/devices/disk-driver.ts'
+import type { DiskCache } from '../../../conf/devices/disk-driver.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import type { SecretLookup } from '../../../conf/storage/secret.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage/source.ts'
 import type { SecretStore, SecretUsage } from '../../../state/secrets.ts'
-import type { Command, Props } from '../command/command.ts'
+import type { Command } from '../command/command.ts'
+import type { Props } from '../parts/props.ts'
 import { addSecret } from '../parts/secret.ts'
 import { formatProps, needsSliceNode } from './format.ts'
+import { NODE_NAME_MAX, type StorageIds, type StorageUse, storageIds } from './node-names.ts'
 import { protocolProps } from './protocol.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-
-/** How a device uses an image. */
-export interface StorageUse {
-  readOnly: boolean
-  cache?: DiskCache
-  io?: DiskDriver['io']
-  discard?: DiskDriver['discard']
-  detectZeroes?: DiskDriver['detectZeroes']
-  isFloppy?: boolean
-  isCdrom?: boolean
-}
-
-/** QEMU's ids of one image: block nodes and the objects that go with them. */
-export interface StorageIds {
-  storageNode: string
-  formatNode: string
-  sliceNode: string
-  authSecret: string
-  encryptionSecret: string
-  cookieSecret: string
-  tls: string
-  prManager: string
-}
-
-/** QEMU's limit for the name of a node. */
-const NODE_NAME_MAX = 31
-
-/** Of the helper for persistent reservations that is started with the guest. */
-export const MANAGED_PR_MANAGER = 'pr-helper0'
-
-/**
- * The ids of an image.
- * @param prefix of its nodes; images of disks are numbered when the guest starts
- */
-export function storageIds(source: StorageSource, prefix = `libvirt-${source.index}`): StorageIds {
-  const storageNode = `${prefix}-storage`
-  const formatNode = `${prefix}-format`
-  return {
-    storageNode,
-    formatNode,
-    sliceNode: `libvirt-${source.index}-slice-sto`,
-    authSecret: `${storageNode}-auth-secret0`,
-    encryptionSecret: `${formatNode}-encryption-secret0`,
-    cookieSecret: `${storageNode}-httpcookie-secret0`,
-    tls: `obj${storageNode}_tls0`,
-    prManager: source.reservations?.managed ? MANAGED_PR_MANAGER : `pr-helper-${storageNode}`
-  }
-}
 
 /** QEMU's switches for libvirt's cache modes: two of the nodes, one of the device (qemuDomainDiskCachemodeFlags). */
 export const CACHE_MODES: Record<DiskCache, { writeback: boolean; direct: boolean; noFlush: boolean }> = {

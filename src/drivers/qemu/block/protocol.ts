@@ -5,8 +5,10 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { StorageSource, StorageSourceOf } from '../../../conf/storage/source.ts'
 import { type StorageHost, type StorageProtocol, splitVolume } from '../../../conf/storage/source-network.ts'
 import { groupId, userId } from '../../../host/ids.ts'
-import type { Command, Props } from '../command/command.ts'
-import type { StorageIds, StorageUse } from './nodes.ts'
+import type { Command } from '../command/command.ts'
+import type { Props } from '../parts/props.ts'
+import type { StorageIds, StorageUse } from './node-names.ts'
+
 import { storageUri } from './uri.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')

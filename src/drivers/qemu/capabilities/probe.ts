@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { errorsFrom } from '../../../conf/error.ts'
 import { QmpMonitor } from '../monitor/qmp.ts'
 import { indexSchema, type Schema, type SchemaEntry, schemaHas } from './qapi-schema.ts'
-import type { Accelerator, HostCpu, Probed, SevHost, SgxHost } from './qemu.ts'
+import type { Qemu } from './qemu.ts'
 import { CAPABILITY_SIGNS, type Capability, type Sign } from './signs.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -235,4 +235,40 @@ function holds(sign: Sign, facts: Facts): boolean {
   if ('arch' in sign) return facts.arch === sign.arch
   const parameters = facts.options.get(sign.option)
   return parameters !== undefined && (sign.parameter === undefined || parameters.has(sign.parameter))
+}
+
+/** The most a guest can be given: KVM's `host` or TCG's `max`, features under QEMU's names. */
+export interface HostCpu {
+  /** everything QEMU knows for a property of the CPU */
+  known: string[]
+  features: string[]
+  /** those of `features` a guest that may migrate cannot have */
+  unmigratable: string[]
+  vendor?: string
+  family: number
+  model: number
+  stepping: number
+}
+
+export interface SgxHost {
+  flc: boolean
+  sgx1: boolean
+  sgx2: boolean
+  sectionSizeKiB: number
+  /** memory for enclaves by NUMA cell */
+  sections: { node: number; sizeKiB: number }[]
+}
+
+export interface SevHost {
+  cbitpos: number
+  reducedPhysBits: number
+}
+
+export type Accelerator = 'kvm' | 'tcg'
+
+/** What one launch of the binary told. */
+export interface Probed extends Omit<Qemu, 'has' | 'machine' | 'kvm'> {
+  capabilities: Capability[]
+  /** the binary was built with KVM */
+  kvmBuilt: boolean
 }

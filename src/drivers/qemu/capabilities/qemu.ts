@@ -7,7 +7,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
 import { randomUUID } from '../../../conf/random.ts'
 import { cpuIdentity } from '../../../host/cpuinfo.ts'
-import { probeQemu } from './probe.ts'
+import { type Accelerator, type HostCpu, type Probed, probeQemu, type SevHost, type SgxHost } from './probe.ts'
 import { CAPABILITY_SIGNS, type Capability } from './signs.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -60,42 +60,6 @@ export interface CpuModel {
   deprecated: boolean
   /** features the model needs and this host with this accelerator lacks, under QEMU's names, space between */
   blockers: string
-}
-
-/** The most a guest can be given: KVM's `host` or TCG's `max`, features under QEMU's names. */
-export interface HostCpu {
-  /** everything QEMU knows for a property of the CPU */
-  known: string[]
-  features: string[]
-  /** those of `features` a guest that may migrate cannot have */
-  unmigratable: string[]
-  vendor?: string
-  family: number
-  model: number
-  stepping: number
-}
-
-export interface SgxHost {
-  flc: boolean
-  sgx1: boolean
-  sgx2: boolean
-  sectionSizeKiB: number
-  /** memory for enclaves by NUMA cell */
-  sections: { node: number; sizeKiB: number }[]
-}
-
-export interface SevHost {
-  cbitpos: number
-  reducedPhysBits: number
-}
-
-export type Accelerator = 'kvm' | 'tcg'
-
-/** What one launch of the binary told. */
-export interface Probed extends Omit<Qemu, 'has' | 'machine' | 'kvm'> {
-  capabilities: Capability[]
-  /** the binary was built with KVM */
-  kvmBuilt: boolean
 }
 
 /** The state of the binary and the host a cache file speaks of, and what was asked of them. */

@@ -5,8 +5,8 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
 import { isArmVirt, isX86 } from '../machine-type.ts'
+import { keyValue } from '../parts/props.ts'
 import type { Command } from './command.ts'
-import { keyValue } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

@@ -1,23 +1,12 @@
 // The command line under construction.
-
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { formatJson } from '../../../conf/json.ts'
 import { randomBytes } from '../../../conf/random.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
+import { withOverrides } from '../parts/overrides.ts'
+import { keyValue, type Props } from '../parts/props.ts'
 import { zpciProps } from '../parts/zpci.ts'
-import { withOverrides } from './qemu-namespace.ts'
-
-/** A QEMU option's values; undefined ones are left out, true and false are on and off in key=value form. */
-export type Props = { [key: string]: PropValue | undefined }
-export type PropValue =
-  | string
-  | number
-  | bigint
-  | boolean
-  | null
-  | PropValue[]
-  | { [key: string]: PropValue | undefined }
 
 /** Bytes of an AES-256 key. */
 const MASTER_KEY_LEN = 32
@@ -78,16 +67,4 @@ export class Command {
   netdev(props: Props & { type: string; id: string }): void {
     this.add('-netdev', formatJson(props))
   }
-}
-
-/** key=value,… form of an option: commas in values doubled, booleans as on and off. */
-export function keyValue(head: string, props: Props = {}): string {
-  let out = head
-  for (const key in props) {
-    const value = props[key]
-    if (value === undefined) continue
-    const text = typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value)
-    out += `${out === '' ? '' : ','}${key}=${text.replace(/,/g, ',,')}`
-  }
-  return out
 }

@@ -1,7 +1,7 @@
 // -compat: what QEMU does about deprecated features that are used.
-
 import { formatJson } from '../../../conf/json.ts'
-import type { Command, Props } from './command.ts'
+import type { Props } from '../parts/props.ts'
+import type { Command } from './command.ts'
 
 const BEHAVIORS: Record<string, Props> = {
   omit: { 'deprecated-output': 'hide' },

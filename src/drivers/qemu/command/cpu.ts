@@ -6,8 +6,8 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { qemuFeatureName } from '../cpu/feature-name.ts'
 import { hypervProps } from '../cpu/hyperv.ts'
 import { isPpc64 } from '../machine-type.ts'
-import type { Command, Props } from './command.ts'
-import { keyValue } from './command.ts'
+import { keyValue, type Props } from '../parts/props.ts'
+import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

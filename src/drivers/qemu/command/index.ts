@@ -1,46 +1,29 @@
-// From definition to QEMU's argument list: one step per area, in the order libvirt 9.0 writes them.
-import type { DeviceKind, Devices } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
-import { audiosArgs, qemuAudio } from '../device/audio.ts'
-import {
-  channelsArgs,
-  consolesArgs,
-  parallelsArgs,
-  qemuChannel,
-  qemuConsole,
-  qemuParallel,
-  qemuSerial,
-  serialsArgs
-} from '../device/chardev/chardev.ts'
-import {
-  ccidControllersArgs,
-  controllersArgs,
-  globalControllerArgs,
-  qemuController
-} from '../device/controller/controller.ts'
-import { disksArgs, managedReservationsArgs, qemuDisk } from '../device/disk/disk.ts'
-import type { QemuFamily } from '../device/family.ts'
-import { filesystemsArgs, qemuFilesystem } from '../device/filesystem/filesystem.ts'
-import { graphicsArgs, limitGraphics, qemuGraphics } from '../device/graphics/graphics.ts'
-import { hostdevsArgs, qemuHostdev } from '../device/hostdev/hostdev.ts'
-import { hubsArgs, qemuHub } from '../device/hub.ts'
-import { inputsArgs, qemuInput } from '../device/input.ts'
-import { interfacesArgs, qemuInterface } from '../device/interface/interface.ts'
-import { iommusArgs, qemuIommu } from '../device/iommu.ts'
-import { memballoonsArgs, qemuMemballoon } from '../device/memballoon.ts'
-import { memoryDevicesArgs, qemuMemory } from '../device/memory/memory.ts'
-import { nvramsArgs, qemuNvram } from '../device/nvram.ts'
-import { panicsArgs, qemuPanic } from '../device/panic.ts'
-import { qemuRedirdev, redirdevsArgs } from '../device/redirdev.ts'
-import { qemuRng, rngsArgs } from '../device/rng.ts'
-import { qemuShmem, shmemsArgs } from '../device/shmem.ts'
-import { qemuSmartcard, smartcardsArgs } from '../device/smartcard.ts'
-import { qemuSound, soundsArgs } from '../device/sound.ts'
-import { qemuTpm, tpmsArgs } from '../device/tpm/tpm.ts'
-import { qemuVideo, videosArgs } from '../device/video.ts'
-import { qemuVsock, vsocksArgs } from '../device/vsock.ts'
-import { qemuWatchdog, watchdogsArgs } from '../device/watchdog.ts'
+import { audiosArgs } from '../device/audio.ts'
+import { channelsArgs, consolesArgs, parallelsArgs, serialsArgs } from '../device/chardev/chardev.ts'
+import { ccidControllersArgs, controllersArgs, globalControllerArgs } from '../device/controller/controller.ts'
+import { disksArgs, managedReservationsArgs } from '../device/disk/disk.ts'
+import { filesystemsArgs } from '../device/filesystem/filesystem.ts'
+import { graphicsArgs, limitGraphics } from '../device/graphics/graphics.ts'
+import { hostdevsArgs } from '../device/hostdev/hostdev.ts'
+import { hubsArgs } from '../device/hub.ts'
+import { inputsArgs } from '../device/input.ts'
+import { interfacesArgs } from '../device/interface/interface.ts'
+import { iommusArgs } from '../device/iommu.ts'
+import { memballoonsArgs } from '../device/memballoon.ts'
+import { memoryDevicesArgs } from '../device/memory/memory.ts'
+import { nvramsArgs } from '../device/nvram.ts'
+import { panicsArgs } from '../device/panic.ts'
+import { redirdevsArgs } from '../device/redirdev.ts'
+import { rngsArgs } from '../device/rng.ts'
+import { shmemsArgs } from '../device/shmem.ts'
+import { smartcardsArgs } from '../device/smartcard.ts'
+import { soundsArgs } from '../device/sound.ts'
+import { tpmsArgs } from '../device/tpm/tpm.ts'
+import { videosArgs } from '../device/video.ts'
+import { vsocksArgs } from '../device/vsock.ts'
+import { watchdogsArgs } from '../device/watchdog.ts'
 import { masterKeyArgs } from '../parts/secret.ts'
 import { bootArgs } from './boot.ts'
 import { clockArgs } from './clock.ts'
@@ -147,35 +130,4 @@ export interface GuestCommand {
   masterKey: Uint8Array
   /** directories that must be there when QEMU starts */
   memoryDirs: Set<string>
-}
-
-/** The QEMU side of each device family. */
-export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
-  disks: qemuDisk,
-  controllers: qemuController,
-  filesystems: qemuFilesystem,
-  interfaces: qemuInterface,
-  smartcards: qemuSmartcard,
-  serials: qemuSerial,
-  parallels: qemuParallel,
-  consoles: qemuConsole,
-  channels: qemuChannel,
-  tpms: qemuTpm,
-  inputs: qemuInput,
-  audios: qemuAudio,
-  graphics: qemuGraphics,
-  videos: qemuVideo,
-  sounds: qemuSound,
-  watchdogs: qemuWatchdog,
-  redirdevs: qemuRedirdev,
-  hostdevs: qemuHostdev,
-  memories: qemuMemory,
-  memballoons: qemuMemballoon,
-  rngs: qemuRng,
-  nvrams: qemuNvram,
-  panics: qemuPanic,
-  shmems: qemuShmem,
-  vsocks: qemuVsock,
-  iommus: qemuIommu,
-  hubs: qemuHub
 }

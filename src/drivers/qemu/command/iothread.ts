@@ -3,7 +3,8 @@ import type { ThreadPool } from '../../../conf/domain/iothreads.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
-import type { Command, Props } from './command.ts'
+import type { Props } from '../parts/props.ts'
+import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

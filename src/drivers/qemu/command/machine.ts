@@ -1,13 +1,16 @@
 // -machine and -accel, and what else the chipset is told
+
 import type { FeaturesDef } from '../../../conf/domain/features.ts'
+import { hasHmat } from '../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isPseries } from '../machine-type.ts'
-import type { Command, Props } from './command.ts'
-import { keyValue } from './command.ts'
+import { keyValue, type Props } from '../parts/props.ts'
+import type { Command } from './command.ts'
+
 import { LAUNCH_SECURITY_ID } from './launch-security.ts'
 import { machineMemoryProps } from './memory.ts'
-import { hasHmat } from './numa.ts'
+
 import { pflashMachineProps } from './pflash.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')

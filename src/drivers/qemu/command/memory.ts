@@ -4,7 +4,8 @@ import { numaCells } from '../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { systemPageKiB } from '../../../host/memory.ts'
 import { addMemoryObject, defaultHugepageKiB, filePath, hugepagePath, memoryObject } from '../device/memory/backend.ts'
-import type { Command, Props } from './command.ts'
+import type { Props } from '../parts/props.ts'
+import type { Command } from './command.ts'
 
 const KIB_PER_MIB = 1024
 

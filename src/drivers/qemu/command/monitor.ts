@@ -1,6 +1,6 @@
 // QEMU's monitor: a socket only we connect to.
+import { keyValue } from '../parts/props.ts'
 import type { Command } from './command.ts'
-import { keyValue } from './command.ts'
 
 export function monitorArgs(command: Command): void {
   command.add(

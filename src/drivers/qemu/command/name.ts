@@ -1,6 +1,6 @@
 // -name and -uuid
+import { keyValue } from '../parts/props.ts'
 import type { Command } from './command.ts'
-import { keyValue } from './command.ts'
 
 export function nameArgs(command: Command): void {
   command.add('-name', keyValue('', { guest: command.def.name, 'debug-threads': true }))

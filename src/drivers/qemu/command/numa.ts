@@ -2,6 +2,7 @@
 import {
   cellCpus,
   cellDistance,
+  hasHmat,
   LOCAL_DISTANCE,
   type NumaCell,
   type NumaDef,
@@ -10,20 +11,14 @@ import {
 } from '../../../conf/domain/numa.ts'
 import type { NumaCache } from '../../../conf/domain/numa-cache.ts'
 import { numatuneNodesets } from '../../../conf/domain/numatune.ts'
-import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { checkHostNodes } from '../../../host/memory.ts'
 import { addMemoryObject, memoryObject } from '../device/memory/backend.ts'
-import { type Command, keyValue, type Props } from './command.ts'
+import { keyValue, type Props } from '../parts/props.ts'
+import type { Command } from './command.ts'
 import { memPathArgs } from './memory.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-
-/** The guest is told latencies or caches, by ACPI's HMAT. */
-export function hasHmat(def: DomainDef): boolean {
-  const numa = def.cpu?.numa
-  return numa !== undefined && (numa.interconnects.length > 0 || numa.cells.some(({ caches }) => caches.length > 0))
-}
 
 export function numaArgs(command: Command): void {
   const { def, qemu } = command

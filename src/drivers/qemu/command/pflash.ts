@@ -3,8 +3,10 @@ import { usesPflash } from '../../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isLocalStorage, type StorageSource } from '../../../conf/storage/source.ts'
-import { addStorage, storageIds } from '../block/nodes.ts'
-import type { Command, Props } from './command.ts'
+import { storageIds } from '../block/node-names.ts'
+import { addStorage } from '../block/nodes.ts'
+import type { Props } from '../parts/props.ts'
+import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

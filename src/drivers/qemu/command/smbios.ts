@@ -3,8 +3,8 @@ import { type SmbiosBlock, type SmbiosInfo, smbiosEntries } from '../../../conf/
 import { errorsFrom } from '../../../conf/error.ts'
 import { escapeXml } from '../../../conf/xml.ts'
 import { hostSmbios } from '../../../host/smbios.ts'
+import { keyValue } from '../parts/props.ts'
 import type { Command } from './command.ts'
-import { keyValue } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

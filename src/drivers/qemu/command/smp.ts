@@ -1,13 +1,12 @@
 // -smp: how many vCPUs, and how they are arranged
-
 import { topologyVcpus } from '../../../conf/domain/cpu.ts'
 import { bootVcpuCount } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
 import { isPseries, isQ35, isX86 } from '../machine-type.ts'
+import { keyValue } from '../parts/props.ts'
 import type { Command } from './command.ts'
-import { keyValue } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

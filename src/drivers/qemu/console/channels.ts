@@ -3,56 +3,11 @@ import { closeSync, constants, openSync } from 'node:fs'
 import { connect } from 'node:net'
 import { ReadStream, WriteStream } from 'node:tty'
 import type { ChardevDef } from '../../../conf/devices/chardev.ts'
-import { virConnectDomainEventAgentLifecycleState } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { ByteChannel } from '../../method.ts'
-import { Agent } from '../agent/channel.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-
-const AGENT_CHANNEL = 'org.qemu.guest_agent.0'
-
-/** The guest agent's channel of a definition, if it has one. */
-export function agentChannel(domain: QemuDomain): ChardevDef | undefined {
-  return domain.def.devices.channels.find(
-    channel => channel.target?.name === AGENT_CHANNEL && channel.source.type === 'unix'
-  )
-}
-
-/**
- * The guest has opened or closed its end of a virtio port; the agent's is told to everyone
- * (processSerialChangedEvent, qemuProcessRefreshChannelVirtioState).
- * @param reason virConnectDomainEventAgentLifecycleReason
- */
-export function portChanged(domain: QemuDomain, alias: string, open: boolean, reason: number, timeUs?: number): void {
-  const channel = domain.def.devices.channels.find(one => one.alias === alias)
-  if (channel?.target.type !== 'virtio') return
-  channel.target.state = open ? 'connected' : 'disconnected'
-  if (channel.target.name !== AGENT_CHANNEL) return
-  if (domain.agent) {
-    domain.agent.connected = open
-    if (!open) domain.agent.close()
-  }
-  const STATE = virConnectDomainEventAgentLifecycleState
-  const state = open
-    ? STATE.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
-    : STATE.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED
-  domain.events.emit('VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE', { state, reason }, timeUs)
-}
-
-/** Makes the agent's channel usable; nothing is sent before the first agent command. */
-export function connectAgent(domain: QemuDomain, frontendOpen: (label: string) => boolean): void {
-  const channel = agentChannel(domain)
-  if (channel?.source.type !== 'unix' || channel.source.path === undefined) return
-  domain.agent = new Agent(channel.source.path)
-  domain.agent.connected = frontendOpen(`char${channel.alias}`)
-}
-
-export function closeAgent(domain: QemuDomain): void {
-  domain.agent?.close()
-  domain.agent = undefined
-}
 
 /** Bytes kept for a viewer who comes late. */
 const SCROLLBACK_BYTES = 64 * 1024

@@ -1,6 +1,6 @@
 // Hyper-V enlightenments as properties of the CPU.
 import type { HypervDef } from '../../../conf/domain/features-hyperv.ts'
-import type { Props } from '../command/command.ts'
+import type { Props } from '../parts/props.ts'
 
 /** Enlightenments that are on or off. */
 export const HYPERV_SWITCHES = [

@@ -3,7 +3,8 @@ import { AUDIO_TYPES, type AudioCommon, type AudioDef, type AudioType, findAudio
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { formatJson } from '../../../conf/json.ts'
-import type { Command, Props } from '../command/command.ts'
+import type { Command } from '../command/command.ts'
+import type { Props } from '../parts/props.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')

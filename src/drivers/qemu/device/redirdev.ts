@@ -2,9 +2,9 @@
 import type { RedirdevDef } from '../../../conf/devices/redirdev.ts'
 import type { RedirfilterDef } from '../../../conf/devices/redirfilter.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { bootIndexes } from '../command/boot.ts'
 import type { Command } from '../command/command.ts'
 import { addressProps } from '../parts/address.ts'
+import { bootIndexes } from '../parts/boot-index.ts'
 import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 

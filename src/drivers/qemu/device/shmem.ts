@@ -1,8 +1,9 @@
 // <shmem>: QEMU's defaults, checks and arguments.
 import type { ShmemDef } from '../../../conf/devices/shmem.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command, Props } from '../command/command.ts'
+import type { Command } from '../command/command.ts'
 import { addressProps } from '../parts/address.ts'
+import type { Props } from '../parts/props.ts'
 import { chardevArg } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 

@@ -2,7 +2,8 @@
 import type { SmartcardDef } from '../../../conf/devices/smartcard.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capabilities/signs.ts'
-import type { Command, Props } from '../command/command.ts'
+import type { Command } from '../command/command.ts'
+import type { Props } from '../parts/props.ts'
 import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 

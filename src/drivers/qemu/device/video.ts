@@ -5,8 +5,9 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
-import type { Command, Props } from '../command/command.ts'
+import type { Command } from '../command/command.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
+import type { Props } from '../parts/props.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')

@@ -25,12 +25,12 @@ import {
   writeStatus
 } from '../../../state/status.ts'
 import { removeSynced, writeAtomic } from '../../../state/store.ts'
+import type { Taint } from '../../../state/taint.ts'
 import type { GuestHandle } from '../../connection.ts'
 import type { Agent } from '../agent/channel.ts'
 import type { QemuContext } from '../context.ts'
 import type { ContextFor } from '../definition/passes.ts'
 import type { QmpEvent, QmpMonitor } from '../monitor/qmp.ts'
-import type { Taint } from './taint.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
@@ -66,6 +66,8 @@ export interface DomainOptions {
   group?: string
   /** what it claims from the host's aggregator; absent: there is none */
   claims?: Claims
+  /** takes what QEMU tells by itself */
+  onEvent?: (domain: QemuDomain, event: QmpEvent) => void
 }
 
 /** The guest of this shim. Invariant: `monitor` is set exactly while QEMU runs and answers to us. */
@@ -78,6 +80,7 @@ export class QemuDomain {
   readonly events = new EventLog()
   /** who hears of QEMU's own events */
   readonly monitorListeners = new Set<(event: QmpEvent) => void>()
+  readonly #onEvent: DomainOptions['onEvent']
   /** who QEMU runs as, or will at its next start */
   user: string | undefined
   group: string | undefined
@@ -134,7 +137,18 @@ export class QemuDomain {
   #newDef: DomainDef | undefined
   #changed = new Set<() => void>()
 
-  constructor({ root, def, context, contextFor, rootByName = false, log, user, group, claims }: DomainOptions) {
+  constructor({
+    root,
+    def,
+    context,
+    contextFor,
+    rootByName = false,
+    log,
+    user,
+    group,
+    claims,
+    onEvent
+  }: DomainOptions) {
     this.root = root
     this.rootByName = rootByName
     this.def = def
@@ -144,6 +158,12 @@ export class QemuDomain {
     this.user = user
     this.group = group
     this.claims = claims
+    this.#onEvent = onEvent
+  }
+
+  /** Takes an event of QEMU, or one that came while nobody listened. */
+  handleEvent(event: QmpEvent): void {
+    this.#onEvent?.(this, event)
   }
 
   get name(): string {

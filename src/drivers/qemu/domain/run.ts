@@ -1,6 +1,7 @@
 // One run of a guest: from the moment its QEMU is there until nothing of it is left.
 import { errorsFrom } from '../../../conf/error.ts'
-import { boundLog } from '../process/launch.ts'
+import { boundLog } from '../../../host/log-file.ts'
+
 import type { Ended, QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')

@@ -2,26 +2,12 @@
 // (virDomainTaint, qemuDomainObjCheckTaint). It is kept for as long as the guest runs.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainMessageType } from '../../../conf/enums.ts'
+import { TAINTS, type Taint } from '../../../state/taint.ts'
 import { isCdromDrive } from '../block/protocol.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuDomain } from './domain.ts'
 
 const { VIR_DOMAIN_MESSAGE_DEPRECATION, VIR_DOMAIN_MESSAGE_TAINTING } = virDomainMessageType
-
-/** What virDomainGetMessages says of each, in its order. */
-const TAINTS = {
-  'custom-argv': 'custom configuration parameters specified',
-  'custom-monitor': 'custom monitor control commands issued',
-  'high-privileges': 'running with undesirable elevated privileges',
-  'shell-scripts': 'network configuration using opaque shell scripts',
-  'cdrom-passthrough': 'use of host cdrom passthrough',
-  'custom-dtb': 'custom device tree blob used',
-  'custom-ga-command': 'custom guest agent control commands issued',
-  'custom-hypervisor-feature': 'hypervisor feature autodetection override',
-  'deprecated-config': 'use of deprecated configuration settings',
-  'custom-device': 'custom device configuration'
-} as const
-export type Taint = keyof typeof TAINTS
 
 type Rule = (def: DomainDef, owner: Pick<QemuDomain, 'user' | 'group'>) => boolean
 

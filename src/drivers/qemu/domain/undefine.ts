@@ -1,11 +1,12 @@
 // Forgetting a guest, and what goes with it (qemuDomainUndefineFlags).
-import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import {
   virDomainEventType,
   virDomainEventUndefinedDetailType,
   virDomainUndefineFlagsValues
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { countMoments } from '../../../state/moments.ts'
 import { nvramFile } from '../firmware/nvram.ts'
 import type { QemuDomain } from './domain.ts'
 
@@ -13,17 +14,6 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const refuse = (message: string) => fail('VIR_ERR_OPERATION_INVALID', message)
 
 const FLAGS = virDomainUndefineFlagsValues
-
-/** Files of moments that are kept in a directory. */
-export function countMoments(directory: string): number {
-  // most guests have none, which is told without making an error
-  if (!existsSync(directory)) return 0
-  try {
-    return readdirSync(directory).filter(name => name.endsWith('.xml')).length
-  } catch {
-    return 0
-  }
-}
 
 /**
  * Removes the persistent definition. Everything is checked before anything is removed.

@@ -14,11 +14,11 @@ import {
   virDomainShutoffReason,
   virDomainState
 } from '../../../conf/enums.ts'
-import { diskSourcePath } from '../api/block.ts'
-import { diskOfDevice, imageOfNode } from '../device/disk/lookup.ts'
+import { appendLog } from '../../../host/log-file.ts'
+import { diskOfDevice, diskSourcePath, imageOfNode } from '../device/disk/lookup.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { shutdownOrReboot, startCpus } from '../process/cpus.ts'
-import { appendLog } from '../process/launch.ts'
+
 import { stopDomain } from '../process/stop.ts'
 import { dumpMemory } from '../save/crash-dump.ts'
 import { type EventData, type Handlers, oneOf } from './handler.ts'

@@ -1,13 +1,13 @@
 // A device's place on its bus, as -device options (qemuBuildDeviceAddressProps).
 import { findController } from '../../../conf/controllers.ts'
 import type { ControllerType } from '../../../conf/devices/controller.ts'
-import { type Address, type PciAddress, pciAddressText } from '../../../conf/devices/device-address.ts'
+import { type Address, ccwText, type PciAddress, pciAddressText } from '../../../conf/devices/device-address.ts'
 import { isUserAlias } from '../../../conf/devices/device-info.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command, Props } from '../command/command.ts'
-import { ccwText } from '../definition/address/ccw.ts'
+import type { Command } from '../command/command.ts'
 import { hasPciMultiBus, isPseries } from '../machine-type.ts'
 import { driveProps } from './drive-address.ts'
+import type { Props } from './props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

@@ -2,8 +2,9 @@
 import type { DriveAddress } from '../../../conf/devices/device-address.ts'
 import type { DiskBus } from '../../../conf/devices/disk.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command, Props } from '../command/command.ts'
+import type { Command } from '../command/command.ts'
 import { isI440fx, isMipsMalta, isQ35 } from '../machine-type.ts'
+import type { Props } from './props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

@@ -1,7 +1,7 @@
 // A PCI device's option ROM, as -device options (qemuBuildRomProps).
 import type { DeviceInfo } from '../../../conf/devices/device-info.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Props } from '../command/command.ts'
+import type { Props } from './props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

@@ -1,7 +1,7 @@
 // s390: the zpci device that goes with each PCI device and bears its ids (qemuBuildZPCIDevProps).
 import { eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
-import type { Props } from '../command/command.ts'
+import type { Props } from './props.ts'
 
 /** Properties of the zpci device of the PCI device called that; undefined for what has no such ids. */
 export function zpciProps(def: DomainDef, alias: unknown): (Props & { driver: string }) | undefined {

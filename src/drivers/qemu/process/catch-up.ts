@@ -1,7 +1,6 @@
 // What happened to a guest while nobody listened to its QEMU.
 import { virDomainPausedReason, virDomainRunningReason, virDomainState } from '../../../conf/enums.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { handleQmpEvent } from '../events/index.ts'
 
 /** Brings our view up to what happened while nobody listened. */
 export async function catchUp(domain: QemuDomain): Promise<void> {
@@ -19,10 +18,10 @@ export async function catchUp(domain: QemuDomain): Promise<void> {
       if (!domain.paused) await domain.qmp.execute('cont')
       break
     case 'shutdown':
-      handleQmpEvent(domain, { event: 'SHUTDOWN', data: { guest: true }, timestampUs: Date.now() * 1000 })
+      domain.handleEvent({ event: 'SHUTDOWN', data: { guest: true }, timestampUs: Date.now() * 1000 })
       break
     case 'guest-panicked':
-      handleQmpEvent(domain, { event: 'GUEST_PANICKED', data: { action: 'pause' }, timestampUs: Date.now() * 1000 })
+      domain.handleEvent({ event: 'GUEST_PANICKED', data: { action: 'pause' }, timestampUs: Date.now() * 1000 })
       break
     case 'suspended':
       domain.setState(virDomainState.VIR_DOMAIN_PMSUSPENDED, 0)

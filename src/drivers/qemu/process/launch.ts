@@ -1,26 +1,15 @@
 // Starting the QEMU process itself: its own session, output to a bounded log.
 import { spawn } from 'node:child_process'
-import {
-  appendFileSync,
-  closeSync,
-  ftruncateSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync
-} from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { errorsFrom } from '../../../conf/error.ts'
+import { lastWords, turnLog } from '../../../host/log-file.ts'
 import type { GuestRoot } from '../../../state/root.ts'
 import { type ProcessIdentity, processIdentity } from '../../../state/status.ts'
 import { makePrivateDirectory } from '../../../state/store.ts'
 import { type Privileges, withLeastPrivilege } from './privilege.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-
-/** qemu.log is turned over when it has grown this big. */
-export const LOG_MAX_BYTES = 1024 * 1024
 
 /** Variables of ours that QEMU gets too (virCommandAddEnvPassCommon). */
 const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
@@ -75,37 +64,6 @@ export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promi
     return { identity, exited }
   } finally {
     closeSync(log)
-  }
-}
-
-function turnLog(path: string): void {
-  try {
-    if (statSync(path).size > LOG_MAX_BYTES) renameSync(path, `${path}.1`)
-  } catch {}
-}
-
-/** Cuts a log that a talkative QEMU has let grow; QEMU appends, so it goes on at the start. */
-export function boundLog(path: string): void {
-  try {
-    if (statSync(path).size <= LOG_MAX_BYTES) return
-    const fd = openSync(path, 'r+')
-    ftruncateSync(fd, 0)
-    closeSync(fd)
-  } catch {}
-}
-
-/** Adds a line to QEMU's output, with the time as libvirt writes it there. */
-export function appendLog(path: string, line: string): void {
-  const time = new Date().toISOString().replace('T', ' ').replace('Z', '+0000')
-  appendFileSync(path, `${time}: ${line}\n`)
-}
-
-/** The end of QEMU's own output, for error messages. */
-export function lastWords(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').trimEnd().split('\n').slice(-3).join('; ').slice(-1000)
-  } catch {
-    return ''
   }
 }
 

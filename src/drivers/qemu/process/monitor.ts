@@ -2,12 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
+import { lastWords } from '../../../host/log-file.ts'
 import { isAlive } from '../../../state/status.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { handleQmpEvent } from '../events/index.ts'
 import { connectQmp, type QmpMonitor } from '../monitor/qmp.ts'
 import { catchUp } from './catch-up.ts'
-import { lastWords } from './launch.ts'
+
 import { cleanUp } from './stop.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -31,7 +31,7 @@ export async function openMonitor(domain: QemuDomain, exited?: Promise<string>):
       const monitor = await connectQmp(domain.root.monitorSocket, Math.max(deadline - Date.now(), 1))
       monitor.on('event', event => {
         for (const listener of domain.monitorListeners) listener(event)
-        handleQmpEvent(domain, event)
+        domain.handleEvent(event)
       })
       monitor.on('close', reason => void monitorClosed(domain, monitor, reason))
       return monitor

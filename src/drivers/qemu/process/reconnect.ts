@@ -1,9 +1,9 @@
 // Taking over a guest that a former shim left.
 import { virDomainShutoffReason } from '../../../conf/enums.ts'
 import { isAlive, type Status } from '../../../state/status.ts'
+import type { Taint } from '../../../state/taint.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { beginRun } from '../domain/run.ts'
-import type { Taint } from '../domain/taint.ts'
 import { catchUp } from './catch-up.ts'
 import { findQemu } from './launch.ts'
 import { openMonitor } from './monitor.ts'

@@ -2,9 +2,9 @@
 import { formatCpu } from '../../../conf/domain/cpu.ts'
 import { virConnectDomainEventAgentLifecycleReason } from '../../../conf/enums.ts'
 import { formatXml } from '../../../conf/xml.ts'
-import { connectAgent, portChanged } from '../console/channels.ts'
 import { verifyGuestCpu } from '../cpu/live.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { connectAgent, portChanged } from './agent-port.ts'
 import { refreshTrays } from './trays.ts'
 import { plugVcpus } from './vcpu-plug.ts'
 

@@ -8,10 +8,10 @@ import {
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isAlive, type ProcessIdentity, processIdentity, removeStatus } from '../../../state/status.ts'
-import { closeAgent } from '../console/channels.ts'
 import type { Ended, QemuDomain } from '../domain/domain.ts'
 import { endRun, whenExited } from '../domain/run.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
+import { closeAgent } from './agent-port.ts'
 import { releaseSteps } from './needs/index.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')

@@ -1,7 +1,8 @@
 import { createDecipheriv } from 'node:crypto'
 import t from 'tap'
 import type { StorageSource } from '../../../../src/conf/storage/source.ts'
-import { addStorage, storageIds, storageNodeProps } from '../../../../src/drivers/qemu/block/nodes.ts'
+import { storageIds } from '../../../../src/drivers/qemu/block/node-names.ts'
+import { addStorage, storageNodeProps } from '../../../../src/drivers/qemu/block/nodes.ts'
 import { Command } from '../../../../src/drivers/qemu/command/command.ts'
 import { define, errorOf, testContext } from '../../../helper/definition.ts'
 

@@ -1,5 +1,6 @@
 import t from 'tap'
-import type { CpuModel, HostCpu } from '../../../../src/drivers/qemu/capabilities/qemu.ts'
+import type { HostCpu } from '../../../../src/drivers/qemu/capabilities/probe.ts'
+import type { CpuModel } from '../../../../src/drivers/qemu/capabilities/qemu.ts'
 import { qemuFeatureName } from '../../../../src/drivers/qemu/cpu/feature-name.ts'
 import { cpuModels } from '../../../../src/drivers/qemu/cpu/models.ts'
 import { argvOf, errorOf, fakeQemu, type GuestOptions } from '../../../helper/definition.ts'

@@ -1,5 +1,6 @@
 // Device numbers on s390's channel bus (qemuDomainAssignS390Addresses).
 import type { AddressOf } from '../../../../conf/devices/device-address.ts'
+import { ccwText } from '../../../../conf/devices/device-address.ts'
 import { eachDeviceInfo } from '../../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
@@ -12,11 +13,6 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const VIRTIO_CSSID = 0xfe
 const MAX_SSID = 3
 const MAX_DEVNO = 0xffff
-
-/** fe.0.0001 */
-export function ccwText({ cssid = 0, ssid = 0, devno = 0 }: AddressOf<'ccw'>): string {
-  return `${cssid.toString(16)}.${ssid.toString(16)}.${devno.toString(16).padStart(4, '0')}`
-}
 
 /** @throws VIR_ERR_XML_ERROR for a number given twice, VIR_ERR_INTERNAL_ERROR when there are no more */
 export function assignCcwAddresses(def: DomainDef): void {

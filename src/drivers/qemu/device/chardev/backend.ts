@@ -3,8 +3,9 @@ import type { ChardevSource, Reconnect } from '../../../../conf/devices/chardev-
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
-import { type Command, keyValue } from '../../command/command.ts'
+import type { Command } from '../../command/command.ts'
 import type { QemuConfig } from '../../context.ts'
+import { keyValue } from '../../parts/props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

@@ -5,20 +5,14 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { storageChain } from '../../../../conf/storage/chain.ts'
 import { isStorageEmpty, type StorageSource } from '../../../../conf/storage/source.ts'
-import {
-  addStorageChain,
-  addStorageObjects,
-  MANAGED_PR_MANAGER,
-  type StorageUse,
-  storageIds,
-  storageSecrets
-} from '../../block/nodes.ts'
+import { MANAGED_PR_MANAGER, type StorageUse, storageIds } from '../../block/node-names.ts'
+import { addStorageChain, addStorageObjects, storageSecrets } from '../../block/nodes.ts'
 import { applyStartupPolicy } from '../../block/startup-policy.ts'
 import { validateStorage } from '../../block/validate.ts'
-import { bootIndexes } from '../../command/boot.ts'
 import type { Command } from '../../command/command.ts'
 import type { QemuContext } from '../../context.ts'
 import { isQ35 } from '../../machine-type.ts'
+import { bootIndexes } from '../../parts/boot-index.ts'
 import { chardevArg } from '../chardev/backend.ts'
 import type { QemuFamily } from '../family.ts'
 import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './guest-device.ts'

@@ -2,10 +2,12 @@
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { isStorageEmpty } from '../../../../conf/storage/source.ts'
-import { CACHE_MODES, storageIds } from '../../block/nodes.ts'
-import type { Command, Props } from '../../command/command.ts'
+import { storageIds } from '../../block/node-names.ts'
+import { CACHE_MODES } from '../../block/nodes.ts'
+import type { Command } from '../../command/command.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
 import { driveProps } from '../../parts/drive-address.ts'
+import type { Props } from '../../parts/props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

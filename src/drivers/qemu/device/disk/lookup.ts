@@ -1,10 +1,13 @@
 // Which disk QEMU means: by device, by block node.
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../../conf/error.ts'
 import { storageChain } from '../../../../conf/storage/chain.ts'
-import type { StorageSource } from '../../../../conf/storage/source.ts'
-import { storageIds } from '../../block/nodes.ts'
+import { isLocalStorage, type StorageSource } from '../../../../conf/storage/source.ts'
+import { storageIds } from '../../block/node-names.ts'
 import { copyOnReadNode } from './guest-device.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** The disk behind a drive, a device or its path in QEMU's object tree (qemuProcessFindDomainDiskByAliasOrQOM). */
 export function diskOfDevice({ devices }: DomainDef, device: string): DiskDef | undefined {
@@ -25,4 +28,21 @@ export function imageOfNode(
     }
   }
   return undefined
+}
+
+/** The host path of a disk's image, if it has one. */
+export function diskSourcePath({ source }: DiskDef): string | undefined {
+  return isLocalStorage(source) ? source.path : undefined
+}
+
+/** The disk a user means by its target name or source path. */
+export function lookupDisk({ devices }: DomainDef, path: string): DiskDef | undefined {
+  return devices.disks.find(one => one.target?.dev === path || diskSourcePath(one) === path)
+}
+
+/** The same, as it must be there. @throws VIR_ERR_INVALID_ARG */
+export function findDisk(def: DomainDef, path: string): DiskDef {
+  const disk = lookupDisk(def, path)
+  if (!disk) throw fail('VIR_ERR_INVALID_ARG', `invalid path: ${path}`)
+  return disk
 }

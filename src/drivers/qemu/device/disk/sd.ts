@@ -3,9 +3,10 @@ import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import { diskIndex } from '../../../../conf/devices/disk-name.ts'
 import { isLocalStorage, isStorageEmpty } from '../../../../conf/storage/source.ts'
 import { isDecrypted } from '../../block/format.ts'
-import { storageIds } from '../../block/nodes.ts'
+import { storageIds } from '../../block/node-names.ts'
 import { protocolProps } from '../../block/protocol.ts'
-import { type Command, keyValue, type Props, type PropValue } from '../../command/command.ts'
+import type { Command } from '../../command/command.ts'
+import { keyValue, type Props, type PropValue } from '../../parts/props.ts'
 
 /** Nested options in key=value form: `server.0.host`. */
 function flatten(prefix: string, value: PropValue | undefined): Props {

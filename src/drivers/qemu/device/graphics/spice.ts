@@ -2,8 +2,9 @@
 import type { GraphicsOf } from '../../../../conf/devices/graphics.ts'
 import { listensOnPort } from '../../../../conf/devices/graphics-server.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import { type Command, keyValue, type Props } from '../../command/command.ts'
+import type { Command } from '../../command/command.ts'
 import type { QemuContext } from '../../context.ts'
+import { keyValue, type Props } from '../../parts/props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)

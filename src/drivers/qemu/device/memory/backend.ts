@@ -7,7 +7,8 @@ import { type NumatuneMode, numatuneMode, numatuneNodeset } from '../../../../co
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { checkHostNodes, hugetlbMounts, systemPageKiB } from '../../../../host/memory.ts'
-import type { Command, Props } from '../../command/command.ts'
+import type { Command } from '../../command/command.ts'
+import type { Props } from '../../parts/props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

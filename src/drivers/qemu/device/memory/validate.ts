@@ -1,9 +1,9 @@
 // QEMU's domain-wide checks of memory, NUMA, vCPUs and tuning.
-import { numaCells } from '../../../../conf/domain/numa.ts'
+import { hasHmat, numaCells } from '../../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { systemPageKiB } from '../../../../host/memory.ts'
-import { hasHmat } from '../../command/numa.ts'
+
 import type { QemuContext } from '../../context.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')

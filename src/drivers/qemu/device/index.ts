@@ -1,0 +1,58 @@
+// The table of device families as QEMU has them.
+import type { DeviceKind, Devices } from '../../../conf/devices/index.ts'
+import { qemuAudio } from './audio.ts'
+import { qemuChannel, qemuConsole, qemuParallel, qemuSerial } from './chardev/chardev.ts'
+import { qemuController } from './controller/controller.ts'
+import { qemuDisk } from './disk/disk.ts'
+import type { QemuFamily } from './family.ts'
+import { qemuFilesystem } from './filesystem/filesystem.ts'
+import { qemuGraphics } from './graphics/graphics.ts'
+import { qemuHostdev } from './hostdev/hostdev.ts'
+import { qemuHub } from './hub.ts'
+import { qemuInput } from './input.ts'
+import { qemuInterface } from './interface/interface.ts'
+import { qemuIommu } from './iommu.ts'
+import { qemuMemballoon } from './memballoon.ts'
+import { qemuMemory } from './memory/memory.ts'
+import { qemuNvram } from './nvram.ts'
+import { qemuPanic } from './panic.ts'
+import { qemuRedirdev } from './redirdev.ts'
+import { qemuRng } from './rng.ts'
+import { qemuShmem } from './shmem.ts'
+import { qemuSmartcard } from './smartcard.ts'
+import { qemuSound } from './sound.ts'
+import { qemuTpm } from './tpm/tpm.ts'
+import { qemuVideo } from './video.ts'
+import { qemuVsock } from './vsock.ts'
+import { qemuWatchdog } from './watchdog.ts'
+
+/** The QEMU side of each device family. */
+export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
+  disks: qemuDisk,
+  controllers: qemuController,
+  filesystems: qemuFilesystem,
+  interfaces: qemuInterface,
+  smartcards: qemuSmartcard,
+  serials: qemuSerial,
+  parallels: qemuParallel,
+  consoles: qemuConsole,
+  channels: qemuChannel,
+  tpms: qemuTpm,
+  inputs: qemuInput,
+  audios: qemuAudio,
+  graphics: qemuGraphics,
+  videos: qemuVideo,
+  sounds: qemuSound,
+  watchdogs: qemuWatchdog,
+  redirdevs: qemuRedirdev,
+  hostdevs: qemuHostdev,
+  memories: qemuMemory,
+  memballoons: qemuMemballoon,
+  rngs: qemuRng,
+  nvrams: qemuNvram,
+  panics: qemuPanic,
+  shmems: qemuShmem,
+  vsocks: qemuVsock,
+  iommus: qemuIommu,
+  hubs: qemuHub
+}

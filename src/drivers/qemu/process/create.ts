@@ -1,0 +1,31 @@
+// A start from XML that the guest does not keep (qemuDomainCreateXML).
+import { virDomainCreateFlags } from '../../../conf/enums.ts'
+import type { GuestHandle } from '../../connection.ts'
+import { checkCreatable } from '../../known-guest.ts'
+import { loadDomain } from '../definition/passes.ts'
+import { checkOwn, handleOf } from '../domain/define.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { startDomain } from './start.ts'
+
+const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY } = virDomainCreateFlags
+
+const { VIR_DOMAIN_START_VALIDATE, VIR_DOMAIN_START_RESET_NVRAM } = virDomainCreateFlags
+
+/** Starts the guest from another definition than the one it keeps, and has again after that run. */
+export async function createFrom(domain: QemuDomain, xml: string, bits: number): Promise<GuestHandle> {
+  const validate = (bits & VIR_DOMAIN_START_VALIDATE) !== 0
+  const { def, context } = await loadDomain(xml, domain.contextFor, { validate })
+  checkOwn(domain, def)
+  return domain.jobs.run('virDomainCreateXML', async () => {
+    checkCreatable({ name: domain.name, id: domain.id, persistent: domain.isPersistent })
+    domain.newContext = domain.context
+    domain.def = def
+    domain.context = context
+    await startDomain(domain, {
+      paused: (bits & VIR_DOMAIN_START_PAUSED) !== 0,
+      autoDestroy: (bits & VIR_DOMAIN_START_AUTODESTROY) !== 0,
+      resetNvram: (bits & VIR_DOMAIN_START_RESET_NVRAM) !== 0
+    })
+    return handleOf(domain)
+  })
+}

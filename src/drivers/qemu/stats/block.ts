@@ -1,0 +1,105 @@
+// Statistics of disks: what was read and written, how large their images are.
+import { statSync } from 'node:fs'
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import { storagePath } from '../../../conf/storage/source.ts'
+import { capacityOf, readHeader } from '../block/image-header.ts'
+import { diskSourcePath } from '../device/disk/lookup.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { QUERY_MS } from './query.ts'
+
+/** Counters of one disk since QEMU started; times in ns, sizes in bytes. */
+export interface DiskStats {
+  rdOperations: bigint
+  rdBytes: bigint
+  rdTimeNs: bigint
+  wrOperations: bigint
+  wrBytes: bigint
+  wrTimeNs: bigint
+  flushOperations: bigint
+  flushTimeNs: bigint
+  capacity?: bigint
+  allocation?: bigint
+  physical?: bigint
+}
+
+interface QmpBlockStats {
+  qdev?: string
+  stats: Record<string, number | bigint>
+  parent?: { stats: Record<string, number | bigint> }
+}
+
+export interface QmpBlock {
+  qdev?: string
+  'io-status'?: string
+  inserted?: { image: { 'virtual-size': number | bigint; 'actual-size'?: number | bigint } }
+}
+
+/** Statistics of all disks with a medium. @throws VIR_ERR_OPERATION_TIMEOUT when QEMU does not answer */
+export async function blockStats(domain: QemuDomain): Promise<Map<DiskDef, DiskStats>> {
+  const options = { timeoutMs: QUERY_MS }
+  const [list, blocks] = await Promise.all([
+    domain.qmp.execute<QmpBlockStats[]>('query-blockstats', undefined, options),
+    domain.qmp.execute<QmpBlock[]>('query-block', undefined, options)
+  ])
+  const out = new Map<DiskDef, DiskStats>()
+  for (const disk of domain.def.devices.disks) {
+    const mine = ({ qdev }: { qdev?: string }) =>
+      disk.alias !== undefined && qdev !== undefined && isDevice(qdev, disk.alias)
+    const entry = list.find(mine)
+    if (entry) out.set(disk, diskStats(disk, entry, blocks.find(mine)))
+  }
+  return out
+}
+
+/** QEMU names a device by its QOM path or its id; virtio ones by a child of it. */
+export function isDevice(qdev: string, alias: string): boolean {
+  return qdev === alias || qdev.replace(/^\/machine\/peripheral\//, '').split('/')[0] === alias
+}
+
+function diskStats(disk: DiskDef, { stats, parent }: QmpBlockStats, block: QmpBlock | undefined): DiskStats {
+  const image = block?.inserted?.image
+  const file = fileSizes(diskSourcePath(disk))
+  const highest = parent?.stats.wr_highest_offset
+  return {
+    rdOperations: BigInt(stats.rd_operations ?? 0),
+    rdBytes: BigInt(stats.rd_bytes ?? 0),
+    rdTimeNs: BigInt(stats.rd_total_time_ns ?? 0),
+    wrOperations: BigInt(stats.wr_operations ?? 0),
+    wrBytes: BigInt(stats.wr_bytes ?? 0),
+    wrTimeNs: BigInt(stats.wr_total_time_ns ?? 0),
+    flushOperations: BigInt(stats.flush_operations ?? 0),
+    flushTimeNs: BigInt(stats.flush_total_time_ns ?? 0),
+    capacity: image && BigInt(image['virtual-size']),
+    allocation: file?.allocation ?? (highest === undefined ? undefined : BigInt(highest)),
+    physical: file?.physical
+  }
+}
+
+/** Sizes of an image, in bytes. */
+interface ImageSizes {
+  allocation: bigint
+  physical: bigint
+}
+
+/** What an image is by its file and header, for a guest that does not run (qemuStorageLimitsRefresh). */
+export function imageSizes({ source }: DiskDef): (ImageSizes & { capacity: bigint }) | undefined {
+  const path = storagePath(source)
+  const sizes = fileSizes(path)
+  if (!sizes || path === undefined) return undefined
+  const { format = 'raw' } = source
+  try {
+    const capacity = format === 'raw' ? undefined : capacityOf(readHeader(path), format)
+    return { ...sizes, capacity: capacity ?? sizes.physical }
+  } catch {
+    return undefined
+  }
+}
+
+function fileSizes(path: string | undefined): ImageSizes | undefined {
+  try {
+    const { size, blocks } = statSync(path!, { bigint: true })
+    return { allocation: blocks * 512n, physical: size }
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,12 @@
+// Statistics of network interfaces, of their host side.
+import type { InterfaceDef } from '../../../conf/devices/interface.ts'
+import { interfaceCounters } from '../../../host/proc.ts'
+
+/** Counters from the guest's side: what a tap device receives, the guest has sent. */
+export function interfaceStats(net: InterfaceDef): Record<string, bigint> | undefined {
+  const host = net.target?.dev && interfaceCounters(net.target.dev)
+  if (!host) return undefined
+  return Object.fromEntries(
+    Object.entries(host).map(([name, value]) => [name.replace(/^[rt]x/, way => (way === 'rx' ? 'tx' : 'rx')), value])
+  )
+}

@@ -1,0 +1,32 @@
+// The record of one guest in bulk statistics.
+import { virConnectGetAllDomainStatsFlags, virDomainStatsTypes } from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { flags, openFlags, type TypedParams, type WireValue } from '../../../conf/wire.ts'
+import type { statsRecord } from '../../connection.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { STATS_GROUPS } from './groups.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** Arguments and result of the bulk statistics calls. */
+export const statsGroups = openFlags(virDomainStatsTypes)
+
+export const statsFlags = flags(virConnectGetAllDomainStatsFlags)
+
+/** @throws VIR_ERR_ARGUMENT_UNSUPPORTED for groups there are not, if the flags insist (qemuDomainGetStatsCheckSupport) */
+export function checkGroups(wanted: number, flags: number): void {
+  const known = Object.values(virDomainStatsTypes).reduce((all, bit) => all | bit, 0)
+  const unknown = (wanted & ~known) >>> 0
+  if (unknown === 0 || (flags & virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS) === 0)
+    return
+  const what = `Stats types bits 0x${unknown.toString(16)} are not supported by this daemon or QEMU`
+  throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', what)
+}
+
+/** The record of one guest; `wanted` 0 asks for all groups. */
+export async function recordOf(domain: QemuDomain, wanted: number): Promise<WireValue<typeof statsRecord>> {
+  const groups = STATS_GROUPS.filter(([bit]) => wanted === 0 || (wanted & bit) !== 0)
+  // their questions to QEMU are under way together
+  const params: TypedParams = Object.assign({}, ...(await Promise.all(groups.map(([, group]) => group(domain)))))
+  return { dom: { name: domain.name, uuid: domain.uuid, id: domain.id }, params }
+}

@@ -1,0 +1,16 @@
+// What makes a guest one that others cannot answer for, by libvirt's names (virDomainTaint).
+/** What virDomainGetMessages says of each, in its order. */
+export const TAINTS = {
+  'custom-argv': 'custom configuration parameters specified',
+  'custom-monitor': 'custom monitor control commands issued',
+  'high-privileges': 'running with undesirable elevated privileges',
+  'shell-scripts': 'network configuration using opaque shell scripts',
+  'cdrom-passthrough': 'use of host cdrom passthrough',
+  'custom-dtb': 'custom device tree blob used',
+  'custom-ga-command': 'custom guest agent control commands issued',
+  'custom-hypervisor-feature': 'hypervisor feature autodetection override',
+  'deprecated-config': 'use of deprecated configuration settings',
+  'custom-device': 'custom device configuration'
+} as const
+
+export type Taint = keyof typeof TAINTS
