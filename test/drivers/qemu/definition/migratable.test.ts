@@ -1,0 +1,26 @@
+import t from 'tap'
+import { formatMigratable } from '../../../../src/drivers/qemu/definition/migratable.ts'
+import { define, type GuestOptions, testContext } from '../../../helper/definition.ts'
+
+const migratable = async (devices: string, options: GuestOptions = {}) =>
+  formatMigratable(await define(devices, options), testContext(options))
+
+t.test('leaves out what older versions add themselves', async t => {
+  const bare = await migratable(`<channel type='unix'>
+      <source path='/lib/channel/domain-1-guest/org.qemu.guest_agent.0'/>
+      <target type='virtio' name='org.qemu.guest_agent.0'/></channel>`)
+  t.notMatch(bare, /type='usb'|pci-root|<audio|<source|keyboard/)
+  t.match(bare, /<input type='mouse' bus='ps2'\/>/)
+})
+
+t.test('keeps what is the user his own', async t => {
+  const kept = await migratable(
+    `<controller type='usb' index='0' model='piix3-uhci'><alias name='ua-usb'/></controller>
+     <controller type='pci' index='0' model='pci-root'><pcihole64 unit='KiB'>1024</pcihole64></controller>
+     <channel type='unix'><source path='/srv/agent'/><target type='virtio' name='a'/></channel>`
+  )
+  t.match(kept, /ua-usb/)
+  t.match(kept, /pcihole64/)
+  t.match(kept, /\/srv\/agent/)
+  t.match(await migratable('', { machine: 'q35' }), /pcie-root/)
+})

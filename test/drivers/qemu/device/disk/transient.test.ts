@@ -1,0 +1,44 @@
+import { spawnSync } from 'node:child_process'
+import { existsSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { storageChain } from '../../../../../src/conf/storage/chain.ts'
+import {
+  chooseTransientOverlays,
+  makeTransientOverlays,
+  removeTransientOverlays
+} from '../../../../../src/drivers/qemu/device/disk/transient.ts'
+import { define, errorOf } from '../../../../helper/definition.ts'
+
+const skip = spawnSync('qemu-img', ['--version']).status !== 0 && 'no qemu-img'
+
+t.test('writes go to an overlay that is gone afterwards', { skip }, async t => {
+  const image = join(t.testdir(), 'image')
+  writeFileSync(image, Buffer.alloc(1024 * 1024))
+  const xml = `<disk><source file='${image}'/><target dev='vda'/><transient/></disk>`
+  const def = await define(xml)
+  chooseTransientOverlays(def)
+  await makeTransientOverlays(def, {})
+  const overlay = `${image}.TRANSIENT-guest`
+  t.ok(existsSync(overlay))
+  t.same(
+    storageChain(def.devices.disks[0]!.source).map(one => [one.type === 'file' && one.path, one.format]),
+    [
+      [overlay, 'qcow2'],
+      [image, 'raw']
+    ]
+  )
+  const other = await define(xml)
+  t.match(
+    await errorOf(async () => chooseTransientOverlays(other)),
+    /^VIR_ERR_OPERATION_UNSUPPORTED: .*already exists$/
+  )
+  removeTransientOverlays(other)
+  t.ok(existsSync(overlay), 'the overlay of another guest stays')
+  removeTransientOverlays(def)
+  t.notOk(existsSync(overlay))
+  t.ok(existsSync(image))
+  t.equal(storageChain(def.devices.disks[0]!.source).length, 1, 'the disk is what it was')
+  removeTransientOverlays(def)
+  t.ok(existsSync(image))
+})
