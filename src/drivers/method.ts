@@ -17,6 +17,13 @@ export interface ByteChannel {
   close(): void
 }
 
+/** One of those with any number of viewers: everyone sees the output, anyone may type. */
+export interface SharedByteChannel {
+  view(): ByteChannel
+  /** ends all views */
+  end(reason: string): void
+}
+
 /** One API. `args` and `ret` are in wire order. */
 export interface Method<D, A extends WireFields = WireFields, R extends WireFields = WireFields> {
   /** libvirt version that brought it */

@@ -5,7 +5,6 @@ import { hostDevices } from '../conf/devices/hostdev-validate.ts'
 import type { Host } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { recordOf } from '../drivers/qemu/stats/record.ts'
-import { countMoments } from '../state/moments.ts'
 
 import { thisHost } from './this-host.ts'
 
@@ -18,7 +17,7 @@ export function hostOf(domain: QemuDomain): Host {
   const host: Host = {
     ...thisHost(),
     guests() {
-      const { name, uuid, id, state, isPersistent, autostart, root } = domain
+      const { name, uuid, id, state, isPersistent, autostart, root, moments } = domain
       return [
         {
           name,
@@ -28,8 +27,8 @@ export function hostOf(domain: QemuDomain): Host {
           persistent: isPersistent,
           autostart,
           managedSave: existsSync(root.managedSave),
-          snapshots: countMoments(root.snapshotDir) > 0,
-          checkpoints: countMoments(root.checkpointDir) > 0
+          snapshots: moments.snapshots.count > 0,
+          checkpoints: moments.checkpoints.count > 0
         }
       ]
     },

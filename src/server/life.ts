@@ -1,8 +1,8 @@
 // How long a shim serves: to the end of its guest's run, or, with --linger, on as long as it is asked for things.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { watchConsoles } from '../drivers/qemu/console/channels.ts'
-import type { Ended, QemuDomain } from '../drivers/qemu/domain/domain.ts'
-import { whenEnded } from '../drivers/qemu/domain/run.ts'
+import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
+import type { Ended } from '../drivers/qemu/domain/run.ts'
 import type { ApiSockets } from './sockets.ts'
 
 /** How often a shim of a shut-off guest looks whether anybody still wants it. */
@@ -38,7 +38,7 @@ export async function serve(domain: QemuDomain, options: LifeOptions): Promise<E
     await Promise.race([domain.startDone, leave.promise])
     if (domain.isActive && !leave.asked) {
       watchConsoles(domain)
-      await Promise.race([whenEnded(domain), leave.promise])
+      await Promise.race([domain.run?.ended, leave.promise])
     }
     if (leave.asked) return domain.isActive ? 'left' : ended
     if (domain.lastEnd !== ended) {

@@ -1,5 +1,6 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
 import { closeSync, openSync, readFileSync } from 'node:fs'
+import type { Server } from 'node:net'
 import { dirname } from 'node:path'
 import { checkDefinable } from '../conf/domain/identity.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
@@ -9,14 +10,15 @@ import { VERSION } from '../conf/version.ts'
 import { decodeXml } from '../conf/xml.ts'
 import { watchConsoles } from '../drivers/qemu/console/channels.ts'
 import { loadDomain } from '../drivers/qemu/definition/passes.ts'
-import { type Ended, QemuDomain } from '../drivers/qemu/domain/domain.ts'
-import { whenEnded } from '../drivers/qemu/domain/run.ts'
+import { QemuDomain } from '../drivers/qemu/domain/domain.ts'
+import type { Ended } from '../drivers/qemu/domain/run.ts'
+import { readStatus, type Status } from '../drivers/qemu/domain/status.ts'
 import { handleQmpEvent } from '../drivers/qemu/events/index.ts'
 import { reconnectDomain } from '../drivers/qemu/process/reconnect.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
 import { chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
-import { bootId, readStatus, removeStatus, type Status } from '../state/status.ts'
+import { bootId, removeStatus } from '../state/status.ts'
 import { makePrivateDirectory, readIfThere } from '../state/store.ts'
 import { aggregatorSocket, claimsAt } from './claim.ts'
 import { contextFor } from './guest-context.ts'
@@ -101,12 +103,12 @@ async function detached(argv: string[], xmlFile: string | undefined): Promise<nu
 
 async function runGuest(options: Options): Promise<number> {
   const log = new LateLog()
-  const { domain, status, def } = await openGuest(options, log)
+  const { domain, status, def, lock } = await openGuest(options, log)
   const leave = new Leave()
   const reattached = status !== undefined && (await reconnectDomain(domain, status))
   const nothingLeft = options.inactive ? !domain.isPersistent : reattached
   if (!domain.isActive && nothingLeft) return exit(domain.lastEnd, reattached ? EXIT_OK : EXIT_FAILED)
-  if (!reattached && !options.inactive) domain.def = def
+  if (!reattached && !options.inactive) domain.definitions.def = def
   const openLog = () => log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
   let services: Promise<ApiSockets> | undefined
   /** Not before QEMU is spawned, and then beside its initialisation: they are the heavier part of the shim. */
@@ -137,7 +139,7 @@ async function runGuest(options: Options): Promise<number> {
     await openLog()
     const answered = (await services?.catch(() => undefined))?.close()
     // nothing of ours is in the root any more; who comes next need not wait for our clients
-    domain.lock?.close()
+    lock.close()
     await answered
   }
 }
@@ -153,6 +155,8 @@ interface Opened {
   status: Status | undefined
   /** what the next start begins from */
   def: DomainDef
+  /** keeps other shims from the root while it is open */
+  lock: Server
 }
 
 /** Reads what is asked for and what is there, and locks the root. */
@@ -199,9 +203,8 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     onEvent: handleQmpEvent,
     ...(aggregator !== undefined && { claims: claimsAt(aggregator, root!.apiSocket, log) })
   })
-  domain.lock = lock
   await takeDefinition(domain, { def, xml, define: options.define })
-  return { domain, status, def }
+  return { domain, status, def, lock }
 }
 
 /** Makes what was loaded the persistent definition, or takes the one that is kept. */
@@ -219,11 +222,10 @@ async function takeDefinition(
       kept === undefined ? VIR_DOMAIN_EVENT_DEFINED_ADDED : VIR_DOMAIN_EVENT_DEFINED_UPDATED
     )
   } else if (kept === xml) {
-    domain.newDef = def
+    domain.definitions.adopt(def)
   } else if (kept !== undefined) {
     const persistent = await loadDomain(kept, domain.contextFor)
-    domain.newDef = persistent.def
-    domain.newContext = persistent.context
+    domain.definitions.adopt(persistent.def, persistent.context)
   }
 }
 
@@ -273,7 +275,7 @@ function onSignals(domain: QemuDomain, timeoutMs: number, leave: Leave, linger: 
     domain.log.info({ signal }, asked ? 'forcing the guest off' : 'asking the guest to shut down')
     if (asked) return force()
     asked = true
-    if (linger) void whenEnded(domain).then(() => leave.ask())
+    if (linger) void domain.run?.ended.then(() => leave.ask())
     setTimeout(force, timeoutMs).unref()
     domain.monitor?.execute('system_powerdown').catch(force)
     if (!domain.monitor) force()

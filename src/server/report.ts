@@ -41,7 +41,7 @@ export function report(domain: QemuDomain): Report {
     allocations: allocations(domain.def, {
       active: domain.isActive && domain.phase !== undefined,
       id: domain.id,
-      cgroups: domain.cgroups
+      cgroups: domain.run?.cgroups ?? []
     }),
     claims: domain.claims?.held ?? [],
     namespaces: ownNamespaces()

@@ -1,8 +1,8 @@
 // What lies under schemas/, made from the tables of the code; `npm run schemas` writes it, a test says when it is stale.
 import { formatJson } from '../conf/json.ts'
 import { objectSchema } from '../conf/wire.ts'
+import { statusSchema } from '../drivers/qemu/domain/status.ts'
 import { api } from '../drivers/qemu/index.ts'
-import { statusSchema } from '../state/status-schema.ts'
 import { aggregatorSchema } from './aggregator/claim-schema.ts'
 import { guestsSchema } from './aggregator/guests-schema.ts'
 import { aggregatorRows } from './aggregator/rows.ts'

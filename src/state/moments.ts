@@ -1,13 +1,74 @@
-// Snapshots and checkpoints of a guest on disk, in libvirt's own files.
-import { existsSync, readdirSync } from 'node:fs'
+// Snapshots and checkpoints of a guest on disk, in libvirt's own files: one a moment, named after it.
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { errorsFrom } from '../conf/error.ts'
+import type { GuestRoot } from './root.ts'
+import { readIfThere } from './store.ts'
 
-/** Files of moments that are kept in a directory. */
-export function countMoments(directory: string): number {
-  // most guests have none, which is told without making an error
-  if (!existsSync(directory)) return 0
-  try {
-    return readdirSync(directory).filter(name => name.endsWith('.xml')).length
-  } catch {
-    return 0
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const SUFFIX = '.xml'
+
+/** The moments of one kind that a guest has. Their files are read when one is first asked for, and then kept. */
+export class MomentTree {
+  readonly #directory: () => string
+  #texts: Map<string, string> | undefined
+
+  constructor(directory: () => string) {
+    this.#directory = directory
+  }
+
+  get directory(): string {
+    return this.#directory()
+  }
+
+  /** How many there are; told without reading any. */
+  get count(): number {
+    return this.#texts?.size ?? this.#files().length
+  }
+
+  /** The XML of each, by name. */
+  get texts(): ReadonlyMap<string, string> {
+    this.#texts ??= new Map(
+      this.#files().flatMap(file => {
+        const text = readIfThere(join(this.directory, file))
+        return text === undefined ? [] : [[basename(file, SUFFIX), text] as const]
+      })
+    )
+    return this.#texts
+  }
+
+  /** Removes all. @throws VIR_ERR_SYSTEM_ERROR */
+  remove(): void {
+    try {
+      rmSync(this.directory, { force: true, recursive: true })
+    } catch (error) {
+      throw fail('VIR_ERR_SYSTEM_ERROR', `cannot remove '${this.directory}': ${(error as Error).message}`, error)
+    }
+    this.#texts = undefined
+  }
+
+  #files(): string[] {
+    // most guests have none, which is told without making an error
+    if (!existsSync(this.directory)) return []
+    try {
+      return readdirSync(this.directory)
+        .filter(name => name.endsWith(SUFFIX) && !name.startsWith('.'))
+        .sort()
+    } catch {
+      return []
+    }
+  }
+}
+
+/** Both kinds. */
+export class Moments {
+  readonly snapshots: MomentTree
+  readonly checkpoints: MomentTree
+
+  /** @param root of the guest at that time: it moves with the guest's name */
+  constructor(root: () => GuestRoot) {
+    this.snapshots = new MomentTree(() => root().snapshotDir)
+    this.checkpoints = new MomentTree(() => root().checkpointDir)
   }
 }

@@ -32,29 +32,12 @@ const metadataType = oneOf(virDomainMetadataType, unknownType)
 
 const identity = { since: '0.0.1', on: 'domain', args: {} } as const
 
-/** XML by flags, as long as the guest's generation is the same: clients poll it. */
-const written = new WeakMap<QemuDomain, { generation: number; texts: Map<number, string> }>()
-
 function xmlOf(domain: QemuDomain, bits: number): string {
-  let known = written.get(domain)
-  if (known?.generation !== domain.generation) {
-    known = { generation: domain.generation, texts: new Map() }
-    written.set(domain, known)
-  }
-  let text = known.texts.get(bits)
-  if (text === undefined) {
-    text = writeXml(domain, bits)
-    known.texts.set(bits, text)
-  }
-  return text
-}
-
-function writeXml(domain: QemuDomain, bits: number): string {
   const isInactive = (bits & VIR_DOMAIN_XML_INACTIVE) !== 0
   const kept = isInactive ? (domain.newDef ?? domain.def) : domain.def
   const def = (bits & VIR_DOMAIN_XML_UPDATE_CPU) === 0 ? kept : withUpdatedCpu(kept, domain.context)
   if ((bits & VIR_DOMAIN_XML_MIGRATABLE) !== 0)
-    return formatMigratable(def, domain.context, kept === domain.def ? domain.originalCpu : undefined)
+    return formatMigratable(def, domain.context, kept === domain.def ? domain.run?.originalCpu : undefined)
   const secure = (bits & VIR_DOMAIN_XML_SECURE) !== 0
   const aliases = domain.isActive && kept === domain.def
   return formatDomain(def, { inactive: !domain.isActive || isInactive, aliases, secure })
@@ -123,7 +106,7 @@ export const define = {
     acl: 'domain:read',
     args: { flags: flags(virDomainXMLFlags) },
     ret: { xml: text() },
-    run: (domain, { flags: bits }) => ({ xml: xmlOf(domain, bits) })
+    run: (domain, { flags: bits }) => ({ xml: domain.textOnce(bits, () => xmlOf(domain, bits)) })
   }),
 
   /** Title, description, or the custom element of a namespace. */
@@ -173,13 +156,13 @@ export const define = {
       if (isElement && uri === undefined) throw badArgument('uri in virDomainSetMetadata must not be NULL')
       if (isElement && metadata !== undefined && key === undefined)
         throw badArgument('key in virDomainSetMetadata must not be NULL')
-      for (const def of affected(domain, bits)) {
-        if (type === VIR_DOMAIN_METADATA_TITLE) def.title = metadata || undefined
-        else if (type === VIR_DOMAIN_METADATA_DESCRIPTION) def.description = metadata || undefined
-        else setMetadata(def, uri!, key ?? '', metadata)
-      }
-      if (domain.newDef) domain.setPersistent(domain.newDef)
-      domain.changed()
+      domain.change(affected(domain, bits), def => {
+        if (type === VIR_DOMAIN_METADATA_TITLE) return { ...def, title: metadata || undefined }
+        if (type === VIR_DOMAIN_METADATA_DESCRIPTION) return { ...def, description: metadata || undefined }
+        const changed = { ...def }
+        setMetadata(changed, uri!, key ?? '', metadata)
+        return changed
+      })
       domain.events.emit('VIR_DOMAIN_EVENT_ID_METADATA_CHANGE', { type, nsuri: uri })
       return {}
     }

@@ -55,7 +55,7 @@ async function create(domain: QemuDomain, bits: number): Promise<Record<string, 
 async function destroy(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
   domain.checkActive()
   if (domain.phase === 'stopping') throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already being destroyed')
-  domain.fakeReboot = false
+  domain.setFakeReboot(false)
   await stopDomain(
     domain,
     virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED,
@@ -86,14 +86,14 @@ async function askGuest(domain: QemuDomain, reboot: boolean, ways: Ways): Promis
     }
   }
   domain.checkActive()
-  domain.fakeReboot = reboot
+  domain.setFakeReboot(reboot)
   await domain.qmp.execute('system_powerdown')
   return {}
 }
 
 async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
   const agent = availableAgent(domain)
-  domain.fakeReboot = false
+  domain.setFakeReboot(false)
   // A guest that obeys at once closes the channel instead of answering.
   await agent.execute('guest-shutdown', { mode: reboot ? 'reboot' : 'powerdown' }).catch(error => {
     if (domain.isActive && domain.agent?.connected) throw error
@@ -209,7 +209,7 @@ export const lifecycle = {
     args: noFlags,
     ret: {},
     async run(domain) {
-      domain.fakeReboot = false
+      domain.setFakeReboot(false)
       await domain.qmp.execute('system_reset')
       if (domain.state === VIR_DOMAIN_CRASHED) domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_CRASHED)
       return {}

@@ -77,7 +77,7 @@ export const vcpu = {
         throw fail('VIR_ERR_OPERATION_INVALID', 'cannot retrieve vcpu information for inactive domain')
       const { pid } = domain.process
       const host = hostCpus().length
-      const vcpus = [...domain.vcpuThreads].map(([number, tid]) => ({ number, tid, times: cpuTimes(pid, tid) }))
+      const vcpus = [...domain.running.vcpuThreads].map(([number, tid]) => ({ number, tid, times: cpuTimes(pid, tid) }))
       return {
         info: vcpus.map(({ number, times }) => ({
           number,

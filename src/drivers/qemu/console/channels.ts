@@ -4,7 +4,7 @@ import { connect } from 'node:net'
 import { ReadStream, WriteStream } from 'node:tty'
 import type { ChardevDef } from '../../../conf/devices/chardev.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { ByteChannel } from '../../method.ts'
+import type { ByteChannel, SharedByteChannel } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -13,7 +13,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const SCROLLBACK_BYTES = 64 * 1024
 
 /** One host end shared by all its viewers: everyone sees the output, anyone may type. */
-class SharedChannel {
+class SharedChannel implements SharedByteChannel {
   #scrollback: Buffer[] = []
   #kept = 0
   readonly viewers = new Set<{ data(chunk: Buffer): void; close(reason: string): void }>()
@@ -52,11 +52,9 @@ class SharedChannel {
   }
 }
 
-const open = new WeakMap<QemuDomain, Map<string, SharedChannel>>()
-
 /** Listens on every pty console from the start, so that late viewers see what was said before. */
 export function watchConsoles(domain: QemuDomain): void {
-  for (const [alias, path] of domain.ptys) shared(domain, alias, () => openPty(path))
+  for (const [alias, path] of domain.run?.ptys ?? []) shared(domain, alias, () => openPty(path))
 }
 
 /**
@@ -66,7 +64,7 @@ export function watchConsoles(domain: QemuDomain): void {
  */
 export function openChardev(domain: QemuDomain, dev: ChardevDef, force = false): ByteChannel {
   const { alias, source } = dev
-  const pty = alias && domain.ptys.get(alias)
+  const pty = alias && domain.running.ptys.get(alias)
   const path = source.type === 'unix' ? source.path : undefined
   if (alias && (pty || path)) {
     const channel = shared(domain, alias, () => (pty ? openPty(pty) : openUnix(path!)))
@@ -78,9 +76,8 @@ export function openChardev(domain: QemuDomain, dev: ChardevDef, force = false):
 
 type Opened = { write(data: Buffer): void; attach(channel: SharedChannel, ended: () => void): void }
 
-function shared(domain: QemuDomain, alias: string, openIt: () => Opened): SharedChannel {
-  const channels = open.get(domain) ?? new Map<string, SharedChannel>()
-  open.set(domain, channels)
+function shared({ running }: QemuDomain, alias: string, openIt: () => Opened): SharedByteChannel {
+  const channels = running.consoles
   const known = channels.get(alias)
   if (known) return known
   const opened = openIt()

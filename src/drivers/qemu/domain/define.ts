@@ -29,9 +29,9 @@ export async function redefine(domain: QemuDomain, xml: string, bits: number): P
   checkOwn(domain, def)
   const { VIR_DOMAIN_EVENT_DEFINED_ADDED, VIR_DOMAIN_EVENT_DEFINED_UPDATED } = virDomainEventDefinedDetailType
   // libvirt takes what a running guest would have next for its old definition, even when that has been undefined
-  const detail = domain.hasBeenDefined ? VIR_DOMAIN_EVENT_DEFINED_UPDATED : VIR_DOMAIN_EVENT_DEFINED_ADDED
+  const detail = domain.definitions.hasBeenDefined ? VIR_DOMAIN_EVENT_DEFINED_UPDATED : VIR_DOMAIN_EVENT_DEFINED_ADDED
   domain.setPersistent(def, context)
-  if (!domain.isActive) domain.joinDefinitions()
+  if (!domain.isActive) domain.definitions.join()
   domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_DEFINED, detail)
   domain.changed()
   return handleOf(domain)

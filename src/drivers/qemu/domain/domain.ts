@@ -1,36 +1,26 @@
 // One guest and everything this process knows of it. Only its methods change its state, and each change is on disk
 // before anyone is told.
 import { existsSync } from 'node:fs'
-import type { Server } from 'node:net'
 import type { DomainDef } from '../../../conf/domain-def.ts'
-import { formatDomain } from '../../../conf/domain-xml.ts'
-import {
-  virDomainPausedReason,
-  virDomainRunningReason,
-  virDomainShutoffReason,
-  virDomainState
-} from '../../../conf/enums.ts'
+import { virDomainRunningReason, virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { ProcessOwner } from '../../../host/owner.ts'
 import { Activity } from '../../../state/activity.ts'
 import type { Claims } from '../../../state/claim.ts'
 import { EventLog } from '../../../state/events.ts'
 import { JobQueue } from '../../../state/job.ts'
+import { Moments } from '../../../state/moments.ts'
 import type { GuestRoot } from '../../../state/root.ts'
-import {
-  bootId,
-  type Phase,
-  type ProcessIdentity,
-  type Registration,
-  STATUS_VERSION,
-  writeStatus
-} from '../../../state/status.ts'
+import type { Phase, ProcessIdentity } from '../../../state/status.ts'
 import { removeSynced, writeAtomic } from '../../../state/store.ts'
-import type { Taint } from '../../../state/taint.ts'
 import type { GuestHandle } from '../../connection.ts'
 import type { Agent } from '../agent/channel.ts'
 import type { QemuContext } from '../context.ts'
 import type { ContextFor } from '../definition/passes.ts'
 import type { QmpEvent, QmpMonitor } from '../monitor/qmp.ts'
+import { type Affected, Definitions } from './definitions.ts'
+import type { Ended, Run } from './run.ts'
+import { saveStatus } from './status.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
@@ -41,16 +31,6 @@ export interface Log {
   info(values: object, message: string): void
   warn(values: object, message: string): void
   error(values: object, message: string): void
-}
-
-/** How a guest's run ended. */
-export interface Ended {
-  /** virDomainShutoffReason */
-  reason: number
-  /** the guest crashed or failed, rather than being shut down or destroyed */
-  failed: boolean
-  /** QEMU ended by itself: libvirt takes it for a failure and tells it with the id the guest had */
-  byItself?: boolean
 }
 
 export interface DomainOptions {
@@ -70,7 +50,7 @@ export interface DomainOptions {
   onEvent?: (domain: QemuDomain, event: QmpEvent) => void
 }
 
-/** The guest of this shim. Invariant: `monitor` is set exactly while QEMU runs and answers to us. */
+/** The guest of this shim: its definitions, its run while there is one, its state. */
 export class QemuDomain {
   root: GuestRoot
   readonly rootByName: boolean
@@ -80,62 +60,25 @@ export class QemuDomain {
   readonly events = new EventLog()
   /** who hears of QEMU's own events */
   readonly monitorListeners = new Set<(event: QmpEvent) => void>()
-  readonly #onEvent: DomainOptions['onEvent']
-  /** who QEMU runs as, or will at its next start */
-  user: string | undefined
-  group: string | undefined
+  /** who QEMU is to run as at its next start */
+  readonly owner: ProcessOwner
   readonly claims: Claims | undefined
-  readonly versions: Record<string, string> = {}
-  /** the live definition while active, else the one to start from */
-  def: DomainDef
-  /** surroundings of `def` */
-  context: QemuContext
-  /** it is persistent, or was in this run */
-  hasBeenDefined = false
-  /** surroundings of `newDef`, where they are others: it may name another emulator */
-  newContext: QemuContext | undefined
+  readonly definitions: Definitions
+  readonly moments: Moments
   /** the surroundings another definition of this guest would have */
   readonly contextFor: ContextFor
-  phase: Phase | undefined
-  process: ProcessIdentity | undefined
-  monitor: QmpMonitor | undefined
-  agent: Agent | undefined
-  /** thread id of each vCPU */
-  vcpuThreads = new Map<number, number>()
-  /** host side of each pty chardev, by alias */
-  ptys = new Map<string, string>()
-  cgroups: string[] = []
-  registration: Registration | undefined
-  /** <cpu> the running guest was started with, where QEMU made another: what its migratable XML has */
-  originalCpu: string | undefined
-  /** what has been done to the running guest that its daemon cannot answer for */
-  readonly taints = new Set<Taint>()
-  /** what it uses that its QEMU means to drop */
-  deprecations: string[] = []
-  paused = false
-  autoDestroy = false
-  /** why the next STOP event comes, if we caused it */
-  pausedReason: number = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
-  /** why the next RESUME event comes, if we caused it */
-  runningReason: number = virDomainRunningReason.VIR_DOMAIN_RUNNING_UNKNOWN
-  /** a reboot by shutdown is under way: that the CPUs stand still is nobody's business */
-  pausedShutdown = false
-  lock: Server | undefined
+  run: Run | undefined
   /** nothing is known of the guest any more but to this process, which ends */
   removed = false
   /** how its last run ended */
   lastEnd: Ended | undefined
-  /** settles when the start under way is over, however it went; calls that need a running guest wait for it */
-  startDone: Promise<void> = Promise.resolve()
-  /** why the start under way is not to go on */
-  startCancelled: string | undefined
+  readonly #onEvent: DomainOptions['onEvent']
   #state: number = virDomainState.VIR_DOMAIN_SHUTOFF
   #reason: number = virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_UNKNOWN
   #stateTimeMs = Date.now()
   #generation = 1
-  #fakeReboot = false
-  #newDef: DomainDef | undefined
   #changed = new Set<() => void>()
+  #texts = { generation: 0, made: new Map<number, string>() }
 
   constructor({
     root,
@@ -151,12 +94,11 @@ export class QemuDomain {
   }: DomainOptions) {
     this.root = root
     this.rootByName = rootByName
-    this.def = def
-    this.context = context
+    this.definitions = new Definitions(def, context, () => this.root.definition)
+    this.moments = new Moments(() => this.root)
     this.contextFor = contextFor
     this.log = log
-    this.user = user
-    this.group = group
+    this.owner = { user, group }
     this.claims = claims
     this.#onEvent = onEvent
   }
@@ -164,6 +106,48 @@ export class QemuDomain {
   /** Takes an event of QEMU, or one that came while nobody listened. */
   handleEvent(event: QmpEvent): void {
     this.#onEvent?.(this, event)
+  }
+
+  /** The live definition while the guest is active, else the one to start from. */
+  get def(): DomainDef {
+    return this.definitions.def
+  }
+
+  /** The persistent definition, if the guest is persistent; the same object as `def` while it is shut off. */
+  get newDef(): DomainDef | undefined {
+    return this.definitions.newDef
+  }
+
+  /** Surroundings of `def`: those of the run while there is one. */
+  get context(): QemuContext {
+    return this.run?.context ?? this.definitions.context
+  }
+
+  /** The run of a guest that has one. @throws VIR_ERR_OPERATION_INVALID when it does not run */
+  get running(): Run {
+    if (!this.run) throw failDomain('VIR_ERR_OPERATION_INVALID', 'domain is not running')
+    return this.run
+  }
+
+  get phase(): Phase | undefined {
+    return this.run?.phase
+  }
+
+  get process(): ProcessIdentity | undefined {
+    return this.run?.process
+  }
+
+  get monitor(): QmpMonitor | undefined {
+    return this.run?.monitor
+  }
+
+  get agent(): Agent | undefined {
+    return this.run?.agent
+  }
+
+  /** Settles when the start under way is over, however it went; calls that need a running guest wait for it. */
+  get startDone(): Promise<void> {
+    return this.run?.startDone ?? Promise.resolve()
   }
 
   get name(): string {
@@ -204,16 +188,6 @@ export class QemuDomain {
     return this.id !== -1
   }
 
-  /** the persistent definition, if the domain is persistent; the same object as `def` while it is shut off */
-  get newDef(): DomainDef | undefined {
-    return this.#newDef
-  }
-
-  set newDef(def: DomainDef | undefined) {
-    this.#newDef = def
-    if (def) this.hasBeenDefined = true
-  }
-
   get isPersistent(): boolean {
     return this.newDef !== undefined
   }
@@ -226,19 +200,16 @@ export class QemuDomain {
   /** The monitor of a running guest. @throws VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_FAILED when it is lost */
   get qmp(): QmpMonitor {
     this.checkActive()
-    if (!this.monitor || this.monitor.closed)
-      throw fail('VIR_ERR_OPERATION_FAILED', 'the QEMU monitor is not connected')
-    return this.monitor
+    const { monitor } = this
+    if (!monitor || monitor.closed) throw fail('VIR_ERR_OPERATION_FAILED', 'the QEMU monitor is not connected')
+    return monitor
   }
 
-  /** The running shutdown request is to end in a reboot; a shim that takes the guest over must know, too. */
-  get fakeReboot(): boolean {
-    return this.#fakeReboot
-  }
-
-  set fakeReboot(wanted: boolean) {
-    if (wanted === this.#fakeReboot) return
-    this.#fakeReboot = wanted
+  /** Marks the shutdown under way as a reboot, or not: the next shim must know, too. */
+  setFakeReboot(wanted: boolean): void {
+    const { run } = this
+    if (!run || wanted === run.fakeReboot) return
+    run.fakeReboot = wanted
     this.save()
   }
 
@@ -283,57 +254,34 @@ export class QemuDomain {
     })
   }
 
-  /** Writes status.json; nothing is written outside a run. */
+  /** Writes status.json; nothing is written outside a run, and before it has a phase. */
   save(): void {
-    if (this.phase === undefined) return
-    writeStatus(this.root.status, {
-      version: STATUS_VERSION,
-      bootId: bootId(),
-      phase: this.phase,
-      name: this.name,
-      uuid: this.uuid,
-      id: this.id,
-      persistent: this.isPersistent,
-      process: this.process,
-      state: this.#state,
-      reason: this.#reason,
-      stateTimeMs: this.#stateTimeMs,
-      generation: this.#generation,
-      paused: this.paused,
-      fakeReboot: this.#fakeReboot || undefined,
-      autoDestroy: this.autoDestroy,
-      cgroups: this.cgroups,
-      registration: this.registration,
-      claims: this.claims?.held,
-      originalCpu: this.originalCpu,
-      taints: this.taints.size > 0 ? [...this.taints] : undefined,
-      deprecations: this.deprecations.length > 0 ? this.deprecations : undefined,
-      user: this.user,
-      group: this.group,
-      xml: formatDomain(this.def, { inactive: false, secure: true, status: true })
-    })
+    if (this.run?.phase !== undefined) saveStatus(this, this.run)
   }
 
   /** Makes the definition persistent, or with undefined the domain transient. It is on disk before it counts. */
   setPersistent(def: DomainDef | undefined, context?: QemuContext): void {
-    if (def) writeAtomic(this.root.definition, formatDomain(def, { inactive: true, secure: true }))
-    else removeSynced(this.root.definition)
-    this.newDef = def
-    this.newContext = context
+    this.definitions.setPersistent(def, context)
     this.changed()
   }
 
-  /** Keeps the persistent definition apart from the one a start is going to fill (virDomainObjSetDefTransient). */
-  separateDefinitions(): void {
-    if (this.newDef === this.def) this.newDef = structuredClone(this.def)
+  /**
+   * Changes definitions all or none: each on a copy, saved before it is put in place.
+   * @param edit gives a changed copy; what it leaves as it is may be shared with the original
+   * @throws VIR_ERR_SYSTEM_ERROR when one cannot be saved
+   */
+  change(which: Affected, edit: (def: DomainDef) => DomainDef): void {
+    this.definitions.change(which, edit, () => this.save())
+    this.changed()
   }
 
-  /** The run is over: the persistent definition is the one again (virDomainObjRemoveTransientDef). */
-  joinDefinitions(): void {
-    if (!this.newDef) return
-    this.def = this.newDef
-    this.context = this.newContext ?? this.context
-    this.newContext = undefined
+  /** A text made from what is known of the guest, made once as long as nothing changes: clients poll it. */
+  textOnce(key: number, make: () => string): string {
+    if (this.#texts.generation !== this.#generation) this.#texts = { generation: this.#generation, made: new Map() }
+    const { made } = this.#texts
+    const text = made.get(key) ?? make()
+    made.set(key, text)
+    return text
   }
 
   /** The guest is to be started with the host. */
@@ -354,7 +302,7 @@ export class QemuDomain {
 
   /** vCPUs the guest has now. */
   get vcpuCount(): number {
-    return this.vcpuThreads.size || this.def.vcpu.current || this.def.vcpu.max
+    return this.run?.vcpuThreads.size || this.def.vcpu.current || this.def.vcpu.max
   }
 
   /** True while the guest's CPUs run. */
@@ -363,12 +311,12 @@ export class QemuDomain {
   }
 
   setRunning(reason: number = virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED): void {
-    this.paused = false
+    if (this.run) this.run.paused = false
     this.setState(virDomainState.VIR_DOMAIN_RUNNING, reason)
   }
 
   setPaused(reason: number): void {
-    this.paused = true
+    if (this.run) this.run.paused = true
     this.setState(virDomainState.VIR_DOMAIN_PAUSED, reason)
   }
 }

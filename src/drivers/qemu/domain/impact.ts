@@ -2,6 +2,7 @@
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainModificationImpact } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { Affected } from './definitions.ts'
 import type { QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -13,7 +14,7 @@ const { VIR_DOMAIN_AFFECT_LIVE, VIR_DOMAIN_AFFECT_CONFIG } = virDomainModificati
  * The definitions a change applies to: the live one, the persistent one, or both; CURRENT is what there is.
  * Source: virDomainObjUpdateModificationImpact, 9.0.0.
  */
-export function affected(domain: QemuDomain, bits: number): DomainDef[] {
+export function affected(domain: QemuDomain, bits: number): Affected {
   let live = (bits & VIR_DOMAIN_AFFECT_LIVE) !== 0
   let config = (bits & VIR_DOMAIN_AFFECT_CONFIG) !== 0
   if (!live && !config) {
@@ -24,7 +25,7 @@ export function affected(domain: QemuDomain, bits: number): DomainDef[] {
   if (config && !domain.isPersistent) {
     throw failDomain('VIR_ERR_OPERATION_INVALID', 'transient domains do not have any persistent config')
   }
-  return [...(live ? [domain.def] : []), ...(config ? [domain.newDef!] : [])]
+  return { live, config }
 }
 
 /** The one definition a query reads. @throws when both are asked for */
@@ -35,5 +36,5 @@ export function queried(domain: QemuDomain, bits: number): DomainDef {
       "flags 'VIR_DOMAIN_AFFECT_LIVE' and 'VIR_DOMAIN_AFFECT_CONFIG' are mutually exclusive"
     )
   }
-  return affected(domain, bits)[0]!
+  return affected(domain, bits).live ? domain.def : domain.newDef!
 }

@@ -67,7 +67,7 @@ function take(domain: QemuDomain, name: string, root: GuestRoot): void {
   domain.root = root
   def.name = name
   try {
-    domain.setPersistent(def, domain.newContext)
+    domain.setPersistent(def, domain.definitions.newContext)
     if (moves && autostart) domain.autostart = true
   } catch (error) {
     def.name = oldName

@@ -1,49 +1,107 @@
-// One run of a guest: from the moment its QEMU is there until nothing of it is left.
-import { errorsFrom } from '../../../conf/error.ts'
+// One run of a guest: from the moment it is asked to start until nothing of its QEMU is left.
+import { virDomainPausedReason, virDomainRunningReason } from '../../../conf/enums.ts'
 import { boundLog } from '../../../host/log-file.ts'
-
-import type { Ended, QemuDomain } from './domain.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
+import type { ProcessOwner } from '../../../host/owner.ts'
+import type { Phase, ProcessIdentity, Registration } from '../../../state/status.ts'
+import type { Taint } from '../../../state/taint.ts'
+import type { SharedByteChannel } from '../../method.ts'
+import type { Agent } from '../agent/channel.ts'
+import type { QemuContext } from '../context.ts'
+import type { QmpMonitor } from '../monitor/qmp.ts'
 
 const LOG_CHECK_MS = 60_000
 
-interface Run {
+/** How a guest's run ended. */
+export interface Ended {
+  /** virDomainShutoffReason */
+  reason: number
+  /** the guest crashed or failed, rather than being shut down or destroyed */
+  failed: boolean
+  /** QEMU ended by itself: libvirt takes it for a failure and tells it with the id the guest had */
+  byItself?: boolean
+}
+
+/**
+ * All that exists only while QEMU runs. Made when a start begins or a shim takes a guest over, dropped at the end; what
+ * the next shim must know of it has a line in status.ts. Invariant: `monitor` is set exactly while QEMU answers to us.
+ */
+export class Run {
+  /** absent until there is something to find again */
+  phase: Phase | undefined
+  /** surroundings of the live definition, with `<qemu:capabilities>` and what the start has changed */
+  context: QemuContext
+  /** who QEMU runs as; empty: who its shim runs as */
+  readonly owner: ProcessOwner
+  process: ProcessIdentity | undefined
   /** settles with QEMU's exit code or signal; absent for a QEMU that is not our child */
-  exited?: Promise<string>
-  ended: (ended: Ended) => void
-  promise: Promise<Ended>
-  timer: NodeJS.Timeout
-}
+  exited: Promise<string> | undefined
+  monitor: QmpMonitor | undefined
+  agent: Agent | undefined
+  /** thread id of each vCPU */
+  vcpuThreads = new Map<number, number>()
+  /** host side of each pty chardev, by alias */
+  ptys = new Map<string, string>()
+  /** consoles and channels that have viewers, by alias */
+  readonly consoles = new Map<string, SharedByteChannel>()
+  /** what the balloon last reported */
+  balloon: { atMs: number; values: Promise<Record<string, bigint>> } | undefined
+  cgroups: string[] = []
+  registration: Registration | undefined
+  /** what secrets for this QEMU are encrypted with; absent where it was given none */
+  masterKey: Uint8Array | undefined
+  /** number of the last block node that was named */
+  nodeIndex = 0
+  /** number of the next set of descriptors */
+  fdsetIndex = 0
+  /** <cpu> it was started with, where QEMU made another: what its migratable XML has */
+  originalCpu: string | undefined
+  /** what has been done to the guest that its daemon cannot answer for */
+  readonly taints = new Set<Taint>()
+  /** what it uses that its QEMU means to drop */
+  deprecations: string[] = []
+  /** the guest is to stay paused after its start */
+  paused = false
+  autoDestroy = false
+  /** the shutdown under way is to end in a reboot */
+  fakeReboot = false
+  /** that shutdown has stopped the CPUs, which is nobody's business */
+  pausedShutdown = false
+  /** why the next STOP event comes, if we caused it */
+  pausedReason: number = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
+  /** why the next RESUME event comes, if we caused it */
+  runningReason: number = virDomainRunningReason.VIR_DOMAIN_RUNNING_UNKNOWN
+  /** settles when the start is over, however it went */
+  startDone: Promise<void> = Promise.resolve()
+  /** why the start is not to go on */
+  startCancelled: string | undefined
+  /** the removal of what is left, once it is under way */
+  cleanUp: Promise<void> | undefined
+  /** settles when the run is over */
+  readonly ended: Promise<Ended>
+  #tellEnded: (ended: Ended) => void = () => {}
+  #logs: NodeJS.Timeout | undefined
 
-const running = new WeakMap<QemuDomain, Run>()
+  constructor(context: QemuContext, owner: ProcessOwner = {}) {
+    this.context = context
+    this.owner = owner
+    this.ended = new Promise(resolve => {
+      this.#tellEnded = resolve
+    })
+  }
 
-/** Settles when the guest's present run is over; at once when it is. */
-export async function whenEnded(domain: QemuDomain): Promise<Ended> {
-  const ended = running.get(domain)?.promise ?? domain.lastEnd
-  if (!ended) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
-  return ended
-}
+  /** Keeps logs that somebody else writes within their bounds. @param paths of the logs at that time */
+  watchLogs(paths: () => string[]): void {
+    this.#logs ??= setInterval(() => paths().forEach(boundLog), LOG_CHECK_MS)
+    this.#logs.unref()
+  }
 
-/** Settles when the QEMU we started ends; undefined for one taken over. */
-export const whenExited = (domain: QemuDomain): Promise<string> | undefined => running.get(domain)?.exited
+  /** Stops what goes on by itself. */
+  close(): void {
+    clearInterval(this.#logs)
+  }
 
-export function beginRun(domain: QemuDomain, exited?: Promise<string>): void {
-  let ended: (ended: Ended) => void = () => {}
-  const promise = new Promise<Ended>(resolve => {
-    ended = resolve
-  })
-  const timer = setInterval(() => {
-    for (const log of [domain.root.log, domain.root.shimLog]) boundLog(log)
-  }, LOG_CHECK_MS)
-  timer.unref()
-  running.set(domain, { exited, ended, promise, timer })
-}
-
-/** Forgets the run. @returns tells those who wait for its end */
-export function endRun(domain: QemuDomain): (ended: Ended) => void {
-  const run = running.get(domain)
-  clearInterval(run?.timer)
-  running.delete(domain)
-  return ended => run?.ended(ended)
+  /** Tells those who wait for the end. */
+  tellEnded(ended: Ended): void {
+    this.#tellEnded(ended)
+  }
 }

@@ -2,6 +2,7 @@
 // (virDomainTaint, qemuDomainObjCheckTaint). It is kept for as long as the guest runs.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainMessageType } from '../../../conf/enums.ts'
+import type { ProcessOwner } from '../../../host/owner.ts'
 import { TAINTS, type Taint } from '../../../state/taint.ts'
 import { isCdromDrive } from '../block/protocol.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
@@ -9,7 +10,7 @@ import type { QemuDomain } from './domain.ts'
 
 const { VIR_DOMAIN_MESSAGE_DEPRECATION, VIR_DOMAIN_MESSAGE_TAINTING } = virDomainMessageType
 
-type Rule = (def: DomainDef, owner: Pick<QemuDomain, 'user' | 'group'>) => boolean
+type Rule = (def: DomainDef, owner: ProcessOwner) => boolean
 
 /** What of a definition taints the guest that is started from it. A guest of its caller's own rights has no others. */
 const RULES: Partial<Record<Taint, Rule>> = {
@@ -42,7 +43,8 @@ function deprecated({ os, cpu }: DomainDef, { machines, cpuModels }: Qemu): stri
 
 /** Marks a running guest, once. */
 export function taint(domain: QemuDomain, what: Taint, extra?: string): void {
-  const { taints, name, id, log } = domain
+  const { running, name, id, log } = domain
+  const { taints } = running
   if (taints.has(what) && extra === undefined) return
   taints.add(what)
   domain.save()
@@ -51,14 +53,16 @@ export function taint(domain: QemuDomain, what: Taint, extra?: string): void {
 
 /** Marks a guest that is about to start by what is in its definition. */
 export function taintByDefinition(domain: QemuDomain): void {
-  const { def, context } = domain
-  for (const [what, applies] of Object.entries(RULES)) if (applies(def, domain)) taint(domain, what as Taint)
-  domain.deprecations = deprecated(def, context.qemu)
-  for (const one of domain.deprecations) taint(domain, 'deprecated-config', one)
+  const { def, context, running } = domain
+  for (const [what, applies] of Object.entries(RULES)) if (applies(def, running.owner)) taint(domain, what as Taint)
+  running.deprecations = deprecated(def, context.qemu)
+  for (const one of running.deprecations) taint(domain, 'deprecated-config', one)
 }
 
 /** The messages of a guest; `flags` 0 asks for all (virDomainObjGetMessages). */
-export function messagesOf({ taints, deprecations }: QemuDomain, flags: number): string[] {
+export function messagesOf({ run }: QemuDomain, flags: number): string[] {
+  if (!run) return []
+  const { taints, deprecations } = run
   const wants = (bit: number) => flags === 0 || (flags & bit) !== 0
   return [
     ...(wants(VIR_DOMAIN_MESSAGE_TAINTING)

@@ -6,7 +6,6 @@ import {
   virDomainUndefineFlagsValues
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { countMoments } from '../../../state/moments.ts'
 import { nvramFile } from '../firmware/nvram.ts'
 import type { QemuDomain } from './domain.ts'
 
@@ -30,12 +29,11 @@ export function undefineDomain(domain: QemuDomain, bits: number): Record<string,
   if (!domain.isPersistent) throw refuse('cannot undefine transient domain')
   const { root, def, isActive } = domain
   const moments = [
-    ['snapshots', root.snapshotDir, 'VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA'],
-    ['checkpoints', root.checkpointDir, 'VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA']
+    ['snapshots', domain.moments.snapshots, 'VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA'],
+    ['checkpoints', domain.moments.checkpoints, 'VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA']
   ] as const
   if (!isActive) {
-    for (const [kind, directory, flag] of moments) {
-      const count = countMoments(directory)
+    for (const [kind, { count }, flag] of moments) {
       if (count > 0 && !asked(flag)) throw refuse(`cannot delete inactive domain with ${count} ${kind}`)
     }
   }
@@ -49,7 +47,7 @@ export function undefineDomain(domain: QemuDomain, bits: number): Record<string,
   }
 
   remove(root.managedSave)
-  if (!isActive) for (const [, directory] of moments) remove(directory)
+  if (!isActive) for (const [, tree] of moments) tree.remove()
   if (hasNvram && asked('VIR_DOMAIN_UNDEFINE_NVRAM')) remove(nvram)
   if (!isActive && !keepsTpm(domain, asked)) remove(root.swtpmDir)
   domain.autostart = false

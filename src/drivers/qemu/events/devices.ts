@@ -133,7 +133,7 @@ export const deviceEvents: Handlers = {
   async PR_MANAGER_STATUS_CHANGED(domain, data) {
     if (flagOf(data, 'connected') || textOf(data, 'id') !== MANAGED_PR_MANAGER || !domain.isActive) return
     domain.log.warn({}, 'qemu-pr-helper is gone, starting it again')
-    await startReservationsHelper(domain.def, domain.context, helperLog(domain.root, 'pr-helper'), domain)
+    await startReservationsHelper(domain.def, domain.context, helperLog(domain.root, 'pr-helper'), domain.running.owner)
   },
 
   /** Gives or takes an address of the host's RDMA device, as the guest's paravirtual one has it. */

@@ -88,7 +88,7 @@ async function onCrash(domain: QemuDomain): Promise<void> {
   if (!domain.isActive) return
   if (action.endsWith('destroy')) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED)
   else if (action.endsWith('restart')) {
-    domain.fakeReboot = true
+    domain.setFakeReboot(true)
     await shutdownOrReboot(domain)
   }
 }

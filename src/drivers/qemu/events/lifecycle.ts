@@ -28,9 +28,9 @@ function asleep(domain: QemuDomain, detail: number, timestampUs: number): void {
 export const lifecycleEvents: Handlers = {
   /** The guest's shutdown stops there: QEMU waits for what we do. A reboot by shutdown is no shutdown to anyone else. */
   async SHUTDOWN(domain, { guest }, timestampUs) {
-    const { phase } = domain
-    if (phase === undefined || phase === 'starting' || domain.state === VIR_DOMAIN_SHUTDOWN) return
-    if (domain.fakeReboot || domain.def.onPoweroff === 'restart') domain.pausedShutdown = true
+    const { run } = domain
+    if (run?.phase === undefined || run.phase === 'starting' || domain.state === VIR_DOMAIN_SHUTDOWN) return
+    if (run.fakeReboot || domain.def.onPoweroff === 'restart') run.pausedShutdown = true
     else {
       const { VIR_DOMAIN_EVENT_SHUTDOWN_GUEST, VIR_DOMAIN_EVENT_SHUTDOWN_HOST } = SHUTDOWN
       const by = guest === true ? VIR_DOMAIN_EVENT_SHUTDOWN_GUEST : VIR_DOMAIN_EVENT_SHUTDOWN_HOST
@@ -38,29 +38,33 @@ export const lifecycleEvents: Handlers = {
       domain.setState(VIR_DOMAIN_SHUTDOWN, 0)
       domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_SHUTDOWN, detail, timestampUs)
     }
-    if (phase === 'running') await shutdownOrReboot(domain)
+    if (run.phase === 'running') await shutdownOrReboot(domain)
   },
 
   async RESET(domain, _data, timestampUs) {
     if (domain.state === VIR_DOMAIN_PAUSED && domain.reason === VIR_DOMAIN_PAUSED_STARTING_UP) return
-    domain.fakeReboot = false
+    domain.setFakeReboot(false)
     domain.events.emit('VIR_DOMAIN_EVENT_ID_REBOOT', {}, timestampUs)
     domain.changed()
     await refreshTrays(domain)
   },
 
   STOP(domain, _data, timestampUs) {
-    const reason = domain.pausedReason
-    domain.pausedReason = VIR_DOMAIN_PAUSED_UNKNOWN
-    if (!domain.isRunning || domain.pausedShutdown) return
+    const { run } = domain
+    if (!run) return
+    const reason = run.pausedReason
+    run.pausedReason = VIR_DOMAIN_PAUSED_UNKNOWN
+    if (!domain.isRunning || run.pausedShutdown) return
     domain.setPaused(reason)
     domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED, suspendedDetail(reason), timestampUs)
   },
 
   RESUME(domain, _data, timestampUs) {
-    const caused = domain.runningReason
+    const { run } = domain
+    if (!run) return
+    const caused = run.runningReason
     const reason = caused === VIR_DOMAIN_RUNNING_UNKNOWN ? VIR_DOMAIN_RUNNING_UNPAUSED : caused
-    domain.runningReason = VIR_DOMAIN_RUNNING_UNKNOWN
+    run.runningReason = VIR_DOMAIN_RUNNING_UNKNOWN
     if (domain.isRunning) return
     domain.setRunning(reason)
     domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_RESUMED, resumedDetail(reason), timestampUs)

@@ -1,6 +1,6 @@
 // Secrets on the command line: encrypted with a master key that only QEMU and we can read (qemuDomainSecretInfoSetup).
 import { createCipheriv, randomBytes } from 'node:crypto'
-import { rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorsFrom } from '../../../conf/error.ts'
 import { giveTo, type ProcessOwner } from '../../../host/owner.ts'
@@ -30,6 +30,15 @@ export function writeMasterKey(file: string, key: Uint8Array, owner: ProcessOwne
     )
   }
   giveTo(file, owner)
+}
+
+/** Reads it again for a QEMU that runs; undefined if that was given none. */
+export function readMasterKey(file: string): Uint8Array | undefined {
+  try {
+    return readFileSync(file)
+  } catch {
+    return undefined
+  }
 }
 
 /** -object of the master key, before everything that may refer to it (qemuBuildMasterKeyCommandLine). */

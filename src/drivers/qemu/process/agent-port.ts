@@ -38,11 +38,12 @@ export function portChanged(domain: QemuDomain, alias: string, open: boolean, re
 export function connectAgent(domain: QemuDomain, frontendOpen: (label: string) => boolean): void {
   const channel = agentChannel(domain)
   if (channel?.source.type !== 'unix' || channel.source.path === undefined) return
-  domain.agent = new Agent(channel.source.path)
-  domain.agent.connected = frontendOpen(`char${channel.alias}`)
+  const agent = new Agent(channel.source.path)
+  domain.running.agent = agent
+  agent.connected = frontendOpen(`char${channel.alias}`)
 }
 
-export function closeAgent(domain: QemuDomain): void {
-  domain.agent?.close()
-  domain.agent = undefined
+export function closeAgent({ run }: QemuDomain): void {
+  run?.agent?.close()
+  if (run) run.agent = undefined
 }

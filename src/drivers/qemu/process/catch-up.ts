@@ -15,7 +15,7 @@ export async function catchUp(domain: QemuDomain): Promise<void> {
       if (!domain.isRunning) domain.setRunning(virDomainRunningReason.VIR_DOMAIN_RUNNING_UNKNOWN)
       break
     case 'prelaunch':
-      if (!domain.paused) await domain.qmp.execute('cont')
+      if (!domain.running.paused) await domain.qmp.execute('cont')
       break
     case 'shutdown':
       domain.handleEvent({ event: 'SHUTDOWN', data: { guest: true }, timestampUs: Date.now() * 1000 })

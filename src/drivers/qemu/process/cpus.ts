@@ -20,28 +20,31 @@ const RESUMED = virDomainEventResumedDetailType
 
 /** Lets the CPUs run; the guest is running, with this virDomainRunningReason, when it returns (qemuProcessStartCPUs). */
 export async function startCpus(domain: QemuDomain, reason: number): Promise<void> {
-  domain.runningReason = reason
+  const { qmp, running } = domain
+  running.runningReason = reason
   try {
-    await domain.qmp.execute('cont')
+    await qmp.execute('cont')
   } finally {
-    domain.runningReason = RUNNING.VIR_DOMAIN_RUNNING_UNKNOWN
+    running.runningReason = RUNNING.VIR_DOMAIN_RUNNING_UNKNOWN
   }
 }
 
 /** Stops the CPUs for this virDomainPausedReason (qemuProcessStopCPUs). */
 export async function stopCpus(domain: QemuDomain, reason: number): Promise<void> {
-  domain.pausedReason = reason
+  const { qmp, running } = domain
+  running.pausedReason = reason
   try {
-    await domain.qmp.execute('stop')
+    await qmp.execute('stop')
   } finally {
-    domain.pausedReason = PAUSED.VIR_DOMAIN_PAUSED_UNKNOWN
+    running.pausedReason = PAUSED.VIR_DOMAIN_PAUSED_UNKNOWN
   }
 }
 
 /** The guest is down or has crashed: ends it, or starts it again in the same QEMU (qemuProcessShutdownOrReboot). */
 export async function shutdownOrReboot(domain: QemuDomain): Promise<void> {
   const { VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_SHUTOFF_FAILED } = virDomainShutoffReason
-  if (!domain.fakeReboot && domain.def.onPoweroff !== 'restart') return stopDomain(domain, VIR_DOMAIN_SHUTOFF_SHUTDOWN)
+  const { run } = domain
+  if (!run?.fakeReboot && domain.def.onPoweroff !== 'restart') return stopDomain(domain, VIR_DOMAIN_SHUTOFF_SHUTDOWN)
   try {
     await domain.jobs.run('reboot', () => rebootInPlace(domain))
   } catch (error) {
@@ -49,8 +52,8 @@ export async function shutdownOrReboot(domain: QemuDomain): Promise<void> {
     domain.log.error({ err: error }, 'guest cannot be rebooted, ending it')
     await stopDomain(domain, VIR_DOMAIN_SHUTOFF_FAILED)
   } finally {
-    domain.pausedShutdown = false
-    domain.fakeReboot = false
+    if (run) run.pausedShutdown = false
+    domain.setFakeReboot(false)
   }
 }
 

@@ -18,9 +18,7 @@ export async function createFrom(domain: QemuDomain, xml: string, bits: number):
   checkOwn(domain, def)
   return domain.jobs.run('virDomainCreateXML', async () => {
     checkCreatable({ name: domain.name, id: domain.id, persistent: domain.isPersistent })
-    domain.newContext = domain.context
-    domain.def = def
-    domain.context = context
+    domain.definitions.startFrom(def, context)
     await startDomain(domain, {
       paused: (bits & VIR_DOMAIN_START_PAUSED) !== 0,
       autoDestroy: (bits & VIR_DOMAIN_START_AUTODESTROY) !== 0,

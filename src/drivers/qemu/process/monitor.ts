@@ -47,23 +47,24 @@ export async function openMonitor(domain: QemuDomain, exited?: Promise<string>):
 
 /** The monitor is gone: either QEMU ended, or only the connection did. */
 async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: VirError): Promise<void> {
-  if (domain.monitor !== monitor) return
-  domain.monitor = undefined
-  if (domain.phase !== 'running' || !domain.process) return
-  const { process: identity } = domain
+  const { run } = domain
+  if (run?.monitor !== monitor) return
+  run.monitor = undefined
+  if (run.phase !== 'running' || !run.process) return
+  const { process: identity } = run
   for (let i = 0; i < 100 && isAlive(identity); i++) await sleep(10)
-  if (domain.phase !== 'running') return
+  if (domain.run !== run || run.phase !== 'running') return
   if (isAlive(identity)) {
     domain.log.error({ err: reason }, 'monitor connection lost, connecting again')
     try {
-      domain.monitor = await openMonitor(domain)
+      run.monitor = await openMonitor(domain)
       await catchUp(domain)
     } catch (error) {
       domain.log.error({ err: error }, 'monitor cannot be reached; the guest is left alone')
     }
     return
   }
-  domain.phase = 'stopping'
+  run.phase = 'stopping'
   const shutDown = domain.state === virDomainState.VIR_DOMAIN_SHUTDOWN
   const { VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_SHUTOFF_CRASHED } = virDomainShutoffReason
   if (!shutDown) domain.log.error({ err: reason, qemu: lastWords(domain.root.log) }, 'QEMU ended unexpectedly')

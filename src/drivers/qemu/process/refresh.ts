@@ -38,8 +38,9 @@ export async function setUp(domain: QemuDomain): Promise<void> {
     ...downLinks(domain),
     ...balloonPolling(domain)
   ])
-  domain.vcpuThreads = new Map(cpus.map(cpu => [cpu['cpu-index'], cpu['thread-id']]))
-  domain.ptys = new Map(
+  const { running } = domain
+  running.vcpuThreads = new Map(cpus.map(cpu => [cpu['cpu-index'], cpu['thread-id']]))
+  running.ptys = new Map(
     chardevs
       .filter(({ filename }) => filename.startsWith('pty:'))
       .map(({ label, filename }) => [label.replace(/^char/, ''), filename.slice(4)])
@@ -55,7 +56,7 @@ async function verifyCpu(domain: QemuDomain, vcpus: Promise<QmpVcpu[]>): Promise
   const { qmp, def } = domain
   const asked = def.cpu && formatXml(formatCpu(def.cpu))
   await verifyGuestCpu(def, qmp, vcpus)
-  if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.originalCpu = asked
+  if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.running.originalCpu = asked
 }
 
 /** Unplugs the cards whose cable is out (qemuProcessSetLinkStates). */
@@ -83,7 +84,7 @@ function balloonPolling(domain: QemuDomain): Promise<unknown>[] {
 function fillPtyPaths(domain: QemuDomain): void {
   const { serials, parallels, consoles, channels } = domain.def.devices
   for (const chardev of [...serials, ...parallels, ...consoles, ...channels]) {
-    const path = chardev.alias && domain.ptys.get(chardev.alias)
+    const path = chardev.alias && domain.running.ptys.get(chardev.alias)
     if (path && chardev.source.type === 'pty') chardev.source.path = path
   }
 }

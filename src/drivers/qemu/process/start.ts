@@ -13,6 +13,7 @@ import {
   virDomainState
 } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
 import { OpenedFiles } from '../../../host/inherited-files.ts'
 import { lastWords } from '../../../host/log-file.ts'
 import { isAlive } from '../../../state/status.ts'
@@ -23,7 +24,7 @@ import type { QemuContext } from '../context.ts'
 import { prepareStart } from '../definition/passes.ts'
 import { setGraphicsPassword } from '../device/graphics/password.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { beginRun } from '../domain/run.ts'
+import { Run } from '../domain/run.ts'
 import { makeNvram } from '../firmware/nvram.ts'
 import { claimStart } from './claim.ts'
 import { startCpus } from './cpus.ts'
@@ -59,53 +60,57 @@ export interface StartOptions {
  */
 export async function startDomain(domain: QemuDomain, options: StartOptions = {}): Promise<void> {
   if (domain.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
-  const starting = start(domain, options)
-  domain.startDone = starting.catch(() => undefined)
+  const run = new Run(domain.context, domain.owner)
+  domain.run = run
+  const starting = start(domain, run, options)
+  run.startDone = starting.catch(() => undefined)
   return starting
 }
 
-async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
-  domain.separateDefinitions()
+async function start(domain: QemuDomain, run: Run, options: StartOptions): Promise<void> {
+  domain.definitions.separate()
   domain.id = 1
-  domain.paused = options.paused ?? false
-  domain.autoDestroy = options.autoDestroy ?? false
+  run.paused = options.paused ?? false
+  run.autoDestroy = options.autoDestroy ?? false
   let ports: HeldPorts | undefined
   const files = new OpenedFiles()
   try {
     checkCancelled(domain)
     const storage = await withHostStorage(domain.def, withSocketDir(domain))
-    const context = { ...prepareStart(domain.def, storage), files }
-    generateLabels(domain.def, domain, context.privileged)
+    run.context = prepareStart(domain.def, storage)
+    const context = { ...run.context, files }
+    generateLabels(domain.def, run.owner, context.privileged)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
     determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
     await claimStart(domain, ports)
     checkCancelled(domain)
     makeNvram(domain.def, options.resetNvram)
-    domain.phase = 'starting'
+    run.phase = 'starting'
     domain.save()
     await prepareSteps({ domain, context })
     const command = buildCommand(domain.def, context)
+    run.masterKey = command.masterKey
+    run.nodeIndex = lastNodeIndex(domain.def)
     domain.save()
     await startSteps({ domain, context, command })
     const { argv, env } = command
     const launched = await launchQemu(domain.root, {
       argv,
       env,
-      owner: domain,
-      dieWithUs: domain.autoDestroy,
+      owner: run.owner,
+      dieWithUs: run.autoDestroy,
       memoryLock: memoryLockLimit(domain.def),
       files: files.descriptors
     })
     options.onLaunch?.()
-    await afterLaunch(domain, launched)
+    await afterLaunch(domain, run, launched)
   } catch (thrown) {
     const error = await startError(domain, thrown)
     domain.log.error({ err: error }, 'start failed')
     await endProcess(domain)
     // a guest that never ran does not stop: its state tells, no event does
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, 'state')
-    domain.startCancelled = undefined
     throw error
   } finally {
     ports?.release()
@@ -113,22 +118,28 @@ async function start(domain: QemuDomain, options: StartOptions): Promise<void> {
   }
 }
 
+/** The highest number of a block node, from which plugged ones count on. */
+const lastNodeIndex = ({ devices }: DomainDef): number =>
+  Math.max(0, ...devices.disks.flatMap(({ source }) => storageChain(source)).map(({ index = 0 }) => index))
+
 /** A QEMU of another user makes its sockets where nothing of ours lies. */
-function withSocketDir({ context, root, user, group }: QemuDomain): QemuContext {
+export function withSocketDir({ context, root, running }: QemuDomain): QemuContext {
+  const { user, group } = running.owner
   if ((user ?? group) === undefined) return context
   const { qemuDir, qemuMonitorSocket } = root
   return { ...context, paths: { ...context.paths, socketDir: qemuDir, monitorSocket: qemuMonitorSocket } }
 }
 
 /** QEMU is there. The steps that wait for it are taken beside its initialisation, and done before its CPUs run. */
-async function afterLaunch(domain: QemuDomain, { identity, exited }: Launched): Promise<void> {
-  domain.process = identity
+async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: Launched): Promise<void> {
+  run.process = identity
+  run.exited = exited
   checkCancelled(domain)
-  beginRun(domain, exited)
+  run.watchLogs(() => [domain.root.log, domain.root.shimLog])
   const attached = attachSteps(domain)
   attached.catch(() => undefined)
   try {
-    domain.monitor = await openMonitor(domain, exited)
+    run.monitor = await openMonitor(domain, exited)
     await setUp(domain)
     await throttleDisks(domain.def.devices.disks, domain.qmp)
     for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
@@ -143,14 +154,16 @@ async function afterLaunch(domain: QemuDomain, { identity, exited }: Launched): 
 
 /** Ends a start that is under way, or about to begin; it fails and leaves nothing. */
 export function cancelStart(domain: QemuDomain, reason: string): void {
-  domain.startCancelled = reason
-  if (domain.process && isAlive(domain.process)) process.kill(domain.process.pid, 'SIGKILL')
+  const { run } = domain
+  if (!run) return
+  run.startCancelled = reason
+  if (run.process && isAlive(run.process)) process.kill(run.process.pid, 'SIGKILL')
 }
 
 const cancelled = (reason: string) => fail('VIR_ERR_OPERATION_ABORTED', `start was cancelled by ${reason}`)
 
-function checkCancelled({ startCancelled }: QemuDomain): void {
-  if (startCancelled) throw cancelled(startCancelled)
+function checkCancelled({ running }: QemuDomain): void {
+  if (running.startCancelled) throw cancelled(running.startCancelled)
 }
 
 /** Host files a guest cannot start without; missing ones are told before QEMU is started. */
@@ -181,7 +194,8 @@ function reportDropped({ events, log }: QemuDomain, { device, alias }: DiskDef, 
 
 /** A QEMU that is about to end may close its monitor first: its own words say more than the lost connection. */
 async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError> {
-  if (domain.startCancelled) return cancelled(domain.startCancelled)
+  const { startCancelled } = domain.running
+  if (startCancelled) return cancelled(startCancelled)
   const error = toVirError(thrown)
   const identity = domain.process
   if (!identity) return error
@@ -195,8 +209,9 @@ async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError
 }
 
 async function firstRun(domain: QemuDomain): Promise<void> {
-  domain.phase = 'running'
-  const { paused } = domain
+  const { running } = domain
+  running.phase = 'running'
+  const { paused } = running
   if (paused) {
     domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_USER)
   } else {

@@ -8,8 +8,8 @@ import {
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isAlive, type ProcessIdentity, processIdentity, removeStatus } from '../../../state/status.ts'
-import type { Ended, QemuDomain } from '../domain/domain.ts'
-import { endRun, whenExited } from '../domain/run.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import type { Ended, Run } from '../domain/run.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 import { closeAgent } from './agent-port.ts'
 import { releaseSteps } from './needs/index.ts'
@@ -25,13 +25,14 @@ const LAST_EVENTS_MS = 500
 /** Kills QEMU and cleans up after it; libvirt: qemuProcessStop. */
 export async function stopDomain(domain: QemuDomain, reason: number, graceful = false): Promise<void> {
   const { VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_SHUTOFF_SHUTDOWN } = virDomainShutoffReason
-  domain.phase = 'stopping'
+  const { running } = domain
+  running.phase = 'stopping'
   domain.save()
   // libvirt has stopped listening by now
   if (reason === VIR_DOMAIN_SHUTOFF_CRASHED) domain.monitor?.close()
   const gone = await endProcess(domain, graceful)
   if (!gone) {
-    domain.phase = 'running'
+    running.phase = 'running'
     domain.save()
     throw fail('VIR_ERR_OPERATION_FAILED', `QEMU process ${domain.process?.pid} did not end in time`)
   }
@@ -44,9 +45,8 @@ export async function stopDomain(domain: QemuDomain, reason: number, graceful = 
 
 /** Ends the process, gently first. Gives false if it is still there (graceful only). */
 export async function endProcess(domain: QemuDomain, graceful = false): Promise<boolean> {
-  const identity = domain.process
+  const { process: identity, exited } = domain.run ?? {}
   if (!identity) return true
-  const exited = whenExited(domain)
   if (await signalAndWait(identity, 'SIGTERM', TERM_TIMEOUT_MS, exited)) return true
   return !graceful && (await signalAndWait(identity, 'SIGKILL', KILL_TIMEOUT_MS, exited))
 }
@@ -88,37 +88,31 @@ const STOPPED_DETAIL: Record<number, number> = {
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED
 }
 
-const cleaning = new WeakMap<QemuDomain, Promise<void>>()
-
 /** Who hears that a run is over: whoever asks for the state, listeners to events too, or nobody. */
 type Audience = 'all' | 'state' | 'nobody'
 
 /** Removes every trace of a run, once, whoever finds out first that it is over. */
 export function cleanUp(domain: QemuDomain, ended: Ended, audience: Audience = 'all'): Promise<void> {
-  const underWay = cleaning.get(domain)
-  if (underWay) return underWay
-  const work = removeTraces(domain, ended, audience).finally(() => cleaning.delete(domain))
-  cleaning.set(domain, work)
-  return work
+  const { run } = domain
+  if (!run) return Promise.resolve()
+  run.cleanUp ??= removeTraces(domain, run, ended, audience)
+  return run.cleanUp
 }
 
 /** status.json goes last: a crash on the way is resumed from it. */
-async function removeTraces(domain: QemuDomain, ended: Ended, audience: Audience): Promise<void> {
-  const { root, monitor, id } = domain
+async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience: Audience): Promise<void> {
+  const { root, id } = domain
+  const { monitor } = run
   if (monitor) await lastEvents(monitor)
-  domain.monitor = undefined
+  run.monitor = undefined
   monitor?.close()
   closeAgent(domain)
   await releaseSteps(domain)
   removeStatus(root.status)
-  domain.phase = undefined
-  domain.process = undefined
   domain.id = -1
-  domain.originalCpu = undefined
-  domain.vcpuThreads.clear()
-  domain.ptys.clear()
-  domain.joinDefinitions()
-  const tellEnded = endRun(domain)
+  domain.run = undefined
+  domain.definitions.join()
+  run.close()
   if (audience === 'nobody') return
   domain.lastEnd = ended
   domain.setState(virDomainState.VIR_DOMAIN_SHUTOFF, ended.reason)
@@ -127,5 +121,5 @@ async function removeTraces(domain: QemuDomain, ended: Ended, audience: Audience
   const detail = ended.byItself && ended.failed ? VIR_DOMAIN_EVENT_STOPPED_FAILED : known
   const of = ended.byItself ? { name: domain.name, uuid: domain.uuid, id } : undefined
   if (audience === 'all') domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STOPPED, detail, undefined, of)
-  tellEnded(ended)
+  run.tellEnded(ended)
 }

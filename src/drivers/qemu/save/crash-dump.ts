@@ -21,13 +21,13 @@ function stamp(now: Date): string {
  * @returns its path @throws VIR_ERR_OPERATION_FAILED; no file stays then
  */
 export async function dumpMemory(domain: QemuDomain): Promise<string> {
-  const { qmp, root, id, name } = domain
+  const { qmp, root, id, name, running } = domain
   makePrivateDirectory(root.dumpDir)
   const path = join(root.dumpDir, `${id}-${name}-${stamp(new Date())}`)
   closeSync(openSync(path, 'wx', 0o600))
   try {
-    giveTo(path, domain)
-    letThrough([root.dir, root.dumpDir], domain)
+    giveTo(path, running.owner)
+    letThrough([root.dir, root.dumpDir], running.owner)
     const done = dumpCompleted(qmp)
     await qmp.execute('dump-guest-memory', { paging: false, protocol: `file:${path}`, detach: true })
     await done

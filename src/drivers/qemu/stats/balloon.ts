@@ -53,16 +53,13 @@ export interface BalloonStats {
 /** QEMU asks the guest every few seconds; what it said this long ago is as new. */
 const FRESH_MS = 100
 
-const reports = new WeakMap<QemuDomain, { atMs: number; values: Promise<Record<string, bigint>> }>()
-
 /** What the guest's balloon driver last reported; empty without one. Callers at about the same time share one query. */
 export async function balloonStats(domain: QemuDomain): Promise<BalloonStats> {
-  let report = reports.get(domain)
-  if (!report || performance.now() - report.atMs > FRESH_MS) {
-    report = { atMs: performance.now(), values: queryBalloon(domain) }
-    reports.set(domain, report)
+  const { running } = domain
+  if (!running.balloon || performance.now() - running.balloon.atMs > FRESH_MS) {
+    running.balloon = { atMs: performance.now(), values: queryBalloon(domain) }
   }
-  const values = await report.values
+  const values = await running.balloon.values
   return { rssKiB: domain.process ? residentKiB(domain.process.pid) : 0n, values }
 }
 

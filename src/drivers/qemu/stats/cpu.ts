@@ -22,7 +22,7 @@ export function cpuStats(domain: QemuDomain, startCpu: number, count: number): T
     const total = typed.ullong(totalNs)
     return [{ cpu_time: total, user_time: typed.ullong(userNs), system_time: typed.ullong(systemNs) }]
   }
-  const group = domain.cgroups.find(path => existsSync(join(path, PER_CPU)))
+  const group = domain.running.cgroups.find(path => existsSync(join(path, PER_CPU)))
   if (group === undefined) throw fail('VIR_ERR_OPERATION_INVALID', 'cgroup CPUACCT controller is not mounted')
   const { present } = hostCpus()
   if (startCpu >= present)

@@ -21,7 +21,7 @@ import { registerGuest, unregisterGuest } from '../registration/index.ts'
 import type { Starting, StartingWithCommand, Step } from './need.ts'
 
 /** The guest as the owner of its network devices. */
-const tapOwner = ({ def, root, user, group }: QemuDomain): TapOwner => ({ def, root: root.dir, user, group })
+const tapOwner = ({ def, root, run }: QemuDomain): TapOwner => ({ def, root: root.dir, ...run?.owner })
 
 const logOf = ({ root }: QemuDomain, program: string) => helperLog(root, program)
 
@@ -44,15 +44,12 @@ export const STEPS: readonly Step[] = [
   {
     name: 'taints',
     prepare: ({ domain }) => taintByDefinition(domain),
-    release(domain) {
-      domain.taints.clear()
-      domain.deprecations = []
-    }
+    release() {}
   },
   {
     name: 'transient disks',
     prepare: ({ domain }) => chooseTransientOverlays(domain.def),
-    start: ({ domain }) => makeTransientOverlays(domain.def, domain),
+    start: ({ domain }) => makeTransientOverlays(domain.def, domain.running.owner),
     release: ({ def }) => removeTransientOverlays(def)
   },
   {
@@ -72,22 +69,23 @@ export const STEPS: readonly Step[] = [
   },
   {
     name: 'ways in',
-    start: ({ domain }) => letThrough([domain.root.dir, domain.root.nvramDir], domain),
+    start: ({ domain }) => letThrough([domain.root.dir, domain.root.nvramDir], domain.running.owner),
     release: ({ root }) => shut([root.dir, root.nvramDir])
   },
   {
     name: 'UEFI variables',
-    start: ({ domain }) => giveNvram(domain.def, domain),
+    start: ({ domain }) => giveNvram(domain.def, domain.running.owner),
     release() {}
   },
   {
     name: 'memory directories',
-    start: ({ domain, context, command }) => makeMemoryDirectories(command.memoryDirs, context.paths, domain),
+    start: ({ domain, context, command }) =>
+      makeMemoryDirectories(command.memoryDirs, context.paths, domain.running.owner),
     release: ({ context }) => removeMemoryDirectories(context.paths)
   },
   {
     name: 'channel directory',
-    start: ({ domain }) => makeDirectoryFor(domain.root.channelDir, domain),
+    start: ({ domain }) => makeDirectoryFor(domain.root.channelDir, domain.running.owner),
     release: ({ root }) => removeGivenDirectory(root.channelDir)
   },
   {
@@ -97,7 +95,7 @@ export const STEPS: readonly Step[] = [
       remove(root.monitorSocket)
       const { socketDir, monitorSocket } = context.paths
       if (monitorSocket === root.monitorSocket) return
-      makeDirectoryFor(socketDir, domain)
+      makeDirectoryFor(socketDir, domain.running.owner)
       symlinkSync(relative(root.dir, monitorSocket), root.monitorSocket)
     },
     release({ root, def }) {
@@ -108,33 +106,35 @@ export const STEPS: readonly Step[] = [
   {
     name: 'master key',
     start: ({ domain, context, command }) =>
-      writeMasterKey(masterKeyFile(context.paths.libDir), command.masterKey, domain),
+      writeMasterKey(masterKeyFile(context.paths.libDir), command.masterKey, domain.running.owner),
     release: ({ context }) => remove(masterKeyFile(context.paths.libDir))
   },
   {
     name: 'launch security',
-    start: ({ domain, context }) => writeLaunchSecurityFiles(domain.def, context.paths.libDir, domain),
+    start: ({ domain, context }) => writeLaunchSecurityFiles(domain.def, context.paths.libDir, domain.running.owner),
     release: ({ context }) => removeLaunchSecurityFiles(context.paths.libDir)
   },
   {
     name: 'persistent reservations',
-    start: ({ domain, context }) => startReservationsHelper(domain.def, context, logOf(domain, 'pr-helper'), domain),
+    start: ({ domain, context }) =>
+      startReservationsHelper(domain.def, context, logOf(domain, 'pr-helper'), domain.running.owner),
     release: ({ context }) => stopReservationsHelper(context)
   },
   {
     name: 'D-Bus',
-    start: ({ domain, context }) => startDbusDaemon(domain.def, context.paths, logOf(domain, 'dbus-daemon'), domain),
+    start: ({ domain, context }) =>
+      startDbusDaemon(domain.def, context.paths, logOf(domain, 'dbus-daemon'), domain.running.owner),
     release: ({ context }) => stopDbusDaemon(context.paths)
   },
   {
     name: 'TPM',
-    start: ({ domain, context }) => startSwtpm(domain.def, context, domain),
+    start: ({ domain, context }) => startSwtpm(domain.def, context, domain.running.owner),
     release: ({ context }) => stopSwtpm(context)
   },
   {
     name: 'shared directories',
     start: ({ domain, context }) =>
-      startVirtiofsds(domain.def, context, alias => logOf(domain, `${alias}-virtiofsd`), domain),
+      startVirtiofsds(domain.def, context, alias => logOf(domain, `${alias}-virtiofsd`), domain.running.owner),
     release: ({ def, context }) => stopVirtiofsds(def, context)
   }
 ]

@@ -35,15 +35,16 @@ export async function registerGuest(domain: QemuDomain, qemu: ProcessIdentity): 
     await knownTo(['machined', 'systemd'], domain, qemu)
   }
   // systemd may know of the guest and yet leave its groups to us
-  if (domain.cgroups.length === 0) await makeGroups(domain, qemu, register === 'cgroup' || register === 'direct')
-  if (domain.cgroups.length > 0) domain.def.resource = { partition: DEFAULT_PARTITION, ...domain.def.resource }
+  if (domain.running.cgroups.length === 0)
+    await makeGroups(domain, qemu, register === 'cgroup' || register === 'direct')
+  if (domain.running.cgroups.length > 0) domain.def.resource = { partition: DEFAULT_PARTITION, ...domain.def.resource }
 }
 
 async function makeGroups(domain: QemuDomain, qemu: ProcessIdentity, asked: boolean): Promise<void> {
   const { resource, name } = domain.def
   const partition = resource?.partition ?? DEFAULT_PARTITION
-  domain.cgroups = groupPaths(groupName(name, qemu.pid), partition)
-  if (domain.cgroups.length === 0 && asked) {
+  domain.running.cgroups = groupPaths(groupName(name, qemu.pid), partition)
+  if (domain.running.cgroups.length === 0 && asked) {
     throw fail(
       'VIR_ERR_CONFIG_UNSUPPORTED',
       `no cgroup hierarchy can be written for resource registration '${resource?.register}'`
@@ -52,20 +53,22 @@ async function makeGroups(domain: QemuDomain, qemu: ProcessIdentity, asked: bool
   domain.save()
   const helpers = helpersIn(domain.context.paths.libDir)
   const pids = [qemu, ...helpers].map(({ pid }) => pid)
-  domain.cgroups = await enterGroups(domain.cgroups, pids, { partition, wanted: asked })
+  domain.running.cgroups = await enterGroups(domain.running.cgroups, pids, { partition, wanted: asked })
 }
 
 /** Undoes registerGuest when QEMU is gone. What is left is told in the log. */
 export async function unregisterGuest(domain: QemuDomain): Promise<void> {
-  const { registration, cgroups, log } = domain
+  const { run, log } = domain
+  if (!run) return
+  const { registration, cgroups } = run
   if (registration) {
     const { endRegistration } = await import('./services.ts')
     await endRegistration(registration).catch(error =>
       log.warn({ err: error, ...registration }, 'the guest may still be registered with the host')
     )
-    domain.registration = undefined
+    run.registration = undefined
   }
   const busy = await leaveGroups(cgroups)
   if (busy.length > 0) log.warn({ cgroups: busy }, 'cgroups are still in use')
-  domain.cgroups = []
+  run.cgroups = []
 }

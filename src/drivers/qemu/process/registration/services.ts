@@ -52,7 +52,7 @@ async function registerWith(bus: HostBus, kind: Kind, domain: QemuDomain, qemu: 
   const machine = machineName({ id: domain.id, name: def.name, root: rootByName ? undefined : root.dir })
   const partition = def.resource?.partition ?? DEFAULT_PARTITION
   const helpers = helpersIn(domain.context.paths.libDir).map(({ pid }) => pid)
-  domain.registration = { kind, machine }
+  domain.running.registration = { kind, machine }
   domain.save()
   try {
     if (kind === 'machined') {
@@ -67,14 +67,14 @@ async function registerWith(bus: HostBus, kind: Kind, domain: QemuDomain, qemu: 
     } else await startScope(bus, { machine, pids: [qemu.pid, ...helpers], partition })
   } catch (error) {
     // refused: a machine of that name is somebody else's, and not ours to end
-    domain.registration = undefined
+    domain.running.registration = undefined
     throw error
   }
   const groups = groupsOf(qemu.pid).filter(path => path.includes(`/${scopeName(machine)}`))
   if (kind === 'machined' && groups.length > 0) {
     await enterGroups(groups, helpers, { partition, wanted: false })
   }
-  domain.cgroups = groups
+  domain.running.cgroups = groups
 }
 
 /** Ends a guest's machine or scope. */

@@ -1,0 +1,158 @@
+// status.json: what is kept of a running guest, enough to take it over after this process was killed. One table: what
+// is saved, what is loaded and the file's schema come from the same line.
+import { formatDomain } from '../../../conf/domain-xml.ts'
+import { bootId, PHASES, readStatusFile, STATUS_VERSION, writeStatus } from '../../../state/status.ts'
+import type { Taint } from '../../../state/taint.ts'
+import type { QemuDomain } from './domain.ts'
+import type { Run } from './run.ts'
+
+/** A member of status.json. */
+interface Line<T> {
+  /** its JSON Schema */
+  schema: object
+  /** files of older versions, or of guests without it, do not have it */
+  optional?: boolean
+  /** undefined leaves it out */
+  save(run: Run, domain: QemuDomain): T | undefined
+  /** absent where whoever takes the guest over finds it out by other means */
+  load?(value: T, run: Run, domain: QemuDomain): void
+}
+
+const line = <T>(required: Line<T>): Line<T> & { optional?: false } => ({ ...required, optional: false })
+const optional = <T>(given: Line<T>): Line<T> & { optional: true } => ({ ...given, optional: true })
+
+/** A field of Run that is kept as it is. */
+function field<K extends keyof Run>(name: K, schema: object): Line<Run[K]> {
+  return {
+    schema,
+    save: run => run[name],
+    load(value, run) {
+      run[name] = value
+    }
+  }
+}
+
+const text = (description?: string) => ({ type: 'string', ...(description !== undefined && { description }) })
+const integer = (description?: string) => ({ type: 'integer', ...(description !== undefined && { description }) })
+const yesNo = (description?: string) => ({ type: 'boolean', ...(description !== undefined && { description }) })
+const texts = (description?: string) => ({
+  type: 'array',
+  ...(description !== undefined && { description }),
+  items: text()
+})
+const unlessEmpty = <T>(list: readonly T[]): T[] | undefined => (list.length > 0 ? [...list] : undefined)
+
+export const STATUS = {
+  version: line({ schema: { const: STATUS_VERSION }, save: () => STATUS_VERSION }),
+  bootId: line({ schema: text('boot of the host the processes belong to'), save: bootId }),
+  phase: line(field('phase', { enum: PHASES })),
+  name: line({ schema: text(), save: (_, { name }) => name }),
+  uuid: line({ schema: text(), save: (_, { uuid }) => uuid }),
+  id: line({
+    schema: integer(),
+    save: (_, { id }) => id,
+    load(id, _, domain) {
+      domain.id = id
+    }
+  }),
+  persistent: line({ schema: yesNo(), save: (_, { isPersistent }) => isPersistent }),
+  process: optional(
+    field('process', {
+      type: 'object',
+      description: 'the QEMU process; absent until it is spawned',
+      properties: { pid: integer(), startTime: text('field 22 of /proc/PID/stat') },
+      required: ['pid', 'startTime']
+    })
+  ),
+  state: line({ schema: integer('virDomainState'), save: (_, { state }) => state }),
+  reason: line({
+    schema: integer("the state's reason, of the enumeration libvirt has for it"),
+    save: (_, { reason }) => reason
+  }),
+  stateTimeMs: line({
+    schema: integer('when the state was entered, ms since the epoch'),
+    save: (_, { stateTimeMs }) => stateTimeMs
+  }),
+  generation: line({ schema: integer(), save: (_, { generation }) => generation }),
+  paused: line(field('paused', yesNo('the guest is to stay paused after its start'))),
+  fakeReboot: optional({
+    ...field('fakeReboot', yesNo('a shutdown under way is to end in a reboot')),
+    save: ({ fakeReboot }) => fakeReboot || undefined
+  }),
+  autoDestroy: line(field('autoDestroy', yesNo())),
+  cgroups: line(field('cgroups', texts())),
+  registration: optional(
+    field('registration', {
+      type: 'object',
+      description: "the guest as systemd's machine or scope",
+      properties: { kind: { enum: ['machined', 'systemd'] }, machine: text() },
+      required: ['kind', 'machine']
+    })
+  ),
+  claims: optional({
+    schema: texts("claims at the host's aggregator that xml speaks for"),
+    save: (_, { claims }) => claims?.held
+  }),
+  originalCpu: optional(field('originalCpu', text('<cpu> it was started with, where QEMU made another'))),
+  taints: optional({
+    schema: texts("libvirt's virDomainTaint"),
+    save: ({ taints }) => unlessEmpty<string>([...taints]),
+    load(names, { taints }) {
+      for (const name of names) taints.add(name as Taint)
+    }
+  }),
+  deprecations: optional({
+    ...field('deprecations', texts('what of the guest its QEMU means to drop')),
+    save: ({ deprecations }) => unlessEmpty(deprecations)
+  }),
+  nodeIndex: optional(field('nodeIndex', integer('number of the last block node that was named'))),
+  fdsetIndex: optional(field('fdsetIndex', integer('number of the next set of descriptors'))),
+  user: optional({
+    schema: text('who QEMU runs as; absent: who its shim ran as'),
+    save: ({ owner }) => owner.user
+  }),
+  group: optional({ schema: text(), save: ({ owner }) => owner.group }),
+  xml: line({
+    schema: text('the live definition, aliases and addresses included'),
+    save: (_, { def }) => formatDomain(def, { inactive: false, secure: true, status: true })
+  })
+} as const
+
+type Table = typeof STATUS
+type Value<L> = L extends Line<infer T> ? Exclude<T, undefined> : never
+type Optional = { [K in keyof Table]: Table[K] extends { optional: true } ? K : never }[keyof Table]
+
+/** The form of status.json; schemas/status.json says the same. */
+export type Status = { [K in Exclude<keyof Table, Optional>]: Value<Table[K]> } & {
+  [K in Optional]?: Value<Table[K]>
+}
+
+const LINES = Object.entries(STATUS) as [keyof Status, Line<unknown>][]
+
+/** schemas/status.json is this. */
+export const statusSchema = {
+  $id: 'status.json',
+  title: 'Live state of a guest, enough to take it over again',
+  type: 'object',
+  properties: Object.fromEntries(LINES.map(([name, { schema }]) => [name, schema])),
+  required: LINES.flatMap(([name, { optional }]) => (optional ? [] : [name]))
+}
+
+/** Writes status.json of a run, synced. @throws VIR_ERR_SYSTEM_ERROR */
+export function saveStatus(domain: QemuDomain, run: Run): void {
+  writeStatus(domain.root.status, Object.fromEntries(LINES.map(([name, { save }]) => [name, save(run, domain)])))
+}
+
+/** Fills a run with what was saved of it. */
+export function loadStatus(status: Status, run: Run, domain: QemuDomain): void {
+  for (const [name, { load }] of LINES) if (status[name] !== undefined) load?.(status[name], run, domain)
+}
+
+/** Reads status.json; undefined if there is none. @throws VIR_ERR_INTERNAL_ERROR for a file of another form */
+export async function readStatus(file: string): Promise<Status | undefined> {
+  const value = readStatusFile(file)
+  if (value === undefined) return undefined
+  const { checkForm } = await import('../../../state/status-form.ts')
+  checkForm(statusSchema, value, file)
+  return value as Status
+}
