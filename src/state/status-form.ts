@@ -11,6 +11,6 @@ export function checkForm(schema: object, value: unknown, file: string): void {
   if (ajv.validate(schema, value)) return
   throw fail(
     'VIR_ERR_INTERNAL_ERROR',
-    `'${file}' is not of form ${STATUS_VERSION}: ${ajv.errorsText(null, { dataVar: 'status' })}`
+    `'${file}' is not of form ${STATUS_VERSION}: ${ajv.errorsText(ajv.errors, { dataVar: 'status' })}`
   )
 }
