@@ -1,12 +1,11 @@
 // The post-parse pass: defaults and implicit devices, in libvirt's order (virDomainDefPostParse). What needs a
 // hypervisor comes from its driver.
-import { bootOrder } from './boot-order.ts'
 import { assignControllerIndexes, rejectDuplicateControllers } from './controllers.ts'
 import { assignIsaSerialPorts } from './devices/chardev.ts'
 import { addConsoleCompat } from './devices/console-compat.ts'
 import { expandIoTuneGroups } from './devices/disk.ts'
 import { postParseGraphics } from './devices/graphics.ts'
-import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
+import { type AnyDevice, type DeviceKind, eachDevice, eachDeviceInfo, familyOf } from './devices/index.ts'
 import { assignInputBuses } from './devices/input.ts'
 import { rejectDuplicatePanics } from './devices/panic.ts'
 import { addImplicitVideo, postParseVideo, primaryFirst } from './devices/video.ts'
@@ -19,7 +18,10 @@ import { requireInit } from './domain/os.ts'
 import { postParseFirmware } from './domain/os-firmware.ts'
 import { postParseVcpus } from './domain/vcpu.ts'
 import type { DomainDef } from './domain-def.ts'
+import { errorsFrom } from './error.ts'
 import { addImplicitControllers } from './implicit-devices.ts'
+
+const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 /** What a hypervisor driver adds to the passes over a definition. */
 export interface DefDriver {
@@ -92,4 +94,24 @@ function primaryVideo(def: DomainDef, driver: DefDriver): void {
   postParseVideo(def)
   const [first] = def.devices.videos
   if (first?.model.primary) devicePostParse('videos', first as AnyDevice, def, driver)
+}
+
+/**
+ * Checks the order of boot devices: by <boot order=…/> of devices or <boot dev=…/> of the OS, not both, each number once;
+ * a full virtual machine without any boots from disk (virDomainDefBootOrderPostParse).
+ */
+function bootOrder({ os, devices }: DomainDef): void {
+  if (os.type !== 'hvm') return
+  const orders = new Set<number>()
+  for (const [, { boot }] of eachDeviceInfo(devices)) {
+    if (!boot) continue
+    if (orders.has(boot.order)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `boot order '${boot.order}' used for more than one device`)
+    }
+    orders.add(boot.order)
+  }
+  if (os.bootDevices.length > 0 && orders.size > 0) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'per-device boot elements cannot be used together with os/boot elements')
+  }
+  if (os.bootDevices.length === 0 && orders.size === 0) os.bootDevices.push({ dev: 'hd' })
 }

@@ -1,5 +1,5 @@
 // The validation pass: the driver's checks, each device's, then those across elements (virDomainDefValidate).
-import { validateAliases } from './device-aliases.ts'
+import { isUserAlias } from './devices/device-info.ts'
 import { validateDiskTargets } from './devices/disk-validate.ts'
 import { validateFilesystems } from './devices/filesystem.ts'
 import { validateHostdevs } from './devices/hostdev-validate.ts'
@@ -58,3 +58,18 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   ({ devices }) => validateFilesystems(devices),
   validateIothreads
 ]
+
+/** Refuses the second device of one user alias (virDomainDefValidateAliases). */
+function validateAliases({ devices }: DomainDef): void {
+  const [serial] = devices.serials
+  const [console] = devices.consoles
+  // the first console is the first serial port over again, and so is its alias
+  const twins: unknown[] = serial && console?.target?.type === 'serial' ? [serial, console] : []
+  const seen = new Set<string>()
+  for (const [, dev] of eachDevice(devices)) {
+    const { alias } = dev
+    if (alias === undefined || !isUserAlias(alias) || twins.includes(dev)) continue
+    if (seen.has(alias)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `non unique alias detected: ${alias}`)
+    seen.add(alias)
+  }
+}

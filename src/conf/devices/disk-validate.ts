@@ -8,6 +8,7 @@ import type { DiskBus, DiskDef } from './disk.ts'
 import { checkIoTuneSums } from './disk-iotune.ts'
 import { validateVhostUserDisk } from './disk-vhostuser.ts'
 import { validateSeclabelOverrides } from './seclabel-override.ts'
+import { checkNoVirtioOptions } from './virtio-options.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 const wrong = (message: string) => fail('VIR_ERR_XML_ERROR', message)
@@ -70,15 +71,6 @@ function validateLun(disk: DiskDef): void {
 /** Buses whose disks sit on a controller at a drive address. */
 const ON_CONTROLLER: (DiskBus | undefined)[] = ['ide', 'fdc', 'scsi', 'sata']
 
-/** libvirt's messages for what only virtio devices have, by driver option (virDomainCheckVirtioOptionsAreAbsent). */
-export const VIRTIO_ONLY = {
-  iommu: 'iommu driver option is only supported for virtio devices',
-  ats: 'ats driver option is only supported for virtio devices',
-  packed: 'packed driver option is only supported for virtio devices',
-  pagePerVq: 'page_per_vq option is only supported for virtio devices'
-} as const
-const VIRTIO_OPTIONS = Object.keys(VIRTIO_ONLY) as (keyof typeof VIRTIO_ONLY)[]
-
 function validateBus({ target, address, model, driver }: DiskDef, dev: string): void {
   const bus = target?.bus
   if (address && ON_CONTROLLER.includes(bus) && address.type !== 'drive') {
@@ -90,7 +82,7 @@ function validateBus({ target, address, model, driver }: DiskDef, dev: string): 
   if (driver.queues) throw unsupported('queues attribute in disk driver element is only supported by virtio-blk')
   if (driver.eventIdx !== undefined) throw unsupported('disk event_idx mode supported only for virtio bus')
   if (driver.ioeventfd !== undefined) throw unsupported('disk ioeventfd mode supported only for virtio bus')
-  for (const option of VIRTIO_OPTIONS) if (driver[option] !== undefined) throw unsupported(VIRTIO_ONLY[option])
+  checkNoVirtioOptions(driver)
 }
 
 /** Lengths of SCSI's INQUIRY fields, in bytes. */

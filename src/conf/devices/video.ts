@@ -19,6 +19,7 @@ import { enumOf, path, uint, yesNo } from '../scalar.ts'
 import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
+import { checkNoVirtioOptions } from './virtio-options.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -200,21 +201,9 @@ export const video = deviceFamily({
       }
     }
     if (model.type === 'ramfb' && dev.address) throw unsupported('address not supported for video type ramfb')
-    if (model.type !== 'virtio' && driver) refuseVirtioOptions(driver)
+    if (model.type !== 'virtio') checkNoVirtioOptions(driver)
   }
 })
-
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED for options only virtio devices have (virDomainCheckVirtioOptionsAreAbsent) */
-function refuseVirtioOptions(driver: { iommu?: boolean; ats?: boolean; packed?: boolean; pagePerVq?: boolean }): void {
-  for (const name of ['iommu', 'ats', 'packed'] as const) {
-    if (driver[name] !== undefined) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${name} driver option is only supported for virtio devices`)
-    }
-  }
-  if (driver.pagePerVq !== undefined) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'page_per_vq option is only supported for virtio devices')
-  }
-}
 
 /** A guest with graphics has a display adapter (virDomainDefAddImplicitVideo). */
 export function addImplicitVideo({ devices }: DomainDef): void {
