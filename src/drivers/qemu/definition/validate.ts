@@ -1,4 +1,5 @@
 // QEMU's domain-wide checks (qemuValidateDomainDef).
+import type { LifecycleAction } from '../../../conf/domain/events.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { validateClock } from '../command/clock.ts'
@@ -15,7 +16,6 @@ import { validatePanics } from '../device/panic.ts'
 import { validateTpms } from '../device/tpm/tpm.ts'
 import { validateNvram } from '../firmware/nvram.ts'
 import { validateFeatures } from './features-validate.ts'
-import { validateLifecycle } from './lifecycle-validate.ts'
 import {
   validateFirmwareFiles,
   validateGenid,
@@ -67,4 +67,24 @@ function emulatorFits({ os, type, devices }: DomainDef, { qemu }: QemuContext): 
   if (os.arch !== qemu.arch && os.arch !== ALSO_RUNS[qemu.arch]) throw refuse(`arch '${os.arch}'`)
   if (!(type === 'qemu' ? qemu.has('tcg') : type === 'kvm' && qemu.kvm)) throw refuse(`virt type '${type}'`)
   if (!qemu.machines.some(({ name }) => name === os.machine)) throw refuse(`machine type '${os.machine}'`)
+}
+
+interface LifecycleActions {
+  onPoweroff: LifecycleAction
+  onReboot: LifecycleAction
+  onCrash: LifecycleAction
+}
+
+/** Actions at the end of a guest that the driver can carry out (qemuValidateLifecycleAction). */
+function validateLifecycle({ onPoweroff, onReboot, onCrash }: LifecycleActions): void {
+  const unsupported = (what: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', `qemu driver doesn't support ${what}`)
+  if ([onPoweroff, onReboot, onCrash].includes('rename-restart')) {
+    throw unsupported("the 'rename-restart' action for 'on_reboot'/'on_poweroff'/'on_crash'")
+  }
+  if (onPoweroff === 'preserve' || onReboot === 'preserve') {
+    throw unsupported("the 'preserve' action for 'on_reboot'/'on_poweroff'")
+  }
+  if (onPoweroff === 'restart' && onReboot === 'destroy') {
+    throw unsupported("'onReboot' set to 'destroy and 'onPoweroff' set to 'reboot'")
+  }
 }

@@ -6,7 +6,7 @@ import { assignCcwAddresses } from './ccw.ts'
 import { assignPciAddresses } from './pci.ts'
 import { assignSpaprVioAddresses } from './spapr-vio.ts'
 import { assignUsbAddresses } from './usb.ts'
-import { assignVirtioMmioAddresses } from './virtio-mmio.ts'
+import { assignVirtioMmioAddresses } from './virtio-devices.ts'
 import { assignVirtioSerialAddresses } from './virtio-serial.ts'
 
 /** libvirt's order; earlier buses take devices from later ones, and add controllers that need a place there. */

@@ -1,9 +1,12 @@
 // PCI places of all devices (qemuDomainAssignPCIAddresses): a trial run finds out which controllers it takes, a second
 // one gives the places.
+import { readlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import { ensureController, PCI_INDEX_MAX, tooManyBuses } from '../../../../conf/controllers.ts'
 import type { ControllerDef } from '../../../../conf/devices/controller.ts'
 import { pciModelOf } from '../../../../conf/devices/controller-models.ts'
-import { pciAddressOf } from '../../../../conf/devices/device-address.ts'
+import { pciAddressOf, pciAddressText } from '../../../../conf/devices/device-address.ts'
+import type { HostdevDef } from '../../../../conf/devices/hostdev.ts'
 import { type AnyDevice, type DeviceKind, eachDeviceInfo } from '../../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
@@ -14,7 +17,6 @@ import { isPiix3Controller, placeChipset } from './pci-chipset.ts'
 import { connectFlags, hasPcieRoot } from './pci-connect.ts'
 import { completePciControllers } from './pci-controllers.ts'
 import { CONNECT, PCI_DEVICE, PCIE_DEVICE } from './pci-flags.ts'
-import { isolationGroup, needsIsolation } from './pci-isolation.ts'
 import { type NeedsOf, placeDevices } from './pci-order.ts'
 import { assignZpciIds } from './zpci.ts'
 
@@ -145,5 +147,24 @@ function markMultifunction({ devices }: DomainDef): void {
   for (const [, dev] of eachDeviceInfo(devices)) {
     if (dev.address?.type !== 'pci' || dev.address.function !== 0 || !shared.delete(slotOf(dev))) continue
     dev.address.multifunction ??= true
+  }
+}
+
+/** Group of emulated devices, and of a host device whose group cannot be told. */
+const NO_GROUP = 0
+
+/** True for pSeries guests: host devices that must fail alone get host bridges of their own there. */
+const needsIsolation: (def: DomainDef) => boolean = isPseries
+
+/** Isolation group of a device: the number of its IOMMU group on the host, plus one (qemuDomainSetupIsolationGroups). */
+function isolationGroup(kind: DeviceKind, dev: AnyDevice, def: DomainDef): number {
+  if (kind !== 'hostdevs' || !needsIsolation(def)) return NO_GROUP
+  const { source } = dev as HostdevDef
+  if (source.type !== 'pci') return NO_GROUP
+  try {
+    const link = readlinkSync(`/sys/bus/pci/devices/${pciAddressText(source.place)}/iommu_group`)
+    return Number(basename(link)) + 1
+  } catch {
+    return NO_GROUP
   }
 }

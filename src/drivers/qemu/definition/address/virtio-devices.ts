@@ -1,6 +1,9 @@
 // virtio devices on machines where they are not PCI devices by themselves (qemuDomainPrimeVirtioDeviceAddresses).
-import type { AnyDevice, DeviceKind, Devices } from '../../../../conf/devices/index.ts'
+import { type AnyDevice, type DeviceKind, type Devices, eachDeviceInfo } from '../../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
+import type { QemuContext } from '../../context.ts'
+import { isArm, isArmVirt, isRiscv, isRiscvVirt } from '../../machine-type.ts'
+import { hasPcieRoot } from './pci-connect.ts'
 
 const always = () => true
 const isVirtioNet = (model: string | undefined) =>
@@ -30,4 +33,22 @@ export function setVirtioAddressType({ devices }: DomainDef, type: 'pci' | 'ccw'
   for (const [kind, isVirtio] of [...rows, ...more]) {
     for (const dev of devices[kind] as AnyDevice[]) if (isVirtio(dev)) dev.address ??= empty()
   }
+}
+
+/**
+ * Puts virtio devices of ARM and RISC-V boards on PCI where the board has it, else, and where the user has put one there
+ * already, on virtio-mmio (qemuDomainAssignVirtioMMIOAddresses).
+ */
+export function assignVirtioMmioAddresses(def: DomainDef, { qemu }: QemuContext): void {
+  if (!isArm(def) && !isRiscv(def)) return
+  const isVexpress = def.os.machine?.startsWith('vexpress-') ?? false
+  if (!isVexpress && !isArmVirt(def) && !isRiscvVirt(def)) return
+  const hasPorts = qemu.has('pcie-root-port') || qemu.has('ioh3420')
+  if (hasPcieRoot(def) && hasPorts && !hasMmio(def)) setVirtioAddressType(def, 'pci')
+  else if (qemu.has('virtio-mmio')) setVirtioAddressType(def, 'virtio-mmio')
+}
+
+function hasMmio({ devices }: DomainDef): boolean {
+  for (const [, { address }] of eachDeviceInfo(devices)) if (address?.type === 'virtio-mmio') return true
+  return false
 }
