@@ -16,7 +16,7 @@ import type { QemuDomain } from '../../domain/domain.ts'
 import { taintByDefinition } from '../../domain/taint.ts'
 import { giveNvram } from '../../firmware/nvram.ts'
 import { masterKeyFile, writeMasterKey } from '../../parts/secret.ts'
-import { makeMemoryDirectories, removeMemoryDirectories } from '../memory-files.ts'
+import { makeMemoryDirectories, removeMemoryDirectories } from '../memory.ts'
 import { registerGuest, unregisterGuest } from '../registration/index.ts'
 import type { Starting, StartingWithCommand, Step } from './need.ts'
 
