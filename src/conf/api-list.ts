@@ -1,7 +1,7 @@
 // Every public function around domains that libvirt's QEMU driver has: where it stands in the remote protocol and whether
 // a read-only connection may call it. Source: libvirt 9.0.0's remote_protocol.x, qemu_protocol.x and virCheckReadOnlyGoto.
 
-/** What is known of an API before its code. */
+/** Facts of an API that libvirt's own tables settle before any code of ours does. */
 export interface ApiFact {
   /** procedure number; absent where the call never reaches a daemon */
   proc?: number

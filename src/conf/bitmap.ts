@@ -84,7 +84,7 @@ export function bitsOf(bits: Bitmap): number[] {
   return out
 }
 
-/** How many numbers the set has. */
+/** The count of numbers in the set. */
 export const countBits = (bits: Bitmap): number => bitsOf(bits).length
 
 /** The set of all numbers below `length`. */

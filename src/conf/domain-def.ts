@@ -31,7 +31,7 @@ import { firstChild, textOf } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** What runs the guest (virDomainVirtType). */
+/** The hypervisor of a guest, `type` of `<domain>` (virDomainVirtType). */
 export const virtType = enumOf(
   'none',
   'qemu',
@@ -113,7 +113,7 @@ export const domainFields = {
 
 const keysOf = <F extends Fields>(fields: F) => Object.keys(fields) as (keyof F & string)[]
 
-/** What libvirt reads in several places. */
+/** The table for reading: libvirt reads parts of some elements before the rest of them. */
 const readInParts = {
   ...domainFields,
   osKind: readAhead(osKind),

@@ -23,7 +23,7 @@ import { addImplicitControllers } from './implicit-devices.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** What a hypervisor driver adds to the passes over a definition. */
+/** A hypervisor driver's part in the passes over a definition (virDomainDefParserConfig). */
 export interface DefDriver {
   /** domain-wide defaults (domainPostParseCallback) */
   postParse(def: DomainDef): void

@@ -14,7 +14,7 @@ export interface ParseOptions extends Partial<ParseContext> {
   validate?: boolean
 }
 
-/** What one element says of another, once both are read. */
+/** Consequences of one element for others, drawn once all are read. */
 const LINKS: ((def: DomainDef) => void)[] = [linkVcpuPlacement, addHostdevControllers]
 
 /**

@@ -12,7 +12,7 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const SCSI_UNITS = 7
 const FEW_UNITS: Partial<Record<string, number>> = { lsisas1068: 2 }
 
-/** Where the n-th disk of a bus goes; other buses have no drive addresses. */
+/** The place of the n-th disk of a bus; other buses have no drive addresses. */
 const PLACES: Partial<Record<DiskBus, (index: number) => Omit<DriveAddress, 'type' | 'target'>>> = {
   scsi: index => ({ controller: Math.floor(index / SCSI_UNITS), bus: 0, unit: index % SCSI_UNITS }),
   ide: index => ({ controller: Math.floor(index / 4), bus: Math.floor((index % 4) / 2), unit: index % 2 }),
@@ -25,7 +25,7 @@ export function driveOf({ address }: { address?: { type: string } }): DriveAddre
   return address?.type === 'drive' ? (address as DriveAddress) : undefined
 }
 
-/** Whether a SCSI disk is at that place (virDomainDriveAddressIsUsedByDisk). */
+/** True if a SCSI disk is at that place (virDomainDriveAddressIsUsedByDisk). */
 export function isScsiDiskAt({ devices }: DomainDef, place: DriveAddress): boolean {
   return devices.disks.some(disk => {
     const drive = disk.target?.bus === 'scsi' && driveOf(disk)
@@ -33,7 +33,7 @@ export function isScsiDiskAt({ devices }: DomainDef, place: DriveAddress): boole
   })
 }
 
-/** Whether a SCSI host device is at that place (virDomainDriveAddressIsUsedByHostdev). */
+/** True if a SCSI host device is at that place (virDomainDriveAddressIsUsedByHostdev). */
 function isHostdevAt({ devices }: DomainDef, place: DriveAddress): boolean {
   return devices.hostdevs.some(hostdev => {
     const drive = driveOf(hostdev)
@@ -53,8 +53,8 @@ function* scsiPlaces({ devices: { controllers } }: DomainDef): Generator<DriveAd
 }
 
 /**
- * Gives a SCSI host device the first place on a controller no disk or host device has (virDomainHostdevAssignAddress),
- * and the next ones to all others that wait for theirs: each by itself would look at every device.
+ * Gives a SCSI host device the first free place on a controller (virDomainHostdevAssignAddress), and the next ones to
+ * all others without one: in one pass, as each by itself would look at every device.
  */
 export function assignScsiPlaces(dev: HostdevDef, def: DomainDef): void {
   const { disks, hostdevs } = def.devices

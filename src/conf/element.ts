@@ -16,7 +16,7 @@ import { childElements, element, firstChild, gathered, textOf, type XmlElement, 
 
 const fail = errorsFrom('VIR_FROM_XML')
 
-/** How XML is read. */
+/** Settings for reading XML; libvirt's VIR_DOMAIN_DEF_PARSE_* flags. */
 export interface ParseContext {
   /** true: a definition from a user, false: our own live XML (aliases and other run-time values are kept) */
   inactive: boolean
@@ -24,7 +24,7 @@ export interface ParseContext {
   status?: boolean
 }
 
-/** How XML is written; libvirt's VIR_DOMAIN_DEF_FORMAT_* flags. */
+/** Settings for writing XML; libvirt's VIR_DOMAIN_DEF_FORMAT_* flags. */
 export interface FormatContext {
   /** leave out what only a running guest has (VIR_DOMAIN_XML_INACTIVE) */
   inactive: boolean
@@ -425,7 +425,7 @@ export function group<F extends Fields>(fields: F): Field<Def<F> | undefined> {
   }
 }
 
-/** What differs by an attribute: a value per kind, with the kind under the attribute's name (discriminated union). */
+/** One of several forms, told apart by an attribute that holds the kind (discriminated union). */
 export type Variant<A extends string, V extends Record<string, Fields>> = {
   [K in keyof V & string]: Flatten<{ [N in A]: K } & Def<V[K]>>
 }[keyof V & string]

@@ -2,7 +2,7 @@
 import { getSystemErrorMap } from 'node:util'
 import { type ErrorDomain, VirError } from './error.ts'
 
-/** Where libuv's words are not glibc's. */
+/** glibc's words by code, where libuv has others. */
 const GLIBC: Record<string, string> = {
   EBUSY: 'Device or resource busy',
   ECONNABORTED: 'Software caused connection abort',
@@ -23,7 +23,7 @@ const GLIBC: Record<string, string> = {
   EXDEV: 'Invalid cross-device link'
 }
 
-/** What strerror() says of an error from Node; the error's own message if it has no errno. */
+/** strerror()'s words for an error from Node; the error's own message if it has no errno. */
 export function errnoText(error: unknown): string {
   const { code, errno, message } = error as NodeJS.ErrnoException
   if (code !== undefined && GLIBC[code]) return GLIBC[code]

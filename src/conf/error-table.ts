@@ -123,7 +123,7 @@ export const ERROR_CODES = {
   VIR_ERR_MULTIPLE_DOMAINS: [110, 'multiple matching domains found', 'multiple matching domains found: %s']
 } as const satisfies Record<string, readonly [number, string, string]>
 
-/** Which part of libvirt reports an error: number and the prefix its log lines carry. */
+/** Parts of libvirt that report errors: number, and the prefix of their log lines (virErrorDomain). */
 export const ERROR_DOMAINS = {
   VIR_FROM_NONE: [0, ''],
   VIR_FROM_XEN: [1, 'Xen Driver'],

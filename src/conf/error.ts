@@ -43,7 +43,7 @@ export class VirError extends Error {
   override readonly name = 'VirError'
   readonly code: ErrorCode
   readonly domain: ErrorDomain
-  /** what was put into the code's template */
+  /** the text put into the code's template */
   readonly detail: string | undefined
   /** the detail is the whole message */
   readonly #isWhole: boolean

@@ -20,7 +20,7 @@ export function formatJson(value: unknown, space?: number): string {
   return (holdsBigint(value) ? stringify(value, undefined, space) : JSON.stringify(value, undefined, space)) ?? 'null'
 }
 
-/** What writes itself may hold one. */
+/** True if a bigint is anywhere in the value, or may be: an object with a toJSON of its own can turn into anything. */
 function holdsBigint(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return typeof value === 'bigint'
   return 'toJSON' in value || Object.values(value).some(holdsBigint)

@@ -1,4 +1,4 @@
-// <cookie>: what has to be known beside the domain to restore a saved guest (qemuDomainSaveCookie).
+// <cookie>: facts needed beside the domain to restore a saved guest (qemuDomainSaveCookie).
 import { type CpuDef, cpuFields } from './domain/cpu.ts'
 import { errorsFrom } from './error.ts'
 import { element, firstChild, formatXml, parseXml, type XmlElement } from './xml.ts'
@@ -30,6 +30,7 @@ export function parseSaveCookieDocument(text: string): SaveCookie {
   return fromElement(root)
 }
 
+/** `<cookie>`, for a snapshot. */
 export function formatSaveCookie({ cpu, slirpHelper }: SaveCookie): XmlElement {
   const node = element('cookie')
   cpuFields.cpu.format(cpu, node, { inactive: true, secure: false, migratable: false, status: false })
@@ -37,6 +38,7 @@ export function formatSaveCookie({ cpu, slirpHelper }: SaveCookie): XmlElement {
   return node
 }
 
+/** The cookie as a document of its own, for a save image. */
 export function formatSaveCookieDocument(cookie: SaveCookie): string {
   return formatXml(formatSaveCookie(cookie))
 }

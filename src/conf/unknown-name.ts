@@ -3,8 +3,8 @@ import { type Fields, nameOf } from './element.ts'
 import { childElements, type XmlElement } from './xml.ts'
 
 /**
- * The first attribute or child that no field of the table claims, as a path, or undefined: what
- * VIR_DOMAIN_DEFINE_VALIDATE refuses. Elements with a namespace prefix are let pass.
+ * The first attribute or child that no field of the table claims, as a path, undefined if all are claimed;
+ * VIR_DOMAIN_DEFINE_VALIDATE refuses it. Elements with a namespace prefix are let pass.
  */
 export function unknownName(node: XmlElement, fields: Fields, path = `/${node.name}`): string | undefined {
   const claimed = new Map<string, (Fields | null)[]>()

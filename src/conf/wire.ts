@@ -29,7 +29,7 @@ export type WireValues<F extends WireFields> = { [K in Exclude<keyof F, Optional
 const same = <T>(value: T): unknown => value
 
 function wrong(name: string, expected: string, value: unknown) {
-  // not what is inside: a hostile one may be nested too deep to be written
+  // only the kind of a list or object is shown: a hostile one may be nested too deep to be written
   const shown = Array.isArray(value)
     ? 'an array'
     : typeof value === 'object' && value !== null
@@ -72,14 +72,17 @@ function long(kind: 'hyper' | 'uhyper', min: bigint, max: bigint, describe?: str
 
 /** A 32-bit integer; the description gives its unit. */
 export const int = (describe?: string) => number('int', -(2 ** 31), 2 ** 31 - 1, describe)
+/** A 32-bit integer without sign. */
 export const uint = (describe?: string) => number('uint', 0, 2 ** 32 - 1, describe)
 /** A 64-bit integer, bigint inside. */
 export const hyper = (describe?: string) => long('hyper', -(2n ** 63n), 2n ** 63n - 1n, describe)
+/** A 64-bit integer without sign, bigint inside. */
 export const uhyper = (describe?: string) => long('uhyper', 0n, 2n ** 64n - 1n, describe)
 
 /** libvirt's REMOTE_STRING_MAX, in bytes. */
 const STRING_MAX = 4 * 1024 * 1024
 
+/** A string, at most STRING_MAX bytes of UTF-8. */
 export const text = (describe?: string): Wire<string> => ({
   kind: 'string',
   schema: { type: 'string', maxLength: STRING_MAX, ...(describe && { description: describe }) },
@@ -118,7 +121,7 @@ export function flags(...enums: Readonly<Record<string, number>>[]): Wire<number
   return bitsOf(enums, {})
 }
 
-/** Who refuses flags, where libvirt does not leave it to the driver's function of the API's name. */
+/** The function that refuses flags, where in libvirt it is not the driver's function of the API's name. */
 interface Checker {
   function: string
   /** VIR_FROM_QEMU unless given */
@@ -130,12 +133,12 @@ export function flagsIn(checker: Checker, ...enums: Readonly<Record<string, numb
   return bitsOf(enums, checker)
 }
 
-/** As flags, for bits a newer client may know more of than we. */
+/** As flags, but unknown bits pass: a newer client may know more of them. */
 export function openFlags(...enums: Readonly<Record<string, number>>[]): Wire<number> {
   return bitsOf(enums, undefined)
 }
 
-/** @param checker who refuses unknown bits; undefined: nobody does */
+/** @param checker the function that refuses unknown bits; undefined: none does */
 function bitsOf(enums: Readonly<Record<string, number>>[], checker: Partial<Checker> | undefined): Wire<number> {
   const bits: Record<string, number> = Object.assign({}, ...enums)
   const all = Object.values(bits).reduce((mask, bit) => mask | bit, 0) >>> 0
@@ -191,6 +194,7 @@ export function oneOf(values: Readonly<Record<string, number>>, unknown?: (value
   }
 }
 
+/** A list of at most `max` values of one type. */
 export function array<T>(of: Wire<T>, max: number): Wire<T[]> {
   return {
     kind: 'array',
@@ -205,6 +209,7 @@ export function array<T>(of: Wire<T>, max: number): Wire<T[]> {
   }
 }
 
+/** An object of such fields, on the wire in their order. */
 export function struct<F extends WireFields>(fields: F): Wire<WireValues<F>> {
   return {
     kind: 'struct',
@@ -234,7 +239,7 @@ export function fieldsFromJson<F extends WireFields>(value: unknown, fields: F, 
     if (!Object.hasOwn(fields, key)) throw fail('VIR_ERR_INVALID_ARG', `${name} has no parameter '${key}'`)
   }
   const out: Record<string, unknown> = {}
-  // flags that nobody knows are refused before what they may change the meaning of
+  // unknown flags are refused first: they might change the meaning of other fields
   const inOrder = Object.keys(fields).sort((a, b) => Number(b === 'flags') - Number(a === 'flags'))
   for (const key of inOrder) {
     const field = fields[key]!
@@ -245,6 +250,7 @@ export function fieldsFromJson<F extends WireFields>(value: unknown, fields: F, 
   return out as WireValues<F>
 }
 
+/** The JSON form of arguments or results; absent ones are left out. */
 export function fieldsToJson<F extends WireFields>(value: WireValues<F>, fields: F): Record<string, unknown> {
   const values = value as Record<string, unknown>
   const out: Record<string, unknown> = {}
@@ -279,7 +285,7 @@ export const typedParams: Wire<TypedParams> = {
   toJson: value => Object.fromEntries(Object.entries(value).map(([name, { value }]) => [name, value]))
 }
 
-/** What a typed parameter's value is as an argument; `strings`: a parameter that may come several times. */
+/** Types of typed parameters given as arguments; beside them `strings`, a parameter that may come several times. */
 const INPUTS = { int: int(), uint: uint(), llong: hyper(), ullong: uhyper(), boolean: truth(), string: text() }
 type InputType = keyof typeof INPUTS | 'double' | 'strings'
 type InputValue<T extends InputType> = T extends keyof typeof INPUTS

@@ -46,7 +46,7 @@ const BLANK = /^[ \t\n]*$/
 
 const isElement = (node: XmlNode): node is XmlElement => typeof node !== 'string'
 
-/** What fast-xml-parser does for us: it takes tags, attributes and text apart. Values are decoded here. */
+/** Settings of fast-xml-parser: it takes tags, attributes and text apart. Values are decoded here. */
 const OPTIONS = {
   preserveOrder: true,
   ignoreAttributes: false,

@@ -1,5 +1,5 @@
-// Whether a text is a well-formed XML document, in one pass of few regular expressions. fast-xml-parser's validator says
-// so too, but takes as long as half of the parse: it is asked only for the words and place of what is found wrong here.
+// Check that a text is a well-formed XML document, in one pass of few regular expressions. fast-xml-parser's validator
+// can tell too, but takes as long as half of the parse: it is asked only for words and place of a fault found here.
 
 const BLANKS = '[ \\t\\n]*'
 const START =
@@ -17,8 +17,8 @@ const TEXT_OUTSIDE = new RegExp(BLANKS, 'y')
 const INSTRUCTION = new RegExp(`<\\?(${NAME})(?=[ \\t\\n]|\\?>)`, 'y')
 
 /**
- * What is wrong where the document stops being well-formed, in libxml2's words; the first that is there. A pattern ends
- * with the character at fault.
+ * Faults by what stands where the document stops being well-formed, in libxml2's words; the first match counts. A
+ * pattern ends with the character at fault.
  */
 type Faults = readonly (readonly [pattern: RegExp, reason: string])[]
 const ASIDE_FAULTS: Faults = [
@@ -37,7 +37,7 @@ const TAG_FAULTS: Faults = [
   [/</y, 'StartTag: invalid element name']
 ]
 
-/** Where and why a document is not well-formed. */
+/** Place and reason of a document's not being well-formed. */
 export interface Fault {
   at: number
   reason: string
@@ -82,7 +82,7 @@ function faultAt(text: string, at: number, isExtra: boolean): Fault {
   return { at, reason: 'Extra content at the end of the document' }
 }
 
-/** Where the comment, CDATA section or processing instruction that begins there ends; -1 for anything else. */
+/** The end of the comment, CDATA section or processing instruction that begins there; -1 for anything else. */
 function behindAside(text: string, at: number, isInside: boolean): number {
   if (text.startsWith('<!--', at)) {
     const end = text.indexOf('--', at + 4)

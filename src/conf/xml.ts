@@ -1,4 +1,4 @@
-// Element trees: what a parsed document is made of, and how it is written. xml-parser.ts makes them from text.
+// Element trees, the form of parsed documents: looked through here and written. xml-parser.ts makes them from text.
 import { errorsFrom } from './error.ts'
 import { CDATA, COMMENT, type XmlElement, type XmlNode } from './xml-parser.ts'
 
@@ -118,7 +118,7 @@ export function formatXml(node: XmlElement, indent = ''): string {
   return body === '' ? `${head}/>\n` : `${head}>\n${body}${indent}</${name}>\n`
 }
 
-/** Nothing but text, or text between elements. */
+/** True for nothing but text, or text between elements. */
 function isInline(children: XmlNode[]): boolean {
   let hasElements = false
   for (const child of children) {

@@ -42,7 +42,7 @@ const common = {
   bufferLength: positive('bufferLength')
 } satisfies Fields
 
-/** What every backend has in each direction: fixed settings need QEMU's mixing engine. */
+/** Settings every backend has in each direction; fixed ones need QEMU's mixing engine. */
 export type AudioCommon = Def<typeof common> & { settings?: Def<typeof settings> }
 
 const { mixingEngine, fixedSettings } = common
@@ -159,7 +159,7 @@ export function findAudio({ devices }: DomainDef, id: number | undefined): Audio
   return id === undefined ? devices.audios[0] : devices.audios.find(audio => audio.id === id)
 }
 
-/** @throws VIR_ERR_XML_ERROR when a device names a backend there is not (virDomainEnsureAudioID) */
+/** Checks the backend a device names (virDomainEnsureAudioID). @throws VIR_ERR_XML_ERROR if there is no such backend */
 export function ensureAudioId(def: DomainDef, id: number | undefined): void {
   if (id !== undefined && !findAudio(def, id)) throw fail('VIR_ERR_XML_ERROR', `no audio device with ID ${id}`)
 }

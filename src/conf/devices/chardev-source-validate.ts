@@ -1,4 +1,4 @@
-// What the host side of a character device cannot do without (virDomainChrSourceDefValidate).
+// Checks of the host side of a character device (virDomainChrSourceDefValidate).
 import type { DomainDef } from '../domain-def.ts'
 import { errorsFrom } from '../error.ts'
 import type { ChardevSource, Reconnect } from './chardev-source.ts'
@@ -19,8 +19,9 @@ function checkReconnect({ mode: side, reconnect }: { mode: string; reconnect?: R
 }
 
 /**
- * What every backend needs (virDomainChrSourceDefValidate).
+ * Checks that a backend has what its type needs, and its labels (virDomainChrSourceDefValidate).
  * @param pathless a unix socket may do without a path: one is made up for it
+ * @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INVALID_ARG
  */
 export function validateChardevSource(source: ChardevSource, def: DomainDef, pathless = false): void {
   validateBackend(source, pathless)

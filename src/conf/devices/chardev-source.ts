@@ -24,7 +24,7 @@ import { type SeclabelOverride, seclabelOverrides } from './seclabel-override.ts
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** Whether and how often, in seconds, QEMU tries again when the other side has gone. */
+/** Reconnection when the other side has gone: on or off, and the seconds between two tries. */
 export interface Reconnect {
   enabled: boolean
   timeout?: number
@@ -50,7 +50,7 @@ const path = attr('path', string)
 const mode = withDefault(attr('mode', enumOf('connect', 'bind')), 'connect')
 const noSource = element('source')
 
-/** What `<source>` says, by kind of backend. */
+/** Fields of `<source>`, by kind of backend. */
 const kinds = {
   null: {},
   vc: {},
@@ -70,7 +70,7 @@ const kinds = {
     host: attr('host', string),
     service: attr('service', string),
     tls: attr('tls', yesNo),
-    /** whether TLS is used was decided by the driver's configuration, not by the user */
+    /** the use of TLS was decided by the driver's configuration, not by the user */
     tlsFromConfig: custom<true | undefined>({
       names: ['@tlsFromConfig'],
       parse: (node, { status }) => (status && node.attributes.tlsFromConfig === '1' ? true : undefined),
@@ -212,7 +212,7 @@ function pushLabelled(value: ChardevSource, source: XmlElement, into: XmlElement
   if (Object.keys(source.attributes).length + source.children.length > 0) into.children.push(source)
 }
 
-/** What differs between the elements that have a backend. */
+/** Differences between the elements that have a backend. */
 interface SourceRules {
   /** the kind where none is named, or the error for that */
   missing: ChardevType | [...Parameters<Fail>]
@@ -258,7 +258,7 @@ export const knownChardevType: Field<undefined> = readAhead({
   }
 })
 
-/** Equal as libvirt compares (virDomainChrSourceDefIsEqual): logs, labels and TLS do not count. */
+/** True if libvirt takes both for the same (virDomainChrSourceDefIsEqual): logs, labels and TLS do not count. */
 export function sameChardevSource(a: ChardevSource, b: ChardevSource): boolean {
   const compared = (source: ChardevSource) => {
     const { log: _, seclabels: __, ...rest } = source

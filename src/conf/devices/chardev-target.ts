@@ -47,7 +47,7 @@ export type SerialType = One<typeof serialType>
 export type SerialModel = One<typeof serialModel>
 export type ConsoleType = One<typeof consoleType>
 
-/** 'none' is what is not decided yet; QEMU's driver decides by machine. */
+/** Target of a serial port; its type is 'none' until QEMU's driver decides by machine. */
 export interface SerialTarget {
   type: SerialType
   model: SerialModel
@@ -64,7 +64,7 @@ export interface ConsoleTarget {
 export interface ChannelTarget {
   type: One<typeof channelType>
   name?: string
-  /** live only: whether the guest listens */
+  /** live only: the guest listens or not */
   state?: One<typeof channelState>
   /** IPv4 */
   address?: string
@@ -167,7 +167,7 @@ export const channelTarget: Field<ChannelTarget> = custom<ChannelTarget>({
     if (!found) {
       throw fail('VIR_ERR_XML_ERROR', 'target type must be specified for channel device')
     }
-    // where only the type is missing libvirt names it thus
+    // libvirt names a type that is missing '(null)'
     const kind = oneOf(found.attributes.type ?? '(null)', channelType, 'type')
     if (kind === 'none') return { type: kind }
     if (kind === 'guestfwd') return { type: kind, ...parseGuestfwd(found) }
@@ -181,7 +181,10 @@ export const channelTarget: Field<ChannelTarget> = custom<ChannelTarget>({
   }
 })
 
-/** Spice's own channel is virtio's alone; libvirt compares numbers, so that the second kind of any element passes. */
+/**
+ * Refuses the backend spicevmc on all but virtio ports. libvirt compares the target's number in the element's own list
+ * with virtio's in that of channels, so the third kind of every element passes.
+ */
 const spicevmc = (kinds: readonly string[]): Field<undefined> =>
   readAhead({
     parse(node) {
@@ -192,7 +195,7 @@ const spicevmc = (kinds: readonly string[]): Field<undefined> =>
     }
   })
 
-/** What is checked of each element once its two sides are read. */
+/** The check of spicevmc by element, for when both sides are read. */
 export const spicevmcChecks = {
   serial: spicevmc(serialType.values),
   parallel: spicevmc([]),

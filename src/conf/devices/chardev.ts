@@ -53,13 +53,13 @@ function nextPort(list: readonly Ported[]): number {
   return list.reduce((next, { target }) => Math.max(next, (target.port ?? -1) + 1), 0)
 }
 
-/** Ports above all in use, for every device without one at once: each by itself would look at all the others. */
+/** Gives devices without a port those above all in use; in one pass, as each by itself would look at all others. */
 function assignPortsAbove(list: readonly Ported[]): void {
   let next = nextPort(list)
   for (const { target } of list) target.port ??= next++
 }
 
-/** Ports above those of the devices before, likewise. */
+/** Gives devices without a port the one above all of the devices before. */
 function assignPortsInOrder(list: readonly Ported[]): void {
   let next = 0
   for (const { target } of list) {

@@ -113,13 +113,13 @@ export function pciAddressOf({ address }: { address?: Address }): PciAddress | u
   return address?.type === 'pci' && !isPciAddressEmpty(address) ? address : undefined
 }
 
-/** 0000:00:1f.2 */
+/** A PCI place as text: 0000:00:1f.2. */
 export function pciAddressText({ domain, bus, slot, function: fn }: PciAddress): string {
   const pad = (value: number, digits: number) => value.toString(16).padStart(digits, '0')
   return `${pad(domain, 4)}:${pad(bus, 2)}:${pad(slot, 2)}.${fn.toString(8)}`
 }
 
-/** Two drive addresses name the same place. */
+/** True if two drive addresses name the same place. */
 export function sameDrive(a: DriveAddress, b: DriveAddress): boolean {
   return a.controller === b.controller && a.bus === b.bus && a.target === b.target && a.unit === b.unit
 }
@@ -150,7 +150,7 @@ function checkCcw({ cssid, ssid, devno }: AddressOf<'ccw'>): void {
   }
 }
 
-/** What is written for parts that are not known yet. */
+/** The address as it is written: zeros for parts that are not known yet. */
 function shown(value: Address): Address {
   if (value.type === 'ccw') return { cssid: 0, ssid: 0, devno: 0, ...value }
   if (value.type === 'pci' && value.zpci) return { ...value, zpci: { uid: 0, fid: 0, ...value.zpci } }
@@ -186,7 +186,7 @@ export const address: Field<Address | undefined> = custom<Address | undefined>({
   }
 })
 
-/** fe.0.0001 */
+/** A place on the s390 channel bus as text: fe.0.0001. */
 export function ccwText({ cssid = 0, ssid = 0, devno = 0 }: AddressOf<'ccw'>): string {
   return `${cssid.toString(16)}.${ssid.toString(16)}.${devno.toString(16).padStart(4, '0')}`
 }

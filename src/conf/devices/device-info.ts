@@ -1,4 +1,4 @@
-// What every device has: alias, guest address, ROM, boot order, ACPI index (virDomainDeviceInfoParseXML).
+// Fields every device has: alias, guest address, ROM, boot order, ACPI index (virDomainDeviceInfoParseXML).
 import {
   attr,
   childAttr,
@@ -141,5 +141,5 @@ export const virtioDriver = {
   pagePerVq: attr('page_per_vq', onOff)
 } satisfies Fields
 
-/** What code that walks all devices may rely on. */
+/** Fields that code which walks all devices may look for on any of them. */
 export type DeviceInfo = Def<typeof deviceInfoWithRom> & Partial<Def<typeof deviceBoot>>

@@ -1,4 +1,4 @@
-// <driver> of a disk: how the hypervisor serves it (virDomainDiskDefDriverParseXML).
+// <driver> of a disk: settings the hypervisor serves it by (virDomainDiskDefDriverParseXML).
 import {
   absentIf,
   attr,

@@ -1,4 +1,4 @@
-// <iotune>: how much a disk may be read and written (virDomainBlockIoTuneInfo).
+// <iotune>: limits for reads and writes of a disk (virDomainBlockIoTuneInfo).
 import { claim, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { ulonglong } from '../scalar.ts'
@@ -29,12 +29,12 @@ export const IOTUNE_LIMITS: readonly IoTuneLimit[] = [...BASIC, ...LENGTHS]
 /** In the order libvirt writes them. */
 const WRITTEN = [...BASIC, 'group_name', ...LENGTHS] as const
 
-/** Anything but the name of a group is set (virDomainBlockIoTuneInfoHasAny). */
+/** True if anything but the name of a group is set (virDomainBlockIoTuneInfoHasAny). */
 export function hasIoTuneLimits(iotune: IoTune | undefined): boolean {
   return iotune !== undefined && IOTUNE_LIMITS.some(limit => iotune[limit])
 }
 
-/** The same limits and group (virDomainBlockIoTuneInfoEqual). */
+/** True for the same limits and group (virDomainBlockIoTuneInfoEqual). */
 export function sameIoTune(a: IoTune = {}, b: IoTune = {}): boolean {
   return a.group_name === b.group_name && IOTUNE_LIMITS.every(limit => (a[limit] ?? 0n) === (b[limit] ?? 0n))
 }

@@ -17,7 +17,7 @@ import { layoutFields } from './disk-driver.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** What of a disk decides how its source is written. */
+/** Parts of a disk that its written source depends on. */
 interface SourcePlace {
   source: StorageSource
   startupPolicy?: string
@@ -47,7 +47,7 @@ function parseIndex(node: XmlElement, { inactive }: ParseContext): number | unde
   return index || undefined
 }
 
-/** What `<driver>` tells of the image; what is wrong there is refused when the rest of it is read, not before. */
+/** Layout of the image, from `<driver>`; a fault in there is reported later, when all of that element is read. */
 function parseLayout(driver: XmlElement, context: ParseContext): Pick<StorageSource, keyof typeof layoutFields> {
   try {
     return parseFields(driver, layoutFields, context)

@@ -14,7 +14,7 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const wrong = (message: string) => fail('VIR_ERR_XML_ERROR', message)
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-/** Storage that asks who one is, and the usage of the secret each protocol insists on. */
+/** Protocols with authentication, and the usage each insists on for the secret. */
 const AUTH_USAGE: Record<string, string | null> = {
   iscsi: 'iscsi',
   rbd: 'ceph',
@@ -56,7 +56,7 @@ export function validateLunSource(source: StorageSource): void {
     throw unsupported("disk device 'lun' doesn't support encryption")
 }
 
-/** What only a LUN has. */
+/** Checks the source of a LUN; refuses on other devices what only LUNs have. */
 function validateLun(disk: DiskDef): void {
   if (disk.sgio === 'unfiltered') throw unsupported('unfiltered sgio is no longer supported')
   if (disk.device === 'lun') {
@@ -125,7 +125,10 @@ function validateName({ device }: DiskDef, dev: string): void {
 
 const WWN = /^(0x)?[0-9a-fA-F]{16}$/
 
-/** @throws VIR_ERR_NO_TARGET, VIR_ERR_NO_SOURCE, VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR */
+/**
+ * Checks one disk (virDomainDiskDefValidate).
+ * @throws VIR_ERR_NO_TARGET, VIR_ERR_NO_SOURCE, VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR
+ */
 export function validateDisk(disk: DiskDef, def: DomainDef): void {
   const { source, target } = disk
   const dev = target?.dev

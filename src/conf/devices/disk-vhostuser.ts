@@ -1,11 +1,12 @@
-// What a disk served by another process (vhost-user) cannot have: QEMU does not see its data (virDomainDiskVhostUserValidate).
+// Settings that a disk served by another process (vhost-user) cannot have, as QEMU does not see its data
+// (virDomainDiskVhostUserValidate).
 import { errorsFrom } from '../error.ts'
 import type { DiskDef } from './disk.ts'
 import { hasIoTuneLimits } from './disk-iotune.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** What is refused, by libvirt's name for it, in its order. */
+/** Refused settings under libvirt's names, in its order of checking. */
 const REFUSED: [what: string, has: (disk: DiskDef) => boolean][] = [
   ['cache', ({ driver }) => driver.cache !== undefined],
   ['error_policy', ({ driver }) => driver.errorPolicy !== undefined || driver.rerrorPolicy !== undefined],
@@ -31,7 +32,7 @@ const REFUSED: [what: string, has: (disk: DiskDef) => boolean][] = [
   ['blockio', ({ blockio }) => blockio !== undefined && Object.keys(blockio).length > 0]
 ]
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED */
+/** Checks a disk of type vhostuser. @throws VIR_ERR_CONFIG_UNSUPPORTED for the first refused setting */
 export function validateVhostUserDisk(disk: DiskDef): void {
   if (disk.target?.bus !== 'virtio') throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vhostuser disk supports only virtio bus')
   if (disk.snapshot !== 'no')

@@ -72,7 +72,7 @@ export const diskFields = {
   ),
   rawio: attr('rawio', yesNo),
   sgio: attr('sgio', enumOf('filtered', 'unfiltered')),
-  /** how snapshots of the guest treat it; 'no' goes without saying for what is read-only */
+  /** its part in snapshots of the guest; 'no' goes without saying for what is read-only */
   snapshot: {
     ...attr('snapshot', snapshot),
     format(value, into, _context, def) {
@@ -84,7 +84,7 @@ export const diskFields = {
   authInDisk,
   /** the image, an empty one if there is no medium; also `type`, layout and backing images */
   source: diskSource,
-  /** what happens if the medium is missing when the guest starts; written into `<source>` */
+  /** the consequence of a missing medium when the guest starts; written into `<source>` */
   startupPolicy: custom<'mandatory' | 'requisite' | 'optional' | undefined>({
     names: [],
     parse(node, context) {
@@ -150,7 +150,7 @@ function groupIoTune(disk: DiskDef, disks: DiskDef[]): DiskDef['iotune'] {
   return told ? { ...told.iotune } : iotune
 }
 
-/** The same for all disks of a definition: each by itself would look at every other. */
+/** Expands the groups of all disks of a definition; in one pass, as each by itself would look at every other. */
 export function expandIoTuneGroups(disks: DiskDef[]): void {
   const told = new Map<string, NonNullable<DiskDef['iotune']>>()
   for (const { iotune } of disks) {

@@ -11,7 +11,7 @@ export interface DeviceFamily<D> {
   fields: Fields
   /** the table in the order libvirt reads it, which decides about the error, where that is not the order it writes */
   asRead?: Fields
-  /** how many there may be, one unless said, and libvirt's error if there are more */
+  /** the largest number of them, one unless given, and libvirt's error if there are more */
   limit?: { count?: number; code?: ErrorCode; message: string }
   /** checks a device just read, beside the families read before it; what is wrong is told before the next is read */
   checkRead?(dev: D, devices: Devices): void
@@ -24,7 +24,7 @@ export interface DeviceFamily<D> {
   postParse?(dev: D, def: DomainDef): void
   /** checks that need only the definition; libvirt: virDomainDeviceDefValidateInternal */
   validate?(dev: D, def: DomainDef): void
-  /** what is written in its place, if that is not the device itself; undefined: nothing */
+  /** the device that is written in its place, if that is not itself; undefined: nothing */
   shown?(dev: D, index: number, devices: Devices, context: FormatContext): D | undefined
 }
 

@@ -1,4 +1,4 @@
-// <source> of a <filesystem>: what each type takes (virDomainFSDefParseXML).
+// <source> of a <filesystem>, by its type (virDomainFSDefParseXML).
 import { claim, custom, type Field, parseAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, ulonglongWrapping } from '../scalar.ts'
@@ -10,7 +10,7 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 export const filesystemType = enumOf('mount', 'block', 'file', 'template', 'ram', 'bind', 'volume')
 type FilesystemType = (typeof filesystemType.values)[number]
 
-/** Where the files come from. */
+/** The host's side: the files that are shared. */
 export interface FilesystemSource {
   /** directory, file, block device or template name */
   path?: string

@@ -94,7 +94,7 @@ export const filesystemFields = {
   type: withDefault(attr('type', filesystemType), 'mount'),
   accessmode: attrUnless('accessmode', '', enumOf('passthrough', 'mapped', 'squash')),
   model: attr('model', enumOf('virtio', 'virtio-transitional', 'virtio-non-transitional')),
-  /** what to do where files of several devices lie in the directory */
+  /** the treatment of files of several devices in the directory */
   multidevs: attrUnless('multidevs', 'default', enumOf('remap', 'forbid', 'warn')),
   fmode: mode('fmode'),
   dmode: mode('dmode'),

@@ -1,4 +1,4 @@
-// Where a display server listens: <listen> elements, and the older listen= and socket= attributes of <graphics>.
+// Places a display server listens at: <listen> elements, and the older listen= and socket= attributes of <graphics>.
 import { attr, type FormatContext, type ParseContext, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, int, string, yesNo } from '../scalar.ts'
@@ -11,7 +11,7 @@ const listenType = enumOf('none', 'address', 'network', 'socket')
 /** One place to listen at. */
 export interface ListenDef {
   type: (typeof listenType.values)[number]
-  /** what is listened on; of a network's only while the guest runs */
+  /** the address listened at; that of a network is known only while the guest runs */
   address?: string
   network?: string
   socket?: string

@@ -23,7 +23,7 @@ export interface SpiceServerDef extends ServerDef {
   tlsPort?: number
 }
 
-/** True where ports mean something: neither a socket nor nothing is listened at. */
+/** True where ports count: an address or a network is listened at, not a socket. */
 export function listensOnPort({ listens: [first] }: ServerDef): boolean {
   return first?.type === 'address' || first?.type === 'network'
 }

@@ -1,4 +1,4 @@
-// <graphics>: how the guest's screens are reached.
+// <graphics>: display servers and windows that show the guest's screens.
 import type { DomainDef } from '../domain-def.ts'
 import {
   absentIf,

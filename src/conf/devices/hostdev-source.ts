@@ -1,4 +1,4 @@
-// <source> of <hostdev>: which device of the host it is, one table per type (virDomainHostdevDefParseXMLSubsys).
+// <source> of <hostdev>: the device of the host, one table per type (virDomainHostdevDefParseXMLSubsys).
 import {
   attr,
   claim,
@@ -25,7 +25,7 @@ const bad = (message: string) => fail('VIR_ERR_XML_ERROR', message)
 const id = hex(4)
 const numbers = { bus: attr('bus', uintAnyBase), device: attr('device', uintAnyBase) }
 
-/** What a USB device is, wherever it is plugged in. */
+/** Vendor and product of a USB device, the same wherever it is plugged in. */
 const usbIds: Field<{ vendor: number; product: number } | undefined> = {
   names: [
     ['vendor', { id: attr('id', id) }],
@@ -56,7 +56,7 @@ function needId(node: XmlElement): number {
   return value
 }
 
-/** Where a USB device is plugged in now. */
+/** Bus and device number of a USB device, which change with each plugging. */
 const usbPlace: Field<{ bus: number; device: number } | undefined> = {
   names: [['address', numbers]],
   parse(node, context) {
@@ -209,7 +209,7 @@ export const hostdevSources = {
       startupPolicy: attr('startupPolicy', enumOf('mandatory', 'requisite', 'optional')),
       autoAddress,
       missing,
-      /** what a reset by the guest does to the device */
+      /** the effect on the device of a reset by the guest */
       guestReset: attr('guestReset', enumOf('off', 'uninitialized', 'on')),
       ids: usbIds,
       place: usbPlace

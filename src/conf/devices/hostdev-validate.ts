@@ -9,8 +9,8 @@ import { networkHostdev } from './interface-hostdev.ts'
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 /**
- * What a host device is known by. A USB device has two names: it is compared by its place if it has one, and with what
- * comes after it by either (virDomainHostdevMatch).
+ * Names that a host device is compared by, as lists of its parts. A USB device with a place has two: its own comparison
+ * goes by the first, the place; it is found by those before it under either (virDomainHostdevMatch).
  */
 function namesOf(source: HostdevSource): unknown[][] {
   switch (source.type) {

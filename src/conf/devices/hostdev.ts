@@ -27,7 +27,7 @@ const vhostModel = enumOf('virtio', 'virtio-transitional', 'virtio-non-transitio
 const mdevModel = enumOf('vfio-pci', 'vfio-ccw', 'vfio-ap')
 const backend = enumOf('kvm', 'vfio', 'xen')
 
-/** How the device is given, by the type of what is given. */
+/** Options of a host device, some of them for one type only. */
 export interface HostdevOptions {
   /** the host's driver is taken off and given back by us; written on every device of mode subsystem */
   managed?: boolean
@@ -41,7 +41,7 @@ export interface HostdevOptions {
   display?: boolean
   /** a picture before the guest has a driver; mdev only */
   ramfb?: boolean
-  /** who passes the device through; pci only */
+  /** the host's driver that passes the device through; pci only */
   backend?: (typeof backend.values)[number]
 }
 
@@ -119,7 +119,7 @@ function parseOptions(node: XmlElement, source: XmlElement, type: string): Hostd
     if (value !== undefined) options[key] = value
     return value !== undefined
   }
-  // what libvirt cannot read here counts as no
+  // a value libvirt cannot read counts as no
   if (node.attributes.managed === 'yes') options.managed = true
   for (const [key, scalar] of [
     ['sgio', enumOf('filtered', 'unfiltered')],

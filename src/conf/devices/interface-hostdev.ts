@@ -14,12 +14,12 @@ import {
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** What can be a network card. */
+/** Types of host devices that can be a network card. */
 const CARDS = ['pci', 'usb'] as const
 
 const backend = attr('name', enumOf('kvm', 'vfio', 'xen'))
 
-/** The device, and how the host lets go of it. */
+/** The device with its options. */
 export interface InterfaceHostdev {
   device: HostdevSourceOf<(typeof CARDS)[number]> & HostdevOptions
 }

@@ -1,4 +1,4 @@
-// What an <interface> is connected to: its `type`, and `<source>` with what each type takes there.
+// The host's side of an <interface>: its `type`, and the fields of `<source>` by type.
 import {
   attr,
   child,
@@ -55,7 +55,7 @@ const local: Field<{ address: string; port: number }> = {
   }
 }
 
-/** Of our own saved status. */
+/** A field of our own saved status only. */
 const statusOnly = <T>(field: Field<T | undefined>): Field<T | undefined> => ({
   names: [],
   parse: (node, context) => (context.status ? field.parse(node, context) : undefined),
@@ -85,7 +85,7 @@ const kinds = {
     portgroup: attr('portgroup', string),
     /** the port of the network a running guest holds */
     portid: liveOnly(attr('portid', uuid)),
-    /** what the port is plugged into: a bridge, or a device of the host */
+    /** the bridge or device of the host that the port is plugged into */
     bridge: liveOnly(attr('bridge', string)),
     macTableManager: liveOnly(attr('macTableManager', enumOf('kernel', 'libvirt'))),
     dev: liveOnly(attr('dev', string)),

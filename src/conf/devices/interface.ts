@@ -80,7 +80,7 @@ function withoutGeneratedName(value: Target): Target {
   return dev !== undefined && value.managed !== false && GENERATED_NAME.test(dev) ? rest : value
 }
 
-/** `<guest>`: what the guest calls the card, as the user wishes and as it is. */
+/** `<guest>`: the card's name in the guest, the one wished for and the actual one. */
 const guest = custom<{ dev?: string; actual?: string } | undefined>({
   names: [['guest', { dev: attr('dev', string), actual: attr('actual', string) }]],
   parse(node) {
@@ -164,7 +164,7 @@ const coalesce = custom<number | undefined>({
 })
 
 const FILTERED: readonly InterfaceType[] = ['network', 'bridge', 'ethernet']
-/** Whether a port profile must be complete, by the types that can have one. */
+/** Completeness demanded of a port profile, by the types of interface that can have one. */
 const PORT_DEMANDS: Partial<Record<InterfaceType, VirtualPortDemand>> = {
   network: 'partial',
   bridge: 'complete',
@@ -174,7 +174,7 @@ const PORT_DEMANDS: Partial<Record<InterfaceType, VirtualPortDemand>> = {
 
 export const interfaceFields = {
   type: custom<InterfaceType>({ names: ['@type'], parse: interfaceType, format: () => undefined }),
-  /** what the host's driver may take the guest's word for */
+  /** the host takes over the receive filters that the guest sets */
   trustGuestRxFilters: attr('trustGuestRxFilters', yesNo),
   /** given or drawn from QEMU's own prefix */
   mac: custom<string>({

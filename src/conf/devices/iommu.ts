@@ -35,7 +35,7 @@ export const iommu = deviceFamily({
   }
 })
 
-/** What the IOMMU needs of the rest of the domain (virDomainDefIOMMUValidate). */
+/** Checks the IOMMU against the rest of the domain (virDomainDefIOMMUValidate). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateIommu({ devices, features }: DomainDef): void {
   const { driver } = devices.iommus[0] ?? {}
   if (driver?.intremap && features?.ioapic !== 'qemu') {

@@ -15,7 +15,7 @@ interface LeaseTarget {
 
 const offset = absentIf(0n, attr('offset', ulonglong))
 
-/** Where the lease lies. libvirt misses the key first, so it is looked for here. */
+/** `<target>`: file and offset of the lease. libvirt reports a missing key first, so it is looked for here. */
 const target: Field<LeaseTarget> = custom<LeaseTarget>({
   names: [['target', { path: attr('path', string), offset }]],
   parse(node, context) {

@@ -17,7 +17,7 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const model = enumOf('dimm', 'nvdimm', 'virtio-pmem', 'virtio-mem', 'sgx-epc')
 export type MemoryModel = (typeof model.values)[number]
 
-/** Host side: which of these a model has, SOURCES tells. */
+/** Host side; SOURCES has the fields of each model. */
 export interface MemorySource {
   /** host NUMA nodes */
   nodemask?: string
@@ -40,7 +40,7 @@ export interface MemoryTarget {
   /** virtio-mem plugs memory in blocks, up to the requested size */
   blockKiB?: number
   requestedKiB?: number
-  /** what the guest has plugged; live only */
+  /** memory the guest has plugged; live only */
   currentKiB?: number
 }
 
@@ -50,7 +50,7 @@ const text = (node: XmlElement, name: string) => {
   return (found && textOf(found)) || undefined
 }
 
-/** What a model has of a source, read in libvirt's order. */
+/** The reader of a model's `<source>`, in libvirt's order of reading. */
 const SOURCES: Record<MemoryModel, (node: XmlElement) => MemorySource> = {
   dimm: pages,
   'virtio-mem': pages,
@@ -187,7 +187,7 @@ export const memory = deviceFamily({
   element: 'memory',
   fields: table,
   postParse(dev, def) {
-    // what the guest writes must reach the file
+    // the guest's writes must reach the file
     if (dev.model === 'virtio-pmem') dev.access ??= 'shared'
     if (dev.model === 'nvdimm' && isPpc64(def)) dev.uuid ??= randomUUID()
   },

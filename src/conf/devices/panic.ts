@@ -1,4 +1,4 @@
-// <panic>: how a guest tells that its kernel has crashed.
+// <panic>: the device by which a guest tells that its kernel has crashed.
 import { custom, type Def, type Fields, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf } from '../scalar.ts'

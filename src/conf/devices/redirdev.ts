@@ -37,7 +37,7 @@ export const redirdevFields = {
 } satisfies Fields
 export type RedirdevDef = Def<typeof redirdevFields>
 
-/** Whether the guest has any USB (virDomainDefHasUSB). */
+/** True if the guest has any USB (virDomainDefHasUSB). */
 export function hasUsb({ devices }: DomainDef): boolean {
   return devices.controllers.some(({ type, model }) => type === 'usb' && model !== 'none')
 }

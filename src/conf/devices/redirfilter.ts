@@ -1,4 +1,4 @@
-// <redirfilter>: which USB devices may be redirected; the first rule that fits decides.
+// <redirfilter>: rules for the USB devices that may be redirected; the first rule that fits decides.
 import { attr, children, type Def, type Field, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { intAnyBase, type Scalar, yesNo } from '../scalar.ts'

@@ -23,7 +23,7 @@ export const shmemFields = {
       into.attributes.name = value
     }
   }),
-  /** what becomes of the memory at migration; the oldest model has no roles */
+  /** at migration a master takes the memory along, a peer must be unplugged before; the oldest model has no roles */
   role: custom<'master' | 'peer' | undefined>({
     ...role,
     parse(node, context) {

@@ -225,7 +225,7 @@ export function postParseVideo({ devices: { videos } }: DomainDef): void {
   else first.model.primary = true
 }
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED for a second primary adapter (virDomainDefVideoValidate) */
+/** Refuses a second primary adapter (virDomainDefVideoValidate). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validatePrimaryVideo({ devices: { videos } }: DomainDef): void {
   if (videos.filter(({ model }) => model.primary).length > 1) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Only one primary video device is supported')

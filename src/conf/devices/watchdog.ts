@@ -1,4 +1,4 @@
-// <watchdog>
+// <watchdog>: a timer the guest must reset while it is well.
 import type { Def, Fields } from '../element.ts'
 import { enumOf } from '../scalar.ts'
 import { deviceInfo } from './device-info.ts'
@@ -10,7 +10,7 @@ export const watchdogFields = {
     'VIR_ERR_INTERNAL_ERROR',
     'watchdog must contain model name'
   ]),
-  /** what the host does when the guest stops answering */
+  /** the host's action when the guest stops resetting it */
   action: named(
     'action',
     enumOf('reset', 'shutdown', 'poweroff', 'pause', 'dump', 'none', 'inject-nmi'),

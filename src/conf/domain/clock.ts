@@ -1,4 +1,4 @@
-// <clock>: what the guest's clock starts from, and its <timer>s (virDomainDefClockParse).
+// <clock>: the start of the guest's clock, and its <timer>s (virDomainDefClockParse).
 import {
   attr,
   child,
@@ -20,9 +20,9 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const timerTable = {
   name: required(attr('name', enumOf('platform', 'pit', 'rtc', 'hpet', 'tsc', 'kvmclock', 'hypervclock', 'armvtimer'))),
   present: attr('present', yesNo),
-  /** what becomes of ticks the guest missed */
+  /** the treatment of ticks the guest missed */
   tickpolicy: attr('tickpolicy', enumOf('delay', 'catchup', 'merge', 'discard')),
-  /** what the RTC follows */
+  /** the clock that the RTC follows */
   track: attr('track', enumOf('boot', 'guest', 'wall', 'realtime')),
   frequencyHz: attr('frequency', ulonglong),
   mode: attr('mode', enumOf('auto', 'native', 'emulate', 'paravirt', 'smpsafe')),
@@ -48,7 +48,10 @@ const timers = children('timer', timerTable)
 
 const basis = enumOf('utc', 'localtime')
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_XML_ERROR for what a timer cannot be told (virDomainDefPostParseTimer) */
+/**
+ * Refuses settings that a kind of timer does not have (virDomainDefPostParseTimer).
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_XML_ERROR
+ */
 export function checkTimers({ clock }: { clock: ClockDef }): void {
   for (const { name, tickpolicy, track, frequencyHz, mode, catchup } of clock.timers) {
     const unsupported = (what: string) =>
@@ -63,7 +66,7 @@ export function checkTimers({ clock }: { clock: ClockDef }): void {
   }
 }
 
-/** Where the clock starts, by its offset. Seconds. */
+/** The start of the clock, by its offset. Seconds. */
 export type ClockStart =
   | { offset: 'utc' | 'localtime'; reset?: true }
   | { offset: 'variable'; adjustment: bigint; adjustment0?: bigint; basis: (typeof basis.values)[number] }

@@ -67,7 +67,7 @@ const cpuAttributes = {
 /** The model and what belongs to it; the host's own CPU has a name at most. */
 export interface CpuModelDef {
   name?: string
-  /** whether another model may stand in for one QEMU does not know */
+  /** allow: another model may stand in for one QEMU does not know */
   fallback: (typeof fallback.values)[number]
   /** vendor string the guest reads, twelve characters */
   vendorId?: string
@@ -177,7 +177,7 @@ const cache = childAlways('cache', {
 
 const count = (name: string) => nonZero(attr(name, uint))
 
-/** What a guest's CPU and a host's have alike. */
+/** Fields that a guest's CPU and a host's have alike. */
 export const cpuCommon = {
   topology: childAlways('topology', {
     sockets: required(count('sockets')),
@@ -215,7 +215,7 @@ export function hasCpuModel(cpu: CpuDef | undefined): cpu is CpuDef {
   return cpu !== undefined && (cpu.mode !== 'custom' || cpu.model?.name !== undefined)
 }
 
-/** What an element without attributes and children means. */
+/** The CPU of an element without attributes and children. */
 export const emptyCpu = (): CpuDef => ({ mode: 'custom', match: 'exact', features: [] })
 
 /** A check needs a CPU to check (virDomainDefPostParseCPU). @throws VIR_ERR_CONFIG_UNSUPPORTED */
@@ -233,14 +233,14 @@ export function topologyVcpus(cpu: CpuDef | undefined): number | undefined {
   return total > UINT_MAX ? undefined : total
 }
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED for more vCPUs than can be counted; libvirt: virDomainDefGetVcpusTopology */
+/** Checks that a topology's vCPUs can be counted (virDomainDefGetVcpusTopology). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateTopology({ cpu }: { cpu?: CpuDef }): void {
   if (cpu?.topology && topologyVcpus(cpu) === undefined) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `cpu topology results in more than ${UINT_MAX} cpus`)
   }
 }
 
-/** What is written: no attributes without a CPU asked for, no model of the host's own. */
+/** The CPU as it is written: without attributes if no CPU is asked for, without a model if it is the host's own. */
 function shown(cpu: CpuDef): Partial<CpuDef> {
   const { mode: cpuMode, match, check: cpuCheck, migratable, model: cpuModel, vendor: cpuVendor, ...rest } = cpu
   return {

@@ -1,4 +1,4 @@
-// <cputune>: where the guest's threads run on the host, how much CPU they get, and their shares of its caches.
+// <cputune>: host CPUs, CPU time and scheduling of the guest's threads, and their shares of the host's caches.
 import { bitsOf, parseBitmap, requireBits } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
 import {
@@ -240,7 +240,7 @@ const SHARES = [2n, 262_144n] as const
 const PERIOD = [1000n, 1_000_000n] as const
 const QUOTA = [1000n, 17_592_186_044_415n] as const
 
-/** What the kernel takes, in libvirt's order of checking. */
+/** Ranges the kernel accepts, in libvirt's order of checking. */
 const RANGES: [keyof typeof limits, string, readonly [bigint, bigint]][] = [
   ['shares', "'shares'", SHARES],
   ['period', "'period'", PERIOD],

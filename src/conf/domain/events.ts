@@ -1,4 +1,4 @@
-// <on_poweroff>, <on_reboot>, <on_crash>, <on_lockfailure>: what to do when the guest does that.
+// <on_poweroff>, <on_reboot>, <on_crash>, <on_lockfailure>: actions on these events.
 import { custom, type Field, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { element, firstChild, textOf } from '../xml.ts'

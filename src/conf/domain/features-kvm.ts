@@ -1,4 +1,4 @@
-// <kvm>: what KVM shows of itself to the guest (virDomainFeaturesKVMDefParse).
+// <kvm>: KVM's own features for the guest (virDomainFeaturesKVMDefParse).
 import { closedChildAlways } from '../closed-element.ts'
 import { attr, custom, type Def, type Field, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'

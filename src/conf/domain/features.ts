@@ -12,7 +12,7 @@ import { xenFeature } from './features-xen.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-/** What a pSeries guest is told about a speculation flaw. */
+/** The state of a speculation flaw, as a pSeries guest is told of it. */
 const mitigation = enumOf('broken', 'workaround', 'fixed')
 
 const featuresTable = {

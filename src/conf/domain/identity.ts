@@ -1,4 +1,4 @@
-// <name>, <uuid>, <genid>: what tells one guest from another.
+// <name>, <uuid>, <genid>: the guest's identity.
 
 import { childText, custom, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'

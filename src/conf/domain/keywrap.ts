@@ -1,4 +1,4 @@
-// <keywrap>: whether a s390 guest may wrap keys with these ciphers (virDomainKeyWrapDefParseXML).
+// <keywrap>: ciphers a s390 guest may wrap keys with (virDomainKeyWrapDefParseXML).
 import { attr, children, custom, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff } from '../scalar.ts'

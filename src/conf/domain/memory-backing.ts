@@ -1,4 +1,4 @@
-// <memoryBacking>: how the host provides the guest's memory.
+// <memoryBacking>: pages, files and sharing of the guest's memory on the host.
 import { formatBitmap, parseBitmap, requireBits } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { attr, claim, custom, type Def, type Field, type Fields, flag, gatheredChild, readFirst } from '../element.ts'

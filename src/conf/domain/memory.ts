@@ -1,4 +1,4 @@
-// <maxMemory>, <memory> and <currentMemory>: how much memory the guest has; sizes are KiB.
+// <maxMemory>, <memory> and <currentMemory>: sizes of the guest's memory, in KiB.
 import type { DomainDef } from '../domain-def.ts'
 import { attr, custom, type Fields, parseAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'

@@ -63,6 +63,7 @@ function amountIn(node: XmlElement, name: string) {
   return { text: found.attributes.value, unit: unit && textOf(unit), path }
 }
 
+/** Writes `<cache>` of a cell. */
 export function formatCache(cache: NumaCache): XmlElement {
   const shown = (value: string) => (value === 'none' ? undefined : value)
   return element(

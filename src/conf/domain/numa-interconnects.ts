@@ -64,6 +64,7 @@ function parseBandwidth(node: XmlElement): bigint {
   return BigInt(memoryKiB(attributeAmount(node, 'value')))
 }
 
+/** Writes `<interconnects>`, undefined for none. */
 export function formatInterconnects(list: NumaInterconnect[]): XmlElement | undefined {
   if (list.length === 0) return undefined
   const links = list.map(({ kind, initiator, target, cache, access, value }) =>

@@ -1,4 +1,4 @@
-// <numa> of <cpu>: the guest's NUMA cells, their distances and caches. What links them is in numa-interconnects.ts.
+// <numa> of <cpu>: the guest's NUMA cells, their distances and caches; the links between them: numa-interconnects.ts.
 import { allBits, type Bitmap, bitsOf, countBits, formatBitmap, parseBitmap } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { attr, claim, custom, type Field, parseAttribute } from '../element.ts'
@@ -216,7 +216,7 @@ export function validateNuma(def: DomainDef): void {
   checkInterconnects(numa)
 }
 
-/** The guest is told latencies or caches, by ACPI's HMAT. */
+/** True if the guest is told latencies or caches, by ACPI's HMAT. */
 export function hasHmat(def: DomainDef): boolean {
   const numa = def.cpu?.numa
   return numa !== undefined && (numa.interconnects.length > 0 || numa.cells.some(({ caches }) => caches.length > 0))

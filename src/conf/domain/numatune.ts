@@ -40,7 +40,7 @@ export const numatuneFields = {
       const found = firstChild(node, 'numatune')
       const isStatic = firstChild(node, 'vcpu')?.attributes.placement !== 'auto'
       const all = parseMemory(found && firstChild(found, 'memory'), isStatic)
-      // what is wrong with the cells is told before what is wrong with their tuning
+      // faults of the cells are reported before those of their tuning
       const rules = found ? childElements(found, 'memnode') : []
       const memnodes = rules.length > 0 ? parseMemnodes(rules, all, parseNuma(node)?.cells.length ?? 0) : []
       return all || memnodes.length > 0 ? { ...(all && { memory: all }), memnodes } : undefined

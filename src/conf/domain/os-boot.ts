@@ -64,7 +64,7 @@ export const smbios = custom<(typeof smbiosMode.values)[number] | undefined>({
   }
 })
 
-/** What is at fault with boot menu and BIOS settings (virDomainDefBootValidate). @throws VIR_ERR_CONFIG_UNSUPPORTED */
+/** Checks the times of boot menu and BIOS (virDomainDefBootValidate). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateBoot({
   os
 }: {

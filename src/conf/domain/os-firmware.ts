@@ -73,7 +73,7 @@ const loaderAttributes = {
 
 const loaderAsRead = readFirst(loaderAttributes, 'readonly', 'type')
 
-/** Where UEFI keeps its variables. */
+/** The variable store of UEFI. */
 export interface NvramDef {
   /** written as `type=` and `<source>` rather than as a path */
   typed: boolean
@@ -132,12 +132,15 @@ export const loaderFields = custom<LoaderDef | undefined>({
   }
 })
 
-/** UEFI named by its path, in flash (virDomainDefHasOldStyleUEFI). */
+/** True for UEFI named by its path, in flash (virDomainDefHasOldStyleUEFI). */
 export function usesPflash({ os }: { os: { loader?: LoaderDef } }): boolean {
   return os.loader?.type === 'pflash'
 }
 
-/** UEFI in flash whose code the guest cannot write: its variables are kept apart (virDomainDefHasOldStyleROUEFI). */
+/**
+ * True for UEFI in flash whose code the guest cannot write: its variables are kept apart
+ * (virDomainDefHasOldStyleROUEFI).
+ */
 export function usesReadonlyPflash(def: { os: { loader?: LoaderDef } }): boolean {
   return usesPflash(def) && def.os.loader?.readonly === true
 }
@@ -146,7 +149,7 @@ interface Firmware {
   os: { firmware?: FirmwareKind; firmwareFeatures?: FirmwareFeatures; loader?: LoaderDef }
 }
 
-/** What features imply, and the default kind of loader (virDomainDefPostParseOs). @throws VIR_ERR_XML_DETAIL */
+/** Fills in implied features and the default type of loader (virDomainDefPostParseOs). @throws VIR_ERR_XML_DETAIL */
 export function postParseFirmware({ os: { firmwareFeatures: features, loader } }: Firmware): void {
   if (features?.['enrolled-keys']) {
     if (features['secure-boot'] === false) {
@@ -160,7 +163,10 @@ export function postParseFirmware({ os: { firmwareFeatures: features, loader } }
   if (loader?.path !== undefined) loader.type ??= 'rom'
 }
 
-/** What the user may say about firmware that is chosen for him, and about firmware he names (virDomainDefOSValidate). */
+/**
+ * Checks firmware that is chosen automatically, which can have few settings, and firmware that the user names
+ * (virDomainDefOSValidate). @throws VIR_ERR_XML_DETAIL
+ */
 export function validateFirmware({ os: { firmware, firmwareFeatures, loader } }: Firmware): void {
   const wrong = (message: string) => fail('VIR_ERR_XML_DETAIL', message)
   if (!firmware && firmwareFeatures)

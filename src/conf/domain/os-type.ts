@@ -1,4 +1,4 @@
-// <os><type arch machine>: what kind of guest on which machine (virDomainDefParseCaps).
+// <os><type arch machine>: kind of guest, architecture and machine (virDomainDefParseCaps).
 import { attr, custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string } from '../scalar.ts'

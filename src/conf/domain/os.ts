@@ -1,4 +1,4 @@
-// <os>: what boots the guest, and from where. Which elements count depends on the kind of guest in <type>.
+// <os>: firmware, kernel and devices the guest boots from. The kind of guest in <type> decides which elements count.
 import {
   attr,
   child,
@@ -141,7 +141,7 @@ export const osKind = custom<OsTypeDef>({
 
 const { smbios: _late, ...bootTable } = readFirst(osTable, 'firmwareFeatures', 'firmware')
 
-/** What boots the guest, from `<domain>`: read before the devices (virDomainDefParseBootOptions). */
+/** Boot options, from `<domain>`: read before the devices (virDomainDefParseBootOptions). */
 export const osBoot = custom<unknown>({
   names: [],
   parse: (node, context) => isBootloaderGuest(node) || parseOs(node, bootTable, context),

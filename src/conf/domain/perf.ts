@@ -1,4 +1,4 @@
-// <perf>: which performance counters of the guest the host keeps (virDomainPerfDefParseXML).
+// <perf>: performance counters of the guest that the host keeps (virDomainPerfDefParseXML).
 import { attr, children, custom, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, yesNo } from '../scalar.ts'

@@ -1,4 +1,4 @@
-// <pm>: whether the guest may sleep.
+// <pm>: the guest's leave to suspend to memory and to disk.
 import { childAttr, type Fields, gatheredChild } from '../element.ts'
 import { yesNo } from '../scalar.ts'
 

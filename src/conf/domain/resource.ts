@@ -1,4 +1,4 @@
-// <resource>: where the guest is accounted, and how it is registered with the host.
+// <resource>: the guest's partition on the host, and its registration with the host's services.
 import type { DomainDef } from '../domain-def.ts'
 import { absentIf, attr, child, childAttr, childText, custom, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'

@@ -1,4 +1,4 @@
-// <seclabel>: what security drivers do to this guest. Without SELinux and AppArmor the first driver is `none`.
+// <seclabel>: labels that security drivers give the guest. Without SELinux and AppArmor the first driver is `none`.
 import { attr, childText, custom, type Fields, type ParseContext, parseFields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, yesNo } from '../scalar.ts'
@@ -31,7 +31,7 @@ export interface SeclabelDef {
   label?: string
   /** label of the guest's files; running guests only */
   imagelabel?: string
-  /** what a dynamic label is made from */
+  /** the label that a dynamic one is made from */
   baselabel?: string
   /** made by us, not asked for by the user */
   implicit?: true

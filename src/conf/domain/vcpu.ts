@@ -1,4 +1,4 @@
-// <vcpu> and <vcpus>: how many CPUs the guest has, where they run, and which of them can be unplugged.
+// <vcpu> and <vcpus>: number of the guest's CPUs, the host's CPUs they run on, and those that can be unplugged.
 import { bitmapAttribute } from '../bitmap.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { attr, claim, custom, type Fields, type ParseContext, required } from '../element.ts'

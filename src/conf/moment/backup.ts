@@ -1,4 +1,4 @@
-// <domainbackup>: which disks are copied where, or shown over NBD (virDomainBackupDef).
+// <domainbackup>: disks to copy with the targets, or to show over NBD (virDomainBackupDef).
 import type { DiskDef } from '../devices/disk.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { checkNames } from '../domain-xml.ts'
@@ -46,7 +46,7 @@ export interface BackupDef {
   /** QEMU writes the copy, or somebody fetches it */
   mode: 'push' | 'pull'
   incremental?: string
-  /** where the NBD server of a pull listens */
+  /** the place the NBD server of a pull listens at */
   server?: StorageHost
   tls?: boolean
   disks: BackupDisk[]

@@ -1,5 +1,5 @@
-// What snapshots and checkpoints have in common: a moment of the guest with a name, a time and a parent
-// (virDomainMomentDef), and the disks they speak of.
+// Moments, the common part of snapshots and checkpoints: name, time and parent (virDomainMomentDef), and the disks that
+// take part.
 import type { DiskDef } from '../devices/disk.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { formatDomainNode, parseDomainNode } from '../domain-xml.ts'

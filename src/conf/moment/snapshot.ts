@@ -34,7 +34,7 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const wrong = (message: string) => fail('VIR_ERR_XML_ERROR', message)
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-/** Where a snapshot's data goes: nowhere, into the image, into a file beside it, or the user sees to it. */
+/** Place of a snapshot's data: none, the image itself, a file beside it, or one the user sees to. */
 const location = enumOf('no', 'internal', 'external', 'manual')
 export type SnapshotLocation = (typeof location.values)[number]
 
@@ -130,7 +130,7 @@ function parseDisk(node: XmlElement, redefine: boolean): SnapshotDisk {
   }
 }
 
-/** What a redefined snapshot tells besides: its state and the guest it was taken of. */
+/** Reads what only a redefined snapshot has: its state and the guest it was taken of. */
 function parseExisting(node: XmlElement, options: MomentParseOptions): Partial<SnapshotDef> {
   const text = momentText(node, 'state')
   if (text === undefined) throw wrong('missing state from existing snapshot')

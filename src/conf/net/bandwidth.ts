@@ -1,4 +1,4 @@
-// <bandwidth>: how fast an interface may send and receive (virNetDevBandwidthParse). Rates are KiB/s, amounts KiB.
+// <bandwidth>: limits for what an interface sends and receives (virNetDevBandwidthParse). Rates are KiB/s, amounts KiB.
 import { claim, custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { ulonglong } from '../scalar.ts'

@@ -24,7 +24,7 @@ export function filterref(allowed: (owner: XmlElement) => boolean): Field<Filter
       const variables = new Map<string, string[]>()
       for (const { attributes } of childElements(found, 'parameter')) {
         const { name, value } = attributes
-        // what is no proper name or value does not count
+        // a name or value with other characters does not count
         if (name === undefined || value === undefined || !/^\w*$/.test(name) || !/^[\w.:]+$/.test(value)) continue
         variables.set(name, [...(variables.get(name) ?? []), value])
       }

@@ -55,7 +55,7 @@ function parseIp(node: XmlElement): IpAddress {
 
 const routeNumbers = { prefix: attr('prefix', uint), metric: nonZero(attr('metric', uint)) }
 
-/** What libvirt's messages call each family. */
+/** Families of addresses as libvirt's messages call them. */
 const FAMILY_NAME = { ipv4: 'IPv4', ipv6: 'IPv6' } as const
 
 /** @param what names the interface's end in errors, as libvirt does: `interface host IP` */

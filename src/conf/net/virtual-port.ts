@@ -1,4 +1,4 @@
-// <virtualport>: what a switch must be told about a port (virNetDevVPortProfileParse).
+// <virtualport>: the profile of a port, for the switch (virNetDevVPortProfileParse).
 
 import { claim, custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
@@ -28,11 +28,11 @@ const PROFILE_ID_MAX = 39
 const NEGATIVE = /^\s*-[1-9]\d*$/
 
 interface TypeRules {
-  /** what must be there, in the order it is missed */
+  /** parameters that must be there, in the order they are missed */
   required: readonly Parameter[]
-  /** what must not be there, in the order it is found */
+  /** parameters that must not be there, in the order they are found */
   refused: readonly Parameter[]
-  /** what is written; the rest is read and dropped */
+  /** parameters that are written; the rest is read and dropped */
   written: readonly Parameter[]
 }
 
@@ -59,7 +59,7 @@ const TYPES: Record<VirtualPortType, TypeRules> = {
   midonet: { required: ['interfaceid'], refused: [], written: ['interfaceid'] }
 }
 
-/** What the owner of the element demands (VIR_VPORT_XML_*): a complete profile of a known type, or just hints. */
+/** The demand of the element's owner (VIR_VPORT_XML_*): a complete profile of a known type, or just hints. */
 export type VirtualPortDemand = 'complete' | 'partial'
 
 function parseNumber(given: XmlElement, name: Parameter, most: number, outOfRange: string): number | undefined {
@@ -129,7 +129,7 @@ function parseVirtualPort(node: XmlElement, demand: VirtualPortDemand): VirtualP
 
 /**
  * `<virtualport>`.
- * @param demand what its owner demands, or throws where the owner can have none
+ * @param demand gives the demand of its owner, or throws where the owner can have no profile
  */
 export function virtualPort(demand: (owner: XmlElement) => VirtualPortDemand): Field<VirtualPort | undefined> {
   return custom<VirtualPort | undefined>({

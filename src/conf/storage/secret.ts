@@ -1,4 +1,4 @@
-// What opens an image: <auth> towards its server, <encryption> of its content, and the secrets of the host both name
+// Access to an image: <auth> towards its server, <encryption> of its content, and the secrets of the host both name
 // (virStorageAuthDef, virStorageEncryption, virSecretLookupTypeDef).
 import {
   absentIf,
@@ -64,7 +64,7 @@ export const authFields = {
     wrong('Missing <secret> element in auth')
   )
 } satisfies Fields
-/** Who we are to a storage server: a user name and the secret that goes with it. */
+/** Login at a storage server: a user name and the secret that goes with it. */
 export type StorageAuth = Def<typeof authFields>
 export const storageAuth: Field<StorageAuth | undefined> = childAlways(
   'auth',
@@ -72,7 +72,7 @@ export const storageAuth: Field<StorageAuth | undefined> = childAlways(
   readFirst(authFields, 'username')
 )
 
-/** What is told and shown of LUKS only. */
+/** A field that only LUKS has; for other formats it is passed over. */
 const luksOnly = <T>(field: Field<T | undefined>) => readIf(node => node.attributes.format === 'luks', field)
 
 const cipher = child('cipher', {
@@ -92,7 +92,7 @@ export const encryptionFields = {
     word('format', enumOf('default', 'qcow', 'luks', 'luks2'), 'unknown volume encryption format type'),
     () => wrong('unknown volume encryption format')
   ),
-  /** who decrypts: QEMU itself or librbd */
+  /** the part that decrypts: QEMU itself or librbd */
   engine: attr('engine', enumOf('qemu', 'librbd')),
   secrets: children('secret', {
     type: requiredOr(word('type', enumOf('passphrase'), 'unknown volume encryption secret type'), () =>
@@ -111,6 +111,6 @@ export const encryptionFields = {
     }
   })
 } satisfies Fields
-/** How the content of an image is encrypted. */
+/** Encryption of an image's content. */
 export type StorageEncryption = Def<typeof encryptionFields>
 export const storageEncryption: Field<StorageEncryption | undefined> = childAlways('encryption', encryptionFields)

@@ -45,7 +45,7 @@ const transport = enumOf('tcp', 'unix', 'rdma')
 /** A storage server: name and port, or a socket on this host. */
 export interface StorageHost {
   name?: string
-  /** absent: the protocol claim none */
+  /** absent: the protocol's own, if it has one */
   port?: number
   transport: 'tcp' | 'unix' | 'rdma'
   socket?: string
@@ -109,7 +109,7 @@ const hosts: Field<StorageHost[]> = {
   }
 }
 
-/** What only some protocols have; for others it is passed over. */
+/** A field that only these protocols have; for others it is passed over. */
 const only = <T>(protocols: StorageProtocol[], field: Field<T | undefined>) =>
   readIf(node => (protocols as (string | undefined)[]).includes(node.attributes.protocol), field)
 const HTTP: StorageProtocol[] = ['http', 'https']
@@ -192,7 +192,7 @@ const amount = (name: string, attribute: string): Field<bigint | undefined> => (
   }
 })
 
-/** What the driver's configuration decided is not for another host (VIR_DOMAIN_XML_MIGRATABLE). */
+/** Use of TLS; a choice of the driver's configuration is not for another host (VIR_DOMAIN_XML_MIGRATABLE). */
 const tls: Field<boolean | undefined> = {
   ...attr('tls', yesNo),
   format(value, into, context, def) {

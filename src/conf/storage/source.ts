@@ -1,4 +1,4 @@
-// Where an image lies: <source> of disks, backing images, mirrors, NVRAM files, snapshots and backups, each by the
+// Storage of an image: <source> of disks, backing images, mirrors, NVRAM files, snapshots and backups, each by the
 // `type` of the element around it (virStorageSource).
 
 import { reconnectField } from '../devices/chardev-source.ts'
@@ -86,7 +86,7 @@ const onlyType = <const T extends string>(expected: T, missing: string, other: (
 
 const { domain, bus, slot, function: fn, multifunction, zpci } = addressKinds.pci
 const place = { domain, bus, slot, function: fn } satisfies Fields
-/** What else a place in the guest can have is looked at, not kept. */
+/** A place as it is read: attributes that only a place in the guest can have are checked, not kept. */
 const placeAsRead = { ...place, multifunction: readAhead(multifunction), zpci: readAhead(zpci) }
 const nvmeAddress = childAlways('address', place, placeAsRead)
 const checkedAddress: typeof nvmeAddress = {
@@ -184,14 +184,14 @@ const common = {
   reservations
 } satisfies Fields
 
-/** What is told of an image outside its `<source>`. */
+/** Properties of an image that are told outside its `<source>`. */
 interface StorageLayout {
   format?: StorageFormat
   /** qcow2's cache of tables, in bytes */
   metadataCacheMaxSize?: bigint
   /** number of the image on a running guest: its nodes in QEMU are libvirt-INDEX-storage and -format */
   index?: number
-  /** the image below; one of type 'none' says there is none, absent that nobody claim */
+  /** the image below; type 'none': there is none, absent: not known */
   backingStore?: StorageSource
   /** the backing image was found in the image, not told by the user */
   detected?: true
@@ -215,12 +215,12 @@ export function storagePath(source: StorageSource): string | undefined {
   return hasVolume(source.protocol) ? splitVolume(source.name).path : source.name
 }
 
-/** A file, device or directory of this host (virStorageSourceIsLocalStorage). */
+/** True for a file, device or directory of this host (virStorageSourceIsLocalStorage). */
 export function isLocalStorage(source: StorageSource): source is StorageSourceOf<'file' | 'block' | 'dir'> {
   return source.type === 'file' || source.type === 'block' || source.type === 'dir'
 }
 
-/** No medium is in the drive (virStorageSourceIsEmpty). */
+/** True if no medium is in the drive (virStorageSourceIsEmpty). */
 export function isStorageEmpty(source: StorageSource): boolean {
   if (isLocalStorage(source)) return source.path === undefined
   return source.type === 'none' || (source.type === 'network' && source.protocol === 'none')
@@ -239,7 +239,7 @@ export function parseStorageSource(type: StorageType, node: XmlElement, context:
   return Object.assign(source, parseFields(node, commonAsRead, context)) as StorageSource
 }
 
-/** What is written differently in a particular place. */
+/** Differences in writing, by the element a source is part of. */
 export interface SourceFormat {
   /** attributes behind those of the source */
   attributes?: Record<string, string | number | undefined>
