@@ -96,7 +96,7 @@ export function memoryCaches(cell: number): XmlElement[] {
 
 const KIB_PER_MIB = 1024n
 
-/** What the kernel tells of the ways from CPUs to cells (virCapabilitiesHostNUMAInitInterconnects). */
+/** Bandwidths and latencies from CPUs to cells; undefined: none known (virCapabilitiesHostNUMAInitInterconnects). */
 export function interconnects(cells: readonly number[]): XmlElement | undefined {
   const links = cells.flatMap(target => {
     const directory = `${SYSTEM}/node/node${target}/access1/initiators`

@@ -5,12 +5,12 @@ import { errorsFrom } from '../conf/error.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 const TIMEOUT_MS = 10_000
-/** Administration tools are not in everyone's PATH. */
+/** Directories with administration tools, which are not in everyone's PATH. */
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
 
 /**
  * Runs a program to its end and gives its output.
- * @throws VIR_ERR_INTERNAL_ERROR with what it said on failure
+ * @throws VIR_ERR_INTERNAL_ERROR with its output on failure
  */
 export function runHostCommand(program: string, args: readonly string[]): Promise<string> {
   return new Promise((resolve, reject) => {

@@ -65,7 +65,7 @@ const HEADER_BYTES = 64
 /** A configuration space of this many bytes is a conventional device's. */
 const CONVENTIONAL_BYTES = 256
 
-/** Whether a PCI device is an Express one; devices that are not there count as such, like most that are. */
+/** True for a PCI Express device; one that is not there counts as such too, as most devices are. */
 export function isPciExpress(place: PciAddress): boolean {
   const file = `${PCI_DEVICES}/${pciAddressText(place)}/config`
   const size = statSync(file, { throwIfNoEntry: false })?.size
@@ -75,7 +75,7 @@ export function isPciExpress(place: PciAddress): boolean {
 function hasExpressCapability(config: Buffer): boolean {
   if (!((config[STATUS_REGISTER] ?? 0) & HAS_CAPABILITIES)) return false
   let at = config[CAPABILITIES] ?? 0
-  // a list of two-byte heads: longer ones go in circles
+  // a linked list of two-byte heads: one with more steps than bytes goes in circles
   for (let steps = 0; at >= HEADER_BYTES && at + 1 < config.length && steps < config.length; steps++) {
     if (config[at] === EXPRESS) return true
     at = config[at + 1]!
@@ -83,7 +83,7 @@ function hasExpressCapability(config: Buffer): boolean {
   return false
 }
 
-/** The host can pass PCI devices through (qemuHostdevHostSupportsPassthroughVFIO). */
+/** True if the host can pass PCI devices through (qemuHostdevHostSupportsPassthroughVFIO). */
 export function hasVfio(): boolean {
   try {
     return readdirSync('/sys/kernel/iommu_groups').length > 0 && existsSync('/dev/vfio/vfio')

@@ -20,25 +20,25 @@ const FIRST_FD = 3
 export interface Program {
   command: string
   args: string[]
-  /** where its output goes */
+  /** file for its output */
   log: string
   /** `w` where only this run is of interest */
   logMode?: 'a' | 'w'
   cwd?: string
-  /** what it reads from descriptors 3, 4, … */
+  /** contents of the files it has as descriptors 3, 4, … */
   inputs?: (string | Uint8Array)[]
 }
 
 export interface Helper extends Program {
   /** made by the program when it is ready */
   socket: string
-  /** who connects to it */
+  /** the user QEMU runs as, who connects to it */
   owner: ProcessOwner
-  /** the error for a program that ended, with what it said, or that made no socket in time */
+  /** the error for a program that ended, with its last words, or that made no socket in time */
   failure(words: string | undefined): VirError
 }
 
-/** The file that says who serves a socket. */
+/** The file with the process that serves a socket. */
 const pidFileOf = (socket: string) => socket.replace(/(\.sock)?$/, '.pid')
 
 /** Starts a program in a session of its own. */

@@ -1,11 +1,11 @@
-// Which host this is, and what it can do besides running guests: sleep, isolate devices.
+// Identity of the host, and abilities besides running guests: to sleep, to isolate devices.
 import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { uuid as uuidScalar } from '../conf/scalar.ts'
 import { runHostCommand } from './command.ts'
 import { readText } from './topology.ts'
 
-/** Where the firmware tells the host's UUID; only root may read it. */
+/** Files with the host's UUID from the firmware; only root may read them. */
 const DMI_UUID = ['/sys/devices/virtual/dmi/id/product_uuid', '/sys/class/dmi/id/product_uuid']
 
 /**
@@ -23,7 +23,7 @@ export function hostUuid(): string | undefined {
   return uuidScalar.parse(hash.slice(0, 32))
 }
 
-/** The host has an IOMMU that is in use (virHostHasIOMMU). */
+/** True if the host has an IOMMU that is in use (virHostHasIOMMU). */
 export function hasIommu(): boolean {
   try {
     return readdirSync('/sys/kernel/iommu_groups').length > 0
@@ -44,7 +44,7 @@ const LOGIND = ['org.freedesktop.login1', '/org/freedesktop/login1', 'org.freede
 
 let known: Promise<SuspendTarget[]> | undefined
 
-/** How the host can sleep, asked of logind once; not at all where nobody answers (virNodeSuspendGetTargetMask). */
+/** Ways the host can sleep, asked of logind once; none if it does not answer (virNodeSuspendGetTargetMask). */
 export function suspendTargets(): Promise<SuspendTarget[]> {
   known ??= Promise.all(
     SUSPEND_TARGETS.map(async target => {

@@ -1,7 +1,7 @@
 // Open files QEMU inherits from its parent, and the numbers it knows them by.
 import { accessSync, closeSync, constants, openSync } from 'node:fs'
 
-/** Where the command line gets the numbers of inherited files from. */
+/** Source of the command line's numbers for inherited files. */
 export interface InheritedFiles {
   /** Opens a host device for QEMU. Gives its number there, undefined if it cannot be opened. */
   open(path: string): number | undefined

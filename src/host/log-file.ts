@@ -1,9 +1,10 @@
 // Logs of QEMU and its helpers: bounded, turned over, quoted.
 import { appendFileSync, closeSync, ftruncateSync, openSync, readFileSync, renameSync, statSync } from 'node:fs'
 
-/** qemu.log is turned over when it has grown this big. */
+/** Size at which qemu.log is turned over. */
 export const LOG_MAX_BYTES = 1024 * 1024
 
+/** Renames a log that has grown too big to `.1`, so that QEMU's next run begins a new one. */
 export function turnLog(path: string): void {
   try {
     if (statSync(path).size > LOG_MAX_BYTES) renameSync(path, `${path}.1`)

@@ -1,4 +1,4 @@
-// What the host's memory is like: page sizes, huge page mounts, NUMA nodes. Read from the kernel, remembered.
+// Properties of the host's memory: page sizes, huge page mounts, NUMA nodes. Read from the kernel once, then kept.
 import { readFileSync, statfsSync } from 'node:fs'
 import { type Bitmap, bitsOf, parseBitmap } from '../conf/bitmap.ts'
 import { errorsFrom } from '../conf/error.ts'
@@ -68,7 +68,7 @@ const hostNodes = once(() =>
   readOr(1n, () => parseBitmap(readFileSync('/sys/devices/system/node/online', 'utf8').trim()))
 )
 
-/** The host has every node of the set. @throws VIR_ERR_CONFIG_UNSUPPORTED, as virNumaNodesetIsAvailable */
+/** Checks that the host has every node of the set (virNumaNodesetIsAvailable). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function checkHostNodes(nodes: Bitmap): void {
   const [missing] = bitsOf(nodes & ~hostNodes())
   if (missing !== undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `NUMA node ${missing} is unavailable`)

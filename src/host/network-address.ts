@@ -7,12 +7,15 @@ import { childElements, firstChild, parseXml, type XmlElement } from '../conf/xm
 
 const fail = errorsFrom('VIR_FROM_NETWORK')
 
-/** Where libvirt's network driver keeps its networks, the running ones first. */
+/** Directories of libvirt's network driver with its networks, the running ones first. */
 const DIRECTORIES = ['/run/libvirt/network', '/etc/libvirt/qemu/networks']
 /** Networks of these kinds have an address of their own; the others borrow that of a device. */
 const OWN_ADDRESS = ['none', 'nat', 'route', 'open']
 
-/** @throws VIR_ERR_NO_NETWORK for an unknown network, VIR_ERR_INTERNAL_ERROR for one without an address */
+/**
+ * The IPv4 or IPv6 address of the host in a network.
+ * @throws VIR_ERR_NO_NETWORK for an unknown network, VIR_ERR_INTERNAL_ERROR for one without an address
+ */
 export function networkAddress(name: string): string {
   const network = readNetwork(name)
   const forward = firstChild(network, 'forward')

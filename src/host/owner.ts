@@ -1,4 +1,4 @@
-// Who QEMU runs as, and how it comes by the files it needs where that is somebody else than we.
+// The user QEMU runs as; files and directories it needs are given to that user where it is another than ours.
 import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errorsFrom } from '../conf/error.ts'
@@ -20,7 +20,7 @@ export interface OwnerIds {
   gid: number
 }
 
-/** Undefined where QEMU runs as we do. @throws VIR_ERR_INVALID_ARG for names the host does not know */
+/** User and group as numbers, undefined where QEMU runs as we do. @throws VIR_ERR_INVALID_ARG for unknown names */
 export function ownerIds({ user, group }: ProcessOwner): OwnerIds | undefined {
   if ((user ?? group) === undefined) return undefined
   const uid = user === undefined ? (process.getuid?.() ?? 0) : userId(user)
@@ -53,7 +53,7 @@ export function removeGivenDirectory(path: string): void {
 }
 
 const PRIVATE = 0o700
-/** Others can reach what they know the name of and have a right to, and see nothing else. */
+/** Mode of a directory others can pass through to files whose names they know, but not list. */
 const PASSABLE = 0o711
 
 /**

@@ -36,7 +36,7 @@ export interface Device extends PciAddress {
 
 /**
  * The PCI device of that name.
- * @throws VIR_ERR_NO_NODE_DEVICE, VIR_ERR_INVALID_ARG for what is no PCI device
+ * @throws VIR_ERR_NO_NODE_DEVICE, VIR_ERR_INVALID_ARG for a name of another kind of device
  */
 export function deviceNamed(name: string): Device {
   const [, domain, bus, slot, fn] = PCI_NAME.exec(name) ?? []

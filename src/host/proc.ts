@@ -1,4 +1,4 @@
-// What the kernel knows of a QEMU process: CPU time and memory, from /proc.
+// Facts of a QEMU process from /proc: CPU time, memory, allowed CPUs, counters of its network interfaces.
 import { readFileSync } from 'node:fs'
 
 /** /proc counts in ticks of 1/100 s (USER_HZ) on every Linux port QEMU runs on. */

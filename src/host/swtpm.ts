@@ -1,10 +1,10 @@
-// swtpm, the program that emulates TPMs: whether it is on this host and what it can do.
+// swtpm, the program that emulates TPMs: its presence on this host, and its abilities.
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import type { TpmVersion } from '../conf/devices/tpm.ts'
 
-/** All three make an emulated TPM: the daemon, what gives it keys and certificates, and what stops it. */
+/** Programs of an emulated TPM, all three needed: the daemon, the maker of keys and certificates, the control tool. */
 const PROGRAMS = ['swtpm', 'swtpm_setup', 'swtpm_ioctl'] as const
 const PROBE_TIMEOUT_MS = 5000
 

@@ -54,7 +54,7 @@ export function hostCpus(): { present: number; online: number[] } {
   return { present: Math.max(-1, ...present) + 1, online }
 }
 
-/** Where a CPU sits. */
+/** The place of a CPU: socket, die, core and the threads beside it. */
 export function cpuPlace(id: number): HostCpu {
   const topology = (name: string) => readText(`${SYSTEM}/cpu/cpu${id}/topology/${name}`)
   return {
@@ -123,13 +123,13 @@ export interface Pages {
 /** The number that stands for the whole host where calls take a NUMA cell. */
 export const WHOLE_HOST = -1
 
-/** Where the kernel keeps the pools of huge pages of a cell or the whole host. */
+/** The kernel's directory of huge page pools, of a cell or the whole host. */
 export const hugePagesDirectory = (cell: number): string =>
   cell === WHOLE_HOST ? '/sys/kernel/mm/hugepages' : `${SYSTEM}/node/node${cell}/hugepages`
 
 /**
  * The cells of a call about pages: some from one on, or with -1 for a start the whole host first.
- * @throws VIR_ERR_INTERNAL_ERROR for a start above all, VIR_ERR_OPERATION_FAILED for a cell there is not
+ * @throws VIR_ERR_INTERNAL_ERROR for a start above all, VIR_ERR_OPERATION_FAILED for a cell that does not exist
  */
 export function cellRange(start: number, count: number): number[] {
   const cells = hostCells()
