@@ -1,15 +1,15 @@
-// Whether anybody is at work with this process: calls under way, clients connected, and how long ago the last was.
+// Activity with this process, calls under way and clients connected, and the time since the last: idle shims end.
 
 export class Activity {
   #holders = 0
   #lastMs = performance.now()
 
-  /** Something happened. */
+  /** Counts something that is over at once. */
   touch(): void {
     this.#lastMs = performance.now()
   }
 
-  /** Something goes on until the returned function is called, which may be called again. */
+  /** Counts something that lasts until the returned function is called; calling that again does nothing. */
   hold(): () => void {
     let held = true
     this.#holders++
@@ -22,7 +22,7 @@ export class Activity {
     }
   }
 
-  /** Milliseconds since anything went on, 0 while something does. */
+  /** Milliseconds since the last activity, 0 during one. */
   get idleMs(): number {
     return this.#holders > 0 ? 0 : performance.now() - this.#lastMs
   }

@@ -24,7 +24,7 @@ export interface Allocation {
   /** KiB of memory, else a number */
   amount?: number
   mode: 'exclusive' | 'shared'
-  /** what the guest calls it, where the key is made from what it is */
+  /** its path in the definition, where the key is made from the file or device behind it */
   path?: string
 }
 
@@ -42,8 +42,8 @@ export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): 
 }
 
 /**
- * What a running guest uses of the host, without its names. Ports and ids that are still to be chosen are left out, as
- * are network devices that get their name from a template.
+ * Resources of the host that a running guest uses, without its names. Ports and ids that are still to be chosen are
+ * left out, as are network devices that get their name from a template.
  */
 export function usedBy(def: DomainDef): Allocation[] {
   return [...unique(def), ...amounts(def)]
@@ -53,7 +53,7 @@ const held = (kind: string, key: string): Allocation => ({ kind, key, mode: 'exc
 
 type Found<K extends DeviceKind> = (dev: Devices[K][number], def: DomainDef) => Allocation[]
 
-/** What devices use, by the list of the definition they are in; what is missing uses nothing of the host's. */
+/** Resources that devices use, by their list in the definition; families that are not here use none. */
 const DEVICES: { [K in DeviceKind]?: Found<K> } = {
   disks: diskAllocations,
   interfaces: interfaceAllocations,
@@ -70,7 +70,7 @@ const DEVICES: { [K in DeviceKind]?: Found<K> } = {
   memories: (dev, def) => memoryAmounts(addHugepages(new Map(), def, dev), dev.target.sizeKiB)
 }
 
-/** What one device uses of the host, be it part of the definition or about to be plugged in. */
+/** Resources of the host that one device uses, be it part of the definition or about to be plugged in. */
 export function deviceAllocations<K extends DeviceKind>(
   kind: K,
   dev: Devices[K][number],
@@ -181,7 +181,7 @@ function chardevAllocations({ source }: { source: ChardevSource }): Allocation[]
   return source.type === 'dev' && source.path ? [file('path', source.path)] : []
 }
 
-/** Where threads of the guest are pinned to; guests can share CPUs. */
+/** CPUs that threads of the guest are pinned to; guests can share them. */
 function cpusets({ vcpu, cputune }: DomainDef): Allocation[] {
   const pins = [...(cputune?.vcpupins ?? []), ...(cputune?.iothreadpins ?? [])].map(({ cpuset }) => cpuset)
   const all = new Set([vcpu.cpuset, cputune?.emulatorpin, ...pins])
@@ -224,7 +224,7 @@ function addHugepages(
   return huge
 }
 
-/** Memory as amounts: what is not in huge pages in KiB, the rest in pages. */
+/** Memory as amounts: ordinary pages in KiB, huge ones by their number. */
 function memoryAmounts(huge: Hugepages, totalKiB: number): Allocation[] {
   const hugeKiB = [...huge.values()].reduce((sum, kib) => sum + kib, 0)
   const ofPages = ([pageKiB, kib]: [number, number]): Allocation => ({
@@ -243,7 +243,7 @@ function defaultHugepageKiB(): number {
   return Number(/^Hugepagesize:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1] ?? 0)
 }
 
-/** A file by what it is rather than how it is called: device and inode; a device by its number. */
+/** A file by its device and inode, as it can have several names; a device by its number. */
 function file(kind: string, path: string): Allocation {
   try {
     const { dev, ino, rdev } = statSync(path, { bigint: true })

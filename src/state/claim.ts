@@ -1,4 +1,4 @@
-// What guests that share a host say to each other about its resources: what is asked for, and who has it already.
+// Claims: the words in which guests that share a host ask for its resources, and are told who has them already.
 import { readlinkSync } from 'node:fs'
 import { type ErrorCode, type ErrorDomain, type ErrorJson, VirError } from '../conf/error.ts'
 import type { Allocation } from './allocation.ts'
@@ -9,7 +9,7 @@ export interface AutomaticResource {
   kind: string
   /** the range it is taken from, and where in it the search begins */
   auto: { min: number; max: number; from?: number }
-  /** how many; absent: one */
+  /** the number of values; absent: one */
   count?: number
 }
 
@@ -27,7 +27,7 @@ export function ownNamespaces(): Namespaces {
 
 export type ClaimedResource = Allocation | AutomaticResource
 
-/** What tells two guests apart that look alike from within their containers; identifiers as in /proc/PID/ns. */
+/** Namespaces tell guests apart that look alike from within their containers; identifiers as in /proc/PID/ns. */
 export interface Namespaces {
   net?: string
   mnt?: string
@@ -64,9 +64,9 @@ export interface ClaimAnswer {
 export interface Conflict {
   kind: string
   key: string
-  /** what it is called, if the key is not how people call it */
+  /** its usual name, where that is not the key */
   path?: string
-  /** how it was asked for */
+  /** the mode it was asked for in */
   mode: 'exclusive' | 'shared'
   /** name and uuid of the guest that has it */
   holder: string
@@ -79,7 +79,7 @@ const device =
   (what: string): Refusal =>
   ({ key, holder }) => ['VIR_ERR_OPERATION_INVALID', `${what} ${key} is in use by driver QEMU, domain ${holder}`]
 
-/** How libvirt refuses what it keeps account of itself (virHostdevManager, virDomainObjList). */
+/** libvirt's refusals for resources it keeps account of itself (virHostdevManager, virDomainObjList). */
 const REFUSALS: Record<string, Refusal> = {
   pci: device('PCI device'),
   usb: device('USB device'),
@@ -89,7 +89,7 @@ const REFUSALS: Record<string, Refusal> = {
   uuid: ({ key, holder }) => ['VIR_ERR_OPERATION_FAILED', `domain '${holder}' is already defined with uuid ${key}`]
 }
 
-/** What is done when a resource is taken; both the refused shim and whoever looks at the answer see the conflicts. */
+/** The refusal of a claim: libvirt's error for the first conflict, and in its JSON all of them. HTTP status 409. */
 export class ResourceTaken extends VirError {
   readonly conflicts: Conflict[]
 
@@ -121,7 +121,7 @@ export function errorOfJson({ codeName, domainName, message }: ErrorJson): VirEr
   return new VirError(domainName, codeName, detail)
 }
 
-/** Whether a resource is one the aggregator is to choose. */
+/** True for a resource that the aggregator is to choose. */
 export function isAutomatic(resource: ClaimedResource): resource is AutomaticResource {
   return 'auto' in resource
 }

@@ -22,7 +22,7 @@ export class MomentTree {
     return this.#directory()
   }
 
-  /** How many there are; told without reading any. */
+  /** The number of moments; told without reading any. */
   get count(): number {
     return this.#texts?.size ?? this.#files().length
   }

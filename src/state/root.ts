@@ -17,7 +17,7 @@ export interface GuestRoot {
   libvirtSocket: string
   libvirtReadOnlySocket: string
   monitorSocket: string
-  /** where a QEMU of another user makes its sockets; the monitor's own name then leads there */
+  /** directory a QEMU of another user makes its sockets in; the monitor's own name then leads there */
   qemuDir: string
   qemuMonitorSocket: string
   status: string
@@ -80,7 +80,7 @@ export const serverSockets = (root: GuestRoot): string[] => [
   root.libvirtReadOnlySocket
 ]
 
-/** Where a user's guests have what: run-time files, definitions, what outlives a reboot, logs. */
+/** Directories for a user's guests: run-time files, definitions, data that outlives a reboot, logs, the cache. */
 export interface UserDirectories {
   run: string
   config: string
@@ -112,7 +112,7 @@ export function userDirectories(): UserDirectories {
   }
 }
 
-/** Where a user's guests live by default. */
+/** The directory with the roots of a user's guests, by default. */
 export const guestsDirectory = (): string => join(userDirectories().run, 'guests')
 
 /** The files of a guest without a root of its own: what must outlive a reboot does not lie with its sockets. */
@@ -152,8 +152,8 @@ const SOCKET_PATH_MAX = 103
  * Makes the root and locks it for this process; the lock goes with the process, however it ends.
  * The lock is a listening socket in the abstract namespace, named after the directory's device and inode. Abstract
  * names are per network namespace, so the guest's own socket is asked too.
- * @param program who locks it, for the error
- * @param waitMs how long to wait for another process that is about to end
+ * @param program the one that locks it, for the error
+ * @param waitMs time to wait for another process that is about to end
  * @throws VIR_ERR_OPERATION_INVALID when another process owns the root
  */
 export async function lockRoot(root: GuestRoot, program = 'virshimd', waitMs = 0): Promise<Server> {
@@ -167,7 +167,7 @@ export async function lockRoot(root: GuestRoot, program = 'virshimd', waitMs = 0
     const name = lockName(root.dir)
     try {
       const lock = await listenAt(name!)
-      // who had it before may have removed the directory
+      // the owner before may have removed the directory
       if (lockName(root.dir) === name) return await withoutStaleSockets(root, lock, owned)
       lock.close()
     } catch (error) {

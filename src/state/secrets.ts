@@ -9,7 +9,7 @@ import { firstChild, parseXml, textOf } from '../conf/xml.ts'
 
 const fail = errorsFrom('VIR_FROM_SECRET')
 
-/** What a secret is for, and the element that says of which thing (virSecretUsageType). */
+/** Uses of secrets, with the element of `<usage>` that names the thing used (virSecretUsageType). */
 const USAGE_ELEMENT = { volume: 'volume', ceph: 'name', iscsi: 'target', tls: 'name', vtpm: 'name' } as const
 export type SecretUsage = keyof typeof USAGE_ELEMENT
 

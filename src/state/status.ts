@@ -9,7 +9,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 export const STATUS_VERSION = 1
 
-/** How far the guest's life has come. `starting` is saved before QEMU is spawned, `running` before its CPUs start. */
+/** Phases of a run. `starting` is saved before QEMU is spawned, `running` before its CPUs start. */
 export const PHASES = ['starting', 'running', 'stopping'] as const
 export type Phase = (typeof PHASES)[number]
 
@@ -20,7 +20,7 @@ export interface ProcessIdentity {
   startTime: string
 }
 
-/** Who else knows of a running guest, and by what name. */
+/** Registration of a running guest with a service of the host, and its name there. */
 export interface Registration {
   kind: 'machined' | 'systemd'
   machine: string
@@ -58,10 +58,12 @@ export function readStatusFile(file: string): unknown {
   }
 }
 
+/** Writes a status file, synced. @throws VIR_ERR_SYSTEM_ERROR */
 export function writeStatus(file: string, status: object): void {
   writeAtomic(file, `${formatJson(status, 2)}\n`)
 }
 
+/** Removes a status file for good; absent is fine. */
 export function removeStatus(file: string): void {
   removeSynced(file)
 }

@@ -15,7 +15,7 @@ import { errorsFrom } from '../conf/error.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Where the new content of a file is written first; whoever is killed meanwhile leaves it behind. */
+/** The file that new content is written to first; a process killed meanwhile leaves it behind. */
 const temporaryOf = (file: string) => join(dirname(file), `.${basename(file)}.new`)
 
 /** Replaces a file as a whole; what stood there stays until the new text is on disk. @throws VIR_ERR_SYSTEM_ERROR */
@@ -57,7 +57,7 @@ function syncDirectory(path: string): void {
   }
 }
 
-/** The file's text, undefined if there is none. */
+/** The file's text, undefined if there is none. @throws VIR_ERR_SYSTEM_ERROR */
 export function readIfThere(file: string): string | undefined {
   try {
     return readFileSync(file, 'utf8')
@@ -67,7 +67,7 @@ export function readIfThere(file: string): string | undefined {
   }
 }
 
-/** Makes a directory only its owner can enter. */
+/** Makes a directory only its owner can enter, with those above it. @throws VIR_ERR_SYSTEM_ERROR */
 export function makePrivateDirectory(path: string): void {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 })

@@ -1,5 +1,5 @@
-// What makes a guest one that others cannot answer for, by libvirt's names (virDomainTaint).
-/** What virDomainGetMessages says of each, in its order. */
+// Taints: reasons why nobody but its user can answer for a guest, by libvirt's names (virDomainTaint).
+/** Messages of virDomainGetMessages for each, in its order. */
 export const TAINTS = {
   'custom-argv': 'custom configuration parameters specified',
   'custom-monitor': 'custom monitor control commands issued',
