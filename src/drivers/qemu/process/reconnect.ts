@@ -9,7 +9,7 @@ import { masterKeyFile, readMasterKey } from '../parts/secret.ts'
 import { catchUp } from './catch-up.ts'
 import { findQemu } from './launch.ts'
 import { openMonitor } from './monitor.ts'
-import { setUp } from './refresh.ts'
+import { refreshDomain } from './refresh.ts'
 import { withSocketDir } from './start.ts'
 import { cleanUp, endProcess, stopDomain } from './stop.ts'
 
@@ -49,7 +49,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
     return true
   }
   run.monitor = await openMonitor(domain)
-  await setUp(domain)
+  await refreshDomain(domain)
   await catchUp(domain)
   domain.log.info({ pid: run.process.pid }, 'reattached to running guest')
   return true

@@ -24,7 +24,7 @@ interface QmpChardev {
 }
 
 /** Learns what only QEMU knows: threads, ptys, versions; asked for all at once. */
-export async function setUp(domain: QemuDomain): Promise<void> {
+export async function refreshDomain(domain: QemuDomain): Promise<void> {
   const { qmp, def } = domain
   await plugVcpus(def, qmp)
   const onReboot = def.onReboot === 'destroy' ? qmp.execute('set-action', { reboot: 'shutdown' }) : undefined

@@ -33,7 +33,7 @@ import { memoryLockLimit } from './memory.ts'
 import { openMonitor } from './monitor.ts'
 import { attachSteps, prepareSteps, startSteps } from './needs/index.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
-import { setUp } from './refresh.ts'
+import { refreshDomain } from './refresh.ts'
 import { generateLabels } from './seclabel.ts'
 import { cleanUp, endProcess } from './stop.ts'
 import { withHostStorage } from './storage-driver.ts'
@@ -140,7 +140,7 @@ async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: L
   attached.catch(() => undefined)
   try {
     run.monitor = await openMonitor(domain, exited)
-    await setUp(domain)
+    await refreshDomain(domain)
     await throttleDisks(domain.def.devices.disks, domain.qmp)
     for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
   } finally {
