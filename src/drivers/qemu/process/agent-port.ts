@@ -14,7 +14,7 @@ export function agentChannel(domain: QemuDomain): ChardevDef | undefined {
 }
 
 /**
- * The guest has opened or closed its end of a virtio port; the agent's is told to everyone
+ * Notes that the guest has opened or closed its end of a virtio port; of the agent's an event tells
  * (processSerialChangedEvent, qemuProcessRefreshChannelVirtioState).
  * @param reason virConnectDomainEventAgentLifecycleReason
  */
@@ -43,6 +43,7 @@ export function connectAgent(domain: QemuDomain, frontendOpen: (label: string) =
   agent.connected = frontendOpen(`char${channel.alias}`)
 }
 
+/** Ends the connection to the agent; commands under way fail. */
 export function closeAgent({ run }: QemuDomain): void {
   run?.agent?.close()
   if (run) run.agent = undefined

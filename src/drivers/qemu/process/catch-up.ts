@@ -1,8 +1,8 @@
-// What happened to a guest while nobody listened to its QEMU.
+// Changes of a guest while no shim listened to its QEMU.
 import { virDomainPausedReason, virDomainRunningReason, virDomainState } from '../../../conf/enums.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
-/** Brings our view up to what happened while nobody listened. */
+/** Brings the guest's state up to QEMU's, for events that no shim has heard (qemuProcessUpdateState). */
 export async function catchUp(domain: QemuDomain): Promise<void> {
   const { status } = await domain.qmp.execute<{ status: string }>('query-status')
   const { VIR_DOMAIN_PAUSED_UNKNOWN, VIR_DOMAIN_PAUSED_WATCHDOG, VIR_DOMAIN_PAUSED_IOERROR } = virDomainPausedReason

@@ -1,4 +1,4 @@
-// What a guest claims from its host's aggregator: everything a start will use, and later what is plugged in.
+// Claims of a guest at its host's aggregator: for everything a start will use, and later for what is plugged in.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { type Allocation, usedBy } from '../../../state/allocation.ts'
 import type { AutomaticResource, ClaimedResource } from '../../../state/claim.ts'
@@ -39,7 +39,7 @@ export async function claimStart(domain: QemuDomain, ports: HeldPorts): Promise<
     domain.id = id!
     for (const cid of cids) cid.address = more.shift()!
     if (await ports.change(more)) return
-    // somebody who is no guest listens there
+    // a process that is no guest listens there
     await claims.release(answer.claim)
   }
 }
@@ -49,18 +49,18 @@ const namesOf = ({ name, uuid }: DomainDef): Allocation[] => [
   { kind: 'uuid', key: uuid, mode: 'exclusive' }
 ]
 
-/** What was claimed beyond the start. */
+/** Resources claimed beyond the start. */
 export interface Claimed {
-  /** values of each automatic resource, in the order asked for; undefined when nobody is there to choose them */
+  /** values of each automatic resource, in the order asked for; undefined without an aggregator to choose them */
   chosen: number[][] | undefined
-  /** gives it back: plugging failed, or what it was for is gone */
+  /** gives all back: plugging failed, or the device is gone */
   release(): Promise<void>
 }
 
 /**
- * Claims what is about to be plugged into a running guest; `deviceAllocations` says what a device uses. Call
+ * Claims resources for a device that is about to be plugged into a running guest; `deviceAllocations` lists them. Call
  * `domain.changed()` once it is in the definition, and after releasing it, so that the report tells of it.
- * @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY; the guest then has none of it
+ * @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY; the guest then has none of them
  */
 export async function claimMore(domain: QemuDomain, resources: ClaimedResource[]): Promise<Claimed> {
   const { claims, def } = domain

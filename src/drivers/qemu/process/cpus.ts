@@ -1,4 +1,5 @@
-// Whether the guest's CPUs run, and why. The state itself follows QEMU's STOP and RESUME events, as in libvirt.
+// Starts and stops of the guest's CPUs, with the reasons. The state itself follows QEMU's STOP and RESUME events, as in
+// libvirt.
 import {
   virDomainEventResumedDetailType,
   virDomainEventSuspendedDetailType,

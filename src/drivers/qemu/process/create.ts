@@ -11,7 +11,10 @@ const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY } = virDomainCreat
 
 const { VIR_DOMAIN_START_VALIDATE, VIR_DOMAIN_START_RESET_NVRAM } = virDomainCreateFlags
 
-/** Starts the guest from another definition than the one it keeps, and has again after that run. */
+/**
+ * Starts the guest from another definition than the one it keeps; after that run it has the kept one again.
+ * @param bits virDomainCreateFlags
+ */
 export async function createFrom(domain: QemuDomain, xml: string, bits: number): Promise<GuestHandle> {
   const validate = (bits & VIR_DOMAIN_START_VALIDATE) !== 0
   const { def, context } = await loadDomain(xml, domain.contextFor, { validate })

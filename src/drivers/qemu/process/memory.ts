@@ -8,12 +8,12 @@ import { makeDirectoryFor, type ProcessOwner, removeGivenDirectory } from '../..
 import { makePrivateDirectory } from '../../../state/store.ts'
 import type { GuestPaths } from '../context.ts'
 
-/** Guests of several users lie in it; each has a directory of its own. */
+/** Mode of the directory that guests of several users have their own directories in. */
 const SHARED = 0o711
 
 const hugepageDirs = ({ hugepageSubdir }: GuestPaths) => hugetlbMounts().map(({ dir }) => `${dir}/${hugepageSubdir}`)
 
-/** Makes them for the user QEMU runs as. @throws VIR_ERR_SYSTEM_ERROR */
+/** Makes directories of memory files for the user QEMU runs as. @throws VIR_ERR_SYSTEM_ERROR */
 export function makeMemoryDirectories(dirs: Iterable<string>, paths: GuestPaths, owner: ProcessOwner): void {
   for (const dir of dirs) {
     if (hugepageDirs(paths).includes(dir)) {
@@ -24,7 +24,7 @@ export function makeMemoryDirectories(dirs: Iterable<string>, paths: GuestPaths,
   }
 }
 
-/** Frees what a guest's memory took of the disk and of huge pages. */
+/** Removes a guest's memory files, which frees disk space and huge pages. */
 export function removeMemoryDirectories(paths: GuestPaths): void {
   for (const dir of [paths.memoryBackingDir, ...hugepageDirs(paths)]) removeGivenDirectory(dir)
 }

@@ -12,7 +12,7 @@ import { cleanUp } from './stop.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** How long QEMU may take until its monitor answers; libvirt's default. */
+/** Time QEMU may take until its monitor answers; libvirt's default. */
 const START_TIMEOUT_MS = 30_000
 
 /**
@@ -45,7 +45,7 @@ export async function openMonitor(domain: QemuDomain, exited?: Promise<string>):
   }
 }
 
-/** The monitor is gone: either QEMU ended, or only the connection did. */
+/** Acts on the end of the monitor: either QEMU ended, or only the connection did. */
 async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: VirError): Promise<void> {
   const { run } = domain
   if (run?.monitor !== monitor) return

@@ -29,7 +29,7 @@ export class HeldPorts {
   #locks = new Map<number, Server>()
   #used = new Set<number>()
 
-  /** The guest names this port itself: QEMU will say if it is taken. */
+  /** Notes a port that the definition names, so that it is not chosen: QEMU itself fails if it is taken. */
   use(port: number | undefined): void {
     if (port) this.#used.add(port)
   }
@@ -40,7 +40,7 @@ export class HeldPorts {
     throw fail('VIR_ERR_INTERNAL_ERROR', `Unable to find an unused port in range '${what}' (${first}-${last})`)
   }
 
-  /** The same, for a port that somebody who sees all guests may yet change. */
+  /** Acquires a port and puts it to use with `set`; the aggregator, which sees all guests, may change it yet. */
   async choose(what: string, first: number, last: number, set: (port: number) => void): Promise<void> {
     const port = await this.acquire(what, first, last)
     set(port)
@@ -48,8 +48,8 @@ export class HeldPorts {
   }
 
   /**
-   * Takes others instead of the ports chosen, in their order. Of those that are not free the next free one is chosen,
-   * and false is given: others have to agree to that, too.
+   * Takes others instead of the ports chosen, in their order. For one that is not free the next free one is chosen, and
+   * false is given: the aggregator has to agree to that, too.
    */
   async change(ports: readonly number[]): Promise<boolean> {
     let isFree = true

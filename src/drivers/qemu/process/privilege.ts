@@ -24,7 +24,7 @@ export interface Privileges {
 /**
  * The command that runs `argv` with no more than it needs: no new privileges ever, and no capabilities. A QEMU of root
  * without --user keeps one, to read and write files of any owner, as images are not given to it.
- * @throws VIR_ERR_CONFIG_UNSUPPORTED where a wish cannot be granted without setpriv or prlimit
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED where an option needs setpriv or prlimit and the host has none
  */
 export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLock }: Privileges): string[] {
   const limit = memoryLockArgs(memoryLock)
@@ -45,7 +45,7 @@ export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLoc
   ]
 }
 
-/** With the groups the user is in on this host, so that it may open /dev/kvm where it could by itself. */
+/** User, group and supplementary groups of QEMU: with all the user is in, it may open /dev/kvm where the user may. */
 const userArgs = (uid: number, gid: number) => [
   `--reuid=${uid}`,
   `--regid=${gid}`,
@@ -57,7 +57,7 @@ const capabilityArgs = (isOurs: boolean) => [
   `--bounding-set=-all${isOurs && process.getuid?.() === 0 ? ',+dac_override' : ''}`
 ]
 
-/** None where QEMU may lock as much anyway. */
+/** Arguments that raise the limit of locked memory; none where QEMU may lock as much anyway. */
 function memoryLockArgs(limit: number | 'unlimited' | undefined): string[] {
   if (limit === undefined || maxMemoryLock() >= (limit === 'unlimited' ? Number.POSITIVE_INFINITY : limit)) return []
   if (!isExecutable(PRLIMIT)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `locking the guest's memory needs ${PRLIMIT}`)
@@ -79,7 +79,7 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** Whether we have that capability ourselves; in a container root may lack it. */
+/** True if we have that capability ourselves; in a container root may lack it. */
 function hasCapability(number: number): boolean {
   try {
     const [, mask] = /^CapEff:\s+([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? []

@@ -14,7 +14,7 @@ import { withSocketDir } from './start.ts'
 import { cleanUp, endProcess, stopDomain } from './stop.ts'
 
 /**
- * Takes over the guest a former shim left, by its saved status.
+ * Takes over the guest a former shim left, by its saved status (qemuProcessReconnect).
  * @returns true when the guest runs under us; false when there is nothing left and it may be started anew
  */
 export async function reconnectDomain(domain: QemuDomain, status: Status): Promise<boolean> {

@@ -1,4 +1,4 @@
-// What only a running QEMU knows of its guest, and what only a running one can be told.
+// Exchange with a QEMU whose monitor was just opened: facts only a running one has, settings only a running one takes.
 import { formatCpu } from '../../../conf/domain/cpu.ts'
 import { virConnectDomainEventAgentLifecycleReason } from '../../../conf/enums.ts'
 import { formatXml } from '../../../conf/xml.ts'
@@ -8,7 +8,7 @@ import { connectAgent, portChanged } from './agent-port.ts'
 import { refreshTrays } from './trays.ts'
 import { plugVcpus } from './vcpu-plug.ts'
 
-/** memory statistics are fetched by QEMU this often, in seconds */
+/** Interval in which QEMU fetches memory statistics from the guest, in seconds. */
 const BALLOON_POLL_S = 5
 
 interface QmpVcpu {
@@ -23,7 +23,11 @@ interface QmpChardev {
   'frontend-open': boolean
 }
 
-/** Learns what only QEMU knows: threads, ptys, versions; asked for all at once. */
+/**
+ * Brings the guest and its QEMU in step after a start and after a reattach: plugs vCPUs, sets links, reboot action and
+ * polling of the balloon; takes over vCPU threads, ptys, the CPU, trays and states of channels. Commands that do not
+ * depend on each other are under way together (qemuProcessLaunch behind its monitor, qemuProcessRefreshState).
+ */
 export async function refreshDomain(domain: QemuDomain): Promise<void> {
   const { qmp, def } = domain
   await plugVcpus(def, qmp)
@@ -89,7 +93,7 @@ function fillPtyPaths(domain: QemuDomain): void {
   }
 }
 
-/** Whether the guest listens on its virtio ports (qemuProcessRefreshChannelVirtioState). */
+/** Fills in the states of virtio ports, by the guest's listening on them (qemuProcessRefreshChannelVirtioState). */
 function fillChannelStates(domain: QemuDomain, frontendOpen: (label: string) => boolean | undefined): void {
   const REASON = virConnectDomainEventAgentLifecycleReason
   const reason =

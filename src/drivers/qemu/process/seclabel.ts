@@ -1,4 +1,4 @@
-// Labels of a guest that starts: whose it is. The drivers are `none` and, for the system's guests, `dac`, file ownership
+// Security labels of a guest that starts. The drivers are `none` and, for the system's guests, `dac`, file ownership
 // (virSecurityManagerGenLabel, virSecurityDACGenLabel).
 import type { SeclabelDef } from '../../../conf/domain/seclabel.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
@@ -12,7 +12,7 @@ function ownerLabel(owner: ProcessOwner): string {
   return `+${uid}:+${gid}`
 }
 
-/** Refuses labels of drivers there are not (virSecurityManagerCheckAllLabel). @throws VIR_ERR_CONFIG_UNSUPPORTED */
+/** Refuses labels of other drivers (virSecurityManagerCheckAllLabel). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 function checkModels({ seclabels, devices }: DomainDef, drivers: (string | undefined)[]): void {
   const { disks, serials, parallels, channels, consoles } = devices
   const overrides = [

@@ -1,4 +1,5 @@
-// Starting a guest: what it needs of the host step by step, then QEMU, then what QEMU is told before its CPUs run.
+// Start of a guest (qemuProcessStart): its needs from the host step by step, then QEMU itself, then commands to QEMU
+// before the CPUs run.
 import { accessSync, constants } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
@@ -40,7 +41,7 @@ import { withHostStorage } from './storage-driver.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** How long a QEMU whose monitor was closed during its start may take to end. */
+/** Time a QEMU that closed its monitor during its start may take to end. */
 const LAST_WORDS_MS = 1000
 
 export interface StartOptions {
@@ -50,7 +51,7 @@ export interface StartOptions {
   autoDestroy?: boolean
   /** VIR_DOMAIN_START_RESET_NVRAM */
   resetNvram?: boolean
-  /** called once QEMU is spawned: what needs no monitor may be done beside its initialisation */
+  /** called once QEMU is spawned: work that needs no monitor may be done beside its initialisation */
   onLaunch?(): void
 }
 
@@ -109,7 +110,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     const error = await startError(domain, thrown)
     domain.log.error({ err: error }, 'start failed')
     await endProcess(domain)
-    // a guest that never ran does not stop: its state tells, no event does
+    // a guest that never ran does not stop: its state changes, without an event
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, 'state')
     throw error
   } finally {
@@ -122,7 +123,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
 const lastNodeIndex = ({ devices }: DomainDef): number =>
   Math.max(0, ...devices.disks.flatMap(({ source }) => storageChain(source)).map(({ index = 0 }) => index))
 
-/** A QEMU of another user makes its sockets where nothing of ours lies. */
+/** The surroundings with the socket directory of the run: a QEMU of another user has one apart from our own files. */
 export function withSocketDir({ context, root, running }: QemuDomain): QemuContext {
   const { user, group } = running.owner
   if ((user ?? group) === undefined) return context
@@ -130,7 +131,7 @@ export function withSocketDir({ context, root, running }: QemuDomain): QemuConte
   return { ...context, paths: { ...context.paths, socketDir: qemuDir, monitorSocket: qemuMonitorSocket } }
 }
 
-/** QEMU is there. The steps that wait for it are taken beside its initialisation, and done before its CPUs run. */
+/** Finishes a start once QEMU is spawned. Steps that need its process run beside its initialisation. */
 async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: Launched): Promise<void> {
   run.process = identity
   run.exited = exited
@@ -144,7 +145,7 @@ async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: L
     await throttleDisks(domain.def.devices.disks, domain.qmp)
     for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
   } finally {
-    // what is being made has to be there before it can be taken away
+    // steps under way must end before the failed start can undo them
     await Promise.allSettled([attached])
   }
   await attached
@@ -166,7 +167,7 @@ function checkCancelled({ running }: QemuDomain): void {
   if (running.startCancelled) throw cancelled(running.startCancelled)
 }
 
-/** Host files a guest cannot start without; missing ones are told before QEMU is started. */
+/** Checks for host files a guest cannot start without, before QEMU is started. @throws VIR_ERR_SYSTEM_ERROR */
 function checkHostFiles({ os }: DomainDef): void {
   const paths = [os.kernel, os.initrd, os.dtb]
   for (const path of paths) {
@@ -192,7 +193,7 @@ function reportDropped({ events, log }: QemuDomain, { device, alias }: DiskDef, 
   })
 }
 
-/** A QEMU that is about to end may close its monitor first: its own words say more than the lost connection. */
+/** The error of a failed start; that of a QEMU which ended has its last words, not just the lost connection. */
 async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError> {
   const { startCancelled } = domain.running
   if (startCancelled) return cancelled(startCancelled)
@@ -200,7 +201,7 @@ async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError
   const identity = domain.process
   if (!identity) return error
   if (domain.monitor === undefined || domain.monitor.closed) {
-    // not by its exit event: that of a process we have let go of does not keep us running
+    // QEMU may close its monitor a little before it ends; polled, as its exit event does not keep this process running
     for (const deadline = Date.now() + LAST_WORDS_MS; isAlive(identity) && Date.now() < deadline; ) await sleep(3)
   }
   if (isAlive(identity)) return error

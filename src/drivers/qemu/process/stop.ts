@@ -1,4 +1,4 @@
-// Ending a guest: its process first, then everything it had of the host.
+// End of a guest: of its process first, then of everything it had from the host.
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   virDomainEventStoppedDetailType,
@@ -19,16 +19,16 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** SIGTERM's time before SIGKILL, as in libvirt's qemuProcessKill. */
 const TERM_TIMEOUT_MS = 10_000
 const KILL_TIMEOUT_MS = 20_000
-/** How long the monitor of a QEMU that is gone may take to say so. */
+/** Time until the monitor of a QEMU that is gone must have closed. */
 const LAST_EVENTS_MS = 500
 
-/** Kills QEMU and cleans up after it; libvirt: qemuProcessStop. */
+/** Kills QEMU and cleans up after it (qemuProcessStop). @param reason virDomainShutoffReason */
 export async function stopDomain(domain: QemuDomain, reason: number, graceful = false): Promise<void> {
   const { VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_SHUTOFF_SHUTDOWN } = virDomainShutoffReason
   const { running } = domain
   running.phase = 'stopping'
   domain.save()
-  // libvirt has stopped listening by now
+  // libvirt does not listen to the rest of a crashed guest's events either
   if (reason === VIR_DOMAIN_SHUTOFF_CRASHED) domain.monitor?.close()
   const gone = await endProcess(domain, graceful)
   if (!gone) {
@@ -71,7 +71,7 @@ async function signalAndWait(
   return false
 }
 
-/** What QEMU said before it ended is still on its way. */
+/** Waits for events that QEMU sent before it ended and that are still on their way. */
 async function lastEvents(monitor: QmpMonitor): Promise<void> {
   if (monitor.closed) return
   const limit = new AbortController()
@@ -88,10 +88,10 @@ const STOPPED_DETAIL: Record<number, number> = {
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED
 }
 
-/** Who hears that a run is over: whoever asks for the state, listeners to events too, or nobody. */
+/** Audience of a run's end: listeners to events and those who ask for the state, the latter only, or nobody. */
 type Audience = 'all' | 'state' | 'nobody'
 
-/** Removes every trace of a run, once, whoever finds out first that it is over. */
+/** Removes every trace of a run, once, even if several callers notice its end. */
 export function cleanUp(domain: QemuDomain, ended: Ended, audience: Audience = 'all'): Promise<void> {
   const { run } = domain
   if (!run) return Promise.resolve()
@@ -99,7 +99,7 @@ export function cleanUp(domain: QemuDomain, ended: Ended, audience: Audience = '
   return run.cleanUp
 }
 
-/** status.json goes last: a crash on the way is resumed from it. */
+/** Removes the traces; status.json goes last, as a new shim finishes an interrupted removal by it. */
 async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience: Audience): Promise<void> {
   const { root, id } = domain
   const { monitor } = run

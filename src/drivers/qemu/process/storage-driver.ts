@@ -1,5 +1,5 @@
-// What a start fetches from libvirt's storage and secret drivers: where volumes of pools lie, and secrets that are not
-// in the host's files (virDomainDiskTranslateSourcePool, qemuDomainSecretInfoSetup).
+// Volumes and secrets a start fetches from libvirt's drivers: places of pools' volumes, and secrets that are not in the
+// host's files (virDomainDiskTranslateSourcePool, qemuDomainSecretInfoSetup).
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom, toVirError } from '../../../conf/error.ts'
@@ -24,7 +24,7 @@ const LOCAL_POOLS = ['dir', 'fs', 'netfs', 'logical', 'disk', 'scsi', 'zfs', 'vs
  * Finds the volumes of the guest's disks, which are then files or devices of this host, and the secrets we have no file
  * of. Without drivers everything stays as it is.
  * @returns the surroundings to start the guest in
- * @throws what the drivers say
+ * @throws the drivers' errors
  */
 export async function withHostStorage(def: DomainDef, context: QemuContext): Promise<QemuContext> {
   if (!context.drivers) return context
@@ -36,7 +36,7 @@ export async function withHostStorage(def: DomainDef, context: QemuContext): Pro
   return missing.length === 0 ? context : { ...context, secrets: await fetched(missing, context.secrets, drivers) }
 }
 
-/** Without the driver the caller has an error of its own. */
+/** True for an error that only tells that there is no such driver: the caller has one of its own then. */
 const isAbsent = (error: unknown) => toVirError(error).code === 'VIR_ERR_NO_SUPPORT'
 
 const volumeOf = (image: StorageSource) => (image.type === 'volume' && image.pool !== undefined ? image : image.inPool)
@@ -57,7 +57,7 @@ async function findVolumes(def: DomainDef, disk: DiskDef, drivers: HostDrivers):
   }
 }
 
-/** Where a volume lies. @throws VIR_ERR_CONFIG_UNSUPPORTED for kinds of pools that have no place here */
+/** Type and path of a volume on this host. @throws VIR_ERR_CONFIG_UNSUPPORTED for kinds of pools without such a path */
 function placeOf({ path, type, poolType }: Volume, mode: 'host' | 'direct' | undefined) {
   if (mode !== undefined && poolType !== 'iscsi') {
     throw fail('VIR_ERR_XML_ERROR', 'disk source mode is only valid when storage pool is of iscsi type')
@@ -94,7 +94,7 @@ function missingSecrets({ devices }: DomainDef, secrets: SecretStore): Secret[] 
 
 const keyOf = (usage: SecretUsage, lookup: SecretLookup) => `${usage} ${JSON.stringify(lookup)}`
 
-/** The host's secrets, and those that the driver gives. What it does not give is told when it is used. */
+/** The host's secrets, and those that the driver gives; the lack of one is an error only when it is used. */
 async function fetched(missing: Secret[], secrets: SecretStore, drivers: HostDrivers): Promise<SecretStore> {
   const values = new Map<string, Uint8Array>()
   for (const [usage, lookup] of missing) {

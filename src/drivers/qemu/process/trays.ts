@@ -11,11 +11,12 @@ interface QmpDrive {
   tray_open?: boolean
 }
 
+/** Puts the state of a drive's tray into the definition; closed is not written. */
 export function setTray(disk: DiskDef, open: boolean): void {
   disk.target = { ...disk.target, tray: open ? 'open' : undefined }
 }
 
-/** Brings drives up to what QEMU says of them: after a start, a reset, or while nobody listened (qemuProcessRefreshDisks). */
+/** Brings drives up to QEMU's state: after a start, a reset, and a reattach (qemuProcessRefreshDisks). */
 export async function refreshTrays(domain: QemuDomain): Promise<void> {
   const isDrive = ({ device }: DiskDef) => device === 'cdrom' || device === 'floppy'
   if (!domain.isActive || !domain.def.devices.disks.some(isDrive)) return
@@ -24,7 +25,7 @@ export async function refreshTrays(domain: QemuDomain): Promise<void> {
   for (const { qdev, removable, inserted, tray_open: open } of drives) {
     const disk = qdev === undefined || !removable ? undefined : diskOfDevice(domain.def, qdev)
     if (!disk?.alias) continue
-    // what is left of an image that is not there is forgotten, format and number too
+    // of an image that is no longer in the drive nothing is kept, neither format nor number
     if (!inserted && Object.keys(disk.source).length > 1) {
       disk.source = { type: 'file' }
       changed = true

@@ -1,4 +1,4 @@
-// vCPUs that are enabled but hotpluggable are plugged in before the guest runs (qemuProcessSetupHotpluggableVcpus).
+// Plugging of vCPUs that are enabled and hotpluggable, before the guest runs (qemuProcessSetupHotpluggableVcpus).
 import type { VcpuState } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -6,14 +6,14 @@ import type { QmpMonitor } from '../monitor/qmp.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** A place for a vCPU: what device_add takes, and the object there if it is taken. */
+/** A place for a vCPU: properties for device_add, and the object that is there already, if any. */
 interface CpuPlace {
   type: string
   props: Record<string, number>
   'qom-path'?: string
 }
 
-/** What orders the places as the guest counts its CPUs. */
+/** Properties that order the places as the guest counts its CPUs, the most significant first. */
 const LEVELS = ['socket-id', 'die-id', 'core-id', 'thread-id']
 
 function byPlace(a: CpuPlace, b: CpuPlace): number {
@@ -26,7 +26,7 @@ function byPlace(a: CpuPlace, b: CpuPlace): number {
 
 const isPlugged = ({ enabled, hotpluggable }: VcpuState) => enabled && hotpluggable === true
 
-/** Plugs what is not plugged yet, in the order the user gave. @throws VIR_ERR_INTERNAL_ERROR if QEMU has no such place */
+/** Plugs vCPUs that are not plugged yet, in the user's order. @throws VIR_ERR_INTERNAL_ERROR if QEMU has no place */
 export async function plugVcpus({ vcpus = [] }: DomainDef, monitor: QmpMonitor): Promise<void> {
   const wanted = vcpus.filter(isPlugged).sort((a, b) => (a.order ?? a.id) - (b.order ?? b.id))
   if (wanted.length === 0) return

@@ -27,7 +27,7 @@ export class ServiceError extends Error {
   }
 }
 
-/** There is no bus to ask. */
+/** Thrown where the host has no system bus. */
 export class NoBus extends Error {}
 
 const busAddress = () => process.env.DBUS_SYSTEM_BUS_ADDRESS || SYSTEM_BUS
@@ -94,7 +94,7 @@ export class HostBus {
     }
   }
 
-  /** Whether someone owns that name, or is started when it is called. */
+  /** True if a service of that name runs, or is started by a call to it. */
   async has(service: string): Promise<boolean> {
     const bus = { service: 'org.freedesktop.DBus', path: '/org/freedesktop/DBus', interface: 'org.freedesktop.DBus' }
     for (const member of ['ListNames', 'ListActivatableNames']) {
@@ -112,8 +112,8 @@ export class HostBus {
   /**
    * Waits for a signal.
    * @param rule D-Bus match rule
-   * @param wanted tells the one waited for by its arguments
-   * @returns waits for it; call it once what brings the signal about is done
+   * @param wanted picks the one waited for by its arguments
+   * @returns a function that waits for it, to be called after the call that brings the signal about
    */
   async expect(rule: string, wanted: (args: unknown[]) => boolean): Promise<() => Promise<unknown[]>> {
     const seen = new Promise<unknown[]>(done =>

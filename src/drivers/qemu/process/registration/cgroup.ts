@@ -9,10 +9,10 @@ import { DEFAULT_PARTITION, escapeGroup, partitionGroups } from './partition.ts'
 
 const fail = errorsFrom('VIR_FROM_CGROUP')
 
-/** A dead process leaves its group when its parent has taken note of it; this long that may last. */
+/** Time a dead process may stay in its group: it leaves when its parent has taken note of its end. */
 const REMOVE_TIMEOUT_MS = 2000
 const NAME_MAX = 40
-/** What a new group of v2 gets of its parent, where that has it. */
+/** Controllers a new group of v2 gets from its parent, where that has them. */
 const V2_CONTROLLERS = ['cpu', 'cpuset', 'io', 'memory', 'pids', 'hugetlb']
 
 /** The last part of the groups' names: no two guests of a host have the same. */
@@ -28,7 +28,7 @@ export function groupPaths(name: string, partition: string, all: Hierarchy[] = h
   })
 }
 
-/** Not there, not ours, or read-only: a guest does without unless its groups were asked for. */
+/** Errors of hierarchies that are not ours to use: a guest does without unless its groups were asked for. */
 const LACKING = ['EACCES', 'EPERM', 'EROFS', 'ENXIO']
 
 /**
@@ -65,14 +65,14 @@ async function enter(group: string, pid: number): Promise<void> {
   try {
     await writeFile(join(group, 'cgroup.procs'), `${pid}`)
   } catch (error) {
-    // a process that has ended meanwhile is missed elsewhere
+    // ESRCH: the process has ended meanwhile, which its start or stop deals with
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 
 /**
  * Readies a group and those above it, as many as the partition has parts.
- * @param makeParents they are ours to make, if they are not there
+ * @param makeParents make those above it too, if they are not there
  */
 async function makeGroup(path: string, parents: number, makeParents: boolean, make = true): Promise<void> {
   const parent = dirname(path)
@@ -86,16 +86,16 @@ async function makeGroup(path: string, parents: number, makeParents: boolean, ma
   for (const file of ['cpuset.cpus', 'cpuset.mems']) await inherit(parent, path, file)
 }
 
-/** v1: no process can enter a group without CPUs and memory, as new ones are (virCgroupV1CpuSetInherit). */
+/** v1: copies a cpuset file from above: no process can enter a group with an empty one (virCgroupV1CpuSetInherit). */
 async function inherit(parent: string, path: string, file: string): Promise<void> {
   const mine = await readIfThere(join(path, file))
-  // v2 has the same files and means by nothing in them: as above
+  // v2 has the same files, but an empty one there means the parent's
   if (mine === undefined || mine !== '' || (await readIfThere(join(path, 'cgroup.controllers'))) !== undefined) return
   const above = await readIfThere(join(parent, file))
   if (above) await writeFile(join(path, file), above)
 }
 
-/** v2: lets groups below have the controllers. Refused where processes are in the group; then there are none below. */
+/** v2: lets groups below have the controllers. The kernel refuses it for a group with processes: they go without. */
 async function handDownControllers(group: string): Promise<void> {
   const there = ((await readIfThere(join(group, 'cgroup.controllers'))) ?? '').split(' ')
   const wanted = V2_CONTROLLERS.filter(controller => there.includes(controller))
@@ -123,7 +123,7 @@ export async function leaveGroups(groups: string[]): Promise<string[]> {
   }
 }
 
-/** True when it is not there any more. */
+/** Removes a group; true when it is not there any more. */
 async function removeGroup(group: string): Promise<boolean> {
   try {
     await rmdir(group)

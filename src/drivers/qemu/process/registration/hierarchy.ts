@@ -7,12 +7,12 @@ const V1_CONTROLLERS = ['cpu', 'cpuacct', 'cpuset', 'memory', 'blkio', 'freezer'
 
 export interface Hierarchy {
   version: 1 | 2
-  /** where it is mounted, and which of its groups that shows */
+  /** the mount point, and the group of the hierarchy that is shown there */
   mount: string
   root: string
   /** this process' own group in it, an absolute path */
   own: string
-  /** v1: what is mounted there; v2: what the top group may hand down */
+  /** v1: controllers mounted there; v2: those the top group may hand down */
   controllers: string[]
 }
 
@@ -78,7 +78,7 @@ export function hierarchies(mountInfo = readOwn('mountinfo'), procCgroup = readO
   })
 }
 
-/** What the top group of v2 has. */
+/** Controllers of v2's top group. */
 function readControllers(mount: string): string[] {
   try {
     return readFileSync(join(mount, 'cgroup.controllers'), 'utf8').trim().split(' ').filter(Boolean)

@@ -1,4 +1,4 @@
-// How a guest is known to its host: <resource register=…> (virDomainCgroupInitCgroup, virCgroupNewMachine).
+// Registration of a guest with its host: <resource register=…> (virDomainCgroupInitCgroup, virCgroupNewMachine).
 import { existsSync } from 'node:fs'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { helpersIn } from '../../../../host/helper-process.ts'
@@ -9,13 +9,13 @@ import { DEFAULT_PARTITION, partitionGroups } from './partition.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Whether it is worth asking: only systemd has what we call. Others may be told of a bus by the environment. */
+/** True where the services may be there: on hosts with systemd, and where the environment names a system bus. */
 const mayHaveSystemd = (): boolean =>
   process.env.DBUS_SYSTEM_BUS_ADDRESS !== undefined || existsSync('/run/systemd/system')
 
 /**
- * Makes the guest known to the host as its definition says, without which the host's best is taken: machined, systemd,
- * groups of its own, or nothing. What is made is in the status before it is.
+ * Registers the guest as its definition says, without which the first is taken that the host has: machined, systemd,
+ * groups of its own, or nothing. The status has it before it is made, so that a new shim can undo it.
  * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR, VIR_ERR_DBUS_SERVICE, VIR_ERR_OPERATION_TIMEOUT
  */
 export async function registerGuest(domain: QemuDomain, qemu: ProcessIdentity): Promise<void> {
@@ -34,7 +34,7 @@ export async function registerGuest(domain: QemuDomain, qemu: ProcessIdentity): 
     const { knownTo } = await import('./services.ts')
     await knownTo(['machined', 'systemd'], domain, qemu)
   }
-  // systemd may know of the guest and yet leave its groups to us
+  // systemd may have the guest registered and yet leave its groups to us
   if (domain.running.cgroups.length === 0)
     await makeGroups(domain, qemu, register === 'cgroup' || register === 'direct')
   if (domain.running.cgroups.length > 0) domain.def.resource = { partition: DEFAULT_PARTITION, ...domain.def.resource }
@@ -56,7 +56,7 @@ async function makeGroups(domain: QemuDomain, qemu: ProcessIdentity, asked: bool
   domain.running.cgroups = await enterGroups(domain.running.cgroups, pids, { partition, wanted: asked })
 }
 
-/** Undoes registerGuest when QEMU is gone. What is left is told in the log. */
+/** Undoes registerGuest when QEMU is gone. The log has what could not be undone. */
 export async function unregisterGuest(domain: QemuDomain): Promise<void> {
   const { run, log } = domain
   if (!run) return

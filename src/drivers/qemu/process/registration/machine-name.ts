@@ -12,7 +12,10 @@ export interface Machine {
   root?: string | undefined
 }
 
-/** What can be in a host's name, without dots and dashes in a row or at the ends (virDomainMachineNameAppendValid). */
+/**
+ * Appends a name's characters that a host's name can have, without dots and dashes in a row or at the ends
+ * (virDomainMachineNameAppendValid).
+ */
 function appendName(start: string, name: string): string {
   let out = start
   let skip = true
@@ -29,6 +32,7 @@ function appendName(start: string, name: string): string {
   return out.replace(/[-.]+$/, '')
 }
 
+/** The machine name of a guest: `qemu-ID-NAME`, with the user or a hash of the root where that is not the default. */
 export function machineName({ id, name, root }: Machine): string {
   const user = process.getuid?.() === 0 ? '' : `${userInfo().username}-`
   const place =

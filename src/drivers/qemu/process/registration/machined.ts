@@ -23,13 +23,13 @@ export interface NewMachine {
   partition: string
 }
 
-/** What units start before and after guests, as libvirt has it. */
+/** Units that start before and after guests, as libvirt has it. */
 export const unitOrder = (bus: HostBus): [string, unknown][] => [
   ['After', bus.variant('as', ['libvirtd.service', 'virtqemud.service'])],
   ['Before', bus.variant('as', ['virt-guest-shutdown.target'])]
 ]
 
-/** @throws VIR_ERR_DBUS_SERVICE with the service's words */
+/** Registers a machine (virSystemdCreateMachine). @throws VIR_ERR_DBUS_SERVICE with the service's words */
 export async function createMachine(bus: HostBus, machine: NewMachine): Promise<void> {
   const { name, uuid, leader, interfaceIndexes, partition } = machine
   const id = Buffer.from(uuid.replaceAll('-', ''), 'hex')

@@ -14,7 +14,7 @@ import { SYSTEMD, startScope, stopScope } from './systemd.ts'
 
 type Kind = Registration['kind']
 
-/** What is called where: each kind by its service. */
+/** Name of each kind's service on the bus. */
 export const SERVICES: Record<Kind, string> = { machined: MACHINED, systemd: SYSTEMD }
 
 /** Index of an interface's end on the host, if it has one. */
@@ -40,7 +40,7 @@ export async function knownTo(kinds: Kind[], domain: QemuDomain, qemu: ProcessId
       return false
     })
   } catch (error) {
-    // what they refuse is refused, but a host without a bus has none of them
+    // a service's refusal stands, but a host without a bus has no service
     if (!(error instanceof NoBus)) throw error
     domain.log.debug({ err: error }, 'no system bus')
     return false
@@ -66,7 +66,7 @@ async function registerWith(bus: HostBus, kind: Kind, domain: QemuDomain, qemu: 
       })
     } else await startScope(bus, { machine, pids: [qemu.pid, ...helpers], partition })
   } catch (error) {
-    // refused: a machine of that name is somebody else's, and not ours to end
+    // refused: a machine of that name is another's, and not ours to end
     domain.running.registration = undefined
     throw error
   }
