@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { errorsFrom } from '../../../conf/error.ts'
 import { QmpMonitor } from '../monitor/qmp.ts'
 import { indexSchema, type Schema, type SchemaEntry, schemaHas } from './qapi-schema.ts'
-import type { Qemu } from './qemu.ts'
+import type { CpuModel, Machine, Qemu } from './qemu.ts'
 import { CAPABILITY_SIGNS, type Capability, type Sign } from './signs.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -67,20 +67,10 @@ interface QmpCpuDefinition extends Named {
   deprecated?: boolean
 }
 
-async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator): Promise<Probed> {
-  const execute = <T>(command: string, args?: object) =>
-    monitor.execute<T>(command, args, { timeoutMs: PROBE_TIMEOUT_MS })
-  /** properties of a type, none if there is no such type */
-  const properties = async (command: string, typename: string): Promise<Set<string>> => {
-    const list = await execute<Named[]>(command, { typename }).catch(() => [])
-    return new Set(list.map(property => property.name))
-  }
-  const signs = Object.values<Sign[]>(CAPABILITY_SIGNS).flat()
-  const named = (pick: (sign: Sign) => string | false) => [...new Set(signs.map(pick).filter(name => name !== false))]
-  const devices = named(sign => 'device' in sign && sign.device)
-  const objects = named(sign => 'object' in sign && sign.object)
-  const machineTypes = named(sign => 'machine' in sign && `${sign.machine}-machine`)
+type Execute = <T>(command: string, args?: object) => Promise<T>
 
+async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator): Promise<Probed> {
+  const execute: Execute = (command, args) => monitor.execute(command, args, { timeoutMs: PROBE_TIMEOUT_MS })
   const [version, target, types, commands, options, schema, machines, models, kvm] = await Promise.all([
     execute<{ qemu: { major: number; minor: number; micro: number }; package: string }>('query-version'),
     execute<{ arch: string }>('query-target'),
@@ -92,40 +82,13 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
     execute<QmpCpuDefinition[]>('query-cpu-definitions').catch(() => []),
     execute<{ present: boolean }>('query-kvm')
   ])
-  const deviceProps = new Map<string, Set<string>>()
-  const objectProps = new Map<string, Set<string>>()
   const typeNames = new Set(types.map(type => type.name))
-  await Promise.all([
-    ...devices
-      .filter(name => typeNames.has(name))
-      .map(async name => deviceProps.set(name, await properties('device-list-properties', name))),
-    ...[...objects, ...machineTypes]
-      .filter(name => typeNames.has(name))
-      .map(async name => objectProps.set(name, await properties('qom-list-properties', name)))
-  ])
-  const expand = (props?: object) =>
-    execute<Expansion>('query-cpu-model-expansion', {
-      type: 'static',
-      model: { name: accelerator === 'kvm' ? 'host' : 'max', ...(props && { props }) }
-    }).catch(() => undefined)
-  const enlightened = () =>
-    execute<Expansion>('query-cpu-model-expansion', {
-      type: 'full',
-      model: { name: 'host', props: { migratable: false, 'hv-passthrough': true } }
-    }).catch(() => undefined)
-  const [expanded, unmigratable, hyperv, sev, sgx] = await Promise.all([
-    expand(),
-    expand({ migratable: false }),
-    accelerator === 'kvm' ? enlightened() : undefined,
-    execute<QmpSev>('query-sev-capabilities').catch(() => undefined),
-    execute<QmpSgx>('query-sgx-capabilities').catch(() => undefined)
-  ])
-
+  const properties = await askProperties(execute, typeNames)
+  const host = await askHost(execute, accelerator)
   const facts = {
     arch: ARCH_NAMES[target.arch] ?? target.arch,
     types: typeNames,
-    deviceProps,
-    objectProps,
+    ...properties,
     commands: new Set(commands.map(command => command.name)),
     options: new Map(options.map(({ option, parameters }) => [option, new Set(parameters.map(({ name }) => name))])),
     schema: indexSchema(schema)
@@ -137,32 +100,86 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
     package: version.package,
     arch: facts.arch,
     kvmBuilt: kvm.present,
-    machines: machines.map(machine => ({
-      name: machine.name,
-      alias: machine.alias,
-      isDefault: machine['is-default'] ?? false,
-      cpuMax: machine['cpu-max'],
-      hotpluggableCpus: machine['hotpluggable-cpus'],
-      defaultCpuType: machine['default-cpu-type'],
-      defaultRamId: machine['default-ram-id'],
-      numaMemSupported: machine['numa-mem-supported'],
-      deprecated: machine.deprecated
-    })),
-    cpuModels: models.map(model => ({
-      name: model.name,
-      type: model.typename,
-      deprecated: model.deprecated ?? false,
-      blockers: (model['unavailable-features'] ?? []).join(' ')
-    })),
-    ...(expanded && { hostCpu: hostCpu(expanded, unmigratable) }),
-    ...(hyperv && { hyperv: enlightenments(hyperv) }),
-    ...(sev && { sev: sevHost(sev) }),
-    ...(sgx?.sections && { sgx: sgxHost(sgx) }),
+    machines: machines.map(machineOf),
+    cpuModels: models.map(cpuModelOf),
+    ...host,
     capabilities: (Object.entries(CAPABILITY_SIGNS) as [Capability, Sign[]][])
       .filter(([, any]) => any.some(sign => holds(sign, facts)))
       .map(([capability]) => capability)
   }
 }
+
+/** Properties of the types that signs of capabilities name, as far as the binary has these types. */
+async function askProperties(
+  execute: Execute,
+  types: ReadonlySet<string>
+): Promise<Pick<Facts, 'deviceProps' | 'objectProps'>> {
+  const signs = Object.values<Sign[]>(CAPABILITY_SIGNS).flat()
+  const named = (pick: (sign: Sign) => string | false) =>
+    [...new Set(signs.map(pick).filter(name => name !== false && types.has(name)))] as string[]
+  const list = (command: string, names: string[]) =>
+    Promise.all(
+      names.map(async name => {
+        const found = await execute<Named[]>(command, { typename: name }).catch(() => [])
+        return [name, new Set(found.map(property => property.name))] as const
+      })
+    )
+  const [devices, objects] = await Promise.all([
+    list(
+      'device-list-properties',
+      named(sign => 'device' in sign && sign.device)
+    ),
+    list('qom-list-properties', [
+      ...named(sign => 'object' in sign && sign.object),
+      ...named(sign => 'machine' in sign && `${sign.machine}-machine`)
+    ])
+  ])
+  return { deviceProps: new Map(devices), objectProps: new Map(objects) }
+}
+
+/** Abilities of the host that QEMU tells of: the CPU this accelerator can give, enlightenments, SEV, SGX. */
+async function askHost(
+  execute: Execute,
+  accelerator: Accelerator
+): Promise<Pick<Probed, 'hostCpu' | 'hyperv' | 'sev' | 'sgx'>> {
+  const expand = (type: 'static' | 'full', props?: object) =>
+    execute<Expansion>('query-cpu-model-expansion', {
+      type,
+      model: { name: accelerator === 'kvm' ? 'host' : 'max', ...(props && { props }) }
+    }).catch(() => undefined)
+  const [expanded, unmigratable, hyperv, sev, sgx] = await Promise.all([
+    expand('static'),
+    expand('static', { migratable: false }),
+    accelerator === 'kvm' ? expand('full', { migratable: false, 'hv-passthrough': true }) : undefined,
+    execute<QmpSev>('query-sev-capabilities').catch(() => undefined),
+    execute<QmpSgx>('query-sgx-capabilities').catch(() => undefined)
+  ])
+  return {
+    ...(expanded && { hostCpu: hostCpu(expanded, unmigratable) }),
+    ...(hyperv && { hyperv: enlightenments(hyperv) }),
+    ...(sev && { sev: sevHost(sev) }),
+    ...(sgx?.sections && { sgx: sgxHost(sgx) })
+  }
+}
+
+const machineOf = (machine: QmpMachine): Machine => ({
+  name: machine.name,
+  alias: machine.alias,
+  isDefault: machine['is-default'] ?? false,
+  cpuMax: machine['cpu-max'],
+  hotpluggableCpus: machine['hotpluggable-cpus'],
+  defaultCpuType: machine['default-cpu-type'],
+  defaultRamId: machine['default-ram-id'],
+  numaMemSupported: machine['numa-mem-supported'],
+  deprecated: machine.deprecated
+})
+
+const cpuModelOf = (model: QmpCpuDefinition): CpuModel => ({
+  name: model.name,
+  type: model.typename,
+  deprecated: model.deprecated ?? false,
+  blockers: (model['unavailable-features'] ?? []).join(' ')
+})
 
 interface Expansion {
   model: { props: Record<string, unknown> }
