@@ -92,7 +92,7 @@ export function diskAlias({ address, target }: DiskDef, def: DomainDef): string 
   return `${bus}${controller}-${channel}-${unit}`
 }
 
-/** Names QEMU has for what is built into the machine; the others are called by type and index. */
+/** Alias of a controller: QEMU's own name for one built into the machine, else type and index. */
 export function controllerAlias({ type, index = 0, model }: ControllerDef, def: DomainDef): string {
   if (type === 'pci') {
     if (!hasPciMultiBus(def)) return 'pci'

@@ -1,4 +1,4 @@
-// <qemu:capabilities>: what the user says QEMU can or cannot do.
+// <qemu:capabilities>: capabilities of QEMU that the user adds or takes away.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { OTHER_CAPABILITIES } from '../capabilities/names.ts'

@@ -10,7 +10,7 @@ import { isArmVirt, isI440fx, isMipsMalta, isPseries, isQ35, isRiscvVirt, isX86 
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** What a machine has. */
+/** Devices a machine has by default. */
 interface Defaults {
   /** a USB controller: of this model, of the default one, or none at all */
   usb: UsbModel | 'default' | false

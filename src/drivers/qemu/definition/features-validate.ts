@@ -1,4 +1,4 @@
-// Which features the machine and this QEMU have (qemuValidateDomainDefFeatures).
+// Checks of <features> against the machine and this QEMU (qemuValidateDomainDefFeatures).
 import type { FeaturesDef } from '../../../conf/domain/features.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -29,7 +29,7 @@ const pSeriesOnly =
     }
   }
 
-/** In the order of libvirt's features; each runs for a feature that is given. */
+/** Checks in the order of libvirt's features; each runs for a feature that is given. */
 const CHECKS: FeatureChecks = {
   apic({ eoi }, def) {
     if (eoi !== undefined) refuseUnless(isX86(def), def, "The 'eoi' attribute of the 'apic' feature is")
@@ -66,7 +66,7 @@ const CHECKS: FeatureChecks = {
   }
 }
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED */
+/** Checks <features>. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateFeatures(def: DomainDef, { qemu }: QemuContext): void {
   const { features = {} } = def
   const run = <K extends keyof FeaturesDef>(name: K) => {

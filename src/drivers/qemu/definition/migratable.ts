@@ -1,4 +1,4 @@
-// XML that older libvirts understand: without what we added that they would add themselves
+// XML that older libvirts understand: without our additions that they would make themselves
 // (qemuDomainDefFormatBufInternal with VIR_DOMAIN_XML_MIGRATABLE).
 import type { ControllerDef } from '../../../conf/devices/controller.ts'
 import { isUserAlias } from '../../../conf/devices/device-info.ts'
@@ -71,7 +71,7 @@ function dropAudio(def: DomainDef): void {
   if (JSON.stringify(bare.devices.audios) === JSON.stringify(devices.audios)) devices.audios = []
 }
 
-/** What a running guest's images have and a definition's have not: numbers, and of empty drives no format. */
+/** Takes away numbers of images, which only a running guest has, and gives those without a format raw. */
 function resetImages({ devices }: DomainDef): void {
   for (const { source } of devices.disks) {
     if (source.type !== 'volume') source.format ??= 'raw'

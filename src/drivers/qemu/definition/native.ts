@@ -1,5 +1,5 @@
 // A definition as the command line libvirtd would start QEMU with (qemuConnectDomainXMLToNative). Only QEMU's binary is
-// asked; nothing of the host is touched.
+// probed; nothing of the host is touched.
 import { arch as nodeArch } from 'node:os'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { ShownFiles } from '../../../host/inherited-files.ts'
@@ -47,7 +47,7 @@ export async function nativeCommand(
   return { env, argv }
 }
 
-/** What a daemon hands on of its own environment (virCommandAddEnvPassCommon). */
+/** Variables a daemon hands on of its own environment (virCommandAddEnvPassCommon). */
 const HANDED_ON = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
 
 /** Environment and command line in one line for a shell (virCommandToString). */

@@ -8,7 +8,7 @@ import { isQ35, isX86 } from '../machine-type.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-/** UEFI and ACPI need each other, on x86 one way, on ARM the other. */
+/** Checks UEFI and ACPI: on x86 UEFI needs ACPI, on 64-bit ARM ACPI needs UEFI (qemuValidateDomainDef). */
 export function validateUefiAcpi(def: DomainDef): void {
   const usesUefi = def.os.firmware === 'efi' || usesPflash(def)
   const acpi = def.features?.acpi ?? false
@@ -16,12 +16,13 @@ export function validateUefiAcpi(def: DomainDef): void {
   if (!usesUefi && def.os.arch === 'aarch64' && acpi) throw unsupported('ACPI requires UEFI on this architecture')
 }
 
+/** Checks that QEMU has a VM generation id for a guest that asks for one. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateGenid({ genid }: DomainDef, { qemu }: QemuContext): void {
   if (genid !== undefined && !qemu.has('vmgenid'))
     throw unsupported("this QEMU does not support the 'genid' capability")
 }
 
-/** The BIOS can talk over a serial port if there is one, on x86. */
+/** Checks a BIOS that talks over a serial port: x86 only, with such a port (qemuValidateDomainDefBoot). */
 export function validateSerialBios(def: DomainDef): void {
   const { os, devices } = def
   if (!os.bios?.useserial) return

@@ -33,7 +33,7 @@ function driver(context: QemuContext, live = false): DefDriver {
   }
 }
 
-/** Completes and checks a definition: what defining it in libvirt does. */
+/** Parses, completes and checks a definition (virDomainDefParseString, as for virDomainDefineXML). */
 export async function loadDomain(
   xml: string,
   contextFor: ContextFor,
@@ -55,7 +55,7 @@ export function completeDomain(def: DomainDef, context: QemuContext): void {
 }
 
 /**
- * Prepares a definition for a command line that is only shown (qemuConnectDomainXMLToNative).
+ * Prepares a definition for a command line that is only shown (qemuProcessCreatePretendCmdPrepare).
  * @returns the surroundings to build it in
  */
 export function prepareNative(def: DomainDef, context: QemuContext): QemuContext {
@@ -65,7 +65,8 @@ export function prepareNative(def: DomainDef, context: QemuContext): QemuContext
 }
 
 /**
- * Gives a definition what only a started guest has: aliases, ports, run-time paths.
+ * Prepares the definition of a guest that starts: checks that need this run, aliases, ports, run-time paths
+ * (qemuProcessInit, qemuProcessPrepareDomain).
  * @returns the surroundings to start it in: capabilities as the user has changed them
  */
 export function prepareStart(def: DomainDef, context: QemuContext): QemuContext {

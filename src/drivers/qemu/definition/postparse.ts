@@ -38,6 +38,7 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   fillNumaCpus
 ]
 
+/** Fills QEMU's domain-wide defaults into a definition (qemuDomainDefPostParse). */
 export function postParseDomain(def: DomainDef, context: QemuContext): void {
   for (const step of STEPS) step(def, context)
 }
@@ -58,7 +59,7 @@ function preferredMachine(def: DomainDef, { qemu }: QemuContext): void {
   def.os.machine = preferred
 }
 
-/** An alias stands for another version in another QEMU; the guest keeps what it means now. */
+/** Replaces an alias of a machine by its present meaning, as another QEMU has another version for it. */
 function canonicalMachine({ os }: DomainDef, { qemu }: QemuContext): void {
   os.machine = qemu.machines.find(({ alias }) => alias === os.machine)?.name ?? os.machine
 }

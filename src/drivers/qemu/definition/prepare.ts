@@ -1,4 +1,4 @@
-// What a start fills in: ports, socket paths, node names (qemuProcessPrepareDomain).
+// Preparation of a definition for a start: ports, socket paths, node names are filled in (qemuProcessPrepareDomain).
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
 import { updateGuestCpu } from '../cpu/guest.ts'
@@ -35,11 +35,12 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
   checkScsiUnits
 ]
 
+/** Fills into the definition of a guest that starts what only a running one has (qemuProcessPrepareDomain). */
 export function prepareDomain(def: DomainDef, context: QemuContext): void {
   for (const step of STEPS) step(def, context)
 }
 
-/** Every character device backend of a definition, with what libvirt prepares alike. */
+/** Prepares the backends of all character devices, and of devices that have one too. */
 function prepareChardevs({ devices }: DomainDef, { config }: QemuContext): void {
   const { serials, parallels, consoles, channels, redirdevs, rngs, smartcards } = devices
   const sources = [

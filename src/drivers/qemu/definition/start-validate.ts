@@ -1,4 +1,4 @@
-// Checks of a guest about to start: what a definition may have, but not run with (qemuProcessStartValidate).
+// Checks of a guest about to start, of settings that a definition may have but not run with (qemuProcessStartValidate).
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
 import { validateFeaturesStart, validateTscStart } from '../cpu/guest.ts'
@@ -13,7 +13,7 @@ const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   validateTscStart
 ]
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED */
+/** Checks a guest about to start. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateStart(def: DomainDef, context: QemuContext): void {
   for (const check of CHECKS) check(def, context)
 }

@@ -53,6 +53,7 @@ const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   validateLaunchSecurity
 ]
 
+/** Checks a completed definition against QEMU and host. @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_XML_ERROR */
 export function validateDomain(def: DomainDef, context: QemuContext): void {
   for (const check of CHECKS) check(def, context)
 }

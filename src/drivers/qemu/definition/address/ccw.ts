@@ -14,7 +14,10 @@ const VIRTIO_CSSID = 0xfe
 const MAX_SSID = 3
 const MAX_DEVNO = 0xffff
 
-/** @throws VIR_ERR_XML_ERROR for a number given twice, VIR_ERR_INTERNAL_ERROR when there are no more */
+/**
+ * Gives devices on the channel bus their numbers.
+ * @throws VIR_ERR_XML_ERROR for a number given twice, VIR_ERR_INTERNAL_ERROR when there are no more
+ */
 export function assignCcwAddresses(def: DomainDef): void {
   if (!isS390Ccw(def)) return
   for (const dev of def.devices.hostdevs) {

@@ -1,4 +1,5 @@
-// What the chipset has at fixed PCI places, and what sits at its usual ones (qemuDomainValidateDevicePCISlotsChipsets).
+// PCI places of the chipset: devices at fixed ones, and devices at their usual ones
+// (qemuDomainValidateDevicePCISlotsChipsets).
 import type { ControllerDef } from '../../../../conf/devices/controller.ts'
 import {
   isPciAddressWanted,
@@ -15,7 +16,7 @@ import { CONNECT, PCI_DEVICE } from './pci-flags.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Flags of a device by its connection; a device that gets no place in the trial run keeps none. */
+/** Gives the connection flags of a display adapter. */
 export type FlagsOf = (video: VideoDef) => number
 
 /** Places the chipset's devices; the trial run over growing buses places them too. */

@@ -1,4 +1,4 @@
-// Which devices are PCI devices, and of which kind (qemuDomainDeviceCalculatePCIConnectFlags): a row per family.
+// Kinds of PCI devices, a row per family that can be one (qemuDomainDeviceCalculatePCIConnectFlags).
 import type { ControllerDef } from '../../../../conf/devices/controller.ts'
 import { isVirtioScsi, pciModelOf, type UsbModel } from '../../../../conf/devices/controller-models.ts'
 import { pciAddressOf } from '../../../../conf/devices/device-address.ts'

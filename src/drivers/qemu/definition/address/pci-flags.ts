@@ -1,4 +1,4 @@
-// How PCI devices connect to PCI controllers (virDomainPCIConnectFlags): what a device asks for, what a bus offers.
+// Connections between PCI devices and PCI controllers (virDomainPCIConnectFlags): wanted by devices, offered by buses.
 import type { PciModel } from '../../../../conf/devices/controller-models.ts'
 
 /** One bit each, with libvirt's values: some errors show them. */
@@ -33,9 +33,9 @@ export const ENDPOINT = CONNECT.pci | CONNECT.pcie
 export const TYPES = ~(CONNECT.autoassign | CONNECT.hotplug | CONNECT.integrated | CONNECT.aggregate)
 
 interface PciModelRow {
-  /** what the controller itself is plugged in as; 0 for root buses, which are part of the machine */
+  /** the connection of the controller itself; 0 for root buses, which are part of the machine */
   plug: number
-  /** what can be plugged into it */
+  /** connections it offers */
   accepts: number
   /** it can be hot-plugged into, unless the user says otherwise */
   hotplug: boolean
@@ -95,7 +95,7 @@ export const PCI_MODELS: Record<PciModel, PciModelRow> = {
   }
 }
 
-/** What errors call a device that needs such a connection; the first match counts. */
+/** Names in errors for a device that needs such a connection; the first match counts. */
 const NEEDS: readonly [flag: number, name: string][] = [
   [pci, 'standard PCI device'],
   [pcie, 'PCI Express device'],

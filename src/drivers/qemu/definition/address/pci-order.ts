@@ -35,7 +35,7 @@ function isPciHostdev({ source }: HostdevDef): boolean {
   return source.type === 'pci' || source.type === 'scsi_host' || (source.type === 'mdev' && source.model === 'vfio-pci')
 }
 
-/** Kept as it was with the oldest QEMU, so that guests find their devices where they were. */
+/** The order, kept as it was with the oldest QEMU, so that guests find their devices where they were. */
 const ORDER: readonly Turn<DeviceKind>[] = [
   turn('controllers', ({ type, model }) => type === 'pci' && model !== 'pci-root' && model !== 'pcie-root'),
   turn('filesystems'),
@@ -57,7 +57,7 @@ const ORDER: readonly Turn<DeviceKind>[] = [
   turn('memories', ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem')
 ]
 
-/** How a device is connected, and the group it must be kept in. */
+/** Needs of a device from its place: connection flags, and the isolation group it must be kept in. */
 export interface PlaceNeeds {
   flags: number
   isolationGroup: number

@@ -22,7 +22,7 @@ import { assignZpciIds } from './zpci.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** What each device asks of its place. */
+/** The needs of each device from its place. */
 const needsIn =
   (def: DomainDef, context: QemuContext): NeedsOf =>
   (kind, dev) => ({ flags: connectFlags(kind, dev, def, context), isolationGroup: isolationGroup(kind, dev, def) })

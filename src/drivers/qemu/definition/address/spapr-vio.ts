@@ -30,7 +30,7 @@ const STEP = 0x1000n
 type VioAddress = AddressOf<'spapr-vio'>
 const vioOf = ({ address }: AnyDevice): VioAddress | undefined => (address?.type === 'spapr-vio' ? address : undefined)
 
-/** @throws VIR_ERR_XML_ERROR for a register given twice */
+/** Gives devices on the virtual I/O bus their registers. @throws VIR_ERR_XML_ERROR for a register given twice */
 export function assignSpaprVioAddresses(def: DomainDef): void {
   for (const { kind, first, isOn } of ROWS) {
     for (const dev of def.devices[kind] as AnyDevice[]) {

@@ -1,11 +1,11 @@
-// Which devices sit on USB, and how many ports USB controllers have.
+// Devices that sit on USB, and numbers of USB controllers' ports.
 import type { ControllerDef } from '../../../../conf/devices/controller.ts'
 import type { AnyDevice, DeviceKind, Devices } from '../../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 
 const always = () => true
 
-/** In the order in which they get their ports (virDomainUSBDeviceDefForeach). */
+/** USB devices by family, in the order in which they get their ports (virDomainUSBDeviceDefForeach). */
 const USB_DEVICES: { [K in DeviceKind]?: (dev: Devices[K][number]) => boolean } = {
   interfaces: ({ source }) => 'device' in source && source.device.type === 'usb',
   hostdevs: ({ source }) => source.type === 'usb',

@@ -1,4 +1,4 @@
-// QEMU's checks of what every device has: address, ACPI index, option ROM (qemuValidateDomainDeviceInfo).
+// QEMU's checks of the fields every device has: address, ACPI index, option ROM (qemuValidateDomainDeviceInfo).
 import { findController } from '../../../../conf/controllers.ts'
 import type { Address, DriveAddress } from '../../../../conf/devices/device-address.ts'
 import type { DiskBus, DiskDef } from '../../../../conf/devices/disk.ts'
@@ -14,7 +14,7 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 
 const MAX_VIO_REG = 0xffffffffn
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED, for drives VIR_ERR_INTERNAL_ERROR too */
+/** Checks one device. @throws VIR_ERR_CONFIG_UNSUPPORTED, for drives VIR_ERR_INTERNAL_ERROR too */
 export function validateDeviceInfo(kind: DeviceKind, dev: AnyDevice, def: DomainDef, context: QemuContext): void {
   const { address, acpiIndex, rom } = dev
   if (address) validateAddress(kind, dev, address, def, context)
@@ -60,12 +60,12 @@ function validateAddress(
       }
       return
     case 'drive':
-      // what is no disk is a SCSI host device
+      // a drive address of another device than a disk is a SCSI host device's
       validateDrive(kind === 'disks' ? (dev as DiskDef).target?.bus : 'scsi', address, def)
   }
 }
 
-/** What a part of a drive address must be, and libvirt's words if it is not. */
+/** A rule for drive addresses: gives libvirt's error for an address that breaks it. */
 type DriveRule = (address: DriveAddress, def: DomainDef) => Error | undefined
 
 const internal = (message: string) => fail('VIR_ERR_INTERNAL_ERROR', message)

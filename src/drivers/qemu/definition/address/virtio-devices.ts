@@ -21,7 +21,7 @@ const VIRTIO_DEVICES: { [K in DeviceKind]?: (dev: Devices[K][number]) => boolean
   rngs: always,
   memories: ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem'
 }
-/** Those are virtio devices on s390 only. */
+/** Families of virtio devices that get such an address on s390 only. */
 const CCW_ONLY: DeviceKind[] = ['filesystems', 'vsocks']
 
 /** Declares virtio devices without an address to be of that type. */
