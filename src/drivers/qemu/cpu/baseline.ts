@@ -26,7 +26,7 @@ function knownVendor(name: string): string {
 }
 
 /**
- * The vendor all have, and whether the result is to say so: only if every CPU does.
+ * The vendor all have, which the result shows only if every CPU does.
  * @throws VIR_ERR_OPERATION_FAILED when they differ
  */
 function commonVendor(cpus: readonly AnyCpu[]): { vendor?: string; isShown: boolean } {

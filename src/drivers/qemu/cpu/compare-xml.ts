@@ -30,14 +30,14 @@ const DRIVERS: { serves(arch: string): boolean; models: () => string[] }[] = [
   { serves: isArmArch, models: () => [] }
 ]
 
-/** @throws VIR_ERR_NO_SUPPORT for architectures libvirt has no CPU driver for */
+/** The driver of an architecture. @throws VIR_ERR_NO_SUPPORT where libvirt has none */
 function driverOf(arch: string) {
   const driver = DRIVERS.find(one => one.serves(arch))
   if (!driver) throw fail('VIR_ERR_NO_SUPPORT', `'${arch}' architecture is not supported by CPU driver`)
   return driver
 }
 
-/** @throws VIR_ERR_INVALID_ARG, VIR_ERR_NO_SUPPORT */
+/** Models of an architecture by name (virCPUGetModels). @throws VIR_ERR_INVALID_ARG, VIR_ERR_NO_SUPPORT */
 export function modelNames(arch: string): string[] {
   if (architecture.parse(arch) === undefined) {
     throw failQemu('VIR_ERR_INVALID_ARG', `cannot find architecture ${arch}`)

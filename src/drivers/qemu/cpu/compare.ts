@@ -1,4 +1,4 @@
-// Whether this host can run a guest's CPU (virCPUx86Compare).
+// Comparison of a host's CPU with a guest's, or with another host's (virCPUx86Compare).
 import { isX86Arch } from '../../../conf/arch.ts'
 import type { CpuDef } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -8,7 +8,7 @@ import { allFeatures, type Described, featuresUnder, type PlainCpu } from './mod
 
 const fail = errorsFrom('VIR_FROM_CPU')
 
-/** A comparison's result: the CPU is what the host has, less than it, or what it cannot run and why. */
+/** The result: the host's CPU is the same, has more, or cannot run the other, with the reason. */
 export type Comparison = { result: 'identical' | 'superset' } | { result: 'incompatible'; reason: string }
 
 const incompatible = (reason: string, names?: ReadonlySet<string>): Comparison => ({
@@ -23,7 +23,7 @@ export function describeCpu({ of, cpu }: AnyCpu): Described & { vendor?: string 
   return { ...(model !== undefined && { model }), ...(cpu.vendor !== undefined && { vendor: cpu.vendor }), features }
 }
 
-/** @throws VIR_ERR_INTERNAL_ERROR for models and features that are unknown */
+/** Compares the host's CPU with another. @throws VIR_ERR_INTERNAL_ERROR for unknown models and features */
 export function compareCpu(host: PlainCpu | undefined, given: AnyCpu): Comparison {
   if (!host) return incompatible('unknown host CPU')
   const { cpu } = given
@@ -57,7 +57,7 @@ export function compareCpu(host: PlainCpu | undefined, given: AnyCpu): Compariso
   return { result: 'superset' }
 }
 
-/** @throws VIR_ERR_CPU_INCOMPATIBLE naming the features that are missing, forbidden or too many */
+/** Checks that the host can run a CPU. @throws VIR_ERR_CPU_INCOMPATIBLE with features missing, forbidden or too many */
 export function checkHostRuns(host: PlainCpu | undefined, cpu: CpuDef): void {
   const comparison = compareCpu(host, { of: 'guest', cpu })
   if (comparison.result === 'incompatible') throw fail('VIR_ERR_CPU_INCOMPATIBLE', comparison.reason)

@@ -1,4 +1,4 @@
-// The CPU a guest gets when it starts: host-model and relative definitions made absolute, models QEMU lacks replaced
+// The CPU of a guest that starts: host-model and relative definitions made absolute, models QEMU lacks replaced
 // (qemuProcessUpdateGuestCPU, virCPUx86Update, virCPUx86Translate).
 import { type CpuDef, type CpuFeatureDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
@@ -19,7 +19,7 @@ const failCpu = errorsFrom('VIR_FROM_CPU')
 /** Features of the host's own bookkeeping, or that the guest's kernel turns on: nothing to tell QEMU. */
 export const NOT_FOR_QEMU = new Set(['cmt', 'mbm_total', 'mbm_local', 'osxsave', 'ospke'])
 
-/** How far a guest's TSC may be from the host's before it must be scaled, in millionths. */
+/** Difference between a guest's TSC and the host's that needs no scaling, in millionths. */
 const TSC_TOLERANCE_PPM = 250n
 
 /** The features' part of qemuProcessStartValidate. @throws VIR_ERR_CONFIG_UNSUPPORTED */
@@ -49,7 +49,7 @@ export function validateTscStart({ clock }: DomainDef): void {
 }
 
 /**
- * Makes the CPU of a guest that starts what QEMU is told.
+ * Turns the CPU of a definition into the one for QEMU's command line (qemuProcessUpdateGuestCPU).
  * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_CPU_INCOMPATIBLE, VIR_ERR_INTERNAL_ERROR
  */
 export function updateGuestCpu(def: DomainDef, context: QemuContext): void {
@@ -70,7 +70,7 @@ export function updateGuestCpu(def: DomainDef, context: QemuContext): void {
   const known = new Set(context.qemu.hostCpu?.known.map(name => libvirtFeatureName(name, def.os.arch!)))
   cpu.features = cpu.features.filter(({ name, policy }) => {
     if (NOT_FOR_QEMU.has(name)) return false
-    // What QEMU does not know it cannot turn on, so it need not be turned off.
+    // a feature QEMU does not know is off: it need not, and cannot, be turned off
     return known.size === 0 || known.has(name) || (policy !== 'disable' && policy !== 'forbid')
   })
 }
@@ -137,7 +137,7 @@ function becomeHost(cpu: CpuDef, host: PlainCpu): void {
   const vendor = cpu.mode === 'custom' ? cpu.vendor : host.vendor
   const features: CpuFeatureDef[] = host.features.map(feature => ({ ...feature }))
   for (const { name, policy } of cpu.features) setFeature(features, name, policy)
-  // Without a name XML does not keep it.
+  // the fallback of a model without a name counts as not given
   const instead = cpu.model?.name === undefined ? 'allow' : cpu.model.fallback
   cpu.model = { name: host.model, fallback: instead, ...(vendorId !== undefined && { vendorId }) }
   if (vendor !== undefined) cpu.vendor = vendor

@@ -1,4 +1,4 @@
-// The host's CPU as capabilities tell it (virCPUProbeHost, virCPUx86GetHost).
+// The host's CPU for capabilities (virCPUProbeHost, virCPUx86GetHost).
 import type { HostCpuDef } from '../../../conf/host-cpu.ts'
 import { cpuinfo } from '../../../host/cpuinfo.ts'
 import { isUsable } from '../../../host/inherited-files.ts'
@@ -29,7 +29,7 @@ function probe(arch: string): HostCpuDef {
     ...(vendor !== undefined && { vendor }),
     ...(Number(microcode) > 0 && { microcode: Number(microcode) }),
     signature: { family, model: number, stepping },
-    // KVM is asked for it: without it nobody needs to know
+    // libvirt asks KVM for the rate, so a host without KVM shows none
     ...(tscHz !== undefined &&
       names.includes('invtsc') &&
       isUsable('/dev/kvm') && {

@@ -1,4 +1,4 @@
-// The host's CPU as guests may be given it (virQEMUCapsInitHostCPUModel).
+// The host's CPU in the forms that guests are given (virQEMUCapsInitHostCPUModel).
 import type { CpuFeatureDef } from '../../../conf/domain/cpu.ts'
 import { type Cpuinfo, cpuinfo } from '../../../host/cpuinfo.ts'
 import { isNative } from '../capabilities/emulator.ts'
@@ -10,11 +10,11 @@ import { CPU_FEATURES, CPU_VENDORS, MSR_FEATURES } from './map.ts'
 import { allFeatures, type CpuData, decode, type OfferedModels, type PlainCpu, setFeature } from './model.ts'
 
 export interface HostModel {
-  /** what a guest that may migrate gets for `host-model` */
+  /** the CPU of a guest with `host-model` that may migrate */
   migratable: PlainCpu
-  /** what QEMU says it can give, migration or not */
+  /** the CPU QEMU can give, migration or not */
   reported: PlainCpu
-  /** everything this host has, for checks whether a guest's CPU can run */
+  /** everything this host has, to check a guest's CPU against */
   full: PlainCpu
 }
 

@@ -18,7 +18,7 @@ export const HYPERV_SWITCHES = [
   'avic'
 ] as const satisfies (keyof HypervDef)[]
 
-/** QEMU knows them all off: only what is on is said. */
+/** CPU properties for enlightenments that are on; QEMU has all off by default. */
 export function hypervProps(hyperv: HypervDef | undefined): Props {
   if (!hyperv) return {}
   const { mode, spinlocks, stimer, vendorId } = hyperv

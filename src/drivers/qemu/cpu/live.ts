@@ -25,7 +25,7 @@ interface Vcpu {
   'qom-path': string
 }
 
-/** What the guest's first vCPU has, and what it was asked for and has not. */
+/** Features the guest's first vCPU has, and those it was asked for and has not. */
 interface LiveCpu {
   enabled: ReadonlySet<string>
   unavailable: ReadonlySet<string>
@@ -72,14 +72,14 @@ async function liveCpu(property: <T>(name: string) => Promise<T>): Promise<LiveC
   return { enabled, unavailable: new Set(missing.map(name => libvirtFeatureName(name, 'x86_64'))) }
 }
 
-/** Enlightenments and paravirtual locks that were asked for must be there. */
+/** Checks that enlightenments and paravirtual locks asked for are there. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 async function verifyAskedFor({ features }: DomainDef, has: (name: string) => Promise<boolean>): Promise<void> {
   if (features?.pvspinlock && !(await has('kvm-pv-unhalt'))) {
     throw unsupported("host doesn't support paravirtual spinlocks")
   }
   const hyperv: Partial<HypervDef> = features?.hyperv ?? {}
   for (const name of HYPERV_SWITCHES) {
-    // Old enough to be everywhere, or missed by no guest.
+    // libvirt does not verify these two: every KVM has them, or no guest misses them
     if (name === 'relaxed' || name === 'vapic' || !hyperv[name]) continue
     if (!(await has(`hv-${name}`))) throw unsupported(`host doesn't support hyperv '${name}' feature`)
   }

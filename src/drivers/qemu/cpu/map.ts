@@ -1,13 +1,12 @@
-// What x86 CPUs have: features, and the models guests may name. The facts of libvirt 9.0's CPU map (cpu_map/x86_*.xml)
-// in the form of sets: there every feature is one bit of its own of one CPUID register or MSR, so that comparing names
-// is comparing bits. Models are told by how they differ from an earlier one.
+// Features of x86 CPUs. The facts of libvirt 9.0's CPU map (cpu_map/x86_*.xml) in the form of sets: there every feature
+// is one bit of its own of one CPUID register or MSR, so that comparing names is comparing bits. Models: models.ts.
 
 /** The words of a template, split at white space. */
 export const words = (text: TemplateStringsArray): string[] => text[0]!.trim().split(/\s+/)
 
 /**
- * By the register that tells of them, lowest bit first: `leaf.subleaf:register` in hexadecimal, or the number of the
- * MSR. A dash is a bit without a name.
+ * Features by the register that holds their bits, lowest bit first: `leaf.subleaf:register` in hexadecimal, or the
+ * number of the MSR. A dash is a bit without a name.
  */
 const FEATURES = {
   '1:edx': words`
@@ -66,7 +65,7 @@ export const CPU_FEATURES: ReadonlySet<string> = new Set(
     .filter(name => name !== '-')
 )
 
-/** Features an MSR tells of: only some QEMUs say truly whether a guest has them. */
+/** Features that are bits of an MSR: only some QEMUs tell truly if a guest has them. */
 export const MSR_FEATURES: ReadonlySet<string> = new Set(
   Object.entries(FEATURES).flatMap(([register, names]) =>
     register.startsWith('msr') ? names.filter(name => name !== '-') : []
@@ -100,7 +99,7 @@ export const CPUID_REGISTERS: readonly { leaf: number; subleaf?: number; registe
     }
   })
 
-/** Some features, in that order. */
+/** These features in the order libvirt lists them. */
 export const inMapOrder = (names: ReadonlySet<string>): string[] => [...CPU_FEATURES].filter(name => names.has(name))
 
 /** Vendors by the string CPUID leaf 0 tells. */

@@ -1,5 +1,4 @@
-// CPUs as sets of features: what a definition means, and which model comes closest to what a CPU has
-// (libvirt 9.0, src/cpu/cpu_x86.c).
+// CPUs as sets of features: those of a definition, and the model closest to a set (libvirt 9.0, src/cpu/cpu_x86.c).
 import type { CpuFeatureDef, FeaturePolicy } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { CPU_FEATURES, inMapOrder } from './map.ts'
@@ -7,7 +6,7 @@ import { type CpuModel, cpuModels } from './models.ts'
 
 const fail = errorsFrom('VIR_FROM_CPU')
 
-/** What CPUID tells, as far as models go. */
+/** A CPU by CPUID, as far as models go. */
 export interface CpuData {
   features: ReadonlySet<string>
   /** libvirt's name of the vendor */
@@ -27,10 +26,10 @@ export interface PlainCpu {
 /** Models a hypervisor has, with the features each of them needs that this host lacks. */
 export type OfferedModels = ReadonlyMap<string, readonly string[]>
 
-/** A CPU as definitions tell it. */
+/** A CPU in the form of definitions. */
 export type Described = { model?: string; features: CpuFeatureDef[] }
 
-/** @throws VIR_ERR_INTERNAL_ERROR for a model libvirt does not know */
+/** The model of that name. @throws VIR_ERR_INTERNAL_ERROR for one libvirt does not know */
 export function modelNamed(name: string): CpuModel {
   const model = cpuModels().get(name)
   if (!model) throw fail('VIR_ERR_INTERNAL_ERROR', `Unknown CPU model ${name}`)
@@ -89,8 +88,8 @@ function asModel(data: CpuData, model: CpuModel, blockers: readonly string[], is
 }
 
 /**
- * How far a candidate is from the CPU: each feature on counts one, features off count two, three, and so on. The
- * count of those off stops early, as libvirt's does: every one found shortens the list it looks at.
+ * Distance of a candidate from the CPU: each feature on counts one, features off count two, three, and so on. The count
+ * of those off stops early, as libvirt's does: every one found shortens the list it looks at.
  */
 function distance({ features }: PlainCpu): { total: number; off: number } {
   let on = features.length
@@ -151,7 +150,7 @@ export function decode(data: CpuData, { offered, isHost = false, preferred = [] 
   return { ...best.cpu, ...(data.vendor && { vendor: data.vendor }) }
 }
 
-/** What a model's CPU would tell of itself. */
+/** CPUID of a CPU of that model. */
 export function dataOfModel(cpu: Described & { model: string }): CpuData {
   const { vendor, signatures } = modelNamed(cpu.model)
   const { family, model, first } = signatures[0] ?? { family: 0, model: 0, first: 0 }

@@ -7,9 +7,9 @@ interface ModelRow {
   vendor?: string
   /** `family-model`, or `family-model:first-last` for some steppings of it */
   signatures?: string[]
-  /** false: not what a guest's CPU is called unless the user does */
+  /** false: never chosen for a guest's CPU unless the user names it */
   guest?: false
-  /** false: not what a host's CPU is called */
+  /** false: never chosen for a host's CPU */
   host?: false
   like?: string
   adds?: string[]
@@ -385,9 +385,9 @@ export interface CpuModel {
   name: string
   vendor?: string
   signatures: Signature[]
-  /** a guest's CPU may be called this without the user's asking for it */
+  /** may be chosen for a guest's CPU without the user's naming it */
   guest: boolean
-  /** a host's CPU may be called this */
+  /** may be chosen for a host's CPU */
   host: boolean
   features: ReadonlySet<string>
   removed: readonly string[]

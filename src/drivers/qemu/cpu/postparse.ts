@@ -31,7 +31,7 @@ export function defaultCpu(def: DomainDef, { qemu }: QemuContext): void {
     }
 }
 
-/** SVE vector lengths need SVE; what may migrate and how strictly a CPU is checked follows from its mode. */
+/** Checks SVE vector lengths against SVE; fills in migratability and check of a CPU by its mode. */
 export function postParseCpu(def: DomainDef, { qemu }: QemuContext): void {
   const { cpu } = def
   if (!cpu) return

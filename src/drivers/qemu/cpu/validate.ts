@@ -1,4 +1,4 @@
-// Which <cpu> this QEMU and this host can give (qemuValidateDomainDefCpu).
+// Checks of <cpu> against this QEMU and this host (qemuValidateDomainDefCpu).
 import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -9,7 +9,7 @@ import { isX86 } from '../machine-type.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED */
+/** Checks <cpu> (qemuValidateDomainDefCpu). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateCpu(def: DomainDef, context: QemuContext): void {
   const { cpu } = def
   if (!cpu) return
@@ -34,7 +34,7 @@ function validateAddress(
     return
   }
   if (bits === undefined) throw unsupported(`if using ${what} mode='emulate', bits= must be specified too`)
-  // libvirtd checks this once a client made it look at the host's CPU; a command line for show is no such occasion.
+  // libvirtd checks this only once it has probed the host's CPU, which domxml-to-native does not make it do
   const { physicalAddressBits } = cpuinfo()
   if (!pretend && physicalAddressBits !== undefined && bits > physicalAddressBits) {
     throw unsupported('The number of virtual CPU address bits cannot exceed the number supported by the host CPU')
