@@ -1,5 +1,5 @@
-// Domain capabilities: what guests of one emulator, machine and type can have (virQEMUCapsFillDomainCaps,
-// virDomainCapsFormat). One table says which values an <enum> has and what each of them needs.
+// Domain capabilities: devices and features that guests of one emulator, machine and type can have
+// (virQEMUCapsFillDomainCaps, virDomainCapsFormat). One table has the values of each <enum> with their conditions.
 
 import { existsSync } from 'node:fs'
 import { isX86Arch } from '../../../conf/arch.ts'
@@ -22,12 +22,12 @@ import { type Found, lookUpEmulator, machinesInOrder, type Wanted } from './emul
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Everything an entry of the tables may ask. */
+/** Facts that the conditions in the tables may ask for. */
 interface Asked {
   qemu: Qemu
   found: Found
   has(...any: Capability[]): boolean
-  /** a guest of this architecture and machine, for what goes by their names */
+  /** a guest of this architecture and machine, for conditions that go by their names */
   guest: Parameters<typeof hasBuiltinIde>[0]
 }
 

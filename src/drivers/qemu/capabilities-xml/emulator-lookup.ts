@@ -1,4 +1,4 @@
-// Which emulator, machine and accelerator a call about capabilities means (virQEMUCapsCacheLookupDefault).
+// Lookup of the emulator, machine and accelerator that a call about capabilities means (virQEMUCapsCacheLookupDefault).
 import { architecture } from '../../../conf/domain/os-type.ts'
 import { type VirtType, virtType } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -10,7 +10,7 @@ import { type Qemu, qemuCapabilities } from '../capabilities/qemu.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const invalid = (message: string) => fail('VIR_ERR_INVALID_ARG', message)
 
-/** Arguments that say which emulator, all may be left out. */
+/** Arguments that name an emulator by its parts, all may be left out. */
 export const emulatorArgs = {
   arch: optional(text('architecture; absent: the host’s')),
   machine: optional(text('machine type; absent: the emulator’s preferred one')),
@@ -44,19 +44,22 @@ export function machinesInOrder({ machines }: Qemu): Qemu['machines'] {
 }
 
 /**
- * The emulator of a host as guests of that type see it. What it can do is told by its fastest accelerator, as libvirt
- * asks for that first; machines and CPUs by the one asked for.
+ * The emulator of a host as guests of that type see it. Capabilities are those with its fastest accelerator, as libvirt
+ * probes that first; machines and CPUs are those with the accelerator of the type.
  */
 export async function emulatorFor(host: Host, binary: string, type: VirtType): Promise<Qemu> {
   const fastest = await qemuCapabilities(binary, host.cacheDir, 'kvm')
   if (type === 'kvm') return fastest
   const probed = await qemuCapabilities(binary, host.cacheDir, type)
-  // macOS has it: here nobody was asked about its CPUs
+  // hvf is macOS's accelerator: QEMU here knows no CPUs for it
   const own: Qemu = type === 'hvf' ? { ...probed, cpuModels: [], hostCpu: undefined } : probed
   return { ...own, has: fastest.has, ...(fastest.hyperv && { hyperv: fastest.hyperv }) }
 }
 
-/** @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR */
+/**
+ * The emulator, machine and type wanted, those that are left out chosen as libvirt does.
+ * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR
+ */
 export async function lookUpEmulator(host: Host, wanted: Wanted): Promise<Found> {
   const asked = wanted.virttype === undefined ? undefined : virtType.parse(wanted.virttype)
   if (wanted.virttype !== undefined && asked === undefined) throw invalid(`unknown virttype: ${wanted.virttype}`)

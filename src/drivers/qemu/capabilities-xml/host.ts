@@ -1,4 +1,4 @@
-// Capabilities: what this host is and which guests it can run (virQEMUDriverCreateCapabilities,
+// Capabilities: description of this host, and of the guests it can run (virQEMUDriverCreateCapabilities,
 // virCapabilitiesFormatXML).
 import { architecture } from '../../../conf/domain/os-type.ts'
 import { formatHostCpu } from '../../../conf/host-cpu.ts'
@@ -89,7 +89,7 @@ async function hostElement(host: Host): Promise<XmlElement> {
   ])
 }
 
-/** Machines by name; an alias comes right behind what it means. */
+/** Machines by name; an alias comes right behind its machine. */
 function machineElements(qemu: Qemu): XmlElement[] {
   return machinesInOrder(qemu).flatMap(({ name, alias, cpuMax, deprecated }) => {
     const common = { maxCpus: cpuMax > 0 ? cpuMax : undefined, deprecated: deprecated ? 'yes' : undefined }
@@ -125,7 +125,7 @@ function guestElement(arch: string, qemu: Qemu): XmlElement {
 /** libvirt's virArchGetWordSize; sh4eb is listed with 64 there. */
 const wordSize = (arch: string): number => (/64|^alpha$|^s390x$|^sh4eb$/.test(arch) ? 64 : 32)
 
-/** An emulator that cannot be asked serves no guests. */
+/** Guests of one architecture; none where the emulator cannot be probed. */
 async function guestsOf(host: Host, arch: string): Promise<XmlElement[]> {
   const binary = findEmulator(host.hostArch, arch)
   if (binary === undefined) return []

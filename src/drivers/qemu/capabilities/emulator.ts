@@ -1,4 +1,4 @@
-// Which QEMU binary serves a guest that names none (virQEMUCapsGetDefaultEmulator).
+// Choice of the QEMU binary for a guest that names none (virQEMUCapsGetDefaultEmulator).
 import { accessSync, constants, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorsFrom } from '../../../conf/error.ts'

@@ -1,4 +1,4 @@
-// libvirt's remaining capability names: what every QEMU we run has, or what no version has any more. They may be named
+// libvirt's remaining capability names: of things every QEMU we run has, or no version has any more. They may be named
 // in <qemu:capabilities> and change nothing here.
 
 export const OTHER_CAPABILITIES: ReadonlySet<string> = new Set(

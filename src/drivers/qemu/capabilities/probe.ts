@@ -1,4 +1,4 @@
-// One launch of a QEMU binary to learn what it can do.
+// Probe of a QEMU binary's capabilities: one launch without a machine, questions over QMP.
 import { spawn } from 'node:child_process'
 import { errorsFrom } from '../../../conf/error.ts'
 import { QmpMonitor } from '../monitor/qmp.ts'
@@ -13,7 +13,7 @@ const PROBE_TIMEOUT_MS = 20_000
 /** libvirt's names of QEMU's targets, where they differ. */
 const ARCH_NAMES: Record<string, string> = { i386: 'i686', arm: 'armv7l', ppc: 'ppc' }
 
-/** @throws VIR_ERR_INTERNAL_ERROR with QEMU's last words */
+/** Launches the binary and asks (virQEMUCapsInitQMP). @throws VIR_ERR_INTERNAL_ERROR with QEMU's last words */
 export async function probeQemu(binary: string, accelerator: Accelerator): Promise<Probed> {
   const child = spawn(
     binary,
@@ -185,7 +185,10 @@ interface Expansion {
   model: { props: Record<string, unknown> }
 }
 
-/** What is only there once migration is given up is told apart (virQEMUCapsProbeQMPHostCPU). */
+/**
+ * The host's CPU from its expansion; features that only the expansion for guests which need not migrate has are told
+ * apart (virQEMUCapsProbeQMPHostCPU).
+ */
 function hostCpu(expanded: Expansion, unmigratable: Expansion | undefined): HostCpu {
   const { props } = expanded.model
   const known = Object.keys(props)
@@ -283,7 +286,7 @@ export interface SevHost {
 
 export type Accelerator = 'kvm' | 'tcg'
 
-/** What one launch of the binary told. */
+/** The answers of one launch of the binary. */
 export interface Probed extends Omit<Qemu, 'has' | 'machine' | 'kvm'> {
   capabilities: Capability[]
   /** the binary was built with KVM */

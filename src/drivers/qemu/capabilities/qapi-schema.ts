@@ -12,9 +12,10 @@ export interface SchemaEntry {
   [key: string]: unknown
 }
 
-/** A looked-up index of query-qmp-schema's answer. */
+/** Entries of query-qmp-schema's answer by name. */
 export type Schema = Map<string, SchemaEntry>
 
+/** The answer of query-qmp-schema as an index. */
 export function indexSchema(entries: SchemaEntry[]): Schema {
   return new Map(entries.map(entry => [entry.name, entry]))
 }

@@ -1,4 +1,4 @@
-// What the QEMU binary at hand can do: asked of it once, remembered on disk until the binary changes.
+// Capabilities of a QEMU binary (virQEMUCaps): probed once, kept on disk until the binary changes.
 import { accessSync, constants, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
 import { join } from 'node:path'
@@ -15,7 +15,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** Form of the cache files; files of another form are made anew. */
 const CACHE_VERSION = 5
 
-/** What the rest of the driver asks of a QEMU binary. */
+/** A QEMU binary as the rest of the driver sees it. */
 export interface Qemu {
   /** path of the binary */
   binary: string
@@ -62,7 +62,7 @@ export interface CpuModel {
   blockers: string
 }
 
-/** The state of the binary and the host a cache file speaks of, and what was asked of them. */
+/** The state of the binary and the host that a cache file is valid for, and the signs it was probed for. */
 interface CacheKey {
   version: number
   /** kernel and CPU, for what KVM offers */
@@ -94,10 +94,10 @@ export async function qemuCapabilities(binary: string, cacheDir: string, type: V
   return asQemu(probed, type)
 }
 
-/** What this process has read or probed, by cache file. */
+/** Results this process has read or probed, by cache file. */
 const lastProbed = new Map<string, { key: string; probed: Probed }>()
 
-/** A CacheKey as text, which is how it is compared. */
+/** A CacheKey as text, for comparing. */
 function cacheKey(binary: string, accelerator: Accelerator): string {
   checkBinary(binary)
   const { size, mtimeNs, ctimeNs } = statSync(binary, { bigint: true })
@@ -113,7 +113,7 @@ function cacheKey(binary: string, accelerator: Accelerator): string {
   return JSON.stringify(key)
 }
 
-/** @throws VIR_ERR_SYSTEM_ERROR; libvirt: virQEMUCapsNewForBinaryInternal */
+/** Checks that the binary can be run (virQEMUCapsNewForBinaryInternal). @throws VIR_ERR_SYSTEM_ERROR */
 function checkBinary(binary: string): void {
   const refuse = (message: string, error?: unknown) => fail('VIR_ERR_SYSTEM_ERROR', message, error)
   let isDirectory: boolean
@@ -138,7 +138,7 @@ function reason(error: unknown): string {
   )
 }
 
-/** How a cache file of that key begins; it ends with what was probed and a brace. */
+/** The beginning of a cache file of that key; the result and a brace follow. */
 const beginning = (key: string) => `{"key":${key},"probed":`
 
 function readCache(file: string, key: string): Probed | undefined {
@@ -162,7 +162,7 @@ function writeCache(file: string, key: string, probed: Probed): void {
   }
 }
 
-/** What was probed, as a guest of that type sees it: machine none, and all of an accelerator not there, are no machines. */
+/** A result as a guest of that type sees it: without machine none, and without any where the accelerator is missing. */
 function asQemu(probed: Probed, type: VirtType): Qemu {
   const capabilities = new Set(probed.capabilities)
   const kvm = probed.kvmBuilt && kvmUsable()

@@ -1,4 +1,4 @@
-// What a QEMU binary can do, and what in its answers says so: libvirt's capability names (qemu_capabilities.c, 9.0.0),
+// Capabilities of QEMU binaries and the signs of them in QEMU's answers: libvirt's names (qemu_capabilities.c, 9.0.0),
 // one or more signs each; any of them is enough.
 
 /** A sign of a capability in QEMU's own answers. */
