@@ -1,4 +1,4 @@
-// Which firmware a guest gets: the first descriptor that has what the definition asks for (qemu_firmware.c).
+// Choice of a guest's firmware: the first descriptor that has everything the definition asks for (qemu_firmware.c).
 import type { LoaderDef } from '../../../conf/domain/os-firmware.ts'
 import { usesReadonlyPflash } from '../../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'

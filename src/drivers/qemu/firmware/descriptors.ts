@@ -1,4 +1,4 @@
-// Firmware descriptors: the JSON files that say which firmware images a host has (QEMU's docs/interop/firmware.json).
+// Firmware descriptors: JSON files about the firmware images of a host (QEMU's docs/interop/firmware.json).
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ export interface FlashFile {
   format: string
 }
 
-/** How the firmware comes into the guest. */
+/** The firmware's way into the guest: flash devices, kernel or memory. */
 export type FirmwareMapping =
   | { device: 'flash'; mode: (typeof FLASH_MODES)[number]; executable: FlashFile; nvramTemplate?: FlashFile }
   | { device: 'kernel' | 'memory'; filename: string }
@@ -42,7 +42,7 @@ const arrayAt = (doc: unknown, key: string) => {
 
 /**
  * One descriptor (qemuFirmwareParse).
- * @throws VIR_ERR_INTERNAL_ERROR for files that are not what they should be
+ * @throws VIR_ERR_INTERNAL_ERROR for files of another form
  */
 export function parseDescriptor(text: string, path: string): FirmwareDescriptor {
   const wrong = (message: string, cause?: unknown) => fail('VIR_ERR_INTERNAL_ERROR', message, cause)
@@ -96,7 +96,7 @@ export function parseDescriptor(text: string, path: string): FirmwareDescriptor 
   return { interfaces, mapping: mapped, targets, features: new Set(features.map(String)) }
 }
 
-/** What tells where descriptors are. */
+/** The part of the surroundings that tells the directories of descriptors. */
 export type FirmwarePlaces = Pick<QemuContext, 'config' | 'privileged'>
 
 /** The directories to look in, the one that counts most first. */

@@ -1,4 +1,4 @@
-// UEFI variable stores: where they lie, which are allowed, and how they are made.
+// UEFI variable stores: their places, checks, and making.
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { NvramDef } from '../../../conf/domain/os-firmware.ts'
@@ -66,7 +66,7 @@ export function makeNvram({ os: { loader } }: DomainDef, reset = false): void {
   writeAtomic(path, content)
 }
 
-/** Lets QEMU's user have the variable store, whoever had it before. */
+/** Gives the variable store to QEMU's user, even if it was another user's before. @throws VIR_ERR_SYSTEM_ERROR */
 export function giveNvram({ os: { loader } }: DomainDef, owner: ProcessOwner): void {
   const path = nvramPath(loader?.nvram)
   if (path !== undefined && existsSync(path)) giveTo(path, owner)

@@ -50,10 +50,10 @@ export interface BalloonStats {
   values: Record<string, bigint>
 }
 
-/** QEMU asks the guest every few seconds; what it said this long ago is as new. */
+/** Age up to which statistics are as good as new: QEMU asks the guest every few seconds only. */
 const FRESH_MS = 100
 
-/** What the guest's balloon driver last reported; empty without one. Callers at about the same time share one query. */
+/** Last report of the guest's balloon driver; empty without one. Callers at about the same time share one query. */
 export async function balloonStats(domain: QemuDomain): Promise<BalloonStats> {
   const { running } = domain
   if (!running.balloon || performance.now() - running.balloon.atMs > FRESH_MS) {

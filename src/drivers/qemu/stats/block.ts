@@ -1,4 +1,4 @@
-// Statistics of disks: what was read and written, how large their images are.
+// Statistics of disks: counters of reads and writes, sizes of images.
 import { statSync } from 'node:fs'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { storagePath } from '../../../conf/storage/source.ts'
@@ -81,7 +81,7 @@ interface ImageSizes {
   physical: bigint
 }
 
-/** What an image is by its file and header, for a guest that does not run (qemuStorageLimitsRefresh). */
+/** Sizes of an image by its file and header, for a guest that does not run (qemuStorageLimitsRefresh). */
 export function imageSizes({ source }: DiskDef): (ImageSizes & { capacity: bigint }) | undefined {
   const path = storagePath(source)
   const sizes = fileSizes(path)

@@ -2,7 +2,7 @@
 import type { InterfaceDef } from '../../../conf/devices/interface.ts'
 import { interfaceCounters } from '../../../host/proc.ts'
 
-/** Counters from the guest's side: what a tap device receives, the guest has sent. */
+/** Counters from the guest's side: packets a tap device receives are those the guest has sent. */
 export function interfaceStats(net: InterfaceDef): Record<string, bigint> | undefined {
   const host = net.target?.dev && interfaceCounters(net.target.dev)
   if (!host) return undefined

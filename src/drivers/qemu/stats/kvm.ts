@@ -1,4 +1,4 @@
-// KVM's own counters of a guest and its vCPUs, by QEMU's query-stats: whatever the kernel has, described by a schema.
+// KVM's own counters of a guest and its vCPUs, by QEMU's query-stats: all the kernel has, described by a schema.
 import { type TypedValue, typed } from '../../../conf/wire.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { query } from './query.ts'
@@ -16,14 +16,14 @@ interface StatSchema {
   unit?: string
 }
 
-/** How a counter's name ends, by its QAPI type; histograms are left out. */
+/** Endings of counters' names by QAPI type; histograms are left out. */
 const SUFFIX: Record<string, string> = { cumulative: 'sum', instant: 'cur', peak: 'max' }
 
 const HALT_POLL = { success: 'halt_poll_success_ns', fail: 'halt_poll_fail_ns' }
 
 type NamedStats = [name: string, value: TypedValue][]
 
-/** Schemas do not change while QEMU runs. */
+/** Schemas by monitor: they do not change while QEMU runs. */
 const schemas = new WeakMap<object, Promise<Map<string, StatSchema>>>()
 
 function schemaOf(domain: QemuDomain): Promise<Map<string, StatSchema>> {

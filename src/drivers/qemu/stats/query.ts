@@ -1,7 +1,7 @@
 // Questions for statistics: a QEMU that is slow to answer them leaves their numbers out.
 import type { QemuDomain } from '../domain/domain.ts'
 
-/** How long statistics wait for QEMU. */
+/** Time statistics wait for QEMU. */
 export const QUERY_MS = 2000
 
 /** The answer to a QMP command; undefined when the guest does not run, or QEMU refuses or is late. */

@@ -13,7 +13,10 @@ export const statsGroups = openFlags(virDomainStatsTypes)
 
 export const statsFlags = flags(virConnectGetAllDomainStatsFlags)
 
-/** @throws VIR_ERR_ARGUMENT_UNSUPPORTED for groups there are not, if the flags insist (qemuDomainGetStatsCheckSupport) */
+/**
+ * Refuses unknown groups if the flags insist (qemuDomainGetStatsCheckSupport).
+ * @throws VIR_ERR_ARGUMENT_UNSUPPORTED
+ */
 export function checkGroups(wanted: number, flags: number): void {
   const known = Object.values(virDomainStatsTypes).reduce((all, bit) => all | bit, 0)
   const unknown = (wanted & ~known) >>> 0
