@@ -76,7 +76,7 @@ export const hostCapabilities = {
         import('../cpu/compare-xml.ts'),
         import('../cpu/host-cpu.ts')
       ])
-      const own = hostCpu(host.hostArch)
+      const own = await hostCpu(host)
       const known = own.model === undefined ? undefined : own
       return { result: COMPARED[compareXml(host.hostArch, known, xml, (bits & FAIL) !== 0, (bits & VALIDATE) !== 0)] }
     }

@@ -63,7 +63,7 @@ function securityModels({ privileged }: Host): XmlElement[] {
 
 async function hostElement(host: Host): Promise<XmlElement> {
   const uuid = hostUuid()
-  const cpu = formatHostCpu(hostCpu(host.hostArch))
+  const cpu = formatHostCpu(await hostCpu(host))
   cpu.children.push(...pageSizesKiB().map(size => element('pages', { unit: 'KiB', size })))
   const targets = await suspendTargets()
   return element('host', {}, [

@@ -1,9 +1,12 @@
-// The CPUID instruction, by way of the kernel's cpuid driver: Node cannot execute it.
+// The CPUID instruction and RDMSR, by way of the kernel's cpuid and msr drivers: Node.js can execute neither.
 import { closeSync, openSync, readSync } from 'node:fs'
-import { CPUID_REGISTERS, featuresInRegister } from './map.ts'
+import { CPUID_REGISTERS, featuresInMsr, featuresInRegister } from './map.ts'
 
-const DEVICE = '/dev/cpu/0/cpuid'
-const RESULT_BYTES = 16
+const CPUID_DEVICE = '/dev/cpu/0/cpuid'
+const CPUID_BYTES = 16
+const MSR_DEVICE = '/dev/cpu/0/msr'
+const MSR_BYTES = 8
+const IA32_ARCH_CAPABILITIES = 0x10a
 const OFFSETS: Record<string, number> = { eax: 0, ebx: 4, ecx: 8, edx: 12 }
 const EXTENDED = 0x8000_0000
 /** Leaves that mean something only with a feature of an earlier one: the register that tells, and its bit (cpuidSet). */
@@ -14,16 +17,15 @@ const DEPENDENT: Record<number, { leaf: number; register: string; bit: number }>
 
 export type CpuidRegisters = Record<'eax' | 'ebx' | 'ecx' | 'edx', number>
 
-/** Carries out `work` with a reader of leaves; undefined where the driver is missing or not for this user. */
-function withDevice<T>(work: (leaf: (leaf: number, subleaf?: number) => CpuidRegisters) => T): T | undefined {
+/** Carries out `work` with a reader of bytes by position; undefined where the driver is missing or not for this user. */
+function withDevice<T>(path: string, bytes: number, work: (read: (position: bigint) => Buffer) => T): T | undefined {
   try {
-    const device = openSync(DEVICE, 'r')
+    const device = openSync(path, 'r')
     try {
-      const bytes = Buffer.alloc(RESULT_BYTES)
-      return work((leaf, subleaf = 0) => {
-        readSync(device, bytes, 0, RESULT_BYTES, (BigInt(subleaf) << 32n) | BigInt(leaf))
-        const at = (register: string) => bytes.readUInt32LE(OFFSETS[register])
-        return { eax: at('eax'), ebx: at('ebx'), ecx: at('ecx'), edx: at('edx') }
+      return work(position => {
+        const buffer = Buffer.alloc(bytes)
+        readSync(device, buffer, 0, bytes, position)
+        return buffer
       })
     } finally {
       closeSync(device)
@@ -33,14 +35,25 @@ function withDevice<T>(work: (leaf: (leaf: number, subleaf?: number) => CpuidReg
   }
 }
 
+/** Carries out `work` with a reader of leaves. */
+function withCpuid<T>(work: (leaf: (leaf: number, subleaf?: number) => CpuidRegisters) => T): T | undefined {
+  return withDevice(CPUID_DEVICE, CPUID_BYTES, read =>
+    work((leaf, subleaf = 0) => {
+      const bytes = read((BigInt(subleaf) << 32n) | BigInt(leaf))
+      const at = (register: string) => bytes.readUInt32LE(OFFSETS[register])
+      return { eax: at('eax'), ebx: at('ebx'), ecx: at('ecx'), edx: at('edx') }
+    })
+  )
+}
+
 /** One leaf of the first CPU, undefined where it cannot be asked or has no such leaf. */
 export function cpuidLeaf(leaf: number, subleaf = 0): CpuidRegisters | undefined {
-  return withDevice(read => (leaf <= read(leaf >= EXTENDED ? EXTENDED : 0).eax ? read(leaf, subleaf) : undefined))
+  return withCpuid(read => (leaf <= read(leaf >= EXTENDED ? EXTENDED : 0).eax ? read(leaf, subleaf) : undefined))
 }
 
 /** Everything the map knows of the first CPU, undefined where it cannot be asked (virCPUx86GetHost). */
 export function cpuidFeatures(): Set<string> | undefined {
-  return withDevice(read => {
+  return withCpuid(read => {
     const last = { basic: read(0).eax, extended: read(EXTENDED).eax }
     const features = new Set<string>()
     for (const { leaf, subleaf, register } of CPUID_REGISTERS) {
@@ -54,4 +67,11 @@ export function cpuidFeatures(): Set<string> | undefined {
     }
     return features
   })
+}
+
+/** What IA32_ARCH_CAPABILITIES tells of the first CPU, undefined where it cannot be read or is not there (virHostCPUGetMSR). */
+export function archCapabilities(): string[] | undefined {
+  return withDevice(MSR_DEVICE, MSR_BYTES, read =>
+    featuresInMsr(IA32_ARCH_CAPABILITIES, read(BigInt(IA32_ARCH_CAPABILITIES)).readBigUInt64LE())
+  )
 }

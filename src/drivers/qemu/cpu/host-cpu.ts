@@ -3,24 +3,47 @@ import type { HostCpuDef } from '../../../conf/host-cpu.ts'
 import { cpuinfo } from '../../../host/cpuinfo.ts'
 import { isUsable } from '../../../host/inherited-files.ts'
 import { hostTopology } from '../../../host/topology.ts'
+import type { Host } from '../../connection.ts'
+import { findEmulator } from '../capabilities/emulator.ts'
+import { qemuCapabilities } from '../capabilities/qemu.ts'
+import { archCapabilities } from './cpuid.ts'
+import { libvirtFeatureName } from './feature-name.ts'
 import { ownCpu } from './host-model.ts'
+import { MSR_FEATURES } from './map.ts'
 
-const probed = new Map<string, HostCpuDef>()
+const KVM = '/dev/kvm'
+
+type CpuHost = Pick<Host, 'hostArch' | 'cacheDir'>
+
+const probed = new Map<string, Promise<HostCpuDef>>()
 
 /**
  * The host's CPU; of architectures other than x86 only the topology is known. Looked at once (virQEMUDriverGetHostCPU).
  */
-export function hostCpu(arch: string): HostCpuDef {
-  const cpu = probed.get(arch) ?? probe(arch)
-  probed.set(arch, cpu)
+export function hostCpu(host: CpuHost): Promise<HostCpuDef> {
+  const cpu = probed.get(host.hostArch) ?? probe(host)
+  probed.set(host.hostArch, cpu)
   return cpu
 }
 
-function probe(arch: string): HostCpuDef {
+/**
+ * Features of MSRs that only KVM may read. libvirt asks it by an ioctl (virHostCPUGetMSRFromKVM), which Node.js has not:
+ * the host's QEMU has asked the same when it was probed with KVM.
+ */
+async function msrFeaturesOfKvm({ hostArch, cacheDir }: CpuHost): Promise<string[]> {
+  const binary = cpuinfo().flags.has('arch_capabilities') && isUsable(KVM) && findEmulator(hostArch, hostArch)
+  if (!binary) return []
+  const qemu = await qemuCapabilities(binary, cacheDir, 'kvm').catch(() => undefined)
+  const features = (qemu?.kvm && qemu.hostCpu?.features) || []
+  return features.map(name => libvirtFeatureName(name, hostArch)).filter(name => MSR_FEATURES.has(name))
+}
+
+async function probe(host: CpuHost): Promise<HostCpuDef> {
+  const arch = host.hostArch
   const { sockets, cores, threads } = hostTopology()
   const topology = { sockets, dies: 1, cores, threads }
   if (arch !== 'x86_64' && arch !== 'i686') return { arch, topology, features: [] }
-  const { model, vendor, features } = ownCpu()
+  const { model, vendor, features } = ownCpu(archCapabilities() ?? (await msrFeaturesOfKvm(host)))
   const { microcode, family, model: number, stepping, tscHz, flags, physicalAddressBits } = cpuinfo()
   const names = features.map(({ name }) => name)
   return {
@@ -32,7 +55,7 @@ function probe(arch: string): HostCpuDef {
     // libvirt asks KVM for the rate, so a host without KVM shows none
     ...(tscHz !== undefined &&
       names.includes('invtsc') &&
-      isUsable('/dev/kvm') && {
+      isUsable(KVM) && {
         counter: { name: 'tsc' as const, frequency: tscHz, scaling: flags.has('tsc_scale') }
       }),
     topology,

@@ -4,7 +4,7 @@ import { type Cpuinfo, cpuinfo } from '../../../host/cpuinfo.ts'
 import { isNative } from '../capabilities/emulator.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
-import { cpuidFeatures } from './cpuid.ts'
+import { archCapabilities, cpuidFeatures } from './cpuid.ts'
 import { libvirtFeatureName } from './feature-name.ts'
 import { CPU_FEATURES, CPU_VENDORS, MSR_FEATURES } from './map.ts'
 import { allFeatures, type CpuData, decode, type OfferedModels, type PlainCpu, setFeature } from './model.ts'
@@ -63,12 +63,16 @@ const known = (data: CpuData): CpuData => ({
   features: new Set([...data.features].filter(name => CPU_FEATURES.has(name)))
 })
 
-/** The host's own CPU, whatever any QEMU makes of it (virCPUProbeHost). */
-export const ownCpu = (): PlainCpu => decode(known(ownData(cpuinfo())), { isHost: true })
+/**
+ * The host's own CPU, whatever any QEMU makes of it (virCPUProbeHost).
+ * @param msr the features its MSRs tell of
+ */
+export const ownCpu = (msr: readonly string[]): PlainCpu => decode(known(ownData(cpuinfo(), msr)), { isHost: true })
 
 /** KVM may run what it does not offer by default: the host's own features join in. */
 function withOwnFeatures(reported: PlainCpu): PlainCpu {
-  const host = decode(known(ownData(cpuinfo())))
+  // MSRs that only KVM may read are in its report already
+  const host = decode(known(ownData(cpuinfo(), archCapabilities() ?? [])))
   const features: CpuFeatureDef[] = [...host.features]
   for (const name of allFeatures(reported)) setFeature(features, name, 'require')
   return { ...host, features }
@@ -92,8 +96,8 @@ function featureOfFlag(flag: string): string {
   return spellings.find(name => name !== undefined && CPU_FEATURES.has(name)) ?? flag
 }
 
-function ownData({ flags, vendor, family, model, stepping }: Cpuinfo): CpuData {
-  const features = cpuidFeatures() ?? new Set([...flags].map(featureOfFlag))
+function ownData({ flags, vendor, family, model, stepping }: Cpuinfo, msr: readonly string[]): CpuData {
+  const features = new Set([...(cpuidFeatures() ?? [...flags].map(featureOfFlag)), ...msr])
   // Linux has no flag for what it turns on itself.
   if (features.has('xsave')) features.add('osxsave')
   return { features, ...(CPU_VENDORS[vendor] && { vendor: CPU_VENDORS[vendor] }), family, model, stepping }

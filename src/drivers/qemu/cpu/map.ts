@@ -87,6 +87,12 @@ export function featuresInRegister(
   return names.filter((name, bit) => name !== '-' && (value >>> bit) & 1)
 }
 
+/** The features an MSR's value tells of; none of an MSR that is not in the map. */
+export function featuresInMsr(index: number, value: bigint): string[] {
+  const names: string[] = (FEATURES as Record<string, string[]>)[`msr ${index.toString(16)}`] ?? []
+  return names.filter((name, bit) => name !== '-' && (value >> BigInt(bit)) & 1n)
+}
+
 /** The CPUID registers of the map. */
 export const CPUID_REGISTERS: readonly { leaf: number; subleaf?: number; register: string }[] = Object.keys(FEATURES)
   .filter(key => !key.startsWith('msr'))
