@@ -103,6 +103,9 @@ function withoutAssigned(node: XmlElement, fragment: string): XmlElement {
   }
 }
 
+/** Drawn where none is given. */
+const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
+
 const onOneLine = (node: XmlElement) => formatXml(node).replace(/\n\s*/g, '')
 
 /** The elements of a document that a table looks at, each on one line. */
@@ -124,7 +127,8 @@ export function answerOf(fragment: string, place: Place, xml: string, bare: stri
     if (at >= 0) left.splice(at, 1)
     return at < 0
   })
-  const text = shown.join('')
+  const given = [fragment, ...(place.around ?? [])].join('').toLowerCase()
+  const text = shown.join('').replace(UUID, uuid => (given.includes(uuid) ? uuid : 'UUID'))
   return text === '' ? '-' : text === fragment ? '=' : `= ${text}`
 }
 
