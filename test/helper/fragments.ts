@@ -5,7 +5,7 @@ import { formatDomain } from '../../src/conf/domain-xml.ts'
 import { childElements, firstChild, formatXml, parseXml, type XmlElement } from '../../src/conf/xml.ts'
 import type { Capability } from '../../src/drivers/qemu/capabilities/signs.ts'
 import { loadDomain } from '../../src/drivers/qemu/definition/passes.ts'
-import { errorOf, type GuestOptions, guestXml, testContext } from './definition.ts'
+import { errorOf, fakeQemu, type GuestOptions, guestXml, testContext } from './definition.ts'
 
 /** What QEMU 7.2 for x86 as Debian 12 has it cannot do. */
 const MISSING: Capability[] = [
@@ -132,8 +132,16 @@ export function answerOf(fragment: string, place: Place, xml: string, bare: stri
   return text === '' ? '-' : text === fragment ? '=' : `= ${text}`
 }
 
+const CPU_MODELS = ['qemu64', 'max'].map(name => ({
+  name,
+  type: `${name}-x86_64-cpu`,
+  deprecated: false,
+  blockers: ''
+}))
+
 async function written(xml: string, place: Place): Promise<string> {
-  const { def } = await loadDomain(xml, async () => testContext({ missing: MISSING, ...place }))
+  const qemu = { ...fakeQemu(place.missing ?? MISSING), kvm: true, cpuModels: CPU_MODELS }
+  const { def } = await loadDomain(xml, async () => testContext({ qemu, ...place }))
   return formatDomain(def, { inactive: true, secure: true })
 }
 
