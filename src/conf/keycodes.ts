@@ -32,5 +32,6 @@ export function toQnum(codeset: number, code: number): number | undefined {
 
 /** The Linux code of a key name (`KEY_ENTER`), undefined for an unknown one. */
 export function linuxKeycode(name: string): number | undefined {
-  return ROWS.find(row => row.name === name)?.codes[0]
+  // keys without a name are found by none
+  return name === '' ? undefined : ROWS.find(row => row.name === name)?.codes[0]
 }
