@@ -6,7 +6,7 @@ import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
-import { isLocalStorage, isStorageEmpty, type StorageSource } from '../../../conf/storage/source.ts'
+import { isLocalStorage, isStorageEmpty, type StorageFormat, type StorageSource } from '../../../conf/storage/source.ts'
 import { type Backing, backingOf, probeFormat, readHeader } from './image-header.ts'
 import { applyStartupPolicy } from './startup-policy.ts'
 
@@ -79,7 +79,7 @@ function detectBacking(image: StorageSource, seen: Set<string>): void {
     )
   }
   seen.add(image.path)
-  const told = readBacking(image.path, image.format ?? 'raw')
+  const { backing: told } = look(image.path, image.format ?? 'raw')
   if (!told) {
     image.backingStore = { type: 'none' }
     return
@@ -94,9 +94,15 @@ function detectBacking(image: StorageSource, seen: Set<string>): void {
   detectBacking(below, seen)
 }
 
-function readBacking(path: string, format: NonNullable<StorageSource['format']>): Backing | undefined {
+/**
+ * What an image stands on, going by its format or else by its signature.
+ * @throws VIR_ERR_INTERNAL_ERROR for what cannot be read or contradicts itself
+ */
+function look(path: string, given?: StorageFormat): { format: StorageFormat; backing: Backing | undefined } {
   try {
-    return backingOf(readHeader(path), format)
+    const header = readHeader(path)
+    const format = given ?? probeFormat(header)
+    return { format, backing: backingOf(header, format) }
   } catch (error) {
     throw failStorage(
       'VIR_ERR_INTERNAL_ERROR',
@@ -107,10 +113,9 @@ function readBacking(path: string, format: NonNullable<StorageSource['format']>)
 }
 
 /** A format only guessed is taken if it leads no further: a guest that can write an image must not choose files. */
-function safelyProbed(path: string, told: Backing, above: string): NonNullable<StorageSource['format']> {
-  const header = readHeader(path)
-  const format = probeFormat(header)
-  if (backingOf(header, format)) {
+function safelyProbed(path: string, told: Backing, above: string): StorageFormat {
+  const { format, backing } = look(path)
+  if (backing) {
     throw failStorage(
       'VIR_ERR_OPERATION_INVALID',
       `format of backing image '${told.name}' of image '${above}' was not specified in the image metadata (See https://libvirt.org/kbase/backing_chains.html for troubleshooting)`

@@ -1,5 +1,5 @@
 // The image below, as the header of an image tells it (QEMU's docs/interop/qcow2.txt and qed_spec.txt, VMDK 5.0).
-import { closeSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { type StorageFormat, storageFormat } from '../../../conf/storage/source.ts'
 
 /** What is told of the image below: its name as written, and its format if that is told too. */
@@ -11,9 +11,9 @@ export interface Backing {
 /** As much of an image as libvirt looks at. */
 const HEADER_MAX = 33 * 1024
 
-/** The first bytes of a file. @throws what the system says */
+/** The first bytes of a file. A pipe is refused: nobody is waited for. @throws what the system says */
 export function readHeader(path: string): Buffer {
-  const fd = openSync(path, 'r')
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   try {
     const header = Buffer.alloc(HEADER_MAX)
     return header.subarray(0, readSync(fd, header, 0, HEADER_MAX, 0))
@@ -60,12 +60,17 @@ function slice(header: Buffer, offset: number, size: number): Buffer {
   return header.subarray(offset, offset + size)
 }
 
+/** A name ends where C's strings do. */
+const nameIn = (header: Buffer, offset: number, size: number): string =>
+  slice(header, offset, size).toString().split('\0', 1)[0]!
+
 function qcowBacking(header: Buffer): Backing | undefined {
   const offset = Number(header.readBigUInt64BE(QCOW_BACKING_OFFSET))
   const size = header.readUInt32BE(QCOW_BACKING_SIZE)
   if (offset === 0 || size === 0) return undefined
   if (size > QCOW_NAME_MAX) throw new BrokenHeader(`name of ${size} bytes`)
-  const name = slice(header, offset, size).toString()
+  const name = nameIn(header, offset, size)
+  if (name === '') return undefined
   const format = header.readUInt32BE(4) > 1 ? qcow2BackingFormat(header, offset) : undefined
   return { name, ...(format && { format }) }
 }
@@ -98,7 +103,7 @@ const QED_BACKING_IS_RAW = 4n
 function qedBacking(header: Buffer): Backing | undefined {
   const features = header.readBigUInt64LE(QED_FEATURES)
   if (!(features & QED_HAS_BACKING)) return undefined
-  const name = slice(header, header.readUInt32LE(QED_BACKING_OFFSET), header.readUInt32LE(QED_BACKING_SIZE)).toString()
+  const name = nameIn(header, header.readUInt32LE(QED_BACKING_OFFSET), header.readUInt32LE(QED_BACKING_SIZE))
   if (name === '') return undefined
   return { name, ...(features & QED_BACKING_IS_RAW && { format: 'raw' as const }) }
 }
