@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs'
 import { formatCache, type NumaCache } from '../conf/domain/numa-cache.ts'
 import { formatInterconnects, type NumaInterconnect } from '../conf/domain/numa-interconnects.ts'
 import { element, type XmlElement } from '../conf/xml.ts'
+import { hostFile } from './root.ts'
 import { hostCpus, readText } from './topology.ts'
 
 const SYSTEM = '/sys/devices/system'
@@ -23,7 +24,7 @@ interface Bank {
 
 function entries(directory: string, prefix: string): string[] {
   try {
-    return readdirSync(directory).filter(name => name.startsWith(prefix))
+    return readdirSync(hostFile(directory)).filter(name => name.startsWith(prefix))
   } catch {
     return []
   }

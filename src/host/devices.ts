@@ -5,6 +5,7 @@ import { pciAddressText } from '../conf/devices/device-address.ts'
 import type { ScsiUnit } from '../conf/devices/hostdev-source.ts'
 import { errorsFrom } from '../conf/error.ts'
 import { uintAnyBase } from '../conf/scalar.ts'
+import { hostFile } from './root.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 
@@ -25,7 +26,7 @@ export function scsiGenericPath({ adapter, bus, target, unit }: ScsiUnit): strin
   if (host === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `Cannot parse adapter '${adapter}'`)
   const dir = `${SCSI_DEVICES}/${host}:${bus}:${target}:${unit}/scsi_generic`
   try {
-    return `/dev/${readdirSync(dir)[0] ?? ''}`
+    return `/dev/${readdirSync(hostFile(dir))[0] ?? ''}`
   } catch (error) {
     throw systemError(`cannot open directory '${dir}'`, error)
   }
@@ -41,16 +42,16 @@ export interface UsbDevice {
 /** USB devices plugged in now, hubs' own entries included. */
 export function usbDevicesOfHost(): UsbDevice[] {
   const read = (entry: string, file: string, base: number) =>
-    Number.parseInt(readFileSync(`${USB_DEVICES}/${entry}/${file}`, 'utf8'), base)
+    Number.parseInt(readFileSync(hostFile(`${USB_DEVICES}/${entry}/${file}`), 'utf8'), base)
   let entries: string[]
   try {
-    entries = readdirSync(USB_DEVICES)
+    entries = readdirSync(hostFile(USB_DEVICES))
   } catch (error) {
     throw systemError(`Could not open ${USB_DEVICES}`, error)
   }
   return entries.flatMap(entry => {
     // interfaces of a device have entries of their own, with a colon
-    if (entry.includes(':') || !existsSync(`${USB_DEVICES}/${entry}/idVendor`)) return []
+    if (entry.includes(':') || !existsSync(hostFile(`${USB_DEVICES}/${entry}/idVendor`))) return []
     const [vendor, product] = [read(entry, 'idVendor', 16), read(entry, 'idProduct', 16)]
     return [{ vendor, product, bus: read(entry, 'busnum', 10), device: read(entry, 'devnum', 10) }]
   })
@@ -67,7 +68,7 @@ const CONVENTIONAL_BYTES = 256
 
 /** True for a PCI Express device; one that is not there counts as such too, as most devices are. */
 export function isPciExpress(place: PciAddress): boolean {
-  const file = `${PCI_DEVICES}/${pciAddressText(place)}/config`
+  const file = hostFile(`${PCI_DEVICES}/${pciAddressText(place)}/config`)
   const size = statSync(file, { throwIfNoEntry: false })?.size
   return size !== CONVENTIONAL_BYTES || hasExpressCapability(readFileSync(file))
 }
@@ -86,7 +87,7 @@ function hasExpressCapability(config: Buffer): boolean {
 /** True if the host can pass PCI devices through (qemuHostdevHostSupportsPassthroughVFIO). */
 export function hasVfio(): boolean {
   try {
-    return readdirSync('/sys/kernel/iommu_groups').length > 0 && existsSync('/dev/vfio/vfio')
+    return readdirSync(hostFile('/sys/kernel/iommu_groups')).length > 0 && existsSync(hostFile('/dev/vfio/vfio'))
   } catch {
     return false
   }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { uuid as uuidScalar } from '../conf/scalar.ts'
 import { runHostCommand } from './command.ts'
+import { hostFile } from './root.ts'
 import { readText } from './topology.ts'
 
 /** Files with the host's UUID from the firmware; only root may read them. */
@@ -26,7 +27,7 @@ export function hostUuid(): string | undefined {
 /** True if the host has an IOMMU that is in use (virHostHasIOMMU). */
 export function hasIommu(): boolean {
   try {
-    return readdirSync('/sys/kernel/iommu_groups').length > 0
+    return readdirSync(hostFile('/sys/kernel/iommu_groups')).length > 0
   } catch {
     return false
   }

@@ -2,13 +2,14 @@
 import { readFileSync } from 'node:fs'
 import { errorsFrom } from '../conf/error.ts'
 import { uint } from '../conf/scalar.ts'
+import { hostFile } from './root.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 
 /** The fields of the entry that is looked for. */
 function entry(file: string, wanted: (fields: string[]) => boolean): string[] | undefined {
   try {
-    return readFileSync(file, 'utf8')
+    return readFileSync(hostFile(file), 'utf8')
       .split('\n')
       .map(line => line.split(':'))
       .find(wanted)
@@ -19,7 +20,8 @@ function entry(file: string, wanted: (fields: string[]) => boolean): string[] | 
 
 function lookUp(file: string, name: string): number | undefined {
   const found = entry(file, fields => fields[0] === name)
-  return found && Number(found[2])
+  // the file's last line is empty, and so has a name of its own
+  return uint.parse(found?.[2] ?? '')
 }
 
 const idIn = (file: string, what: string) => (name: string) => {

@@ -2,6 +2,7 @@
 import { readFileSync, statfsSync } from 'node:fs'
 import { type Bitmap, bitsOf, parseBitmap } from '../conf/bitmap.ts'
 import { errorsFrom } from '../conf/error.ts'
+import { hostFile } from './root.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 
@@ -34,7 +35,7 @@ const readOr = <T>(fallback: T, read: () => T): T => {
 /** Size of an ordinary page, from the auxiliary vector the kernel gave this process. */
 export const systemPageKiB = once(() =>
   readOr(DEFAULT_PAGE_KIB, () => {
-    const auxv = readFileSync('/proc/self/auxv')
+    const auxv = readFileSync(hostFile('/proc/self/auxv'))
     for (let at = 0; at + 16 <= auxv.length; at += 16) {
       if (auxv.readBigUInt64LE(at) === AT_PAGESZ) return Number(auxv.readBigUInt64LE(at + 8)) / 1024
     }
@@ -46,15 +47,15 @@ export const systemPageKiB = once(() =>
 export const transparentHugePageKiB = once(() =>
   readOr(
     DEFAULT_THP_KIB,
-    () => Number(readFileSync('/sys/kernel/mm/transparent_hugepage/hpage_pmd_size', 'utf8')) / 1024
+    () => Number(readFileSync(hostFile('/sys/kernel/mm/transparent_hugepage/hpage_pmd_size'), 'utf8')) / 1024
   )
 )
 
 /** hugetlbfs mounts, the kernel's default page size first. */
 export const hugetlbMounts = once((): HugetlbMount[] =>
   readOr([], () => {
-    const defaultKiB = Number(/^Hugepagesize:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1])
-    const mounts = readFileSync('/proc/mounts', 'utf8')
+    const defaultKiB = Number(/^Hugepagesize:\s+(\d+) kB/m.exec(readFileSync(hostFile('/proc/meminfo'), 'utf8'))?.[1])
+    const mounts = readFileSync(hostFile('/proc/mounts'), 'utf8')
       .split('\n')
       .map(line => line.split(' '))
       .filter(([, , type]) => type === 'hugetlbfs')
@@ -65,7 +66,7 @@ export const hugetlbMounts = once((): HugetlbMount[] =>
 
 /** Nodes that are online; node 0 on hosts without NUMA. */
 const hostNodes = once(() =>
-  readOr(1n, () => parseBitmap(readFileSync('/sys/devices/system/node/online', 'utf8').trim()))
+  readOr(1n, () => parseBitmap(readFileSync(hostFile('/sys/devices/system/node/online'), 'utf8').trim()))
 )
 
 /** Checks that the host has every node of the set (virNumaNodesetIsAvailable). @throws VIR_ERR_CONFIG_UNSUPPORTED */

@@ -4,6 +4,7 @@ import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { errorsFrom } from '../conf/error.ts'
 import { childElements, firstChild, parseXml, type XmlElement } from '../conf/xml.ts'
+import { hostFile } from './root.ts'
 
 const fail = errorsFrom('VIR_FROM_NETWORK')
 
@@ -38,7 +39,7 @@ function readNetwork(name: string): XmlElement {
     for (const directory of DIRECTORIES) {
       let text: string
       try {
-        text = readFileSync(join(directory, `${name}.xml`), 'utf8')
+        text = readFileSync(hostFile(join(directory, `${name}.xml`)), 'utf8')
       } catch {
         continue
       }

@@ -6,6 +6,7 @@ import { type PciAddress, pciAddressText } from '../conf/devices/device-address.
 import { systemError } from '../conf/errno.ts'
 import { errorsFrom } from '../conf/error.ts'
 import { hasVfio } from './devices.ts'
+import { hostFile } from './root.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -49,7 +50,7 @@ export function deviceNamed(name: string): Device {
     function: Number(fn ?? 0)
   }
   const id = pciAddressText(address)
-  const path = `${PCI}/devices/${id}`
+  const path = hostFile(`${PCI}/devices/${id}`)
   if (domain === undefined || !existsSync(`${path}/config`)) {
     throw failNode('VIR_ERR_NO_NODE_DEVICE', `no node device with matching name '${name}'`)
   }
@@ -80,12 +81,12 @@ export function rebind(device: Device, driver: string | undefined): void {
   if (driverOf(device) !== undefined) {
     write(`${path}/driver/unbind`, id, `Failed to unbind PCI device '${id}' from ${driverOf(device)}`)
   }
-  write(`${PCI}/drivers_probe`, id, `Failed to trigger a probe for PCI device '${id}'`)
+  write(hostFile(`${PCI}/drivers_probe`), id, `Failed to trigger a probe for PCI device '${id}'`)
 }
 
 /** Loads the driver for guests' devices if it is not there (virPCIProbeStubDriver). @throws VIR_ERR_INTERNAL_ERROR */
 async function loadStub(): Promise<void> {
-  const isThere = () => existsSync(`${PCI}/drivers/${STUB}`)
+  const isThere = () => existsSync(hostFile(`${PCI}/drivers/${STUB}`))
   if (isThere()) return
   const { runHostCommand } = await import('./command.ts')
   await runHostCommand('modprobe', ['-b', STUB]).catch(() => undefined)

@@ -1,5 +1,6 @@
 // Facts of a QEMU process from /proc: CPU time, memory, allowed CPUs, counters of its network interfaces.
 import { readFileSync } from 'node:fs'
+import { hostFile } from './root.ts'
 
 /** /proc counts in ticks of 1/100 s (USER_HZ) on every Linux port QEMU runs on. */
 const NS_PER_TICK = 10_000_000n
@@ -66,7 +67,7 @@ export function interfaceCounters(name: string): Record<string, bigint> | undefi
 
 function readOr(path: string, otherwise: string): string {
   try {
-    return readFileSync(path, 'utf8')
+    return readFileSync(hostFile(path), 'utf8')
   } catch {
     return otherwise
   }

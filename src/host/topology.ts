@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorsFrom } from '../conf/error.ts'
+import { hostFile } from './root.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 
@@ -10,7 +11,7 @@ const SYSTEM = '/sys/devices/system'
 /** A file's text, trimmed; undefined when there is none. */
 export function readText(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8').trim()
+    return readFileSync(hostFile(path), 'utf8').trim()
   } catch {
     return undefined
   }
@@ -19,7 +20,7 @@ export function readText(path: string): string | undefined {
 function numbered(dir: string, prefix: string, suffix = ''): number[] {
   try {
     const pattern = new RegExp(`^${prefix}(\\d+)${suffix}$`)
-    return readdirSync(dir)
+    return readdirSync(hostFile(dir))
       .flatMap(name => pattern.exec(name)?.[1] ?? [])
       .map(Number)
       .sort((a, b) => a - b)
