@@ -10,7 +10,7 @@ import { storageChain } from '../../../conf/storage/chain.ts'
 import type { SecretLookup } from '../../../conf/storage/secret.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage/source.ts'
 import type { SecretStore, SecretUsage } from '../../../state/secrets.ts'
-import type { Command } from '../command/command.ts'
+import type { Builder } from '../parts/builder.ts'
 import type { Props } from '../parts/props.ts'
 import { addSecret } from '../parts/secret.ts'
 import { formatProps, needsSliceNode } from './format.ts'
@@ -54,29 +54,29 @@ export function storageSecrets(source: StorageSource, secrets: SecretStore) {
 }
 
 /** Objects the nodes of an image refer to (qemuBuildStorageSourceAttachPrepareCommon). */
-export function addStorageObjects(command: Command, source: StorageSource, ids: StorageIds): void {
+export function addStorageObjects(to: Builder, source: StorageSource, ids: StorageIds): void {
   const { reservations } = source
-  const { config } = command.context
-  const { auth, encryption } = storageSecrets(source, command.context.secrets)
+  const { config } = to.context
+  const { auth, encryption } = storageSecrets(source, to.context.secrets)
   if (reservations && !reservations.managed)
-    command.object({ 'qom-type': 'pr-manager-helper', id: ids.prManager, path: reservations.path })
-  if (auth) addSecret(command, ids.authSecret, auth)
-  if (encryption) addSecret(command, ids.encryptionSecret, encryption)
+    to.object({ 'qom-type': 'pr-manager-helper', id: ids.prManager, path: reservations.path })
+  if (auth) addSecret(to, ids.authSecret, auth)
+  if (encryption) addSecret(to, ids.encryptionSecret, encryption)
   if (source.type !== 'network') return
   if (source.cookies) {
     const text = source.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
-    addSecret(command, ids.cookieSecret, Buffer.from(text))
+    addSecret(to, ids.cookieSecret, Buffer.from(text))
   }
   if (source.tls) {
     const dir = source.protocol === 'vxhs' ? config.vxhsTlsX509CertDir : config.nbdTlsX509CertDir
-    command.object({ 'qom-type': 'tls-creds-x509', id: ids.tls, dir, endpoint: 'client', 'verify-peer': true })
+    to.object({ 'qom-type': 'tls-creds-x509', id: ids.tls, dir, endpoint: 'client', 'verify-peer': true })
   }
 }
 
 /** The node of an image's storage. */
-export function storageNodeProps(command: Command, source: StorageSource, use: StorageUse, ids = storageIds(source)) {
+export function storageNodeProps(to: Builder, source: StorageSource, use: StorageUse, ids = storageIds(source)) {
   return {
-    ...protocolProps(command, source, use, ids),
+    ...protocolProps(to, source, use, ids),
     'node-name': nodeName(ids.storageNode),
     cache: cacheProps(use.cache),
     'auto-read-only': true,
@@ -129,20 +129,20 @@ function nodeName(name: string): string {
 }
 
 /** -object and -blockdev of one image (qemuBuildBlockStorageSourceAttachDataCommandline). */
-export function addStorage(command: Command, source: StorageSource, use: StorageUse, ids = storageIds(source)): void {
-  addStorageObjects(command, source, ids)
-  command.blockdev(storageNodeProps(command, source, use, ids))
-  if (needsSliceNode(source)) command.blockdev(sliceNodeProps(source, use, ids))
-  command.blockdev(formatNodeProps(source, use, ids))
+export function addStorage(to: Builder, source: StorageSource, use: StorageUse, ids = storageIds(source)): void {
+  addStorageObjects(to, source, ids)
+  to.blockdev(storageNodeProps(to, source, use, ids))
+  if (needsSliceNode(source)) to.blockdev(sliceNodeProps(source, use, ids))
+  to.blockdev(formatNodeProps(source, use, ids))
 }
 
 /** As `addStorage`, of an image and all it stands on; those are only read. */
-export function addStorageChain(command: Command, source: StorageSource, use: StorageUse): void {
+export function addStorageChain(to: Builder, source: StorageSource, use: StorageUse): void {
   const { detectZeroes, ...shared } = use
   const chain = storageChain(source).map((image, depth) => ({
     image,
     use: depth === 0 ? use : { ...shared, readOnly: true }
   }))
   for (const { image } of chain) backingProps(image)
-  for (const one of chain.reverse()) addStorage(command, one.image, one.use)
+  for (const one of chain.reverse()) addStorage(to, one.image, one.use)
 }

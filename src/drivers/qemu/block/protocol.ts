@@ -5,7 +5,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { StorageSource, StorageSourceOf } from '../../../conf/storage/source.ts'
 import { type StorageHost, type StorageProtocol, splitVolume } from '../../../conf/storage/source-network.ts'
 import { groupId, userId } from '../../../host/ids.ts'
-import type { Command } from '../command/command.ts'
+import type { Builder } from '../parts/builder.ts'
 import type { Props } from '../parts/props.ts'
 import type { StorageIds, StorageUse } from './node-names.ts'
 
@@ -107,7 +107,7 @@ function nfsProps({ name, hosts, identity }: Network): Driver {
   }
 }
 
-type Build = (source: Network, ids: StorageIds, command: Command) => Driver
+type Build = (source: Network, ids: StorageIds, to: Builder) => Driver
 
 /** How QEMU is told of an image, by protocol. */
 const NETWORK: { [P in StorageProtocol]?: Build } = {
@@ -155,7 +155,7 @@ const NETWORK: { [P in StorageProtocol]?: Build } = {
 const SCSI_CDROM_MAJOR = 11
 
 /** A CD-ROM drive of the host needs another driver; looked at only when the guest is really started. */
-function isHostCdrom(path: string | undefined, { isCdrom }: StorageUse, { context }: Command): boolean {
+function isHostCdrom(path: string | undefined, { isCdrom }: StorageUse, { context }: Builder): boolean {
   return !context.pretend && isCdrom === true && isCdromDrive(path)
 }
 
@@ -166,11 +166,11 @@ export function isCdromDrive(path: string | undefined): boolean {
 }
 
 /** Driver and options that say where the bytes of an image are. @throws VIR_ERR_INTERNAL_ERROR for what QEMU cannot open */
-export function protocolProps(command: Command, source: StorageSource, use: StorageUse, ids: StorageIds): Driver {
+export function protocolProps(to: Builder, source: StorageSource, use: StorageUse, ids: StorageIds): Driver {
   switch (source.type) {
     case 'file':
     case 'block': {
-      const block = isHostCdrom(source.path, use, command) ? 'host_cdrom' : 'host_device'
+      const block = isHostCdrom(source.path, use, to) ? 'host_cdrom' : 'host_device'
       return {
         driver: source.type === 'file' ? 'file' : block,
         filename: given('filename', source.path),
@@ -189,7 +189,7 @@ export function protocolProps(command: Command, source: StorageSource, use: Stor
     case 'network': {
       const build = NETWORK[source.protocol]
       if (!build) throw internal(`unexpected protocol '${source.protocol}'`)
-      return build(source, ids, command)
+      return build(source, ids, to)
     }
     case 'vhostuser':
       throw internal('unable to create blockdev props for vhostuser disk type')

@@ -4,25 +4,32 @@ import { formatJson } from '../../../conf/json.ts'
 import { randomBytes } from '../../../conf/random.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
+import type {
+  BlockdevProps,
+  Builder,
+  DeviceProps,
+  HandedFile,
+  NetdevProps,
+  ObjectProps,
+  StartOptions
+} from '../parts/builder.ts'
+import { type ChardevBackend, chardevArg } from '../parts/chardev.ts'
 import { withOverrides } from '../parts/overrides.ts'
-import { keyValue, type Props } from '../parts/props.ts'
+import { keyValue } from '../parts/props.ts'
 import { zpciProps } from '../parts/zpci.ts'
 
 /** Bytes of an AES-256 key. */
 const MASTER_KEY_LEN = 32
 
 /** Collects the arguments of one QEMU. */
-export class Command {
+export class Command implements Builder, StartOptions {
   readonly argv: string[] = []
   readonly env: Record<string, string> = {}
-  /** -mem-prealloc is given: memory objects need not say it again */
-  memPrealloc = false
-  /** directories the guest's memory lies in, to be made before QEMU starts */
-  readonly memoryDirs = new Set<string>()
   readonly def: DomainDef
   readonly context: QemuContext
-  /** what the secrets among the arguments are encrypted with; QEMU reads it from a file of its own */
   readonly masterKey = randomBytes(MASTER_KEY_LEN)
+  readonly atStart: StartOptions = this
+  #fdsets = 0
 
   constructor(def: DomainDef, context: QemuContext) {
     this.def = def
@@ -33,38 +40,44 @@ export class Command {
     return this.context.qemu
   }
 
-  #fdsets = 0
-
   add(...words: string[]): void {
     this.argv.push(...words)
   }
 
-  /** `-add-fd set=…,fd=…`: puts an inherited file into a set of its own; gives the path QEMU opens it by. */
-  addFd(fd: number, opaque: string): string {
-    const set = this.#fdsets++
-    this.add('-add-fd', keyValue('', { set, fd, opaque }))
-    return `/dev/fdset/${set}`
-  }
-
   /** `-device {"driver":…}`; on s390 that of the PCI device's ids goes first (qemuCommandAddExtDevice). */
-  device(props: Props & { driver: string }): void {
+  device(props: DeviceProps): void {
     const extension = this.qemu.has('zpci') ? zpciProps(this.def, props.id) : undefined
     if (extension) this.add('-device', formatJson(withOverrides(this.def, extension)))
     this.add('-device', formatJson(withOverrides(this.def, props)))
   }
 
   /** `-object {"qom-type":…,"id":…}` */
-  object(props: Props & { 'qom-type': string; id: string }): void {
+  object(props: ObjectProps): void {
     this.add('-object', formatJson(props))
   }
 
+  /** `-chardev socket,id=…` */
+  chardev(id: string, backend: ChardevBackend): void {
+    this.add('-chardev', chardevArg(id, backend))
+  }
+
   /** `-blockdev {"driver":…,"node-name":…}` */
-  blockdev(props: Props & { driver: string; 'node-name': string }): void {
+  blockdev(props: BlockdevProps): void {
     this.add('-blockdev', formatJson(props))
   }
 
   /** `-netdev {"type":…,"id":…}` */
-  netdev(props: Props & { type: string; id: string }): void {
+  netdev(props: NetdevProps): void {
     this.add('-netdev', formatJson(props))
+  }
+
+  /** The number QEMU inherits the file by, or with `-add-fd set=…,fd=…` the path of its set. */
+  fd({ name, path, set }: HandedFile): string | undefined {
+    const { files } = this.context
+    const fd = path === undefined ? files.tap() : files.open(path)
+    if (fd === undefined || !set) return fd?.toString()
+    const number = this.#fdsets++
+    this.add('-add-fd', keyValue('', { set: number, fd, opaque: name }))
+    return `/dev/fdset/${number}`
   }
 }

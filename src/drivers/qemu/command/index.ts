@@ -1,34 +1,18 @@
+// QEMU's command line: the order of all that is said, libvirt's (qemuBuildCommandLine).
+import type { ControllerDef, ControllerType } from '../../../conf/devices/controller.ts'
+import type { AnyDevice, DeviceKind } from '../../../conf/devices/index.ts'
+import type { InterfaceDef } from '../../../conf/devices/interface.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
-import { audiosArgs } from '../device/audio.ts'
-import { channelsArgs, consolesArgs, parallelsArgs, serialsArgs } from '../device/chardev/chardev.ts'
-import { ccidControllersArgs, controllersArgs, globalControllerArgs } from '../device/controller/controller.ts'
-import { disksArgs, managedReservationsArgs } from '../device/disk/disk.ts'
-import { filesystemsArgs } from '../device/filesystem/filesystem.ts'
-import { graphicsArgs, limitGraphics } from '../device/graphics/graphics.ts'
-import { hostdevsArgs } from '../device/hostdev/hostdev.ts'
-import { hubsArgs } from '../device/hub.ts'
-import { inputsArgs } from '../device/input.ts'
-import { interfacesArgs } from '../device/interface/interface.ts'
-import { iommusArgs } from '../device/iommu.ts'
-import { memballoonsArgs } from '../device/memballoon.ts'
-import { memoryDevicesArgs } from '../device/memory/memory.ts'
-import { nvramsArgs } from '../device/nvram.ts'
-import { panicsArgs } from '../device/panic.ts'
-import { redirdevsArgs } from '../device/redirdev.ts'
-import { rngsArgs } from '../device/rng.ts'
-import { shmemsArgs } from '../device/shmem.ts'
-import { smartcardsArgs } from '../device/smartcard.ts'
-import { soundsArgs } from '../device/sound.ts'
-import { tpmsArgs } from '../device/tpm/tpm.ts'
-import { videosArgs } from '../device/video.ts'
-import { vsocksArgs } from '../device/vsock.ts'
-import { watchdogsArgs } from '../device/watchdog.ts'
+import { addManagedReservations, hasManagedReservations } from '../device/disk/disk.ts'
+import { limitGraphics } from '../device/graphics/graphics.ts'
+import { qemuFamily } from '../device/index.ts'
 import { masterKeyArgs } from '../parts/secret.ts'
 import { bootArgs } from './boot.ts'
 import { clockArgs } from './clock.ts'
 import { Command } from './command.ts'
 import { compatArgs } from './compat.ts'
+import { floppyControllerArgs, hostBridgeArgs, legacyUsbArgs } from './controllers.ts'
 import { cpuArgs } from './cpu.ts'
 import { environment } from './environment.ts'
 import { genidArgs } from './genid.ts'
@@ -47,14 +31,30 @@ import { sandboxArgs } from './sandbox.ts'
 import { fwcfgArgs, smbiosArgs } from './smbios.ts'
 import { smpArgs } from './smp.ts'
 
-const STEPS: ((command: Command) => void)[] = [
+type Step = (command: Command) => void
+
+/** Adds the devices of a list, or those of them that are meant. */
+function add<D extends AnyDevice>(kind: DeviceKind, isMeant: (dev: D) => boolean = () => true): Step {
+  return command => {
+    const family = qemuFamily(kind)
+    for (const dev of command.def.devices[kind] as unknown as D[]) if (isMeant(dev)) family?.add?.(command, dev)
+  }
+}
+
+const controllers = (type: ControllerType) => add('controllers', (dev: ControllerDef) => dev.type === type)
+const isHostdev = ({ type }: InterfaceDef) => type === 'hostdev'
+
+/** Cards of the host's own go with its other devices. */
+const STEPS: Step[] = [
   limitGraphics,
   environment,
   nameArgs,
   compatArgs,
   command => command.add('-S'),
   masterKeyArgs,
-  managedReservationsArgs,
+  command => {
+    if (hasManagedReservations(command.def)) addManagedReservations(command)
+  },
   pflashArgs,
   machineArgs,
   accelArgs,
@@ -77,39 +77,42 @@ const STEPS: ((command: Command) => void)[] = [
   clockArgs,
   pmArgs,
   bootArgs,
-  iommusArgs,
-  globalControllerArgs,
-  controllersArgs,
-  memoryDevicesArgs,
-  hubsArgs,
-  ccidControllersArgs,
-  disksArgs,
-  filesystemsArgs,
-  interfacesArgs,
-  smartcardsArgs,
-  serialsArgs,
-  parallelsArgs,
-  channelsArgs,
-  consolesArgs,
-  tpmsArgs,
-  inputsArgs,
-  audiosArgs,
-  graphicsArgs,
-  videosArgs,
-  soundsArgs,
-  watchdogsArgs,
-  redirdevsArgs,
-  hostdevsArgs,
-  memballoonsArgs,
-  rngsArgs,
-  nvramsArgs,
+  add('iommus'),
+  hostBridgeArgs,
+  ...(['pci', 'usb', 'scsi', 'ide', 'sata', 'virtio-serial'] as const).map(controllers),
+  legacyUsbArgs,
+  add('memories'),
+  add('hubs'),
+  controllers('ccid'),
+  floppyControllerArgs,
+  add('disks'),
+  add('filesystems'),
+  add('interfaces', (dev: InterfaceDef) => !isHostdev(dev)),
+  add('smartcards'),
+  add('serials'),
+  add('parallels'),
+  add('channels'),
+  add('consoles'),
+  add('tpms'),
+  add('inputs'),
+  add('audios'),
+  add('graphics'),
+  add('videos'),
+  add('sounds'),
+  add('watchdogs'),
+  add('redirdevs'),
+  add('interfaces', isHostdev),
+  add('hostdevs'),
+  add('memballoons'),
+  add('rngs'),
+  add('nvrams'),
   vmcoreinfoArgs,
   launchSecurityArgs,
   qemuNamespaceArgs,
   sandboxArgs,
-  panicsArgs,
-  shmemsArgs,
-  vsocksArgs
+  add('panics'),
+  add('shmems'),
+  add('vsocks')
 ]
 
 /**
@@ -119,8 +122,8 @@ const STEPS: ((command: Command) => void)[] = [
 export function buildCommand(def: DomainDef, context: QemuContext): GuestCommand {
   const command = new Command(def, context)
   for (const step of STEPS) step(command)
-  const { env, masterKey, memoryDirs } = command
-  return { argv: [def.devices.emulator!, ...command.argv], env, masterKey, memoryDirs }
+  const { env, masterKey } = command
+  return { argv: [def.devices.emulator!, ...command.argv], env, masterKey }
 }
 
 export interface GuestCommand {
@@ -128,6 +131,4 @@ export interface GuestCommand {
   env: Record<string, string>
   /** content of the file masterKeyFile names, which must be there when QEMU starts */
   masterKey: Uint8Array
-  /** directories that must be there when QEMU starts */
-  memoryDirs: Set<string>
 }

@@ -1,11 +1,8 @@
 // QEMU's monitor: a socket only we connect to.
-import { keyValue } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
 export function monitorArgs(command: Command): void {
-  command.add(
-    '-chardev',
-    keyValue('socket', { id: 'charmonitor', path: command.context.paths.monitorSocket, server: true, wait: false })
-  )
+  const addr = { type: 'unix', data: { path: command.context.paths.monitorSocket } } as const
+  command.chardev('charmonitor', { type: 'socket', data: { addr, server: true } })
   command.add('-mon', 'chardev=charmonitor,id=monitor,mode=control')
 }

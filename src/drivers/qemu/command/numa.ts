@@ -13,7 +13,7 @@ import type { NumaCache } from '../../../conf/domain/numa-cache.ts'
 import { numatuneNodesets } from '../../../conf/domain/numatune.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { checkHostNodes } from '../../../host/memory.ts'
-import { addMemoryObject, memoryObject } from '../device/memory/backend.ts'
+import { addMemoryObject, machineMemory, memoryObject, usesMemPath } from '../device/memory/backend.ts'
 import { keyValue, type Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
 import { memPathArgs } from './memory.ts'
@@ -21,21 +21,18 @@ import { memPathArgs } from './memory.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 export function numaArgs(command: Command): void {
-  const { def, qemu } = command
+  const { def } = command
   const cells = numaCells(def)
   if (cells.length === 0) return
   for (const nodes of numatuneNodesets(def)) checkHostNodes(nodes)
   const hmat = hasHmat(def)
-  const objects = cells.map(({ memoryKiB }, node) => {
-    const id = `ram-node${node}`
-    return memoryObject(command, id, { alias: id, sizeKiB: memoryKiB, node })
-  })
-  const useObjects = !qemu.machine(def.os.machine!)?.numaMemSupported || hmat || objects.some(({ needed }) => needed)
+  const objects = machineMemory(command).map(memory => memoryObject(command, memory.alias, memory))
+  const useObjects = !usesMemPath(command)
   if (!useObjects) memPathArgs(command)
   const firstWithCpus = cells.findIndex(({ cpus }) => cpus !== undefined)
   if (firstWithCpus < 0) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'At least one NUMA node has to have CPUs')
   cells.forEach((cell, node) => {
-    if (useObjects) addMemoryObject(command, objects[node]!.object)
+    if (useObjects) addMemoryObject(command, objects[node]!)
     const cpus = cellCpus(cell) === 0n ? '' : `,cpus=${cell.cpus!.replaceAll(',', ',cpus=')}`
     const initiator = hmat ? `,initiator=${initiatorOf(def.cpu!.numa!, node) ?? firstWithCpus}` : ''
     const memory = useObjects ? `memdev=ram-node${node}` : `mem=${Math.floor(cell.memoryKiB / 1024)}`

@@ -4,8 +4,7 @@ import { type DefDriver, postParse } from '../../../conf/domain-postparse.ts'
 import { validate } from '../../../conf/domain-validate.ts'
 import { type ParseOptions, parseDomain } from '../../../conf/domain-xml.ts'
 import type { QemuContext } from '../context.ts'
-import type { QemuFamily } from '../device/family.ts'
-import { qemuFamilies } from '../device/index.ts'
+import { qemuFamily } from '../device/index.ts'
 import { asPlainInterfaces } from '../device/interface/native.ts'
 import { assignAddresses } from './address/index.ts'
 import { validateDeviceInfo } from './address/validate.ts'
@@ -20,15 +19,14 @@ import { validateDomain } from './validate.ts'
 export type ContextFor = (def: DomainDef) => Promise<QemuContext>
 
 function driver(context: QemuContext, live = false): DefDriver {
-  const family = (kind: string) => (qemuFamilies as Record<string, QemuFamily<unknown> | undefined>)[kind]
   return {
     postParse: def => postParseDomain(def, context),
-    devicePostParse: (kind, dev, def) => family(kind)?.postParse?.(dev, def, context, live),
+    devicePostParse: (kind, dev, def) => qemuFamily(kind)?.postParse?.(dev, def, context, live),
     assignAddresses: def => assignAddresses(def, context),
     validate: def => validateDomain(def, context),
     deviceValidate(kind, dev, def) {
       validateDeviceInfo(kind, dev, def, context)
-      family(kind)?.validate?.(dev, def, context)
+      qemuFamily(kind)?.validate?.(dev, def, context)
     }
   }
 }

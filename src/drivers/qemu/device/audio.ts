@@ -3,7 +3,7 @@ import { AUDIO_TYPES, type AudioCommon, type AudioDef, type AudioType, findAudio
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { formatJson } from '../../../conf/json.ts'
-import type { Command } from '../command/command.ts'
+import { atStart, type Builder } from '../parts/builder.ts'
 import type { Props } from '../parts/props.ts'
 import type { QemuFamily } from './family.ts'
 
@@ -17,7 +17,8 @@ export const qemuAudio: QemuFamily<AudioDef> = {
     if (dev.type === 'dbus' && !qemu.has('display-dbus')) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'D-Bus audio is not supported with this QEMU')
     }
-  }
+  },
+  add: addAudio
 }
 
 /** QEMU's names of the backends, where they differ. */
@@ -104,18 +105,18 @@ function directionProps(way: AudioCommon | undefined, backend: Props | undefined
   return Object.values(props).some(value => value !== undefined) ? props : undefined
 }
 
-export function audiosArgs(command: Command): void {
-  for (const dev of command.def.devices.audios) {
-    const { own, input, output } = backendProps(dev)
-    if (dev.type === 'sdl' && dev.driver) command.env.SDL_AUDIODRIVER = dev.driver
-    const props: Props = {
-      id: `audio${dev.id}`,
-      driver: driverName(dev.type),
-      'timer-period': dev.timerPeriod,
-      ...own,
-      in: directionProps(dev.input, input),
-      out: directionProps(dev.output, output)
-    }
-    command.add('-audiodev', formatJson(props))
+/** Adds `-audiodev`; QEMU has no command for it. */
+function addAudio(to: Builder, dev: AudioDef): void {
+  const { own, input, output } = backendProps(dev)
+  const options = atStart(to, 'audio')
+  if (dev.type === 'sdl' && dev.driver) options.env.SDL_AUDIODRIVER = dev.driver
+  const props: Props = {
+    id: `audio${dev.id}`,
+    driver: driverName(dev.type),
+    'timer-period': dev.timerPeriod,
+    ...own,
+    in: directionProps(dev.input, input),
+    out: directionProps(dev.output, output)
   }
+  options.add('-audiodev', formatJson(props))
 }

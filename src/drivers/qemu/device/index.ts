@@ -1,5 +1,5 @@
 // The table of device families as QEMU has them.
-import type { DeviceKind, Devices } from '../../../conf/devices/index.ts'
+import type { AnyDevice, DeviceKind, Devices } from '../../../conf/devices/index.ts'
 import { qemuAudio } from './audio.ts'
 import { qemuChannel, qemuConsole, qemuParallel, qemuSerial } from './chardev/chardev.ts'
 import { qemuController } from './controller/controller.ts'
@@ -27,7 +27,7 @@ import { qemuVsock } from './vsock.ts'
 import { qemuWatchdog } from './watchdog.ts'
 
 /** The QEMU side of each device family. */
-export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
+const families: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
   disks: qemuDisk,
   controllers: qemuController,
   filesystems: qemuFilesystem,
@@ -55,4 +55,9 @@ export const qemuFamilies: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> 
   vsocks: qemuVsock,
   iommus: qemuIommu,
   hubs: qemuHub
+}
+
+/** The row of a list of devices; leases and filters of redirection have none. */
+export function qemuFamily(kind: DeviceKind): QemuFamily<AnyDevice> | undefined {
+  return families[kind] as QemuFamily<AnyDevice> | undefined
 }

@@ -2,9 +2,9 @@
 import type { InputDef, InputType } from '../../../conf/devices/input.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capabilities/signs.ts'
-import type { Command } from '../command/command.ts'
 import { isX86 } from '../machine-type.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
+import type { Builder } from '../parts/builder.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -42,31 +42,31 @@ export const qemuInput: QemuFamily<InputDef> = {
     if (!qemu.has(needs) || (address?.type === 'ccw' && !(ccw && qemu.has(ccw)))) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${driver} is not supported by this QEMU binary`)
     }
-  }
+  },
+  add: addInput
 }
 
-export function inputsArgs(command: Command): void {
-  for (const dev of command.def.devices.inputs) {
-    const { type, bus, alias, source } = dev
-    if (type === 'evdev') {
-      if (!source) throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'evdev' must not have null value")
-      command.object({
-        'qom-type': 'input-linux',
-        id: alias!,
-        evdev: source.path,
-        repeat: source.repeat,
-        grab_all: source.grab === 'all' || undefined,
-        'grab-toggle': source.grabToggle
-      })
-    } else if (bus === 'virtio') {
-      command.device({
-        ...virtioProps(VIRTIO[type].driver, undefined, dev.address, dev.driver),
-        id: alias,
-        evdev: source?.path,
-        ...addressProps(command, dev)
-      })
-    } else if (bus === 'usb') {
-      command.device({ driver: USB_DRIVERS[type]!, id: alias, ...addressProps(command, dev) })
-    }
+/** PS/2 devices are part of the machine. */
+function addInput(to: Builder, dev: InputDef): void {
+  const { type, bus, alias, source } = dev
+  if (type === 'evdev') {
+    if (!source) throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'evdev' must not have null value")
+    to.object({
+      'qom-type': 'input-linux',
+      id: alias!,
+      evdev: source.path,
+      repeat: source.repeat,
+      grab_all: source.grab === 'all' || undefined,
+      'grab-toggle': source.grabToggle
+    })
+  } else if (bus === 'virtio') {
+    to.device({
+      ...virtioProps(VIRTIO[type].driver, undefined, dev.address, dev.driver),
+      id: alias,
+      evdev: source?.path,
+      ...addressProps(to, dev)
+    })
+  } else if (bus === 'usb') {
+    to.device({ driver: USB_DRIVERS[type]!, id: alias, ...addressProps(to, dev) })
   }
 }

@@ -3,9 +3,9 @@ import type { IommuDef } from '../../../conf/devices/iommu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
-import type { Command } from '../command/command.ts'
 import { isArmVirt, isQ35 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
+import type { Builder } from '../parts/builder.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -54,25 +54,24 @@ export const qemuIommu: QemuFamily<IommuDef> = {
       if (address && address.type !== 'pci') throw refuse('needs a PCI address')
     }
     validateDriver(driver, qemu)
-  }
+  },
+  add: addIommu
 }
 
-export function iommusArgs(command: Command): void {
-  for (const dev of command.def.devices.iommus) {
-    const { model, alias: id, driver } = dev
-    // smmuv3 is a property of the machine
-    if (model === 'virtio') command.device({ driver: 'virtio-iommu', id, ...addressProps(command, dev) })
-    if (model !== 'intel') continue
-    command.device({
-      driver: 'intel-iommu',
-      id,
-      intremap: onOffAuto(driver?.intremap),
-      'caching-mode': driver?.cachingMode,
-      eim: onOffAuto(driver?.eim),
-      'device-iotlb': driver?.iotlb,
-      'aw-bits': driver?.awBits
-    })
-  }
+/** smmuv3 is a property of the machine. */
+function addIommu(to: Builder, dev: IommuDef): void {
+  const { model, alias: id, driver } = dev
+  if (model === 'virtio') to.device({ driver: 'virtio-iommu', id, ...addressProps(to, dev) })
+  if (model !== 'intel') return
+  to.device({
+    driver: 'intel-iommu',
+    id,
+    intremap: onOffAuto(driver?.intremap),
+    'caching-mode': driver?.cachingMode,
+    eim: onOffAuto(driver?.eim),
+    'device-iotlb': driver?.iotlb,
+    'aw-bits': driver?.awBits
+  })
 }
 
 /** QEMU's OnOffAuto is a string, not a boolean. */

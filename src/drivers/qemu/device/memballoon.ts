@@ -1,8 +1,8 @@
 // <memballoon>: QEMU's defaults, checks and arguments.
 import type { MemballoonDef } from '../../../conf/devices/memballoon.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
+import type { Builder } from '../parts/builder.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -22,18 +22,17 @@ export const qemuMemballoon: QemuFamily<MemballoonDef> = {
     if (freePageReporting !== undefined && !qemu.has('virtio-balloon.free-page-reporting')) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'freePageReporting is not supported by this QEMU binary')
     }
-  }
+  },
+  add: addMemballoon
 }
 
-export function memballoonsArgs(command: Command): void {
-  for (const dev of command.def.devices.memballoons) {
-    if (dev.model === 'none') continue
-    command.device({
-      ...virtioProps('virtio-balloon', dev.model, dev.address, dev.driver),
-      id: dev.alias,
-      'deflate-on-oom': dev.autodeflate,
-      'free-page-reporting': dev.freePageReporting,
-      ...addressProps(command, dev)
-    })
-  }
+function addMemballoon(to: Builder, dev: MemballoonDef): void {
+  if (dev.model === 'none') return
+  to.device({
+    ...virtioProps('virtio-balloon', dev.model, dev.address, dev.driver),
+    id: dev.alias,
+    'deflate-on-oom': dev.autodeflate,
+    'free-page-reporting': dev.freePageReporting,
+    ...addressProps(to, dev)
+  })
 }

@@ -1,8 +1,8 @@
 // <nvram>: QEMU's checks and arguments.
 import type { NvramDef } from '../../../conf/devices/nvram.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { isPseries } from '../machine-type.ts'
+import { atStart, type Builder } from '../parts/builder.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -16,13 +16,12 @@ export const qemuNvram: QemuFamily<NvramDef> = {
     if (address?.type !== 'spapr-vio' || address.reg === undefined) {
       throw fail('VIR_ERR_XML_ERROR', 'nvram address type must be spaprvio')
     }
-  }
+  },
+  add: addNvram
 }
 
-export function nvramsArgs(command: Command): void {
-  for (const { address } of command.def.devices.nvrams) {
-    if (address?.type === 'spapr-vio') {
-      command.add('-global', `spapr-nvram.reg=0x${(address.reg ?? 0n).toString(16)}`)
-    }
-  }
+/** Part of the machine. */
+function addNvram(to: Builder, { address }: NvramDef): void {
+  if (address?.type !== 'spapr-vio') return
+  atStart(to, 'nvram').add('-global', `spapr-nvram.reg=0x${(address.reg ?? 0n).toString(16)}`)
 }

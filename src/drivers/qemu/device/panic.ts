@@ -2,7 +2,6 @@
 import type { PanicDef, PanicModel } from '../../../conf/devices/panic.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import type { QemuContext } from '../context.ts'
 import { isPseries, isS390, isX86 } from '../machine-type.ts'
 import type { QemuFamily } from './family.ts'
@@ -12,6 +11,10 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 export const qemuPanic: QemuFamily<PanicDef> = {
   postParse(dev, def) {
     dev.model ??= isPseries(def) ? 'pseries' : isS390(def) ? 's390' : 'isa'
+  },
+  add(to, { model, address }) {
+    if (model !== 'isa') return
+    to.device({ driver: 'pvpanic', ioport: address?.type === 'isa' ? (address.iobase ?? 0) : undefined })
   }
 }
 
@@ -39,12 +42,5 @@ export function validatePanics(def: DomainDef, { qemu }: QemuContext): void {
     if (address) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `setting the panic device address is not supported for model '${model}'`)
     }
-  }
-}
-
-export function panicsArgs(command: Command): void {
-  for (const { model, address } of command.def.devices.panics) {
-    if (model !== 'isa') continue
-    command.device({ driver: 'pvpanic', ioport: address?.type === 'isa' ? (address.iobase ?? 0) : undefined })
   }
 }

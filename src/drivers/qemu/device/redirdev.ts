@@ -2,9 +2,9 @@
 import type { RedirdevDef } from '../../../conf/devices/redirdev.ts'
 import type { RedirfilterDef } from '../../../conf/devices/redirfilter.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { addressProps } from '../parts/address.ts'
-import { bootIndexes } from '../parts/boot-index.ts'
+import { bootIndex } from '../parts/boot-index.ts'
+import type { Builder } from '../parts/builder.ts'
 import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 
@@ -20,7 +20,8 @@ export const qemuRedirdev: QemuFamily<RedirdevDef> = {
     if (filter && filter.usbdevs.length > 0 && !qemu.has('usb-redir.filter')) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'USB redirection filter is not supported by this version of QEMU')
     }
-  }
+  },
+  add: addRedirdev
 }
 
 /** Rules as QEMU reads them: class:vendor:product:version:allow, -1 for any, `|` between them. */
@@ -34,20 +35,16 @@ function filterRules({ usbdevs }: RedirfilterDef): string {
     .join('|')
 }
 
-export function redirdevsArgs(command: Command): void {
-  const { redirdevs, redirfilters } = command.def.devices
-  const boot = bootIndexes(command)
-  const [filter] = redirfilters
-  for (const dev of redirdevs) {
-    const id = `char${dev.alias}`
-    addChardev(command, dev.source, id, { spicevmc: 'usbredir' })
-    command.device({
-      driver: 'usb-redir',
-      chardev: id,
-      id: dev.alias,
-      filter: filter && filter.usbdevs.length > 0 ? filterRules(filter) : undefined,
-      bootindex: boot.get(dev),
-      ...addressProps(command, dev)
-    })
-  }
+function addRedirdev(to: Builder, dev: RedirdevDef): void {
+  const chardev = `char${dev.alias}`
+  const [filter] = to.def.devices.redirfilters
+  addChardev(to, dev.source, chardev, { spicevmc: 'usbredir' })
+  to.device({
+    driver: 'usb-redir',
+    chardev,
+    id: dev.alias,
+    filter: filter && filter.usbdevs.length > 0 ? filterRules(filter) : undefined,
+    bootindex: bootIndex(to.def, dev),
+    ...addressProps(to, dev)
+  })
 }

@@ -2,8 +2,8 @@
 import type { RngBackend, RngDef } from '../../../conf/devices/rng.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capabilities/signs.ts'
-import type { Command } from '../command/command.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
+import type { Builder } from '../parts/builder.ts'
 import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 
@@ -23,28 +23,27 @@ export const qemuRng: QemuFamily<RngDef> = {
     if (!qemu.has('virtio-rng') || (model !== 'virtio' && !qemu.has('virtio-pci-non-transitional'))) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `domain configuration does not support rng model '${model}'`)
     }
-  }
+  },
+  add: addRng
 }
 
 /** Milliseconds a rate counts for where the user names none. */
 const DEFAULT_PERIOD_MS = 1000
 
-export function rngsArgs(command: Command): void {
-  for (const dev of command.def.devices.rngs) {
-    const id = `obj${dev.alias}`
-    const { backend, rate } = dev
-    if (backend.model === 'egd') {
-      addChardev(command, backend.source, `char${dev.alias}`)
-      command.object({ 'qom-type': 'rng-egd', id, chardev: `char${dev.alias}` })
-    } else if (backend.model === 'builtin') command.object({ 'qom-type': 'rng-builtin', id })
-    else command.object({ 'qom-type': 'rng-random', id, filename: backend.path })
-    command.device({
-      ...virtioProps('virtio-rng', dev.model, dev.address, dev.driver),
-      rng: id,
-      id: dev.alias,
-      'max-bytes': rate?.bytes,
-      period: rate && (rate.period ?? DEFAULT_PERIOD_MS),
-      ...addressProps(command, dev)
-    })
-  }
+function addRng(to: Builder, dev: RngDef): void {
+  const { alias, backend, rate } = dev
+  const id = `obj${alias}`
+  if (backend.model === 'egd') {
+    addChardev(to, backend.source, `char${alias}`)
+    to.object({ 'qom-type': 'rng-egd', id, chardev: `char${alias}` })
+  } else if (backend.model === 'builtin') to.object({ 'qom-type': 'rng-builtin', id })
+  else to.object({ 'qom-type': 'rng-random', id, filename: backend.path })
+  to.device({
+    ...virtioProps('virtio-rng', dev.model, dev.address, dev.driver),
+    rng: id,
+    id: alias,
+    'max-bytes': rate?.bytes,
+    period: rate && (rate.period ?? DEFAULT_PERIOD_MS),
+    ...addressProps(to, dev)
+  })
 }

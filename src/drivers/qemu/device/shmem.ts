@@ -1,10 +1,9 @@
 // <shmem>: QEMU's defaults, checks and arguments.
 import type { ShmemDef } from '../../../conf/devices/shmem.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { addressProps } from '../parts/address.ts'
-import type { Props } from '../parts/props.ts'
-import { chardevArg } from './chardev/backend.ts'
+import type { Builder, DeviceProps } from '../parts/builder.ts'
+import { addChardev } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -31,7 +30,8 @@ export const qemuShmem: QemuFamily<ShmemDef> = {
     const what =
       model === 'ivshmem' ? 'ivshmem device is not supported with' : `shmem model '${model}' is not supported by`
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${what} this QEMU binary`)
-  }
+  },
+  add: addShmem
 }
 
 /** Sockets of servers nobody gave a path (qemuDomainPrepareShmemChardev). */
@@ -46,12 +46,12 @@ function checkSize(sizeBytes: bigint | undefined): void {
 }
 
 /** -device of one shared memory, of the model QEMU dropped in 4.0 or of those that came after it. */
-function shmemProps(command: Command, dev: ShmemDef): Props & { driver: string } {
+function shmemProps(to: Builder, dev: ShmemDef): DeviceProps {
   const { model, alias, name, role, server, msi, sizeBytes = 0n } = dev
   const common = {
     vectors: msi?.vectors,
     ioeventfd: msi?.ioeventfd,
-    ...addressProps(command, dev)
+    ...addressProps(to, dev)
   }
   const chardev = server && `char${alias}`
   if (model === 'ivshmem') {
@@ -62,25 +62,21 @@ function shmemProps(command: Command, dev: ShmemDef): Props & { driver: string }
   return { driver: model, id: alias, chardev, memdev: server ? undefined : `shmmem-${alias}`, master, ...common }
 }
 
-export function shmemsArgs(command: Command): void {
-  for (const dev of command.def.devices.shmems) {
-    checkSize(dev.sizeBytes)
-    if (dev.address?.type !== 'pci') {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "only 'pci' addresses are supported for the shared memory device")
-    }
-    if (dev.model === 'ivshmem-plain') {
-      command.object({
-        'qom-type': 'memory-backend-file',
-        id: `shmmem-${dev.alias}`,
-        'mem-path': `/dev/shm/${dev.name}`,
-        size: dev.sizeBytes,
-        share: true
-      })
-    }
-    command.device(shmemProps(command, dev))
-    if (dev.server) {
-      const source = { type: 'unix', mode: 'connect', path: dev.server.path } as const
-      command.add('-chardev', chardevArg(source, `char${dev.alias}`))
-    }
+/** The device goes before the socket it uses: a command line's order does not matter, and it is libvirt's. */
+function addShmem(to: Builder, dev: ShmemDef): void {
+  checkSize(dev.sizeBytes)
+  if (dev.address?.type !== 'pci') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "only 'pci' addresses are supported for the shared memory device")
   }
+  if (dev.model === 'ivshmem-plain') {
+    to.object({
+      'qom-type': 'memory-backend-file',
+      id: `shmmem-${dev.alias}`,
+      'mem-path': `/dev/shm/${dev.name}`,
+      size: dev.sizeBytes,
+      share: true
+    })
+  }
+  to.device(shmemProps(to, dev))
+  if (dev.server) addChardev(to, { type: 'unix', mode: 'connect', path: dev.server.path }, `char${dev.alias}`)
 }

@@ -2,8 +2,7 @@
 import type { SmartcardDef } from '../../../conf/devices/smartcard.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capabilities/signs.ts'
-import type { Command } from '../command/command.ts'
-import type { Props } from '../parts/props.ts'
+import type { Builder, DeviceProps } from '../parts/builder.ts'
 import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 
@@ -29,10 +28,11 @@ export const qemuSmartcard: QemuFamily<SmartcardDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `this QEMU binary lacks smartcard ${mode} mode support`)
     }
     if (card.mode === 'passthrough') validateQemuChardevSource(card.source, def, qemu)
-  }
+  },
+  add: addSmartcard
 }
 
-function cardProps({ card, alias }: SmartcardDef): Props & { driver: string } {
+function cardProps({ card, alias }: SmartcardDef): DeviceProps {
   switch (card.mode) {
     case 'host':
       return { driver: 'ccid-card-emulated', backend: 'nss-emulated' }
@@ -46,13 +46,10 @@ function cardProps({ card, alias }: SmartcardDef): Props & { driver: string } {
   }
 }
 
-export function smartcardsArgs(command: Command): void {
-  const { smartcards, controllers } = command.def.devices
-  for (const dev of smartcards) {
-    const { card, address, alias } = dev
-    if (card.mode === 'passthrough') addChardev(command, card.source, `char${alias}`, { spicevmc: 'smartcard' })
-    const index = address?.type === 'ccid' ? address.controller : 0
-    const reader = controllers.find(one => one.type === 'ccid' && one.index === index)
-    command.device({ ...cardProps(dev), id: alias, bus: `${reader?.alias}.0` })
-  }
+function addSmartcard(to: Builder, dev: SmartcardDef): void {
+  const { card, address, alias } = dev
+  if (card.mode === 'passthrough') addChardev(to, card.source, `char${alias}`, { spicevmc: 'smartcard' })
+  const index = address?.type === 'ccid' ? address.controller : 0
+  const reader = to.def.devices.controllers.find(one => one.type === 'ccid' && one.index === index)
+  to.device({ ...cardProps(dev), id: alias, bus: `${reader?.alias}.0` })
 }

@@ -1,8 +1,8 @@
 // <sound>: QEMU's checks and arguments.
 import { hasCodecs, type SoundCodec, type SoundDef } from '../../../conf/devices/sound.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { addressProps } from '../parts/address.ts'
+import { atStart, type Builder } from '../parts/builder.ts'
 import { audiodevId } from './audio.ts'
 import type { QemuFamily } from './family.ts'
 
@@ -27,7 +27,8 @@ export const qemuSound: QemuFamily<SoundDef> = {
     }
     const missing = dev.codecs.map(codec => CODECS[codec]).find(driver => !qemu.has(driver))
     if (missing) throw unsupported(`${missing} not supported in this QEMU binary`)
-  }
+  },
+  add: (to, dev) => (dev.model === 'pcspk' ? addPcSpeaker(to, dev) : addSoundCard(to, dev))
 }
 
 const DRIVERS: Partial<Record<SoundDef['model'], string>> = {
@@ -39,36 +40,30 @@ const DRIVERS: Partial<Record<SoundDef['model'], string>> = {
   usb: 'usb-audio'
 }
 
-export function soundsArgs(command: Command): void {
-  for (const dev of command.def.devices.sounds) {
-    if (dev.model === 'pcspk') pcSpeaker(command, dev)
-    else soundCard(command, dev)
-  }
-}
-
 /**
  * The PC speaker is part of the machine.
  * Differs from libvirt: a guest that is started gets the machine's property, as QEMU 7.1 removed -soundhw.
  */
-function pcSpeaker(command: Command, dev: SoundDef): void {
-  const { def, context } = command
-  if (context.pretend) command.add('-soundhw', 'pcspk')
-  else command.add('-machine', `pcspk-audiodev=${audiodevId(def, dev.audio)}`)
+function addPcSpeaker(to: Builder, dev: SoundDef): void {
+  const { def, context } = to
+  const options = atStart(to, 'pcspk')
+  if (context.pretend) options.add('-soundhw', 'pcspk')
+  else options.add('-machine', `pcspk-audiodev=${audiodevId(def, dev.audio)}`)
 }
 
-function soundCard(command: Command, dev: SoundDef): void {
-  const { def } = command
+function addSoundCard(to: Builder, dev: SoundDef): void {
+  const { def } = to
   const isHda = hasCodecs(dev.model)
-  command.device({
+  to.device({
     driver: DRIVERS[dev.model]!,
     id: dev.alias,
     audiodev: isHda ? undefined : audiodevId(def, dev.audio),
-    ...addressProps(command, dev)
+    ...addressProps(to, dev)
   })
   if (!isHda) return
   const codecs: SoundCodec[] = dev.codecs.length > 0 ? dev.codecs : ['duplex']
   codecs.forEach((codec, cad) => {
     const id = `${dev.alias}-codec${cad}`
-    command.device({ driver: CODECS[codec], id, bus: `${dev.alias}.0`, cad, audiodev: audiodevId(def, dev.audio) })
+    to.device({ driver: CODECS[codec], id, bus: `${dev.alias}.0`, cad, audiodev: audiodevId(def, dev.audio) })
   })
 }

@@ -5,8 +5,8 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
-import type { Command } from '../command/command.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
+import type { Builder, DeviceProps } from '../parts/builder.ts'
 import type { Props } from '../parts/props.ts'
 import type { QemuFamily } from './family.ts'
 
@@ -80,6 +80,9 @@ export const qemuVideo: QemuFamily<VideoDef> = {
       }
     }
     if (type === 'ramfb' && address) throw unsupported("'address' is not supported for 'ramfb' video devices")
+  },
+  add(to, dev) {
+    if (dev.model.type !== 'none') to.device(videoProps(to, dev))
   }
 }
 
@@ -97,18 +100,14 @@ function validateQxl({ vram = 0, ram = 0, vgamem }: VideoDef['model']): void {
   }
 }
 
-export function videosArgs(command: Command): void {
-  for (const dev of command.def.devices.videos) if (dev.model.type !== 'none') command.device(videoProps(command, dev))
-}
-
 /** -device of one display adapter (qemuBuildDeviceVideoCmd). */
-export function videoProps(command: Command, dev: VideoDef): Props & { driver: string } {
+function videoProps(to: Builder, dev: VideoDef): DeviceProps {
   const { model, driver = {} } = dev
   const heads = model.type === 'qxl' || model.type === 'virtio' ? model.heads || undefined : undefined
-  const { base, isVga, isVirtio } = deviceName(command.qemu, dev)
+  const { base, isVga, isVirtio } = deviceName(to.qemu, dev)
   const virtio = isVirtio ? virtioProps(base, undefined, dev.address, driver) : { driver: base }
   const accel3d =
-    driver.name !== 'vhostuser' && model.type === 'virtio' && command.qemu.has('virtio-gpu.virgl')
+    driver.name !== 'vhostuser' && model.type === 'virtio' && to.qemu.has('virtio-gpu.virgl')
       ? model.acceleration?.accel3d
       : undefined
   return {
@@ -117,10 +116,10 @@ export function videoProps(command: Command, dev: VideoDef): Props & { driver: s
     id: dev.alias,
     virgl: accel3d,
     max_outputs: heads,
-    ...memoryProps(command.qemu, dev),
+    ...memoryProps(to.qemu, dev),
     xres: model.resolution?.x,
     yres: model.resolution?.y,
-    ...addressProps(command, dev)
+    ...addressProps(to, dev)
   }
 }
 

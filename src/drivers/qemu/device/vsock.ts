@@ -2,9 +2,8 @@
 import type { VsockDef } from '../../../conf/devices/vsock.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
-import type { QemuContext } from '../context.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
+import type { Builder } from '../parts/builder.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -16,7 +15,8 @@ export const qemuVsock: QemuFamily<VsockDef> = {
   validate(_dev, _def, { qemu }) {
     if (qemu.has('vhost-vsock')) return
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vsock device is not supported with this QEMU binary')
-  }
+  },
+  add: addVsock
 }
 
 /** Context ids below are the hypervisor's and the host's own; the highest means any. */
@@ -38,22 +38,20 @@ export function prepareVsocks(def: DomainDef): void {
 
 const VHOST_DEVICE = '/dev/vhost-vsock'
 
-/** The number of the opened vhost device; a command line nothing is started from shows that it is not opened. */
-function passVhost({ pretend, files }: QemuContext): string {
-  if (pretend) return '-1'
-  const fd = files.open(VHOST_DEVICE)
+/** The opened vhost device; a command line nothing is started from shows that it is not opened. */
+function passVhost(to: Builder, { alias }: VsockDef): string {
+  if (to.context.pretend) return '-1'
+  const fd = to.fd({ name: `vhostfd-${alias}`, path: VHOST_DEVICE })
   if (fd === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'unable to open vhost-vsock device')
-  return String(fd)
+  return fd
 }
 
-export function vsocksArgs(command: Command): void {
-  for (const dev of command.def.devices.vsocks) {
-    command.device({
-      ...virtioProps('vhost-vsock', dev.model, dev.address, dev.driver),
-      id: dev.alias,
-      'guest-cid': dev.cid?.address ?? 0,
-      vhostfd: passVhost(command.context),
-      ...addressProps(command, dev)
-    })
-  }
+function addVsock(to: Builder, dev: VsockDef): void {
+  to.device({
+    ...virtioProps('vhost-vsock', dev.model, dev.address, dev.driver),
+    id: dev.alias,
+    'guest-cid': dev.cid?.address ?? 0,
+    vhostfd: passVhost(to, dev),
+    ...addressProps(to, dev)
+  })
 }

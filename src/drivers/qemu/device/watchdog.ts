@@ -1,9 +1,9 @@
 // <watchdog>: QEMU's checks and arguments.
 import type { WatchdogDef } from '../../../conf/devices/watchdog.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { isS390 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
+import type { Builder } from '../parts/builder.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -16,13 +16,14 @@ export const qemuWatchdog: QemuFamily<WatchdogDef> = {
     if (model !== 'diag288') return
     if (address) throw refuse('is virtual and cannot go on any bus.')
     if (!isS390(def)) throw refuse('is allowed for s390 and s390x only')
-  }
+  },
+  add: addWatchdog
 }
 
-export function watchdogsArgs(command: Command): void {
-  for (const dev of command.def.devices.watchdogs) {
-    command.device({ driver: dev.model, id: dev.alias, ...addressProps(command, dev) })
-    // QEMU cannot dump: it pauses, and the dump is made when its event comes
-    command.add('-watchdog-action', dev.action === 'dump' ? 'pause' : (dev.action ?? 'reset'))
-  }
+/** QEMU cannot dump: it pauses, and the dump is made when its event comes. */
+const qemuAction = ({ action = 'reset' }: WatchdogDef) => (action === 'dump' ? 'pause' : action)
+
+function addWatchdog(to: Builder, dev: WatchdogDef): void {
+  to.device({ driver: dev.model, id: dev.alias, ...addressProps(to, dev) })
+  to.atStart?.add('-watchdog-action', qemuAction(dev))
 }

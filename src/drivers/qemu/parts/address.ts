@@ -4,30 +4,30 @@ import type { ControllerType } from '../../../conf/devices/controller.ts'
 import { type Address, ccwText, type PciAddress, pciAddressText } from '../../../conf/devices/device-address.ts'
 import { isUserAlias } from '../../../conf/devices/device-info.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { hasPciMultiBus, isPseries } from '../machine-type.ts'
+import type { Builder, DeviceProps } from './builder.ts'
 import { driveProps } from './drive-address.ts'
 import type { Props } from './props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** `bus`, `addr` and the like; empty for devices without an address. Who is no disk is a SCSI device. */
-export function addressProps(command: Command, dev: { alias?: string; address?: Address; acpiIndex?: number }): Props {
+export function addressProps(to: Builder, dev: { alias?: string; address?: Address; acpiIndex?: number }): Props {
   const { address } = dev
   switch (address?.type) {
     case 'pci': {
       const fn = address.function === 0 ? '' : `.0x${address.function}`
       return {
-        bus: pciBus(command, address),
+        bus: pciBus(to, address),
         multifunction: address.multifunction,
         addr: `0x${address.slot.toString(16)}${fn}`,
         'acpi-index': dev.acpiIndex
       }
     }
     case 'usb':
-      return { bus: `${controllerAliasOf(command, 'usb', address.bus)}.0`, port: address.port }
+      return { bus: `${controllerAliasOf(to, 'usb', address.bus)}.0`, port: address.port }
     case 'virtio-serial': {
-      const controller = controllerAliasOf(command, 'virtio-serial', address.controller)
+      const controller = controllerAliasOf(to, 'virtio-serial', address.controller)
       return { bus: `${controller}.${address.bus}`, nr: address.port }
     }
     case 'spapr-vio':
@@ -39,14 +39,14 @@ export function addressProps(command: Command, dev: { alias?: string; address?: 
     case 'dimm':
       return { slot: address.slot, addr: address.base }
     case 'drive':
-      return driveProps(command, 'scsi', address)
+      return driveProps(to, 'scsi', address)
     default:
       return {}
   }
 }
 
 /** The alias of a controller (virDomainControllerAliasFind). */
-export function controllerAliasOf({ def }: Command, type: ControllerType, index: number): string {
+export function controllerAliasOf({ def }: Builder, type: ControllerType, index: number): string {
   const found = findController(def, type, index)
   if (!found) {
     throw fail('VIR_ERR_INTERNAL_ERROR', `Could not find ${type} controller with index ${index} required for device`)
@@ -56,7 +56,7 @@ export function controllerAliasOf({ def }: Command, type: ControllerType, index:
 }
 
 /** QEMU's name of a guest PCI bus: the alias of its controller (qemuBuildDeviceAddressPCIGetBus). */
-function pciBus({ def }: Command, address: PciAddress): string {
+function pciBus({ def }: Builder, address: PciAddress): string {
   const { bus } = address
   const required = `required for device at address '${pciAddressText(address)}'`
   const found = findController(def, 'pci', bus)
@@ -89,7 +89,7 @@ export function virtioProps(
   model: string | undefined,
   address: Address | undefined,
   driver: VirtioOptions = {}
-): Props & { driver: string } {
+): DeviceProps {
   const bus = VIRTIO_BUSES[address?.type ?? 'unassigned']
   if (bus === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `Unexpected address type for '${base}'`)
   const kind =

@@ -2,8 +2,8 @@
 import type { DriveAddress } from '../../../conf/devices/device-address.ts'
 import type { DiskBus } from '../../../conf/devices/disk.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { isI440fx, isMipsMalta, isQ35 } from '../machine-type.ts'
+import type { Builder } from './builder.ts'
 import type { Props } from './props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -11,7 +11,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** SCSI controllers of before LUNs: a disk has a target id only. */
 const NARROW_SCSI: (string | undefined)[] = ['lsilogic', 'ncr53c90', 'dc390', 'am53c974']
 
-function controllerOf({ def }: Command, type: 'ide' | 'sata' | 'scsi', index: number) {
+function controllerOf({ def }: Builder, type: 'ide' | 'sata' | 'scsi', index: number) {
   const found = def.devices.controllers.find(one => one.type === type && one.index === index)
   if (found?.alias) return { alias: found.alias, model: found.model }
   if (type === 'scsi') throw fail('VIR_ERR_INTERNAL_ERROR', `unable to find a SCSI controller for idx=${index}`)
@@ -19,24 +19,24 @@ function controllerOf({ def }: Command, type: 'ide' | 'sata' | 'scsi', index: nu
 }
 
 /** Controllers the machine has built in are QEMU's `ide`, whatever libvirt calls them. */
-function busOf(command: Command, bus: 'ide' | 'sata', index: number): string {
-  const { def } = command
+function busOf(to: Builder, bus: 'ide' | 'sata', index: number): string {
+  const { def } = to
   const isBuiltIn = bus === 'ide' ? isI440fx(def) || isMipsMalta(def) : isQ35(def) && index === 0
-  return isBuiltIn ? 'ide' : controllerOf(command, bus, index).alias
+  return isBuiltIn ? 'ide' : controllerOf(to, bus, index).alias
 }
 
 /** @throws VIR_ERR_INTERNAL_ERROR for a controller that is not there or a bus without drive addresses */
-export function driveProps(command: Command, bus: DiskBus, address: DriveAddress): Props {
+export function driveProps(to: Builder, bus: DiskBus, address: DriveAddress): Props {
   const { controller, unit } = address
   switch (bus) {
     case 'ide':
-      return { bus: `${busOf(command, bus, controller)}.${address.bus}`, unit }
+      return { bus: `${busOf(to, bus, controller)}.${address.bus}`, unit }
     case 'sata':
-      return { bus: `${busOf(command, bus, controller)}.${unit}` }
+      return { bus: `${busOf(to, bus, controller)}.${unit}` }
     case 'fdc':
       return { unit }
     case 'scsi': {
-      const { alias, model } = controllerOf(command, bus, controller)
+      const { alias, model } = controllerOf(to, bus, controller)
       if (NARROW_SCSI.includes(model)) return { bus: `${alias}.${address.bus}`, 'scsi-id': unit }
       return { bus: `${alias}.0`, channel: address.bus, 'scsi-id': address.target, lun: unit }
     }

@@ -4,7 +4,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorsFrom } from '../../../conf/error.ts'
 import { giveTo, type ProcessOwner } from '../../../host/owner.ts'
-import type { Command } from '../command/command.ts'
+import type { Builder } from './builder.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -42,21 +42,21 @@ export function readMasterKey(file: string): Uint8Array | undefined {
 }
 
 /** -object of the master key, before everything that may refer to it (qemuBuildMasterKeyCommandLine). */
-export function masterKeyArgs(command: Command): void {
-  command.object({
+export function masterKeyArgs(to: Builder): void {
+  to.object({
     'qom-type': 'secret',
     id: MASTER_KEY_ID,
     format: 'raw',
-    file: masterKeyFile(command.context.paths.libDir)
+    file: masterKeyFile(to.context.paths.libDir)
   })
 }
 
 /** -object of one secret (qemuBuildSecretInfoProps). */
-export function addSecret(command: Command, id: string, value: Uint8Array): void {
+export function addSecret(to: Builder, id: string, value: Uint8Array): void {
   const iv = randomBytes(IV_LEN)
-  const cipher = createCipheriv('aes-256-cbc', command.masterKey, iv)
+  const cipher = createCipheriv('aes-256-cbc', to.masterKey, iv)
   const data = Buffer.concat([cipher.update(value), cipher.final()])
-  command.object({
+  to.object({
     'qom-type': 'secret',
     id,
     data: data.toString('base64'),

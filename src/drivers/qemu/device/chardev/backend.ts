@@ -1,11 +1,11 @@
 // -chardev: the host side of every device that has one.
-import type { ChardevSource, Reconnect } from '../../../../conf/devices/chardev-source.ts'
+import type { ChardevSource } from '../../../../conf/devices/chardev-source.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
-import type { Command } from '../../command/command.ts'
 import type { QemuConfig } from '../../context.ts'
-import { keyValue } from '../../parts/props.ts'
+import type { Builder } from '../../parts/builder.ts'
+import type { ChardevBackend } from '../../parts/chardev.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -50,13 +50,13 @@ export function prepareChardevSource(source: ChardevSource, config: QemuConfig):
  * Adds the backend of a device, its credentials before it (qemuBuildChardevCommand).
  * @param id by libvirt's rule `char` and the device's alias
  */
-export function addChardev(command: Command, source: ChardevSource, id: string, options: ChardevOptions = {}): void {
-  const { config } = command.context
+export function addChardev(to: Builder, source: ChardevSource, id: string, options: ChardevOptions = {}): void {
+  const { config } = to.context
   let tlsCreds: string | undefined
   if (source.type === 'tcp' && source.tls) {
     tlsCreds = `obj${id}_tls0`
     const listens = source.mode === 'bind'
-    command.object({
+    to.object({
       'qom-type': 'tls-creds-x509',
       id: tlsCreds,
       dir: config.chardevTlsX509CertDir,
@@ -64,77 +64,63 @@ export function addChardev(command: Command, source: ChardevSource, id: string, 
       'verify-peer': listens ? config.chardevTlsX509Verify : true
     })
   }
-  command.add('-chardev', chardevArg(source, id, { ...options, tlsCreds }))
+  to.chardev(id, chardevBackend(source, id, { ...options, tlsCreds }))
 }
 
-/** One -chardev's value (qemuBuildChardevStr). */
-export function chardevArg(
+/** A backend as QEMU has it (qemuMonitorJSONAttachCharDevGetProps). */
+function chardevBackend(
   source: ChardevSource,
   id: string,
-  options: ChardevOptions & { tlsCreds?: string } = {}
-): string {
+  { spicevmc = 'vdagent', wait, tlsCreds }: ChardevOptions & { tlsCreds: string | undefined }
+): ChardevBackend {
   const log = source.log && { logfile: source.log.file, logappend: source.log.append }
   switch (source.type) {
     case 'null':
     case 'vc':
     case 'pty':
     case 'stdio':
-      return keyValue(source.type, { id, ...log })
+      return { type: source.type, data: { ...log } }
     case 'dev':
-      return keyValue(id.startsWith('charparallel') ? 'parallel' : 'serial', { id, path: source.path, ...log })
-    case 'file':
-      return keyValue('file', { id, path: source.path, append: source.append, ...log })
+      return { type: id.startsWith('charparallel') ? 'parallel' : 'serial', data: { device: source.path, ...log } }
     case 'pipe':
-      return keyValue('pipe', { id, path: source.path, ...log })
-    case 'udp':
-      return keyValue('udp', {
-        id,
-        host: source.connectHost ?? '',
-        port: source.connectService,
-        localaddr: source.bindHost ?? '',
-        localport: source.bindService ?? '0',
-        ...log
-      })
+      return { type: 'pipe', data: { device: source.path, ...log } }
+    case 'file':
+      return { type: 'file', data: { out: source.path, append: source.append, ...log } }
+    case 'udp': {
+      const { connectHost, connectService, bindHost, bindService } = source
+      const remote = inetAddress(connectHost, connectService)
+      const local = (bindHost ?? bindService) === undefined ? undefined : inetAddress(bindHost, bindService ?? '0')
+      return { type: 'udp', data: { remote, local, ...log } }
+    }
     case 'tcp':
-      return keyValue('socket', {
-        id,
-        host: source.host,
-        port: source.service,
-        telnet: source.protocol === 'telnet' || undefined,
-        ...server(source.mode, options),
-        ...reconnect(source.reconnect),
-        'tls-creds': options.tlsCreds,
-        ...log
-      })
-    case 'unix':
-      return keyValue('socket', {
-        id,
-        path: source.path,
-        ...server(source.mode, options),
-        ...reconnect(source.reconnect),
-        ...log
-      })
+    case 'unix': {
+      const { reconnect } = source
+      const isTcp = source.type === 'tcp'
+      const data = {
+        addr: isTcp ? inetAddress(source.host, source.service) : unixAddress(source.path),
+        server: source.mode === 'bind',
+        wait,
+        telnet: isTcp && source.protocol === 'telnet',
+        reconnect: reconnect && (reconnect.enabled ? reconnect.timeout : 0),
+        'tls-creds': tlsCreds
+      }
+      return { type: 'socket', data: { ...data, ...log } }
+    }
     case 'spicevmc':
-      return keyValue('spicevmc', { id, name: options.spicevmc ?? 'vdagent', ...log })
+      return { type: 'spicevmc', data: { type: spicevmc, ...log } }
     case 'spiceport':
+      return { type: 'spiceport', data: { fqdn: source.channel, ...log } }
     case 'dbus':
-      return keyValue(source.type, { id, name: source.channel, ...log })
-    case 'qemu-vdagent':
-      return keyValue('qemu-vdagent', {
-        id,
-        name: 'vdagent',
-        clipboard: source.clipboard?.copypaste,
-        mouse: source.mouse && source.mouse.mode === 'client',
-        ...log
-      })
+      return { type: 'dbus', data: { name: source.channel, ...log } }
+    case 'qemu-vdagent': {
+      const clipboard = source.clipboard?.copypaste
+      const mouse = source.mouse && source.mouse.mode === 'client'
+      return { type: 'qemu-vdagent', data: { clipboard, mouse, ...log } }
+    }
     case 'nmdm':
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported chardev '${source.type}'`)
   }
 }
 
-const server = (mode: string, { wait }: ChardevOptions) =>
-  mode === 'bind' ? { server: true, wait: wait ? undefined : false } : {}
-
-const reconnect = (value: Reconnect | undefined) => ({
-  reconnect: value && (value.enabled ? value.timeout : 0)
-})
+const inetAddress = (host = '', port = '') => ({ type: 'inet', data: { host, port } }) as const
+const unixAddress = (path: string | undefined) => ({ type: 'unix', data: { path } }) as const

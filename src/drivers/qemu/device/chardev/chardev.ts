@@ -7,11 +7,10 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
 import type { Capability } from '../../capabilities/signs.ts'
-import type { Command } from '../../command/command.ts'
 import type { QemuContext } from '../../context.ts'
 import { isArmVirt, isPseries, isRiscvVirt, isS390, isX86 } from '../../machine-type.ts'
 import { addressProps } from '../../parts/address.ts'
-import type { Props } from '../../parts/props.ts'
+import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import type { QemuFamily } from '../family.ts'
 import { addChardev, validateQemuChardevSource } from './backend.ts'
 
@@ -92,7 +91,8 @@ export const qemuSerial: QemuFamily<SerialDef> = {
         `Serial device with target type '${type}' and target model '${model}' not compatible with guest architecture or machine type`
       )
     }
-  }
+  },
+  add: addSerial
 }
 
 /** qemuValidateDomainChrTargetDef */
@@ -124,12 +124,14 @@ export const qemuParallel: QemuFamily<ParallelDef> = {
   validate(dev, def, { qemu }) {
     validateQemuChardevSource(dev.source, def, qemu)
     if (isS390(def) || isPseries(def)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'parallel ports are not supported')
-  }
+  },
+  add: addParallel
 }
 
 export const qemuConsole: QemuFamily<ConsoleDef> = {
   postParse: (dev, _def, _context, live) => postParseAny(dev, live),
-  validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu)
+  validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
+  add: addConsole
 }
 
 export const qemuChannel: QemuFamily<ChannelDef> = {
@@ -137,7 +139,8 @@ export const qemuChannel: QemuFamily<ChannelDef> = {
     if (!live) dropMadeUpPath(dev, paths)
     postParseAny(dev, live)
   },
-  validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu)
+  validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
+  add: addChannel
 }
 
 /** What QEMU needs for consoles that are no serial port and no virtio port. */
@@ -171,52 +174,42 @@ function portSocket(address: ChannelDef['address']): string {
   return `vioser-${[controller, bus, port].map(part => String(part).padStart(2, '0')).join('-')}.sock`
 }
 
-export function serialsArgs(command: Command): void {
-  const { serials, graphics } = command.def.devices
-  const spice = graphics.some(({ type }) => type === 'spice')
-  for (const dev of serials) {
-    if (dev.source.type === 'spiceport' && !spice) continue
-    addChardev(command, dev.source, `char${dev.alias}`)
-    const { model, type } = dev.target
-    const needs = model === 'none' ? undefined : SERIAL_MODELS[model].needs
-    if (needs && !command.qemu.has(needs)) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `'${model}' is not supported in this QEMU binary`)
-    }
-    if (type === 'system-serial' && model === 'none') {
-      throw fail('VIR_ERR_INTERNAL_ERROR', 'Invalid target model for serial device')
-    }
-    if (type === 'none' || model === 'pl011' || model === '16550a') {
-      command.add('-serial', `chardev:char${dev.alias}`)
-    } else {
-      command.device({
-        driver: model,
-        chardev: `char${dev.alias}`,
-        id: dev.alias,
-        index: model === 'isa-serial' ? dev.target.port : undefined,
-        ...addressProps(command, dev)
-      })
-    }
+/** Ports that are part of the machine get their backend by -serial. */
+function addSerial(to: Builder, dev: SerialDef): void {
+  const { source, target, alias } = dev
+  if (source.type === 'spiceport' && !to.def.devices.graphics.some(({ type }) => type === 'spice')) return
+  const chardev = `char${alias}`
+  addChardev(to, source, chardev)
+  const { model, type, port } = target
+  const needs = model === 'none' ? undefined : SERIAL_MODELS[model].needs
+  if (needs && !to.qemu.has(needs)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `'${model}' is not supported in this QEMU binary`)
   }
+  if (type === 'system-serial' && model === 'none') {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'Invalid target model for serial device')
+  }
+  if (type === 'none' || model === 'pl011' || model === '16550a') {
+    atStart(to, 'serial').add('-serial', `chardev:${chardev}`)
+    return
+  }
+  const index = model === 'isa-serial' ? port : undefined
+  to.device({ driver: model, chardev, id: alias, index, ...addressProps(to, dev) })
 }
 
-export function parallelsArgs(command: Command): void {
-  for (const { source, alias } of command.def.devices.parallels) {
-    addChardev(command, source, `char${alias}`)
-    command.device({ driver: 'isa-parallel', chardev: `char${alias}`, id: alias })
-  }
+function addParallel(to: Builder, { source, alias }: ParallelDef): void {
+  addChardev(to, source, `char${alias}`)
+  to.device({ driver: 'isa-parallel', chardev: `char${alias}`, id: alias })
 }
 
-export function channelsArgs(command: Command): void {
-  for (const dev of command.def.devices.channels) {
-    const { source, target, alias } = dev
-    addChardev(command, source, `char${alias}`)
-    if (target.type === 'guestfwd') {
-      const str = `tcp:${target.address}:${target.port}-chardev:char${alias}`
-      command.netdev({ type: 'user', guestfwd: [{ str }], id: alias! })
-    } else if (target.type === 'virtio') {
-      command.device(virtioPortProps(command, dev, channelName(dev)))
-    } else throw fail('VIR_ERR_INTERNAL_ERROR', `channel target '${target.type}' is not supported by QEMU`)
-  }
+function addChannel(to: Builder, dev: ChannelDef): void {
+  const { source, target, alias } = dev
+  addChardev(to, source, `char${alias}`)
+  if (target.type === 'guestfwd') {
+    const str = `tcp:${target.address}:${target.port}-chardev:char${alias}`
+    to.netdev({ type: 'user', guestfwd: [{ str }], id: alias! })
+  } else if (target.type === 'virtio') {
+    to.device(virtioPortProps(to, 'virtserialport', dev, channelName(dev)))
+  } else throw fail('VIR_ERR_INTERNAL_ERROR', `channel target '${target.type}' is not supported by QEMU`)
 }
 
 const SPICE_CHANNEL = 'com.redhat.spice.0'
@@ -229,20 +222,19 @@ function channelName({ source, target }: ChannelDef): string | undefined {
 }
 
 /** -device of a port on a virtio-serial bus (qemuBuildVirtioSerialPortDevProps). */
-function virtioPortProps(command: Command, dev: ChannelDef | ConsoleDef, name?: string): Props & { driver: string } {
+function virtioPortProps(to: Builder, driver: string, dev: ChannelDef | ConsoleDef, name?: string): DeviceProps {
   if (dev.address && dev.address.type !== 'virtio-serial' && dev.address.type !== 'ccw') {
     throw fail('VIR_ERR_INTERNAL_ERROR', 'virtio serial device has invalid address type')
   }
-  const driver = command.def.devices.channels.includes(dev as ChannelDef) ? 'virtserialport' : 'virtconsole'
-  return { driver, ...addressProps(command, dev), chardev: `char${dev.alias}`, id: dev.alias, name }
+  return { driver, ...addressProps(to, dev), chardev: `char${dev.alias}`, id: dev.alias, name }
 }
 
-export function consolesArgs(command: Command): void {
-  for (const dev of command.def.devices.consoles) {
-    if (dev.target.type === 'serial') continue
-    const id = `char${dev.alias}`
-    addChardev(command, dev.source, id)
-    const special = CONSOLE_CAPABILITIES[dev.target.type]
-    command.device(special ? { driver: special.driver, chardev: id, id: dev.alias } : virtioPortProps(command, dev))
-  }
+/** A console on a serial port is that port over again. */
+function addConsole(to: Builder, dev: ConsoleDef): void {
+  const { source, target, alias } = dev
+  if (target.type === 'serial') return
+  const chardev = `char${alias}`
+  addChardev(to, source, chardev)
+  const special = CONSOLE_CAPABILITIES[target.type]
+  to.device(special ? { driver: special.driver, chardev, id: alias } : virtioPortProps(to, 'virtconsole', dev))
 }

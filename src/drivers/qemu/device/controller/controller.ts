@@ -1,5 +1,5 @@
 // <controller>: the arguments (qemuBuildControllersCommandLine). Defaults and checks are in files of their own.
-import type { ControllerDef, ControllerType } from '../../../../conf/devices/controller.ts'
+import type { ControllerDef } from '../../../../conf/devices/controller.ts'
 import {
   isVirtioScsi,
   type PciModel,
@@ -10,10 +10,9 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
 import type { Capability } from '../../capabilities/signs.ts'
-import type { Command } from '../../command/command.ts'
-import { hasBuiltinEsp, hasBuiltinIde, isArmVirt, isPseries, isQ35, isRiscvVirt, isS390 } from '../../machine-type.ts'
+import { hasBuiltinEsp, hasBuiltinIde, isArmVirt, isPseries, isQ35, isRiscvVirt } from '../../machine-type.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
-import type { Props } from '../../parts/props.ts'
+import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import type { QemuFamily } from '../family.ts'
 import { postParseController } from './postparse.ts'
 import { validateController } from './validate.ts'
@@ -21,76 +20,36 @@ import { validateController } from './validate.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-type DeviceProps = Props & { driver: string }
-
 export const qemuController: QemuFamily<ControllerDef> = {
   postParse: postParseController,
-  validate: validateController
+  validate: validateController,
+  add: addController
 }
 
-/** -global for options of the machine's own host bridge. */
-export function globalControllerArgs(command: Command): void {
-  for (const { type, model, pcihole64KiB } of command.def.devices.controllers) {
-    if (type !== 'pci' || pcihole64KiB === undefined) continue
-    const host = model === 'pcie-root' ? 'q35-pcihost' : 'i440FX-pcihost'
-    command.add('-global', `${host}.pci-hole64-size=${pcihole64KiB}K`)
+function addController(to: Builder, dev: ControllerDef): void {
+  const { model, index, target = {} } = dev
+  if (model === 'pci-root' && index === 0 && target.hotplug !== undefined) {
+    atStart(to, model).add('-global', `PIIX4_PM.acpi-root-pci-hotplug=${target.hotplug ? 'on' : 'off'}`)
   }
-}
-
-/** Types with arguments, in libvirt's order; floppy controllers come with their drives, CCID ones behind the hubs. */
-const ORDER = ['pci', 'usb', 'scsi', 'ide', 'sata', 'virtio-serial'] as const satisfies ControllerType[]
-
-export function controllersArgs(command: Command): void {
-  for (const type of ORDER) controllersOfType(command, type)
-  legacyUsbArgs(command)
-}
-
-export function ccidControllersArgs(command: Command): void {
-  controllersOfType(command, 'ccid')
-}
-
-function controllersOfType(command: Command, type: ControllerType): void {
-  for (const dev of command.def.devices.controllers) {
-    if (dev.type !== type) continue
-    const { hotplug } = dev.target ?? {}
-    if (dev.model === 'pci-root' && dev.index === 0 && hotplug !== undefined) {
-      command.add('-global', `PIIX4_PM.acpi-root-pci-hotplug=${hotplug ? 'on' : 'off'}`)
-    }
-    const props = isBuiltin(dev, command.def) ? undefined : controllerProps(command, dev)
-    if (props) command.device(props)
-  }
+  const props = isBuiltin(dev, to.def) ? undefined : propsByType(to, dev)
+  if (props) to.device({ ...props, ...addressProps(to, dev) })
 }
 
 /** Targets of today have no USB unless it is asked for. */
-const isLegacyFree = (def: DomainDef) => isQ35(def) || isArmVirt(def) || isRiscvVirt(def)
+export const hasNoLegacyUsb = (def: DomainDef) => isQ35(def) || isArmVirt(def) || isRiscvVirt(def)
 
 /** Part of the machine, or none (qemuBuildSkipController). */
 function isBuiltin({ type, model, index }: ControllerDef, def: DomainDef): boolean {
   if (model === 'pcie-root' || (model === 'pci-root' && !isPseries(def))) return true
-  if (type === 'usb') return model === 'none' || (model === undefined && !isLegacyFree(def))
+  if (type === 'usb') return model === 'none' || (model === undefined && !hasNoLegacyUsb(def))
   if (index !== 0) return false
   if (type === 'sata') return isQ35(def)
   if (type === 'ide') return hasBuiltinIde(def)
   return model === 'ncr53c90' && hasBuiltinEsp(def)
 }
 
-/** -usb, for machines whose own controller is all there is (qemuBuildLegacyUSBControllerCommandLine). */
-function legacyUsbArgs(command: Command): void {
-  const { def } = command
-  const usb = def.devices.controllers.filter(({ type }) => type === 'usb')
-  if (usb.some(({ model }) => model === 'none')) return
-  const legacy = usb.filter(({ model }) => model === undefined).length
-  if (legacy > 1) throw unsupported('Multiple legacy USB controllers are not supported')
-  if (legacy === usb.length && !isLegacyFree(def) && !isS390(def)) command.add('-usb')
-}
-
-/** -device of one controller; undefined for pSeries' first host bridge (qemuBuildControllerDevProps). */
-export function controllerProps(command: Command, dev: ControllerDef): DeviceProps | undefined {
-  const props = propsByType(command, dev)
-  return props && { ...props, ...addressProps(command, dev) }
-}
-
-function propsByType(command: Command, dev: ControllerDef): DeviceProps | undefined {
+/** Undefined for pSeries' first host bridge (qemuBuildControllerDevProps). */
+function propsByType(to: Builder, dev: ControllerDef): DeviceProps | undefined {
   const { alias: id } = dev
   switch (dev.type) {
     case 'scsi':
@@ -107,7 +66,7 @@ function propsByType(command: Command, dev: ControllerDef): DeviceProps | undefi
     case 'sata':
       return { driver: 'ahci', id }
     case 'usb':
-      return usbProps(command, dev)
+      return usbProps(to, dev)
     case 'pci':
       return pciProps(dev)
     default:
@@ -158,7 +117,7 @@ const USB_DRIVERS: Partial<Record<UsbModel, [driver: string, Capability]>> = {
   'qemu-xhci': ['qemu-xhci', 'qemu-xhci']
 }
 
-function usbProps({ def, qemu }: Command, dev: ControllerDef): DeviceProps {
+function usbProps({ def, qemu }: Builder, dev: ControllerDef): DeviceProps {
   const driver = usbDriver(dev, qemu)
   const { ports, alias, masterStartPort } = dev
   if (masterStartPort === undefined) return { driver, p2: ports, p3: ports, id: alias }

@@ -9,11 +9,9 @@ import { MANAGED_PR_MANAGER, type StorageUse, storageIds } from '../../block/nod
 import { addStorageChain, addStorageObjects, storageSecrets } from '../../block/nodes.ts'
 import { applyStartupPolicy } from '../../block/startup-policy.ts'
 import { validateStorage } from '../../block/validate.ts'
-import type { Command } from '../../command/command.ts'
 import type { QemuContext } from '../../context.ts'
-import { isQ35 } from '../../machine-type.ts'
-import { bootIndexes } from '../../parts/boot-index.ts'
-import { chardevArg } from '../chardev/backend.ts'
+import { atStart, type Builder } from '../../parts/builder.ts'
+import { addChardev } from '../chardev/backend.ts'
 import type { QemuFamily } from '../family.ts'
 import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './guest-device.ts'
 import { sdDriveArg } from './sd.ts'
@@ -30,7 +28,8 @@ export const qemuDisk: QemuFamily<DiskDef> = {
     if (mirror) mirror.source.format ??= 'raw'
     for (const { encryption } of storageChain(source)) if (encryption) encryption.engine ??= 'qemu'
   },
-  validate: validateQemuDisk
+  validate: validateQemuDisk,
+  add: addDisk
 }
 
 /** Whose TLS libvirt's configuration decides if the image does not say. */
@@ -111,59 +110,35 @@ export function hasManagedReservations({ devices }: DomainDef): boolean {
 }
 
 /** The helper all disks with managed reservations share (qemuBuildManagedPRCommandLine). */
-export function managedReservationsArgs(command: Command): void {
-  if (!hasManagedReservations(command.def)) return
-  const path = managedReservationsPath(command.context)
-  command.object({ 'qom-type': 'pr-manager-helper', id: MANAGED_PR_MANAGER, path })
+export function addManagedReservations(to: Builder): void {
+  to.object({ 'qom-type': 'pr-manager-helper', id: MANAGED_PR_MANAGER, path: managedReservationsPath(to.context) })
 }
 
-/** Boot order of floppies is the controller's matter (qemuBuildFloppyCommandLineControllerOptions). */
-function floppyControllerArgs(command: Command, boot: Map<unknown, number>): void {
-  const floppies = command.def.devices.disks.filter(({ target }) => target?.bus === 'fdc')
-  if (floppies.length === 0) return
-  let bootindexA: number | undefined
-  let bootindexB: number | undefined
-  for (const floppy of floppies) {
-    if (floppy.address?.type === 'drive' && floppy.address.unit > 0) bootindexB = boot.get(floppy)
-    else bootindexA = boot.get(floppy)
-  }
-  if (isQ35(command.def)) {
-    command.device({ driver: 'isa-fdc', bootindexA, bootindexB })
-    return
-  }
-  if (bootindexA) command.add('-global', `isa-fdc.bootindexA=${bootindexA}`)
-  if (bootindexB) command.add('-global', `isa-fdc.bootindexB=${bootindexB}`)
-}
-
-/** -blockdev and -device of all disks (qemuBuildDisksCommandLine). */
-export function disksArgs(command: Command): void {
-  const boot = bootIndexes(command)
-  floppyControllerArgs(command, boot)
-  for (const disk of command.def.devices.disks) {
-    // libvirt adds it to the running guest; its overlay is there only when the guest is really started
-    if (disk.transient?.shareBacking && command.context.pretend) continue
-    addDiskBackend(command, disk)
-    if (disk.target?.bus !== 'sd') command.device(diskDeviceProps(command, disk, boot.get(disk)))
-  }
+/** A disk's nodes and its device (qemuBuildDiskCommandLine). */
+function addDisk(to: Builder, disk: DiskDef): void {
+  // libvirt adds it to the running guest; its overlay is there only when the guest is really started
+  if (disk.transient?.shareBacking && to.context.pretend) return
+  addDiskBackend(to, disk)
+  if (disk.target?.bus !== 'sd') to.device(diskDeviceProps(to, disk))
 }
 
 /** What serves a disk: nodes of its images, or another process (qemuBuildDiskSourceCommandLine). */
-function addDiskBackend(command: Command, disk: DiskDef): void {
+function addDiskBackend(to: Builder, disk: DiskDef): void {
   const { source } = disk
   if (source.type === 'vhostuser') {
     const { path, reconnect } = source
-    command.add('-chardev', chardevArg({ type: 'unix', mode: 'connect', path, reconnect }, vhostUserChardev(disk)))
+    addChardev(to, { type: 'unix', mode: 'connect', path, reconnect }, vhostUserChardev(disk))
     return
   }
   if (disk.target?.bus === 'sd') {
-    if (!isStorageEmpty(source)) addStorageObjects(command, source, storageIds(source, disk.alias))
-    command.add('-drive', sdDriveArg(command, disk))
+    if (!isStorageEmpty(source)) addStorageObjects(to, source, storageIds(source, disk.alias))
+    atStart(to, 'sd disk').add('-drive', sdDriveArg(to, disk))
     return
   }
   if (isStorageEmpty(source)) return
-  addStorageChain(command, source, diskUse(disk))
+  addStorageChain(to, source, diskUse(disk))
   if (disk.driver.copyOnRead) {
     const file = storageIds(source).formatNode
-    command.blockdev({ driver: 'copy-on-read', 'node-name': copyOnReadNode(disk), file, discard: 'unmap' })
+    to.blockdev({ driver: 'copy-on-read', 'node-name': copyOnReadNode(disk), file, discard: 'unmap' })
   }
 }

@@ -4,14 +4,13 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import { isStorageEmpty } from '../../../../conf/storage/source.ts'
 import { storageIds } from '../../block/node-names.ts'
 import { CACHE_MODES } from '../../block/nodes.ts'
-import type { Command } from '../../command/command.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
+import { bootIndex } from '../../parts/boot-index.ts'
+import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import { driveProps } from '../../parts/drive-address.ts'
 import type { Props } from '../../parts/props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-
-type Driver = Props & { driver: string }
 
 /** The node that fills an image with what is read from those below. */
 export const copyOnReadNode = ({ target }: DiskDef): string => `libvirt-CoR-${target?.dev}`
@@ -28,7 +27,7 @@ export function diskNode(disk: DiskDef): string | undefined {
 /** libvirt's old name of a drive, which the guest may know a SCSI disk by. */
 const driveName = ({ alias }: DiskDef): string => `drive-${alias}`
 
-function virtioBlkProps(command: Command, disk: DiskDef): Driver {
+function virtioBlkProps(to: Builder, disk: DiskDef): DeviceProps {
   const { driver, device, model, address, source } = disk
   const isVhostUser = source.type === 'vhostuser'
   return {
@@ -36,14 +35,14 @@ function virtioBlkProps(command: Command, disk: DiskDef): Driver {
     iothread: driver.iothread && `iothread${driver.iothread}`,
     ioeventfd: driver.ioeventfd,
     event_idx: driver.eventIdx,
-    scsi: !isVhostUser && device === 'lun' && command.qemu.has('virtio-blk-pci.scsi') ? true : undefined,
+    scsi: !isVhostUser && device === 'lun' && to.qemu.has('virtio-blk-pci.scsi') ? true : undefined,
     'num-queues': driver.queues,
     'queue-size': driver.queueSize
   }
 }
 
 /** Driver and options by bus. */
-function busProps(command: Command, disk: DiskDef): Driver {
+function busProps(to: Builder, disk: DiskDef): DeviceProps {
   const { device, target } = disk
   switch (target?.bus) {
     case 'ide':
@@ -53,11 +52,11 @@ function busProps(command: Command, disk: DiskDef): Driver {
       if (device === 'lun') return { driver: 'scsi-block' }
       return { driver: device === 'cdrom' ? 'scsi-cd' : 'scsi-hd', device_id: disk.serial ?? driveName(disk) }
     case 'virtio':
-      return virtioBlkProps(command, disk)
+      return virtioBlkProps(to, disk)
     case 'usb':
       return {
         driver: 'usb-storage',
-        removable: command.qemu.has('usb-storage.removable') ? (target.removable ?? false) : undefined
+        removable: to.qemu.has('usb-storage.removable') ? (target.removable ?? false) : undefined
       }
     case 'fdc':
       return { driver: 'floppy' }
@@ -82,13 +81,12 @@ function geometryProps({ geometry = {} }: DiskDef): Props {
   return { cyls: cylinders, heads, secs: sectors, 'bios-chs-trans': translation }
 }
 
-export function diskDeviceProps(command: Command, disk: DiskDef, bootindex?: number): Driver {
+export function diskDeviceProps(to: Builder, disk: DiskDef): DeviceProps {
   const { address, target, device, blockio, serial, source, driver } = disk
   const { cache } = driver
   const writeback = cache === undefined || device === 'lun' ? undefined : CACHE_MODES[cache].writeback
-  const bus = busProps(command, disk)
-  const place =
-    address?.type === 'drive' && target?.bus ? driveProps(command, target.bus, address) : addressProps(command, disk)
+  const bus = busProps(to, disk)
+  const place = address?.type === 'drive' && target?.bus ? driveProps(to, target.bus, address) : addressProps(to, disk)
   return {
     ...bus,
     ...place,
@@ -96,7 +94,7 @@ export function diskDeviceProps(command: Command, disk: DiskDef, bootindex?: num
     drive: diskNode(disk),
     chardev: source.type === 'vhostuser' ? vhostUserChardev(disk) : undefined,
     id: disk.alias,
-    bootindex: device === 'floppy' ? undefined : bootindex,
+    bootindex: device === 'floppy' ? undefined : bootIndex(to.def, disk),
     logical_block_size: blockio?.logical,
     physical_block_size: blockio?.physical,
     ...wwnProps(disk),

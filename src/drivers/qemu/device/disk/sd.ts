@@ -5,7 +5,7 @@ import { isLocalStorage, isStorageEmpty } from '../../../../conf/storage/source.
 import { isDecrypted } from '../../block/format.ts'
 import { storageIds } from '../../block/node-names.ts'
 import { protocolProps } from '../../block/protocol.ts'
-import type { Command } from '../../command/command.ts'
+import type { Builder } from '../../parts/builder.ts'
 import { keyValue, type Props, type PropValue } from '../../parts/props.ts'
 
 /** Nested options in key=value form: `server.0.host`. */
@@ -15,11 +15,11 @@ function flatten(prefix: string, value: PropValue | undefined): Props {
 }
 
 /** Where the image is: a path, or the options of its server. */
-function fileProps(command: Command, disk: DiskDef): Props {
+function fileProps(to: Builder, disk: DiskDef): Props {
   const { source } = disk
   if (source.type === 'network') {
     const use = { readOnly: disk.readonly ?? false }
-    return flatten('file', protocolProps(command, source, use, storageIds(source, disk.alias)))
+    return flatten('file', protocolProps(to, source, use, storageIds(source, disk.alias)))
   }
   if (!isLocalStorage(source)) return {}
   const path = source.path ?? ''
@@ -27,7 +27,7 @@ function fileProps(command: Command, disk: DiskDef): Props {
 }
 
 /** The value of -drive for an SD card. */
-export function sdDriveArg(command: Command, disk: DiskDef): string {
+export function sdDriveArg(to: Builder, disk: DiskDef): string {
   const { source, driver, readonly, target, alias } = disk
   const isDirectory = source.type === 'dir'
   const decrypts = isDecrypted(source) && source.encryption!.secrets.length > 0
@@ -35,7 +35,7 @@ export function sdDriveArg(command: Command, disk: DiskDef): string {
   const isRaw = source.format === 'raw'
   const { discard, detectZeroes, cache, copyOnRead, io } = isStorageEmpty(source) ? {} : driver
   return keyValue('', {
-    ...fileProps(command, disk),
+    ...fileProps(to, disk),
     'key-secret': decrypts && isRaw ? key : undefined,
     'encrypt.format': decrypts && !isRaw ? 'luks' : undefined,
     'encrypt.key-secret': decrypts && !isRaw ? key : undefined,

@@ -4,9 +4,9 @@ import { type FilesystemDef, isVirtiofs } from '../../../../conf/devices/filesys
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { octal } from '../../../../conf/scalar.ts'
-import type { Command } from '../../command/command.ts'
 import type { GuestPaths, QemuContext } from '../../context.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
+import { atStart, type Builder } from '../../parts/builder.ts'
 import { keyValue } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
 import type { QemuFamily } from '../family.ts'
@@ -15,7 +15,10 @@ import { requireSharedMemory } from './shared-memory.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-export const qemuFilesystem: QemuFamily<FilesystemDef> = { validate: validateQemuFilesystem }
+export const qemuFilesystem: QemuFamily<FilesystemDef> = {
+  validate: validateQemuFilesystem,
+  add: (to, dev) => (isVirtiofs(dev) ? addVhostUserFs(to, dev) : add9p(to, dev))
+}
 
 /** libvirt's checks, in its order (qemuValidateDomainDeviceDefFS). */
 function validateQemuFilesystem(dev: FilesystemDef, def: DomainDef, context: QemuContext): void {
@@ -62,24 +65,17 @@ export function virtiofsSocket({ source, alias }: FilesystemDef, paths: GuestPat
   return source?.socket ?? join(paths.libDir, `${alias}-fs.sock`)
 }
 
-export function filesystemsArgs(command: Command): void {
-  for (const dev of command.def.devices.filesystems) {
-    if (isVirtiofs(dev)) addVhostUserFs(command, dev)
-    else add9p(command, dev)
-  }
-}
-
-function addVhostUserFs(command: Command, dev: FilesystemDef): void {
+function addVhostUserFs(to: Builder, dev: FilesystemDef): void {
   const chardev = `chr-vu-${dev.alias}`
-  addChardev(command, { type: 'unix', mode: 'connect', path: virtiofsSocket(dev, command.context.paths) }, chardev)
-  command.device({
+  addChardev(to, { type: 'unix', mode: 'connect', path: virtiofsSocket(dev, to.context.paths) }, chardev)
+  to.device({
     ...virtioProps('vhost-user-fs', undefined, dev.address, dev.driver),
     id: dev.alias,
     chardev,
     'queue-size': dev.driver?.queue,
     tag: dev.target,
     bootindex: dev.boot?.order,
-    ...addressProps(command, dev)
+    ...addressProps(to, dev)
   })
 }
 
@@ -106,13 +102,13 @@ function fsdevArg(dev: FilesystemDef): string {
   })
 }
 
-function add9p(command: Command, dev: FilesystemDef): void {
-  command.add('-fsdev', fsdevArg(dev))
-  command.device({
+function add9p(to: Builder, dev: FilesystemDef): void {
+  atStart(to, '9p filesystem').add('-fsdev', fsdevArg(dev))
+  to.device({
     ...virtioProps('virtio-9p', dev.model, dev.address, dev.driver),
     id: dev.alias,
     fsdev: `fsdev-${dev.alias}`,
     mount_tag: dev.target,
-    ...addressProps(command, dev)
+    ...addressProps(to, dev)
   })
 }

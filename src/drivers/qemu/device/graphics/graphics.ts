@@ -1,9 +1,10 @@
 // <graphics>: QEMU's defaults, checks and arguments.
 import type { GraphicsDef, GraphicsOf } from '../../../../conf/devices/graphics.ts'
 import { listensOnPort } from '../../../../conf/devices/graphics-server.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { Capability } from '../../capabilities/signs.ts'
-import type { Command } from '../../command/command.ts'
+import { atStart, type Builder, type StartOptions } from '../../parts/builder.ts'
 import { keyValue } from '../../parts/props.ts'
 import { audiodevId } from '../audio.ts'
 import type { QemuFamily } from '../family.ts'
@@ -61,7 +62,8 @@ export const qemuGraphics: QemuFamily<GraphicsDef> = {
       const audio = devices.audios.find(({ id }) => id === dev.audio)
       if (audio && audio.type !== 'dbus') throw unsupported("The associated audio is not of 'dbus' kind.")
     }
-  }
+  },
+  add: addGraphics
 }
 
 /** A VNC socket in the driver's own directory was made up by an old libvirt (qemuDomainRecheckInternalPaths). */
@@ -74,7 +76,7 @@ function dropDriverSockets({ listens }: GraphicsOf<'vnc'>, libDir: string): void
 }
 
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED for two servers of a kind (qemuBuildCommandLineValidate) */
-export function limitGraphics({ def }: Command): void {
+export function limitGraphics({ def }: { def: DomainDef }): void {
   const types = def.devices.graphics.map(({ type }) => type)
   if (new Set(types).size < types.length) {
     throw fail(
@@ -84,30 +86,31 @@ export function limitGraphics({ def }: Command): void {
   }
 }
 
-export function graphicsArgs(command: Command): void {
-  for (const dev of command.def.devices.graphics) {
-    switch (dev.type) {
-      case 'vnc':
-        vncArgs(command, dev)
-        break
-      case 'spice':
-        spiceArgs(command, dev)
-        break
-      case 'sdl':
-        sdlArgs(command, dev)
-        break
-      case 'egl-headless':
-        command.add('-display', keyValue('egl-headless', { rendernode: dev.gl?.rendernode }))
-        break
-      case 'dbus':
-        dbusArgs(command, dev)
-        break
-    }
+/** QEMU opens its displays at its start only. */
+function addGraphics(to: Builder, dev: GraphicsDef): void {
+  const { def, context } = to
+  const options = atStart(to, 'graphics')
+  switch (dev.type) {
+    case 'vnc':
+      vncArgs(options, dev, def)
+      break
+    case 'spice':
+      spiceArgs(options, dev, context.config)
+      break
+    case 'sdl':
+      sdlArgs(options, dev)
+      break
+    case 'egl-headless':
+      options.add('-display', keyValue('egl-headless', { rendernode: dev.gl?.rendernode }))
+      break
+    case 'dbus':
+      dbusArgs(options, dev, def)
+      break
   }
 }
 
-function vncArgs(command: Command, dev: GraphicsOf<'vnc'>): void {
-  const audiodev = audiodevId(command.def, dev.audio)
+function vncArgs(to: StartOptions, dev: GraphicsOf<'vnc'>, def: DomainDef): void {
+  const audiodev = audiodevId(def, dev.audio)
   const options = {
     websocket: listensOnPort(dev) ? dev.websocket : undefined,
     share: dev.sharePolicy,
@@ -115,8 +118,8 @@ function vncArgs(command: Command, dev: GraphicsOf<'vnc'>): void {
     'power-control': dev.powerControl,
     audiodev
   }
-  command.add('-vnc', keyValue(vncPlace(dev), options))
-  if (dev.keymap !== undefined) command.add('-k', dev.keymap)
+  to.add('-vnc', keyValue(vncPlace(dev), options))
+  if (dev.keymap !== undefined) to.add('-k', dev.keymap)
 }
 
 function vncPlace(dev: GraphicsOf<'vnc'>): string {
@@ -131,19 +134,19 @@ function vncPlace(dev: GraphicsOf<'vnc'>): string {
   return `${address.includes(':') ? `[${address}]` : address}:${port - VNC_BASE_PORT}`
 }
 
-function sdlArgs(command: Command, dev: GraphicsOf<'sdl'>): void {
-  if (dev.xauth !== undefined) command.env.XAUTHORITY = dev.xauth
-  if (dev.display !== undefined) command.env.DISPLAY = dev.display
-  if (dev.fullscreen) command.add('-full-screen')
-  command.add('-display', keyValue('sdl', { gl: dev.gl }))
+function sdlArgs(to: StartOptions, dev: GraphicsOf<'sdl'>): void {
+  if (dev.xauth !== undefined) to.env.XAUTHORITY = dev.xauth
+  if (dev.display !== undefined) to.env.DISPLAY = dev.display
+  if (dev.fullscreen) to.add('-full-screen')
+  to.add('-display', keyValue('sdl', { gl: dev.gl }))
 }
 
-function dbusArgs(command: Command, dev: GraphicsOf<'dbus'>): void {
+function dbusArgs(to: StartOptions, dev: GraphicsOf<'dbus'>, def: DomainDef): void {
   const options = {
     ...(dev.p2p ? { p2p: true } : { addr: dev.address }),
     gl: dev.gl?.enable,
     rendernode: dev.gl?.rendernode,
-    audiodev: dev.audio === undefined ? undefined : audiodevId(command.def, dev.audio)
+    audiodev: dev.audio === undefined ? undefined : audiodevId(def, dev.audio)
   }
-  command.add('-display', keyValue('dbus', options))
+  to.add('-display', keyValue('dbus', options))
 }

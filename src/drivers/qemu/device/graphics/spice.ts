@@ -2,8 +2,8 @@
 import type { GraphicsOf } from '../../../../conf/devices/graphics.ts'
 import { listensOnPort } from '../../../../conf/devices/graphics-server.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import type { Command } from '../../command/command.ts'
-import type { QemuContext } from '../../context.ts'
+import type { QemuConfig, QemuContext } from '../../context.ts'
+import type { StartOptions } from '../../parts/builder.ts'
 import { keyValue, type Props } from '../../parts/props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -31,9 +31,8 @@ interface Offers {
   insecure: boolean
 }
 
-export function spiceArgs(command: Command, dev: Spice): void {
+export function spiceArgs(to: StartOptions, dev: Spice, config: QemuConfig): void {
   const { place, ...offers } = spicePlace(dev)
-  const { config } = command.context
   const fixed = keyValue('', {
     'agent-mouse': dev.mouse && dev.mouse === 'client',
     'disable-ticketing': dev.password ? undefined : true,
@@ -52,8 +51,8 @@ export function spiceArgs(command: Command, dev: Spice): void {
     'seamless-migration': true
   })
   const parts = [place, fixed, ...channelOptions(dev, offers), options]
-  command.add('-spice', parts.filter(part => part !== '').join(','))
-  if (dev.keymap !== undefined) command.add('-k', dev.keymap)
+  to.add('-spice', parts.filter(part => part !== '').join(','))
+  if (dev.keymap !== undefined) to.add('-k', dev.keymap)
 }
 
 function spicePlace(dev: Spice): Offers & { place: string } {

@@ -2,17 +2,15 @@
 import { pciAddressText } from '../../../../conf/devices/device-address.ts'
 import type { HostdevDef } from '../../../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../../../conf/devices/hostdev-source.ts'
-import { networkHostdev } from '../../../../conf/devices/interface-hostdev.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import type { Command } from '../../command/command.ts'
 import type { QemuContext } from '../../context.ts'
 import { addressProps } from '../../parts/address.ts'
-import { bootIndexes } from '../../parts/boot-index.ts'
-import type { Props } from '../../parts/props.ts'
+import { bootIndex } from '../../parts/boot-index.ts'
+import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
 import type { QemuFamily } from '../family.ts'
-import { scsiHostdevArgs, vhostScsiArgs } from './scsi.ts'
+import { addScsiHostdev, addVhostScsi } from './scsi.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
@@ -27,7 +25,8 @@ export const qemuHostdev: QemuFamily<HostdevDef> = {
       throw unsupported(`hostdev mode 'capabilities' is not supported in ${def.type}`)
     }
     CHECKS[dev.source.type]?.(dev, def, context)
-  }
+  },
+  add: addHostdev
 }
 
 type Check = (dev: HostdevDef, def: DomainDef, context: QemuContext) => void
@@ -88,39 +87,29 @@ const MDEV_CHECKS: Record<string, Check> = {
   }
 }
 
-export function hostdevsArgs(command: Command): void {
-  const { interfaces, hostdevs } = command.def.devices
-  const boot = bootIndexes(command)
-  for (const one of [...interfaces, ...hostdevs]) {
-    const dev = 'mac' in one ? networkHostdev(one) : one
-    if (!dev) continue
-    const { source } = dev
-    const bootindex = boot.get(one)
-    switch (source.type) {
-      case 'usb':
-        command.device({ ...usbProps(command, dev, source, bootindex), ...addressProps(command, dev) })
-        break
-      case 'pci':
-        // left to the user to plug in
-        if (dev.address?.type === 'unassigned') break
-        command.device({ ...pciProps(dev, source, bootindex), ...addressProps(command, dev), ...romProps(dev) })
-        break
-      case 'scsi':
-        scsiHostdevArgs(command, dev, source, bootindex)
-        break
-      case 'scsi_host':
-        vhostScsiArgs(command, dev, source)
-        break
-      case 'mdev':
-        command.device({ ...mdevProps(dev, source, bootindex), ...addressProps(command, dev) })
-        break
-      default:
-        break
-    }
+/** @param bootindex that of the interface the device is told as, if it is */
+export function addHostdev(to: Builder, dev: HostdevDef, bootindex = bootIndex(to.def, dev)): void {
+  const { source } = dev
+  switch (source.type) {
+    case 'usb':
+      to.device({ ...usbProps(to, dev, source, bootindex), ...addressProps(to, dev) })
+      break
+    case 'pci':
+      // left to the user to plug in
+      if (dev.address?.type === 'unassigned') break
+      to.device({ ...pciProps(dev, source, bootindex), ...addressProps(to, dev), ...romProps(dev) })
+      break
+    case 'scsi':
+      addScsiHostdev(to, dev, source, bootindex)
+      break
+    case 'scsi_host':
+      addVhostScsi(to, dev, source)
+      break
+    case 'mdev':
+      to.device({ ...mdevProps(dev, source, bootindex), ...addressProps(to, dev) })
+      break
   }
 }
-
-type DeviceProps = Props & { driver: string }
 
 /** QEMU's switches for what a reset by the guest does: to reset at all, and also when it costs the device's state. */
 const GUEST_RESET = {
@@ -131,7 +120,7 @@ const GUEST_RESET = {
 
 /** qemuBuildUSBHostdevDevProps. */
 function usbProps(
-  { qemu }: Command,
+  { qemu }: Builder,
   { alias }: HostdevDef,
   { place, missing, guestReset }: HostdevSourceOf<'usb'>,
   bootindex?: number

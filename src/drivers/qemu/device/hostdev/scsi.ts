@@ -8,16 +8,16 @@ import { scsiGenericPath } from '../../../../host/devices.ts'
 import { storageIds } from '../../block/node-names.ts'
 import { addStorageObjects } from '../../block/nodes.ts'
 import { protocolProps } from '../../block/protocol.ts'
-import type { Command } from '../../command/command.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
+import type { Builder } from '../../parts/builder.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 const VHOST_SCSI = '/dev/vhost-scsi'
 
-/** -blockdev and -device of a unit that QEMU talks to itself (qemuBuildHostdevSCSICommandLine). */
-export function scsiHostdevArgs(
-  command: Command,
+/** A unit that QEMU talks to itself (qemuBuildHostdevSCSICommandLine). */
+export function addScsiHostdev(
+  to: Builder,
   dev: HostdevDef,
   { from }: HostdevSourceOf<'scsi'>,
   bootindex?: number
@@ -27,24 +27,24 @@ export function scsiHostdevArgs(
     from.protocol === 'iscsi' ? { ...from, type: 'network' } : { type: 'block', path: scsiGenericPath(from) }
   const use = { readOnly: dev.readonly ?? false }
   const ids = { ...storageIds(source), storageNode: node, authSecret: `${node}-secret0` }
-  const props = protocolProps(command, source, use, ids)
-  addStorageObjects(command, source, ids)
-  command.blockdev({ ...props, 'node-name': node, 'read-only': use.readOnly })
-  command.device({ driver: 'scsi-generic', drive: node, id: dev.alias, bootindex, ...addressProps(command, dev) })
+  const props = protocolProps(to, source, use, ids)
+  addStorageObjects(to, source, ids)
+  to.blockdev({ ...props, 'node-name': node, 'read-only': use.readOnly })
+  to.device({ driver: 'scsi-generic', drive: node, id: dev.alias, bootindex, ...addressProps(to, dev) })
 }
 
-/** -device of a vhost target (qemuBuildSCSIVHostHostdevDevProps). */
-export function vhostScsiArgs(command: Command, dev: HostdevDef, { from }: HostdevSourceOf<'scsi_host'>): void {
+/** A vhost target (qemuBuildSCSIVHostHostdevDevProps). */
+export function addVhostScsi(to: Builder, dev: HostdevDef, { from }: HostdevSourceOf<'scsi_host'>): void {
   if (!existsSync(VHOST_SCSI)) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `vhost-scsi device file '${VHOST_SCSI}' cannot be found`)
   }
-  const vhostFd = command.context.files.open(VHOST_SCSI)
-  if (vhostFd === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `Failed to open ${VHOST_SCSI}`)
-  command.device({
+  const vhostfd = to.fd({ name: `vhostfd-${dev.alias}`, path: VHOST_SCSI })
+  if (vhostfd === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `Failed to open ${VHOST_SCSI}`)
+  to.device({
     ...virtioProps('vhost-scsi', dev.source.model, dev.address),
     wwpn: from.wwpn,
-    vhostfd: String(vhostFd),
+    vhostfd,
     id: dev.alias,
-    ...addressProps(command, dev)
+    ...addressProps(to, dev)
   })
 }

@@ -4,15 +4,14 @@ import { isVirtioModel } from '../../../../conf/devices/interface-driver.ts'
 import { networkHostdev } from '../../../../conf/devices/interface-hostdev.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import type { Command } from '../../command/command.ts'
 import type { QemuContext } from '../../context.ts'
 import { isArmVirt, isRiscvVirt, isS390 } from '../../machine-type.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
-import { bootIndexes } from '../../parts/boot-index.ts'
-import type { Props } from '../../parts/props.ts'
+import { bootIndex } from '../../parts/boot-index.ts'
+import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
 import type { QemuFamily } from '../family.ts'
-import { qemuHostdev } from '../hostdev/hostdev.ts'
+import { addHostdev, qemuHostdev } from '../hostdev/hostdev.ts'
 import { addNetdev, isOnBoard } from './netdev.ts'
 import { validateActualInterface, validateQemuInterface } from './validate.ts'
 
@@ -27,7 +26,8 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
     validateQemuInterface(dev, context)
     const onHost = networkHostdev(dev)
     if (onHost) qemuHostdev.validate?.(onHost, def, context)
-  }
+  },
+  add: addInterface
 }
 
 /** The card of a user who names none (qemuDomainDefaultNetModel). */
@@ -43,16 +43,16 @@ function defaultModel(def: DomainDef, { qemu }: QemuContext): string {
   return qemu.has('virtio-net') ? 'virtio' : 'rtl8139'
 }
 
-export function interfacesArgs(command: Command): void {
-  const boot = bootIndexes(command)
-  for (const dev of command.def.devices.interfaces) {
-    validateActualInterface(dev)
-    if (dev.type === 'hostdev') continue
-    addNetdev(command, dev)
-    if (!isOnBoard(command.def, dev)) command.device(nicProps(command, dev, boot.get(dev)))
-    else if (dev.type !== 'vhostuser') command.add('-net', legacyNic(dev))
-    else throw fail('VIR_ERR_INTERNAL_ERROR', 'Nicdev support unavailable')
-  }
+/** A card of the host's own is the host device it is told as. */
+function addInterface(to: Builder, dev: InterfaceDef): void {
+  validateActualInterface(dev)
+  const onHost = networkHostdev(dev)
+  if (onHost) addHostdev(to, onHost, bootIndex(to.def, dev))
+  if (dev.type === 'hostdev') return
+  addNetdev(to, dev)
+  if (!isOnBoard(to.def, dev)) to.device(nicProps(to, dev))
+  else if (dev.type !== 'vhostuser') atStart(to, 'interface').add('-net', legacyNic(dev))
+  else throw fail('VIR_ERR_INTERNAL_ERROR', 'Nicdev support unavailable')
 }
 
 /** qemuBuildLegacyNicStr */
@@ -63,7 +63,7 @@ function legacyNic({ mac, alias, model }: InterfaceDef): string {
 const TX = { iothread: 'bh', timer: 'timer' } as const
 
 /** What only virtio cards have. */
-function virtioNicProps(dev: InterfaceDef): Props & { driver: string } {
+function virtioNicProps(dev: InterfaceDef): DeviceProps {
   const { driver = {}, address } = dev
   const { host, guest, queues } = driver
   const isMultiqueue = queues !== undefined
@@ -97,7 +97,7 @@ function virtioNicProps(dev: InterfaceDef): Props & { driver: string } {
 }
 
 /** The guest's card (qemuBuildNicDevProps). */
-export function nicProps(command: Command, dev: InterfaceDef, bootindex?: number): Props & { driver: string } {
+function nicProps(to: Builder, dev: InterfaceDef): DeviceProps {
   if (dev.model === undefined) {
     throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'driver' must not have null value")
   }
@@ -106,8 +106,8 @@ export function nicProps(command: Command, dev: InterfaceDef, bootindex?: number
     netdev: `host${dev.alias}`,
     id: dev.alias,
     mac: dev.mac,
-    bootindex,
-    ...addressProps(command, dev),
+    bootindex: bootIndex(to.def, dev),
+    ...addressProps(to, dev),
     ...romProps(dev)
   }
 }

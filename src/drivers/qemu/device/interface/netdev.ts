@@ -7,7 +7,7 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { IpInfo } from '../../../../conf/net/ip.ts'
 import { isUsable } from '../../../../host/inherited-files.ts'
-import type { Command } from '../../command/command.ts'
+import type { Builder } from '../../parts/builder.ts'
 import type { Props } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
 import { actualSource } from './network-port.ts'
@@ -18,23 +18,23 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 type Netdev = Props & { type: string }
 
 /** Adds the host's end of a card, and the -chardev or -add-fd it needs before it. */
-export function addNetdev(command: Command, dev: InterfaceDef): void {
+export function addNetdev(to: Builder, dev: InterfaceDef): void {
   if (dev.script !== undefined && dev.type !== 'ethernet') {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `scripts are not supported on interfaces of type ${dev.type}`)
   }
-  command.netdev({ ...netdev(command, dev), id: `host${dev.alias}` })
+  to.netdev({ ...netdev(to, dev), id: `host${dev.alias}` })
 }
 
-function netdev(command: Command, dev: InterfaceDef): Netdev {
+function netdev(to: Builder, dev: InterfaceDef): Netdev {
   const source = actualSource(dev)
   switch (source.type) {
     case 'network':
-      if (!command.context.pretend) throw fail('VIR_ERR_NO_SUPPORT', 'interface type network needs a network driver')
-      return tapProps(command, dev)
+      if (!to.context.pretend) throw fail('VIR_ERR_NO_SUPPORT', 'interface type network needs a network driver')
+      return tapProps(to, dev)
     case 'bridge':
     case 'direct':
     case 'ethernet':
-      return tapProps(command, dev)
+      return tapProps(to, dev)
     case 'client':
       return { type: 'socket', connect: place(source) }
     case 'server':
@@ -48,11 +48,11 @@ function netdev(command: Command, dev: InterfaceDef): Netdev {
     case 'internal':
       return { type: 'user' }
     case 'vhostuser':
-      // a guest that is started waits for its switch
-      addChardev(command, vhostUserSource(source), `char${dev.alias}`, { wait: true })
+      // a guest that is started waits for its switch; one that runs does not stop for it
+      addChardev(to, vhostUserSource(source), `char${dev.alias}`, { wait: to.atStart !== undefined })
       return { type: 'vhost-user', chardev: `char${dev.alias}`, queues: dev.driver?.queues }
     case 'vdpa':
-      return { type: 'vhost-vdpa', vhostdev: passVdpa(command, dev, source.dev), queues: dev.driver?.queues }
+      return { type: 'vhost-vdpa', vhostdev: passVdpa(to, dev, source.dev), queues: dev.driver?.queues }
     default:
       throw fail(
         'VIR_ERR_CONFIG_UNSUPPORTED',
@@ -82,25 +82,25 @@ function vhostUserSource({ path, mode, reconnect }: InterfaceSourceOf<'vhostuser
   } as ChardevSource
 }
 
-/** Opens the vDPA device for QEMU, which finds it in a set of its own. */
-function passVdpa(command: Command, { alias }: InterfaceDef, path: string): string {
-  const fd = command.context.files.open(path)
-  if (fd === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `Unable to open '${path}' for vdpa device`)
-  return command.addFd(fd, `${alias}-vdpa`)
+/** Opens the vDPA device for QEMU. */
+function passVdpa(to: Builder, { alias }: InterfaceDef, path: string): string {
+  const place = to.fd({ name: `${alias}-vdpa`, path, set: true })
+  if (place === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `Unable to open '${path}' for vdpa device`)
+  return place
 }
 
 /**
- * A tap device: by the numbers of inherited descriptors, or by name where it has to be opened by QEMU. It is ready
- * then (tap.ts), so no script of QEMU's is run.
+ * A tap device: by descriptors, or by name where it has to be opened by QEMU. It is ready then (tap.ts), so no script of
+ * QEMU's is run.
  */
-function tapProps(command: Command, dev: InterfaceDef): Netdev {
+function tapProps(to: Builder, dev: InterfaceDef): Netdev {
   const queues = dev.driver?.queues ?? 1
   const sndbuf = dev.sndbuf
-  const taps = actualSource(dev).type === 'direct' ? macvtapNumbers(command, dev, queues) : tapNumbers(command, queues)
+  const taps = actualSource(dev).type === 'direct' ? macvtapFds(to, dev, queues) : tapFds(to, dev, queues)
   if (!taps) {
     const name = dev.target?.dev
     if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `the tap device of ${dev.alias} has no name`)
-    const vhost = wantsVhost(command, dev) && hasVhostNet(dev)
+    const vhost = wantsVhost(to, dev) && hasVhostNet(dev)
     return {
       type: 'tap',
       ifname: name,
@@ -111,7 +111,7 @@ function tapProps(command: Command, dev: InterfaceDef): Netdev {
       sndbuf
     }
   }
-  const vhosts = vhostNumbers(command, dev, queues)
+  const vhosts = vhostFds(to, dev, queues)
   return {
     type: 'tap',
     ...listed('fd', taps),
@@ -122,30 +122,29 @@ function tapProps(command: Command, dev: InterfaceDef): Netdev {
 }
 
 /** fd='24', or fds='24:25' */
-function listed(name: string, numbers: number[]): Props {
-  if (numbers.length === 0) return {}
-  return { [numbers.length > 1 ? `${name}s` : name]: numbers.join(':') }
+function listed(name: string, fds: string[]): Props {
+  if (fds.length === 0) return {}
+  return { [fds.length > 1 ? `${name}s` : name]: fds.join(':') }
 }
 
-function tapNumbers({ context }: Command, queues: number): number[] | undefined {
-  const numbers = Array.from({ length: queues }, () => context.files.tap())
-  return numbers.includes(undefined) ? undefined : (numbers as number[])
+function tapFds(to: Builder, { alias }: InterfaceDef, queues: number): string[] | undefined {
+  const fds = Array.from({ length: queues }, (_, i) => to.fd({ name: `tapfd${i}-${alias}` }))
+  return fds.includes(undefined) ? undefined : (fds as string[])
 }
 
 /** A macvtap device is a file: it can be opened here, once per queue. */
-function macvtapNumbers(command: Command, { target }: InterfaceDef, queues: number): number[] {
-  const { files, pretend } = command.context
-  if (pretend) return tapNumbers(command, queues) ?? []
-  const path = macvtapPath(target?.dev ?? '')
-  return Array.from({ length: queues }, () => {
-    const number = files.open(path)
-    if (number === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `cannot open macvtap tap device ${path}`)
-    return number
+function macvtapFds(to: Builder, dev: InterfaceDef, queues: number): string[] {
+  if (to.context.pretend) return tapFds(to, dev, queues) ?? []
+  const path = macvtapPath(dev.target?.dev ?? '')
+  return Array.from({ length: queues }, (_, i) => {
+    const fd = to.fd({ name: `tapfd${i}-${dev.alias}`, path })
+    if (fd === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `cannot open macvtap tap device ${path}`)
+    return fd
   })
 }
 
 /** True if the kernel is to move the packets (qemuInterfaceOpenVhostNet). @throws VIR_ERR_CONFIG_UNSUPPORTED */
-function wantsVhost({ def }: Command, dev: InterfaceDef): boolean {
+function wantsVhost({ def }: Builder, dev: InterfaceDef): boolean {
   const name = dev.driver?.name
   if (def.type !== 'kvm' || name === 'qemu') return false
   if (isOnBoard(def, dev)) {
@@ -155,7 +154,7 @@ function wantsVhost({ def }: Command, dev: InterfaceDef): boolean {
   return isVirtioModel(dev.model)
 }
 
-/** QEMU opens the device of a tap it knows by name: only the kernel's usual one. @throws as vhostNumbers */
+/** QEMU opens the device of a tap it knows by name: only the kernel's usual one. @throws as vhostFds */
 function hasVhostNet({ driver, backend }: InterfaceDef): boolean {
   const there = backend?.vhost === undefined && isUsable('/dev/vhost-net')
   if (!there && driver?.name === 'vhost') throw noVhost()
@@ -165,12 +164,12 @@ function hasVhostNet({ driver, backend }: InterfaceDef): boolean {
 const noVhost = () => fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vhost-net was requested for an interface, but is unavailable')
 
 /** One open vhost device per queue, or as many as there are. */
-function vhostNumbers(command: Command, dev: InterfaceDef, queues: number): number[] {
-  if (!wantsVhost(command, dev)) return []
-  const out: number[] = []
+function vhostFds(to: Builder, dev: InterfaceDef, queues: number): string[] {
+  if (!wantsVhost(to, dev)) return []
+  const out: string[] = []
   for (let i = 0; i < queues; i++) {
-    const number = command.context.files.open(dev.backend?.vhost ?? '/dev/vhost-net')
-    if (number !== undefined) out.push(number)
+    const fd = to.fd({ name: `vhostfd${i}-${dev.alias}`, path: dev.backend?.vhost ?? '/dev/vhost-net' })
+    if (fd !== undefined) out.push(fd)
     else if (dev.driver?.name !== 'vhost') break
     else throw noVhost()
   }

@@ -1,14 +1,15 @@
 // Memory objects: where QEMU takes guest memory from (qemuBuildMemoryBackendProps).
 import { type Bitmap, bitsOf, parseBitmap } from '../../../../conf/bitmap.ts'
 import type { MemoryDef, MemoryModel, MemorySource } from '../../../../conf/devices/memory.ts'
-import type { HugePage } from '../../../../conf/domain/memory-backing.ts'
-import { type MemoryAccess, numaCells } from '../../../../conf/domain/numa.ts'
+import { initialMemoryKiB } from '../../../../conf/domain/memory.ts'
+import { hasHmat, type MemoryAccess, numaCells } from '../../../../conf/domain/numa.ts'
 import { type NumatuneMode, numatuneMode, numatuneNodeset } from '../../../../conf/domain/numatune.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import { checkHostNodes, hugetlbMounts, systemPageKiB } from '../../../../host/memory.ts'
-import type { Command } from '../../command/command.ts'
+import { checkHostNodes, systemPageKiB } from '../../../../host/memory.ts'
+import type { Builder, ObjectProps } from '../../parts/builder.ts'
 import type { Props } from '../../parts/props.ts'
+import { defaultHugepageKiB, hugepageDirectory, pageSizes } from './pages.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -26,8 +27,6 @@ export interface Memory {
   /** the memory the machine starts with, whose object has a name of its own in migration streams */
   isSystem?: boolean
 }
-
-export type MemoryObject = Props & { 'qom-type': string; id: string }
 
 const POLICY: Record<NumatuneMode, string> = {
   strict: 'bind',
@@ -48,84 +47,147 @@ export function deviceMemory({ alias = '', model, access, discard, source, targe
   return { alias, sizeKiB: target.sizeKiB, node: target.node, model, access, discard, source }
 }
 
+/** What memory objects follow from. */
+type Guest = Pick<Builder, 'def' | 'context' | 'qemu'>
+
+/** The memory the machine starts with: a piece a NUMA cell, or one where the machine has a name for it. */
+export function machineMemory({ def, qemu }: Guest): Memory[] {
+  const cells = numaCells(def)
+  if (cells.length > 0)
+    return cells.map(({ memoryKiB }, node) => ({ alias: `ram-node${node}`, sizeKiB: memoryKiB, node }))
+  const alias = qemu.machine(def.os.machine!)?.defaultRamId
+  return alias === undefined ? [] : [{ alias, sizeKiB: initialMemoryKiB(def), isSystem: true }]
+}
+
+/** Its memory is given by -mem-path and the like, rather than by objects. */
+export function usesMemPath(guest: Guest): boolean {
+  const { def, qemu } = guest
+  const machine = qemu.machine(def.os.machine!)
+  if (numaCells(def).length === 0) return machine?.defaultRamId === undefined
+  if (!machine?.numaMemSupported || hasHmat(def)) return false
+  return !machineMemory(guest).some(memory => needsObject(def, memory))
+}
+
+/** The directory and file of -mem-path, if it is given, and whether -mem-prealloc is (qemuBuildMemPathStr). */
+export function memPath({ def, context }: Guest): { directory?: string; path?: string; prealloc: boolean } {
+  const { hugepages, source, allocation } = def.memoryBacking ?? {}
+  const immediate = allocation?.mode === 'immediate'
+  const sizeKiB = hugepages?.[0]?.sizeKiB
+  if (hugepages && sizeKiB !== systemPageKiB()) {
+    const directory = hugepageDirectory(context, sizeKiB ?? defaultHugepageKiB())
+    return { directory, path: directory, prealloc: true }
+  }
+  if (source !== 'file') return { prealloc: immediate }
+  const directory = context.paths.memoryBackingDir
+  return { directory, path: `${directory}/ram`, prealloc: immediate }
+}
+
+/** -mem-prealloc is given: memory objects need not say it again. */
+const hasMemPrealloc = (guest: Guest) => usesMemPath(guest) && memPath(guest).prealloc
+
+/** Directories the guest's memory lies in, to be there before QEMU opens its files. */
+export function memoryDirectories(guest: Guest): Set<string> {
+  const byPath = usesMemPath(guest)
+  const pieces = [...(byPath ? [] : machineMemory(guest)), ...guest.def.devices.memories.map(deviceMemory)]
+  const all = [byPath ? memPath(guest).directory : undefined, ...pieces.map(memory => memoryDirectory(guest, memory))]
+  return new Set(all.filter(directory => directory !== undefined))
+}
+
+/** The directory a piece of memory lies in, if it is a file of ours. */
+export function memoryDirectory({ def, context }: Guest, memory: Memory): string | undefined {
+  const pages = pageSizes(def, memory)
+  if (memory.source?.path !== undefined || backendKind(def, memory, pages.use) !== 'file') return undefined
+  return pages.use ? hugepageDirectory(context, pages.sizeKiB) : context.paths.memoryBackingDir
+}
+
+/** Who may see a piece of memory, and whether its pages are given back as QEMU ends. */
+function sharing({ memoryBacking, cpu }: DomainDef, { node, access, discard }: Memory) {
+  const cell = node === undefined ? undefined : cpu?.numa?.cells[node]
+  return {
+    access: access ?? cell?.memAccess ?? memoryBacking?.access,
+    discard: discard ?? cell?.discard ?? memoryBacking?.discard
+  }
+}
+
+/** What the user asks of a piece of memory takes an object. */
+export function needsObject(def: DomainDef, memory: Memory): boolean {
+  const { source = {}, node } = memory
+  const backing = def.memoryBacking?.source
+  return (
+    pageSizes(def, memory).need ||
+    source.nodemask !== undefined ||
+    (def.numatune?.memnodes.some(({ cellid }) => cellid === node) ?? false) ||
+    source.path !== undefined ||
+    sharing(def, memory).access !== undefined ||
+    backing === 'file' ||
+    backing === 'memfd'
+  )
+}
+
 /**
- * The object for a piece of memory, and whether it is needed for what the user asks or the machine could do without.
+ * The object for a piece of memory.
  * @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_CONFIG_UNSUPPORTED for what the host or QEMU does not have
  */
-export function memoryObject(command: Command, id: string, memory: Memory): { object: MemoryObject; needed: boolean } {
-  const { def, qemu } = command
+export function memoryObject(guest: Guest, id: string, memory: Memory): ObjectProps {
+  const { def, qemu } = guest
   const { source = {}, node } = memory
-  const cell = node === undefined ? undefined : numaCells(def)[node]
-  const access = memory.access ?? cell?.memAccess ?? def.memoryBacking?.access
-  const discard = memory.discard ?? cell?.discard ?? def.memoryBacking?.discard
+  const { access, discard } = sharing(def, memory)
   const pages = pageSizes(def, memory)
-  const kind = backendKind(def, memory, pages.use, access)
+  const kind = backendKind(def, memory, pages.use)
   const share = access === undefined ? undefined : access === 'shared'
   const oldId = qemu.has('memory-backend-file.x-use-canonical-path-for-ramblock-id') && memory.isSystem
-  const path = kind === 'file' ? memoryPath(command, memory, pages) : undefined
+  const directory = memoryDirectory(guest, memory)
   if (source.pmem && !qemu.has('memory-backend-file.pmem')) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'nvdimm pmem property is not available with this QEMU binary')
   }
   const nodes = hostNodes(def, memory)
   const bind = nodes !== 0n && numatuneMode(def, node) !== 'restrictive'
-  const prealloc = memory.model === 'sgx-epc' ? !command.memPrealloc || pages.prealloc : pages.prealloc
-  const object: MemoryObject = {
+  if (kind === 'memfd' && !qemu.has('memory-backend-memfd') && needsObject(def, memory)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "this qemu doesn't support the memory-backend-memfd object")
+  }
+  return {
     'qom-type': `memory-backend-${kind}`,
     id,
     ...(kind === 'memfd' && pages.use && { hugetlb: true, hugetlbsize: bytes(pages.sizeKiB) }),
     ...(kind === 'file' && {
-      'mem-path': path,
+      'mem-path': directory === undefined || pages.use ? (source.path ?? directory) : `${directory}/${memory.alias}`,
       'discard-data': source.path === undefined ? discard : undefined
     }),
     ...((kind === 'file' || kind === 'memfd') && {
       share,
       'x-use-canonical-path-for-ramblock-id': oldId ? false : undefined
     }),
-    ...preallocProps(command, memory, prealloc),
+    ...preallocProps(guest, memory, pages.prealloc),
     size: bytes(memory.sizeKiB),
     align: source.alignsizeKiB === undefined ? undefined : bytes(source.alignsizeKiB),
     pmem: source.pmem,
     'host-nodes': bind ? bitsOf(nodes) : undefined,
     policy: bind ? POLICY[numatuneMode(def, node)] : undefined
   }
-  const bound = def.numatune?.memnodes.some(({ cellid }) => cellid === node) ?? false
-  const backing = def.memoryBacking?.source
-  const needed =
-    pages.need ||
-    source.nodemask !== undefined ||
-    bound ||
-    source.path !== undefined ||
-    access !== undefined ||
-    backing === 'file' ||
-    backing === 'memfd'
-  if (needed && kind === 'memfd' && !qemu.has('memory-backend-memfd')) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "this qemu doesn't support the memory-backend-memfd object")
-  }
-  return { object, needed }
 }
 
-function backendKind(def: DomainDef, { model, source }: Memory, huge: boolean, access: MemoryAccess | undefined) {
+function backendKind(def: DomainDef, memory: Memory, huge: boolean) {
+  const { model, source } = memory
+  const { access } = sharing(def, memory)
   const backing = def.memoryBacking?.source
   if (model === 'sgx-epc') return 'epc'
   if (source?.path === undefined && backing === 'memfd') return 'memfd'
   return huge || source?.path !== undefined || access !== undefined || backing === 'file' ? 'file' : 'ram'
 }
 
-/** The file or directory the memory lies in. */
-function memoryPath(command: Command, memory: Memory, { use, sizeKiB }: PageSizes): string {
-  return memory.source?.path ?? (use ? hugepagePath(command, sizeKiB) : filePath(command, memory))
-}
-
 /** virtio-mem allocates block by block: nothing is reserved or allocated ahead by its object. */
-function preallocProps({ qemu, def, memPrealloc }: Command, { model }: Memory, prealloc: boolean): Props {
+function preallocProps(guest: Guest, { model }: Memory, ahead: boolean): Props {
+  const { qemu, def } = guest
+  const given = hasMemPrealloc(guest)
   if (model === 'virtio-mem') {
     return {
-      prealloc: memPrealloc && !qemu.has('virtio-mem-pci.prealloc') ? false : undefined,
+      prealloc: given && !qemu.has('virtio-mem-pci.prealloc') ? false : undefined,
       reserve: qemu.has('memory-backend-file.reserve') ? false : undefined
     }
   }
-  if (memPrealloc) return {}
-  return { prealloc: prealloc || undefined, 'prealloc-threads': def.memoryBacking?.allocation?.threads }
+  if (given) return {}
+  const prealloc = ahead || model === 'sgx-epc' || undefined
+  return { prealloc, 'prealloc-threads': def.memoryBacking?.allocation?.threads }
 }
 
 /** Host nodes the memory is bound to, 0 for none. */
@@ -139,86 +201,17 @@ function hostNodes(def: DomainDef, { source, node }: Memory): Bitmap {
   return nodes
 }
 
-interface PageSizes {
-  sizeKiB: number
-  /** a file of huge pages must be used */
-  need: boolean
-  /** huge pages are used if the memory gets an object at all */
-  use: boolean
-  prealloc: boolean
-}
-
-/** Pages the memory consists of, and whether they are allocated ahead (qemuBuildMemoryGetPagesize). */
-export function pageSizes(def: DomainDef, { model, source = {}, node }: Memory): PageSizes {
-  const own = source.pagesizeKiB
-  const chosen = own === undefined ? findHugepages(def, node) : { page: { sizeKiB: own }, specific: true }
-  let use = chosen !== undefined
-  let sizeKiB = chosen?.page?.sizeKiB ?? 0
-  let need = chosen?.specific ?? false
-  if (sizeKiB === systemPageKiB()) {
-    sizeKiB = 0
-    need = false
-    use = false
-  } else if (use && sizeKiB === 0) sizeKiB = defaultHugepageKiB()
-  const ahead = def.memoryBacking?.allocation?.mode === 'immediate'
-  const contents = source.path !== undefined
-  const prealloc = ahead || (contents ? !source.pmem && model !== 'virtio-pmem' : use)
-  return { sizeKiB, need, use, prealloc }
-}
-
-/** The `<page>` for a guest node: its own, else the one without nodes; `page` undefined: the default size. */
-function findHugepages(def: DomainDef, node?: number): { page?: HugePage; specific: boolean } | undefined {
-  const pages = def.memoryBacking?.hugepages
-  if (!pages) return undefined
-  if (pages.length === 0) return { specific: false }
-  const own =
-    node === undefined
-      ? undefined
-      : pages.find(({ nodeset }) => nodeset !== undefined && (parseBitmap(nodeset) & (1n << BigInt(node))) !== 0n)
-  if (own) return { page: own, specific: true }
-  const master = pages.findLast(({ nodeset }) => nodeset === undefined)
-  return master && { page: master, specific: false }
-}
-
-/** Size of the host's huge pages where the user does not say. @throws VIR_ERR_INTERNAL_ERROR */
-export function defaultHugepageKiB(): number {
-  const [mount] = hugetlbMounts()
-  if (!mount) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', 'hugetlbfs filesystem is not mounted or disabled by administrator config')
-  }
-  return mount.pageKiB
-}
-
-/** This guest's directory on the hugetlbfs of that page size. @throws VIR_ERR_INTERNAL_ERROR */
-export function hugepagePath({ context, memoryDirs }: Command, sizeKiB: number): string {
-  defaultHugepageKiB()
-  const mount = hugetlbMounts().find(({ pageKiB }) => pageKiB === sizeKiB)
-  if (mount) {
-    const dir = `${mount.dir}/${context.paths.hugepageSubdir}`
-    memoryDirs.add(dir)
-    return dir
-  }
-  throw fail('VIR_ERR_INTERNAL_ERROR', `Unable to find any usable hugetlbfs mount for ${sizeKiB} KiB`)
-}
-
-/** The file of memory that lies in a file. */
-export function filePath({ context, memoryDirs }: Command, { alias }: Pick<Memory, 'alias'>): string {
-  const { memoryBackingDir } = context.paths
-  memoryDirs.add(memoryBackingDir)
-  return `${memoryBackingDir}/${alias}`
-}
-
 /**
  * Adds a memory object; where its memory is bound to host nodes and allocated ahead, also the threads that do so there
  * (qemuBuildThreadContextProps).
  */
-export function addMemoryObject(command: Command, object: MemoryObject): void {
+export function addMemoryObject(to: Builder, object: ObjectProps): void {
   const nodes = object['host-nodes']
-  if (!nodes || object.prealloc !== true || !command.qemu.has('thread-context')) {
-    command.object(object)
+  if (!nodes || object.prealloc !== true || !to.qemu.has('thread-context')) {
+    to.object(object)
     return
   }
   const context = `tc-${object.id}`
-  command.object({ 'qom-type': 'thread-context', id: context, 'node-affinity': nodes })
-  command.object({ ...object, 'prealloc-context': context })
+  to.object({ 'qom-type': 'thread-context', id: context, 'node-affinity': nodes })
+  to.object({ ...object, 'prealloc-context': context })
 }

@@ -5,12 +5,12 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { transparentHugePageKiB } from '../../../../host/memory.ts'
 import type { Capability } from '../../capabilities/signs.ts'
-import type { Command } from '../../command/command.ts'
 import { addressProps } from '../../parts/address.ts'
-import type { Props } from '../../parts/props.ts'
+import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import type { QemuFamily } from '../family.ts'
 import { alignPpc64Memory } from './align.ts'
-import { addMemoryObject, deviceMemory, memoryBytes, memoryObject, pageSizes } from './backend.ts'
+import { addMemoryObject, deviceMemory, memoryBytes, memoryObject } from './backend.ts'
+import { pageSizes } from './pages.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failConf = errorsFrom('VIR_FROM_DOMAIN')
@@ -49,7 +49,8 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
     if (dev.model === 'nvdimm' && dev.target.readonly && !qemu.has('nvdimm.unarmed')) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'nvdimm readonly property is not available with this QEMU binary')
     }
-  }
+  },
+  add: addMemory
 }
 
 /** Modules are named by their slot, the others in order (qemuAssignDeviceMemoryAlias). */
@@ -79,22 +80,21 @@ function checkBlocks({ target }: MemoryDef): void {
   if (requestedKiB % blockKiB !== 0) throw bad('requested size must be an integer multiple of block size')
 }
 
-export function memoryDevicesArgs(command: Command): void {
-  for (const dev of command.def.devices.memories) {
-    addMemoryObject(command, memoryObject(command, `mem${dev.alias}`, deviceMemory(dev)).object)
-    const { driver } = MODELS[dev.model]
-    if (driver !== undefined) command.device(memoryDeviceProps(command, driver, dev))
-  }
+/** Enclave memory is no device but the machine's. */
+function addMemory(to: Builder, dev: MemoryDef): void {
+  addMemoryObject(to, memoryObject(to, `mem${dev.alias}`, deviceMemory(dev)))
+  const { driver } = MODELS[dev.model]
+  if (driver !== undefined) to.device(memoryDeviceProps(to, driver, dev))
 }
 
 /** -device of one memory device (qemuBuildMemoryDeviceProps). */
-function memoryDeviceProps(command: Command, driver: string, dev: MemoryDef): Props & { driver: string } {
+function memoryDeviceProps(to: Builder, driver: string, dev: MemoryDef): DeviceProps {
   const { target, alias, uuid } = dev
   const amount = (kib: number | undefined) => (kib ? memoryBytes(kib) : undefined)
   const prealloc =
     dev.model === 'virtio-mem' &&
-    command.qemu.has('virtio-mem-pci.prealloc') &&
-    pageSizes(command.def, deviceMemory(dev)).prealloc
+    to.qemu.has('virtio-mem-pci.prealloc') &&
+    pageSizes(to.def, deviceMemory(dev)).prealloc
   return {
     driver,
     node: target.node,
@@ -106,6 +106,6 @@ function memoryDeviceProps(command: Command, driver: string, dev: MemoryDef): Pr
     memdev: `mem${alias}`,
     prealloc: prealloc || undefined,
     id: alias,
-    ...addressProps(command, dev)
+    ...addressProps(to, dev)
   }
 }

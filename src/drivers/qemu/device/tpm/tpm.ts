@@ -7,9 +7,9 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import { swtpmVersions } from '../../../../host/swtpm.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
 import type { Capability } from '../../capabilities/signs.ts'
-import type { Command } from '../../command/command.ts'
 import { isArmVirt, isPpc64, isX86 } from '../../machine-type.ts'
 import { addressProps } from '../../parts/address.ts'
+import { atStart, type Builder } from '../../parts/builder.ts'
 import { keyValue, type Props } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
 import type { QemuFamily } from '../family.ts'
@@ -40,7 +40,8 @@ export const qemuTpm: QemuFamily<TpmDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `TPM Proxy model ${model} requires 'Passthrough' backend`)
     }
     if (!qemu.has(MODELS[model])) throw refuse(`model ${model}`)
-  }
+  },
+  add: addTpm
 }
 
 /** External TPMs are emulators as well: libvirt asks for swtpm on this host for both. */
@@ -81,45 +82,44 @@ function cancelPath(device: string): string {
 }
 
 /** Opens the device and what gives up its commands for QEMU (qemuBuildTPMOpenBackendFDs). */
-function passTpm(command: Command, { alias }: TpmDef, device: string): Props {
-  const { files } = command.context
+function passTpm(to: Builder, { alias }: TpmDef, device: string): Props {
   const cancel = cancelPath(device)
-  const tpm = files.open(device)
-  if (tpm === undefined) {
+  const path = to.fd({ name: `${alias}-tpm`, path: device, set: true })
+  if (path === undefined) {
     throw fail('VIR_ERR_SYSTEM_ERROR', `Could not open TPM device ${device}: No such file or directory`)
   }
-  const cancelled = files.open(cancel)
+  const cancelled = to.fd({ name: `${alias}-cancel`, path: cancel, set: true })
   if (cancelled === undefined) {
     throw fail('VIR_ERR_SYSTEM_ERROR', `Could not open TPM device's cancel path ${cancel}: Permission denied`)
   }
-  return { path: command.addFd(tpm, `${alias}-tpm`), 'cancel-path': command.addFd(cancelled, `${alias}-cancel`) }
+  return { path, 'cancel-path': cancelled }
 }
 
 /** -device of the guest's side. */
-function tpmDevice(command: Command, dev: TpmDef): void {
+function addTpmDevice(to: Builder, dev: TpmDef): void {
   const { model = 'tpm-tis', alias } = dev
-  const driver = model === 'tpm-tis' && !isX86(command.def) ? 'tpm-tis-device' : model
-  command.device({ driver, tpmdev: `tpm-${alias}`, id: alias, ...addressProps(command, dev) })
+  const driver = model === 'tpm-tis' && !isX86(to.def) ? 'tpm-tis-device' : model
+  to.device({ driver, tpmdev: `tpm-${alias}`, id: alias, ...addressProps(to, dev) })
 }
 
 const CHARDEV = 'chrtpm'
 
-export function tpmsArgs(command: Command): void {
-  for (const dev of command.def.devices.tpms) {
-    const { model, alias, backend } = dev
-    if (model === 'spapr-tpm-proxy') {
-      const path = backend.type === 'passthrough' ? backend.path : undefined
-      command.device({ driver: model, id: alias, 'host-path': path })
-      continue
-    }
-    if (backend.type === 'passthrough') {
-      const paths = passTpm(command, dev, backend.path)
-      command.add('-tpmdev', keyValue('passthrough', { id: `tpm-${alias}`, ...paths }))
-    } else {
-      const socket = { type: 'unix', mode: 'connect', path: command.context.paths.swtpmSocket } as const
-      addChardev(command, backend.type === 'external' ? backend.source : socket, CHARDEV)
-      command.add('-tpmdev', keyValue('emulator', { id: `tpm-${alias}`, chardev: CHARDEV }))
-    }
-    tpmDevice(command, dev)
+/** QEMU has no command for what is behind a TPM. */
+function addTpm(to: Builder, dev: TpmDef): void {
+  const { model, alias, backend } = dev
+  if (model === 'spapr-tpm-proxy') {
+    const path = backend.type === 'passthrough' ? backend.path : undefined
+    to.device({ driver: model, id: alias, 'host-path': path })
+    return
   }
+  const options = atStart(to, 'tpm')
+  if (backend.type === 'passthrough') {
+    const paths = passTpm(to, dev, backend.path)
+    options.add('-tpmdev', keyValue('passthrough', { id: `tpm-${alias}`, ...paths }))
+  } else {
+    const socket = { type: 'unix', mode: 'connect', path: to.context.paths.swtpmSocket } as const
+    addChardev(to, backend.type === 'external' ? backend.source : socket, CHARDEV)
+    options.add('-tpmdev', keyValue('emulator', { id: `tpm-${alias}`, chardev: CHARDEV }))
+  }
+  addTpmDevice(to, dev)
 }

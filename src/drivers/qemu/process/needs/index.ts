@@ -11,6 +11,7 @@ import { startDbusDaemon, stopDbusDaemon } from '../../device/graphics/dbus-daem
 import { generatedSockets } from '../../device/graphics/prepare.ts'
 import { plugNetworks, unplugNetworks } from '../../device/interface/network-port.ts'
 import { connectInterfaces, disconnectInterfaces, type TapOwner } from '../../device/interface/tap.ts'
+import { memoryDirectories } from '../../device/memory/backend.ts'
 import { startSwtpm, stopSwtpm } from '../../device/tpm/swtpm-start.ts'
 import type { QemuDomain } from '../../domain/domain.ts'
 import { taintByDefinition } from '../../domain/taint.ts'
@@ -79,8 +80,12 @@ export const STEPS: readonly Step[] = [
   },
   {
     name: 'memory directories',
-    start: ({ domain, context, command }) =>
-      makeMemoryDirectories(command.memoryDirs, context.paths, domain.running.owner),
+    start: ({ domain, context }) =>
+      makeMemoryDirectories(
+        memoryDirectories({ def: domain.def, context, qemu: context.qemu }),
+        context.paths,
+        domain.running.owner
+      ),
     release: ({ context }) => removeMemoryDirectories(context.paths)
   },
   {
