@@ -86,6 +86,12 @@ export async function startHelper(helper: Helper): Promise<void> {
   child.unref()
 }
 
+/** True while a helper serves this socket. */
+export function isServed(socket: string): boolean {
+  const identity = readIdentity(pidFileOf(socket))
+  return identity !== undefined && isAlive(identity)
+}
+
 /** Ends the helper that serves this socket, if there is one, and takes its files away. */
 export async function endHelper(socket: string): Promise<void> {
   const identity = readIdentity(pidFileOf(socket))

@@ -29,7 +29,8 @@ export class Command implements Builder, StartOptions {
   readonly context: QemuContext
   readonly masterKey = randomBytes(MASTER_KEY_LEN)
   readonly atStart: StartOptions = this
-  #fdsets = 0
+  /** number of the next set of descriptors */
+  fdsetIndex = 0
 
   constructor(def: DomainDef, context: QemuContext) {
     this.def = def
@@ -76,7 +77,7 @@ export class Command implements Builder, StartOptions {
     const { files } = this.context
     const fd = path === undefined ? files.tap() : files.open(path)
     if (fd === undefined || !set) return fd?.toString()
-    const number = this.#fdsets++
+    const number = this.fdsetIndex++
     this.add('-add-fd', keyValue('', { set: number, fd, opaque: name }))
     return `/dev/fdset/${number}`
   }

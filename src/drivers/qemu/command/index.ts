@@ -4,7 +4,8 @@ import type { AnyDevice, DeviceKind } from '../../../conf/devices/index.ts'
 import type { InterfaceDef } from '../../../conf/devices/interface.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
-import { addManagedReservations, hasManagedReservations } from '../device/disk/disk.ts'
+import { addManagedReservations } from '../device/disk/disk.ts'
+import { hasManagedReservations } from '../device/disk/pr-helper.ts'
 import { limitGraphics } from '../device/graphics/graphics.ts'
 import { qemuFamily } from '../device/index.ts'
 import { masterKeyArgs } from '../parts/secret.ts'
@@ -122,8 +123,8 @@ const STEPS: Step[] = [
 export function buildCommand(def: DomainDef, context: QemuContext): GuestCommand {
   const command = new Command(def, context)
   for (const step of STEPS) step(command)
-  const { env, masterKey } = command
-  return { argv: [def.devices.emulator!, ...command.argv], env, masterKey }
+  const { env, masterKey, fdsetIndex } = command
+  return { argv: [def.devices.emulator!, ...command.argv], env, masterKey, fdsetIndex }
 }
 
 export interface GuestCommand {
@@ -131,4 +132,6 @@ export interface GuestCommand {
   env: Record<string, string>
   /** content of the file masterKeyFile names, which must be there when QEMU starts */
   masterKey: Uint8Array
+  /** number of the next set of descriptors */
+  fdsetIndex: number
 }

@@ -65,13 +65,14 @@ export function prepareNative(def: DomainDef, context: QemuContext): QemuContext
 /**
  * Prepares the definition of a guest that starts: checks that need this run, aliases, ports, run-time paths
  * (qemuProcessInit, qemuProcessPrepareDomain).
+ * @param nextNode numbers its block nodes
  * @returns the surroundings to start it in: capabilities as the user has changed them
  */
-export function prepareStart(def: DomainDef, context: QemuContext): QemuContext {
+export function prepareStart(def: DomainDef, context: QemuContext, nextNode?: () => number): QemuContext {
   const started = withCustomCapabilities(def, context)
   if (started !== context) validate(def, driver(started))
   validateStart(def, started)
   assignAliases(def, started)
-  prepareDomain(def, started)
+  prepareDomain(def, started, nextNode)
   return started
 }

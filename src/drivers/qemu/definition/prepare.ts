@@ -1,52 +1,55 @@
 // Preparation of a definition for a start: ports, socket paths, node names are filled in (qemuProcessPrepareDomain).
+import type { AnyDevice, DeviceKind } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { QemuContext } from '../context.ts'
 import { updateGuestCpu } from '../cpu/guest.ts'
-import { prepareChardevSource } from '../device/chardev/backend.ts'
-import { prepareChannels } from '../device/chardev/chardev.ts'
-import { prepareDisks } from '../device/disk/disk.ts'
-import { prepareFilesystems } from '../device/filesystem/virtiofsd.ts'
-import { prepareGraphics } from '../device/graphics/prepare.ts'
-import { checkScsiUnits, prepareHostdevs } from '../device/hostdev/prepare.ts'
+import { qemuFamily } from '../device/index.ts'
 import { alignMemory } from '../device/memory/align.ts'
 import { refuseAutoPlacement } from '../device/memory/validate.ts'
-import { prepareShmems } from '../device/shmem.ts'
-import { prepareVideo } from '../device/video-prepare.ts'
-import { prepareVsocks } from '../device/vsock.ts'
 import { fillFirmware } from '../firmware/choose.ts'
 
-/** libvirt's steps, in its order. */
-const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
+/** libvirt's steps, in its order: the devices of a list, or something else of the guest. */
+const STEPS: (DeviceKind | ((def: DomainDef, context: QemuContext) => void))[] = [
   refuseAutoPlacement,
-  prepareGraphics,
-  prepareDisks,
-  prepareHostdevs,
-  prepareChardevs,
-  prepareVideo,
-  prepareFilesystems,
+  'graphics',
+  'disks',
+  'interfaces',
+  'hostdevs',
+  'serials',
+  'parallels',
+  'consoles',
+  'channels',
+  'redirdevs',
+  'rngs',
+  'smartcards',
+  'videos',
+  'filesystems',
   fillFirmware,
   alignMemory,
-  ({ devices }, { paths }) => prepareChannels(devices.channels, paths),
   updateGuestCpu,
-  ({ devices }) => prepareShmems(devices.shmems),
-  (def, { pretend }) => {
-    if (!pretend) prepareVsocks(def)
-  },
-  checkScsiUnits
+  'shmems',
+  'vsocks'
 ]
 
-/** Fills into the definition of a guest that starts what only a running one has (qemuProcessPrepareDomain). */
-export function prepareDomain(def: DomainDef, context: QemuContext): void {
-  for (const step of STEPS) step(def, context)
+/**
+ * Fills into the definition of a guest that starts what only a running one has (qemuProcessPrepareDomain).
+ * @param nextNode gives the number of the guest's next block node
+ */
+export function prepareDomain(def: DomainDef, context: QemuContext, nextNode = counter()): void {
+  for (const step of STEPS) {
+    if (typeof step === 'string') prepareDevices(step, def, context, nextNode)
+    else step(def, context)
+  }
 }
 
-/** Prepares the backends of all character devices, and of devices that have one too. */
-function prepareChardevs({ devices }: DomainDef, { config }: QemuContext): void {
-  const { serials, parallels, consoles, channels, redirdevs, rngs, smartcards } = devices
-  const sources = [
-    ...[...serials, ...parallels, ...consoles, ...channels, ...redirdevs].map(({ source }) => source),
-    ...rngs.flatMap(({ backend }) => (backend.model === 'egd' ? [backend.source] : [])),
-    ...smartcards.flatMap(({ card }) => (card.mode === 'passthrough' ? [card.source] : []))
-  ]
-  for (const source of sources) prepareChardevSource(source, config)
+/** Images of the last disk are numbered first. A disk may leave the definition here, if it need not be there. */
+function prepareDevices(kind: DeviceKind, def: DomainDef, context: QemuContext, nextNode: () => number): void {
+  const family = qemuFamily(kind)
+  const devices = [...def.devices[kind]] as AnyDevice[]
+  for (const dev of kind === 'disks' ? devices.reverse() : devices) family?.prepare?.(dev, def, context, nextNode)
+}
+
+function counter(): () => number {
+  let number = 0
+  return () => ++number
 }

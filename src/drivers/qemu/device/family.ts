@@ -1,5 +1,7 @@
 // What QEMU's driver knows of a device family.
 import type { DomainDef } from '../../../conf/domain-def.ts'
+import type { ProcessOwner } from '../../../host/owner.ts'
+import type { GuestRoot } from '../../../state/root.ts'
 import type { QemuContext } from '../context.ts'
 import type { Builder } from '../parts/builder.ts'
 
@@ -13,8 +15,37 @@ export interface QemuFamily<D> {
   /** checks; libvirt: the family's part of qemuValidateDomainDeviceDef */
   validate?(dev: D, def: DomainDef, context: QemuContext): void
   /**
+   * what a start settles of a device before QEMU is told: addresses of servers, sockets, names of block nodes; libvirt:
+   * the family's part of qemuProcessPrepareDomain and qemuProcessPrepareHost
+   * @param nextNode gives the number of one more block node of the guest's
+   */
+  prepare?(dev: D, def: DomainDef, context: QemuContext, nextNode: () => number): void
+  /**
    * tells QEMU of the device, its parts before it; libvirt: the family's part of qemuBuildCommandLine
    * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OPERATION_UNSUPPORTED for what a running QEMU does not take
    */
   add?(to: Builder, dev: D): void
+  /** what a device has of the host beside its properties: a tap device, a program that serves it, a directory */
+  host?: HostEnd<D>
+}
+
+/** The host's end of the devices of a family. */
+export interface HostEnd<D> {
+  /** Makes it, before QEMU is told; the device then says what it is called. A failure leaves the rest to `give`. */
+  take(dev: D, guest: HostGuest): void | Promise<void>
+  /**
+   * Undoes it, once QEMU has let go of the device, which is still in the definition. Also what was cut short or made by
+   * a process before this one; nothing to undo is no failure.
+   */
+  give(dev: D, guest: HostGuest): void | Promise<void>
+}
+
+/** A guest, as the host's end of its devices knows it. */
+export interface HostGuest {
+  readonly def: DomainDef
+  readonly context: QemuContext
+  readonly root: GuestRoot
+  /** who QEMU runs as */
+  readonly owner: ProcessOwner
+  readonly log: { warn(values: object, message: string): void }
 }

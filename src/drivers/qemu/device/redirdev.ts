@@ -5,7 +5,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { addressProps } from '../parts/address.ts'
 import { bootIndex } from '../parts/boot-index.ts'
 import type { Builder } from '../parts/builder.ts'
-import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
+import { addChardev, prepareChardevSource, validateQemuChardevSource } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -21,6 +21,7 @@ export const qemuRedirdev: QemuFamily<RedirdevDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'USB redirection filter is not supported by this version of QEMU')
     }
   },
+  prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
   add: addRedirdev
 }
 

@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
+import { addChardev, prepareChardevSource, validateQemuChardevSource } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -23,6 +23,9 @@ export const qemuRng: QemuFamily<RngDef> = {
     if (!qemu.has('virtio-rng') || (model !== 'virtio' && !qemu.has('virtio-pci-non-transitional'))) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `domain configuration does not support rng model '${model}'`)
     }
+  },
+  prepare({ backend }, _def, { config }) {
+    if (backend.model === 'egd') prepareChardevSource(backend.source, config)
   },
   add: addRng
 }

@@ -31,12 +31,11 @@ export const qemuShmem: QemuFamily<ShmemDef> = {
       model === 'ivshmem' ? 'ivshmem device is not supported with' : `shmem model '${model}' is not supported by`
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${what} this QEMU binary`)
   },
+  // the socket of a server nobody gave a path (qemuDomainPrepareShmemChardev)
+  prepare({ name, server }) {
+    if (server) server.path ??= `/var/lib/libvirt/shmem-${name}-sock`
+  },
   add: addShmem
-}
-
-/** Sockets of servers nobody gave a path (qemuDomainPrepareShmemChardev). */
-export function prepareShmems(shmems: ShmemDef[]): void {
-  for (const { name, server } of shmems) if (server) server.path ??= `/var/lib/libvirt/shmem-${name}-sock`
 }
 
 function checkSize(sizeBytes: bigint | undefined): void {

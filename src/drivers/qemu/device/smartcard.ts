@@ -3,7 +3,7 @@ import type { SmartcardDef } from '../../../conf/devices/smartcard.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import type { Builder, DeviceProps } from '../parts/builder.ts'
-import { addChardev, validateQemuChardevSource } from './chardev/backend.ts'
+import { addChardev, prepareChardevSource, validateQemuChardevSource } from './chardev/backend.ts'
 import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -28,6 +28,9 @@ export const qemuSmartcard: QemuFamily<SmartcardDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `this QEMU binary lacks smartcard ${mode} mode support`)
     }
     if (card.mode === 'passthrough') validateQemuChardevSource(card.source, def, qemu)
+  },
+  prepare({ card }, _def, { config }) {
+    if (card.mode === 'passthrough') prepareChardevSource(card.source, config)
   },
   add: addSmartcard
 }

@@ -81,6 +81,12 @@ export const qemuVideo: QemuFamily<VideoDef> = {
     }
     if (type === 'ramfb' && address) throw unsupported("'address' is not supported for 'ramfb' video devices")
   },
+  // Differs from libvirt: no vhost-user-gpu is ever started, so that a guest that asks for one is refused as on a host
+  // without the program (qemuVhostUserFillDomainGPU)
+  prepare({ driver }) {
+    if (driver?.name !== 'vhostuser') return
+    throw fail('VIR_ERR_OPERATION_FAILED', 'Unable to find a satisfying vhost-user-gpu')
+  },
   add(to, dev) {
     if (dev.model.type !== 'none') to.device(videoProps(to, dev))
   }

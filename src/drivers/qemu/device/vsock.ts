@@ -2,6 +2,7 @@
 import type { VsockDef } from '../../../conf/devices/vsock.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { QemuContext } from '../context.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
 import type { QemuFamily } from './family.ts'
@@ -16,6 +17,7 @@ export const qemuVsock: QemuFamily<VsockDef> = {
     if (qemu.has('vhost-vsock')) return
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vsock device is not supported with this QEMU binary')
   },
+  prepare: prepareVsock,
   add: addVsock
 }
 
@@ -28,12 +30,10 @@ export const CID_RANGE = { min: MIN_CID, max: MAX_CID }
  * Chooses the context id of a guest that leaves it to us: one that follows from the guest's uuid, so that it is the
  * same at every start. The kernel refuses an id another guest has.
  */
-export function prepareVsocks(def: DomainDef): void {
-  for (const { cid } of def.devices.vsocks) {
-    if (!cid?.auto) continue
-    const seed = Number.parseInt(def.uuid.slice(0, 8), 16)
-    cid.address ??= MIN_CID + (seed % (MAX_CID - MIN_CID + 1))
-  }
+function prepareVsock({ cid }: VsockDef, { uuid }: DomainDef, { pretend }: QemuContext): void {
+  if (pretend || !cid?.auto) return
+  const seed = Number.parseInt(uuid.slice(0, 8), 16)
+  cid.address ??= MIN_CID + (seed % (MAX_CID - MIN_CID + 1))
 }
 
 const VHOST_DEVICE = '/dev/vhost-vsock'

@@ -2,11 +2,11 @@
 import { virConnectDomainEventAgentLifecycleReason, virDomainEventTrayChangeReason } from '../../../conf/enums.ts'
 import { isLocalStorage } from '../../../conf/storage/source.ts'
 import { setRdmaAddress } from '../../../host/rdma.ts'
-import { helperLog } from '../../../state/root.ts'
 import { MANAGED_PR_MANAGER } from '../block/node-names.ts'
 import { diskOfDevice, imageOfNode } from '../device/disk/lookup.ts'
 import { startReservationsHelper } from '../device/disk/pr-helper.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { hostGuest } from '../domain/host-guest.ts'
 import { portChanged } from '../process/agent-port.ts'
 import { setTray } from '../process/trays.ts'
 import { flagOf, type Handlers, integerOf, kibOf, objectOf, textOf } from './handler.ts'
@@ -133,7 +133,7 @@ export const deviceEvents: Handlers = {
   async PR_MANAGER_STATUS_CHANGED(domain, data) {
     if (flagOf(data, 'connected') || textOf(data, 'id') !== MANAGED_PR_MANAGER || !domain.isActive) return
     domain.log.warn({}, 'qemu-pr-helper is gone, starting it again')
-    await startReservationsHelper(domain.def, domain.context, helperLog(domain.root, 'pr-helper'), domain.running.owner)
+    await startReservationsHelper(hostGuest(domain))
   },
 
   /** Gives or takes an address of the host's RDMA device, as the guest's paravirtual one has it. */

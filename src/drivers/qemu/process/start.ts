@@ -14,7 +14,6 @@ import {
   virDomainState
 } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
-import { storageChain } from '../../../conf/storage/chain.ts'
 import { OpenedFiles } from '../../../host/inherited-files.ts'
 import { lastWords } from '../../../host/log-file.ts'
 import { isAlive } from '../../../state/status.ts'
@@ -30,7 +29,7 @@ import { makeNvram } from '../firmware/nvram.ts'
 import { claimStart } from './claim.ts'
 import { startCpus } from './cpus.ts'
 import { type Launched, launchQemu } from './launch.ts'
-import { memoryLockLimit } from './memory.ts'
+import { memoryLockLimit } from './memory-lock.ts'
 import { openMonitor } from './monitor.ts'
 import { attachSteps, prepareSteps, startSteps } from './needs/index.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
@@ -78,7 +77,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   try {
     checkCancelled(domain)
     const storage = await withHostStorage(domain.def, withSocketDir(domain))
-    run.context = prepareStart(domain.def, storage)
+    run.context = prepareStart(domain.def, storage, () => ++run.nodeIndex)
     const context = { ...run.context, files }
     generateLabels(domain.def, run.owner, context.privileged)
     ports = await allocatePorts(domain.def, context.config)
@@ -92,7 +91,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     await prepareSteps({ domain, context })
     const command = buildCommand(domain.def, context)
     run.masterKey = command.masterKey
-    run.nodeIndex = lastNodeIndex(domain.def)
+    run.fdsetIndex = command.fdsetIndex
     domain.save()
     await startSteps({ domain, context, command })
     const { argv, env } = command
@@ -118,10 +117,6 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     files.close()
   }
 }
-
-/** The highest number of a block node, from which plugged ones count on. */
-const lastNodeIndex = ({ devices }: DomainDef): number =>
-  Math.max(0, ...devices.disks.flatMap(({ source }) => storageChain(source)).map(({ index = 0 }) => index))
 
 /** The surroundings with the socket directory of the run: a QEMU of another user has one apart from our own files. */
 export function withSocketDir({ context, root, running }: QemuDomain): QemuContext {

@@ -4,7 +4,7 @@ import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, statSync } f
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { memoryLockLimit } from '../../../../src/drivers/qemu/process/memory.ts'
+import { memoryLockLimit } from '../../../../src/drivers/qemu/process/memory-lock.ts'
 import { withLeastPrivilege } from '../../../../src/drivers/qemu/process/privilege.ts'
 import { primaryGroupId, userId } from '../../../../src/host/ids.ts'
 import { ownerIds } from '../../../../src/host/owner.ts'

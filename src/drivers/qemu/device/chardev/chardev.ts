@@ -12,7 +12,7 @@ import { isArmVirt, isPseries, isRiscvVirt, isS390, isX86 } from '../../machine-
 import { addressProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import type { QemuFamily } from '../family.ts'
-import { addChardev, validateQemuChardevSource } from './backend.ts'
+import { addChardev, prepareChardevSource, validateQemuChardevSource } from './backend.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -92,6 +92,7 @@ export const qemuSerial: QemuFamily<SerialDef> = {
       )
     }
   },
+  prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
   add: addSerial
 }
 
@@ -125,12 +126,14 @@ export const qemuParallel: QemuFamily<ParallelDef> = {
     validateQemuChardevSource(dev.source, def, qemu)
     if (isS390(def) || isPseries(def)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'parallel ports are not supported')
   },
+  prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
   add: addParallel
 }
 
 export const qemuConsole: QemuFamily<ConsoleDef> = {
   postParse: (dev, _def, _context, live) => postParseAny(dev, live),
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
+  prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
   add: addConsole
 }
 
@@ -140,6 +143,7 @@ export const qemuChannel: QemuFamily<ChannelDef> = {
     postParseAny(dev, live)
   },
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
+  prepare: prepareChannel,
   add: addChannel
 }
 
@@ -161,12 +165,15 @@ export function validateConsoles(def: DomainDef, { qemu }: { qemu: Qemu }): void
   }
 }
 
-/** Sockets of virtio channels nobody gave a path (qemuDomainPrepareChannel). */
-export function prepareChannels(channels: ChannelDef[], { channelTargetDir }: QemuContext['paths']): void {
-  for (const { source, target, address } of channels) {
-    if (target.type !== 'virtio' || source.type !== 'unix' || source.path !== undefined) continue
-    source.path = join(channelTargetDir, target.name ?? portSocket(address))
-  }
+/** Sockets of virtio channels nobody gave a path get one (qemuDomainPrepareChannel). */
+function prepareChannel(
+  { source, target, address }: ChannelDef,
+  _def: DomainDef,
+  { config, paths }: QemuContext
+): void {
+  prepareChardevSource(source, config)
+  if (target.type !== 'virtio' || source.type !== 'unix') return
+  source.path ??= join(paths.channelTargetDir, target.name ?? portSocket(address))
 }
 
 function portSocket(address: ChannelDef['address']): string {

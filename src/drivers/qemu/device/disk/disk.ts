@@ -1,5 +1,4 @@
 // <disk>: QEMU's defaults, what a start settles, and the arguments in their order.
-import { join } from 'node:path'
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
@@ -14,7 +13,9 @@ import { atStart, type Builder } from '../../parts/builder.ts'
 import { addChardev } from '../chardev/backend.ts'
 import type { QemuFamily } from '../family.ts'
 import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './guest-device.ts'
+import { managedReservationsPath, reservationsHelper } from './pr-helper.ts'
 import { sdDriveArg } from './sd.ts'
+import { removeTransientOverlay } from './transient.ts'
 import { validateQemuDisk } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -29,7 +30,15 @@ export const qemuDisk: QemuFamily<DiskDef> = {
     for (const { encryption } of storageChain(source)) if (encryption) encryption.engine ??= 'qemu'
   },
   validate: validateQemuDisk,
-  add: addDisk
+  prepare: prepareDisk,
+  add: addDisk,
+  host: {
+    take: reservationsHelper.take,
+    async give(disk, guest) {
+      await reservationsHelper.give(disk, guest)
+      removeTransientOverlay(disk, guest.def)
+    }
+  }
 }
 
 /** Whose TLS libvirt's configuration decides if the image does not say. */
@@ -49,29 +58,22 @@ function prepareTls(source: StorageSource, { config }: QemuContext): void {
 }
 
 /**
- * Numbers the images of all disks, the last disk first, and settles what the user left open
- * (qemuProcessPrepareDomainStorage).
+ * Numbers the images of a disk and settles what the user left open (qemuDomainPrepareStorageSourceBlockdev).
  * @throws VIR_ERR_NO_STORAGE_POOL for volumes that no storage driver has found
  */
-export function prepareDisks(def: DomainDef, context: QemuContext): void {
-  let index = 0
-  for (const disk of [...def.devices.disks].reverse()) {
-    const volume = storageChain(disk.source).find(image => image.type === 'volume' && image.pool !== undefined)
-    if (volume) {
-      applyStartupPolicy(def, disk, noPool(volume))
-      continue
-    }
-    const { source, driver } = disk
-    if (source.type === 'vhostuser') continue
-    if (disk.shareable && !disk.readonly) driver.cache ??= 'none'
-    for (const [depth, image] of storageChain(source).entries()) {
-      if (disk.target?.bus !== 'sd') image.index = ++index
-      validateStorage(image, depth > 0 || (disk.readonly ?? false), context.qemu)
-      if (!isStorageEmpty(image)) storageSecrets(image, context.secrets)
-      prepareTls(image, context)
-      if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
-      if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
-    }
+function prepareDisk(disk: DiskDef, def: DomainDef, context: QemuContext, nextNode: () => number): void {
+  const { source, driver, target } = disk
+  const volume = storageChain(source).find(image => image.type === 'volume' && image.pool !== undefined)
+  if (volume) applyStartupPolicy(def, disk, noPool(volume))
+  if (volume || source.type === 'vhostuser') return
+  if (disk.shareable && !disk.readonly) driver.cache ??= 'none'
+  for (const [depth, image] of storageChain(source).entries()) {
+    if (target?.bus !== 'sd') image.index = nextNode()
+    validateStorage(image, depth > 0 || (disk.readonly ?? false), context.qemu)
+    if (!isStorageEmpty(image)) storageSecrets(image, context.secrets)
+    prepareTls(image, context)
+    if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
+    if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
   }
 }
 
@@ -97,16 +99,6 @@ export function diskUse({ readonly, driver, device }: DiskDef): StorageUse {
     isFloppy: device === 'floppy',
     isCdrom: device === 'cdrom'
   }
-}
-
-/** Socket of the reservations helper that comes and goes with the guest. */
-export function managedReservationsPath({ paths }: QemuContext): string {
-  return join(paths.libDir, `${MANAGED_PR_MANAGER}.sock`)
-}
-
-/** Some image has its reservations done by a helper that comes and goes with the guest (virDomainDefHasManagedPR). */
-export function hasManagedReservations({ devices }: DomainDef): boolean {
-  return devices.disks.some(({ source }) => storageChain(source).some(image => image.reservations?.managed))
 }
 
 /** The helper all disks with managed reservations share (qemuBuildManagedPRCommandLine). */

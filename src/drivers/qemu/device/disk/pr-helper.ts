@@ -1,32 +1,47 @@
 // qemu-pr-helper: does SCSI persistent reservations for a guest's LUNs, for which QEMU itself has no right
-// (qemuProcessStartManagedPRDaemon).
+// (qemuProcessStartManagedPRDaemon). All disks of a guest share one.
+import { join } from 'node:path'
+import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import { endHelper, startHelper } from '../../../../host/helper-process.ts'
-import type { ProcessOwner } from '../../../../host/owner.ts'
+import { storageChain } from '../../../../conf/storage/chain.ts'
+import { endHelper, isServed, startHelper } from '../../../../host/helper-process.ts'
+import { helperLog } from '../../../../state/root.ts'
+import { MANAGED_PR_MANAGER } from '../../block/node-names.ts'
 import type { QemuContext } from '../../context.ts'
-import { hasManagedReservations, managedReservationsPath } from './disk.ts'
+import type { HostEnd, HostGuest } from '../family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/**
- * Starts the helper if a disk needs it.
- * @param log where its output goes
- * @throws VIR_ERR_OPERATION_FAILED with what it said, VIR_ERR_OPERATION_TIMEOUT
- */
-export async function startReservationsHelper(
-  def: DomainDef,
-  context: QemuContext,
-  log: string,
-  owner: ProcessOwner
-): Promise<void> {
-  if (!hasManagedReservations(def)) return
+/** Socket of the helper that comes and goes with the guest. */
+export function managedReservationsPath({ paths }: QemuContext): string {
+  return join(paths.libDir, `${MANAGED_PR_MANAGER}.sock`)
+}
+
+const isManaged = ({ source }: DiskDef) => storageChain(source).some(image => image.reservations?.managed)
+
+/** Some image has its reservations done by the helper (virDomainDefHasManagedPR). */
+export const hasManagedReservations = ({ devices }: DomainDef): boolean => devices.disks.some(isManaged)
+
+export const reservationsHelper: HostEnd<DiskDef> = {
+  /** @throws VIR_ERR_OPERATION_FAILED with what it said, VIR_ERR_OPERATION_TIMEOUT */
+  async take(disk, guest) {
+    if (isManaged(disk) && !isServed(managedReservationsPath(guest.context))) await startReservationsHelper(guest)
+  },
+  async give(disk, { def, context }) {
+    const others = def.devices.disks.filter(other => other !== disk)
+    if (isManaged(disk) && !others.some(isManaged)) await stopReservationsHelper(context)
+  }
+}
+
+/** Starts the helper, anew if it is there already. @throws as `take` */
+export async function startReservationsHelper({ context, root, owner }: HostGuest): Promise<void> {
   const socket = managedReservationsPath(context)
   await startHelper({
     command: 'qemu-pr-helper',
     args: ['-k', socket],
     socket,
-    log,
+    log: helperLog(root, 'pr-helper'),
     logMode: 'w',
     owner,
     failure: words =>

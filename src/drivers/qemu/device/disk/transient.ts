@@ -4,7 +4,6 @@ import { existsSync, rmSync } from 'node:fs'
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import { storageChain } from '../../../../conf/storage/chain.ts'
 import type { StorageSource } from '../../../../conf/storage/source.ts'
 import { runHostCommand } from '../../../../host/command.ts'
 import { giveTo, type ProcessOwner } from '../../../../host/owner.ts'
@@ -20,10 +19,10 @@ function overlayOf({ transient, source }: DiskDef, def: DomainDef): string | und
 
 /**
  * Puts an overlay into the definition of each transient disk.
+ * @param nextNode numbers its block nodes
  * @throws VIR_ERR_OPERATION_UNSUPPORTED if a file of its name is there already
  */
-export function chooseTransientOverlays(def: DomainDef): void {
-  let index = Math.max(0, ...def.devices.disks.flatMap(({ source }) => storageChain(source).map(one => one.index ?? 0)))
+export function chooseTransientOverlays(def: DomainDef, nextNode: () => number): void {
   for (const disk of def.devices.disks) {
     const below = disk.source
     if (!disk.transient || below.type !== 'file' || below.path === undefined) continue
@@ -34,7 +33,7 @@ export function chooseTransientOverlays(def: DomainDef): void {
         `Overlay file '${path}' for transient disk '${disk.target?.dev}' already exists`
       )
     }
-    const overlay: StorageSource = { type: 'file', path, format: 'qcow2', index: ++index, backingStore: below }
+    const overlay: StorageSource = { type: 'file', path, format: 'qcow2', index: nextNode(), backingStore: below }
     disk.source = overlay
   }
 }
@@ -55,12 +54,10 @@ export async function makeTransientOverlays(def: DomainDef, owner: ProcessOwner)
   }
 }
 
-/** Removes the overlays of a guest that has ended, and what it wrote with them; the disks are again what they were. */
-export function removeTransientOverlays(def: DomainDef): void {
-  for (const disk of def.devices.disks) {
-    const path = overlayOf(disk, def)
-    if (path === undefined) continue
-    rmSync(path, { force: true })
-    if (disk.source.backingStore) disk.source = disk.source.backingStore
-  }
+/** Removes the overlay of a disk QEMU has let go of, and what it wrote with it; the disk is again what it was. */
+export function removeTransientOverlay(disk: DiskDef, def: DomainDef): void {
+  const path = overlayOf(disk, def)
+  if (path === undefined) return
+  rmSync(path, { force: true })
+  if (disk.source.backingStore) disk.source = disk.source.backingStore
 }

@@ -1,23 +1,25 @@
 // <filesystem>: QEMU's checks and arguments.
-import { join } from 'node:path'
 import { type FilesystemDef, isVirtiofs } from '../../../../conf/devices/filesystem.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { octal } from '../../../../conf/scalar.ts'
-import type { GuestPaths, QemuContext } from '../../context.ts'
+import type { QemuContext } from '../../context.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
 import { keyValue } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
 import type { QemuFamily } from '../family.ts'
 import { requireSharedMemory } from './shared-memory.ts'
+import { prepareFilesystem, virtiofsd, virtiofsSocket } from './virtiofsd.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
 export const qemuFilesystem: QemuFamily<FilesystemDef> = {
   validate: validateQemuFilesystem,
-  add: (to, dev) => (isVirtiofs(dev) ? addVhostUserFs(to, dev) : add9p(to, dev))
+  prepare: prepareFilesystem,
+  add: (to, dev) => (isVirtiofs(dev) ? addVhostUserFs(to, dev) : add9p(to, dev)),
+  host: virtiofsd
 }
 
 /** libvirt's checks, in its order (qemuValidateDomainDeviceDefFS). */
@@ -58,11 +60,6 @@ function validateVirtiofs(dev: FilesystemDef, def: DomainDef, { qemu, privileged
   if (dev.boot && !qemu.has('vhost-user-fs.bootindex')) {
     throw unsupported('setting virtiofs boot order is not supported with this QEMU binary')
   }
-}
-
-/** The socket between QEMU and virtiofsd (qemuDomainGetVHostUserFSSocketPath). */
-export function virtiofsSocket({ source, alias }: FilesystemDef, paths: GuestPaths): string {
-  return source?.socket ?? join(paths.libDir, `${alias}-fs.sock`)
 }
 
 function addVhostUserFs(to: Builder, dev: FilesystemDef): void {

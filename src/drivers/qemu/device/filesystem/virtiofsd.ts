@@ -2,33 +2,34 @@
 import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type FilesystemDef, isVirtiofs } from '../../../../conf/devices/filesystem.ts'
-import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { endHelper, type Helper, startHelper } from '../../../../host/helper-process.ts'
-import type { ProcessOwner } from '../../../../host/owner.ts'
-import type { QemuContext } from '../../context.ts'
-import { virtiofsSocket } from './filesystem.ts'
+import { helperLog } from '../../../../state/root.ts'
+import type { GuestPaths } from '../../context.ts'
+import type { HostEnd, HostGuest } from '../family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Descriptors of vhost-user programs (QEMU's docs/interop/vhost-user.json); a name in the first hides one in the next. */
 const DESCRIPTOR_DIRS = ['/etc/qemu/vhost-user', '/usr/share/qemu/vhost-user']
 
-/** Mounts that are ours to serve. */
-const ours = ({ devices }: DomainDef): FilesystemDef[] =>
-  devices.filesystems.filter(dev => isVirtiofs(dev) && dev.source?.socket === undefined)
+/** The socket between QEMU and virtiofsd (qemuDomainGetVHostUserFSSocketPath). */
+export function virtiofsSocket({ source, alias }: FilesystemDef, paths: GuestPaths): string {
+  return source?.socket ?? join(paths.libDir, `${alias}-fs.sock`)
+}
+
+/** True for a mount that is ours to serve. */
+const isOurs = (dev: FilesystemDef) => isVirtiofs(dev) && dev.source?.socket === undefined
 
 /**
- * Chooses the program for mounts whose user has not (qemuVhostUserFillDomainFS).
+ * Chooses the program for a mount whose user has not (qemuVhostUserFillDomainFS).
  * @throws VIR_ERR_OPERATION_FAILED on a host without one
  */
-export function prepareFilesystems(def: DomainDef): void {
-  for (const dev of ours(def)) {
-    if (dev.binary?.path !== undefined) continue
-    const path = hostVirtiofsd()
-    if (path === undefined) throw fail('VIR_ERR_OPERATION_FAILED', 'Unable to find a satisfying virtiofsd')
-    dev.binary = { path, ...dev.binary }
-  }
+export function prepareFilesystem(dev: FilesystemDef): void {
+  if (!isOurs(dev) || dev.binary?.path !== undefined) return
+  const path = hostVirtiofsd()
+  if (path === undefined) throw fail('VIR_ERR_OPERATION_FAILED', 'Unable to find a satisfying virtiofsd')
+  dev.binary = { path, ...dev.binary }
 }
 
 function hostVirtiofsd(): string | undefined {
@@ -50,28 +51,18 @@ function hostVirtiofsd(): string | undefined {
   return undefined
 }
 
-/**
- * Starts a virtiofsd for each mount (qemuVirtioFSStart).
- * @param logOf where the output of each goes, by the mount's alias
- * @throws VIR_ERR_INTERNAL_ERROR
- */
-export async function startVirtiofsds(
-  def: DomainDef,
-  context: QemuContext,
-  logOf: (alias: string) => string,
-  owner: ProcessOwner
-): Promise<void> {
-  for (const dev of ours(def)) {
-    await startHelper(virtiofsdProgram(dev, context, logOf(dev.alias ?? ''), owner))
+export const virtiofsd: HostEnd<FilesystemDef> = {
+  /** @throws VIR_ERR_INTERNAL_ERROR; libvirt: qemuVirtioFSStart */
+  async take(dev, guest) {
+    if (isOurs(dev)) await startHelper(virtiofsdProgram(dev, guest))
+  },
+  /** it may have ended with its connection to QEMU */
+  async give(dev, { context }) {
+    if (isOurs(dev)) await endHelper(virtiofsSocket(dev, context.paths))
   }
 }
 
-/** Ends those that have not ended with their connection to QEMU, and takes their sockets away. */
-export async function stopVirtiofsds(def: DomainDef, { paths }: QemuContext): Promise<void> {
-  for (const dev of ours(def)) await endHelper(virtiofsSocket(dev, paths))
-}
-
-function virtiofsdProgram(dev: FilesystemDef, { paths }: QemuContext, log: string, owner: ProcessOwner): Helper {
+function virtiofsdProgram(dev: FilesystemDef, { context, root, owner }: HostGuest): Helper {
   const command = dev.binary?.path ?? ''
   const directory = dev.source?.path ?? ''
   if (!isExecutable(command)) {
@@ -80,12 +71,12 @@ function virtiofsdProgram(dev: FilesystemDef, { paths }: QemuContext, log: strin
   if (!existsSync(directory)) {
     throw fail('VIR_ERR_INTERNAL_ERROR', `the virtiofs export directory '${directory}' does not exist`)
   }
-  const socket = virtiofsSocket(dev, paths)
+  const socket = virtiofsSocket(dev, context.paths)
   return {
     command,
     args: virtiofsdArgs(dev, socket),
     socket,
-    log,
+    log: helperLog(root, `${dev.alias}-virtiofsd`),
     logMode: 'w',
     cwd: dirname(socket),
     owner,

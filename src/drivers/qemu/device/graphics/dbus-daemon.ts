@@ -1,11 +1,12 @@
 // A D-Bus of the guest's own, for a D-Bus display that is given no address (qemuDBusStart).
 import { rmSync, writeFileSync } from 'node:fs'
-import type { DomainDef } from '../../../../conf/domain-def.ts'
+import type { GraphicsDef } from '../../../../conf/devices/graphics.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { escapeXml } from '../../../../conf/xml.ts'
 import { endHelper, startHelper } from '../../../../host/helper-process.ts'
-import type { ProcessOwner } from '../../../../host/owner.ts'
+import { helperLog } from '../../../../state/root.ts'
 import type { GuestPaths } from '../../context.ts'
+import type { HostGuest } from '../family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -30,23 +31,18 @@ const configuration = (paths: GuestPaths) => `<busconfig>
 
 /**
  * Starts the bus if a display needs it.
- * @param log where its output goes
  * @throws VIR_ERR_OPERATION_FAILED with what it said, VIR_ERR_OPERATION_TIMEOUT
  */
-export async function startDbusDaemon(
-  def: DomainDef,
-  paths: GuestPaths,
-  log: string,
-  owner: ProcessOwner
-): Promise<void> {
-  const isNeeded = def.devices.graphics.some(dev => dev.type === 'dbus' && dev.address === ownBusAddress(paths))
-  if (!isNeeded) return
+export async function startDbusDaemon(dev: GraphicsDef, guest: HostGuest): Promise<void> {
+  const { context, root, owner } = guest
+  const { paths } = context
+  if (dev.type !== 'dbus' || dev.address !== ownBusAddress(paths)) return
   writeFileSync(configFile(paths), configuration(paths), { mode: 0o600 })
   await startHelper({
     command: 'dbus-daemon',
     args: ['--nofork', `--config-file=${configFile(paths)}`],
     socket: paths.dbusSocket,
-    log,
+    log: helperLog(root, 'dbus-daemon'),
     logMode: 'w',
     owner,
     failure: words =>
@@ -57,7 +53,8 @@ export async function startDbusDaemon(
 }
 
 /** Ends the bus, if there is one, and takes its files away. */
-export async function stopDbusDaemon(paths: GuestPaths): Promise<void> {
+export async function stopDbusDaemon(dev: GraphicsDef, { context: { paths } }: HostGuest): Promise<void> {
+  if (dev.type !== 'dbus') return
   await endHelper(paths.dbusSocket)
   rmSync(configFile(paths), { force: true })
 }

@@ -8,6 +8,8 @@ import { atStart, type Builder, type StartOptions } from '../../parts/builder.ts
 import { keyValue } from '../../parts/props.ts'
 import { audiodevId } from '../audio.ts'
 import type { QemuFamily } from '../family.ts'
+import { startDbusDaemon, stopDbusDaemon } from './dbus-daemon.ts'
+import { prepareGraphics, removeGeneratedSockets } from './prepare.ts'
 import { spiceArgs, validateSpice } from './spice.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -63,7 +65,15 @@ export const qemuGraphics: QemuFamily<GraphicsDef> = {
       if (audio && audio.type !== 'dbus') throw unsupported("The associated audio is not of 'dbus' kind.")
     }
   },
-  add: addGraphics
+  prepare: prepareGraphics,
+  add: addGraphics,
+  host: {
+    take: startDbusDaemon,
+    async give(dev, guest) {
+      await stopDbusDaemon(dev, guest)
+      removeGeneratedSockets(dev)
+    }
+  }
 }
 
 /** A VNC socket in the driver's own directory was made up by an old libvirt (qemuDomainRecheckInternalPaths). */

@@ -10,6 +10,7 @@ import { bootIndex } from '../../parts/boot-index.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
 import type { QemuFamily } from '../family.ts'
+import { prepareHostdev } from './prepare.ts'
 import { addScsiHostdev, addVhostScsi } from './scsi.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -26,6 +27,7 @@ export const qemuHostdev: QemuFamily<HostdevDef> = {
     }
     CHECKS[dev.source.type]?.(dev, def, context)
   },
+  prepare: prepareHostdev,
   add: addHostdev
 }
 

@@ -1,35 +1,28 @@
 // What a start settles about host devices: where USB devices are, who passes PCI devices through, names of block nodes.
 import type { HostdevDef } from '../../../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../../../conf/devices/hostdev-source.ts'
-import { hostDevices } from '../../../../conf/devices/hostdev-validate.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import { storageChain } from '../../../../conf/storage/chain.ts'
-import { hasVfio, scsiGenericPath, usbDevicesOfHost } from '../../../../host/devices.ts'
+import { hasVfio, usbDevicesOfHost } from '../../../../host/devices.ts'
 import { storageSecrets } from '../../block/nodes.ts'
 import type { QemuContext } from '../../context.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 
-/** Prepares every host device; block nodes are numbered on from those of the disks. */
-export function prepareHostdevs({ devices }: DomainDef, { pretend, secrets }: QemuContext): void {
-  let node = Math.max(0, ...devices.disks.flatMap(({ source }) => storageChain(source).map(({ index = 0 }) => index)))
-  for (const dev of hostDevices(devices)) {
-    if (dev.source.type === 'scsi') {
-      dev.backendIndex = ++node
-      if (dev.source.from.protocol === 'iscsi') storageSecrets({ ...dev.source.from, type: 'network' }, secrets)
-    }
-    if (pretend) continue
-    if (dev.source.type === 'usb') findUsbDevice(dev.source)
-    if (dev.source.type === 'pci') chooseBackend(dev)
+export function prepareHostdev(
+  dev: HostdevDef,
+  _def: DomainDef,
+  { pretend, secrets }: QemuContext,
+  nextNode: () => number
+): void {
+  const { source } = dev
+  if (source.type === 'scsi') {
+    dev.backendIndex = nextNode()
+    if (source.from.protocol === 'iscsi') storageSecrets({ ...source.from, type: 'network' }, secrets)
   }
-}
-
-/** SCSI units of the host must be there by now (qemuProcessPrepareHostHostdev). @throws VIR_ERR_SYSTEM_ERROR */
-export function checkScsiUnits({ devices }: DomainDef): void {
-  for (const { source } of hostDevices(devices)) {
-    if (source.type === 'scsi' && source.from.protocol !== 'iscsi') scsiGenericPath(source.from)
-  }
+  if (pretend) return
+  if (source.type === 'usb') findUsbDevice(source)
+  if (source.type === 'pci') chooseBackend(dev)
 }
 
 /** A device that must be there at every start, and one that need not (virDomainStartupPolicy). */

@@ -13,6 +13,8 @@ import { romProps } from '../../parts/rom.ts'
 import type { QemuFamily } from '../family.ts'
 import { addHostdev, qemuHostdev } from '../hostdev/hostdev.ts'
 import { addNetdev, isOnBoard } from './netdev.ts'
+import { networkPort } from './network-port.ts'
+import { networkDevice } from './tap.ts'
 import { validateActualInterface, validateQemuInterface } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -27,7 +29,21 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
     const onHost = networkHostdev(dev)
     if (onHost) qemuHostdev.validate?.(onHost, def, context)
   },
-  add: addInterface
+  prepare(dev, def, context, nextNode) {
+    const onHost = networkHostdev(dev)
+    if (onHost) qemuHostdev.prepare?.(onHost, def, context, nextNode)
+  },
+  add: addInterface,
+  host: {
+    async take(dev, guest) {
+      await networkPort.take(dev, guest)
+      await networkDevice.take(dev, guest)
+    },
+    async give(dev, guest) {
+      await networkDevice.give(dev, guest)
+      await networkPort.give(dev, guest)
+    }
+  }
 }
 
 /** The card of a user who names none (qemuDomainDefaultNetModel). */

@@ -2,14 +2,13 @@
 // a bridge's or a host device's, and is given back after the run (virDomainNetAllocateActualDevice).
 import { type InterfaceDef, interfaceFields } from '../../../../conf/devices/interface.ts'
 import type { InterfaceSource, InterfaceSourceOf } from '../../../../conf/devices/interface-source.ts'
-import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { formatFieldsInto, parseFields } from '../../../../conf/element.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { bandwidth } from '../../../../conf/net/bandwidth.ts'
 import { virtualPort } from '../../../../conf/net/virtual-port.ts'
 import { randomUUID } from '../../../../conf/random.ts'
 import { element, firstChild, formatXml, parseXml } from '../../../../conf/xml.ts'
-import type { QemuContext } from '../../context.ts'
+import type { HostEnd } from '../family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -44,18 +43,30 @@ export function actualSource({ source }: InterfaceDef): InterfaceSource {
   return dev === undefined ? source : { type: 'direct', dev, mode }
 }
 
-/**
- * Gets a port for every interface on a network; the live definition then says where each is plugged in.
- * @throws what the network driver says, VIR_ERR_NO_SUPPORT without one
- */
-export async function plugNetworks({ devices, name, uuid }: DomainDef, { drivers }: QemuContext): Promise<void> {
-  for (const dev of devices.interfaces) {
-    if (!isOnNetwork(dev)) continue
+export const networkPort: HostEnd<InterfaceDef> = {
+  /**
+   * Gets a port for an interface on a network; the live definition then says where it is plugged in.
+   * @throws what the network driver says, VIR_ERR_NO_SUPPORT without one
+   */
+  async take(dev, { def, context: { drivers } }) {
+    if (!isOnNetwork(dev)) return
     if (!drivers) throw fail('VIR_ERR_NO_SUPPORT', 'interface type network needs a network driver')
     const { source } = dev
-    const port = await (await drivers()).createPort(source.network, formatPort(dev, { name, uuid }))
+    const port = await (await drivers()).createPort(source.network, formatPort(dev, def))
     source.portid = port.uuid
     plug(dev, port.xml)
+  },
+  /** Gives the port back, also that of a former process; what cannot be given back is told in the log. */
+  async give(dev, { context, log }) {
+    if (!isOnNetwork(dev) || dev.source.portid === undefined) return
+    const { network, portid } = dev.source
+    try {
+      await (await context.drivers?.())?.deletePort(network, portid)
+    } catch (error) {
+      log.warn({ err: error, network }, 'a network still holds a port')
+    }
+    for (const name of ['portid', 'plug', 'bridge', 'macTableManager', 'dev', 'mode'] as const) delete dev.source[name]
+    settings.delete(dev)
   }
 }
 
@@ -86,26 +97,4 @@ function plug(dev: OnNetwork, xml: string): void {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `a port of type '${type}' of network '${source.network}' cannot be used`)
   }
   settings.set(dev, parseFields(node, SHARED, { inactive: false }))
-}
-
-/**
- * Gives the ports back, also those of a former process.
- * @param warn hears what could not be given back
- */
-export async function unplugNetworks(
-  { devices }: DomainDef,
-  { drivers }: QemuContext,
-  warn: (error: unknown) => void
-): Promise<void> {
-  for (const dev of devices.interfaces) {
-    if (!isOnNetwork(dev) || dev.source.portid === undefined) continue
-    const { network, portid } = dev.source
-    try {
-      await (await drivers?.())?.deletePort(network, portid)
-    } catch (error) {
-      warn(error)
-    }
-    for (const name of ['portid', 'plug', 'bridge', 'macTableManager', 'dev', 'mode'] as const) delete dev.source[name]
-    settings.delete(dev)
-  }
 }

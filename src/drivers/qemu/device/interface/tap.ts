@@ -9,11 +9,11 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
 import type { InterfaceSource } from '../../../../conf/devices/interface-source.ts'
-import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { randomBytes } from '../../../../conf/random.ts'
 import { runHostCommand } from '../../../../host/command.ts'
 import { ownerIds, type ProcessOwner } from '../../../../host/owner.ts'
+import type { HostEnd, HostGuest } from '../family.ts'
 import { actualInterface } from './network-port.ts'
 import { setBandwidth } from './tap-bandwidth.ts'
 import { validateActualInterface } from './validate.ts'
@@ -26,16 +26,10 @@ const NAME_MAX = 15
 /** Length of a device's alias in the kernel, less its NUL. */
 const ALIAS_MAX = 255
 
-/** The guest whose interfaces are connected. */
-export interface TapOwner extends ProcessOwner {
-  def: DomainDef
-  /** tells guests apart on the host: its directory */
-  root: string
-}
-
 const ip = (...args: string[]) => runHostCommand('ip', args)
 
-const markOf = ({ def, root }: TapOwner) => `virshim ${def.uuid} ${root}`.slice(0, ALIAS_MAX)
+/** Its directory tells the guest apart from others on the host. */
+const markOf = ({ def, root }: HostGuest) => `virshim ${def.uuid} ${root.dir}`.slice(0, ALIAS_MAX)
 
 /** Names of devices begin so unless the user names one. */
 const PREFIX: Partial<Record<InterfaceSource['type'], string>> = {
@@ -50,21 +44,34 @@ export const isDrawn = ({ type, target }: InterfaceDef) =>
 
 const hasDevice = ({ type }: InterfaceDef) => PREFIX[type] !== undefined
 
-/**
- * Makes the host's end of every interface; its name is then in the definition. A failure leaves devices behind, for
- * disconnectInterfaces to remove.
- * @throws VIR_ERR_OPERATION_INVALID (the name is taken), VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR
- */
-export async function connectInterfaces(owner: TapOwner): Promise<void> {
-  for (const dev of owner.def.devices.interfaces) {
+export const networkDevice: HostEnd<InterfaceDef> = {
+  /**
+   * Makes the host's end of an interface; its name is then in the definition.
+   * @throws VIR_ERR_OPERATION_INVALID (the name is taken), VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR
+   */
+  async take(dev, guest) {
     const actual = actualInterface(dev)
-    if (!hasDevice(actual)) continue
+    if (!hasDevice(actual)) return
     validateActualInterface(actual)
     checkPossible(actual)
     if (dev.target?.managed === false) await useDevice(dev)
-    else await makeDevice(owner, dev, actual)
+    else await makeDevice(guest, dev, actual)
+  },
+  /** Runs the user's script, removes the device if we made it, and forgets its name. */
+  async give(dev, guest) {
+    const warn = warner(guest)
+    const name = dev.target?.dev
+    if (!hasDevice(actualInterface(dev)) || name === undefined) return
+    if (existsSync(`${NET}/${name}`)) await runScript(dev.downscript, name).catch(warn)
+    if (isMarked(name, guest)) await ip('link', 'delete', 'dev', name).catch(warn)
+    forgetName(dev)
   }
 }
+
+const warner =
+  ({ log }: HostGuest) =>
+  (error: unknown) =>
+    log.warn({ err: error }, 'a network device could not be removed')
 
 /** What takes drivers we do not have. */
 function checkPossible(dev: InterfaceDef): void {
@@ -89,10 +96,10 @@ const isName = (name: string) =>
   /^[A-Za-z0-9_.][\w.@:-]*$/.test(name) && name.length <= NAME_MAX && !/^\.\.?$/.test(name)
 
 /** @param actual the interface as it is on the host */
-async function makeDevice(owner: TapOwner, dev: InterfaceDef, actual: InterfaceDef): Promise<void> {
+async function makeDevice(guest: HostGuest, dev: InterfaceDef, actual: InterfaceDef): Promise<void> {
   const temporary = `vs${randomBytes(6).toString('hex')}`
-  await addDevice(owner, actual, temporary)
-  await ip('link', 'set', 'dev', temporary, 'alias', markOf(owner))
+  await addDevice(guest.owner, actual, temporary)
+  await ip('link', 'set', 'dev', temporary, 'alias', markOf(guest))
   const name = await giveName(temporary, actual)
   wishes.set(dev, dev.target?.dev)
   dev.target = { ...dev.target, dev: name }
@@ -109,7 +116,7 @@ async function makeDevice(owner: TapOwner, dev: InterfaceDef, actual: InterfaceD
 }
 
 /** A tap device for QEMU's user, or a macvtap device on one of the host's. */
-async function addDevice(owner: TapOwner, { source, mac, driver }: InterfaceDef, name: string): Promise<void> {
+async function addDevice(owner: ProcessOwner, { source, mac, driver }: InterfaceDef, name: string): Promise<void> {
   if (source.type === 'direct') {
     const mode = source.mode === 'passthrough' ? 'passthru' : source.mode
     await ip('link', 'add', 'link', source.dev, 'name', name, 'address', mac, 'type', 'macvtap', 'mode', mode)
@@ -172,33 +179,21 @@ async function runScript(script: string | undefined, name: string): Promise<void
   if (script !== undefined) await runHostCommand(script, [name])
 }
 
-/** Devices of the guest that are there, by their mark. */
-function markedDevices(owner: TapOwner): string[] {
-  const mark = markOf(owner)
-  return readdirSync(NET).filter(name => {
-    try {
-      return readFileSync(`${NET}/${name}/ifalias`, 'utf8').trimEnd() === mark
-    } catch {
-      return false
-    }
-  })
+/** True for a device that bears the guest's mark. */
+function isMarked(name: string, guest: HostGuest): boolean {
+  try {
+    return readFileSync(`${NET}/${name}/ifalias`, 'utf8').trimEnd() === markOf(guest)
+  } catch {
+    return false
+  }
 }
 
-/**
- * Undoes connectInterfaces, also what a shim left that was killed in it: runs the user's scripts, removes the devices
- * and forgets their names.
- * @param warn hears what could not be undone
- */
-export async function disconnectInterfaces(owner: TapOwner, warn: (error: unknown) => void): Promise<void> {
-  const { interfaces } = owner.def.devices
-  if (!interfaces.map(actualInterface).some(hasDevice)) return
-  for (const dev of interfaces) {
-    const name = dev.target?.dev
-    if (!hasDevice(actualInterface(dev)) || name === undefined) continue
-    if (existsSync(`${NET}/${name}`)) await runScript(dev.downscript, name).catch(warn)
+/** Removes devices of the guest that no definition tells of: what a shim left that was killed while it made them. */
+export async function removeStrayDevices(guest: HostGuest): Promise<void> {
+  if (!guest.def.devices.interfaces.some(dev => hasDevice(dev) || dev.type === 'network')) return
+  for (const name of readdirSync(NET).filter(name => isMarked(name, guest))) {
+    await ip('link', 'delete', 'dev', name).catch(warner(guest))
   }
-  for (const name of markedDevices(owner)) await ip('link', 'delete', 'dev', name).catch(warn)
-  for (const dev of interfaces) forgetName(dev)
 }
 
 /** The name a user gave or not, of devices that have one now. */

@@ -48,21 +48,21 @@ export function deviceMemory({ alias = '', model, access, discard, source, targe
 }
 
 /** What memory objects follow from. */
-type Guest = Pick<Builder, 'def' | 'context' | 'qemu'>
+type Guest = Pick<Builder, 'def' | 'context'>
 
 /** The memory the machine starts with: a piece a NUMA cell, or one where the machine has a name for it. */
-export function machineMemory({ def, qemu }: Guest): Memory[] {
+export function machineMemory({ def, context }: Guest): Memory[] {
   const cells = numaCells(def)
   if (cells.length > 0)
     return cells.map(({ memoryKiB }, node) => ({ alias: `ram-node${node}`, sizeKiB: memoryKiB, node }))
-  const alias = qemu.machine(def.os.machine!)?.defaultRamId
+  const alias = context.qemu.machine(def.os.machine!)?.defaultRamId
   return alias === undefined ? [] : [{ alias, sizeKiB: initialMemoryKiB(def), isSystem: true }]
 }
 
 /** Its memory is given by -mem-path and the like, rather than by objects. */
 export function usesMemPath(guest: Guest): boolean {
-  const { def, qemu } = guest
-  const machine = qemu.machine(def.os.machine!)
+  const { def, context } = guest
+  const machine = context.qemu.machine(def.os.machine!)
   if (numaCells(def).length === 0) return machine?.defaultRamId === undefined
   if (!machine?.numaMemSupported || hasHmat(def)) return false
   return !machineMemory(guest).some(memory => needsObject(def, memory))
@@ -85,11 +85,11 @@ export function memPath({ def, context }: Guest): { directory?: string; path?: s
 /** -mem-prealloc is given: memory objects need not say it again. */
 const hasMemPrealloc = (guest: Guest) => usesMemPath(guest) && memPath(guest).prealloc
 
-/** Directories the guest's memory lies in, to be there before QEMU opens its files. */
-export function memoryDirectories(guest: Guest): Set<string> {
-  const byPath = usesMemPath(guest)
-  const pieces = [...(byPath ? [] : machineMemory(guest)), ...guest.def.devices.memories.map(deviceMemory)]
-  const all = [byPath ? memPath(guest).directory : undefined, ...pieces.map(memory => memoryDirectory(guest, memory))]
+/** Directories the machine's memory lies in, to be there before QEMU opens its files. */
+export function machineMemoryDirectories(guest: Guest): Set<string> {
+  const all = usesMemPath(guest)
+    ? [memPath(guest).directory]
+    : machineMemory(guest).map(memory => memoryDirectory(guest, memory))
   return new Set(all.filter(directory => directory !== undefined))
 }
 
@@ -129,7 +129,8 @@ export function needsObject(def: DomainDef, memory: Memory): boolean {
  * @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_CONFIG_UNSUPPORTED for what the host or QEMU does not have
  */
 export function memoryObject(guest: Guest, id: string, memory: Memory): ObjectProps {
-  const { def, qemu } = guest
+  const { def, context } = guest
+  const { qemu } = context
   const { source = {}, node } = memory
   const { access, discard } = sharing(def, memory)
   const pages = pageSizes(def, memory)
@@ -177,7 +178,8 @@ function backendKind(def: DomainDef, memory: Memory, huge: boolean) {
 
 /** virtio-mem allocates block by block: nothing is reserved or allocated ahead by its object. */
 function preallocProps(guest: Guest, { model }: Memory, ahead: boolean): Props {
-  const { qemu, def } = guest
+  const { def, context } = guest
+  const { qemu } = context
   const given = hasMemPrealloc(guest)
   if (model === 'virtio-mem') {
     return {

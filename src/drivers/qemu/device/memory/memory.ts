@@ -10,6 +10,7 @@ import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import type { QemuFamily } from '../family.ts'
 import { alignPpc64Memory } from './align.ts'
 import { addMemoryObject, deviceMemory, memoryBytes, memoryObject } from './backend.ts'
+import { memoryFile } from './files.ts'
 import { pageSizes } from './pages.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -50,7 +51,8 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'nvdimm readonly property is not available with this QEMU binary')
     }
   },
-  add: addMemory
+  add: addMemory,
+  host: memoryFile
 }
 
 /** Modules are named by their slot, the others in order (qemuAssignDeviceMemoryAlias). */

@@ -13,6 +13,7 @@ import { atStart, type Builder } from '../../parts/builder.ts'
 import { keyValue, type Props } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
 import type { QemuFamily } from '../family.ts'
+import { swtpm } from './swtpm.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -41,7 +42,8 @@ export const qemuTpm: QemuFamily<TpmDef> = {
     }
     if (!qemu.has(MODELS[model])) throw refuse(`model ${model}`)
   },
-  add: addTpm
+  add: addTpm,
+  host: swtpm
 }
 
 /** External TPMs are emulators as well: libvirt asks for swtpm on this host for both. */

@@ -1,30 +1,46 @@
 // The steps of a start, in their order; they are released in the opposite one.
 import { rmSync, symlinkSync } from 'node:fs'
 import { relative } from 'node:path'
+import type { AnyDevice, DeviceKind } from '../../../../conf/devices/index.ts'
 import { letThrough, makeDirectoryFor, removeGivenDirectory, shut } from '../../../../host/owner.ts'
-import { helperLog } from '../../../../state/root.ts'
 import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../../command/launch-security.ts'
-import { startReservationsHelper, stopReservationsHelper } from '../../device/disk/pr-helper.ts'
-import { chooseTransientOverlays, makeTransientOverlays, removeTransientOverlays } from '../../device/disk/transient.ts'
-import { startVirtiofsds, stopVirtiofsds } from '../../device/filesystem/virtiofsd.ts'
-import { startDbusDaemon, stopDbusDaemon } from '../../device/graphics/dbus-daemon.ts'
-import { generatedSockets } from '../../device/graphics/prepare.ts'
-import { plugNetworks, unplugNetworks } from '../../device/interface/network-port.ts'
-import { connectInterfaces, disconnectInterfaces, type TapOwner } from '../../device/interface/tap.ts'
-import { memoryDirectories } from '../../device/memory/backend.ts'
-import { startSwtpm, stopSwtpm } from '../../device/tpm/swtpm-start.ts'
+import { stopReservationsHelper } from '../../device/disk/pr-helper.ts'
+import { chooseTransientOverlays, makeTransientOverlays } from '../../device/disk/transient.ts'
+import { qemuFamily } from '../../device/index.ts'
+import { removeStrayDevices } from '../../device/interface/tap.ts'
+import { machineMemoryDirectories } from '../../device/memory/backend.ts'
+import { makeMemoryDirectory, removeMemoryDirectories } from '../../device/memory/files.ts'
 import type { QemuDomain } from '../../domain/domain.ts'
+import { hostGuest } from '../../domain/host-guest.ts'
 import { taintByDefinition } from '../../domain/taint.ts'
 import { giveNvram } from '../../firmware/nvram.ts'
 import { masterKeyFile, writeMasterKey } from '../../parts/secret.ts'
-import { makeMemoryDirectories, removeMemoryDirectories } from '../memory.ts'
 import { registerGuest, unregisterGuest } from '../registration/index.ts'
 import type { Starting, StartingWithCommand, Step } from './need.ts'
 
-/** The guest as the owner of its network devices. */
-const tapOwner = ({ def, root, run }: QemuDomain): TapOwner => ({ def, root: root.dir, ...run?.owner })
+/** Makes the host's end of the devices of a list. */
+const taking =
+  (kind: DeviceKind) =>
+  async ({ domain, context }: Starting): Promise<void> => {
+    const guest = hostGuest(domain, context)
+    const host = qemuFamily(kind)?.host
+    for (const dev of guest.def.devices[kind]) await host?.take(dev as AnyDevice, guest)
+  }
 
-const logOf = ({ root }: QemuDomain, program: string) => helperLog(root, program)
+/** Undoes it; what cannot be undone for one device is told in the log and keeps none of the others from it. */
+const giving =
+  (kind: DeviceKind) =>
+  async (domain: QemuDomain): Promise<void> => {
+    const guest = hostGuest(domain)
+    const host = qemuFamily(kind)?.host
+    for (const dev of guest.def.devices[kind] as AnyDevice[]) {
+      try {
+        await host?.give(dev, guest)
+      } catch (error) {
+        domain.log.error({ err: error, device: dev.alias }, 'what a device had of the host could not be released')
+      }
+    }
+  }
 
 const remove = (...paths: string[]) => {
   for (const path of paths) rmSync(path, { force: true })
@@ -48,25 +64,19 @@ export const STEPS: readonly Step[] = [
     release() {}
   },
   {
+    // the overlay of each is removed with its disk
     name: 'transient disks',
-    prepare: ({ domain }) => chooseTransientOverlays(domain.def),
+    prepare: ({ domain: { def, running } }) => chooseTransientOverlays(def, () => ++running.nodeIndex),
     start: ({ domain }) => makeTransientOverlays(domain.def, domain.running.owner),
-    release: ({ def }) => removeTransientOverlays(def)
+    release: giving('disks')
   },
   {
-    name: 'ports of networks',
-    prepare: ({ domain, context }) => plugNetworks(domain.def, context),
-    release: ({ def, context, log }) =>
-      unplugNetworks(def, context, error => log.warn({ err: error }, 'a network still holds a port'))
-  },
-  {
-    // found again by the mark they bear
-    name: 'network devices',
-    prepare: ({ domain }) => connectInterfaces(tapOwner(domain)),
-    release: domain =>
-      disconnectInterfaces(tapOwner(domain), error =>
-        domain.log.warn({ err: error }, 'a network device could not be removed')
-      )
+    name: 'networks',
+    prepare: taking('interfaces'),
+    async release(domain) {
+      await giving('interfaces')(domain)
+      await removeStrayDevices(hostGuest(domain))
+    }
   },
   {
     name: 'ways in',
@@ -80,12 +90,12 @@ export const STEPS: readonly Step[] = [
   },
   {
     name: 'memory directories',
-    start: ({ domain, context }) =>
-      makeMemoryDirectories(
-        memoryDirectories({ def: domain.def, context, qemu: context.qemu }),
-        context.paths,
-        domain.running.owner
-      ),
+    async start(starting) {
+      const { domain, context } = starting
+      for (const dir of machineMemoryDirectories({ def: domain.def, context }))
+        makeMemoryDirectory(dir, context.paths, domain.running.owner)
+      await taking('memories')(starting)
+    },
     release: ({ context }) => removeMemoryDirectories(context.paths)
   },
   {
@@ -103,8 +113,8 @@ export const STEPS: readonly Step[] = [
       makeDirectoryFor(socketDir, domain.running.owner)
       symlinkSync(relative(root.dir, monitorSocket), root.monitorSocket)
     },
-    release({ root, def }) {
-      remove(root.monitorSocket, ...generatedSockets(def))
+    release({ root }) {
+      remove(root.monitorSocket)
       removeGivenDirectory(root.qemuDir)
     }
   },
@@ -121,27 +131,12 @@ export const STEPS: readonly Step[] = [
   },
   {
     name: 'persistent reservations',
-    start: ({ domain, context }) =>
-      startReservationsHelper(domain.def, context, logOf(domain, 'pr-helper'), domain.running.owner),
+    start: taking('disks'),
     release: ({ context }) => stopReservationsHelper(context)
   },
-  {
-    name: 'D-Bus',
-    start: ({ domain, context }) =>
-      startDbusDaemon(domain.def, context.paths, logOf(domain, 'dbus-daemon'), domain.running.owner),
-    release: ({ context }) => stopDbusDaemon(context.paths)
-  },
-  {
-    name: 'TPM',
-    start: ({ domain, context }) => startSwtpm(domain.def, context, domain.running.owner),
-    release: ({ context }) => stopSwtpm(context)
-  },
-  {
-    name: 'shared directories',
-    start: ({ domain, context }) =>
-      startVirtiofsds(domain.def, context, alias => logOf(domain, `${alias}-virtiofsd`), domain.running.owner),
-    release: ({ def, context }) => stopVirtiofsds(def, context)
-  }
+  { name: 'displays', start: taking('graphics'), release: giving('graphics') },
+  { name: 'TPM', start: taking('tpms'), release: giving('tpms') },
+  { name: 'shared directories', start: taking('filesystems'), release: giving('filesystems') }
 ]
 
 export async function prepareSteps(starting: Starting): Promise<void> {

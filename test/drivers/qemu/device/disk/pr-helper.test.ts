@@ -3,12 +3,12 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { managedReservationsPath } from '../../../../../src/drivers/qemu/device/disk/disk.ts'
 import {
-  startReservationsHelper,
+  managedReservationsPath,
   stopReservationsHelper
 } from '../../../../../src/drivers/qemu/device/disk/pr-helper.ts'
 import { define, testContext } from '../../../../helper/definition.ts'
+import { giveDevices, hostGuest, takeDevices } from '../../../../helper/host-guest.ts'
 
 const skip = spawnSync('qemu-pr-helper', ['--version']).status !== 0 && 'no qemu-pr-helper'
 
@@ -19,15 +19,20 @@ t.test('the helper runs as long as a guest with managed reservations', { skip },
   const { paths } = testContext()
   const context = testContext({ paths: { ...paths, libDir } })
   const socket = managedReservationsPath(context)
-  const lun = (reservations: string) =>
-    define(
-      `<disk type='block' device='lun'><source dev='/dev/a'>${reservations}</source><target dev='sda' bus='scsi'/></disk>`
-    )
-  await startReservationsHelper(await lun(''), context, join(libDir, 'log'), {})
+  const lun = (target: string, reservations: string) =>
+    `<disk type='block' device='lun'><source dev='/dev/a'>${reservations}</source><target dev='${target}' bus='scsi'/></disk>`
+  const managed = "<reservations managed='yes'/>"
+  const guest = async (devices: string) => hostGuest(await define(devices), libDir, { context })
+  await takeDevices('disks', await guest(lun('sda', '')))
   t.notOk(existsSync(socket), 'nobody needs it')
-  await startReservationsHelper(await lun("<reservations managed='yes'/>"), context, join(libDir, 'log'), {})
+  const two = await guest(lun('sda', managed) + lun('sdb', managed))
+  await takeDevices('disks', two)
   t.ok(existsSync(socket))
-  await stopReservationsHelper(context)
+  t.equal(spawnSync('pgrep', ['-f', socket], { encoding: 'utf8' }).stdout.trim().split('\n').length, 1, 'for both')
+  await giveDevices('disks', two)
+  t.ok(existsSync(socket), 'each is still needed by the other')
+  two.def.devices.disks.pop()
+  await giveDevices('disks', two)
   t.notOk(existsSync(socket))
   t.equal(spawnSync('pgrep', ['-f', socket]).status, 1, 'it has ended')
   await stopReservationsHelper(context)

@@ -2,13 +2,18 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import type { DomainDef } from '../../../../../src/conf/domain-def.ts'
 import { storageChain } from '../../../../../src/conf/storage/chain.ts'
 import {
   chooseTransientOverlays,
   makeTransientOverlays,
-  removeTransientOverlays
+  removeTransientOverlay
 } from '../../../../../src/drivers/qemu/device/disk/transient.ts'
 import { define, errorOf } from '../../../../helper/definition.ts'
+
+const removeOverlays = (def: DomainDef) => {
+  for (const disk of def.devices.disks) removeTransientOverlay(disk, def)
+}
 
 const skip = spawnSync('qemu-img', ['--version']).status !== 0 && 'no qemu-img'
 
@@ -17,7 +22,7 @@ t.test('writes go to an overlay that is gone afterwards', { skip }, async t => {
   writeFileSync(image, Buffer.alloc(1024 * 1024))
   const xml = `<disk><source file='${image}'/><target dev='vda'/><transient/></disk>`
   const def = await define(xml)
-  chooseTransientOverlays(def)
+  chooseTransientOverlays(def, () => 2)
   await makeTransientOverlays(def, {})
   const overlay = `${image}.TRANSIENT-guest`
   t.ok(existsSync(overlay))
@@ -30,15 +35,15 @@ t.test('writes go to an overlay that is gone afterwards', { skip }, async t => {
   )
   const other = await define(xml)
   t.match(
-    await errorOf(async () => chooseTransientOverlays(other)),
+    await errorOf(async () => chooseTransientOverlays(other, () => 2)),
     /^VIR_ERR_OPERATION_UNSUPPORTED: .*already exists$/
   )
-  removeTransientOverlays(other)
+  removeOverlays(other)
   t.ok(existsSync(overlay), 'the overlay of another guest stays')
-  removeTransientOverlays(def)
+  removeOverlays(def)
   t.notOk(existsSync(overlay))
   t.ok(existsSync(image))
   t.equal(storageChain(def.devices.disks[0]!.source).length, 1, 'the disk is what it was')
-  removeTransientOverlays(def)
+  removeOverlays(def)
   t.ok(existsSync(image))
 })

@@ -1,10 +1,7 @@
 import t from 'tap'
-import {
-  prepareFilesystems,
-  startVirtiofsds,
-  virtiofsdArgs
-} from '../../../../../src/drivers/qemu/device/filesystem/virtiofsd.ts'
-import { define, errorOf, testContext } from '../../../../helper/definition.ts'
+import { prepareFilesystem, virtiofsdArgs } from '../../../../../src/drivers/qemu/device/filesystem/virtiofsd.ts'
+import { define, errorOf } from '../../../../helper/definition.ts'
+import { hostGuest, takeDevices } from '../../../../helper/host-guest.ts'
 
 const SHARED = { outside: "<memoryBacking><access mode='shared'/></memoryBacking>" }
 const fs = (inside: string, dir = '/a,b') =>
@@ -24,15 +21,15 @@ t.test('options of virtiofsd', async t => {
 
 t.test('a program the user names is taken as it is, and has to be there', async t => {
   const def = await define(fs("<binary path='/nowhere/virtiofsd'/>"), SHARED)
-  prepareFilesystems(def)
+  prepareFilesystem(def.devices.filesystems[0]!)
   t.equal(def.devices.filesystems[0]?.binary?.path, '/nowhere/virtiofsd')
   t.match(
-    await errorOf(() => startVirtiofsds(def, testContext(), () => '/nowhere', {})),
+    await errorOf(() => takeDevices('filesystems', hostGuest(def, '/nowhere'))),
     "virtiofsd binary '/nowhere/virtiofsd' is not executable"
   )
   const noDirectory = await define(fs("<binary path='/bin/true'/>", '/nowhere'), SHARED)
   t.match(
-    await errorOf(() => startVirtiofsds(noDirectory, testContext(), () => '/nowhere', {})),
+    await errorOf(() => takeDevices('filesystems', hostGuest(noDirectory, '/nowhere'))),
     "the virtiofs export directory '/nowhere' does not exist"
   )
 })

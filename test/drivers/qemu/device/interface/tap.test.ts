@@ -1,12 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import {
-  connectInterfaces,
-  disconnectInterfaces,
-  type TapOwner
-} from '../../../../../src/drivers/qemu/device/interface/tap.ts'
+import type { HostGuest } from '../../../../../src/drivers/qemu/device/family.ts'
+import { removeStrayDevices } from '../../../../../src/drivers/qemu/device/interface/tap.ts'
 import { define, errorOf } from '../../../../helper/definition.ts'
+import { giveDevices, hostGuest, takeDevices } from '../../../../helper/host-guest.ts'
 
 const BRIDGE = `vst${process.pid}`
 const ip = (...args: string[]) => spawnSync('ip', args, { encoding: 'utf8' })
@@ -20,15 +18,15 @@ t.teardown(() => ip('link', 'delete', BRIDGE))
 const about = (device: string, file: string) => readFileSync(`/sys/class/net/${device}/${file}`, 'utf8').trim()
 const onBridge = `<interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='${BRIDGE}'/></interface>`
 
-async function owner(devices: string, root: string): Promise<TapOwner> {
-  return { def: await define(devices), root }
-}
-const namesOf = ({ def }: TapOwner) => def.devices.interfaces.map(({ target }) => target?.dev ?? '')
+const warnings: object[] = []
+const owner = async (devices: string, root: string) => hostGuest(await define(devices), root, { warnings })
+const connectInterfaces = (guest: HostGuest) => takeDevices('interfaces', guest)
+const namesOf = ({ def }: HostGuest) => def.devices.interfaces.map(({ target }) => target?.dev ?? '')
 
-async function end(one: TapOwner): Promise<unknown[]> {
-  const warnings: unknown[] = []
-  await disconnectInterfaces(one, error => warnings.push(error))
-  return warnings
+async function end(one: HostGuest): Promise<object[]> {
+  await giveDevices('interfaces', one)
+  await removeStrayDevices(one)
+  return warnings.splice(0)
 }
 
 t.test('devices on a bridge and of their own come and go', { skip }, async t => {

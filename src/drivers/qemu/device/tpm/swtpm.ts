@@ -1,13 +1,13 @@
 // Starting swtpm for a guest with an emulated TPM.
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { TpmEmulator } from '../../../../conf/devices/tpm.ts'
+import type { TpmDef, TpmEmulator } from '../../../../conf/devices/tpm.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { endHelper, type Program, runProgram, startHelper, whenProgramEnded } from '../../../../host/helper-process.ts'
-import type { ProcessOwner } from '../../../../host/owner.ts'
 import { findProgram } from '../../../../host/swtpm.ts'
 import type { QemuContext } from '../../context.ts'
+import type { HostEnd, HostGuest } from '../family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -21,13 +21,21 @@ interface Emulator {
   log: string
 }
 
-/**
- * Starts the guest's TPM, made anew if it has none yet (qemuTPMEmulatorStart).
- * @throws VIR_ERR_INTERNAL_ERROR and VIR_ERR_OPERATION_FAILED with swtpm's own words, VIR_ERR_OPERATION_TIMEOUT
- */
-export async function startSwtpm(def: DomainDef, context: QemuContext, owner: ProcessOwner): Promise<void> {
-  const tpm = def.devices.tpms.map(({ backend }) => backend).find(backend => backend.type === 'emulator')
-  if (!tpm) return
+export const swtpm: HostEnd<TpmDef> = {
+  /**
+   * Starts the guest's TPM, made anew if it has none yet (qemuTPMEmulatorStart).
+   * @throws VIR_ERR_INTERNAL_ERROR and VIR_ERR_OPERATION_FAILED with swtpm's own words, VIR_ERR_OPERATION_TIMEOUT
+   */
+  async take({ backend }, guest) {
+    if (backend.type === 'emulator') await startSwtpm(backend, guest)
+  },
+  /** its state stays */
+  async give({ backend }, { context }) {
+    if (backend.type === 'emulator') await endHelper(context.paths.swtpmSocket)
+  }
+}
+
+async function startSwtpm(tpm: TpmEmulator, { def, context, owner }: HostGuest): Promise<void> {
   const { swtpmDir, swtpmSocket } = context.paths
   const stateDir = join(swtpmDir, tpm.version === '2.0' ? 'tpm2' : 'tpm1.2')
   const emulator: Emulator = { def, tpm, context, stateDir, log: join(swtpmDir, 'swtpm.log') }
@@ -57,9 +65,6 @@ export async function startSwtpm(def: DomainDef, context: QemuContext, owner: Pr
         : fail('VIR_ERR_OPERATION_FAILED', `swtpm died and reported: ${words}`)
   })
 }
-
-/** Ends the TPM, if it has not ended with its connection to QEMU; its state stays. */
-export const stopSwtpm = ({ paths }: QemuContext): Promise<void> => endHelper(paths.swtpmSocket)
 
 const versionArgs = ({ version }: TpmEmulator) => (version === '2.0' ? ['--tpm2'] : [])
 

@@ -1,0 +1,23 @@
+// How much memory a guest's QEMU may lock.
+import type { DomainDef } from '../../../conf/domain-def.ts'
+
+/** Memory that devices take on top of the guest's, in KiB. */
+const DEVICES_KIB = 1024 * 1024
+
+/**
+ * Memory QEMU has to lock: bytes, 'unlimited', or undefined where the usual limit will do
+ * (qemuDomainGetMemLockLimitBytes).
+ *
+ * Differs from libvirt: only for x86 guests, and a hard limit does not raise the other where nothing has to be locked:
+ * in a container we may not have the right to.
+ */
+export function memoryLockLimit(def: DomainDef): number | 'unlimited' | undefined {
+  const { hardLimitKiB } = def.memtune ?? {}
+  const wanted = hardLimitKiB === undefined ? undefined : hardLimitKiB * 1024
+  if (def.memoryBacking?.locked) return wanted ?? 'unlimited'
+  const { hostdevs, interfaces, iommus } = def.devices
+  const vfio = hostdevs.filter(({ source }) => source.type === 'pci' || source.type === 'mdev').length
+  const vdpa = interfaces.filter(({ type }) => type === 'vdpa').length
+  const times = vdpa + (iommus.length > 0 ? vfio : Math.min(vfio, 1))
+  return times === 0 ? undefined : (wanted ?? (times * (def.memoryKiB ?? 0) + DEVICES_KIB) * 1024)
+}
