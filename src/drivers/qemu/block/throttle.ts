@@ -29,11 +29,10 @@ export function throttleArguments(disk: DiskDef, iotune: IoTune): Record<string,
   return out
 }
 
-/** Sets the limits of all disks with a medium. */
-export async function throttleDisks(disks: DiskDef[], qmp: QmpMonitor): Promise<void> {
-  for (const disk of disks) {
-    const { iotune, source } = disk
-    if (!iotune || !hasIoTuneLimits(iotune) || isStorageEmpty(source)) continue
-    await qmp.execute('block_set_io_throttle', throttleArguments(disk, iotune))
-  }
+const isLimited = ({ iotune, source }: DiskDef) => !!iotune && hasIoTuneLimits(iotune) && !isStorageEmpty(source)
+
+/** Sets the limits of a disk with a medium, or lifts those it had before. */
+export async function throttleDisk(disk: DiskDef, qmp: QmpMonitor, before?: DiskDef): Promise<void> {
+  if (!isLimited(disk) && !(before && isLimited(before))) return
+  await qmp.execute('block_set_io_throttle', throttleArguments(disk, disk.iotune ?? {}))
 }

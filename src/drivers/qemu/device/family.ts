@@ -1,8 +1,10 @@
 // What QEMU's driver knows of a device family.
+import type { DeviceKind, Devices } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
 import type { GuestRoot } from '../../../state/root.ts'
 import type { QemuContext } from '../context.ts'
+import type { QmpMonitor } from '../monitor/qmp.ts'
 import type { Builder } from '../parts/builder.ts'
 
 /** The QEMU side of one device family. */
@@ -25,8 +27,19 @@ export interface QemuFamily<D> {
    * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OPERATION_UNSUPPORTED for what a running QEMU does not take
    */
   add?(to: Builder, dev: D): void
+  /**
+   * tells a QEMU that has the device what its parts cannot say, and what has changed since: link, limits, passwords;
+   * libvirt: the family's part of qemuProcessLaunch and of qemuDomainUpdateDeviceLive
+   * @param before the device as QEMU knows it; absent: as `add` told it
+   */
+  update?(dev: D, qmp: QmpMonitor, before?: D): Promise<void>
   /** what a device has of the host beside its properties: a tap device, a program that serves it, a directory */
   host?: HostEnd<D>
+  /**
+   * takes a device that a running guest has given up out of its definition, with what was there for it alone; absent:
+   * such devices stay as long as QEMU runs. libvirt: the last part of qemuDomainRemoveDevice
+   */
+  unplug?(dev: D, def: DomainDef): void
 }
 
 /** The host's end of the devices of a family. */
@@ -49,3 +62,12 @@ export interface HostGuest {
   readonly owner: ProcessOwner
   readonly log: { warn(values: object, message: string): void }
 }
+
+/** Takes a device out of its list: `unplug` of most families. */
+export const leave =
+  <K extends DeviceKind>(kind: K) =>
+  (dev: Devices[K][number], { devices }: DomainDef): void => {
+    const list: Devices[K][number][] = devices[kind]
+    const at = list.indexOf(dev)
+    if (at >= 0) list.splice(at, 1)
+  }

@@ -1,5 +1,7 @@
 // The table of device families as QEMU has them.
 import type { AnyDevice, DeviceKind, Devices } from '../../../conf/devices/index.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import type { QmpMonitor } from '../monitor/qmp.ts'
 import { qemuAudio } from './audio.ts'
 import { qemuChannel, qemuConsole, qemuParallel, qemuSerial } from './chardev/chardev.ts'
 import { qemuController } from './controller/controller.ts'
@@ -60,4 +62,10 @@ const families: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
 /** The row of a list of devices; leases and filters of redirection have none. */
 export function qemuFamily(kind: DeviceKind): QemuFamily<AnyDevice> | undefined {
   return families[kind] as QemuFamily<AnyDevice> | undefined
+}
+
+/** Tells QEMU what the parts of the devices of a list could not say; all at once. @throws VIR_ERR_INTERNAL_ERROR */
+export function updateDevices(kind: DeviceKind, { devices }: DomainDef, qmp: QmpMonitor): Promise<void>[] {
+  const family = qemuFamily(kind)
+  return (devices[kind] as AnyDevice[]).flatMap(dev => family?.update?.(dev, qmp) ?? [])
 }

@@ -5,7 +5,7 @@ import type { Capability } from '../capabilities/signs.ts'
 import { isX86 } from '../machine-type.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import type { QemuFamily } from './family.ts'
+import { leave, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -43,7 +43,8 @@ export const qemuInput: QemuFamily<InputDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${driver} is not supported by this QEMU binary`)
     }
   },
-  add: addInput
+  add: addInput,
+  unplug: leave('inputs')
 }
 
 /** PS/2 devices are part of the machine. */

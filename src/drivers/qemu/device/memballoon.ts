@@ -7,6 +7,9 @@ import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
+/** Interval in which QEMU fetches memory statistics from the guest, in seconds. */
+const POLL_S = 5
+
 export const qemuMemballoon: QemuFamily<MemballoonDef> = {
   validate({ model, autodeflate, freePageReporting }, _def, { qemu }) {
     if (model === 'none') return
@@ -23,7 +26,13 @@ export const qemuMemballoon: QemuFamily<MemballoonDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'freePageReporting is not supported by this QEMU binary')
     }
   },
-  add: addMemballoon
+  add: addMemballoon,
+  // qemuProcessSetupBalloon
+  async update({ model, alias, statsPeriod = POLL_S }, qmp, before) {
+    if (!model?.startsWith('virtio') || (before && (before.statsPeriod ?? POLL_S) === statsPeriod)) return
+    const property = 'guest-stats-polling-interval'
+    await qmp.execute('qom-set', { path: `/machine/peripheral/${alias}`, property, value: statsPeriod })
+  }
 }
 
 function addMemballoon(to: Builder, dev: MemballoonDef): void {

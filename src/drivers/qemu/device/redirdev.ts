@@ -6,7 +6,7 @@ import { addressProps } from '../parts/address.ts'
 import { bootIndex } from '../parts/boot-index.ts'
 import type { Builder } from '../parts/builder.ts'
 import { addChardev, prepareChardevSource, validateQemuChardevSource } from './chardev/backend.ts'
-import type { QemuFamily } from './family.ts'
+import { leave, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -22,7 +22,8 @@ export const qemuRedirdev: QemuFamily<RedirdevDef> = {
     }
   },
   prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
-  add: addRedirdev
+  add: addRedirdev,
+  unplug: leave('redirdevs')
 }
 
 /** Rules as QEMU reads them: class:vendor:product:version:allow, -1 for any, `|` between them. */

@@ -5,7 +5,7 @@ import type { Capability } from '../capabilities/signs.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
 import { addChardev, prepareChardevSource, validateQemuChardevSource } from './chardev/backend.ts'
-import type { QemuFamily } from './family.ts'
+import { leave, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -27,7 +27,8 @@ export const qemuRng: QemuFamily<RngDef> = {
   prepare({ backend }, _def, { config }) {
     if (backend.model === 'egd') prepareChardevSource(backend.source, config)
   },
-  add: addRng
+  add: addRng,
+  unplug: leave('rngs')
 }
 
 /** Milliseconds a rate counts for where the user names none. */

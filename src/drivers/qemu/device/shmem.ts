@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder, DeviceProps } from '../parts/builder.ts'
 import { addChardev } from './chardev/backend.ts'
-import type { QemuFamily } from './family.ts'
+import { leave, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -35,7 +35,8 @@ export const qemuShmem: QemuFamily<ShmemDef> = {
   prepare({ name, server }) {
     if (server) server.path ??= `/var/lib/libvirt/shmem-${name}-sock`
   },
-  add: addShmem
+  add: addShmem,
+  unplug: leave('shmems')
 }
 
 function checkSize(sizeBytes: bigint | undefined): void {

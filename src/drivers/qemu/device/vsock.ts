@@ -5,7 +5,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import type { QemuFamily } from './family.ts'
+import { leave, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -18,7 +18,8 @@ export const qemuVsock: QemuFamily<VsockDef> = {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'vsock device is not supported with this QEMU binary')
   },
   prepare: prepareVsock,
-  add: addVsock
+  add: addVsock,
+  unplug: leave('vsocks')
 }
 
 /** Context ids below are the hypervisor's and the host's own; the highest means any. */

@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { isS390 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import type { QemuFamily } from './family.ts'
+import { leave, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -17,7 +17,11 @@ export const qemuWatchdog: QemuFamily<WatchdogDef> = {
     if (address) throw refuse('is virtual and cannot go on any bus.')
     if (!isS390(def)) throw refuse('is allowed for s390 and s390x only')
   },
-  add: addWatchdog
+  add: addWatchdog,
+  async update(dev, qmp) {
+    await qmp.execute('watchdog-set-action', { action: qemuAction(dev) })
+  },
+  unplug: leave('watchdogs')
 }
 
 /** QEMU cannot dump: it pauses, and the dump is made when its event comes. */

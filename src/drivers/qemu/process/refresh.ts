@@ -3,13 +3,11 @@ import { formatCpu } from '../../../conf/domain/cpu.ts'
 import { virConnectDomainEventAgentLifecycleReason } from '../../../conf/enums.ts'
 import { formatXml } from '../../../conf/xml.ts'
 import { verifyGuestCpu } from '../cpu/live.ts'
+import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { connectAgent, portChanged } from './agent-port.ts'
 import { refreshTrays } from './trays.ts'
 import { plugVcpus } from './vcpu-plug.ts'
-
-/** Interval in which QEMU fetches memory statistics from the guest, in seconds. */
-const BALLOON_POLL_S = 5
 
 interface QmpVcpu {
   'cpu-index': number
@@ -39,8 +37,10 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
     onReboot,
     verifyCpu(domain, vcpus),
     refreshTrays(domain),
-    ...downLinks(domain),
-    ...balloonPolling(domain)
+    ...updateDevices('interfaces', def, qmp),
+    ...updateDevices('memballoons', def, qmp).map(done =>
+      done.catch(error => domain.log.warn({ err: error }, 'no balloon statistics'))
+    )
   ])
   const { running } = domain
   running.vcpuThreads = new Map(cpus.map(cpu => [cpu['cpu-index'], cpu['thread-id']]))
@@ -61,27 +61,6 @@ async function verifyCpu(domain: QemuDomain, vcpus: Promise<QmpVcpu[]>): Promise
   const asked = def.cpu && formatXml(formatCpu(def.cpu))
   await verifyGuestCpu(def, qmp, vcpus)
   if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.running.originalCpu = asked
-}
-
-/** Unplugs the cards whose cable is out (qemuProcessSetLinkStates). */
-function downLinks({ qmp, def }: QemuDomain): Promise<unknown>[] {
-  return def.devices.interfaces
-    .filter(({ link, alias }) => link === 'down' && alias)
-    .map(({ alias }) => qmp.execute('set_link', { name: alias!, up: false }))
-}
-
-function balloonPolling(domain: QemuDomain): Promise<unknown>[] {
-  return domain.def.devices.memballoons
-    .filter(balloon => balloon.model?.startsWith('virtio') && balloon.alias)
-    .map(balloon =>
-      domain.qmp
-        .execute('qom-set', {
-          path: `/machine/peripheral/${balloon.alias}`,
-          property: 'guest-stats-polling-interval',
-          value: balloon.statsPeriod ?? BALLOON_POLL_S
-        })
-        .catch(error => domain.log.warn({ err: error }, 'no balloon statistics'))
-    )
 }
 
 /** Puts the host's pty names into the live definition, as libvirt shows them. */

@@ -18,11 +18,10 @@ import { OpenedFiles } from '../../../host/inherited-files.ts'
 import { lastWords } from '../../../host/log-file.ts'
 import { isAlive } from '../../../state/status.ts'
 import { determineDiskChains } from '../block/chain.ts'
-import { throttleDisks } from '../block/throttle.ts'
 import { buildCommand } from '../command/index.ts'
 import type { QemuContext } from '../context.ts'
 import { prepareStart } from '../definition/passes.ts'
-import { setGraphicsPassword } from '../device/graphics/password.ts'
+import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { Run } from '../domain/run.ts'
 import { makeNvram } from '../firmware/nvram.ts'
@@ -137,8 +136,7 @@ async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: L
   try {
     run.monitor = await openMonitor(domain, exited)
     await refreshDomain(domain)
-    await throttleDisks(domain.def.devices.disks, domain.qmp)
-    for (const dev of domain.def.devices.graphics) await setGraphicsPassword(dev, domain.qmp)
+    for (const kind of ['disks', 'graphics'] as const) await Promise.all(updateDevices(kind, domain.def, domain.qmp))
   } finally {
     // steps under way must end before the failed start can undo them
     await Promise.allSettled([attached])

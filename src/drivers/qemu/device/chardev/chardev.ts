@@ -11,7 +11,7 @@ import type { QemuContext } from '../../context.ts'
 import { isArmVirt, isPseries, isRiscvVirt, isS390, isX86 } from '../../machine-type.ts'
 import { addressProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
-import type { QemuFamily } from '../family.ts'
+import { leave, type QemuFamily } from '../family.ts'
 import { addChardev, prepareChardevSource, validateQemuChardevSource } from './backend.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -93,7 +93,13 @@ export const qemuSerial: QemuFamily<SerialDef> = {
     }
   },
   prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
-  add: addSerial
+  add: addSerial,
+  unplug(dev, def) {
+    // the first console may be the first port over again (qemuDomainChrRemove)
+    const [twin] = def.devices.consoles
+    if (twin && twin.alias === dev.alias) leave('consoles')(twin, def)
+    leave('serials')(dev, def)
+  }
 }
 
 /** qemuValidateDomainChrTargetDef */
@@ -127,14 +133,16 @@ export const qemuParallel: QemuFamily<ParallelDef> = {
     if (isS390(def) || isPseries(def)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'parallel ports are not supported')
   },
   prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
-  add: addParallel
+  add: addParallel,
+  unplug: leave('parallels')
 }
 
 export const qemuConsole: QemuFamily<ConsoleDef> = {
   postParse: (dev, _def, _context, live) => postParseAny(dev, live),
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
   prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
-  add: addConsole
+  add: addConsole,
+  unplug: leave('consoles')
 }
 
 export const qemuChannel: QemuFamily<ChannelDef> = {
@@ -144,7 +152,8 @@ export const qemuChannel: QemuFamily<ChannelDef> = {
   },
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
   prepare: prepareChannel,
-  add: addChannel
+  add: addChannel,
+  unplug: leave('channels')
 }
 
 /** What QEMU needs for consoles that are no serial port and no virtio port. */

@@ -13,7 +13,7 @@ import type { Capability } from '../../capabilities/signs.ts'
 import { hasBuiltinEsp, hasBuiltinIde, isArmVirt, isPseries, isQ35, isRiscvVirt } from '../../machine-type.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
-import type { QemuFamily } from '../family.ts'
+import { leave, type QemuFamily } from '../family.ts'
 import { postParseController } from './postparse.ts'
 import { validateController } from './validate.ts'
 
@@ -23,7 +23,8 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 export const qemuController: QemuFamily<ControllerDef> = {
   postParse: postParseController,
   validate: validateController,
-  add: addController
+  add: addController,
+  unplug: leave('controllers')
 }
 
 function addController(to: Builder, dev: ControllerDef): void {

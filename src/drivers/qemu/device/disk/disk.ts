@@ -7,13 +7,14 @@ import { isStorageEmpty, type StorageSource } from '../../../../conf/storage/sou
 import { MANAGED_PR_MANAGER, type StorageUse, storageIds } from '../../block/node-names.ts'
 import { addStorageChain, addStorageObjects, storageSecrets } from '../../block/nodes.ts'
 import { applyStartupPolicy } from '../../block/startup-policy.ts'
+import { throttleDisk } from '../../block/throttle.ts'
 import { validateStorage } from '../../block/validate.ts'
 import type { QemuContext } from '../../context.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
 import { addChardev } from '../chardev/backend.ts'
-import type { QemuFamily } from '../family.ts'
+import { leave, type QemuFamily } from '../family.ts'
 import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './guest-device.ts'
-import { managedReservationsPath, reservationsHelper } from './pr-helper.ts'
+import { isOnlyManaged, managedReservationsPath, reservationsHelper } from './pr-helper.ts'
 import { sdDriveArg } from './sd.ts'
 import { removeTransientOverlay } from './transient.ts'
 import { validateQemuDisk } from './validate.ts'
@@ -38,7 +39,9 @@ export const qemuDisk: QemuFamily<DiskDef> = {
       await reservationsHelper.give(disk, guest)
       removeTransientOverlay(disk, guest.def)
     }
-  }
+  },
+  update: throttleDisk,
+  unplug: leave('disks')
 }
 
 /** Whose TLS libvirt's configuration decides if the image does not say. */
@@ -106,10 +109,14 @@ export function addManagedReservations(to: Builder): void {
   to.object({ 'qom-type': 'pr-manager-helper', id: MANAGED_PR_MANAGER, path: managedReservationsPath(to.context) })
 }
 
-/** A disk's nodes and its device (qemuBuildDiskCommandLine). */
+/**
+ * A disk's nodes and its device (qemuBuildDiskCommandLine). The reservations helper is told with the first disk that is
+ * plugged in and has it; a command line has it before all else.
+ */
 function addDisk(to: Builder, disk: DiskDef): void {
   // libvirt adds it to the running guest; its overlay is there only when the guest is really started
   if (disk.transient?.shareBacking && to.context.pretend) return
+  if (!to.atStart && isOnlyManaged(disk, to.def)) addManagedReservations(to)
   addDiskBackend(to, disk)
   if (disk.target?.bus !== 'sd') to.device(diskDeviceProps(to, disk))
 }

@@ -23,14 +23,17 @@ const isManaged = ({ source }: DiskDef) => storageChain(source).some(image => im
 /** Some image has its reservations done by the helper (virDomainDefHasManagedPR). */
 export const hasManagedReservations = ({ devices }: DomainDef): boolean => devices.disks.some(isManaged)
 
+/** No other disk of the guest has the helper do its reservations. */
+export const isOnlyManaged = (disk: DiskDef, { devices }: DomainDef): boolean =>
+  isManaged(disk) && !devices.disks.some(other => other !== disk && isManaged(other))
+
 export const reservationsHelper: HostEnd<DiskDef> = {
   /** @throws VIR_ERR_OPERATION_FAILED with what it said, VIR_ERR_OPERATION_TIMEOUT */
   async take(disk, guest) {
     if (isManaged(disk) && !isServed(managedReservationsPath(guest.context))) await startReservationsHelper(guest)
   },
   async give(disk, { def, context }) {
-    const others = def.devices.disks.filter(other => other !== disk)
-    if (isManaged(disk) && !others.some(isManaged)) await stopReservationsHelper(context)
+    if (isOnlyManaged(disk, def)) await stopReservationsHelper(context)
   }
 }
 

@@ -8,7 +8,7 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
 import { keyValue } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
-import type { QemuFamily } from '../family.ts'
+import { leave, type QemuFamily } from '../family.ts'
 import { requireSharedMemory } from './shared-memory.ts'
 import { prepareFilesystem, virtiofsd, virtiofsSocket } from './virtiofsd.ts'
 
@@ -19,7 +19,8 @@ export const qemuFilesystem: QemuFamily<FilesystemDef> = {
   validate: validateQemuFilesystem,
   prepare: prepareFilesystem,
   add: (to, dev) => (isVirtiofs(dev) ? addVhostUserFs(to, dev) : add9p(to, dev)),
-  host: virtiofsd
+  host: virtiofsd,
+  unplug: leave('filesystems')
 }
 
 /** libvirt's checks, in its order (qemuValidateDomainDeviceDefFS). */

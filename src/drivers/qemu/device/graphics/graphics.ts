@@ -9,6 +9,7 @@ import { keyValue } from '../../parts/props.ts'
 import { audiodevId } from '../audio.ts'
 import type { QemuFamily } from '../family.ts'
 import { startDbusDaemon, stopDbusDaemon } from './dbus-daemon.ts'
+import { setGraphicsPassword } from './password.ts'
 import { prepareGraphics, removeGeneratedSockets } from './prepare.ts'
 import { spiceArgs, validateSpice } from './spice.ts'
 
@@ -67,6 +68,7 @@ export const qemuGraphics: QemuFamily<GraphicsDef> = {
   },
   prepare: prepareGraphics,
   add: addGraphics,
+  update: setGraphicsPassword,
   host: {
     take: startDbusDaemon,
     async give(dev, guest) {

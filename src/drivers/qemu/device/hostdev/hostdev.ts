@@ -9,7 +9,7 @@ import { addressProps } from '../../parts/address.ts'
 import { bootIndex } from '../../parts/boot-index.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
-import type { QemuFamily } from '../family.ts'
+import { leave, type QemuFamily } from '../family.ts'
 import { prepareHostdev } from './prepare.ts'
 import { addScsiHostdev, addVhostScsi } from './scsi.ts'
 
@@ -28,7 +28,8 @@ export const qemuHostdev: QemuFamily<HostdevDef> = {
     CHECKS[dev.source.type]?.(dev, def, context)
   },
   prepare: prepareHostdev,
-  add: addHostdev
+  add: addHostdev,
+  unplug: leave('hostdevs')
 }
 
 type Check = (dev: HostdevDef, def: DomainDef, context: QemuContext) => void

@@ -10,7 +10,7 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { bootIndex } from '../../parts/boot-index.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
-import type { QemuFamily } from '../family.ts'
+import { leave, type QemuFamily } from '../family.ts'
 import { addHostdev, qemuHostdev } from '../hostdev/hostdev.ts'
 import { addNetdev, isOnBoard } from './netdev.ts'
 import { networkPort } from './network-port.ts'
@@ -43,7 +43,12 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
       await networkDevice.give(dev, guest)
       await networkPort.give(dev, guest)
     }
-  }
+  },
+  // cards are there with their cable in (qemuProcessSetLinkStates)
+  async update({ link = 'up', alias: name }, qmp, before) {
+    if (link !== (before?.link ?? 'up')) await qmp.execute('set_link', { name, up: link === 'up' })
+  },
+  unplug: leave('interfaces')
 }
 
 /** The card of a user who names none (qemuDomainDefaultNetModel). */

@@ -7,7 +7,7 @@ import { transparentHugePageKiB } from '../../../../host/memory.ts'
 import type { Capability } from '../../capabilities/signs.ts'
 import { addressProps } from '../../parts/address.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
-import type { QemuFamily } from '../family.ts'
+import { leave, type QemuFamily } from '../family.ts'
 import { alignPpc64Memory } from './align.ts'
 import { addMemoryObject, deviceMemory, memoryBytes, memoryObject } from './backend.ts'
 import { memoryFile } from './files.ts'
@@ -52,7 +52,12 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
     }
   },
   add: addMemory,
-  host: memoryFile
+  host: memoryFile,
+  // virDomainMemoryRemove
+  unplug(dev, def) {
+    leave('memories')(dev, def)
+    def.memoryKiB -= dev.target.sizeKiB
+  }
 }
 
 /** Modules are named by their slot, the others in order (qemuAssignDeviceMemoryAlias). */

@@ -1,0 +1,179 @@
+// Devices told to a running QEMU: the commands of its monitor for the parts of a device, and back.
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { isUsable } from '../../../host/inherited-files.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
+import type { QemuContext } from '../context.ts'
+import type { QmpEvent, QmpMonitor } from '../monitor/qmp.ts'
+import type { BlockdevProps, Builder, DeviceProps, HandedFile, NetdevProps, ObjectProps } from '../parts/builder.ts'
+import type { ChardevBackend } from '../parts/chardev.ts'
+import { zpciProps } from '../parts/zpci.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** How long a guest may take to give up a device it was just given (QEMU_UNPLUG_TIMEOUT of libvirt). */
+const UNPLUG_LIMIT_MS = 5000
+
+/** Hands open files to QEMU along with a command: takes a socket that can pass descriptors. */
+export interface FdPasser {
+  /** Opens a device of the host, hands it over with the command, and closes it. */
+  pass(path: string, command: 'getfd' | 'add-fd', args: object): Promise<unknown>
+  /** number of one more set of descriptors */
+  nextSet(): number
+}
+
+/** The guest devices are plugged into. */
+export interface PlugGuest {
+  /** with the device in it */
+  def: DomainDef
+  context: QemuContext
+  masterKey: Uint8Array
+}
+
+interface Step {
+  apply(qmp: QmpMonitor): Promise<unknown>
+  undo(qmp: QmpMonitor): Promise<unknown>
+}
+
+/** Hears what could not be taken back. */
+type Warn = (error: unknown) => void
+
+/**
+ * Collects the commands for devices; nothing is sent before `execute`. Devices come last, whatever their family's order
+ * is: unlike a command line's, each command is carried out at once.
+ */
+export class Plug implements Builder {
+  readonly def: DomainDef
+  readonly context: QemuContext
+  readonly masterKey: Uint8Array
+  readonly #passFd: FdPasser | undefined
+  readonly #parts: Step[] = []
+  readonly #devices: Step[] = []
+
+  constructor({ def, context, masterKey }: PlugGuest, { passFd }: { passFd?: FdPasser } = {}) {
+    this.def = def
+    this.context = context
+    this.masterKey = masterKey
+    this.#passFd = passFd
+  }
+
+  get qemu(): Qemu {
+    return this.context.qemu
+  }
+
+  object(props: ObjectProps): void {
+    this.#parts.push(step(['object-add', props], ['object-del', { id: props.id }]))
+  }
+
+  chardev(id: string, backend: ChardevBackend): void {
+    const { apply, undo } = step(['chardev-add', { id, backend }], ['chardev-remove', { id }])
+    this.#parts.push({ apply, undo: qmp => undo(qmp).catch(unlessGone) })
+  }
+
+  netdev(props: NetdevProps): void {
+    this.#parts.push(step(['netdev_add', props], ['netdev_del', { id: props.id }]))
+  }
+
+  blockdev(props: BlockdevProps): void {
+    this.#parts.push(step(['blockdev-add', props], ['blockdev-del', { 'node-name': props['node-name'] }]))
+  }
+
+  /** On s390 that of the PCI device's ids goes first (qemuDomainAttachExtensionDevice). */
+  device(props: DeviceProps): void {
+    const extension = this.qemu.has('zpci') ? zpciProps(this.def, props.id) : undefined
+    for (const one of extension ? [extension, props] : [props]) {
+      this.#devices.push({
+        apply: qmp => qmp.execute('device_add', one),
+        undo: qmp => deleteDevice(qmp, String(one.id))
+      })
+    }
+  }
+
+  /** @throws VIR_ERR_OPERATION_UNSUPPORTED without a passer of descriptors */
+  fd({ name, path, set }: HandedFile): string | undefined {
+    if (path === undefined) return undefined
+    const passer = this.#passFd
+    if (!passer) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `'${path}' cannot be handed to a QEMU that runs already`)
+    if (!isUsable(path)) return undefined
+    if (!set) {
+      this.#parts.push({
+        apply: () => passer.pass(path, 'getfd', { fdname: name }),
+        // it is the device's own once that uses it
+        undo: qmp => qmp.execute('closefd', { fdname: name }).catch(() => undefined)
+      })
+      return name
+    }
+    const number = passer.nextSet()
+    this.#parts.push({
+      apply: () => passer.pass(path, 'add-fd', { 'fdset-id': number, opaque: name }),
+      undo: qmp => removeSet(qmp, name)
+    })
+    return `/dev/fdset/${number}`
+  }
+
+  /** Tells QEMU. Where it refuses, what it took before is taken back. @throws VIR_ERR_INTERNAL_ERROR with its words */
+  async execute(qmp: QmpMonitor, warn: Warn): Promise<void> {
+    const done: Step[] = []
+    try {
+      for (const one of [...this.#parts, ...this.#devices]) {
+        await one.apply(qmp)
+        done.push(one)
+      }
+    } catch (error) {
+      await undo(done, qmp, warn)
+      throw error
+    }
+  }
+
+  /** Takes all back, the devices first. */
+  async takeBack(qmp: QmpMonitor, warn: Warn): Promise<void> {
+    await undo([...this.#parts, ...this.#devices], qmp, warn)
+  }
+
+  /** Takes back what is left in QEMU of devices that are gone. */
+  async removeParts(qmp: QmpMonitor, warn: Warn): Promise<void> {
+    await undo(this.#parts, qmp, warn)
+  }
+}
+
+type Call = [command: string, args: object]
+
+function step(apply: Call, undo: Call): Step {
+  return { apply: qmp => qmp.execute(...apply), undo: qmp => qmp.execute(...undo) }
+}
+
+/** usb-redir takes its chardev along. */
+function unlessGone(error: Error): void {
+  if (!error.message.endsWith('not found')) throw error
+}
+
+async function undo(steps: readonly Step[], qmp: QmpMonitor, warn: Warn): Promise<void> {
+  for (const one of steps.toReversed()) await one.undo(qmp).catch(warn)
+}
+
+/** Unplugs a device and waits until it is gone. @throws VIR_ERR_OPERATION_FAILED if the guest keeps it */
+async function deleteDevice(qmp: QmpMonitor, id: string): Promise<void> {
+  let settle = (_gone: boolean): void => undefined
+  const gone = new Promise<boolean>(resolve => {
+    settle = resolve
+  })
+  const listen = ({ event, data }: QmpEvent) => {
+    if (event === 'DEVICE_DELETED' && data.device === id) settle(true)
+  }
+  const limit = setTimeout(() => settle(false), UNPLUG_LIMIT_MS)
+  qmp.on('event', listen)
+  try {
+    await qmp.execute('device_del', { id })
+    if (!(await gone)) throw fail('VIR_ERR_OPERATION_FAILED', `the guest does not give up device '${id}'`)
+  } finally {
+    clearTimeout(limit)
+    qmp.off('event', listen)
+  }
+}
+
+/** Removes the set of descriptors that bears that name. */
+async function removeSet(qmp: QmpMonitor, name: string): Promise<void> {
+  const sets = await qmp.execute<{ 'fdset-id': number; fds: { opaque?: string }[] }[]>('query-fdsets')
+  for (const set of sets.filter(({ fds }) => fds.some(({ opaque }) => opaque === name)))
+    await qmp.execute('remove-fd', { 'fdset-id': set['fdset-id'] })
+}
