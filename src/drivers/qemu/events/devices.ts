@@ -4,9 +4,10 @@ import { isLocalStorage } from '../../../conf/storage/source.ts'
 import { setRdmaAddress } from '../../../host/rdma.ts'
 import { MANAGED_PR_MANAGER } from '../block/node-names.ts'
 import { diskOfDevice, imageOfNode } from '../device/disk/lookup.ts'
-import { startReservationsHelper } from '../device/disk/pr-helper.ts'
+import { hasManagedReservations, startReservationsHelper } from '../device/disk/pr-helper.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
+import { removableDevice, removeDevice } from '../hotplug/removal.ts'
 import { portChanged } from '../process/agent-port.ts'
 import { setTray } from '../process/trays.ts'
 import { flagOf, type Handlers, integerOf, kibOf, objectOf, textOf } from './handler.ts'
@@ -23,24 +24,16 @@ function removalFailed(domain: QemuDomain, devAlias: string, timestampUs: number
   domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED', { devAlias }, timestampUs)
 }
 
-/** Takes the device with that alias out of the live definition. False if there is none. */
-function removeDevice({ def }: QemuDomain, alias: string): boolean {
-  for (const list of Object.values(def.devices)) {
-    if (!Array.isArray(list)) continue
-    const at = (list as { alias?: string }[]).findIndex(device => device.alias === alias)
-    if (at < 0) continue
-    list.splice(at, 1)
-    return true
-  }
-  return false
-}
-
 export const deviceEvents: Handlers = {
-  DEVICE_DELETED(domain, { device }, timestampUs) {
-    // parts of devices go, too; they have no name
-    if (typeof device !== 'string' || !domain.isActive || !removeDevice(domain, device)) return
-    domain.changed()
-    domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias: device }, timestampUs)
+  /** Parts of devices go, too: they have no name, or none that the definition knows. */
+  async DEVICE_DELETED(domain, { device }, timestampUs) {
+    if (typeof device !== 'string' || !domain.isActive || !removableDevice(domain.def, device)) return
+    await domain.jobs.run('device-removal', async () => {
+      const found = domain.isActive && removableDevice(domain.def, device)
+      if (!found) return
+      await removeDevice(domain, ...found)
+      domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias: device }, timestampUs)
+    })
   },
 
   DEVICE_UNPLUG_GUEST_ERROR(domain, { device }, timestampUs) {
@@ -132,6 +125,7 @@ export const deviceEvents: Handlers = {
   /** The helper for persistent reservations went away. */
   async PR_MANAGER_STATUS_CHANGED(domain, data) {
     if (flagOf(data, 'connected') || textOf(data, 'id') !== MANAGED_PR_MANAGER || !domain.isActive) return
+    if (!hasManagedReservations(domain.def)) return
     domain.log.warn({}, 'qemu-pr-helper is gone, starting it again')
     await startReservationsHelper(hostGuest(domain))
   },
