@@ -1,5 +1,6 @@
 // Domain events, in order, with a short memory so that a listener who lost its connection can go on where it was.
 import type { TypedParams } from '../conf/wire.ts'
+import { type FailureLog, Listeners } from './listeners.ts'
 
 /** libvirt's domain handle. */
 interface GuestHandle {
@@ -72,11 +73,15 @@ const KEPT = 1000
 export class EventLog {
   #nextId: number
   #kept: DomainEvent[] = []
-  #listeners = new Set<(event: DomainEvent) => void>()
+  readonly #listeners: Listeners<[DomainEvent]>
 
-  /** @param firstId of the first event; a log that follows on another's goes on above its ids */
-  constructor(firstId = 1) {
+  /**
+   * @param firstId of the first event; a log that follows on another's goes on above its ids
+   * @param log told of listeners that fail
+   */
+  constructor(firstId = 1, log: FailureLog = console) {
     this.#nextId = firstId
+    this.#listeners = new Listeners(log)
   }
 
   /** Something happened to this process's guest; `dom` names it where its present name or id is not the one meant. */
@@ -93,13 +98,12 @@ export class EventLog {
     const entry = { id: this.#nextId++, event, timestampUs, data }
     this.#kept.push(entry)
     if (this.#kept.length > KEPT) this.#kept.shift()
-    for (const listener of [...this.#listeners]) listener(entry)
+    this.#listeners.tell(entry)
   }
 
   /** Calls back for each kept event after `lastId`, then for each new one, until the returned function is called. */
   listen(listener: (event: DomainEvent) => void, lastId = this.#nextId - 1): () => void {
     for (const event of this.#kept) if (event.id > lastId) listener(event)
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 }

@@ -1,5 +1,6 @@
 // Commands about the host's resources: who holds what, and what too many hold. The aggregator knows; without one the
 // reports of the guests are put together here.
+import { formatJson } from '../../conf/json.ts'
 import { Ledger } from '../../server/aggregator/ledger.ts'
 import type { HeldAllocation, ResourceState } from '../../server/aggregator/resources.ts'
 import type { Given } from '../arguments.ts'
@@ -57,7 +58,7 @@ export const resources: Commands = {
 }
 
 function printJson(session: Session, given: Given, value: object): boolean {
-  if (given.has('json')) session.print(`${JSON.stringify(value)}\n`)
+  if (given.has('json')) session.print(`${formatJson(value)}\n`)
   return given.has('json')
 }
 

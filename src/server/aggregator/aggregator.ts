@@ -2,6 +2,8 @@
 import type { Host } from '../../drivers/connection.ts'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Discovery } from './discovery.ts'
+import type { GuestEvents } from './events.ts'
+import type { HostEvents } from './host-events.ts'
 import type { Layout } from './layout.ts'
 import type { Registry } from './registry.ts'
 import type { Resources } from './resources.ts'
@@ -19,5 +21,9 @@ export interface Aggregator {
    * @throws VIR_ERR_NO_DOMAIN, VIR_ERR_OPERATION_INVALID when there is none
    */
   socketOf(guest: string): Promise<string>
+  /** events of all guests, one source for all clients; loaded when the first one wants it */
+  events(): Promise<GuestEvents>
+  /** the same in one numbered stream */
+  hostEvents(): Promise<HostEvents>
   log: Log
 }

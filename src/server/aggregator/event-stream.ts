@@ -57,7 +57,14 @@ export class EventStream {
 
   #read(reply: IncomingMessage): void {
     reply.setEncoding('utf8')
-    reply.on('data', (text: string) => this.#push(text))
+    reply.on('data', (text: string) => {
+      try {
+        this.#push(text)
+      } catch {
+        // not what a shim streams: as if it had closed the connection
+        this.#end()
+      }
+    })
     reply.on('error', () => undefined)
     reply.on('close', () => this.#end())
   }

@@ -3,8 +3,10 @@
 // A guest that was there when listening began is followed from then on; of a shim that came later nothing is missed,
 // its events are asked for from the first.
 import { existsSync } from 'node:fs'
+import { parseJson } from '../../conf/json.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
 import type { QmpEvent } from '../../drivers/qemu/monitor/qmp.ts'
+import { type FailureLog, Listeners } from '../../state/listeners.ts'
 import type { Report } from '../report.ts'
 import { readFields } from '../rpc/codec.ts'
 import type { EventSource, GuestEvent } from '../rpc/events.ts'
@@ -32,7 +34,8 @@ export function libvirtSocketOf({ socket, report }: Pick<KnownGuest, 'socket' | 
 /** A process that serves a guest: what listening is about, however many sockets lead to it. */
 const shimOf = ({ uuid, pids }: Report) => `${uuid} ${pids.shim}`
 
-type Listener = (guest: GuestHandle, event: GuestEvent & { timestampUs: number }) => void
+/** What a listener is called with. */
+type Told = [guest: GuestHandle, event: GuestEvent & { timestampUs: number }]
 
 /** What ends following one shim. */
 interface Following {
@@ -42,20 +45,22 @@ interface Following {
 
 export class GuestEvents implements EventSource {
   readonly #registry: Registry
-  readonly #listeners = new Set<Listener>()
+  readonly #listeners: Listeners<Told>
   readonly #following: ShimFollower
   #begun: Promise<unknown> = Promise.resolve()
 
-  constructor(registry: Registry) {
+  /** @param log told of listeners that fail */
+  constructor(registry: Registry, log: FailureLog = console) {
     this.#registry = registry
+    this.#listeners = new Listeners(log)
     this.#following = new ShimFollower(registry, (guest, isNew) => this.#follow(guest, isNew ? 0 : undefined))
   }
 
-  listen(listener: Listener): () => void {
-    this.#listeners.add(listener)
+  listen(listener: (...told: Told) => void): () => void {
+    const stop = this.#listeners.add(listener)
     if (this.#listeners.size === 1) this.#begun = this.#following.start()
     return () => {
-      this.#listeners.delete(listener)
+      stop()
       if (this.#listeners.size === 0) this.#following.stop()
     }
   }
@@ -95,7 +100,7 @@ export class GuestEvents implements EventSource {
 
   #deliver({ dom, event, data, timestampUs }: StreamedEvent): void {
     this.#registry.touch(dom.uuid)
-    for (const listener of [...this.#listeners]) listener(dom, { event, data, timestampUs })
+    this.#listeners.tell(dom, { event, data, timestampUs })
   }
 
   listenMonitor(listener: (guest: GuestHandle, event: QmpEvent) => void, uuid: string | undefined): () => void {
@@ -105,15 +110,6 @@ export class GuestEvents implements EventSource {
     void followers.start()
     return () => followers.stop()
   }
-}
-
-const sources = new WeakMap<Registry, GuestEvents>()
-
-/** The events of all guests: one source for all sockets. */
-export function eventsOf(registry: Registry): GuestEvents {
-  const events = sources.get(registry) ?? new GuestEvents(registry)
-  sources.set(registry, events)
-  return events
 }
 
 /** Follows every shim there is, and every one that comes. */
@@ -189,7 +185,11 @@ function followMonitor(guest: KnownGuest, listener: (guest: GuestHandle, event: 
         if (frame.program !== QEMU_PROGRAM || frame.procedure !== MONITOR_EVENT) return
         const { dom, event, seconds, micros, details } = readFields(args, readerOf(frame))
         const timestampUs = Number(seconds) * 1e6 + micros
-        listener(dom, { event, timestampUs, data: details === undefined ? {} : JSON.parse(details) })
+        listener(dom, {
+          event,
+          timestampUs,
+          data: details === undefined ? {} : (parseJson(details) as QmpEvent['data'])
+        })
       },
       ended: () => undefined
     }

@@ -1,7 +1,7 @@
 // Events of all guests for HTTP clients, numbered anew: one stream that a client can go on with where it was.
 import { type DomainEvent, EventLog } from '../../state/events.ts'
-import { eventsOf, type GuestEvents } from './events.ts'
-import type { Registry } from './registry.ts'
+import type { FailureLog } from '../../state/listeners.ts'
+import type { GuestEvents } from './events.ts'
 
 /** A client that has lost its connection comes back within this time and misses nothing. */
 const LINGER_MS = 30_000
@@ -9,13 +9,15 @@ const LINGER_MS = 30_000
 export class HostEvents {
   readonly #source: GuestEvents
   /** ids are above those of an earlier aggregator: it would have had to give out a thousand a second */
-  readonly #log = new EventLog(Date.now())
+  readonly #log: EventLog
   #listeners = 0
   #stop: (() => void) | undefined
   #linger: NodeJS.Timeout | undefined
 
-  constructor(source: GuestEvents) {
+  /** @param log told of listeners that fail */
+  constructor(source: GuestEvents, log: FailureLog = console) {
     this.#source = source
+    this.#log = new EventLog(Date.now(), log)
   }
 
   /** As EventLog.listen; settles when nothing from now on can be missed. */
@@ -36,13 +38,4 @@ export class HostEvents {
       }, LINGER_MS).unref()
     }
   }
-}
-
-const known = new WeakMap<Registry, HostEvents>()
-
-/** One for all clients. */
-export function hostEventsOf(registry: Registry): HostEvents {
-  const events = known.get(registry) ?? new HostEvents(eventsOf(registry))
-  known.set(registry, events)
-  return events
 }

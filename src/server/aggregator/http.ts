@@ -23,7 +23,7 @@ export async function createHttp(aggregator: Aggregator, readOnly: boolean): Pro
   hostRoutes(app, aggregator, readOnly)
   guestRoutes(app, aggregator, readOnly)
   plainRoutes(app, aggregator)
-  eventRoute(app, aggregator.registry, streams)
+  eventRoute(app, aggregator, streams)
   resourceRoutes(app, aggregator, readOnly)
   return serviceOf(app, streams)
 }
@@ -100,15 +100,12 @@ function plainRoutes(app: FastifyInstance, aggregator: Aggregator): void {
 }
 
 /** Events of all guests as they come (SSE). */
-function eventRoute(app: FastifyInstance, registry: Registry, streams: Set<() => void>): void {
+function eventRoute(app: FastifyInstance, aggregator: Aggregator, streams: Set<() => void>): void {
   app.get<{ Querystring: { since?: string } }>('/v1/events', async (request, reply) => {
     const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
-    const { hostEventsOf } = await import('./host-events.ts')
+    const events = await aggregator.hostEvents()
     await streamEvents(reply, streams, 'events of all guests', emit =>
-      hostEventsOf(registry).listen(
-        ({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, ...data }),
-        since
-      )
+      events.listen(({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, ...data }), since)
     )
   })
 }

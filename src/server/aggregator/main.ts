@@ -51,13 +51,14 @@ async function run(options: AggregatorOptions): Promise<void> {
   const lock = await lockRoot(layout.root, 'virshim-aggregatord')
   const log = new LateLog()
   await log.open(options.logLevel, { root: layout.root.dir })
-  const registry = new Registry()
+  const registry = new Registry(log)
   const discovery = new Discovery(registry, layout, options.watch, log)
   const { overcommits, claimGraceMs: graceMs } = options
   const resources = new Resources({ layout, registry, discovery, overcommits, graceMs, log })
   const shimOptions = ['--aggregator', layout.root.apiSocket, '--idle-timeout', options.idleTimeoutS]
   const guests = new Guests({ layout, registry, discovery, shimOptions })
   const supervisor = new Supervisor({ layout, registry, guests, log })
+  const events = once(async () => new (await import('./events.ts')).GuestEvents(registry, log))
   const aggregator: Aggregator = {
     layout,
     registry,
@@ -65,6 +66,8 @@ async function run(options: AggregatorOptions): Promise<void> {
     resources,
     host: hostOf(registry, guests),
     socketOf: guest => guests.socketOf(guest),
+    events,
+    hostEvents: once(async () => new (await import('./host-events.ts')).HostEvents(await events(), log)),
     log
   }
   let sockets: ApiSockets | undefined
@@ -86,6 +89,15 @@ async function run(options: AggregatorOptions): Promise<void> {
     discovery.close()
     resources.close()
     lock.close()
+  }
+}
+
+/** What is made when it is first asked for, and then is there. */
+function once<T>(make: () => T): () => T {
+  let made: { value: T } | undefined
+  return () => {
+    made ??= { value: make() }
+    return made.value
   }
 }
 

@@ -2,7 +2,7 @@
 //
 // One guest may be found at two places and two guests may bear one name or uuid: all are kept, each with flags. Listings
 // show a guest that is reached by two sockets once.
-import { EventEmitter } from 'node:events'
+import { type FailureLog, Listeners } from '../../state/listeners.ts'
 import type { Report } from '../report.ts'
 
 /** A change made through us is in the guest's report long before this is over. */
@@ -27,13 +27,27 @@ interface RegistryEvents {
   gone: [guest: KnownGuest]
 }
 
-export class Registry extends EventEmitter<RegistryEvents> {
+export class Registry {
+  readonly #listeners: { [E in keyof RegistryEvents]: Listeners<RegistryEvents[E]> }
   readonly #guests = new Map<string, KnownGuest>()
   readonly #byUuid = new Map<string, KnownGuest[]>()
   readonly #byName = new Map<string, KnownGuest[]>()
 
   /** until when a guest's report may be behind what a client of ours has done; ms since the epoch, by uuid */
   readonly #touched = new Map<string, number>()
+
+  /** @param log told of listeners that fail */
+  constructor(log: FailureLog = console) {
+    this.#listeners = { guest: new Listeners(log), gone: new Listeners(log) }
+  }
+
+  on<E extends keyof RegistryEvents>(event: E, listener: (...args: RegistryEvents[E]) => void): void {
+    this.#listeners[event].add(listener)
+  }
+
+  off<E extends keyof RegistryEvents>(event: E, listener: (...args: RegistryEvents[E]) => void): void {
+    this.#listeners[event].delete(listener)
+  }
 
   /** Every guest at every place. */
   all(): IterableIterator<KnownGuest> {
@@ -55,7 +69,7 @@ export class Registry extends EventEmitter<RegistryEvents> {
       const guest = { place, socket, report, unreachableSince }
       this.#guests.set(place, guest)
       this.#index(guest)
-      this.emit('guest', guest, undefined)
+      this.#listeners.guest.tell(guest, undefined)
       return
     }
     const before = known.report
@@ -63,7 +77,7 @@ export class Registry extends EventEmitter<RegistryEvents> {
     if (renamed) this.#unindex(known)
     Object.assign(known, { socket, report, unreachableSince })
     if (renamed) this.#index(known)
-    this.emit('guest', known, before)
+    this.#listeners.guest.tell(known, before)
   }
 
   /** The guest at a place does not answer any more; the time of the first notice counts. */
@@ -77,7 +91,7 @@ export class Registry extends EventEmitter<RegistryEvents> {
     if (!known) return
     this.#guests.delete(place)
     this.#unindex(known)
-    this.emit('gone', known)
+    this.#listeners.gone.tell(known)
   }
 
   /** The guest of that uuid (any spelling) or name; one that answers rather than one that does not. */

@@ -17,7 +17,7 @@ import { UpstreamPool } from '../rpc/upstream-pool.ts'
 import type { XdrReader } from '../rpc/xdr.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
-import { eventsOf, libvirtSocketOf } from './events.ts'
+import { libvirtSocketOf } from './events.ts'
 import { fromReport, isInReport, withoutShim } from './from-report.ts'
 import { findHostApi, type HostApi, runHostApi } from './rows.ts'
 import { SecondaryDrivers, type SecondaryOptions } from './secondary.ts'
@@ -31,8 +31,12 @@ const REACH_RETRY_MS = 50
 const SETTLED_MS = 5000
 
 /** Serves clients of the aggregator's libvirt sockets. */
-export function createRpc(aggregator: Aggregator, secondary: SecondaryOptions, readOnly: boolean): Service {
-  const events = eventsOf(aggregator.registry)
+export async function createRpc(
+  aggregator: Aggregator,
+  secondary: SecondaryOptions,
+  readOnly: boolean
+): Promise<Service> {
+  const events = await aggregator.events()
   return serveRpc(aggregator.log, client => new AggregatorCalls(aggregator, events, secondary, client, readOnly))
 }
 

@@ -1,6 +1,7 @@
 // Domain events to one RPC client: what it registered for, and each event as the message libvirt has for it.
 import { virDomainEventID } from '../../conf/enums.ts'
 import { errorsFrom } from '../../conf/error.ts'
+import { formatJson } from '../../conf/json.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
 import type { QmpEvent } from '../../drivers/qemu/monitor/qmp.ts'
 import type { RpcClient } from './client.ts'
@@ -123,7 +124,7 @@ export class EventSubscriptions {
     const { args } = eventLayout(QEMU_PROGRAM, MONITOR_MESSAGE)
     const stop = this.#source.listenMonitor((dom, { event, data, timestampUs }) => {
       if (!matches(event)) return
-      const details = data && Object.keys(data).length > 0 ? JSON.stringify(data) : undefined
+      const details = data && Object.keys(data).length > 0 ? formatJson(data) : undefined
       const seconds = Math.floor(timestampUs / 1e6)
       const fields = { callbackID: id, dom, event, seconds, micros: timestampUs % 1e6, details }
       this.#client.event(QEMU_PROGRAM, MONITOR_MESSAGE, to => writeFields(args, fields, to))

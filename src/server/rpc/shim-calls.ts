@@ -35,10 +35,6 @@ export class ShimCalls extends ConnectionCalls {
 function eventSource(domain: QemuDomain): EventSource {
   return {
     listen: listener => domain.events.listen(event => listener(domain, event)),
-    listenMonitor(listener) {
-      const one = (event: Parameters<typeof listener>[1]) => listener(domain, event)
-      domain.monitorListeners.add(one)
-      return () => domain.monitorListeners.delete(one)
-    }
+    listenMonitor: listener => domain.monitorListeners.add(event => listener(domain, event))
   }
 }

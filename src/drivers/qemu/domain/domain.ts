@@ -9,6 +9,7 @@ import { Activity } from '../../../state/activity.ts'
 import type { Claims } from '../../../state/claim.ts'
 import { EventLog } from '../../../state/events.ts'
 import { JobQueue } from '../../../state/job.ts'
+import { Listeners } from '../../../state/listeners.ts'
 import { Moments } from '../../../state/moments.ts'
 import type { GuestRoot } from '../../../state/root.ts'
 import type { Phase, ProcessIdentity } from '../../../state/status.ts'
@@ -57,9 +58,9 @@ export class QemuDomain {
   readonly log: Log
   readonly jobs = new JobQueue()
   readonly activity = new Activity()
-  readonly events = new EventLog()
+  readonly events: EventLog
   /** who hears of QEMU's own events */
-  readonly monitorListeners = new Set<(event: QmpEvent) => void>()
+  readonly monitorListeners: Listeners<[QmpEvent]>
   /** who QEMU is to run as at its next start */
   readonly owner: ProcessOwner
   readonly claims: Claims | undefined
@@ -98,6 +99,8 @@ export class QemuDomain {
     this.moments = new Moments(() => this.root)
     this.contextFor = contextFor
     this.log = log
+    this.events = new EventLog(1, log)
+    this.monitorListeners = new Listeners(log)
     this.owner = { user, group }
     this.claims = claims
     this.#onEvent = onEvent

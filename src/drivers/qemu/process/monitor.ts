@@ -30,7 +30,7 @@ export async function openMonitor(domain: QemuDomain, exited?: Promise<string>):
     try {
       const monitor = await connectQmp(domain.root.monitorSocket, Math.max(deadline - Date.now(), 1))
       monitor.on('event', event => {
-        for (const listener of domain.monitorListeners) listener(event)
+        domain.monitorListeners.tell(event)
         domain.handleEvent(event)
       })
       monitor.on('close', reason => void monitorClosed(domain, monitor, reason))
