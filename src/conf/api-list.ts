@@ -1,5 +1,6 @@
 // Every public function around domains that libvirt's QEMU driver has: where it stands in the remote protocol and whether
 // a read-only connection may call it. Source: libvirt 9.0.0's remote_protocol.x, qemu_protocol.x and virCheckReadOnlyGoto.
+import type { ErrorDomain } from './error.ts'
 
 /** Facts of an API that libvirt's own tables settle before any code of ours does. */
 export interface ApiFact {
@@ -332,3 +333,16 @@ export const API_AREAS: Record<string, Record<string, ApiFact>> = {
 
 /** Every API by its name. */
 export const API_FACTS: Readonly<Record<string, ApiFact>> = Object.assign({}, ...Object.values(API_AREAS))
+
+/** libvirt's files of public functions that report errors of their own domain; the first that fits counts. */
+const LIBRARY_DOMAINS: [pattern: RegExp, domain: ErrorDomain][] = [
+  [/^virConnect(Open|Close)|Qemu/, 'VIR_FROM_NONE'], // libvirt.c, libvirt-qemu.c
+  [/Snapshot/, 'VIR_FROM_DOMAIN_SNAPSHOT'],
+  [/Checkpoint/, 'VIR_FROM_DOMAIN_CHECKPOINT'],
+  [/^virNodeDevice/, 'VIR_FROM_NODEDEV']
+]
+
+/** The domain of errors that libvirt's public function itself reports: VIR_FROM_THIS of the file it is in. */
+export function libraryDomain(api: string): ErrorDomain {
+  return LIBRARY_DOMAINS.find(([pattern]) => pattern.test(api))?.[1] ?? 'VIR_FROM_DOMAIN'
+}

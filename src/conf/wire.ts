@@ -5,28 +5,41 @@ import { argumentErrorsFrom, type ErrorDomain, errorsFrom, type VirError } from 
 const fail = errorsFrom('VIR_FROM_NONE')
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 
-/** A value type: `T` inside, JSON outside. */
-export interface Wire<T> {
+/** A value type: `T` inside, `J` as JSON, where undefined is what may be left out. */
+export interface Wire<T, J = T> {
   /** libvirt's remote protocol type */
   readonly kind: 'int' | 'uint' | 'hyper' | 'uhyper' | 'string' | 'opaque' | 'array' | 'struct' | 'params'
   readonly schema: Readonly<Record<string, unknown>>
   readonly optional?: boolean
-  readonly of?: Wire<never> | WireFields
+  readonly of?: Wire<never, unknown> | WireFields
   /** @throws VIR_ERR_INVALID_ARG naming the parameter, and the API it is of where that is all there is to say */
   fromJson(value: unknown, name: string, of?: string): T
-  toJson(value: T): unknown
+  toJson(value: T): J
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: a table holds values of every type
-export type WireFields = Record<string, Wire<any>>
-export type WireValue<W> = W extends Wire<infer T> ? T : never
+export type WireFields = Record<string, Wire<any, any>>
+// biome-ignore lint/suspicious/noExplicitAny: whichever the other form is
+export type WireValue<W> = W extends Wire<infer T, any> ? T : never
+/** A value's JSON form. */
+// biome-ignore lint/suspicious/noExplicitAny: whichever the other form is
+export type JsonValue<W> = W extends Wire<any, infer J> ? J : never
 type OptionalKeys<F extends WireFields> = { [K in keyof F]: undefined extends WireValue<F[K]> ? K : never }[keyof F]
 /** The typed form of a list of arguments or results. */
 export type WireValues<F extends WireFields> = { [K in Exclude<keyof F, OptionalKeys<F>>]: WireValue<F[K]> } & {
   [K in OptionalKeys<F>]?: WireValue<F[K]>
 }
 
-const same = <T>(value: T): unknown => value
+type OptionalJsonKeys<F extends WireFields> = { [K in keyof F]: undefined extends JsonValue<F[K]> ? K : never }[keyof F]
+/** The JSON form of a list of arguments or results. */
+export type JsonValues<F extends WireFields> = { [K in Exclude<keyof F, OptionalJsonKeys<F>>]: JsonValue<F[K]> } & {
+  [K in OptionalJsonKeys<F>]?: JsonValue<F[K]>
+}
+
+/** An integer of 64 bits in JSON: a number as long as that is exact. */
+type LongJson = number | bigint
+
+const same = <T>(value: T): T => value
 
 function wrong(name: string, expected: string, value: unknown) {
   // only the kind of a list or object is shown: a hostile one may be nested too deep to be written
@@ -52,7 +65,7 @@ function number(kind: 'int' | 'uint', min: number, max: number, describe?: strin
   }
 }
 
-function long(kind: 'hyper' | 'uhyper', min: bigint, max: bigint, describe?: string): Wire<bigint> {
+function long(kind: 'hyper' | 'uhyper', min: bigint, max: bigint, describe?: string): Wire<bigint, LongJson> {
   return {
     kind,
     schema: {
@@ -97,7 +110,7 @@ export const text = (describe?: string): Wire<string> => ({
 })
 
 /** An argument that may be left out or null. */
-export function optional<T>(type: Wire<T>): Wire<T | undefined> {
+export function optional<T, J>(type: Wire<T, J>): Wire<T | undefined, J | undefined> {
   return {
     ...type,
     optional: true,
@@ -107,7 +120,7 @@ export function optional<T>(type: Wire<T>): Wire<T | undefined> {
 }
 
 /** An argument with a value for when it is left out. */
-export function defaulted<T>(type: Wire<T>, value: T): Wire<T> {
+export function defaulted<T, J>(type: Wire<T, J>, value: T): Wire<T, J | undefined> {
   return {
     ...type,
     optional: true,
@@ -116,8 +129,14 @@ export function defaulted<T>(type: Wire<T>, value: T): Wire<T> {
   }
 }
 
+type Enumeration = Readonly<Record<string, number>>
+/** Names of one of some enumerations' constants. */
+type NamesOf<E extends Enumeration[]> = Extract<{ [K in keyof E]: keyof E[K] }[number], string>
+/** Flag bits, as JSON also an array of constants' names. */
+type FlagsWire<E extends Enumeration[]> = Wire<number, number | NamesOf<E>[] | undefined>
+
 /** Flag bits, from an integer or from libvirt's constant names; an unknown bit or name is refused. Absent: 0. */
-export function flags(...enums: Readonly<Record<string, number>>[]): Wire<number> {
+export function flags<E extends Enumeration[]>(...enums: E): FlagsWire<E> {
   return bitsOf(enums, {})
 }
 
@@ -129,17 +148,17 @@ interface Checker {
 }
 
 /** As flags, refused by another of libvirt's functions. */
-export function flagsIn(checker: Checker, ...enums: Readonly<Record<string, number>>[]): Wire<number> {
+export function flagsIn<E extends Enumeration[]>(checker: Checker, ...enums: E): FlagsWire<E> {
   return bitsOf(enums, checker)
 }
 
 /** As flags, but unknown bits pass: a newer client may know more of them. */
-export function openFlags(...enums: Readonly<Record<string, number>>[]): Wire<number> {
+export function openFlags<E extends Enumeration[]>(...enums: E): FlagsWire<E> {
   return bitsOf(enums, undefined)
 }
 
 /** @param checker the function that refuses unknown bits; undefined: none does */
-function bitsOf(enums: Readonly<Record<string, number>>[], checker: Partial<Checker> | undefined): Wire<number> {
+function bitsOf<E extends Enumeration[]>(enums: E, checker: Partial<Checker> | undefined): FlagsWire<E> {
   const bits: Record<string, number> = Object.assign({}, ...enums)
   const all = Object.values(bits).reduce((mask, bit) => mask | bit, 0) >>> 0
   return {
@@ -180,7 +199,10 @@ function bitsOf(enums: Readonly<Record<string, number>>[], checker: Partial<Chec
  * One of an enumeration: its number or libvirt's constant name.
  * @param unknown the error for another number
  */
-export function oneOf(values: Readonly<Record<string, number>>, unknown?: (value: number) => VirError): Wire<number> {
+export function oneOf<E extends Enumeration>(
+  values: E,
+  unknown?: (value: number) => VirError
+): Wire<number, number | Extract<keyof E, string>> {
   return {
     kind: 'int',
     schema: { anyOf: [{ enum: Object.values(values) }, { enum: Object.keys(values) }] },
@@ -195,10 +217,10 @@ export function oneOf(values: Readonly<Record<string, number>>, unknown?: (value
 }
 
 /** A list of at most `max` values of one type. */
-export function array<T>(of: Wire<T>, max: number): Wire<T[]> {
+export function array<T, J>(of: Wire<T, J>, max: number): Wire<T[], J[]> {
   return {
     kind: 'array',
-    of: of as Wire<never>,
+    of: of as Wire<never, unknown>,
     schema: { type: 'array', items: of.schema, maxItems: max },
     fromJson(value, name) {
       if (!Array.isArray(value)) throw wrong(name, 'an array', value)
@@ -210,7 +232,7 @@ export function array<T>(of: Wire<T>, max: number): Wire<T[]> {
 }
 
 /** An object of such fields, on the wire in their order. */
-export function struct<F extends WireFields>(fields: F): Wire<WireValues<F>> {
+export function struct<F extends WireFields>(fields: F): Wire<WireValues<F>, JsonValues<F>> {
   return {
     kind: 'struct',
     of: fields,
@@ -251,11 +273,11 @@ export function fieldsFromJson<F extends WireFields>(value: unknown, fields: F, 
 }
 
 /** The JSON form of arguments or results; absent ones are left out. */
-export function fieldsToJson<F extends WireFields>(value: WireValues<F>, fields: F): Record<string, unknown> {
+export function fieldsToJson<F extends WireFields>(value: WireValues<F>, fields: F): JsonValues<F> {
   const values = value as Record<string, unknown>
   const out: Record<string, unknown> = {}
   for (const key of Object.keys(fields)) if (values[key] !== undefined) out[key] = fields[key]!.toJson(values[key])
-  return out
+  return out as JsonValues<F>
 }
 
 /** A typed parameter (virTypedParameter): the type counts for RPC, JSON shows the value alone. */
@@ -265,6 +287,9 @@ export type TypedValue =
   | { type: 'boolean'; value: boolean }
   | { type: 'string'; value: string }
 export type TypedParams = Record<string, TypedValue>
+
+/** A typed parameter's value in JSON. */
+export type TypedJson = LongJson | boolean | string
 
 export const typed = {
   int: (value: number): TypedValue => ({ type: 'int', value }),
@@ -276,7 +301,7 @@ export const typed = {
 }
 
 /** Typed parameters as a result. */
-export const typedParams: Wire<TypedParams> = {
+export const typedParams: Wire<TypedParams, Record<string, TypedJson>> = {
   kind: 'params',
   schema: { type: 'object', additionalProperties: { type: ['integer', 'number', 'boolean', 'string'] } },
   fromJson(_value, name) {
@@ -293,6 +318,7 @@ type InputValue<T extends InputType> = T extends keyof typeof INPUTS
   : T extends 'double'
     ? number
     : string[]
+type InputJson<T extends InputType> = InputValue<T> extends bigint ? LongJson : InputValue<T>
 
 function truth(): Wire<boolean> {
   return {
@@ -341,7 +367,7 @@ export function receivedParams(list: readonly (readonly [name: string, value: Ty
 export function typedInput<const D extends Readonly<Record<string, InputType>>>(
   declared: D,
   { mayBeEmpty = false } = {}
-): Wire<{ [K in keyof D]?: InputValue<D[K]> }> {
+): Wire<{ [K in keyof D]?: InputValue<D[K]> }, { [K in keyof D]?: InputJson<D[K]> }> {
   const unsupported = (name: string) => fail('VIR_ERR_ARGUMENT_UNSUPPORTED', `parameter '${name}' not supported`)
   const fromReceived = (list: readonly (readonly [string, TypedValue])[]): Record<string, unknown> => {
     const out: Record<string, unknown> = {}
@@ -386,6 +412,6 @@ export function typedInput<const D extends Readonly<Record<string, InputType>>>(
       }
       return out as { [K in keyof D]?: InputValue<D[K]> }
     },
-    toJson: same
+    toJson: value => value as { [K in keyof D]?: InputJson<D[K]> }
   }
 }

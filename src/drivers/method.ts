@@ -44,8 +44,7 @@ export interface Method<D, A extends WireFields = WireFields, R extends WireFiel
 
 /** Row makers for one driver: `const method = methodFor<QemuDomain>()`. */
 export function methodFor<D>() {
-  return <const A extends WireFields, const R extends WireFields>(row: Method<D, A, R>): Method<D> =>
-    row as unknown as Method<D>
+  return <const A extends WireFields, const R extends WireFields>(row: Method<D, A, R>): Method<D, A, R> => row
 }
 
 /** The flags argument of calls that define none. */

@@ -2,36 +2,32 @@
 import { existsSync } from 'node:fs'
 import { pciAddressText } from '../conf/devices/device-address.ts'
 import { hostDevices } from '../conf/devices/hostdev-validate.ts'
-import type { Host } from '../drivers/connection.ts'
+import type { GuestEntry, Host } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { recordOf } from '../drivers/qemu/stats/record.ts'
-
+import type { Served } from './dispatch.ts'
 import { thisHost } from './this-host.ts'
 
-const hosts = new WeakMap<QemuDomain, Host>()
+/** The guest as listings see it. */
+export function entryOf({ name, uuid, id, state, isPersistent, autostart, root, moments }: QemuDomain): GuestEntry {
+  return {
+    name,
+    uuid,
+    id,
+    state,
+    persistent: isPersistent,
+    autostart,
+    managedSave: existsSync(root.managedSave),
+    snapshots: moments.snapshots.count > 0,
+    checkpoints: moments.checkpoints.count > 0
+  }
+}
 
-/** The connection-level side of a shim. */
-export function hostOf(domain: QemuDomain): Host {
-  const known = hosts.get(domain)
-  if (known) return known
+/** What a shim serves: its guest, and a host with no other. */
+export function servedBy(domain: QemuDomain): Served & { domain: QemuDomain } {
   const host: Host = {
     ...thisHost(),
-    guests() {
-      const { name, uuid, id, state, isPersistent, autostart, root, moments } = domain
-      return [
-        {
-          name,
-          uuid,
-          id,
-          state,
-          persistent: isPersistent,
-          autostart,
-          managedSave: existsSync(root.managedSave),
-          snapshots: moments.snapshots.count > 0,
-          checkpoints: moments.checkpoints.count > 0
-        }
-      ]
-    },
+    guests: () => [entryOf(domain)],
     define: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).redefine(domain, xml, flags),
     create: async (xml, flags) => (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags),
     stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
@@ -44,6 +40,5 @@ export function hostOf(domain: QemuDomain): Host {
       return held ? domain.name : undefined
     }
   }
-  hosts.set(domain, host)
-  return host
+  return { host, domain }
 }

@@ -1,75 +1,127 @@
-// The one path of every call, whichever way it came: access, arguments, state, job, run.
+// The one path of every call, whichever way it came: access, arguments, guest, state, job, run. Their order is libvirt's:
+// its library looks at who calls (libvirt-domain.c), its driver at flags, guest and state (qemu_driver.c).
+import { API_FACTS, type ApiFact, libraryDomain } from '../conf/api-list.ts'
+import { virDomainVcpuFlags, virDomainXMLFlags } from '../conf/enums.ts'
 import { errorsFrom } from '../conf/error.ts'
-import { fieldsFromJson, fieldsToJson } from '../conf/wire.ts'
-import type { Host } from '../drivers/connection.ts'
-import type { ByteChannel, Stream } from '../drivers/method.ts'
+import { fieldsFromJson } from '../conf/wire.ts'
+import type { GuestHandle, Host } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { type Api, findMethod } from '../drivers/qemu/index.ts'
-import { hostOf } from './connection.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 const failQemu = errorsFrom('VIR_FROM_QEMU')
 
+/** One call, as HTTP and RPC make it from bytes. */
 export interface Call {
-  api: string
-  /** arguments as JSON */
-  args: unknown
-  /** came in on a read-only connection */
+  row: Api
+  /** arguments by name, as JSON or libvirt's protocol has them */
+  values?: unknown
+  /** it came on a read-only connection */
   readOnly: boolean
+  /** the guest it is on: name or uuid, or libvirt's handle; absent where there is but one */
+  guest?: string | GuestHandle
+  /** the caller is gone */
   signal?: AbortSignal
 }
 
-/** Flags that make a reading call one that only writers may make, by API. */
-const WRITERS_FLAGS: Record<string, [bits: number, name: string]> = {
-  virDomainGetXMLDesc: [1, 'virDomainGetXMLDesc with secure flag']
+/** What a daemon carries calls out on. */
+export interface Served {
+  host: Host
+  /** its guest; absent: guests have daemons of their own */
+  domain?: QemuDomain
+  /** rows beside the table's */
+  rows?: Readonly<Record<string, Api>>
 }
 
-/** The row a call means. @throws VIR_ERR_RPC for an unknown name, VIR_ERR_OPERATION_DENIED on a read-only connection */
-export function resolve(api: string, readOnly: boolean): Api {
-  const method = findMethod(api)
-  if (!method) throw fail('VIR_ERR_RPC', `unknown API '${api}'`)
-  if (readOnly && !method.readOnly) throw fail('VIR_ERR_OPERATION_DENIED', `read only access prevents ${api}`)
-  return method
+type Values = Readonly<Record<string, unknown>>
+
+const { VIR_DOMAIN_XML_SECURE, VIR_DOMAIN_XML_MIGRATABLE } = virDomainXMLFlags
+const { VIR_DOMAIN_VCPU_GUEST } = virDomainVcpuFlags
+const VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT = 1
+
+const withFlags = (bits: number) => (values: Values) => (Number(values.flags) & bits) !== 0
+
+/** Arguments that make a reading call one that only writers may make, by API; the message where it is not the usual one. */
+const WRITERS_ARGUMENTS: Readonly<Record<string, { given(values: Values): boolean; message?: string }>> = {
+  virDomainGetXMLDesc: {
+    given: withFlags(VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE),
+    message: 'virDomainGetXMLDesc with secure flag'
+  },
+  virDomainGetVcpusFlags: { given: withFlags(VIR_DOMAIN_VCPU_GUEST) },
+  virDomainInterfaceAddresses: { given: ({ source }) => source === VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT }
 }
 
-/** The row and the arguments of a call that may be made. */
-function prepared({ api, args: given, readOnly }: Call) {
-  const method = resolve(api, readOnly)
-  const args = fieldsFromJson(given === undefined ? {} : given, method.args, api)
-  const [bits = 0, what] = WRITERS_FLAGS[api] ?? []
-  if (readOnly && (Number(args.flags) & bits) !== 0) throw fail('VIR_ERR_OPERATION_DENIED', what)
-  return { method, args }
+const denied = (api: string, message = `read only access prevents ${api}`) =>
+  errorsFrom(libraryDomain(api))('VIR_ERR_OPERATION_DENIED', message)
+
+/** What is known of an API before its code, undefined for what libvirt does not have. */
+export const factOf = (api: string): ApiFact | undefined => (Object.hasOwn(API_FACTS, api) ? API_FACTS[api] : undefined)
+
+/** @throws VIR_ERR_OPERATION_DENIED for what a read-only connection may not call (virCheckReadOnlyGoto) */
+export function checkAccess(api: string, readOnly: boolean): void {
+  if (readOnly && !factOf(api)?.readOnly) throw denied(api)
 }
 
-/** Carries out one call of a whole connection; gives what its row gives. @throws VIR_ERR_INVALID_ARG for a guest's API */
-export async function runOnHost(host: Host, call: Call): Promise<unknown> {
-  const { method, args } = prepared(call)
-  if (method.on !== 'connect') throw fail('VIR_ERR_INVALID_ARG', `'${call.api}' is called on a domain`)
-  return method.run(host, args)
+/**
+ * The row of an API that may be called.
+ * @param isKnown libvirt has it, if only within its protocol
+ * @throws VIR_ERR_RPC for what neither libvirt nor we have, VIR_ERR_OPERATION_DENIED, VIR_ERR_NO_SUPPORT for what of
+ * libvirt's is not there
+ */
+export function rowFor(
+  { rows = {} }: Pick<Served, 'rows'>,
+  api: string,
+  readOnly: boolean,
+  isKnown = factOf(api) !== undefined
+): Api {
+  const row = Object.hasOwn(rows, api) ? rows[api] : findMethod(api)
+  if (!row && !isKnown) throw fail('VIR_ERR_RPC', `unknown procedure: ${api}`)
+  checkAccess(api, readOnly)
+  if (!row) throw errorsFrom(libraryDomain(api))('VIR_ERR_NO_SUPPORT', api)
+  return row
 }
 
-/** Carries out one call; gives what its row gives. */
-export async function run(domain: QemuDomain, call: Call): Promise<unknown> {
-  const { method, args } = prepared(call)
-  const release = domain.activity.hold()
+/**
+ * Carries out one call; gives what its row gives.
+ * @throws VIR_ERR_INVALID_ARG, VIR_ERR_OPERATION_DENIED for arguments of writers, VIR_ERR_NO_DOMAIN, what the state of the
+ * guest forbids, what the row throws
+ */
+export async function dispatch(served: Served, { row, values = {}, readOnly, guest, signal }: Call): Promise<unknown> {
+  const args = fieldsFromJson(values, row.args, row.name)
+  const writers = WRITERS_ARGUMENTS[row.name]
+  if (readOnly && writers?.given(args)) throw denied(row.name, writers.message)
+  const { host, domain } = served
+  const release = domain?.activity.hold()
   try {
-    return await runOn(domain, method, args, call)
+    if (row.on === 'connect') return await row.run(host, args)
+    if (!domain) throw fail('VIR_ERR_INVALID_ARG', `'${row.name}' is of a guest: /v1/domains/GUEST/${row.name}`)
+    if (guest !== undefined) checkGuest(domain, guest)
+    return await runOn(domain, row, args, signal)
   } finally {
-    release()
+    release?.()
   }
 }
 
+/** @throws VIR_ERR_NO_DOMAIN unless the guest is the one that is meant */
+function checkGuest({ name, uuid }: QemuDomain, meant: string | GuestHandle): void {
+  if (typeof meant === 'string' && meant !== name && meant.toLowerCase() !== uuid) {
+    throw failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching name or uuid '${meant}'`)
+  }
+  if (typeof meant === 'object' && meant.uuid !== uuid) throw noDomain(meant)
+}
+
+/** The error for a guest that is not there, or not any more (qemuDomObjFromDomain). */
+export const noDomain = ({ name, uuid }: Pick<GuestHandle, 'name' | 'uuid'>) =>
+  failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${uuid}' (${name})`)
+
 async function runOn(
   domain: QemuDomain,
-  method: Api,
+  method: Api & { on: 'domain' },
   args: Record<string, unknown>,
-  { api, signal }: Call
+  signal?: AbortSignal
 ): Promise<unknown> {
-  if (method.on === 'connect') return method.run(hostOf(domain), args)
   const work = async () => {
-    if (domain.removed) {
-      throw failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching uuid '${domain.uuid}' (${domain.name})`)
-    }
+    if (domain.removed) throw noDomain(domain)
     if (method.needs === 'active') {
       // what ends a guest does not wait until its start is over
       if (method.job !== 'destroy') await domain.startDone
@@ -77,15 +129,5 @@ async function runOn(
     }
     return method.run(domain, args)
   }
-  return method.job ? domain.jobs.run(api, work, signal) : work()
-}
-
-/** Carries out one call; the answer of plain calls is their JSON form. */
-export async function dispatch(
-  domain: QemuDomain,
-  call: Call
-): Promise<Record<string, unknown> | Stream | ByteChannel> {
-  const { stream, ret } = resolve(call.api, call.readOnly)
-  const result = await run(domain, call)
-  return stream ? (result as Stream | ByteChannel) : fieldsToJson(result as never, ret)
+  return method.job ? domain.jobs.run(method.name, work, signal) : work()
 }

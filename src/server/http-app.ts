@@ -91,6 +91,14 @@ export function sendErrorRaw(raw: ServerResponse, thrown: unknown): void {
   raw.end(`${formatJson(error)}\n`)
 }
 
+/** The same, to who asked for a WebSocket; ends the connection. */
+export function refuseUpgrade(socket: Socket, thrown: unknown): undefined {
+  const error = toVirError(thrown)
+  const body = formatJson(error)
+  const head = `Content-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close`
+  socket.end(`HTTP/1.1 ${error.httpStatus} Refused\r\n${head}\r\n\r\n${body}`)
+}
+
 /** What an event stream is fed from: calls back for each event, until what it gives is called. */
 export type EventSource = (
   emit: (id: number, event: string, data: object) => void

@@ -1,18 +1,16 @@
 // HTTP: routes made from the API table, events, report, metrics. Loaded on the first connection, not before.
 import type { Socket } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { errorsFrom } from '../conf/error.ts'
+import type { FastifyInstance } from 'fastify'
 import { handleOf } from '../drivers/connection.ts'
-import type { Stream } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
-import { dispatch, resolve } from './dispatch.ts'
-import { createApp, send, sendError, serviceOf, streamEvents } from './http-app.ts'
+import { apiRoutes } from './api-routes.ts'
+import { servedBy } from './connection.ts'
+import { createApp, send, serviceOf, streamEvents } from './http-app.ts'
 import { POLLED } from './polled.ts'
-import { fromQuery, wholeNumber } from './query.ts'
+import { wholeNumber } from './query.ts'
 import { report } from './report.ts'
 import type { Service } from './sockets.ts'
-
-const fail = errorsFrom('VIR_FROM_RPC')
+import type { createUpgrade } from './websocket.ts'
 
 /** Shim-level actions that are no libvirt API. */
 export interface ShimControl {
@@ -30,7 +28,8 @@ export interface HttpOptions {
 export async function createHttp({ domain, readOnly, control }: HttpOptions): Promise<Service> {
   const app = createApp(domain.log)
   const streams = new Set<() => void>()
-  apiRoutes(app, domain, readOnly)
+  const served = servedBy(domain)
+  apiRoutes(app, served, readOnly, ['/v1/:api', '/v1/domains/:domain/:api'])
   const waits = new AbortController()
   streams.add(() => waits.abort())
   plainRoutes(app, domain, waits.signal)
@@ -41,39 +40,12 @@ export async function createHttp({ domain, readOnly, control }: HttpOptions): Pr
       return send(reply, {})
     })
   }
+  let upgrade: Promise<ReturnType<typeof createUpgrade>> | undefined
   app.server.on('upgrade', (request, socket, head) => {
-    void import('./websocket.ts').then(({ upgrade }) => upgrade(domain, readOnly, request, socket as Socket, head))
+    upgrade ??= import('./websocket.ts').then(module => module.createUpgrade(served, readOnly))
+    void upgrade.then(take => take(request, socket as Socket, head))
   })
   return serviceOf(app, streams)
-}
-
-function apiRoutes(app: FastifyInstance, domain: QemuDomain, readOnly: boolean): void {
-  type Params = { api: string; domain?: string }
-  const answer = async (request: FastifyRequest<{ Params: Params }>, reply: FastifyReply) => {
-    const { api, domain: wanted } = request.params
-    if (wanted !== undefined && wanted !== domain.name && wanted.toLowerCase() !== domain.uuid) {
-      throw errorsFrom('VIR_FROM_QEMU')('VIR_ERR_NO_DOMAIN', `no domain with matching name or uuid '${wanted}'`)
-    }
-    const method = resolve(api, readOnly)
-    const isGet = request.method === 'GET'
-    if (isGet && !method.readOnly) {
-      return sendError(reply, fail('VIR_ERR_OPERATION_DENIED', `'${api}' changes the guest: use POST`), 405)
-    }
-    if (method.stream === 'channel') throw fail('VIR_ERR_INVALID_ARG', `'${api}' is a stream: open it as a WebSocket`)
-    const args = isGet ? fromQuery(request.query as Record<string, string>, method.args) : request.body
-    const abort = new AbortController()
-    reply.raw.once('close', () => {
-      if (!reply.raw.writableFinished) abort.abort()
-    })
-    const result = await dispatch(domain, { api, args, readOnly, signal: abort.signal })
-    if (method.stream !== 'body') return send(reply, result)
-    const { mime, body } = result as Stream
-    return reply.type(mime).send(body)
-  }
-  for (const url of ['/v1/:api', '/v1/domains/:domain/:api']) {
-    app.get<{ Params: Params }>(url, answer)
-    app.post<{ Params: Params }>(url, answer)
-  }
 }
 
 function plainRoutes(app: FastifyInstance, domain: QemuDomain, closing: AbortSignal): void {

@@ -5,7 +5,7 @@ import type { GuestEntry } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { type Allocation, allocations } from '../state/allocation.ts'
 import { type Namespaces, ownNamespaces } from '../state/claim.ts'
-import { hostOf } from './connection.ts'
+import { entryOf } from './connection.ts'
 
 /** State of one guest and everything it holds; schemas/report.json says the same. */
 export interface Report extends GuestEntry {
@@ -27,7 +27,7 @@ export interface Report extends GuestEntry {
 export function report(domain: QemuDomain): Report {
   const { root, context } = domain
   return {
-    ...hostOf(domain).guests()[0]!,
+    ...entryOf(domain),
     reason: domain.reason,
     generation: domain.generation,
     pids: { shim: process.pid, qemu: domain.process?.pid ?? null },

@@ -106,7 +106,7 @@ t.test('flags: by name or number; unknown bits are refused by the function they 
   t.equal(flags(BITS).fromJson(['VIR_A', 'VIR_HIGH'], 'flags'), 2 ** 31 + 1)
   t.equal(flags(BITS).fromJson(null, 'flags'), 0)
   t.equal(openFlags(BITS).fromJson(64, 'flags'), 64)
-  const refusal = (wire: Wire<number>) => errorOf(() => wire.fromJson(5, 'flags', 'virDomainShutdown'))
+  const refusal = (wire: Wire<number, unknown>) => errorOf(() => wire.fromJson(5, 'flags', 'virDomainShutdown'))
   t.equal(await refusal(flags(BITS)), 'VIR_ERR_INVALID_ARG: unsupported flags (0x4) in function qemuDomainShutdown')
   t.equal(
     await refusal(flagsIn({ function: 'virDomainDefParse', domain: 'VIR_FROM_DOMAIN' }, BITS)),

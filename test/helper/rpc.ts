@@ -74,8 +74,8 @@ export class RpcPeer {
 }
 
 /** The error in a reply. */
-export function errorOf(frame: Frame): { code: number; message: string } {
-  return codecOf('error').read(readerOf(frame))
+export function errorOf(frame: Frame): { code: number; domain: number; message: string } {
+  return codecOf('error').read(readerOf(frame)) as ReturnType<typeof errorOf>
 }
 
 /** The results in a reply. */

@@ -1,5 +1,6 @@
 // The API table: every area's rows in one object. HTTP routes, OpenAPI, RPC procedures and the client come from it.
 import { API_FACTS, type ApiFact } from '../../conf/api-list.ts'
+import type { JsonValues, WireValues } from '../../conf/wire.ts'
 import type { Host } from '../connection.ts'
 import type { Method } from '../method.ts'
 import { guest } from './api/agent.ts'
@@ -22,8 +23,9 @@ import { stats } from './api/stats.ts'
 import { vcpu } from './api/vcpu.ts'
 import type { QemuDomain } from './domain/domain.ts'
 
-/** An API as it is called: its row, and where it stands in libvirt's protocol. */
-export type Api = (({ on: 'domain' } & Method<QemuDomain>) | ({ on: 'connect' } & Method<Host>)) & ApiFact
+/** An API as it is called: its row and name, and where it stands in libvirt's protocol. */
+export type Api = (({ on: 'domain' } & Method<QemuDomain>) | ({ on: 'connect' } & Method<Host>)) &
+  ApiFact & { name: string }
 
 const rows = {
   ...connect,
@@ -46,12 +48,20 @@ const rows = {
   ...security
 } satisfies Record<string, Method<QemuDomain> | Method<Host>>
 
+export type ApiName = keyof typeof rows
+/** An API's arguments and results, as its row takes and gives them. */
+export type ArgValues<N extends ApiName> = WireValues<(typeof rows)[N]['args']>
+export type RetValues<N extends ApiName> = WireValues<(typeof rows)[N]['ret']>
+/** The same as JSON has them. */
+export type ArgsOf<N extends ApiName> = JsonValues<(typeof rows)[N]['args']>
+export type RetOf<N extends ApiName> = JsonValues<(typeof rows)[N]['ret']>
+
 /** Every API that is implemented, by its name. */
 export const api = Object.fromEntries(
-  Object.entries(rows).map(([name, row]) => [name, { ...API_FACTS[name], ...row }])
-) as Record<keyof typeof rows, Api>
+  Object.entries(rows).map(([name, row]) => [name, { name, ...API_FACTS[name], ...row }])
+) as Record<ApiName, Api>
 
 /** The row of an API by its name, undefined if there is none. */
 export function findMethod(name: string): Api | undefined {
-  return Object.hasOwn(api, name) ? api[name as keyof typeof rows] : undefined
+  return Object.hasOwn(api, name) ? api[name as ApiName] : undefined
 }

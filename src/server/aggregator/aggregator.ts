@@ -1,5 +1,4 @@
 // What the parts of the aggregator share.
-import type { Host } from '../../drivers/connection.ts'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Discovery } from './discovery.ts'
 import type { GuestEvents } from './events.ts'
@@ -7,6 +6,7 @@ import type { HostEvents } from './host-events.ts'
 import type { Layout } from './layout.ts'
 import type { Registry } from './registry.ts'
 import type { Resources } from './resources.ts'
+import type { AggregatorHost } from './rows.ts'
 
 export interface Aggregator {
   layout: Layout
@@ -15,7 +15,7 @@ export interface Aggregator {
   /** who holds what of the host */
   resources: Resources
   /** all guests, as connection-level APIs ask for them */
-  host: Host
+  host: AggregatorHost
   /**
    * API socket of a guest's shim, by name or uuid.
    * @throws VIR_ERR_NO_DOMAIN, VIR_ERR_OPERATION_INVALID when there is none

@@ -2,14 +2,15 @@
 import { pciAddressText } from '../../conf/devices/device-address.ts'
 import { parseJson } from '../../conf/json.ts'
 import type { TypedParams, WireValue } from '../../conf/wire.ts'
-import type { GuestEntry, Host, statsRecord } from '../../drivers/connection.ts'
-
+import { type GuestEntry, handleOf, type statsRecord } from '../../drivers/connection.ts'
 import type { Qemu } from '../../drivers/qemu/capabilities/qemu.ts'
 import { cacheDirectory } from '../../state/root.ts'
 import { ask } from '../raw-http.ts'
 import { thisHost } from '../this-host.ts'
+import type { Discovery } from './discovery.ts'
 import type { Guests } from './guests.ts'
 import type { KnownGuest, Registry } from './registry.ts'
+import type { AggregatorHost } from './rows.ts'
 
 /** A guest that does not tell its statistics in this time is left out. */
 const STATS_LIMIT_MS = 5000
@@ -25,7 +26,8 @@ function entryOf({ report }: KnownGuest): GuestEntry {
   return { name, uuid, id, state, persistent, autostart, managedSave, snapshots, checkpoints }
 }
 
-export function hostOf(registry: Registry, guests: Guests): Host {
+/** Every guest of the host as one connection. */
+export function hostOf(registry: Registry, guests: Guests, discovery: Discovery): AggregatorHost {
   return {
     ...thisHost(),
     guests: () => Array.from(registry.guests(), entryOf),
@@ -40,6 +42,7 @@ export function hostOf(registry: Registry, guests: Guests): Host {
     },
     define: (xml, flags) => guests.define(xml, flags),
     create: (xml, flags) => guests.create(xml, flags),
+    add: async socket => handleOf((await discovery.add(socket)).report),
     async qemu(): Promise<Qemu> {
       const { qemuCapabilities } = await import('../../drivers/qemu/capabilities/qemu.ts')
       return qemuCapabilities(DEFAULT_EMULATOR, cacheDirectory(), 'qemu')

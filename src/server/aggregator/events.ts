@@ -12,7 +12,9 @@ import { readFields } from '../rpc/codec.ts'
 import type { EventSource, GuestEvent } from '../rpc/events.ts'
 import { QEMU_PROGRAM, readerOf } from '../rpc/frame.ts'
 import { Link } from '../rpc/link.ts'
+import type { ArgsIn } from '../rpc/notation.ts'
 import { eventLayout, findProcedure } from '../rpc/procedures.ts'
+import type { QEMU_EVENTS } from '../rpc/remote-protocol.ts'
 import { EventStream, type StreamedEvent } from './event-stream.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 
@@ -24,6 +26,7 @@ const DRAIN_MS = 1000
 
 const MONITOR_REGISTER = 4
 const MONITOR_EVENT = 6
+type MonitorEvent = ArgsIn<(typeof QEMU_EVENTS)[typeof MONITOR_EVENT]>
 
 /** The libvirt socket beside a shim's API socket, as reached from here. */
 export function libvirtSocketOf({ socket, report }: Pick<KnownGuest, 'socket' | 'report'>): string | undefined {
@@ -183,7 +186,7 @@ function followMonitor(guest: KnownGuest, listener: (guest: GuestHandle, event: 
     {
       frame(frame) {
         if (frame.program !== QEMU_PROGRAM || frame.procedure !== MONITOR_EVENT) return
-        const { dom, event, seconds, micros, details } = readFields(args, readerOf(frame))
+        const { dom, event, seconds, micros, details } = readFields<MonitorEvent>(args, readerOf(frame))
         const timestampUs = Number(seconds) * 1e6 + micros
         listener(dom, {
           event,

@@ -1,17 +1,17 @@
 // The aggregator's HTTP: connection-level APIs here, calls for a guest at its shim, and what is known of all guests.
 import type { Socket } from 'node:net'
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { API_FACTS } from '../../conf/api-list.ts'
+import type { FastifyInstance } from 'fastify'
 import { errorsFrom } from '../../conf/error.ts'
-import { fieldsToJson } from '../../conf/wire.ts'
-import { createApp, JSON_TYPE, send, sendError, sendErrorRaw, serviceOf, streamEvents } from '../http-app.ts'
-import { fromQuery, wholeNumber } from '../query.ts'
+import { apiRoutes } from '../api-routes.ts'
+import { checkAccess, factOf } from '../dispatch.ts'
+import { createApp, JSON_TYPE, send, sendErrorRaw, serviceOf, streamEvents } from '../http-app.ts'
+import { wholeNumber } from '../query.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { withoutShim } from './from-report.ts'
 import { forward, forwardUpgrade } from './proxy.ts'
 import type { Registry } from './registry.ts'
-import { findHostApi, runHostApi } from './rows.ts'
+import { aggregatorRows } from './rows.ts'
 import { guestsJson } from './view.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
@@ -20,30 +20,12 @@ const fail = errorsFrom('VIR_FROM_RPC')
 export async function createHttp(aggregator: Aggregator, readOnly: boolean): Promise<Service> {
   const app = createApp(aggregator.log)
   const streams = new Set<() => void>()
-  hostRoutes(app, aggregator, readOnly)
+  apiRoutes(app, { host: aggregator.host, rows: aggregatorRows }, readOnly, ['/v1/:api'])
   guestRoutes(app, aggregator, readOnly)
   plainRoutes(app, aggregator)
   eventRoute(app, aggregator, streams)
   resourceRoutes(app, aggregator, readOnly)
   return serviceOf(app, streams)
-}
-
-/** Connection-level APIs. */
-function hostRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
-  type Params = { api: string }
-  const answer = async (request: FastifyRequest<{ Params: Params }>, reply: FastifyReply) => {
-    const { api } = request.params
-    const isGet = request.method === 'GET'
-    const found = findHostApi(aggregator, api)
-    if (isGet && found && !found.readOnly) {
-      return sendError(reply, fail('VIR_ERR_OPERATION_DENIED', `'${api}' changes something: use POST`), 405)
-    }
-    const args = isGet ? fromQuery(request.query as Record<string, string>, found?.row.args ?? {}) : request.body
-    const { row, result } = await runHostApi(aggregator, { api, args, readOnly })
-    return send(reply, fieldsToJson(result as never, row.ret))
-  }
-  app.get<{ Params: Params }>('/v1/:api', answer)
-  app.post<{ Params: Params }>('/v1/:api', answer)
 }
 
 /** The socket of a guest's shim that a connection of this kind may use. */
@@ -62,11 +44,13 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
     proxied.all<{ Params: Params }>('/v1/domains/:domain/*', async (request, reply) => {
       const { domain, '*': api } = request.params
       const guest = registry.find(domain)
+      // a shim is not woken for what it may not do
+      if (factOf(api)) checkAccess(api, readOnly)
       const known = guest && withoutShim(guest, api)
       if (known) return send(reply, known)
       reply.hijack()
       await forward(() => shimOf(domain), request.raw, reply.raw).catch(error => sendErrorRaw(reply.raw, error))
-      if (!guest || API_FACTS[api]?.readOnly) return
+      if (!guest || factOf(api)?.readOnly) return
       registry.touch(guest.report.uuid)
       await aggregator.discovery.refresh([guest.report.uuid])
     })

@@ -64,7 +64,7 @@ async function run(options: AggregatorOptions): Promise<void> {
     registry,
     discovery,
     resources,
-    host: hostOf(registry, guests),
+    host: hostOf(registry, guests, discovery),
     socketOf: guest => guests.socketOf(guest),
     events,
     hostEvents: once(async () => new (await import('./host-events.ts')).HostEvents(await events(), log)),

@@ -1,14 +1,12 @@
 // libvirt's protocol on the aggregator. What concerns the connection is answered here from what is known of all guests;
 // a call on a guest goes to the guest's shim as it came, and so do the calls of other drivers to their daemons.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { API_FACTS } from '../../conf/api-list.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
-import type { Call } from '../dispatch.ts'
-import { ConnectionCalls } from '../rpc/calls.ts'
-import type { Reply, RpcClient } from '../rpc/client.ts'
+import { factOf, type Served } from '../dispatch.ts'
+import type { Reply } from '../rpc/client.ts'
 import { readFields, writeFields } from '../rpc/codec.ts'
-import type { EventSource } from '../rpc/events.ts'
+import { Connection, type Guests } from '../rpc/connection.ts'
 import { type Frame, readerOf } from '../rpc/frame.ts'
 import { guestOf, type Procedure } from '../rpc/procedures.ts'
 import { serveRpc } from '../rpc/server.ts'
@@ -19,7 +17,7 @@ import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { libvirtSocketOf } from './events.ts'
 import { fromReport, isInReport, withoutShim } from './from-report.ts'
-import { findHostApi, type HostApi, runHostApi } from './rows.ts'
+import { aggregatorRows } from './rows.ts'
 import { SecondaryDrivers, type SecondaryOptions } from './secondary.ts'
 
 /** Connections to shims that nobody has used for so long are closed: an idle shim may want to end. */
@@ -36,12 +34,18 @@ export async function createRpc(
   secondary: SecondaryOptions,
   readOnly: boolean
 ): Promise<Service> {
+  const served: Served = { host: aggregator.host, rows: aggregatorRows }
   const events = await aggregator.events()
-  return serveRpc(aggregator.log, client => new AggregatorCalls(aggregator, events, secondary, client, readOnly))
+  return serveRpc(aggregator.log, client => {
+    const guests = (connection: Connection) => new ForwardedGuests(aggregator, secondary, connection)
+    return new Connection({ served, events, client, readOnly, guests })
+  })
 }
 
-class AggregatorCalls extends ConnectionCalls {
+/** The guests of all shims, as one client has to do with them: its calls go to their daemons. */
+class ForwardedGuests implements Guests {
   readonly #aggregator: Aggregator
+  readonly #connection: Connection
   readonly #shims = new UpstreamPool()
   readonly #daemons = new UpstreamPool()
   readonly #secondary: SecondaryDrivers
@@ -49,57 +53,50 @@ class AggregatorCalls extends ConnectionCalls {
   readonly #changed = new Map<string, number>()
   #sweep: NodeJS.Timeout | undefined
 
-  constructor(
-    aggregator: Aggregator,
-    events: EventSource,
-    secondary: SecondaryOptions,
-    client: RpcClient,
-    readOnly: boolean
-  ) {
-    super(aggregator.host, events, client, readOnly)
+  constructor(aggregator: Aggregator, secondary: SecondaryOptions, connection: Connection) {
     this.#aggregator = aggregator
-    this.#secondary = new SecondaryDrivers(client, secondary, this.#daemons)
+    this.#connection = connection
+    this.#secondary = new SecondaryDrivers(connection.client, secondary, this.#daemons)
   }
 
-  protected override hostRow(api: string): HostApi['row'] | undefined {
-    return findHostApi(this.#aggregator, api)?.row
-  }
-
-  /** A client finds what it has done a moment ago in what it is told of all guests. */
-  protected override async hostCall(call: Call): Promise<unknown> {
-    const sinceMs = performance.now() - SETTLED_MS
-    const recent = [...this.#changed].flatMap(([uuid, atMs]) => (atMs > sinceMs ? [uuid] : []))
-    if (recent.length > 0) await this.#aggregator.discovery.refresh(recent)
-    // a guest that gets the uuid of one that is gone has another shim
-    for (const uuid of recent) if (!this.knows(uuid)) this.#shims.drop(uuid)
-    return (await runHostApi(this.#aggregator, call)).result
-  }
-
-  protected knows(uuid: string): boolean {
+  has(uuid: string): boolean {
     return this.#aggregator.registry.byUuid(uuid) !== undefined
   }
 
-  protected guestCall(procedure: Procedure, frame: Frame): Reply | Promise<Reply> {
+  call(procedure: Procedure, frame: Frame): Reply | Promise<Reply> {
     const from = readerOf(frame)
     const guest = guestOf(procedure, readFields(procedure.first, from))
     const known = this.#fromReport(procedure, from, guest)
     return known ? { write: to => writeFields(procedure.ret, known, to) } : this.#forward(procedure, frame, guest)
   }
 
-  async #forward(procedure: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
-    if (!API_FACTS[procedure.api ?? '']?.readOnly) {
+  /** A client finds what it has done a moment ago in what it is told of all guests. */
+  async settled(): Promise<void> {
+    const sinceMs = performance.now() - SETTLED_MS
+    const recent = [...this.#changed].flatMap(([uuid, atMs]) => (atMs > sinceMs ? [uuid] : []))
+    if (recent.length > 0) await this.#aggregator.discovery.refresh(recent)
+    // a guest that gets the uuid of one that is gone has another shim
+    for (const uuid of recent) if (!this.has(uuid)) this.#shims.drop(uuid)
+  }
+
+  ofDriver(frame: Frame): Promise<Reply> {
+    return this.#secondary.call(frame, this.#connection.readOnly)
+  }
+
+  async #forward({ api }: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
+    if (!factOf(api)?.readOnly) {
       this.#changed.set(guest.uuid, performance.now())
       this.#aggregator.registry.touch(guest.uuid)
     }
     this.#sweep ??= setInterval(() => this.#shims.closeIdle(Date.now() - IDLE_MS), IDLE_MS / 2).unref()
     const shim = await this.#shims.get(guest.uuid, () => this.#open(guest))
-    await shim.forward(frame, findMethod(procedure.api ?? '')?.stream !== undefined)
+    await shim.forward(frame, findMethod(api)?.stream !== undefined)
     return { sent: true }
   }
 
   /** The answer to a call that need not go to the shim: the guest's report has it, and this client has not changed it. */
   #fromReport({ api, others }: Procedure, from: XdrReader, { uuid }: GuestHandle): Record<string, unknown> | undefined {
-    if (api === undefined || !isInReport(api)) return undefined
+    if (!isInReport(api)) return undefined
     const { registry } = this.#aggregator
     const guest = registry.byUuid(uuid)
     if (!guest) return undefined
@@ -108,22 +105,18 @@ class AggregatorCalls extends ConnectionCalls {
     return this.#changed.has(uuid) ? withoutShim(guest, api) : fromReport(registry, guest, api)
   }
 
-  protected override async unknownCall(frame: Frame): Promise<Reply> {
-    this.checkOpen()
-    return this.#secondary.call(frame, this.readOnly)
-  }
-
   async #open(guest: GuestHandle): Promise<Upstream> {
+    const { client, readOnly } = this.#connection
+    const { registry, host } = this.#aggregator
     const deadline = Date.now() + REACH_LIMIT_MS
     for (;;) {
-      this.checkGuest(guest)
+      this.#connection.checkGuest(guest)
       const socket = libvirtSocketOf({
         socket: await this.#aggregator.socketOf(guest.uuid),
-        report: this.#aggregator.registry.byUuid(guest.uuid)!.report
+        report: registry.byUuid(guest.uuid)!.report
       })!
-      const { readOnly } = this
       const what = `the daemon of domain '${guest.name}'`
-      const upstream = new Upstream(this.client, { socket, uri: this.host.uri, readOnly, what })
+      const upstream = new Upstream(client, { socket, uri: host.uri, readOnly, what })
       try {
         await upstream.opened()
         return upstream
@@ -147,8 +140,7 @@ class AggregatorCalls extends ConnectionCalls {
     this.#daemons.pace(backlog)
   }
 
-  override closed(): void {
-    super.closed()
+  closed(): void {
     for (const uuid of this.#changed.keys()) this.#aggregator.registry.touch(uuid)
     clearInterval(this.#sweep)
     this.#shims.close()

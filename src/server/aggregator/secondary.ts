@@ -1,12 +1,11 @@
 // The drivers beside QEMU's, as one client uses them: passed through to libvirt's daemons where those are. A connection
 // is opened with the client's first call of a driver and stays, as registrations for events do.
 import { statSync } from 'node:fs'
-import { withoutDriver } from '../rpc/calls.ts'
 import type { Reply, RpcClient } from '../rpc/client.ts'
 import { type Frame, REMOTE_PROGRAM } from '../rpc/frame.ts'
 import { driverLinks } from '../rpc/libvirt-sockets.ts'
 import type { LinkOptions } from '../rpc/link.ts'
-import { SECONDARY_STREAMS, type SecondaryDriver, secondaryDriver } from '../rpc/secondary-drivers.ts'
+import { SECONDARY_STREAMS, type SecondaryDriver, secondaryDriver, withoutDriver } from '../rpc/secondary-drivers.ts'
 import { Upstream } from '../rpc/upstream.ts'
 import type { UpstreamPool } from '../rpc/upstream-pool.ts'
 

@@ -16,13 +16,13 @@ const PARAM_NAME_MAX = 79
 /** libvirt's REMOTE_STRING_MAX. */
 const STRING_MAX = 4 * 1024 * 1024
 
-// biome-ignore lint/suspicious/noExplicitAny: each codec knows its own type of value
-type Any = any
+/** Values of fields by name; what they are says the notation of the fields (notation.ts has it as types). */
+export type Values = Record<string, unknown>
 
 /** Reads and writes values of one type. */
-export interface Codec {
-  read(from: XdrReader): Any
-  write(value: Any, to: XdrWriter): void
+export interface Codec<T = unknown> {
+  read(from: XdrReader): T
+  write(value: T, to: XdrWriter): void
 }
 
 /** One named field of a structure, of arguments or of results. */
@@ -35,7 +35,9 @@ export interface WireField {
   isParams: boolean
 }
 
-const plain: Record<string, Codec> = {
+const plain: Record<'int' | 'uint', Codec<number>> &
+  Record<'hyper' | 'uhyper', Codec<bigint | number>> &
+  Record<'string' | 'uuid', Codec<string>> = {
   int: { read: from => from.int(), write: (value, to) => to.int(Number(value)) },
   uint: { read: from => from.uint(), write: (value, to) => to.uint(Number(value)) },
   hyper: { read: from => from.hyper(), write: (value, to) => to.hyper(value) },
@@ -46,7 +48,7 @@ const plain: Record<string, Codec> = {
       const hex = from.hex(16)
       return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
     },
-    write: (value: string, to) => to.fixed(Buffer.from(value.replaceAll('-', ''), 'hex'))
+    write: (value, to) => to.fixed(Buffer.from(value.replaceAll('-', ''), 'hex'))
   }
 }
 
@@ -55,23 +57,23 @@ const { VIR_TYPED_PARAM_INT, VIR_TYPED_PARAM_UINT, VIR_TYPED_PARAM_LLONG, VIR_TY
 const { VIR_TYPED_PARAM_DOUBLE, VIR_TYPED_PARAM_BOOLEAN, VIR_TYPED_PARAM_STRING } = virTypedParameterType
 
 /** virTypedParameter's variants: number on the wire, then the value. */
-const PARAM: Record<TypedValue['type'], [number, Codec]> = {
-  int: [VIR_TYPED_PARAM_INT, plain.int!],
-  uint: [VIR_TYPED_PARAM_UINT, plain.uint!],
-  llong: [VIR_TYPED_PARAM_LLONG, plain.hyper!],
-  ullong: [VIR_TYPED_PARAM_ULLONG, plain.uhyper!],
+const PARAM: { [T in TypedValue['type']]: [number, Codec<(TypedValue & { type: T })['value']>] } = {
+  int: [VIR_TYPED_PARAM_INT, plain.int],
+  uint: [VIR_TYPED_PARAM_UINT, plain.uint],
+  llong: [VIR_TYPED_PARAM_LLONG, plain.hyper as Codec<bigint>],
+  ullong: [VIR_TYPED_PARAM_ULLONG, plain.uhyper as Codec<bigint>],
   double: [VIR_TYPED_PARAM_DOUBLE, { read: from => from.double(), write: (value, to) => to.double(value) }],
   boolean: [VIR_TYPED_PARAM_BOOLEAN, { read: from => from.int() !== 0, write: (value, to) => to.int(value ? 1 : 0) }],
-  string: [VIR_TYPED_PARAM_STRING, plain.string!]
+  string: [VIR_TYPED_PARAM_STRING, plain.string]
 }
 const PARAM_BY_NUMBER = new Map(
   Object.entries(PARAM).map(([type, [number, codec]]) => [number, { type: type as TypedValue['type'], codec }])
 )
 
 /** Typed parameters; what is read keeps repeated names for who wants to see them, see receivedParams(). */
-function params(max: number): Codec {
+function params(max: number): Codec<TypedParams | TypedParams[]> {
   return {
-    read(from): TypedParams {
+    read(from) {
       const list: [string, TypedValue][] = []
       for (let left = from.length(max); left > 0; left--) {
         const name = from.string(STRING_MAX)
@@ -84,12 +86,12 @@ function params(max: number): Codec {
       }
       return receivedParams(list)
     },
-    write(value: TypedParams | TypedParams[], to) {
+    write(value, to) {
       const entries = [value].flat().flatMap(one => Object.entries(one))
       if (entries.length > max) throw fail('VIR_ERR_RPC', `too many parameters '${entries.length}' for limit '${max}'`)
       to.uint(entries.length)
       for (const [name, { type, value: inner }] of entries) {
-        const [number, codec] = PARAM[type]
+        const [number, codec]: [number, Codec] = PARAM[type]
         to.string(name)
         to.int(number)
         codec.write(inner, to)
@@ -98,19 +100,19 @@ function params(max: number): Codec {
   }
 }
 
-function opaque(max: number): Codec {
-  return { read: from => Buffer.from(from.opaque(max)), write: (value: Uint8Array, to) => to.opaque(value) }
+function opaque(max: number): Codec<Uint8Array> {
+  return { read: from => Buffer.from(from.opaque(max)), write: (value, to) => to.opaque(value) }
 }
 
 /** A C char array: four bytes each. Of variable length it carries its end mark, of fixed length it is filled up. */
-function chars(max: number, isFixed: boolean): Codec {
+function chars(max: number, isFixed: boolean): Codec<string> {
   return {
     read(from) {
       const bytes = Array.from({ length: isFixed ? max : from.length(max) }, () => from.int() & 0xff)
       const end = bytes.indexOf(0)
       return Buffer.from(end < 0 ? bytes : bytes.slice(0, end)).toString('utf8')
     },
-    write(value: string, to) {
+    write(value, to) {
       const bytes = Buffer.from(`${value}\0`).subarray(0, max)
       const length = isFixed ? max : bytes.length
       if (!isFixed) to.uint(length)
@@ -119,10 +121,10 @@ function chars(max: number, isFixed: boolean): Codec {
   }
 }
 
-function array(of: Codec, max: number): Codec {
+function array(of: Codec, max: number): Codec<unknown[]> {
   return {
     read: from => Array.from({ length: from.length(max) }, () => of.read(from)),
-    write(values: unknown[], to) {
+    write(values, to) {
       if (values.length > max) throw fail('VIR_ERR_RPC', `too many entries '${values.length}' for limit '${max}'`)
       to.uint(values.length)
       for (const value of values) of.write(value, to)
@@ -141,14 +143,14 @@ function pointer(to: Codec): Codec {
 }
 
 /** Fields one after the other. */
-function structure(fields: readonly WireField[]): Codec {
+function structure(fields: readonly WireField[]): Codec<Values> {
   return {
     read(from) {
-      const out: Record<string, unknown> = {}
+      const out: Values = {}
       for (const { name, codec } of fields) out[name] = codec.read(from)
       return out
     },
-    write(value: Record<string, unknown>, to) {
+    write(value, to) {
       for (const { name, codec } of fields) codec.write(value[name], to)
     }
   }
@@ -209,12 +211,13 @@ export function layoutOf(notation: string): Layout {
   return { name, args: fieldsOf(space < 0 ? '' : before.slice(space + 1)), ret: fieldsOf(ret) }
 }
 
-export function readFields(fields: readonly WireField[], from: XdrReader): Record<string, Any> {
-  const out: Record<string, Any> = {}
+/** Reads fields in their order; with `A` the caller says which they are. */
+export function readFields<A = Values>(fields: readonly WireField[], from: XdrReader): A {
+  const out: Values = {}
   for (const { name, codec } of fields) out[name] = codec.read(from)
-  return out
+  return out as A
 }
 
-export function writeFields(fields: readonly WireField[], values: Readonly<Record<string, Any>>, to: XdrWriter): void {
+export function writeFields(fields: readonly WireField[], values: Readonly<Values>, to: XdrWriter): void {
   for (const { name, codec } of fields) codec.write(values[name], to)
 }

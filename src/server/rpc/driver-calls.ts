@@ -1,8 +1,9 @@
 // What virshim itself asks of libvirt's other drivers, in the notation of remote-protocol.ts, and who answers.
-import { type Layout, layoutOf } from './codec.ts'
+import { type Layout, layoutOf, type Values } from './codec.ts'
 import { REMOTE_PROGRAM } from './frame.ts'
 import { driverLinks } from './libvirt-sockets.ts'
 import { Link } from './link.ts'
+import type { ArgsIn, NameIn, RetIn } from './notation.ts'
 import type { SecondaryDriver } from './secondary-drivers.ts'
 
 const CALLS = {
@@ -22,8 +23,9 @@ const CALLS = {
   410: 'NETWORK_PORT_DELETE port:networkPort flags:uint'
 } as const
 
-type NameIn<Notation extends string> = Notation extends `${infer Name} ${string}` ? Name : never
-export type DriverCall = NameIn<(typeof CALLS)[keyof typeof CALLS]>
+type Called = (typeof CALLS)[keyof typeof CALLS]
+export type DriverCall = NameIn<Called>
+type CalledBy<Name extends DriverCall> = Extract<Called, `${Name} ${string}`>
 
 const calls = new Map<string, { procedure: number; layout: Layout }>()
 for (const [number, notation] of Object.entries(CALLS)) {
@@ -31,12 +33,9 @@ for (const [number, notation] of Object.entries(CALLS)) {
   calls.set(layout.name, { procedure: Number(number), layout })
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: results of every call
-type Result = Record<string, any>
-
 /** One driver, connected. */
 export interface DriverConnection {
-  call(name: DriverCall, args: Result): Promise<Result>
+  call<N extends DriverCall>(name: N, args: ArgsIn<CalledBy<N>>): Promise<RetIn<CalledBy<N>>>
   close(): void
 }
 
@@ -50,7 +49,8 @@ export async function openDriver(driver: SecondaryDriver, directory: string): Pr
       continue
     }
     return {
-      call: (name, args) => link.call({ program: REMOTE_PROGRAM, ...calls.get(name)! }, args),
+      call: (name, args) =>
+        link.call({ program: REMOTE_PROGRAM, ...calls.get(name)! }, args as Values) as Promise<never>,
       close: () => link.close()
     }
   }

@@ -1,9 +1,7 @@
 // The calls that register for events, in all forms clients of fifteen years use.
 import { virDomainEventID } from '../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
-import type { Exception } from './exceptions.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
+import type { Exceptions } from './exceptions.ts'
 
 const { VIR_DOMAIN_EVENT_ID_LIFECYCLE } = virDomainEventID
 const failNone = errorsFrom('VIR_FROM_NONE')
@@ -32,7 +30,7 @@ function monitorFilter(event: string | undefined, flags: number): (name: string)
   }
 }
 
-export const eventExceptions: Record<string, Exception> = {
+export const eventExceptions: Exceptions = {
   CONNECT_DOMAIN_EVENT_REGISTER: {
     async run({ events }) {
       events.register(VIR_DOMAIN_EVENT_ID_LIFECYCLE, undefined, true)
@@ -73,11 +71,9 @@ export const eventExceptions: Record<string, Exception> = {
     }
   },
   CONNECT_DOMAIN_MONITOR_EVENT_REGISTER: {
-    run(calls, { dom, event, flags }) {
-      if (calls.readOnly)
-        throw fail('VIR_ERR_OPERATION_DENIED', 'read only access prevents virConnectDomainQemuMonitorEventRegister')
-      if (dom) calls.checkGuest(dom)
-      return { callbackID: calls.events.registerMonitor(monitorFilter(event, flags), dom?.uuid) }
+    run(connection, { dom, event, flags }) {
+      if (dom) connection.checkGuest(dom)
+      return { callbackID: connection.events.registerMonitor(monitorFilter(event, flags), dom?.uuid) }
     }
   },
   CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER: {

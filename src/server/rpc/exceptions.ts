@@ -2,26 +2,33 @@
 import { errorsFrom } from '../../conf/error.ts'
 import type { TypedParams } from '../../conf/wire.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
+import type { RetValues } from '../../drivers/qemu/index.ts'
 import { hostCpus } from '../../host/topology.ts'
-import type { ConnectionCalls, Values } from './calls.ts'
+import type { Values } from './codec.ts'
+import type { Connection } from './connection.ts'
 import { eventExceptions } from './event-calls.ts'
+import type { ArgsIn, NotationOf, ProcedureName, RetIn } from './notation.ts'
 
 const fail = errorsFrom('VIR_FROM_REMOTE')
 
-export interface Exception {
-  /** may come before CONNECT_OPEN */
+/** Of a procedure with these arguments and results. */
+export interface Exception<Args = Values, Ret = Values> {
+  /** may come before CONNECT_OPEN, and is nobody's but the connection's */
   beforeOpen?: true
   /** the whole call, for what is no API of a guest or host */
-  run?(calls: ConnectionCalls, given: Values, signal: AbortSignal): Values | Promise<Values>
+  run?(connection: Connection, given: Args): Ret | Promise<Ret>
   /** clients send what they have room for uninitialised */
   anyRoom?: true
   /** arguments of the API that are not the wire's of the same name */
-  args?(given: Values): Values
+  args?(given: Args): Values
   /** results on the wire from the API's, `guest` is the one it was called on */
-  ret?(result: Values, given: Values, guest: GuestHandle | undefined): Values
+  ret?(result: Values, given: Args, guest: GuestHandle | undefined): Ret
   /** what `ret` gives has been cut to what the caller has room for */
   isFitted?: true
 }
+
+/** By procedure name; arguments and results are those of its notation. */
+export type Exceptions = { [N in ProcedureName]?: Exception<ArgsIn<NotationOf<N>>, RetIn<NotationOf<N>>> }
 
 /** VIR_NODE_CPU_STATS_ALL_CPUS */
 const ALL_CPUS = -1
@@ -46,7 +53,7 @@ const FEATURES: Record<number, boolean> = {
 }
 const KEEPALIVE_FEATURE = 10
 
-const refuseSasl: Exception = {
+const refuseSasl: Exception<Values, never> = {
   beforeOpen: true,
   run() {
     throw fail('VIR_ERR_AUTH_FAILED', 'authentication failed')
@@ -55,7 +62,7 @@ const refuseSasl: Exception = {
 const nothing: Exception = { run: () => ({}) }
 
 /** libvirt's CPU map: a bit per CPU, lowest first. */
-function cpuBits(cpus: readonly number[], length: number): Buffer {
+function cpuBits(cpus: readonly (number | boolean)[], length: number): Buffer {
   const bits = Buffer.alloc(length)
   cpus.forEach((on, cpu) => {
     if (on && cpu < length * 8) bits[cpu >> 3]! |= 1 << (cpu & 7)
@@ -63,7 +70,7 @@ function cpuBits(cpus: readonly number[], length: number): Buffer {
   return bits
 }
 
-export const exceptions: Readonly<Record<string, Exception | undefined>> = {
+const typedExceptions: Exceptions = {
   ...eventExceptions,
   AUTH_LIST: { beforeOpen: true, run: () => ({ types: [AUTH_NONE] }) },
   AUTH_POLKIT: refuseSasl,
@@ -73,27 +80,27 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
 
   CONNECT_OPEN: {
     beforeOpen: true,
-    run(calls, { name, flags }) {
-      if (calls.opened) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection already open')
+    run(connection, { name, flags }) {
+      if (connection.opened) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection already open')
       if ((flags & ~CONNECT_FLAGS) !== 0)
         throw fail('VIR_ERR_INVALID_ARG', `unsupported flags (0x${flags.toString(16)})`)
       if (name && !/^qemu:\/\/\//.test(name)) throw fail('VIR_ERR_NO_CONNECT', name)
-      if ((flags & CONNECT_RO) !== 0) calls.readOnly = true
-      calls.opened = true
+      if ((flags & CONNECT_RO) !== 0) connection.readOnly = true
+      connection.opened = true
       return {}
     }
   },
   CONNECT_CLOSE: {
     beforeOpen: true,
-    run(calls) {
-      setImmediate(() => calls.client.close())
+    run(connection) {
+      setImmediate(() => connection.client.close())
       return {}
     }
   },
   CONNECT_SUPPORTS_FEATURE: {
     beforeOpen: true,
-    run(calls, { feature }) {
-      if (feature === KEEPALIVE_FEATURE) calls.client.startKeepalive()
+    run(connection, { feature }) {
+      if (feature === KEEPALIVE_FEATURE) connection.client.startKeepalive()
       return { supported: feature === KEEPALIVE_FEATURE || FEATURES[feature] ? 1 : 0 }
     }
   },
@@ -104,19 +111,19 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
 
   /** the connection is a local socket */
   CONNECT_IS_SECURE: { ret: () => ({ secure: 1 }) },
-  DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, guest) => ({ dom: guest }) },
+  DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, guest) => ({ dom: guest! }) },
   DOMAIN_RENAME: { ret: () => ({ retcode: 0 }) },
   DOMAIN_GET_VCPUS: {
-    ret: ({ info, cpumaps }, { maxinfo, maplen }) => ({
-      info: info.slice(0, maxinfo),
-      cpumaps: Buffer.concat((cpumaps as number[][]).slice(0, maxinfo).map(cpus => cpuBits(cpus, maplen)))
-    })
+    ret({ info, cpumaps }: RetValues<'virDomainGetVcpus'>, { maxinfo, maplen }) {
+      const maps = cpumaps.slice(0, maxinfo).map(cpus => cpuBits(cpus, maplen))
+      return { info: info.slice(0, maxinfo), cpumaps: Buffer.concat(maps) }
+    }
   },
   NODE_GET_SEV_INFO: { anyRoom: true },
   // who only asks for the count is told it before anyone looks at the CPU
   NODE_GET_CPU_STATS: { args: ({ cpuNum, nparams }) => ({ cpuNum: nparams === 0 ? ALL_CPUS : cpuNum }) },
   NODE_GET_CPU_MAP: {
-    ret: ({ cpumap, online }, { need_map, need_online }) => ({
+    ret: ({ cpumap, online }: RetValues<'virNodeGetCPUMap'>, { need_map, need_online }) => ({
       cpumap: need_map ? cpuBits(cpumap, Math.ceil(cpumap.length / 8)) : Buffer.alloc(0),
       online: need_online ? online : 0,
       ret: cpumap.length
@@ -125,7 +132,7 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
   DOMAIN_GET_CPU_STATS: {
     isFitted: true,
     // one list after the other; none of them has more entries than the caller has room for
-    ret({ params }: { params: TypedParams[] }, { nparams, ncpus }) {
+    ret({ params }: RetValues<'virDomainGetCPUStats'>, { nparams, ncpus }) {
       const count = Object.keys(params[0] ?? {}).length
       if (ncpus === 0) return { params: {}, nparams: hostCpus().present }
       if (nparams === 0) return { params: {}, nparams: count }
@@ -134,3 +141,6 @@ export const exceptions: Readonly<Record<string, Exception | undefined>> = {
     }
   }
 }
+
+/** What is particular about a procedure, by its name. */
+export const exceptions: Readonly<Record<string, Exception | undefined>> = typedExceptions

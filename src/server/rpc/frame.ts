@@ -5,8 +5,9 @@
 // The length counts itself. Source: virnetprotocol.x.
 import { type ErrorCode, type ErrorDomain, VirError } from '../../conf/error.ts'
 import { ERROR_CODES, ERROR_DOMAINS } from '../../conf/error-table.ts'
-import { fieldsOf, readFields, type WireField, writeFields } from './codec.ts'
-import { STRUCTURES } from './remote-protocol.ts'
+import { fieldsOf, readFields, writeFields } from './codec.ts'
+import type { FieldsIn } from './notation.ts'
+import { STRUCTURES, type Structures } from './remote-protocol.ts'
 import { XdrReader, XdrWriter } from './xdr.ts'
 
 export const REMOTE_PROGRAM = 0x20008086
@@ -133,27 +134,29 @@ export function makeRawFrame(header: Header, payload: Uint8Array): Buffer[] {
 
 /** virErrorLevel's VIR_ERR_ERROR */
 const LEVEL_ERROR = 2
-let errorFields: WireField[] | undefined
+const ERROR_FIELDS = fieldsOf(STRUCTURES.error!)
 
 /** libvirt's error structure, as virReportError fills it. */
 export function writeError(error: VirError, to: XdrWriter): void {
-  errorFields ??= fieldsOf(STRUCTURES.error!)
   const { code, domain, message } = error.toJSON()
   const { template, detail } = error
   writeFields(
-    errorFields,
+    ERROR_FIELDS,
     { code, domain, message, level: LEVEL_ERROR, str1: template, str2: detail, int1: -1, int2: -1 },
     to
   )
 }
 
-const CODE_NAMES = new Map(Object.entries(ERROR_CODES).map(([name, [number]]) => [number, name as ErrorCode]))
-const DOMAIN_NAMES = new Map(Object.entries(ERROR_DOMAINS).map(([name, [number]]) => [number, name as ErrorDomain]))
+const CODE_NAMES = new Map<number, ErrorCode>(
+  Object.entries(ERROR_CODES).map(([name, [number]]) => [number, name as ErrorCode])
+)
+const DOMAIN_NAMES = new Map<number, ErrorDomain>(
+  Object.entries(ERROR_DOMAINS).map(([name, [number]]) => [number, name as ErrorDomain])
+)
 
 /** Another daemon's error as it reported it; codes of later libvirt versions become VIR_ERR_INTERNAL_ERROR. */
 export function readError(from: XdrReader): VirError {
-  errorFields ??= fieldsOf(STRUCTURES.error!)
-  const { code, domain, message } = readFields(errorFields, from)
+  const { code, domain, message } = readFields<FieldsIn<Structures['error']>>(ERROR_FIELDS, from)
   const codeName = CODE_NAMES.get(code) ?? 'VIR_ERR_INTERNAL_ERROR'
   const [, bare, template] = ERROR_CODES[codeName]
   const domainName = DOMAIN_NAMES.get(domain) ?? 'VIR_FROM_NONE'

@@ -22,14 +22,33 @@ for (const [name, { proc, program }] of Object.entries(API_FACTS)) {
 }
 
 export interface Procedure extends Layout {
-  /** API of the same call, absent for what only the wire knows */
-  api: string | undefined
+  /** libvirt's function of the same call: an API, or one of its own */
+  api: string
   /** its first argument is a guest, or a snapshot or checkpoint of one */
   onGuest: boolean
   /** the arguments, cut behind the first */
   first: WireField[]
   others: WireField[]
 }
+
+/** Words of procedure names that C functions do not write as Xxx. */
+const WORDS: Record<string, string> = {
+  NWFILTER: 'NWFilter',
+  NWFILTERS: 'NWFilters',
+  XML: 'XML',
+  UUID: 'UUID',
+  MAC: 'MAC',
+  SCSI: 'SCSI',
+  WWN: 'WWN',
+  DHCP: 'DHCP'
+}
+
+/** The C function of a procedure that is no API of the table. */
+export const functionName = (procedure: string): string =>
+  `vir${procedure
+    .split('_')
+    .map(word => WORDS[word] ?? word[0] + word.slice(1).toLowerCase())
+    .join('')}`
 
 const GUEST_TYPES = new Set(['dom', 'snapshot', 'checkpoint'])
 
@@ -43,7 +62,7 @@ export function guestOf({ args }: Procedure, given: Readonly<Record<string, unkn
 const calls = new Map([REMOTE_PROGRAM, QEMU_PROGRAM].map(program => [program, new Map<number, Procedure>()]))
 const events = new Map<string, Layout>()
 
-function procedureOf(layout: Layout, api: string | undefined): Procedure {
+function procedureOf(layout: Layout, api = functionName(layout.name)): Procedure {
   const { args } = layout
   const onGuest = GUEST_TYPES.has(args[0]?.type ?? '')
   return { ...layout, api, onGuest, first: args.slice(0, 1), others: args.slice(1) }

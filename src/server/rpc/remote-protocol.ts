@@ -8,7 +8,7 @@
 // parameters), the structures below; `type?` is a pointer, `type<max>` an array. `dom` alone is the domain handle.
 
 /** Structures used by more than one procedure, or in arrays. */
-export const STRUCTURES: Readonly<Record<string, string>> = {
+const structures = {
   dom: 'name:string uuid:uuid id:int',
   snapshot: 'name:string dom',
   checkpoint: 'name:string dom',
@@ -31,10 +31,12 @@ export const STRUCTURES: Readonly<Record<string, string>> = {
   secret: 'uuid:uuid usageType:int usageID:string',
   error:
     'code:int domain:int message:string? level:int dom:dom? str1:string? str2:string? str3:string? int1:int int2:int net:network?'
-}
+} as const
+export type Structures = typeof structures
+export const STRUCTURES: Readonly<Record<string, string>> = structures
 
 /** The remote program's calls. */
-export const REMOTE_CALLS: Readonly<Record<number, string>> = {
+export const REMOTE_CALLS = {
   1: 'CONNECT_OPEN name:string? flags:uint',
   2: 'CONNECT_CLOSE',
   3: 'CONNECT_GET_TYPE > type:string',
@@ -289,7 +291,7 @@ export const REMOTE_CALLS: Readonly<Record<number, string>> = {
   441: 'DOMAIN_RESTORE_PARAMS params:param<64> flags:uint',
   442: 'DOMAIN_ABORT_JOB_FLAGS dom flags:uint',
   443: 'DOMAIN_FD_ASSOCIATE dom name:string flags:uint'
-}
+} as const
 
 /** The messages the remote program sends by itself. */
 export const REMOTE_EVENTS: Readonly<Record<number, string>> = {
@@ -340,16 +342,16 @@ export const REMOTE_EVENTS: Readonly<Record<number, string>> = {
 }
 
 /** The QEMU program's calls. */
-export const QEMU_CALLS: Readonly<Record<number, string>> = {
+export const QEMU_CALLS = {
   1: 'DOMAIN_MONITOR_COMMAND dom cmd:string flags:uint > result:string',
   2: 'DOMAIN_ATTACH pid_value:uint flags:uint > dom',
   3: 'DOMAIN_AGENT_COMMAND dom cmd:string timeout:int flags:uint > result:string?',
   4: 'CONNECT_DOMAIN_MONITOR_EVENT_REGISTER dom:dom? event:string? flags:uint > callbackID:int',
   5: 'CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER callbackID:int',
   7: 'DOMAIN_MONITOR_COMMAND_WITH_FILES dom cmd:string flags:uint > result:string'
-}
+} as const
 
 /** The QEMU program's event. */
-export const QEMU_EVENTS: Readonly<Record<number, string>> = {
+export const QEMU_EVENTS = {
   6: 'DOMAIN_MONITOR_EVENT callbackID:int dom event:string seconds:hyper micros:uint details:string?'
-}
+} as const

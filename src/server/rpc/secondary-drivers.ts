@@ -1,5 +1,11 @@
 // Procedures of the drivers beside QEMU's: networks, storage, secrets, node devices, filters, host interfaces. Virshim has
 // none of them; where libvirt's daemons have, their calls are passed on. Source: remote_protocol.x of libvirt 9.0.0.
+import { type ErrorDomain, errorsFrom } from '../../conf/error.ts'
+import type { Reply } from './client.ts'
+import { type Frame, REMOTE_PROGRAM } from './frame.ts'
+import { functionName } from './procedures.ts'
+
+const fail = errorsFrom('VIR_FROM_RPC')
 
 const SECONDARY_CALLS: Readonly<Record<number, string>> = {
   36: 'CONNECT_LIST_DEFINED_NETWORKS',
@@ -176,31 +182,32 @@ export const SECONDARY_STREAMS: ReadonlySet<number> = new Set([208, 209])
  * The answer to a count or a list where there is nothing of the kind, in words of zero: programs that look around go
  * on. Undefined for other procedures.
  */
-export function emptyAnswer(procedure: number): number | undefined {
+function emptyAnswer(procedure: number): number | undefined {
   const name = SECONDARY_CALLS[procedure] ?? ''
   if (/^CONNECT_LIST_ALL_/.test(name)) return 2 // an array, and its length as the result
   return /^(CONNECT|NODE)_(NUM_OF|LIST)_/.test(name) ? 1 : undefined
 }
 
-/** Words of procedure names that C functions do not write as Xxx. */
-const WORDS: Record<string, string> = {
-  NWFILTER: 'NWFilter',
-  NWFILTERS: 'NWFilters',
-  XML: 'XML',
-  UUID: 'UUID',
-  MAC: 'MAC',
-  SCSI: 'SCSI',
-  WWN: 'WWN',
-  DHCP: 'DHCP',
-  VOL: 'Vol'
+/** The domain of the errors of each driver's public functions. */
+const DOMAINS: Record<SecondaryDriver, ErrorDomain> = {
+  network: 'VIR_FROM_NETWORK',
+  storage: 'VIR_FROM_STORAGE',
+  secret: 'VIR_FROM_SECRET',
+  nodedev: 'VIR_FROM_NODEDEV',
+  nwfilter: 'VIR_FROM_NWFILTER',
+  interface: 'VIR_FROM_INTERFACE'
 }
 
-/** The C function of a procedure of these drivers, as in its error message; undefined for another number. */
-export function secondaryName(procedure: number): string | undefined {
-  const name = SECONDARY_CALLS[procedure]
-  if (name === undefined) return undefined
-  return `vir${name
-    .split('_')
-    .map(word => WORDS[word] ?? word[0] + word.slice(1).toLowerCase())
-    .join('')}`
+/**
+ * The reply to a call of a driver that is not there: there is nothing of the kind.
+ * @throws VIR_ERR_NO_SUPPORT for more than counts and lists, VIR_ERR_RPC for a number that means nothing
+ */
+export function withoutDriver({ program, procedure }: Frame): Reply {
+  const driver = program === REMOTE_PROGRAM ? secondaryDriver(procedure) : undefined
+  if (!driver) throw fail('VIR_ERR_RPC', `unknown procedure: ${procedure}`)
+  const words = emptyAnswer(procedure)
+  if (words === undefined) {
+    throw errorsFrom(DOMAINS[driver])('VIR_ERR_NO_SUPPORT', functionName(SECONDARY_CALLS[procedure]!))
+  }
+  return { write: to => to.fixed(Buffer.alloc(4 * words)) }
 }
