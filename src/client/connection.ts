@@ -4,6 +4,7 @@ import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { formatJson, parseJson } from '../conf/json.ts'
+import type { ApiName, ArgsOf, RetOf } from '../drivers/qemu/index.ts'
 import type { Allocation } from '../state/allocation.ts'
 import type { Namespaces } from '../state/claim.ts'
 import { guestsDirectory, userDirectories } from '../state/root.ts'
@@ -34,6 +35,9 @@ export interface Report {
   unreachableSince?: number
 }
 
+/** What a call of an API takes behind its name: nothing where every argument may be left out. */
+export type Args<N extends ApiName> = object extends ArgsOf<N> ? [args?: ArgsOf<N>] : [args: ArgsOf<N>]
+
 /** An API socket: of a shim, which has one guest, or of the aggregator, which has all. */
 export class Connection {
   readonly socket: string
@@ -51,15 +55,14 @@ export class Connection {
   }
 
   /** Calls an API by its libvirt name; gives its JSON answer. @throws ApiError as the shim answers */
-  // biome-ignore lint/suspicious/noExplicitAny: each API has an answer of its own shape, which its schema states
-  async call(api: string, args: object = {}): Promise<any> {
-    const { text } = await this.send('POST', this.pathOf(api), args)
-    return parseJson(text)
+  async call<N extends ApiName>(api: N, ...args: Args<N>): Promise<RetOf<N>> {
+    const { text } = await this.send('POST', this.pathOf(api), args[0] ?? {})
+    return parseJson(text) as RetOf<N>
   }
 
   /** Calls an API that answers with bytes. */
-  async body(api: string, args: object = {}): Promise<{ mime: string; body: Buffer }> {
-    const { reply, bytes } = await this.send('POST', this.pathOf(api), args)
+  async body<N extends ApiName>(api: N, ...args: Args<N>): Promise<{ mime: string; body: Buffer }> {
+    const { reply, bytes } = await this.send('POST', this.pathOf(api), args[0] ?? {})
     return { mime: String(reply.headers['content-type']), body: bytes }
   }
 
@@ -68,6 +71,11 @@ export class Connection {
     const query = wanted === undefined ? '' : `?guest=${encodeURIComponent(wanted)}`
     const { text } = await this.send('GET', `/v1/guests${query}`)
     return (parseJson(text) as { guests: Report[] }).guests
+  }
+
+  /** Asks for something that is no API of libvirt's. @throws ApiError as the shim answers */
+  async post(path: string): Promise<void> {
+    await this.send('POST', path, {})
   }
 
   /** What is answered at a path that is no API's. @throws ApiError where there is no such path */

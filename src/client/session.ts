@@ -1,7 +1,8 @@
 // One run of the client: what it is connected to, where it prints.
+import type { ApiName, RetOf } from '../drivers/qemu/index.ts'
 import { parseInteger } from './arguments.ts'
 import type { Lookup } from './command.ts'
-import { aggregatorSocket, Connection, meansAll, type Report, socketsOf } from './connection.ts'
+import { type Args, aggregatorSocket, Connection, meansAll, type Report, socketsOf } from './connection.ts'
 import { ApiError, ClientError } from './failure.ts'
 
 export interface GlobalOptions {
@@ -71,12 +72,11 @@ export class Session {
   }
 
   /** Calls an API about the host: of the aggregator, or of whichever shim answers. */
-  // biome-ignore lint/suspicious/noExplicitAny: each API has an answer of its own shape, which its schema states
-  async ask(api: string, args: object = {}): Promise<any> {
+  async ask<N extends ApiName>(api: N, ...args: Args<N>): Promise<RetOf<N>> {
     let refused: unknown = new ClientError('failed to connect to the hypervisor', 'no guest of this connection runs')
     for (const connection of await this.connections()) {
       try {
-        return await connection.call(api, args)
+        return await connection.call(api, ...args)
       } catch (error) {
         if (error instanceof ApiError) throw error
         refused = error

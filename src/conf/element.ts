@@ -49,8 +49,7 @@ export interface Field<T> {
 /** A claimed name: '@attribute', 'child', or a child and its fields; fields null: anything inside. */
 export type Name = string | readonly [child: string, fields: Fields | null]
 
-// biome-ignore lint/suspicious/noExplicitAny: a table holds fields of every type
-export type Fields = Record<string, Field<any>>
+export type Fields = Record<string, Field<unknown>>
 
 /** A field whose value's keys are the element's own, rather than lying under the field's key; see `spread`. */
 export interface SpreadField<T> extends Field<T> {

@@ -17,13 +17,10 @@ export interface Wire<T, J = T> {
   toJson(value: T): J
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: a table holds values of every type
-export type WireFields = Record<string, Wire<any, any>>
-// biome-ignore lint/suspicious/noExplicitAny: whichever the other form is
-export type WireValue<W> = W extends Wire<infer T, any> ? T : never
+export type WireFields = Record<string, Wire<unknown, unknown>>
+export type WireValue<W> = W extends Wire<infer T, unknown> ? T : never
 /** A value's JSON form. */
-// biome-ignore lint/suspicious/noExplicitAny: whichever the other form is
-export type JsonValue<W> = W extends Wire<any, infer J> ? J : never
+export type JsonValue<W> = W extends Wire<unknown, infer J> ? J : never
 type OptionalKeys<F extends WireFields> = { [K in keyof F]: undefined extends WireValue<F[K]> ? K : never }[keyof F]
 /** The typed form of a list of arguments or results. */
 export type WireValues<F extends WireFields> = { [K in Exclude<keyof F, OptionalKeys<F>>]: WireValue<F[K]> } & {

@@ -90,7 +90,9 @@ export const consoles: Commands = {
     }
   ),
 
-  'inject-nmi': onDomain('Inject NMI to the guest', {}, async ({ shim }) => shim.call('virDomainInjectNMI')),
+  'inject-nmi': onDomain('Inject NMI to the guest', {}, async ({ shim }) => {
+    await shim.call('virDomainInjectNMI')
+  }),
 
   screenshot: onDomain(
     'take a screenshot of a current domain console and store it into a file',

@@ -20,7 +20,7 @@ const hypervisorOptions = {
 }
 
 /** Flag names by the options that set them. */
-const flagsOf = (given: Given, names: Record<string, string>): string[] =>
+const flagsOf = <Flag extends string>(given: Given, names: Record<string, Flag>): Flag[] =>
   Object.entries(names).flatMap(([name, flag]) => (given.has(name) ? [flag] : []))
 
 const compareFlags = (given: Given) =>
@@ -76,7 +76,7 @@ export const cpu: Commands = {
     async run(session, given) {
       const { models } = await saying(
         'failed to get CPU model names',
-        session.ask('virConnectGetCPUModelNames', { arch: given.text('arch') })
+        session.ask('virConnectGetCPUModelNames', { arch: given.text('arch')! })
       )
       if (models.length === 0) session.printExtra('all CPU models are accepted\n')
       for (const model of models) session.print(`${model}\n`)
@@ -90,7 +90,7 @@ export const cpu: Commands = {
       const [xml] = await cpusIn(from)
       const { result } = await saying(
         `Failed to compare host CPU with ${from}`,
-        session.ask('virConnectCompareCPU', { xml, flags: compareFlags(given) })
+        session.ask('virConnectCompareCPU', { xml: xml!, flags: compareFlags(given) })
       )
       const verdicts: Verdicts = [
         `CPU described in ${from} is incompatible with host CPU`,
@@ -120,7 +120,7 @@ export const cpu: Commands = {
         `Failed to compare hypervisor CPU with ${from}`,
         session.ask('virConnectCompareHypervisorCPU', {
           ...hypervisorArgs(given),
-          xmlCPU,
+          xmlCPU: xmlCPU!,
           flags: compareFlags(given)
         })
       )

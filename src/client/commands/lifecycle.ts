@@ -9,7 +9,12 @@ import type { Session } from '../session.ts'
 import { runConsole } from './console.ts'
 
 /** A command that is one call of an API, with virsh's words for how it ended. */
-const simple = (help: string, api: string, verb: string, done: string) =>
+const simple = (
+  help: string,
+  api: 'virDomainReset' | 'virDomainResume' | 'virDomainSuspend',
+  verb: string,
+  done: string
+) =>
   onDomain(help, {}, async ({ shim, wanted, session }) => {
     await saying(`Failed to ${verb} domain '${wanted}'`, shim.call(api))
     session.printExtra(`Domain '${wanted}' ${done}\n`)
@@ -129,7 +134,7 @@ export const lifecycle: Commands = {
     'end the shim and leave its guest running',
     {},
     async ({ shim, wanted, session }: DomainCall) => {
-      await shim.call('shim-detach')
+      await shim.post(shim.pathOf('shim-detach'))
       session.printExtra(`Shim of domain '${wanted}' detached\n`)
     }
   )

@@ -1,5 +1,7 @@
 // Commands that watch a guest: its state and statistics.
+
 import { virConnectGetAllDomainStatsFlags, virDomainStatsTypes } from '../../conf/enums.ts'
+import type { RetOf } from '../../drivers/qemu/index.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import type { Connection } from '../connection.ts'
 import { ApiError, saying } from '../failure.ts'
@@ -82,7 +84,7 @@ const INTERFACE_FIELDS = [
   'tx_packets',
   'tx_errs',
   'tx_drop'
-]
+] as const
 
 async function domifstat({ shim, given, wanted, session }: DomainCall): Promise<void> {
   const device = given.text('interface')!
@@ -200,9 +202,9 @@ export const monitor: Commands = {
         ? await Promise.all(
             wanted.map(async name => {
               const { shim } = await session.lookup(name)
-              return (await shim.call('virDomainListGetStats', { stats, flags })).retStats[0]
+              return (await shim.call('virDomainListGetStats', { stats, flags })).retStats
             })
-          )
+          ).then(records => records.flat())
         : await statsOfAll(await session.connections(), { stats, flags })
       const texts = records.map(record => {
         const lines = Object.entries(record.params).map(([name, value]) => `  ${name}=${shown(value)}\n`)
@@ -284,17 +286,14 @@ export const monitor: Commands = {
   }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: statistics have fields by guest and group
-type Statistics = { dom: { name: string; id: number }; params: Record<string, any> }
+type Statistics = RetOf<'virConnectGetAllDomainStats'>['retStats']
 
 /** Statistics of every guest, those that run first and by id. */
-async function statsOfAll(connections: Connection[], args: object): Promise<Statistics[]> {
+async function statsOfAll(connections: Connection[], args: { stats: number; flags: number }): Promise<Statistics> {
   const answers = await Promise.allSettled(connections.map(one => one.call('virConnectGetAllDomainStats', args)))
   const [only] = answers
   if (answers.length === 1 && only?.status === 'rejected') throw only.reason
-  const records = answers.flatMap(answer =>
-    answer.status === 'fulfilled' ? (answer.value.retStats as Statistics[]) : []
-  )
+  const records = answers.flatMap(answer => (answer.status === 'fulfilled' ? answer.value.retStats : []))
   return records.sort((a, b) => a.dom.id - b.dom.id)
 }
 

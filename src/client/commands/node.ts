@@ -54,7 +54,7 @@ const PERCENT_INTERVAL_MS = 1000
 
 async function cpuTimes(session: Session, cpuNum: number): Promise<Map<string, bigint>> {
   const { params } = await saying('Unable to get node cpu stats', session.ask('virNodeGetCPUStats', { cpuNum }))
-  return new Map(params.map(({ field, value }: { field: string; value: bigint | number }) => [field, BigInt(value)]))
+  return new Map(params.map(({ field, value }) => [field, BigInt(value)]))
 }
 
 const line = (label: string, width: number, value: string | number | bigint) => `${label.padEnd(width)} ${value}\n`
@@ -165,7 +165,7 @@ export const node: Commands = {
       given.exclusive(['all', 'cellno'])
       const kib = (bytes: bigint | number) => BigInt(bytes) / 1024n
       const ofCell = async (cell: number): Promise<bigint> =>
-        BigInt((await session.ask('virNodeGetCellsFreeMemory', { startCell: cell, maxcells: 1 })).cells[0])
+        BigInt((await session.ask('virNodeGetCellsFreeMemory', { startCell: cell, maxcells: 1 })).cells[0]!)
       const cell = given.int('cellno')
       if (cell !== undefined) {
         session.print(`${cell}: ${kib(await ofCell(cell))} KiB\n`)
@@ -230,7 +230,7 @@ export const node: Commands = {
       const cells = given.has('all') ? (await cellsAndSizes(session)).cells : [given.int('cellno') ?? WHOLE_HOST]
       for (const startCell of cells) {
         await session.ask('virNodeAllocPages', {
-          pageSizes: [pageSizeKiB(given)],
+          pageSizes: [pageSizeKiB(given)!],
           pageCounts: [BigInt(text)],
           startCell,
           cellCount: 1,

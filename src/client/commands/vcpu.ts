@@ -1,4 +1,5 @@
 // Commands that show a guest's vCPUs.
+import type { RetOf } from '../../drivers/qemu/index.ts'
 import { type Commands, type DomainCall, impact, onDomain, option } from '../command.ts'
 import { ApiError, ClientError, saying } from '../failure.ts'
 import { VCPU_STATES } from '../names.ts'
@@ -38,13 +39,13 @@ async function vcpucount({ shim, given, session, id }: DomainCall): Promise<void
 
 async function vcpuinfo({ shim, given, session }: DomainCall): Promise<void> {
   const { info, cpumaps } = await shim.call('virDomainGetVcpus')
-  info.forEach((vcpu: { number: number; cpu: number; state: number; cpuTime: number | bigint }, i: number) => {
+  info.forEach((vcpu, i) => {
     if (i > 0) session.print('\n')
     session.field('VCPU', vcpu.number)
     session.field('CPU', vcpu.cpu)
     session.field('State', VCPU_STATES[vcpu.state] ?? 'no state')
     if (Number(vcpu.cpuTime) !== 0) session.field('CPU time', `${(Number(vcpu.cpuTime) / 1e9).toFixed(1)}s`)
-    const map: boolean[] = cpumaps[i]
+    const map = cpumaps[i]!
     const affinity = given.has('pretty')
       ? `${ranges(map)} (out of ${map.length})`
       : map.map(allowed => (allowed ? 'y' : '-')).join('')
@@ -65,13 +66,15 @@ function ranges(map: boolean[]): string {
   return found.join(',')
 }
 
+type CpuStats = RetOf<'virDomainGetCPUStats'>['params']
+
 async function cpuStats({ shim, given, session, name }: DomainCall): Promise<void> {
   const call = async (startCpu: number, ncpus: number) =>
     saying(
       `Failed to retrieve CPU statistics for domain '${name}'`,
       shim.call('virDomainGetCPUStats', { startCpu, ncpus })
     )
-  const print = (params: Record<string, number | bigint>) => {
+  const print = (params: CpuStats[number]) => {
     for (const [field, value] of Object.entries(params)) {
       const ns = BigInt(value)
       const time = `${String(ns / NS_PER_S).padStart(9)}.${String(ns % NS_PER_S).padStart(9, '0')} seconds`
@@ -88,9 +91,9 @@ async function cpuStats({ shim, given, session, name }: DomainCall): Promise<voi
     const { params } = await call(first, Math.min(count ?? CPUS_AT_ONCE, CPUS_AT_ONCE)).catch(error => {
       // without per-CPU accounting the totals are still to be had
       if (perCpu || !(error.cause instanceof ApiError || error instanceof ClientError)) throw error
-      return { params: [] }
+      return { params: [] as CpuStats }
     })
-    params.forEach((stats: Record<string, number>, i: number) => {
+    params.forEach((stats, i) => {
       session.print(`CPU${first + i}:\n`)
       print(stats)
     })
