@@ -64,7 +64,7 @@ async function vcpuGroup(domain: QemuDomain): Promise<TypedParams> {
     'vcpu.maximum': typed.uint(domain.def.vcpu.max)
   }
   const ofKvm = await vcpuKvmStats(domain)
-  for (const [index, tid] of domain.running.vcpuThreads) {
+  for (const [index, tid] of domain.run?.vcpuThreads ?? []) {
     const { totalNs } = cpuTimes(domain.process!.pid, tid)
     out[`vcpu.${index}.state`] = typed.int(1)
     out[`vcpu.${index}.time`] = typed.ullong(totalNs)
