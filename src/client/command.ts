@@ -16,6 +16,18 @@ export interface Command {
 
 export type Commands = Record<string, Command>
 
+/** Commands that `help` shows together. */
+export interface CommandGroup {
+  name: string
+  keyword: string
+  commands: Commands
+}
+
+/** A command by its name. */
+export function commandIn(groups: readonly CommandGroup[], name: string): Command | undefined {
+  return groups.find(({ commands }) => Object.hasOwn(commands, name))?.commands[name]
+}
+
 const bool = (help: string): Option => ({ kind: 'bool', help })
 const text = (help: string, more: Partial<Option> = {}): Option => ({ kind: 'string', help, ...more })
 const int = (help: string, more: Partial<Option> = {}): Option => ({ kind: 'int', help, ...more })

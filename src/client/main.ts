@@ -44,7 +44,7 @@ export async function main(words: string[], version: string): Promise<number> {
     if (!command) throw new ClientError(`unknown command: '${name}'`)
     const given = readArguments(name, command.options, args)
     try {
-      if (given.has('help')) printHelp(session, name)
+      if (given.has('help')) printHelp(session, name, command)
       else await command.run(session, given)
     } finally {
       // virsh ends every command with an empty line

@@ -1,5 +1,5 @@
 // All commands, in the groups `help` shows.
-import type { Command, Commands } from '../command.ts'
+import { type Command, type CommandGroup, commandIn } from '../command.ts'
 import { consoles } from './console.ts'
 import { cpu } from './cpu.ts'
 import { device } from './device.ts'
@@ -12,10 +12,10 @@ import { native } from './native.ts'
 import { node } from './node.ts'
 import { qemu } from './qemu.ts'
 import { resources } from './resources.ts'
-import { self } from './self.ts'
+import { selfCommands } from './self.ts'
 import { vcpu } from './vcpu.ts'
 
-export const groups: { name: string; keyword: string; commands: Commands }[] = [
+const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
@@ -24,11 +24,8 @@ export const groups: { name: string; keyword: string; commands: Commands }[] = [
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },
   { name: 'Host and Hypervisor', keyword: 'host', commands: { ...host, ...cpu, ...node } },
-  { name: 'virshim itself', keyword: 'virshim', commands: { ...resources, ...self } }
+  { name: 'virshim itself', keyword: 'virshim', commands: { ...resources, ...selfCommands(() => groups) } }
 ]
 
 /** A command by its name. */
-export function findCommand(name: string): Command | undefined {
-  const group = groups.find(({ commands }) => Object.hasOwn(commands, name))
-  return group?.commands[name]
-}
+export const findCommand = (name: string): Command | undefined => commandIn(groups, name)

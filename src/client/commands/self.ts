@@ -1,23 +1,24 @@
 // Commands about the client: help and what shells complete with.
 import type { Options } from '../arguments.ts'
-import { type Commands, option } from '../command.ts'
+import { type Command, type CommandGroup, type Commands, commandIn, option } from '../command.ts'
 import { ClientError } from '../failure.ts'
 import type { Session } from '../session.ts'
 import { formatTable } from '../table.ts'
-import { findCommand, groups } from './index.ts'
 
-export const self: Commands = {
+/** @param groups all commands, these included */
+export const selfCommands = (groups: () => CommandGroup[]): Commands => ({
   help: {
     help: 'print help',
     options: { command: option.text('name of command or command group') },
     async run(session, given) {
       const name = given.text('command')
       if (name === undefined) {
-        for (const group of groups) printGroup(session, group)
+        for (const group of groups()) printGroup(session, group)
         return
       }
-      const group = groups.find(({ keyword, name: title }) => keyword === name || title === name)
-      if (findCommand(name)) printHelp(session, name)
+      const command = commandIn(groups(), name)
+      const group = groups().find(({ keyword, name: title }) => keyword === name || title === name)
+      if (command) printHelp(session, name, command)
       else if (group) printGroup(session, group)
       else throw new ClientError(`command or command group '${name}' doesn't exist`)
     }
@@ -50,18 +51,20 @@ export const self: Commands = {
     async run(session, given) {
       const words = given.all('word')
       const last = words.at(-1) ?? ''
-      const candidates = words.length < 2 ? commandNames() : await candidatesOf(session, words[0]!, words.slice(1))
+      const candidates =
+        words.length < 2
+          ? commandNames(groups())
+          : await candidatesOf(session, commandIn(groups(), words[0]!), words.slice(1))
       for (const word of candidates) if (word.startsWith(last)) session.print(`${word}\n`)
     }
   }
-}
+})
 
-const commandNames = () =>
+const commandNames = (groups: CommandGroup[]) =>
   groups.flatMap(({ commands }) => Object.keys(commands).filter(name => !commands[name]!.hidden))
 
 /** Options not given yet, or guests where one is asked for. */
-async function candidatesOf(session: Session, name: string, words: string[]): Promise<string[]> {
-  const command = findCommand(name)
+async function candidatesOf(session: Session, command: Command | undefined, words: string[]): Promise<string[]> {
   if (!command) return []
   if (words.at(-1)!.startsWith('-')) {
     return Object.keys(command.options)
@@ -73,7 +76,7 @@ async function candidatesOf(session: Session, name: string, words: string[]): Pr
   return (await session.guests()).map(({ report }) => report.name)
 }
 
-function printGroup(session: Session, { name, keyword, commands }: (typeof groups)[number]): void {
+function printGroup(session: Session, { name, keyword, commands }: CommandGroup): void {
   session.print(` ${name} (help keyword '${keyword}'):\n`)
   for (const [command, { help, hidden }] of Object.entries(commands)) {
     if (!hidden) session.print(`    ${command.padEnd(30)} ${help}\n`)
@@ -82,8 +85,7 @@ function printGroup(session: Session, { name, keyword, commands }: (typeof group
 }
 
 /** Help of one command, in virsh's form. */
-export function printHelp(session: Session, name: string): void {
-  const { help, options } = findCommand(name)!
+export function printHelp(session: Session, name: string, { help, options }: Command): void {
   session.print(`  NAME\n    ${name} - ${help}\n\n  SYNOPSIS\n    ${[name, ...synopsis(options)].join(' ')}\n`)
   const lines = Object.entries(options).map(([option, { kind, required, help: words }]) => {
     const value = { bool: '', int: ' <number>', string: ' <string>', argv: ' <string>' }[kind]
