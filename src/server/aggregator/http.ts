@@ -56,10 +56,11 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
     })
   })
   app.server.on('upgrade', (request, socket, head) => {
-    const guest = /^\/v1\/domains\/([^/?]+)\//.exec(request.url ?? '')?.[1]
+    const [, guest, api = ''] = /^\/v1\/domains\/([^/?]+)\/([^/?]*)/.exec(request.url ?? '') ?? []
     forwardUpgrade(
       async () => {
         if (guest === undefined) throw fail('VIR_ERR_RPC', `unknown path '${request.url?.split('?')[0]}'`)
+        if (factOf(api)) checkAccess(api, readOnly)
         return shimOf(decodeURIComponent(guest))
       },
       request,

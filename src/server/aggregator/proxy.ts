@@ -1,8 +1,8 @@
 // Calls for one guest, handed on to its shim as they came: bodies and streams are not looked into.
 import { type IncomingMessage, request, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { errorsFrom, toVirError } from '../../conf/error.ts'
-import { formatJson } from '../../conf/json.ts'
+import { errorsFrom } from '../../conf/error.ts'
+import { refuseUpgrade } from '../http-app.ts'
 import { reach } from './reach.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
@@ -59,23 +59,19 @@ export function forwardUpgrade(
   head: Buffer
 ): void {
   client.on('error', () => client.destroy())
-  const refuse = (thrown: unknown) => {
-    const error = toVirError(thrown)
-    const body = formatJson(error)
-    client.end(
-      `HTTP/1.1 ${error.httpStatus} Refused\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
-    )
-  }
-  reach(find).then(shim => {
-    shim.on('error', () => client.destroy())
-    const { method, url, httpVersion, rawHeaders } = incoming
-    let lines = `${method} ${url} HTTP/${httpVersion}\r\n`
-    for (let i = 0; i < rawHeaders.length; i += 2) lines += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`
-    shim.write(`${lines}\r\n`)
-    shim.write(head)
-    client.pipe(shim)
-    shim.pipe(client)
-    client.on('close', () => shim.destroy())
-    shim.on('close', () => client.destroy())
-  }, refuse)
+  reach(find).then(
+    shim => {
+      shim.on('error', () => client.destroy())
+      const { method, url, httpVersion, rawHeaders } = incoming
+      let lines = `${method} ${url} HTTP/${httpVersion}\r\n`
+      for (let i = 0; i < rawHeaders.length; i += 2) lines += `${rawHeaders[i]}: ${rawHeaders[i + 1]}\r\n`
+      shim.write(`${lines}\r\n`)
+      shim.write(head)
+      client.pipe(shim)
+      shim.pipe(client)
+      client.on('close', () => shim.destroy())
+      shim.on('close', () => client.destroy())
+    },
+    error => refuseUpgrade(client, error)
+  )
 }
