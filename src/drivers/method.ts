@@ -1,6 +1,8 @@
 // The shape of an API's row: everything that is known of one libvirt API, beside its code.
+import type { DomainDef } from '../conf/domain-def.ts'
 import { flags, type WireFields, type WireValues } from '../conf/wire.ts'
-import type { JobKind } from '../state/job.ts'
+import type { AsyncJob } from '../state/async-job.ts'
+import type { Job } from '../state/job.ts'
 
 /** How a result leaves when it is not plain JSON. */
 export interface Stream {
@@ -24,28 +26,80 @@ export interface SharedByteChannel {
   end(reason: string): void
 }
 
-/** One API. `args` and `ret` are in wire order. */
-export interface Method<D, A extends WireFields = WireFields, R extends WireFields = WireFields> {
+/** The state a guest must be in; a text is libvirt's error where the API has one of its own. */
+export type Needs = 'active' | 'inactive' | { active: string } | { inactive: string }
+
+/** The definitions that VIR_DOMAIN_AFFECT_* may name: one of live and persistent, or either or both. */
+export type Impact = 'one' | 'both'
+
+/** The definitions a call means: each is there exactly if it is meant. */
+export interface Meant {
+  /** of the running guest */
+  live?: DomainDef
+  /** the persistent one */
+  config?: DomainDef
+}
+
+/** What a handler is told beside its arguments. */
+export type CallOf<I> = {
+  api: string
+  /** the caller is gone */
+  signal?: AbortSignal
+  /** the job it runs under, if that is an async one */
+  job?: AsyncJob
+} & (I extends 'one' ? Meant & { def: DomainDef } : I extends 'both' ? Meant : object)
+
+/** A method, as `run` is: rows of all arguments stand in one table. */
+interface Chosen<A extends WireFields, T> {
+  by(args: WireValues<A>): T | undefined
+}
+
+/** A field of a row that may depend on the call's arguments. */
+export type By<A extends WireFields, T> = T | Chosen<A, T>['by']
+
+/** One API. `args` and `ret` are in wire order. Fields are looked at in this order: args, check, job, needs, impact. */
+export interface Method<
+  D,
+  A extends WireFields = WireFields,
+  R extends WireFields = WireFields,
+  I = Impact | undefined
+> {
   /** libvirt version that brought it */
   since: string
   on: 'domain' | 'connect'
   /** libvirt's access control permission */
   acl?: string
+  /** refuses arguments that do not go together, as libvirt's public functions do */
+  check?(args: WireValues<A>): void
   /** the job it runs under; absent: it only reads and waits for nobody */
-  job?: JobKind
-  /** the guest must be running */
-  needs?: 'active'
+  job?: By<A, Job>
+  /** the state the guest must be in */
+  needs?: By<A, Needs>
+  /** VIR_DOMAIN_AFFECT_* of its flags are resolved before it runs */
+  impact?: I
   /** the answer is a body or a two-way stream */
   stream?: 'body' | 'channel'
   args: A
   ret: R
-  run(domain: D, args: WireValues<A>): WireValues<R> | Promise<WireValues<R>> | Promise<Stream> | Promise<ByteChannel>
+  run(
+    domain: D,
+    args: WireValues<A>,
+    call: CallOf<I>
+  ): WireValues<R> | Promise<WireValues<R>> | Promise<Stream> | Promise<ByteChannel>
 }
 
 /** Row makers for one driver: `const method = methodFor<QemuDomain>()`. */
 export function methodFor<D>() {
-  return <const A extends WireFields, const R extends WireFields>(row: Method<D, A, R>): Method<D, A, R> => row
+  return <const A extends WireFields, const R extends WireFields, const I extends Impact | undefined = undefined>(
+    row: Method<D, A, R, I>
+  ): Method<D, A, R> => row
 }
+
+/** A field of a row as it is for a call's arguments. */
+export const by = <A extends WireFields, T extends Job | Needs>(
+  field: By<A, T> | undefined,
+  args: WireValues<A>
+): T | undefined => (typeof field === 'function' ? field(args) : field)
 
 /** The flags argument of calls that define none. */
 export const noFlags = { flags: flags() }

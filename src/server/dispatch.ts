@@ -5,8 +5,11 @@ import { virDomainVcpuFlags, virDomainXMLFlags } from '../conf/enums.ts'
 import { errorsFrom } from '../conf/error.ts'
 import { fieldsFromJson } from '../conf/wire.ts'
 import type { GuestHandle, Host } from '../drivers/connection.ts'
+import { by } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
+import { checkNeeds, needsActive, resolveImpact } from '../drivers/qemu/domain/impact.ts'
 import { type Api, findMethod } from '../drivers/qemu/index.ts'
+import type { AsyncJob } from '../state/async-job.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 const failQemu = errorsFrom('VIR_FROM_QEMU')
@@ -90,10 +93,11 @@ export async function dispatch(served: Served, { row, values = {}, readOnly, gue
   const args = fieldsFromJson(values, row.args, row.name)
   const writers = WRITERS_ARGUMENTS[row.name]
   if (readOnly && writers?.given(args)) throw denied(row.name, writers.message)
+  row.check?.(args)
   const { host, domain } = served
   const release = domain?.activity.hold()
   try {
-    if (row.on === 'connect') return await row.run(host, args)
+    if (row.on === 'connect') return await row.run(host, args, { api: row.name, signal })
     if (!domain) throw fail('VIR_ERR_INVALID_ARG', `'${row.name}' is of a guest: /v1/domains/GUEST/${row.name}`)
     if (guest !== undefined) checkGuest(domain, guest)
     return await runOn(domain, row, args, signal)
@@ -120,14 +124,16 @@ async function runOn(
   args: Record<string, unknown>,
   signal?: AbortSignal
 ): Promise<unknown> {
-  const work = async () => {
+  const api = method.name
+  const job = by(method.job, args)
+  const needs = by(method.needs, args)
+  // what ends a guest does not wait until its start is over
+  if (needsActive(needs) && job !== 'destroy') await domain.startDone
+  const work = async (asyncJob?: AsyncJob) => {
     if (domain.removed) throw noDomain(domain)
-    if (method.needs === 'active') {
-      // what ends a guest does not wait until its start is over
-      if (method.job !== 'destroy') await domain.startDone
-      domain.checkActive()
-    }
-    return method.run(domain, args)
+    if (needs) checkNeeds(domain, needs)
+    const meant = method.impact && resolveImpact(domain, method.impact, Number(args.flags))
+    return method.run(domain, args, { api, signal, job: asyncJob, ...meant })
   }
-  return method.job ? domain.jobs.run(method.name, work, signal) : work()
+  return job ? domain.jobs.run(job, { api, flags: Number(args.flags ?? 0), signal }, work) : work()
 }

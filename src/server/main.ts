@@ -119,7 +119,10 @@ async function runGuest(options: Options): Promise<number> {
   }
   try {
     onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.linger)
-    if (!reattached && !options.inactive) await startDomain(domain, { ...options, onLaunch: openServices })
+    if (!reattached && !options.inactive) {
+      const start = () => startDomain(domain, { ...options, onLaunch: openServices })
+      await domain.jobs.run({ async: 'start' }, { api: 'virDomainCreateXML' }, start)
+    }
     watchConsoles(domain)
     const sockets = await openServices().catch(async error => {
       if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)

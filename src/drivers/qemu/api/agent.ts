@@ -50,16 +50,18 @@ export const guest = {
     since: '0.10.0',
     on: 'domain',
     acl: 'domain:read',
+    job: { agent: 'query' },
+    needs: 'active',
     args: { flags: flags(virDomainGetHostnameFlags) },
     ret: { hostname: text() },
-    async run(domain, { flags: bits }) {
+    check({ flags: bits }) {
       const both = VIR_DOMAIN_GET_HOSTNAME_LEASE | VIR_DOMAIN_GET_HOSTNAME_AGENT
       if ((bits & both) === both) {
         const [lease, agent] = Object.keys(virDomainGetHostnameFlags)
         throw badArgument(`Flags '${lease}' and '${agent}' are mutually exclusive`)
       }
-      await domain.startDone
-      domain.checkActive()
+    },
+    async run(domain, { flags: bits }) {
       if ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0) {
         throw fail('VIR_ERR_NO_SUPPORT', 'virDomainGetHostname from DHCP leases')
       }
@@ -73,6 +75,7 @@ export const guest = {
     since: '1.2.5',
     on: 'domain',
     acl: 'domain:read',
+    job: { agent: 'query' },
     needs: 'active',
     args: { flags: flags() },
     ret: { seconds: hyper('s'), nseconds: uint('ns') },
@@ -82,12 +85,12 @@ export const guest = {
     }
   }),
 
-  /** Sets the guest's clock, with VIR_DOMAIN_TIME_SYNC from its hardware clock. */
+  /** Sets the guest's clock, with VIR_DOMAIN_TIME_SYNC from its hardware clock. Source: qemuDomainSetTime, 9.0.0. */
   virDomainSetTime: method({
     since: '1.2.5',
     on: 'domain',
     acl: 'domain:set_time',
-    job: 'modify',
+    job: { agent: 'modify' },
     needs: 'active',
     args: {
       seconds: defaulted(hyper('s'), 0n),
@@ -95,12 +98,14 @@ export const guest = {
       flags: flags(virDomainSetTimeFlags)
     },
     ret: {},
-    async run(domain, { seconds, nseconds, flags: bits }) {
+    async run(domain, { seconds, nseconds, flags: bits }, call) {
       const sync = (bits & VIR_DOMAIN_TIME_SYNC) !== 0
       const time = seconds * NS + BigInt(nseconds)
       if (!sync && time > 2n ** 63n - 1n) throw fail('VIR_ERR_OVERFLOW', `Time '${seconds}' is too big for guest agent`)
       await availableAgent(domain).execute('guest-set-time', sync ? {} : { time })
-      if (domain.isActive) await domain.qmp.execute('rtc-reset-reinjection')
+      await domain.jobs.run('modify', call, async () => {
+        if (domain.isActive) await domain.qmp.execute('rtc-reset-reinjection')
+      })
       return {}
     }
   }),
@@ -110,7 +115,7 @@ export const guest = {
     since: '0.8.3',
     on: 'domain',
     acl: 'domain:write',
-    job: 'modify',
+    job: 'query',
     needs: 'active',
     args: {
       cmd: text(),
@@ -141,6 +146,7 @@ export const guest = {
     since: '0.10.0',
     on: 'domain',
     acl: 'domain:write',
+    job: { agent: 'modify' },
     needs: 'active',
     args: { cmd: text(), timeout: defaulted(int('s'), -1), flags: flags() },
     ret: { result: text() },

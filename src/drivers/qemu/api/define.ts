@@ -1,5 +1,6 @@
 // How guests become known and are forgotten: define, create from XML, undefine, rename.
 import { virDomainCreateFlags, virDomainDefineFlags, virDomainUndefineFlagsValues } from '../../../conf/enums.ts'
+import { argumentErrorsFrom } from '../../../conf/error.ts'
 import { flags, optional, text } from '../../../conf/wire.ts'
 import { domainHandle, type Host } from '../../connection.ts'
 import { methodFor, noFlags } from '../../method.ts'
@@ -7,6 +8,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { renameDomain } from '../domain/rename.ts'
 import { undefineDomain } from '../domain/undefine.ts'
 
+const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const onHost = methodFor<Host>()
 const onDomain = methodFor<QemuDomain>()
 
@@ -86,8 +88,13 @@ export const definition = {
     on: 'domain',
     acl: 'domain:write',
     job: 'modify',
+    needs: { inactive: 'cannot rename active domain' },
     args: { new_name: optional(text()), ...noFlags },
     ret: {},
-    run: (domain, args) => renameDomain(domain, args.new_name)
+    check({ new_name: name }) {
+      if (name === undefined) throw badArgument('new_name in virDomainRename must not be NULL')
+      if (name === '') throw badArgument('string new_name in virDomainRename must not be empty')
+    },
+    run: (domain, args) => renameDomain(domain, args.new_name!)
   })
 }

@@ -14,7 +14,6 @@ import { methodFor, noFlags } from '../../method.ts'
 import { withUpdatedCpu } from '../cpu/guest.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { affected, queried } from '../domain/impact.ts'
 import { messagesOf } from '../domain/taint.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -114,14 +113,14 @@ export const define = {
     since: '0.9.10',
     on: 'domain',
     acl: 'domain:read',
+    impact: 'one',
     args: {
       type: oneOf(virDomainMetadataType, type => (type < 0 ? notPresent() : unknownType(type))),
       uri: optional(text()),
       flags: flagsIn({ function: 'virDomainObjGetMetadata', domain: 'VIR_FROM_DOMAIN' }, virDomainModificationImpact)
     },
     ret: { metadata: text() },
-    run(domain, { type, uri, flags: bits }) {
-      const def = queried(domain, bits)
+    run(_domain, { type, uri }, { def }) {
       if (type === VIR_DOMAIN_METADATA_TITLE || type === VIR_DOMAIN_METADATA_DESCRIPTION) {
         const found = type === VIR_DOMAIN_METADATA_TITLE ? def.title : def.description
         if (found === undefined) throw notPresent()
@@ -140,6 +139,7 @@ export const define = {
     on: 'domain',
     acl: 'domain:write',
     job: 'modify',
+    impact: 'both',
     args: {
       type: metadataType,
       metadata: optional(text()),
@@ -148,7 +148,7 @@ export const define = {
       flags: flags(virDomainModificationImpact)
     },
     ret: {},
-    run(domain, { type, metadata, key, uri, flags: bits }) {
+    check({ type, metadata, key, uri }) {
       if (type === VIR_DOMAIN_METADATA_TITLE && metadata?.includes('\n')) {
         throw badArgument("metadata title can't contain newlines")
       }
@@ -156,7 +156,9 @@ export const define = {
       if (isElement && uri === undefined) throw badArgument('uri in virDomainSetMetadata must not be NULL')
       if (isElement && metadata !== undefined && key === undefined)
         throw badArgument('key in virDomainSetMetadata must not be NULL')
-      domain.change(affected(domain, bits), def => {
+    },
+    run(domain, { type, metadata, key, uri }, meant) {
+      domain.change(meant, def => {
         if (type === VIR_DOMAIN_METADATA_TITLE) return { ...def, title: metadata || undefined }
         if (type === VIR_DOMAIN_METADATA_DESCRIPTION) return { ...def, description: metadata || undefined }
         const changed = { ...def }

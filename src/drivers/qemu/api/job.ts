@@ -1,33 +1,18 @@
-// What a guest is busy with. Long jobs are none yet: the answer is always that there is none.
+// What a guest is busy with: the async job under way, and what the last one came to.
 
-import { virDomainGetJobStatsFlags } from '../../../conf/enums.ts'
-import { errorsFrom } from '../../../conf/error.ts'
+import { virDomainAbortJobFlagsValues, virDomainGetJobStatsFlags } from '../../../conf/enums.ts'
 import { flags, int, typedParams, uhyper } from '../../../conf/wire.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { abortJob } from '../job/abort.ts'
+import { COUNTERS, currentJob, jobInfo, jobParams, jobType } from '../job/progress.ts'
 
-const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
-/** virDomainJobType's VIR_DOMAIN_JOB_NONE */
-const JOB_NONE = 0
-
-/** Counters of virDomainJobInfo; bytes, but times in ms. */
-const COUNTERS = [
-  'timeElapsed',
-  'timeRemaining',
-  'dataTotal',
-  'dataProcessed',
-  'dataRemaining',
-  'memTotal',
-  'memProcessed',
-  'memRemaining',
-  'fileTotal',
-  'fileProcessed',
-  'fileRemaining'
-] as const
+const { VIR_DOMAIN_JOB_STATS_COMPLETED, VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED } = virDomainGetJobStatsFlags
 
 export const jobs = {
+  /** Progress of the job under way; bytes, but times in ms. */
   virDomainGetJobInfo: method({
     since: '0.7.7',
     on: 'domain',
@@ -35,32 +20,57 @@ export const jobs = {
     needs: 'active',
     args: {},
     ret: { type: int('virDomainJobType'), ...Object.fromEntries(COUNTERS.map(name => [name, uhyper()])) },
-    run: () => ({ type: JOB_NONE, ...Object.fromEntries(COUNTERS.map(name => [name, 0n])) })
+    async run(domain) {
+      const data = await currentJob(domain)
+      return { type: jobType(data), ...jobInfo(data) }
+    }
   }),
 
+  /**
+   * As virDomainGetJobInfo, with all that the job counts. VIR_DOMAIN_JOB_STATS_COMPLETED asks what the last one came to,
+   * once unless VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED; that outlives the run.
+   */
   virDomainGetJobStats: method({
     since: '1.0.3',
     on: 'domain',
     acl: 'domain:read',
+    needs: ({ flags: bits }) => ((bits & VIR_DOMAIN_JOB_STATS_COMPLETED) === 0 ? 'active' : undefined),
     args: { flags: flags(virDomainGetJobStatsFlags) },
     ret: { type: int('virDomainJobType'), params: typedParams },
-    run(domain, { flags: bits }) {
-      // that of a job that is over outlives the run
-      if ((bits & virDomainGetJobStatsFlags.VIR_DOMAIN_JOB_STATS_COMPLETED) === 0) domain.checkActive()
-      return { type: JOB_NONE, params: {} }
+    async run(domain, { flags: bits }) {
+      const forget = (bits & VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED) === 0
+      const data =
+        (bits & VIR_DOMAIN_JOB_STATS_COMPLETED) === 0 ? await currentJob(domain) : domain.jobs.takeCompleted({ forget })
+      return { type: jobType(data), params: jobParams(data) }
     }
   }),
 
-  /** @throws VIR_ERR_OPERATION_INVALID as there is no job */
   virDomainAbortJob: method({
     since: '0.7.7',
     on: 'domain',
     acl: 'domain:write',
+    job: 'abort',
     needs: 'active',
     args: {},
     ret: {},
-    run() {
-      throw fail('VIR_ERR_OPERATION_INVALID', 'no job is active on the domain')
+    async run(domain) {
+      await abortJob(domain, 0)
+      return {}
+    }
+  }),
+
+  /** As virDomainAbortJob; VIR_DOMAIN_ABORT_JOB_POSTCOPY pauses a migration that can no longer be given up. */
+  virDomainAbortJobFlags: method({
+    since: '8.5.0',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'abort',
+    needs: 'active',
+    args: { flags: flags(virDomainAbortJobFlagsValues) },
+    ret: {},
+    async run(domain, { flags: bits }) {
+      await abortJob(domain, bits)
+      return {}
     }
   })
 }

@@ -14,9 +14,9 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { flags } from '../../../conf/wire.ts'
 import { removeSynced } from '../../../state/store.ts'
 import { methodFor, noFlags } from '../../method.ts'
-import { availableAgent } from '../agent/channel.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
+import { rebootGuest, shutdownGuest } from '../process/power-button.ts'
 import { startDomain } from '../process/start.ts'
 import { stopDomain } from '../process/stop.ts'
 
@@ -42,7 +42,6 @@ const shutdownFlags = flags({ VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHU
 const rebootFlags = flags({ VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT })
 
 async function create(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
-  if (domain.isActive) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already running')
   if ((bits & VIR_DOMAIN_START_FORCE_BOOT) !== 0) removeSynced(domain.root.managedSave)
   await startDomain(domain, {
     paused: (bits & VIR_DOMAIN_START_PAUSED) !== 0,
@@ -53,7 +52,6 @@ async function create(domain: QemuDomain, bits: number): Promise<Record<string, 
 }
 
 async function destroy(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
-  domain.checkActive()
   if (domain.phase === 'stopping') throw fail('VIR_ERR_OPERATION_INVALID', 'domain is already being destroyed')
   domain.setFakeReboot(false)
   await stopDomain(
@@ -65,69 +63,14 @@ async function destroy(domain: QemuDomain, bits: number): Promise<Record<string,
   return {}
 }
 
-interface Ways {
-  agent: boolean
-  acpi: boolean
-}
-
-/**
- * Asks the guest to power down or reboot: by the agent if asked or, with no flags, if there is one; by the ACPI power
- * button if asked or when the agent was no more than a guess and failed.
- */
-async function askGuest(domain: QemuDomain, reboot: boolean, ways: Ways): Promise<Record<string, never>> {
-  const anyWay = !ways.agent && !ways.acpi
-  if (ways.agent || (anyWay && domain.agent?.connected)) {
-    try {
-      await askAgent(domain, reboot)
-      return {}
-    } catch (error) {
-      if (!anyWay && !ways.acpi) throw error
-      domain.log.info({ err: error }, 'the agent did not do it, pressing the power button')
-    }
-  }
-  domain.checkActive()
-  domain.setFakeReboot(reboot)
-  await domain.qmp.execute('system_powerdown')
-  return {}
-}
-
-async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
-  const agent = availableAgent(domain)
-  domain.setFakeReboot(false)
-  // A guest that obeys at once closes the channel instead of answering.
-  await agent.execute('guest-shutdown', { mode: reboot ? 'reboot' : 'powerdown' }).catch(error => {
-    if (domain.isActive && domain.agent?.connected) throw error
-  })
-}
-
-async function shutdown(domain: QemuDomain, bits: number) {
-  await domain.startDone
-  // the agent fails, and then the guest has gone away by itself
-  const both = VIR_DOMAIN_SHUTDOWN_GUEST_AGENT | VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
-  if (bits === both && !domain.isActive) return {}
-  if (!domain.isRunning) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not running')
-  return askGuest(domain, /^(restart|rename-restart)$/.test(domain.def.onPoweroff ?? ''), {
-    agent: (bits & VIR_DOMAIN_SHUTDOWN_GUEST_AGENT) !== 0,
-    acpi: (bits & VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN) !== 0
-  })
-}
-
-/** A guest whose on_reboot ends it is powered down instead. */
-async function reboot(domain: QemuDomain, bits: number) {
-  await domain.startDone
-  return askGuest(domain, !/^(destroy|preserve)$/.test(domain.def.onReboot ?? ''), {
-    agent: (bits & VIR_DOMAIN_REBOOT_GUEST_AGENT) !== 0,
-    acpi: (bits & VIR_DOMAIN_REBOOT_ACPI_POWER_BTN) !== 0
-  })
-}
-
 export const lifecycle = {
   /** Starts a guest that is shut off. Source: qemuDomainCreate, 9.0.0. */
   virDomainCreate: method({
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:start',
-    job: 'modify',
+    job: { async: 'start' },
+    needs: 'inactive',
     args: {},
     ret: {},
     run: domain => create(domain, 0)
@@ -138,17 +81,20 @@ export const lifecycle = {
     since: '0.8.2',
     on: 'domain',
     acl: 'domain:start',
-    job: 'modify',
+    job: { async: 'start' },
+    needs: 'inactive',
     args: { flags: createFlags },
     ret: {},
     run: (domain, args) => create(domain, args.flags)
   }),
 
-  /** Ends the guest as pulling the plug does. Waits for no job: it must work on a stuck guest. */
+  /** Ends the guest as pulling the plug does. Its job waits for no other: it must work on a stuck guest. */
   virDomainDestroy: method({
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:stop',
+    job: 'destroy',
+    needs: 'active',
     args: {},
     ret: {},
     run: domain => destroy(domain, 0)
@@ -162,30 +108,36 @@ export const lifecycle = {
     since: '0.9.4',
     on: 'domain',
     acl: 'domain:stop',
+    job: 'destroy',
+    needs: 'active',
     args: { flags: flags({ VIR_DOMAIN_DESTROY_GRACEFUL, VIR_DOMAIN_DESTROY_REMOVE_LOGS }) },
     ret: {},
     run: (domain, args) => destroy(domain, args.flags)
   }),
 
-  /** Asks the guest to shut down; returns before it has. */
+  /** Asks the guest to shut down; returns before it has. Its jobs are the agent's or the monitor's, by who is asked. */
   virDomainShutdown: method({
     since: '0.0.1',
     on: 'domain',
     acl: 'domain:init_control',
-    job: 'modify',
     args: {},
     ret: {},
-    run: domain => shutdown(domain, 0)
+    async run(domain, _args, call) {
+      await shutdownGuest(domain, 0, call)
+      return {}
+    }
   }),
 
   virDomainShutdownFlags: method({
     since: '0.9.10',
     on: 'domain',
     acl: 'domain:init_control',
-    job: 'modify',
     args: { flags: shutdownFlags },
     ret: {},
-    run: (domain, args) => shutdown(domain, args.flags)
+    async run(domain, { flags: bits }, call) {
+      await shutdownGuest(domain, bits, call)
+      return {}
+    }
   }),
 
   /** Asks the guest to reboot; without agent by power button, then starting it again in the same QEMU. */
@@ -193,10 +145,12 @@ export const lifecycle = {
     since: '0.1.0',
     on: 'domain',
     acl: 'domain:init_control',
-    job: 'modify',
     args: { flags: rebootFlags },
     ret: {},
-    run: (domain, { flags: bits }) => reboot(domain, bits)
+    async run(domain, { flags: bits }, call) {
+      await rebootGuest(domain, bits, call)
+      return {}
+    }
   }),
 
   /** Resets the machine at once, as the reset button does. */

@@ -1,5 +1,5 @@
 // State, info, control info and bulk statistics: answered from our own model and /proc, never behind a job.
-import { virDomainControlState } from '../../../conf/enums.ts'
+import { virDomainControlErrorReason, virDomainControlState } from '../../../conf/enums.ts'
 import { array, flags, int, typedParams, uhyper, uint } from '../../../conf/wire.ts'
 import { cpuTimes } from '../../../host/proc.ts'
 import { statsRecord } from '../../connection.ts'
@@ -10,7 +10,9 @@ import { checkGroups, recordOf, statsFlags, statsGroups } from '../stats/record.
 
 const method = methodFor<QemuDomain>()
 
-const { VIR_DOMAIN_CONTROL_OK, VIR_DOMAIN_CONTROL_OCCUPIED, VIR_DOMAIN_CONTROL_ERROR } = virDomainControlState
+const { VIR_DOMAIN_CONTROL_OK, VIR_DOMAIN_CONTROL_JOB, VIR_DOMAIN_CONTROL_OCCUPIED, VIR_DOMAIN_CONTROL_ERROR } =
+  virDomainControlState
+const { VIR_DOMAIN_CONTROL_ERROR_REASON_MONITOR } = virDomainControlErrorReason
 
 export const stats = {
   /** State and reason, both libvirt's numbers. */
@@ -44,7 +46,7 @@ export const stats = {
     })
   }),
 
-  /** What the monitor is doing: ok, occupied by a job, or lost. */
+  /** What the monitor is doing, and for how long: ok, a step of the async job, occupied by another, or lost. */
   virDomainGetControlInfo: method({
     since: '0.9.3',
     on: 'domain',
@@ -54,9 +56,12 @@ export const stats = {
     ret: { state: uint('virDomainControlState'), details: uint(), stateTime: uhyper('ms') },
     run(domain) {
       if (!domain.monitor || domain.monitor.closed)
-        return { state: VIR_DOMAIN_CONTROL_ERROR, details: 2, stateTime: 0n }
-      const state = domain.jobs.holder ? VIR_DOMAIN_CONTROL_OCCUPIED : VIR_DOMAIN_CONTROL_OK
-      return { state, details: 0, stateTime: 0n }
+        return { state: VIR_DOMAIN_CONTROL_ERROR, details: VIR_DOMAIN_CONTROL_ERROR_REASON_MONITOR, stateTime: 0n }
+      const { active, async } = domain.jobs
+      if (!active) return { state: VIR_DOMAIN_CONTROL_OK, details: 0, stateTime: 0n }
+      const { sinceMs } = async ?? active
+      const state = async ? VIR_DOMAIN_CONTROL_JOB : VIR_DOMAIN_CONTROL_OCCUPIED
+      return { state, details: 0, stateTime: BigInt(Math.max(Date.now() - sinceMs, 0)) }
     }
   }),
 

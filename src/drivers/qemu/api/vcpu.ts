@@ -7,7 +7,6 @@ import { allowedCpus, cpuTimes } from '../../../host/proc.ts'
 import { methodFor } from '../../method.ts'
 import { availableAgent } from '../agent/channel.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { queried } from '../domain/impact.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
@@ -27,12 +26,10 @@ export const vcpu = {
     since: '0.2.1',
     on: 'domain',
     acl: 'domain:read',
+    needs: 'active',
     args: {},
     ret: { num: int() },
-    run(domain) {
-      domain.checkActive()
-      return { num: domain.def.vcpu.max }
-    }
+    run: domain => ({ num: domain.def.vcpu.max })
   }),
 
   /** vCPUs now, or with VIR_DOMAIN_VCPU_MAXIMUM at most, of the live or the persistent definition. */
@@ -40,9 +37,11 @@ export const vcpu = {
     since: '0.8.5',
     on: 'domain',
     acl: 'domain:read',
+    job: ({ flags: bits }) => ((bits & VIR_DOMAIN_VCPU_GUEST) !== 0 ? { agent: 'query' } : undefined),
+    impact: 'one',
     args: { flags: flags(virDomainModificationImpact, { VIR_DOMAIN_VCPU_MAXIMUM, VIR_DOMAIN_VCPU_GUEST }) },
     ret: { num: int() },
-    async run(domain, { flags: bits }) {
+    async run(domain, { flags: bits }, { def, live }) {
       if ((bits & VIR_DOMAIN_VCPU_GUEST) !== 0) {
         if (!domain.isActive) {
           const what = 'vCPU count provided by the guest agent can only be requested for live domains'
@@ -53,9 +52,8 @@ export const vcpu = {
           num: (bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0 ? list.length : list.filter(({ online }) => online).length
         }
       }
-      const def = queried(domain, bits & 3)
       if ((bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0) return { num: def.vcpu.max }
-      return { num: def === domain.def && domain.isActive ? domain.vcpuCount : (def.vcpu.current ?? def.vcpu.max) }
+      return { num: live ? domain.vcpuCount : (def.vcpu.current ?? def.vcpu.max) }
     }
   }),
 
@@ -64,6 +62,7 @@ export const vcpu = {
     since: '0.1.4',
     on: 'domain',
     acl: 'domain:read',
+    needs: { active: 'cannot retrieve vcpu information for inactive domain' },
     args: {},
     ret: {
       info: array(
@@ -73,9 +72,7 @@ export const vcpu = {
       cpumaps: array(array(bool, 16384), 16384)
     },
     run(domain) {
-      if (!domain.process)
-        throw fail('VIR_ERR_OPERATION_INVALID', 'cannot retrieve vcpu information for inactive domain')
-      const { pid } = domain.process
+      const { pid } = domain.process!
       const host = hostCpus().length
       const vcpus = [...domain.running.vcpuThreads].map(([number, tid]) => ({ number, tid, times: cpuTimes(pid, tid) }))
       return {

@@ -6,8 +6,8 @@ import type { QemuContext } from '../context.ts'
 
 /** The definitions a change is made to. */
 export interface Affected {
-  live: boolean
-  config: boolean
+  live?: DomainDef | boolean
+  config?: DomainDef | boolean
 }
 
 /**

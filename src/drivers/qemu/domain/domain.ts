@@ -8,7 +8,7 @@ import type { ProcessOwner } from '../../../host/owner.ts'
 import { Activity } from '../../../state/activity.ts'
 import type { Claims } from '../../../state/claim.ts'
 import { EventLog } from '../../../state/events.ts'
-import { JobQueue } from '../../../state/job.ts'
+import { Jobs } from '../../../state/job.ts'
 import { Listeners } from '../../../state/listeners.ts'
 import { Moments } from '../../../state/moments.ts'
 import type { GuestRoot } from '../../../state/root.ts'
@@ -56,7 +56,7 @@ export class QemuDomain {
   root: GuestRoot
   readonly rootByName: boolean
   readonly log: Log
-  readonly jobs = new JobQueue()
+  readonly jobs = new Jobs({ onChange: () => this.save() })
   readonly activity = new Activity()
   readonly events: EventLog
   /** who hears of QEMU's own events */

@@ -6,7 +6,7 @@ import {
   virDomainEventType,
   virDomainEventUndefinedDetailType
 } from '../../../conf/enums.ts'
-import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { errorsFrom } from '../../../conf/error.ts'
 import { type ClaimedResource, ResourceTaken } from '../../../state/claim.ts'
 import { chooseRoot, type GuestRoot } from '../../../state/root.ts'
 import { removeSynced } from '../../../state/store.ts'
@@ -14,7 +14,6 @@ import type { QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
-const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const refuse = (message: string) => fail('VIR_ERR_OPERATION_INVALID', message)
 /** libvirt's list of guests says so. */
 const taken = (message: string) => failDomain('VIR_ERR_OPERATION_INVALID', message)
@@ -24,10 +23,7 @@ const taken = (message: string) => failDomain('VIR_ERR_OPERATION_INVALID', messa
  * renamed with it, sockets and all. UEFI variables and TPM state stay where they were, as in libvirt.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_XML_ERROR for a name no guest can have, VIR_ERR_OPERATION_INVALID
  */
-export async function renameDomain(domain: QemuDomain, name: string | undefined): Promise<Record<string, never>> {
-  if (name === undefined) throw badArgument('new_name in virDomainRename must not be NULL')
-  if (name === '') throw badArgument('string new_name in virDomainRename must not be empty')
-  if (domain.isActive) throw refuse('cannot rename active domain')
+export async function renameDomain(domain: QemuDomain, name: string): Promise<Record<string, never>> {
   if (!domain.newDef) throw refuse('cannot rename a transient domain')
   if (existsSync(domain.root.managedSave)) throw refuse("domain with a managed saved state can't be renamed")
   if (domain.name === name) throw taken("Can't rename domain to itself")

@@ -1,6 +1,7 @@
 // status.json: what is kept of a running guest, enough to take it over after this process was killed. One table: what
 // is saved, what is loaded and the file's schema come from the same line.
 import { formatDomain } from '../../../conf/domain-xml.ts'
+import { ASYNC_JOBS, type SavedJob } from '../../../state/async-job.ts'
 import { bootId, PHASES, readStatusFile, STATUS_VERSION, writeStatus } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
 import type { QemuDomain } from './domain.ts'
@@ -92,6 +93,21 @@ export const STATUS = {
   claims: optional({
     schema: texts("claims at the host's aggregator that xml speaks for"),
     save: (_, { claims }) => claims?.held
+  }),
+  job: optional<SavedJob>({
+    schema: {
+      type: 'object',
+      description: 'the async job under way; a start has none, its phase says it',
+      properties: {
+        kind: { enum: Object.keys(ASYNC_JOBS) },
+        phase: text('the step it is in'),
+        api: text('who began it'),
+        flags: integer('flags of that call'),
+        sinceMs: integer('when it began, ms since the epoch')
+      },
+      required: ['kind', 'api', 'sinceMs']
+    },
+    save: (_, { jobs }) => jobs.saved
   }),
   originalCpu: optional(field('originalCpu', text('<cpu> it was started with, where QEMU made another'))),
   taints: optional({

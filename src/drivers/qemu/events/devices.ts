@@ -28,7 +28,7 @@ export const deviceEvents: Handlers = {
   /** Parts of devices go, too: they have no name, or none that the definition knows. */
   async DEVICE_DELETED(domain, { device }, timestampUs) {
     if (typeof device !== 'string' || !domain.isActive || !removableDevice(domain.def, device)) return
-    await domain.jobs.run('device-removal', async () => {
+    await domain.jobs.run('modify', { api: 'device-removal' }, async () => {
       const found = domain.isActive && removableDevice(domain.def, device)
       if (!found) return
       await removeDevice(domain, ...found)
@@ -84,7 +84,7 @@ export const deviceEvents: Handlers = {
   async NIC_RX_FILTER_CHANGED(domain, data) {
     const name = textOf(data, 'name')
     const dev = domain.def.devices.interfaces.find(({ alias }) => alias === name)
-    if (dev?.trustGuestRxFilters) await domain.jobs.run('rx-filter', () => syncRxFilter(domain, dev))
+    if (dev?.trustGuestRxFilters) await domain.jobs.run('query', { api: 'rx-filter' }, () => syncRxFilter(domain, dev))
   },
 
   /** The guest set its clock. QEMU counts from the start's base, libvirt's event from UTC. */

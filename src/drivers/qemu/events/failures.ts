@@ -84,7 +84,7 @@ function panicMessage(info: EventData): string | undefined {
 /** Dumps, ends or starts a crashed guest again as `<on_crash>` says (processGuestPanicEvent). */
 async function onCrash(domain: QemuDomain): Promise<void> {
   const { onCrash: action } = domain.def
-  if (action.startsWith('coredump-')) await domain.jobs.run('dump', () => dumpMemory(domain))
+  if (action.startsWith('coredump-')) await dumpMemory(domain)
   if (!domain.isActive) return
   if (action.endsWith('destroy')) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED)
   else if (action.endsWith('restart')) {
@@ -95,15 +95,7 @@ async function onCrash(domain: QemuDomain): Promise<void> {
 
 /** The watchdog stopped the guest for a dump; then it goes on (processWatchdogEvent). */
 async function dumpAndGoOn(domain: QemuDomain): Promise<void> {
-  await domain.jobs.run('dump', async () => {
-    domain.checkActive()
-    try {
-      await dumpMemory(domain)
-    } catch (error) {
-      domain.log.error({ err: error }, 'memory could not be dumped')
-    }
-    await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED)
-  })
+  await dumpMemory(domain, () => startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED))
 }
 
 export const failureEvents: Handlers = {

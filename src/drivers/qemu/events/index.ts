@@ -1,18 +1,18 @@
 // What QEMU tells unasked: one handler per QMP event (qemu-qmp-ref "Events"), as in libvirt's qemu_process.c.
-//
-// Events of jobs (migration, dump, block jobs) have no handler here: they are for the call that started the job, which
-// listens to the monitor itself.
 import type { QemuDomain } from '../domain/domain.ts'
 import type { QmpEvent } from '../monitor/qmp.ts'
 import { deviceEvents } from './devices.ts'
 import { failureEvents } from './failures.ts'
 import { graphicsEvents } from './graphics.ts'
 import type { Handler } from './handler.ts'
+import { jobEvents } from './jobs.ts'
 import { lifecycleEvents } from './lifecycle.ts'
 
 /** Looked up when an event comes: handlers end guests and monitor.ts hands events over, so they import each other. */
 function findHandler(event: string): Handler | undefined {
-  const table = [lifecycleEvents, failureEvents, deviceEvents, graphicsEvents].find(one => Object.hasOwn(one, event))
+  const table = [lifecycleEvents, failureEvents, deviceEvents, graphicsEvents, jobEvents].find(one =>
+    Object.hasOwn(one, event)
+  )
   return table?.[event]
 }
 

@@ -1,9 +1,11 @@
 // Changes of a guest while no shim listened to its QEMU.
 import { virDomainPausedReason, virDomainRunningReason, virDomainState } from '../../../conf/enums.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { recoverJob } from './recover-job.ts'
 
 /** Brings the guest's state up to QEMU's, for events that no shim has heard (qemuProcessUpdateState). */
 export async function catchUp(domain: QemuDomain): Promise<void> {
+  await recoverJob(domain)
   const { status } = await domain.qmp.execute<{ status: string }>('query-status')
   const { VIR_DOMAIN_PAUSED_UNKNOWN, VIR_DOMAIN_PAUSED_WATCHDOG, VIR_DOMAIN_PAUSED_IOERROR } = virDomainPausedReason
   const pausedReasons: Record<string, number> = {

@@ -47,7 +47,7 @@ export async function shutdownOrReboot(domain: QemuDomain): Promise<void> {
   const { run } = domain
   if (!run?.fakeReboot && domain.def.onPoweroff !== 'restart') return stopDomain(domain, VIR_DOMAIN_SHUTOFF_SHUTDOWN)
   try {
-    await domain.jobs.run('reboot', () => rebootInPlace(domain))
+    await domain.jobs.run('modify', { api: 'reboot' }, () => rebootInPlace(domain))
   } catch (error) {
     if (!domain.isActive || domain.phase === 'stopping') return
     domain.log.error({ err: error }, 'guest cannot be rebooted, ending it')

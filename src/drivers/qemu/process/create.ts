@@ -19,7 +19,7 @@ export async function createFrom(domain: QemuDomain, xml: string, bits: number):
   const validate = (bits & VIR_DOMAIN_START_VALIDATE) !== 0
   const { def, context } = await loadDomain(xml, domain.contextFor, { validate })
   checkOwn(domain, def)
-  return domain.jobs.run('virDomainCreateXML', async () => {
+  return domain.jobs.run({ async: 'start' }, { api: 'virDomainCreateXML', flags: bits }, async () => {
     checkCreatable({ name: domain.name, id: domain.id, persistent: domain.isPersistent })
     domain.definitions.startFrom(def, context)
     await startDomain(domain, {

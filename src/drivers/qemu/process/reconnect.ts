@@ -48,6 +48,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED)
     return true
   }
+  if (status.job) domain.jobs.restore(status.job)
   run.monitor = await openMonitor(domain)
   await refreshDomain(domain)
   await catchUp(domain)

@@ -107,6 +107,7 @@ async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience
   run.monitor = undefined
   monitor?.close()
   closeAgent(domain)
+  domain.jobs.guestGone()
   await releaseSteps(domain)
   removeStatus(root.status)
   domain.id = -1

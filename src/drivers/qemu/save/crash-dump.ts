@@ -1,13 +1,12 @@
 // A dump of a crashed guest's memory, as <on_crash> and <watchdog> can ask for it (doCoreDumpToAutoDumpPath).
 import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { errorsFrom } from '../../../conf/error.ts'
+import { virDomainCoreDumpFlags } from '../../../conf/enums.ts'
 import { giveTo, letThrough } from '../../../host/owner.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
 import { makePrivateDirectory } from '../../../state/store.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import type { QmpEvent, QmpMonitor } from '../monitor/qmp.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
+import { dumpCompleted, followDump } from '../process/recover-job.ts'
 
 /** `2024-01-31-12:00:00`, local time. */
 function stamp(now: Date): string {
@@ -16,11 +15,30 @@ function stamp(now: Date): string {
   return `${day}-${[now.getHours(), now.getMinutes(), now.getSeconds()].map(two).join(':')}`
 }
 
+const MEMORY_ONLY = { api: 'dump', flags: virDomainCoreDumpFlags.VIR_DUMP_MEMORY_ONLY }
+
 /**
- * Writes the guest's memory as an ELF core file into the guest's dump directory.
- * @returns its path @throws VIR_ERR_OPERATION_FAILED; no file stays then
+ * Dumps the guest's memory into its dump directory. A dump that a former process began is followed.
+ * @param then what goes on within the job when it is over, however it went
+ * @throws VIR_ERR_OPERATION_FAILED; no file stays then
  */
-export async function dumpMemory(domain: QemuDomain): Promise<string> {
+export async function dumpMemory(domain: QemuDomain, then?: () => Promise<void>): Promise<void> {
+  const { async: underWay } = domain.jobs
+  if (!then && underWay?.kind === 'dump' && underWay.isRestored) return underWay.ended
+  await domain.jobs.run({ async: 'dump' }, MEMORY_ONLY, async job => {
+    domain.checkActive()
+    try {
+      await writeCore(domain, job)
+    } catch (error) {
+      if (!then) throw error
+      domain.log.error({ err: error }, 'memory could not be dumped')
+    }
+    if (then) await job.nested(then)
+  })
+}
+
+/** Writes the guest's memory as an ELF core file (qemuDumpToFd). */
+async function writeCore(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const { qmp, root, id, name, running } = domain
   makePrivateDirectory(root.dumpDir)
   const path = join(root.dumpDir, `${id}-${name}-${stamp(new Date())}`)
@@ -28,33 +46,12 @@ export async function dumpMemory(domain: QemuDomain): Promise<string> {
   try {
     giveTo(path, running.owner)
     letThrough([root.dir, root.dumpDir], running.owner)
-    const done = dumpCompleted(qmp)
-    await qmp.execute('dump-guest-memory', { paging: false, protocol: `file:${path}`, detach: true })
-    await done
+    followDump(domain, job)
+    await job.nested(() => qmp.execute('dump-guest-memory', { paging: false, protocol: `file:${path}`, detach: true }))
+    await dumpCompleted(job)
     domain.log.info({ path }, "guest's memory was dumped")
-    return path
   } catch (error) {
     rmSync(path, { force: true })
     throw error
   }
-}
-
-/** Settles when QEMU is through with the dump, or is gone. */
-function dumpCompleted(monitor: QmpMonitor): Promise<void> {
-  const done = new Promise<void>((resolve, reject) => {
-    const settle = (error?: Error) => {
-      monitor.off('event', onEvent)
-      monitor.off('close', settle)
-      if (error) reject(error)
-      else resolve()
-    }
-    const onEvent = ({ event, data }: QmpEvent) => {
-      if (event !== 'DUMP_COMPLETED') return
-      settle(data.error === undefined ? undefined : fail('VIR_ERR_OPERATION_FAILED', String(data.error)))
-    }
-    monitor.on('event', onEvent)
-    monitor.on('close', settle)
-  })
-  done.catch(() => undefined)
-  return done
 }

@@ -10,7 +10,7 @@ import type { QemuDomain } from '../../../../src/drivers/qemu/domain/domain.ts'
 import { handleQmpEvent } from '../../../../src/drivers/qemu/events/index.ts'
 import { usedBy } from '../../../../src/state/allocation.ts'
 import { EventLog } from '../../../../src/state/events.ts'
-import { JobQueue } from '../../../../src/state/job.ts'
+import { Jobs } from '../../../../src/state/job.ts'
 import { define, type GuestOptions, testContext } from '../../../helper/definition.ts'
 import { hostGuest, takeDevices } from '../../../helper/host-guest.ts'
 
@@ -40,7 +40,7 @@ async function running(t: Test, devices: string, options: GuestOptions = {}) {
   const log = { debug() {}, info() {}, warn: t.fail, error: t.fail }
   let settled = () => {}
   const changed = () => settled()
-  const domain = { ...host, log, events, qmp, jobs: new JobQueue(), isActive: true, changed } as unknown as QemuDomain
+  const domain = { ...host, log, events, qmp, jobs: new Jobs(), isActive: true, changed } as unknown as QemuDomain
   /** Settles when the device is gone from the definition. */
   const deleted = async (device: string) => {
     const done = new Promise<void>(resolve => {
@@ -48,7 +48,7 @@ async function running(t: Test, devices: string, options: GuestOptions = {}) {
     })
     handleQmpEvent(domain, { event: 'DEVICE_DELETED', data: { device, path: '/x' }, timestampUs: 1 })
     await done
-    await domain.jobs.run('test', () => undefined)
+    await domain.jobs.run('modify', { api: 'test' }, () => undefined)
   }
   return { def, host, domain, commands, told, deleted, dir }
 }
@@ -140,7 +140,7 @@ t.test('what is no device that can leave stays, whatever QEMU calls it', async t
   for (const device of ['ua-vnc', 'audio1', 'ua-sound', 'ua-video', 'nosuch', 'undefined', '']) {
     handleQmpEvent(domain, { event: 'DEVICE_DELETED', data: { device, path: '/x' }, timestampUs: 1 })
   }
-  await domain.jobs.run('test', () => undefined)
+  await domain.jobs.run('modify', { api: 'test' }, () => undefined)
   t.same(def, before)
   t.same([commands, told], [[], []])
 })

@@ -1,0 +1,34 @@
+// Giving up the job under way, as a client asks (qemuDomainAbortJobFlags).
+import { virDomainAbortJobFlagsValues, virDomainCoreDumpFlags } from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { AsyncJob, AsyncJobKind } from '../../../state/async-job.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+
+const refuse = (message: string) => errorsFrom('VIR_FROM_QEMU')('VIR_ERR_OPERATION_INVALID', message)
+
+const { VIR_DOMAIN_ABORT_JOB_POSTCOPY } = virDomainAbortJobFlagsValues
+const { VIR_DUMP_MEMORY_ONLY } = virDomainCoreDumpFlags
+
+/** Why a kind of job cannot be given up. */
+const REFUSALS: Partial<Record<AsyncJobKind, (job: AsyncJob) => string | undefined>> = {
+  'migration-in': () => 'cannot abort incoming migration; use virDomainDestroy instead',
+  start: () => 'cannot abort VM start; use virDomainDestroy instead',
+  dump: ({ flags }) => ((flags & VIR_DUMP_MEMORY_ONLY) !== 0 ? 'cannot abort memory-only dump' : undefined)
+}
+
+const isPostcopy = ({ kind, status }: AsyncJob) =>
+  kind === 'migration-out' && (status === 'postcopy' || status === 'postcopy-paused')
+
+/** @throws VIR_ERR_OPERATION_INVALID where there is no job, or one that goes on to its end */
+export async function abortJob({ jobs }: Pick<QemuDomain, 'jobs'>, bits: number): Promise<void> {
+  const { async: job } = jobs
+  const inPostcopy = job !== undefined && isPostcopy(job)
+  if ((bits & VIR_DOMAIN_ABORT_JOB_POSTCOPY) !== 0 && !inPostcopy) {
+    throw refuse('current job is not outgoing migration in post-copy mode')
+  }
+  if (!job) throw refuse('no job is active on the domain')
+  const refusal = REFUSALS[job.kind]?.(job)
+  if (refusal !== undefined) throw refuse(refusal)
+  if (inPostcopy && bits === 0) throw refuse('cannot abort migration in post-copy mode')
+  await job.abort()
+}
