@@ -39,7 +39,7 @@ export class Given {
     return this.values.get(name) ?? []
   }
 
-  /** @throws ClientError when it is not a decimal, hexadecimal or octal integer of 32 bits */
+  /** @throws ClientError when it is not a decimal integer of 32 bits */
   int(name: string, { min = -(2 ** 31), max = 2 ** 31 - 1 } = {}): number | undefined {
     const text = this.text(name)
     if (text === undefined) return undefined
@@ -58,13 +58,9 @@ export class Given {
   }
 }
 
-/** An integer as C's strtol reads it with base 0; undefined for anything else. */
+/** A decimal integer as C's strtol reads it with base 10; undefined for anything else. */
 export function parseInteger(text: string): number | undefined {
-  const match = /^([+-]?)(0[xX][\da-fA-F]+|0[0-7]+|\d+)$/.exec(text)
-  if (!match) return undefined
-  const [, sign, digits = ''] = match
-  const value = /^0[0-7]/.test(digits) ? Number.parseInt(digits, 8) : Number(digits)
-  return sign === '-' ? -value : value
+  return /^\s*[+-]?\d+$/.test(text) ? Number(text) : undefined
 }
 
 /**

@@ -1,7 +1,6 @@
 // The interactive console, screenshots, keys.
 import { writeFileSync } from 'node:fs'
 import { virKeycodeSet } from '../../conf/enums.ts'
-import { parseInteger } from '../arguments.ts'
 import { type Commands, onDomain, option } from '../command.ts'
 import { ClientError, saying } from '../failure.ts'
 import type { Guest, Session } from '../session.ts'
@@ -66,9 +65,15 @@ function stamp(now: Date): string {
   return `${day}-${[now.getHours(), now.getMinutes(), now.getSeconds()].map(two).join(':')}`
 }
 
+/** A number as C's strtoul reads it with base 0: decimal, hexadecimal or octal; undefined for anything else. */
+function anyBase(text: string): number | undefined {
+  if (!/^(0[xX][\da-fA-F]+|0[0-7]*|[1-9]\d*)$/.test(text)) return undefined
+  return /^0[0-7]/.test(text) ? Number.parseInt(text, 8) : Number(text)
+}
+
 /** A key as its number or its name in the code set. */
 async function keycode(codeset: string, key: string): Promise<number> {
-  const number = /^[+-]/.test(key) ? undefined : parseInteger(key)
+  const number = anyBase(key)
   if (number !== undefined && number <= 0xffff) return number
   const { linuxKeycode } = await import('../../conf/keycodes.ts')
   const code = codeset === 'linux' ? linuxKeycode(key) : undefined
