@@ -57,7 +57,7 @@ export class Connection {
   /** Calls an API by its libvirt name; gives its JSON answer. @throws ApiError as the shim answers */
   async call<N extends ApiName>(api: N, ...args: Args<N>): Promise<RetOf<N>> {
     const { text } = await this.send('POST', this.pathOf(api), args[0] ?? {})
-    return parseJson(text) as RetOf<N>
+    return jsonOf(text) as RetOf<N>
   }
 
   /** Calls an API that answers with bytes. */
@@ -70,7 +70,9 @@ export class Connection {
   async guests(wanted?: string): Promise<Report[]> {
     const query = wanted === undefined ? '' : `?guest=${encodeURIComponent(wanted)}`
     const { text } = await this.send('GET', `/v1/guests${query}`)
-    return (parseJson(text) as { guests: Report[] }).guests
+    const { guests } = Object(jsonOf(text)) as { guests?: Report[] }
+    if (!Array.isArray(guests)) throw new ClientError(`what answers at '${this.socket}' knows of no guests`)
+    return guests
   }
 
   /** Asks for something that is no API of libvirt's. @throws ApiError as the shim answers */
@@ -80,7 +82,7 @@ export class Connection {
 
   /** What is answered at a path that is no API's. @throws ApiError where there is no such path */
   async get(path: string): Promise<unknown> {
-    return parseJson((await this.send('GET', path)).text)
+    return jsonOf((await this.send('GET', path)).text)
   }
 
   /** True if somebody accepts connections there. */
@@ -104,10 +106,15 @@ export class Connection {
   /** The event stream of all its guests; events come in until it is aborted or the other side ends. */
   async *events(signal: AbortSignal): AsyncGenerator<{ event: string; data: Record<string, unknown> }> {
     const reply = await new Promise<IncomingMessage>((done, failed) => {
-      const sent = request({ socketPath: this.socket, path: '/v1/events', signal }, done)
+      const sent = request({ socketPath: this.socket, path: '/v1/events', agent: false, signal }, done)
       sent.on('error', error => failed(this.unreachable(error)))
       sent.end()
     })
+    reply.setEncoding('utf8')
+    if (reply.statusCode !== 200) {
+      reply.destroy()
+      throw new ClientError(`no events: ${statusText(reply.statusCode)}`)
+    }
     let rest = ''
     try {
       for await (const chunk of reply) {
@@ -117,7 +124,7 @@ export class Connection {
         for (const block of blocks) {
           const event = /^event: (.*)$/m.exec(block)?.[1]
           const data = /^data: (.*)$/m.exec(block)?.[1]
-          if (event && data) yield { event, data: parseJson(data) as Record<string, unknown> }
+          if (event && data) yield { event, data: jsonOf(data) as Record<string, unknown> }
         }
       }
     } catch (error) {
@@ -137,13 +144,14 @@ export class Connection {
       sent.end(args && formatJson(args))
     })
     const chunks: Buffer[] = []
-    for await (const chunk of reply) chunks.push(chunk)
+    try {
+      for await (const chunk of reply) chunks.push(chunk)
+    } catch {
+      throw new ClientError('the answer broke off')
+    }
     const bytes = Buffer.concat(chunks)
     const text = bytes.toString()
-    if ((reply.statusCode ?? 500) >= 400) {
-      const { message, code } = parseJson(text) as { message: string; code: number }
-      throw new ApiError(message, code)
-    }
+    if ((reply.statusCode ?? 500) >= 400) throw refusalOf(reply.statusCode, text)
     return { reply, bytes, text }
   }
 
@@ -153,6 +161,28 @@ export class Connection {
       `Failed to connect socket to '${this.socket}': ${why[error.code as keyof typeof why] ?? error.message}`
     )
   }
+}
+
+const statusText = (status: number | undefined) => `HTTP status ${status}`
+
+/** The JSON of an answer. @throws ClientError where it is none */
+function jsonOf(text: string): unknown {
+  try {
+    return parseJson(text)
+  } catch {
+    throw new ClientError('the answer is not JSON')
+  }
+}
+
+/** The error a daemon has answered with; its status, where the answer is none of ours. */
+export function refusalOf(status: number | undefined, text: string): ClientError {
+  try {
+    const { message, code } = parseJson(text) as { message?: unknown; code?: unknown }
+    if (typeof message === 'string' && typeof code === 'number') return new ApiError(message, code)
+  } catch {
+    // not even JSON
+  }
+  return new ClientError(statusText(status))
 }
 
 /** This user's aggregator, if its socket is there. */

@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { virKeycodeSet } from '../../conf/enums.ts'
 import { type Commands, onDomain, option } from '../command.ts'
+import { refusalOf } from '../connection.ts'
 import { ClientError, saying } from '../failure.ts'
 import type { Guest, Session } from '../session.ts'
 
@@ -37,7 +38,7 @@ export async function runConsole(
         reply.on('data', chunk => {
           text += chunk
         })
-        reply.on('end', () => failed(new ClientError(JSON.parse(text).message)))
+        reply.on('end', () => failed(refusalOf(reply.statusCode, text)))
       })
       socket.on('error', error => failed(new ClientError(error.message)))
       socket.on('message', data => stdout.write(data as Buffer))

@@ -79,8 +79,12 @@ async function watch(session: Session, show: Show, seconds: number | undefined):
       if (!over.signal.aborted) throw error
     })
   )
-  await Promise.all(following)
-  clearTimeout(timer)
-  process.removeListener('SIGINT', interrupted)
+  try {
+    await Promise.all(following)
+  } finally {
+    over.abort()
+    clearTimeout(timer)
+    process.removeListener('SIGINT', interrupted)
+  }
   return count
 }
