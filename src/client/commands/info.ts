@@ -5,7 +5,10 @@ import { metadataText } from './monitor.ts'
 
 const METADATA_ELEMENT = 2
 const XML_FLAGS = { 'security-info': 1, inactive: 2, 'update-cpu': 4, migratable: 8 }
-const HOSTNAME_SOURCES: Record<string, number> = { lease: 1, agent: 2 }
+const HOSTNAME_SOURCES = new Map([
+  ['lease', 1],
+  ['agent', 2]
+])
 
 export const info: Commands = {
   desc: onDomain(
@@ -36,7 +39,7 @@ export const info: Commands = {
     { source: option.text('from where to get the hostname: agent|lease') },
     async ({ shim, given, session }) => {
       const source = given.text('source')
-      const flags = source === undefined ? 0 : HOSTNAME_SOURCES[source]
+      const flags = source === undefined ? 0 : HOSTNAME_SOURCES.get(source)
       if (flags === undefined) throw new ClientError(`Unknown data source '${source}'`)
       const { hostname } = await saying('failed to get hostname', shim.call('virDomainGetHostname', { flags }))
       session.print(`${hostname}\n`)

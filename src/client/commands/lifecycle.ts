@@ -24,7 +24,7 @@ const simple = (
 function modeBits(text: string | undefined, modes: Record<string, number>): number {
   let bits = 0
   for (const mode of text?.split(',') ?? []) {
-    const bit = modes[mode]
+    const bit = Object.hasOwn(modes, mode) ? modes[mode] : undefined
     if (bit === undefined) {
       const known = Object.keys(modes).map(name => `'${name}'`)
       throw new ClientError(

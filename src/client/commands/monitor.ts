@@ -6,6 +6,7 @@ import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import type { Connection } from '../connection.ts'
 import { ApiError, saying } from '../failure.ts'
 import { CONTROL_ERRORS, CONTROL_STATES, STATES, stateName, stateReason } from '../names.ts'
+import type { Guest } from '../session.ts'
 import { formatTable } from '../table.ts'
 
 /** Values of typed parameters as virsh writes them. */
@@ -262,7 +263,8 @@ export const monitor: Commands = {
         )
       })
       const order = (id: number) => (id === -1 ? Number.POSITIVE_INFINITY : id)
-      chosen.sort((a, b) => order(a.report.id) - order(b.report.id) || (a.report.name < b.report.name ? -1 : 1))
+      const key = ({ report }: Guest) => report.name.toLowerCase()
+      chosen.sort((a, b) => order(a.report.id) - order(b.report.id) || (key(a) < key(b) ? -1 : 1))
       const idOf = (id: number) => (id === -1 ? '-' : String(id))
       const columns = ['uuid', 'id', 'name'].filter(name => given.has(name))
       if (columns.length > 0) {
