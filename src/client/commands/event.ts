@@ -9,7 +9,7 @@ export const event: Commands = {
   event: {
     help: 'Domain Events',
     options: {
-      domain: option.text('filter by domain name, id, or uuid'),
+      domain: option.text('filter by domain name, id, or uuid', { emptyOk: true }),
       event: option.text('which event type to wait for'),
       all: option.bool('wait for all events instead of just one type'),
       loop: option.bool('loop until timeout or interrupt, rather than one-shot'),
@@ -29,6 +29,7 @@ export const event: Commands = {
       const seconds = given.int('timeout')
       if (seconds !== undefined && seconds < 1) throw new ClientError('invalid timeout')
       const name = given.text('domain')
+      if (name === '') throw new ClientError("Failed to get option 'domain': Option argument is empty")
       const uuid = name === undefined ? undefined : (await session.lookup(name)).report.uuid
       const show = { wanted, uuid, loop: given.has('loop'), timestamp: given.has('timestamp') }
       const count = await watch(session, show, seconds)

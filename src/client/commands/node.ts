@@ -10,17 +10,23 @@ import type { Session } from '../session.ts'
 const cellno = option.int('NUMA cell number')
 const WHOLE_HOST = -1
 
+/** virsh's limit of a page's size. */
+const PAGE_BYTES_MAX = 2n ** 32n - 1n
+const ULLONG_MAX = 2n ** 64n - 1n
+
 /** A size in KiB, unless it says otherwise; rounded up to whole KiB. @throws ClientError in virsh's words */
 function pageSizeKiB(given: Given): number | undefined {
   const text = given.text('pagesize')
   if (text === undefined) return undefined
-  const [, amount = '', suffix = ''] = /^(\d+)([A-Za-z]*)$/.exec(text) ?? []
+  const bad = (...why: string[]) =>
+    new ClientError(`Scaled numeric value '${text}' for <pagesize> option is malformed or out of range`, ...why)
+  const [, digits, suffix = ''] = /^\s*\+?(\d+)(.*)$/s.exec(text) ?? []
+  if (digits === undefined || BigInt(digits) > ULLONG_MAX) throw bad()
+  const amount = BigInt(digits)
   const factor = suffix === '' ? 1024n : unitFactor(suffix)
-  const bytes = amount === '' || factor === undefined ? undefined : BigInt(amount) * factor
-  if (bytes === undefined || bytes > 0xffff_ffffn * 1024n) {
-    throw new ClientError(`Scaled numeric value '${text}' for <pagesize> option is malformed or out of range`)
-  }
-  return Number((bytes + 1023n) / 1024n)
+  if (factor === undefined) throw bad(`invalid argument: unknown suffix '${suffix}'`)
+  if (amount * factor > PAGE_BYTES_MAX) throw bad(`numerical overflow: value too large: ${amount}${suffix}`)
+  return Number((amount * factor + 1023n) / 1024n)
 }
 
 /** Page sizes of the host and its cells, as capabilities tell them. */
@@ -224,7 +230,7 @@ export const node: Commands = {
     async run(session, given) {
       given.exclusive(['all', 'cellno'])
       const text = given.text('pagecount')!
-      if (!/^\d{1,18}$/.test(text)) {
+      if (!/^\s*\+?\d+$/.test(text) || BigInt(text) > ULLONG_MAX) {
         throw new ClientError(`Numeric value '${text}' for <pagecount> option is malformed or out of range`)
       }
       const cells = given.has('all') ? (await cellsAndSizes(session)).cells : [given.int('cellno') ?? WHOLE_HOST]

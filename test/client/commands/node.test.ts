@@ -141,19 +141,32 @@ Memory size:         1152921504606846976 KiB
     ]
   ),
   ['freepages --cellno -2 --pagesize 4', {}, [], '', ['cell number must be non-negative integer or -1']],
-  ...['4294967296', '-1', 'M', '1.5G', '0x4'].map(
-    (size): Row => [
+  ...(
+    [
+      ['-1'],
+      ['M'],
+      ['18446744073709551616'],
+      ['1.5G', "invalid argument: unknown suffix '.5G'"],
+      ['0x4', "invalid argument: unknown suffix 'x4'"],
+      ['4GiBB', "invalid argument: unknown suffix 'GiBB'"],
+      ['4194304', 'numerical overflow: value too large: 4194304'],
+      ['+4T', 'numerical overflow: value too large: 4T']
+    ] as const
+  ).map(
+    ([size, ...why]): Row => [
       `freepages 0 ${size}`,
       {},
       [],
       '',
-      [`Scaled numeric value '${size}' for <pagesize> option is malformed or out of range`]
+      [`Scaled numeric value '${size}' for <pagesize> option is malformed or out of range`, ...why]
     ]
   ),
   [
-    'allocpages 2M 18446744073709551 --cellno 1 --add',
+    'allocpages 2M 18446744073709551615 --cellno 1 --add',
     { virNodeAllocPages: {} },
-    ['virNodeAllocPages {"pageSizes":[2048],"pageCounts":[18446744073709551],"startCell":1,"cellCount":1,"flags":[]}'],
+    [
+      'virNodeAllocPages {"pageSizes":[2048],"pageCounts":[18446744073709551615],"startCell":1,"cellCount":1,"flags":[]}'
+    ],
     ''
   ],
   [
