@@ -48,6 +48,14 @@ t.test('commands, options, guests, files', async t => {
     [['-q', ...at, 'domstate', 'Z'], ['Zed']],
     [['--connect', api.socket, 'domstate', 'Z'], ['Zed']],
     [[...at, 'domstate', '--domain', 'o'], ['off']],
+    // as readline parts them
+    [['--connect', '=', api.socket, 'domstate', 'Z'], ['Zed']],
+    [['-c', 'unix', ':', `//${api.socket}`, 'domstate', 'Z'], ['Zed']],
+    [['--connect', '=', 'o'], ['other']],
+    [
+      ['--connect', '='],
+      ['guest two.xml', 'guest.xml', 'other']
+    ],
     // nobody to ask: files, as for everything that is not ours to know
     [['suspend', 't'], []],
     [
