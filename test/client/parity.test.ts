@@ -73,6 +73,7 @@ const NUMBERS = [
   ),
   ...['x', '+1', ' 1', '1 ', '18446744073709551616'].map(text => ['allocpages', '4', text]),
   ...['59', '0x3c', '60s'].map(text => ['nodesuspend', 'nowhere', text]),
+  ...['0', '-1', '2147484', 'x'].map(text => ['event', '--all', '--timeout', text]),
   ...['0x10000', '65536', '0xg', '-1', '', '08'].map(text => ['send-key', NAME, text]),
   ...['0x1', '01', '1 ', '-1', '+9999999999'].map(text => ['domname', text])
 ]

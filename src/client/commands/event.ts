@@ -5,6 +5,9 @@ import { EVENT_NAMES, EVENT_TEXTS } from '../event-text.ts'
 import { ClientError } from '../failure.ts'
 import type { Session } from '../session.ts'
 
+/** In ms an int holds it: virsh's limit and that of timers. */
+const TIMEOUT_MAX_S = Math.floor((2 ** 31 - 1) / 1000)
+
 export const event: Commands = {
   event: {
     help: 'Domain Events',
@@ -26,8 +29,7 @@ export const event: Commands = {
       }
       if (wanted !== undefined && !Object.hasOwn(EVENT_TEXTS, wanted))
         throw new ClientError(`unknown event type ${wanted}`)
-      const seconds = given.int('timeout')
-      if (seconds !== undefined && seconds < 1) throw new ClientError('invalid timeout')
+      const seconds = given.int('timeout', { min: 1, max: TIMEOUT_MAX_S })
       const name = given.text('domain')
       if (name === '') throw new ClientError("Failed to get option 'domain': Option argument is empty")
       const uuid = name === undefined ? undefined : (await session.lookup(name)).report.uuid
