@@ -1,7 +1,7 @@
 // JSON with all digits: integers beyond 2^53 become bigint when read, bigint is written as a plain integer.
 import { parse as parseExact, stringify } from 'lossless-json'
 
-const LONG_INTEGER = /[:[,\s]-?\d{16}/
+const LONG_INTEGER = /(?:^|[:[,\s])-?\d{16}/
 
 /** Parses JSON; an integer that a number cannot hold exactly comes back as bigint. @throws SyntaxError */
 export function parseJson(text: string): unknown {
