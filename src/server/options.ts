@@ -72,8 +72,8 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
   if (positionals.length === 0 && values.root === undefined && values.name === undefined)
     throw new UsageError('GUEST.xml is missing')
   const seconds = (name: 'shutdown-timeout' | 'idle-timeout') => {
-    const value = Number(values[name])
-    if (value >= 0) return value
+    const value = values[name]
+    if (isSeconds(value)) return Number(value)
     throw new UsageError(`--${name}: '${values[name]}' is not a number of seconds`)
   }
   if ((values.user ?? values.group) !== undefined && process.getuid?.() !== 0) {
@@ -103,6 +103,12 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     logLevel: values['log-level']
   }
 }
+
+/** A timer holds no more ms than an int; longer ones end at once. */
+const SECONDS_MAX = Math.floor((2 ** 31 - 1) / 1000)
+
+/** True for a number of seconds that a timer can wait. */
+export const isSeconds = (text: string): boolean => /^\d+(\.\d+)?$/.test(text) && Number(text) <= SECONDS_MAX
 
 function parse(args: string[]) {
   const flag = { type: 'boolean', default: false } as const

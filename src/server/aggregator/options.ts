@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toVirError } from '../../conf/error.ts'
-import { UsageError } from '../options.ts'
+import { isSeconds, UsageError } from '../options.ts'
 import { libvirtDirectory } from '../rpc/libvirt-sockets.ts'
 import { DEFAULT_OVERCOMMITS, type Overcommits, parseOvercommits } from './budget.ts'
 
@@ -52,14 +52,14 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
   const { values } = parsed
   if (values.help) return 'help'
   if (values.version) return 'version'
-  if (!/^\d+$/.test(values['idle-timeout'])) {
+  if (!isSeconds(values['idle-timeout'])) {
     throw new UsageError(`--idle-timeout: '${values['idle-timeout']}' is not a number of seconds`)
   }
   if (!['trace', 'debug', 'info', 'warn', 'error'].includes(values['log-level'])) {
     throw new UsageError(`--log-level: '${values['log-level']}' is unknown`)
   }
   const { secondary = libvirtDirectory(), 'claim-grace': grace } = values
-  if (grace !== undefined && !(Number(grace) > 0)) {
+  if (grace !== undefined && !(isSeconds(grace) && Number(grace) > 0)) {
     throw new UsageError(`--claim-grace: '${grace}' is not a number of seconds`)
   }
   return {
