@@ -146,7 +146,7 @@ export function chooseRoot(given: string | undefined, name: string): GuestRoot {
 export const cacheDirectory = (): string => userDirectories().cache
 
 /** A Unix socket's path may have this many bytes, `.new` of a socket not yet ready included; longer roots cannot work. */
-const SOCKET_PATH_MAX = 103
+export const SOCKET_PATH_MAX = 103
 
 /**
  * Makes the root and locks it for this process; the lock goes with the process, however it ends.

@@ -100,6 +100,8 @@ t.test('virshim-aggregatord', async t => {
     [['--libvirt-socket', '--root', 'd'], { libvirtSocket: own, root: 'd' }],
     [['--libvirt-socket', '/x/s'], { libvirtSocket: '/x/s' }],
     [['--libvirt-socket=/x/s'], { libvirtSocket: '/x/s' }],
+    [['--libvirt-socket', 'x'.repeat(100)], { libvirtSocket: 'x'.repeat(100) }],
+    [['--libvirt-socket', 'x'.repeat(101)], `--libvirt-socket: '${'x'.repeat(101)}' is too long for a socket's path`],
     [['--overcommit', 'vcpu=2:refuse'], { overcommits: vcpu(2, 'refuse') }],
     [['--overcommit', 'vcpu=2', '--overcommit', 'vcpu=off'], { overcommits: vcpu(2, 'off') }],
     [['--claim-grace', '1.5'], { claimGraceMs: 1500 }],

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toVirError } from '../../conf/error.ts'
+import { SOCKET_PATH_MAX } from '../../state/root.ts'
 import { isSeconds, UsageError } from '../options.ts'
 import { libvirtDirectory } from '../rpc/libvirt-sockets.ts'
 import { DEFAULT_OVERCOMMITS, type Overcommits, parseOvercommits } from './budget.ts'
@@ -62,12 +63,16 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
   if (grace !== undefined && !(isSeconds(grace) && Number(grace) > 0)) {
     throw new UsageError(`--claim-grace: '${grace}' is not a number of seconds`)
   }
+  const { 'libvirt-socket': libvirtSocket } = values
+  if (Buffer.byteLength(`${libvirtSocket}-ro`) > SOCKET_PATH_MAX) {
+    throw new UsageError(`--libvirt-socket: '${libvirtSocket}' is too long for a socket's path`)
+  }
   return {
     root: values.root,
     watch: values.watch,
     logLevel: values['log-level'],
     idleTimeoutS: values['idle-timeout'],
-    libvirtSocket: values['libvirt-socket'],
+    libvirtSocket,
     secondary: secondary === 'none' ? undefined : secondary,
     overcommits: readOvercommits(values.overcommit),
     claimGraceMs: grace === undefined ? undefined : Number(grace) * 1000
