@@ -3,6 +3,13 @@
 const integer = { type: 'integer' }
 const text = { type: 'string' }
 const yesNo = { type: 'boolean' }
+/** C's int, as libvirt's protocol carries it. */
+const INT_MAX = 2 ** 31 - 1
+const int = (minimum: number, maximum = INT_MAX) => ({ ...integer, minimum, maximum })
+const count = { ...integer, minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
+/** virDomainState's last */
+const STATE_MAX = 7
+const HEX = '[0-9a-fA-F]'
 
 /** schemas/report.json is this. */
 export const reportSchema = {
@@ -10,17 +17,17 @@ export const reportSchema = {
   title: 'State of one guest and every host resource it holds',
   type: 'object',
   properties: {
-    name: text,
-    uuid: text,
-    id: { ...integer, description: '-1 when shut off' },
-    state: { ...integer, description: 'virDomainState' },
+    name: { ...text, pattern: '^[^/\\u0000]+$' },
+    uuid: { ...text, pattern: `^${HEX}{8}(-${HEX}{4}){3}-${HEX}{12}$` },
+    id: { ...int(-1), description: '-1 when shut off' },
+    state: { ...int(0, STATE_MAX), description: 'virDomainState' },
     persistent: yesNo,
     autostart: yesNo,
     managedSave: yesNo,
     snapshots: yesNo,
     checkpoints: yesNo,
-    reason: { ...integer, description: "the state's reason, of the enumeration libvirt has for it" },
-    generation: { ...integer, description: 'grows with every change' },
+    reason: { ...int(0), description: "the state's reason, of the enumeration libvirt has for it" },
+    generation: { ...count, description: 'grows with every change' },
     pids: {
       type: 'object',
       description: 'null where there is no such process',
@@ -34,9 +41,13 @@ export const reportSchema = {
       items: {
         type: 'object',
         properties: {
-          kind: text,
-          key: { ...text, description: 'the one resource that is held; of an amount, the store it comes from' },
-          amount: { ...integer, description: 'KiB of memory, else a number' },
+          kind: { ...text, pattern: '^[a-z0-9-]+$' },
+          key: {
+            ...text,
+            pattern: '^[^\\u0000]*$',
+            description: 'the one resource that is held; of an amount, the store it comes from'
+          },
+          amount: { ...count, description: 'KiB of memory, else a number' },
           mode: { enum: ['exclusive', 'shared'] },
           path: { ...text, description: 'what the guest calls it, where the key is made from what it is' }
         },
