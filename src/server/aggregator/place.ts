@@ -204,14 +204,14 @@ export class Place {
     const { definition, autostart } = this.root
     const stamp = this.owned ? stampOf(definition, autostart) : undefined
     if (stamp !== undefined && stamp === this.#definitionStamp) return
-    const xml = stamp === undefined ? undefined : readIfThere(definition)
     this.#definitionStamp = stamp
-    if (xml === undefined) {
-      registry.remove(this.key)
-      return
-    }
     const heard = this.#heard
     try {
+      const xml = stamp === undefined ? undefined : readIfThere(definition)
+      if (xml === undefined) {
+        registry.remove(this.key)
+        return
+      }
       const { reportOfDefinition } = await import('./definition.ts')
       if (this.#closed || heard !== this.#heard) return
       const report = reportOfDefinition(xml, existsSync(autostart))
