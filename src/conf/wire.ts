@@ -157,6 +157,7 @@ export function openFlags<E extends Enumeration[]>(...enums: E): FlagsWire<E> {
 /** @param checker the function that refuses unknown bits; undefined: none does */
 function bitsOf<E extends Enumeration[]>(enums: E, checker: Partial<Checker> | undefined): FlagsWire<E> {
   const bits: Record<string, number> = Object.assign({}, ...enums)
+  const names = Object.keys(bits)
   const all = Object.values(bits).reduce((mask, bit) => mask | bit, 0) >>> 0
   return {
     kind: 'uint',
@@ -164,7 +165,8 @@ function bitsOf<E extends Enumeration[]>(enums: E, checker: Partial<Checker> | u
     schema: {
       anyOf: [
         { type: 'integer', minimum: 0, maximum: checker ? all : 2 ** 32 - 1 },
-        { type: 'array', items: { enum: Object.keys(bits) } }
+        // of no names there are, an enumeration would be no schema
+        { type: 'array', ...(names.length > 0 ? { items: { enum: names } } : { maxItems: 0 }) }
       ],
       default: 0
     },
