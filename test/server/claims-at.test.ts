@@ -84,7 +84,6 @@ const ROWS: Row[] = [
   ['granted at the second try', [undefined, granted([[5900, 5910]])], GRANT, 2, true],
   // it may have been granted all the same: our report speaks for it
   ['broken off twice', [undefined, undefined], undefined, 2, true, /does not answer, going on without/],
-  ['half an answer', ['HTTP/1.1 200'], undefined, 1, true, /does not answer/],
   [
     'taken',
     [answer(409, error('VIR_ERR_OPERATION_INVALID', { conflicts }))],
