@@ -15,7 +15,7 @@ import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
 import { vcpu } from './vcpu.ts'
 
-const groups: CommandGroup[] = [
+export const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
