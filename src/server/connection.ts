@@ -5,6 +5,7 @@ import { hostDevices } from '../conf/devices/hostdev-validate.ts'
 import type { GuestEntry, Host } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { recordOf } from '../drivers/qemu/stats/record.ts'
+import type { Activity } from './activity.ts'
 import type { Served } from './dispatch.ts'
 import { thisHost } from './this-host.ts'
 
@@ -24,7 +25,7 @@ export function entryOf({ name, uuid, id, state, isPersistent, autostart, root, 
 }
 
 /** What a shim serves: its guest, and a host with no other. */
-export function servedBy(domain: QemuDomain): Served & { domain: QemuDomain } {
+export function servedBy(domain: QemuDomain, activity?: Activity): Served & { domain: QemuDomain } {
   const host: Host = {
     ...thisHost(),
     guests: () => [entryOf(domain)],
@@ -40,5 +41,5 @@ export function servedBy(domain: QemuDomain): Served & { domain: QemuDomain } {
       return held ? domain.name : undefined
     }
   }
-  return { host, domain }
+  return { host, domain, ...(activity && { activity }) }
 }

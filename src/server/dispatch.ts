@@ -10,6 +10,7 @@ import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { checkNeeds, needsActive, resolveImpact } from '../drivers/qemu/domain/impact.ts'
 import { type Api, findMethod } from '../drivers/qemu/index.ts'
 import type { AsyncJob } from '../state/async-job.ts'
+import type { Activity } from './activity.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 const failQemu = errorsFrom('VIR_FROM_QEMU')
@@ -32,6 +33,8 @@ export interface Served {
   host: Host
   /** its guest; absent: guests have daemons of their own */
   domain?: QemuDomain
+  /** of a daemon that ends when nobody asks for anything */
+  activity?: Activity
   /** rows beside the table's */
   rows?: Readonly<Record<string, Api>>
 }
@@ -95,7 +98,7 @@ export async function dispatch(served: Served, { row, values = {}, readOnly, gue
   if (readOnly && writers?.given(args)) throw denied(row.name, writers.message)
   row.check?.(args)
   const { host, domain } = served
-  const release = domain?.activity.hold()
+  const release = served.activity?.hold()
   try {
     if (row.on === 'connect') return await row.run(host, args, { api: row.name, signal })
     if (!domain) throw fail('VIR_ERR_INVALID_ARG', `'${row.name}' is of a guest: /v1/domains/GUEST/${row.name}`)

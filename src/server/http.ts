@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { handleOf } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
+import type { Activity } from './activity.ts'
 import { apiRoutes } from './api-routes.ts'
 import { servedBy } from './connection.ts'
 import { createApp, send, serviceOf, streamEvents } from './http-app.ts'
@@ -16,6 +17,8 @@ import type { createUpgrade } from './websocket.ts'
 export interface ShimControl {
   /** ends the shim, leaves the guest */
   detach(): void
+  /** with this process: calls and clients */
+  activity: Activity
 }
 
 export interface HttpOptions {
@@ -28,7 +31,7 @@ export interface HttpOptions {
 export async function createHttp({ domain, readOnly, control }: HttpOptions): Promise<Service> {
   const app = createApp(domain.log)
   const streams = new Set<() => void>()
-  const served = servedBy(domain)
+  const served = servedBy(domain, control.activity)
   apiRoutes(app, served, readOnly, ['/v1/:api', '/v1/domains/:domain/:api'])
   const waits = new AbortController()
   streams.add(() => waits.abort())

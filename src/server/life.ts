@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { watchConsoles } from '../drivers/qemu/console/channels.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import type { Ended } from '../drivers/qemu/domain/run.ts'
+import type { Activity } from './activity.ts'
 import type { ApiSockets } from './sockets.ts'
 
 /** How often a shim of a shut-off guest looks whether anybody still wants it. */
@@ -28,6 +29,7 @@ export interface LifeOptions {
   idleTimeoutMs: number
   leave: Leave
   sockets: ApiSockets
+  activity: Activity
 }
 
 /** Serves until there is no more reason to. @returns how the guest's last run ended, 'left' if it still goes on */
@@ -43,7 +45,7 @@ export async function serve(domain: QemuDomain, options: LifeOptions): Promise<E
     if (leave.asked) return domain.isActive ? 'left' : ended
     if (domain.lastEnd !== ended) {
       ended = domain.lastEnd
-      domain.activity.touch()
+      options.activity.touch()
     }
     if (domain.isActive) continue
     if (!linger || !domain.isPersistent) return ended
@@ -53,8 +55,8 @@ export async function serve(domain: QemuDomain, options: LifeOptions): Promise<E
 }
 
 /** True when nobody has asked for anything for so long, and the sockets were given up without anybody missing them. */
-async function isUnwanted(domain: QemuDomain, { idleTimeoutMs, sockets }: LifeOptions): Promise<boolean> {
-  const idle = (ms: number) => !domain.isActive && domain.activity.idleMs >= ms
+async function isUnwanted(domain: QemuDomain, { idleTimeoutMs, sockets, activity }: LifeOptions): Promise<boolean> {
+  const idle = (ms: number) => !domain.isActive && activity.idleMs >= ms
   if (!idle(idleTimeoutMs)) return false
   const since = performance.now()
   sockets.hide()

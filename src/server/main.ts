@@ -20,6 +20,7 @@ import { stopDomain } from '../drivers/qemu/process/stop.ts'
 import { chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
 import { bootId, removeStatus } from '../state/status.ts'
 import { makePrivateDirectory, readIfThere } from '../state/store.ts'
+import { Activity } from './activity.ts'
 import { aggregatorSocket, claimsAt } from './claim.ts'
 import { contextFor } from './guest-context.ts'
 import { Leave, serve } from './life.ts'
@@ -105,6 +106,7 @@ async function runGuest(options: Options): Promise<number> {
   const log = new LateLog()
   const { domain, status, def, lock } = await openGuest(options, log)
   const leave = new Leave()
+  const activity = new Activity()
   const reattached = status !== undefined && (await reconnectDomain(domain, status))
   const nothingLeft = options.inactive ? !domain.isPersistent : reattached
   if (!domain.isActive && nothingLeft) return exit(domain.lastEnd, reattached ? EXIT_OK : EXIT_FAILED)
@@ -113,7 +115,7 @@ async function runGuest(options: Options): Promise<number> {
   let services: Promise<ApiSockets> | undefined
   /** Not before QEMU is spawned, and then beside its initialisation: they are the heavier part of the shim. */
   const openServices = () => {
-    services ??= openLog().then(() => listen(domain, { detach: () => leave.ask() }))
+    services ??= openLog().then(() => listen(domain, { detach: () => leave.ask(), activity }))
     services.catch(() => undefined)
     return services
   }
@@ -133,7 +135,7 @@ async function runGuest(options: Options): Promise<number> {
     if (options.background) logTo(domain.root.shimLog)
     releaseStartMemory()
     const { linger, idleTimeoutS } = options
-    const end = await serve(domain, { linger, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets })
+    const end = await serve(domain, { linger, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets, activity })
     if (end !== 'left') return exit(end, end?.failed ? EXIT_FAILED : EXIT_OK)
     domain.log.info({}, 'leaving the guest running')
     domain.monitor?.removeAllListeners()

@@ -55,7 +55,7 @@ export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSoc
   }
   const rpc = (readOnly: boolean) => async () => {
     await startOver(domain)
-    return (await import('./rpc/server.ts')).createRpc(domain, readOnly)
+    return (await import('./rpc/server.ts')).createRpc(domain, readOnly, control.activity)
   }
   const sockets = [
     { path: apiSocket, load: http(false) },
@@ -65,7 +65,7 @@ export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSoc
   ]
   return serve(domain.log, sockets, {
     paths: () => serverSockets(domain.root),
-    onConnect: () => domain.activity.touch()
+    onConnect: () => control.activity.touch()
   })
 }
 

@@ -1,6 +1,7 @@
 // RPC on one of a daemon's sockets. Loaded with its first client.
 import type { Socket } from 'node:net'
 import type { Log, QemuDomain } from '../../drivers/qemu/domain/domain.ts'
+import type { Activity } from '../activity.ts'
 import { servedBy } from '../connection.ts'
 import type { Served } from '../dispatch.ts'
 import type { Service } from '../sockets.ts'
@@ -12,8 +13,8 @@ import type { EventSource } from './events.ts'
 import { readerOf } from './frame.ts'
 
 /** Serves a shim's clients until they go. */
-export function createRpc(domain: QemuDomain, readOnly: boolean): Service {
-  const served = servedBy(domain)
+export function createRpc(domain: QemuDomain, readOnly: boolean, activity: Activity): Service {
+  const served = servedBy(domain, activity)
   const events = eventsOf(domain)
   const service = serveRpc(domain.log, client => {
     const guests = (connection: Connection) => localGuest(served, connection)
@@ -22,7 +23,7 @@ export function createRpc(domain: QemuDomain, readOnly: boolean): Service {
   return {
     ...service,
     accept(socket) {
-      socket.once('close', domain.activity.hold())
+      socket.once('close', activity.hold())
       service.accept(socket)
     }
   }

@@ -5,7 +5,6 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainRunningReason, virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
-import { Activity } from '../../../state/activity.ts'
 import type { Claims } from '../../../state/claim.ts'
 import { EventLog } from '../../../state/events.ts'
 import { Jobs } from '../../../state/job.ts'
@@ -57,7 +56,6 @@ export class QemuDomain {
   readonly rootByName: boolean
   readonly log: Log
   readonly jobs = new Jobs({ onChange: () => this.save() })
-  readonly activity = new Activity()
   readonly events: EventLog
   /** who hears of QEMU's own events */
   readonly monitorListeners: Listeners<[QmpEvent]>
