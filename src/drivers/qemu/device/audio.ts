@@ -62,7 +62,7 @@ function commonProps(way: AudioCommon): Props {
   }
 }
 
-/** What the backend itself knows, for the whole and for one direction. */
+/** Properties of the backend itself, for the whole and for one direction. */
 function backendProps(dev: AudioDef): { own?: Props; input?: Props; output?: Props } {
   const both = <T>(ways: { input?: T; output?: T }, props: (way: T) => Props) => ({
     input: ways.input && props(ways.input),

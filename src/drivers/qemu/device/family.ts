@@ -1,4 +1,4 @@
-// What QEMU's driver knows of a device family.
+// The row of a device family: all that QEMU's driver knows of it.
 import type { DeviceKind, Devices } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
@@ -17,7 +17,7 @@ export interface QemuFamily<D> {
   /** checks; libvirt: the family's part of qemuValidateDomainDeviceDef */
   validate?(dev: D, def: DomainDef, context: QemuContext): void
   /**
-   * what a start settles of a device before QEMU is told: addresses of servers, sockets, names of block nodes; libvirt:
+   * settles a device at a start, before QEMU is told: addresses of servers, sockets, names of block nodes; libvirt:
    * the family's part of qemuProcessPrepareDomain and qemuProcessPrepareHost
    * @param nextNode gives the number of one more block node of the guest's
    */
@@ -33,7 +33,7 @@ export interface QemuFamily<D> {
    * @param before the device as QEMU knows it; absent: as `add` told it
    */
   update?(dev: D, qmp: QmpMonitor, before?: D): Promise<void>
-  /** what a device has of the host beside its properties: a tap device, a program that serves it, a directory */
+  /** a device's end on the host, beside its properties: a tap device, a program that serves it, a directory */
   host?: HostEnd<D>
   /**
    * takes a device that a running guest has given up out of its definition, with what was there for it alone; absent:
@@ -58,7 +58,7 @@ export interface HostGuest {
   readonly def: DomainDef
   readonly context: QemuContext
   readonly root: GuestRoot
-  /** who QEMU runs as */
+  /** the user and groups QEMU runs as */
   readonly owner: ProcessOwner
   readonly log: { warn(values: object, message: string): void }
 }

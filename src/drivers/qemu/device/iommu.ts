@@ -26,7 +26,7 @@ const MODELS: Record<
   }
 }
 
-/** What QEMU needs for each attribute of `<driver>`, and libvirt's name of it. */
+/** QEMU's capability for each attribute of `<driver>`, and libvirt's name of it. */
 const ATTRIBUTES: [keyof NonNullable<IommuDef['driver']>, Capability, string][] = [
   ['intremap', 'intel-iommu.intremap', 'interrupt remapping'],
   ['cachingMode', 'intel-iommu.caching-mode', 'caching mode'],

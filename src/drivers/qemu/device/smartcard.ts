@@ -8,7 +8,7 @@ import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Where the certificates lie unless the user says otherwise (VIR_DOMAIN_SMARTCARD_DEFAULT_DATABASE). */
+/** Directory of the certificates unless the user says otherwise (VIR_DOMAIN_SMARTCARD_DEFAULT_DATABASE). */
 const DEFAULT_DATABASE = '/etc/pki/nssdb'
 
 const NEEDS: Record<SmartcardDef['card']['mode'], { capability: Capability; mode: string }> = {

@@ -17,7 +17,7 @@ const UINT_MAX = 2 ** 32 - 1
 const QXL_VGAMEM_KIB = 16384
 
 interface Model {
-  /** what says that QEMU has it */
+  /** the capability of a QEMU that has the model */
   capability: Capability
   /** QEMU's device for the primary adapter and for the others, which few models can be */
   primary: string
@@ -36,7 +36,7 @@ const MODELS: Partial<Record<VideoModel, Model>> = {
   ramfb: { capability: 'ramfb', primary: 'ramfb' }
 }
 
-/** What a machine shows its picture with if nobody says (qemuDomainDefaultVideoDevice). */
+/** Model of a machine's video adapter if nobody names one (qemuDomainDefaultVideoDevice). */
 function defaultModel({ os }: DomainDef, qemu: Qemu): VideoModel | undefined {
   if (/^ppc64/.test(os.arch ?? '')) return 'vga'
   const isVirt = /^virt(-|$)/.test(os.machine ?? '') && /^(aarch64|armv[67]l|riscv(32|64))$/.test(os.arch ?? '')

@@ -9,15 +9,15 @@ import type { ChardevBackend } from '../../parts/chardev.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** What the device makes of its backend. */
+/** Options of a backend that follow from the device it serves. */
 interface ChardevOptions {
-  /** what Spice carries over a spicevmc backend */
+  /** the service Spice carries over a spicevmc backend */
   spicevmc?: 'vdagent' | 'smartcard' | 'usbredir'
   /** a listening socket holds the guest back until someone connects */
   wait?: boolean
 }
 
-/** What QEMU cannot do with a backend (qemuValidateDomainChrSourceDef). */
+/** Refuses backends QEMU does not have (qemuValidateDomainChrSourceDef). */
 export function validateQemuChardevSource(source: ChardevSource, def: DomainDef, qemu: Qemu): void {
   switch (source.type) {
     case 'tcp':

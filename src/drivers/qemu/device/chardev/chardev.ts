@@ -16,7 +16,7 @@ import { addChardev, prepareChardevSource, validateQemuChardevSource } from './b
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** What each type of serial port is: its address, and its model where none is named. */
+/** Types of serial ports: the address of each, and its model if none is named. */
 const SERIAL_TYPES: Record<Exclude<SerialType, 'none'>, { address?: AddressType; model?: SerialModel }> = {
   'isa-serial': { address: 'isa', model: 'isa-serial' },
   'usb-serial': { address: 'usb', model: 'usb-serial' },
@@ -156,7 +156,7 @@ export const qemuChannel: QemuFamily<ChannelDef> = {
   unplug: leave('channels')
 }
 
-/** What QEMU needs for consoles that are no serial port and no virtio port. */
+/** QEMU's capability for consoles that are no serial port and no virtio port. */
 const CONSOLE_CAPABILITIES: Partial<Record<ConsoleType, { needs: Capability; driver: string }>> = {
   sclp: { needs: 's390-sclp', driver: 'sclpconsole' },
   sclplm: { needs: 'sclplmconsole', driver: 'sclplmconsole' }

@@ -12,7 +12,7 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 
 const HOST_BRIDGE = 'spapr-pci-host-bridge'
 
-/** What a model may be in QEMU, and its options besides. */
+/** Names a model may have in QEMU, and its options besides. */
 interface Row {
   names: readonly PciModelName[]
   required?: readonly (keyof ControllerTarget)[]

@@ -24,7 +24,7 @@ export function validateController(dev: ControllerDef, def: DomainDef, context: 
   }
 }
 
-/** What each SCSI model needs, and how libvirt names it; the ESP models pass without, as in libvirt. */
+/** QEMU's capability for each SCSI model, and libvirt's name of it; the ESP models pass without, as in libvirt. */
 const SCSI_MODELS: Partial<Record<ScsiModel, [Capability, string]>> = {
   lsilogic: ['lsi', 'the LSI 53C895A SCSI controller'],
   'virtio-scsi': ['virtio-scsi-pci', 'virtio scsi controller'],

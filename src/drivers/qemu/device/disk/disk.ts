@@ -90,7 +90,7 @@ function noPool(source: StorageSource): Error {
   return failStorage('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name '${pool}'`)
 }
 
-/** How a disk uses its image (qemuDomainPrepareDiskSourceData). */
+/** A disk's use of its image (qemuDomainPrepareDiskSourceData). */
 export function diskUse({ readonly, driver, device }: DiskDef): StorageUse {
   const { cache, io, discard, detectZeroes } = driver
   return {
@@ -121,7 +121,7 @@ function addDisk(to: Builder, disk: DiskDef): void {
   if (disk.target?.bus !== 'sd') to.device(diskDeviceProps(to, disk))
 }
 
-/** What serves a disk: nodes of its images, or another process (qemuBuildDiskSourceCommandLine). */
+/** Adds the server of a disk: nodes of its images, or another process (qemuBuildDiskSourceCommandLine). */
 function addDiskBackend(to: Builder, disk: DiskDef): void {
   const { source } = disk
   if (source.type === 'vhostuser') {

@@ -65,7 +65,7 @@ function busProps(to: Builder, disk: DiskDef): DeviceProps {
   }
 }
 
-/** What QEMU does when writing or reading fails (qemuBuildDiskGetErrorPolicy). */
+/** QEMU's reaction to failed writes and reads (qemuBuildDiskGetErrorPolicy). */
 function errorPolicy({ driver: { errorPolicy, rerrorPolicy } }: DiskDef): Props {
   if (errorPolicy === 'enospace') return { werror: 'enospc', rerror: rerrorPolicy }
   return { werror: errorPolicy, rerror: rerrorPolicy ?? errorPolicy }

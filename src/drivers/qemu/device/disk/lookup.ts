@@ -1,4 +1,4 @@
-// Which disk QEMU means: by device, by block node.
+// Look-up of disks: by device and by block node, as QEMU names them, and by target or source, as users do.
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'

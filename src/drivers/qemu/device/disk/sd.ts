@@ -14,7 +14,7 @@ function flatten(prefix: string, value: PropValue | undefined): Props {
   return Object.assign({}, ...Object.entries(value).map(([key, inner]) => flatten(`${prefix}.${key}`, inner)))
 }
 
-/** Where the image is: a path, or the options of its server. */
+/** Place of the image: a path, or the options of its server. */
 function fileProps(to: Builder, disk: DiskDef): Props {
   const { source } = disk
   if (source.type === 'network') {

@@ -1,4 +1,4 @@
-// What QEMU cannot do with a disk, in libvirt's order (qemuValidateDomainDeviceDefDisk).
+// Checks that QEMU can have a disk, in libvirt's order (qemuValidateDomainDeviceDefDisk).
 import type { DiskBus, DiskDef } from '../../../../conf/devices/disk.ts'
 import { hasIoTuneLimits, IOTUNE_RATES, type IoTune, sameIoTune } from '../../../../conf/devices/disk-iotune.ts'
 import { diskPartition } from '../../../../conf/devices/disk-name.ts'
@@ -120,7 +120,7 @@ function validateIothread(disk: DiskDef, def: DomainDef): void {
     throw unsupported(`Disk iothread '${iothread}' not defined in iothreadid`)
 }
 
-/** What QEMU takes as a limit of throttling. */
+/** Highest limit of throttling that QEMU takes. */
 const IOTUNE_MAX = 1_000_000_000_000_000n
 
 /** A disk of the same group with other limits. */
@@ -214,7 +214,7 @@ export function validateQemuDisk(disk: DiskDef, def: DomainDef, { qemu }: QemuCo
   for (const check of CHECKS) check(disk, def, qemu)
 }
 
-/** What a guest cannot be started with (qemuProcessStartValidateDisks). @throws VIR_ERR_CONFIG_UNSUPPORTED */
+/** Refuses disks no guest can be started with (qemuProcessStartValidateDisks). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateDisksStart(def: DomainDef, { qemu }: QemuContext): void {
   for (const { source, device } of def.devices.disks) {
     if (source.type === 'network' && source.protocol === 'vxhs' && !qemu.has('vxhs'))

@@ -1,4 +1,4 @@
-// What vhost-user devices demand of the guest's memory: their backend must see it.
+// The demand of vhost-user devices on the guest's memory: their backend must see it.
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'

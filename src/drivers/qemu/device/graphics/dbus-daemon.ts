@@ -12,7 +12,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 const configFile = ({ dbusSocket }: GuestPaths) => dbusSocket.replace(/\.sock$/, '.conf')
 
-/** Where QEMU finds the guest's own bus. */
+/** Address of the guest's own bus, for QEMU. */
 export const ownBusAddress = ({ dbusSocket }: GuestPaths): string => `unix:path=${dbusSocket}`
 
 /** Anyone may connect who can reach the socket, and do anything. */

@@ -18,7 +18,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const VNC_BASE_PORT = 5900
 const VNC_PASSWORD_MAX_BYTES = 8
 
-/** What says that QEMU has a kind of graphics; it has none of the others. */
+/** QEMU's capability for a kind of graphics; it has none of the others. */
 const CAPABILITIES: Partial<Record<GraphicsDef['type'], Capability>> = {
   sdl: 'sdl',
   vnc: 'vnc',

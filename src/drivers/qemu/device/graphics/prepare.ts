@@ -88,7 +88,7 @@ function pretendPorts(dev: GraphicsDef, { config }: QemuContext): void {
   }
 }
 
-/** Which ports of a Spice server have to be chosen: those its channels need, with autoport. */
+/** Ports of a Spice server that have to be chosen: those its channels need, with autoport. */
 export function spicePorts(dev: GraphicsOf<'spice'>, hasTls: boolean): { port: boolean; tlsPort: boolean } {
   const modes = new Set([...dev.channels.map(({ mode }) => mode), dev.defaultMode])
   const isOpen = modes.has(undefined)

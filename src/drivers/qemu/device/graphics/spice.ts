@@ -70,7 +70,7 @@ function spicePlace(dev: Spice): Offers & { place: string } {
   return { place: keyValue('', props), secure: tlsPort > 0, insecure: port > 0 }
 }
 
-/** Which channels must, and which must not, be encrypted; the key comes as often as there are channels. */
+/** Channels that must, and that must not, be encrypted; the key comes as often as there are channels. */
 function channelOptions(dev: Spice, offers: Offers): string[] {
   const option = (name: string, mode: 'secure' | 'insecure', what: string) => {
     if (!offers[mode]) {

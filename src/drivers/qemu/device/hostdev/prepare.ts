@@ -1,4 +1,4 @@
-// What a start settles about host devices: where USB devices are, who passes PCI devices through, names of block nodes.
+// Host devices at a start: places of USB devices, the driver that passes PCI devices through, names of block nodes.
 import type { HostdevDef } from '../../../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../../../conf/devices/hostdev-source.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'

@@ -83,7 +83,7 @@ function legacyNic({ mac, alias, model }: InterfaceDef): string {
 
 const TX = { iothread: 'bh', timer: 'timer' } as const
 
-/** What only virtio cards have. */
+/** Properties that only virtio cards have. */
 function virtioNicProps(dev: InterfaceDef): DeviceProps {
   const { driver = {}, address } = dev
   const { host, guest, queues } = driver

@@ -14,7 +14,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 const LIVE = { inactive: false, secure: true, migratable: false }
 
-/** What an interface and its port have in common, as the port's XML has it (virNetworkPortDefFormatBuf). */
+/** Elements an interface and its port have in common, as the port's XML has them (virNetworkPortDefFormatBuf). */
 const SHARED = {
   virtualPort: virtualPort(() => 'partial'),
   bandwidth: bandwidth(() => true),
@@ -35,7 +35,7 @@ export function actualInterface(dev: InterfaceDef): InterfaceDef {
   return { ...dev, ...settings.get(dev), type: source.type, source }
 }
 
-/** What an interface is connected to on the host. */
+/** An interface's source on the host: that of its port where it is plugged into a network. */
 export function actualSource({ source }: InterfaceDef): InterfaceSource {
   if (source.type !== 'network') return source
   const { bridge, dev, mode = 'vepa' } = source

@@ -17,7 +17,7 @@ export async function setBandwidth(device: string, bandwidth: Bandwidth, sharesH
   for (const args of [...shape(device, sent), ...police(device, received)]) await runHostCommand('tc', args)
 }
 
-/** What the device sends is queued in one class with a rate. */
+/** Queues all that the device sends in one class with a rate. */
 function shape(device: string, rate: BandwidthRate | undefined): string[][] {
   if (!rate?.average) return []
   const quantum = (rate.average * 1024n) / 8n / MTU
@@ -36,7 +36,7 @@ function shape(device: string, rate: BandwidthRate | undefined): string[][] {
   ]
 }
 
-/** What the device receives beyond the rate is dropped. */
+/** Drops all that the device receives beyond the rate. */
 function police(device: string, rate: BandwidthRate | undefined): string[][] {
   if (!rate) return []
   const burst = rate.burst || (rate.average < MAX_BURST_KIB ? rate.average : MAX_BURST_KIB)

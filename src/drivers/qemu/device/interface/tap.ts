@@ -2,9 +2,9 @@
 // (qemuInterfaceBridgeConnect, qemuInterfaceEthernetConnect, qemuInterfaceDirectConnect).
 //
 // Differs from libvirt: Node has no ioctl, so the devices are made by ip(8) and stay until they are removed.
-// A device is made under a random name and marked as its guest's before it gets the name it keeps. Renaming fails
-// where the name is taken, so two guests that start at once never get the same device, and whatever a killed shim
-// leaves is known by its mark.
+// A device is made under a random name and marked as its guest's before it gets the name it keeps. Renaming fails if
+// the name is taken, so two guests that start at once never get the same device, and whatever a killed shim leaves is
+// known by its mark.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
@@ -73,7 +73,7 @@ const warner =
   (error: unknown) =>
     log.warn({ err: error }, 'a network device could not be removed')
 
-/** What takes drivers we do not have. */
+/** Refuses interfaces that need drivers we do not have. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 function checkPossible(dev: InterfaceDef): void {
   const unsupported = (what: string) =>
     fail('VIR_ERR_CONFIG_UNSUPPORTED', `interface ${dev.mac} - ${what} cannot be set up without a libvirt daemon`)

@@ -1,4 +1,4 @@
-// What QEMU cannot do with an <interface> (qemuValidateDomainDeviceDefNetwork, qemuDomainValidateActualNetDef).
+// Checks that QEMU can have an <interface> (qemuValidateDomainDeviceDefNetwork, qemuDomainValidateActualNetDef).
 import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
 import { isVirtioModel, knownModel } from '../../../../conf/devices/interface-driver.ts'
 import type { InterfaceType } from '../../../../conf/devices/interface-source.ts'

@@ -47,7 +47,7 @@ export function deviceMemory({ alias = '', model, access, discard, source, targe
   return { alias, sizeKiB: target.sizeKiB, node: target.node, model, access, discard, source }
 }
 
-/** What memory objects follow from. */
+/** The definition and surroundings that memory objects follow from. */
 type Guest = Pick<Builder, 'def' | 'context'>
 
 /** The memory the machine starts with: a piece a NUMA cell, or one where the machine has a name for it. */
@@ -100,7 +100,7 @@ export function memoryDirectory({ def, context }: Guest, memory: Memory): string
   return pages.use ? hugepageDirectory(context, pages.sizeKiB) : context.paths.memoryBackingDir
 }
 
-/** Who may see a piece of memory, and whether its pages are given back as QEMU ends. */
+/** Access of other processes to a piece of memory, and the discarding of its pages as QEMU ends. */
 function sharing({ memoryBacking, cpu }: DomainDef, { node, access, discard }: Memory) {
   const cell = node === undefined ? undefined : cpu?.numa?.cells[node]
   return {
@@ -109,7 +109,7 @@ function sharing({ memoryBacking, cpu }: DomainDef, { node, access, discard }: M
   }
 }
 
-/** What the user asks of a piece of memory takes an object. */
+/** Tells that the user's wishes for a piece of memory take an object. */
 export function needsObject(def: DomainDef, memory: Memory): boolean {
   const { source = {}, node } = memory
   const backing = def.memoryBacking?.source

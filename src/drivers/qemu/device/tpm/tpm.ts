@@ -17,7 +17,7 @@ import { swtpm } from './swtpm.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** What QEMU needs for each model. */
+/** QEMU's capability for each model. */
 const MODELS: Record<NonNullable<TpmDef['model']>, Capability> = {
   'tpm-tis': 'tpm-tis',
   'tpm-crb': 'tpm-crb',
@@ -76,7 +76,7 @@ export function validateTpms({ devices: { tpms } }: DomainDef): void {
   }
 }
 
-/** Where the kernel takes a request to give up a command; /dev/null where it does not (virTPMCreateCancelPath). */
+/** File by which the kernel is asked to give up a command; /dev/null if it has none (virTPMCreateCancelPath). */
 function cancelPath(device: string): string {
   if (!device.includes('/')) throw fail('VIR_ERR_INTERNAL_ERROR', `TPM device path ${device} is invalid`)
   const candidates = ['misc', 'tpm'].map(kind => join('/sys/class', kind, basename(device), 'device/cancel'))
