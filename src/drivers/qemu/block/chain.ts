@@ -95,7 +95,7 @@ function detectBacking(image: StorageSource, seen: Set<string>): void {
 }
 
 /**
- * What an image stands on, going by its format or else by its signature.
+ * An image's format, the given one or else that of its signature, and the image below it.
  * @throws VIR_ERR_INTERNAL_ERROR for what cannot be read or contradicts itself
  */
 function look(path: string, given?: StorageFormat): { format: StorageFormat; backing: Backing | undefined } {

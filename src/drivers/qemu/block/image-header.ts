@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync, readSync } from 'node:fs'
 import { type StorageFormat, storageFormat } from '../../../conf/storage/source.ts'
 
-/** What is told of the image below: its name as written, and its format if that is told too. */
+/** The image below, as a header names it: its name as written, and its format if that is told too. */
 export interface Backing {
   name: string
   format?: StorageFormat
@@ -114,7 +114,7 @@ function vmdkBacking(header: Buffer): Backing | undefined {
   return name ? { name } : undefined
 }
 
-/** Where a header has the size its guest sees, in bytes or sectors. */
+/** Readers of the size the guest sees, in bytes or sectors, by format. */
 const SIZES: { [F in StorageFormat]?: (header: Buffer) => bigint } = {
   qcow: header => header.readBigUInt64BE(24),
   qcow2: header => header.readBigUInt64BE(24),
@@ -142,7 +142,7 @@ const READERS: { [F in StorageFormat]?: (header: Buffer) => Backing | undefined 
 }
 
 /**
- * What the header of an image of that format says of the image below; undefined if there is none, or if the image is
+ * The image below, from the header of an image of that format; undefined if there is none, or if the image is
  * of another format, which QEMU will say.
  * @throws Error for a header that contradicts itself
  */

@@ -2,7 +2,7 @@
 import type { DiskCache, DiskDriver } from '../../../conf/devices/disk-driver.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 
-/** How a device uses an image. */
+/** A device's use of an image. */
 export interface StorageUse {
   readOnly: boolean
   cache?: DiskCache

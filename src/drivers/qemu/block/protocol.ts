@@ -23,13 +23,13 @@ function given(key: string, value: string | undefined): string {
   return value
 }
 
-/** What QEMU calls an InetSocketAddress. */
+/** QEMU's InetSocketAddress of a server. */
 function inetAddress({ name, port, transport }: StorageHost): Props {
   if (transport !== 'tcp') throw internal('only TCP protocol can be converted to InetSocketAddress')
   return { host: name, port: String(port ?? 0) }
 }
 
-/** What QEMU calls a SocketAddress. */
+/** QEMU's SocketAddress of a server. */
 function socketAddress(host: StorageHost): Props {
   if (host.transport === 'unix') return { type: 'unix', path: host.socket }
   if (host.transport === 'rdma') throw internal(`transport protocol '${host.transport}' is not yet supported`)
@@ -109,7 +109,7 @@ function nfsProps({ name, hosts, identity }: Network): Driver {
 
 type Build = (source: Network, ids: StorageIds, to: Builder) => Driver
 
-/** How QEMU is told of an image, by protocol. */
+/** QEMU's options of an image, by protocol. */
 const NETWORK: { [P in StorageProtocol]?: Build } = {
   gluster: ({ name, hosts }, _ids, { context }) => {
     const { volume, path } = splitVolume(name)
@@ -159,7 +159,7 @@ function isHostCdrom(path: string | undefined, { isCdrom }: StorageUse, { contex
   return !context.pretend && isCdrom === true && isCdromDrive(path)
 }
 
-/** Whether that is a CD-ROM drive of this host. */
+/** Tells a CD-ROM drive of this host from any other path. */
 export function isCdromDrive(path: string | undefined): boolean {
   const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })
   return stats?.isBlockDevice() === true && Math.floor(stats.rdev / 256) === SCSI_CDROM_MAJOR

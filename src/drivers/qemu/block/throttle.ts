@@ -4,7 +4,7 @@ import { hasIoTuneLimits, IOTUNE_LIMITS, type IoTune, type IoTuneLimit } from '.
 import { isStorageEmpty } from '../../../conf/storage/source.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 
-/** Where QEMU's object model has the block device of a disk (qemuAssignDeviceDiskAlias). */
+/** Path of a disk's block device in QEMU's object model (qemuAssignDeviceDiskAlias). */
 export function diskQomPath({ alias, target }: DiskDef): string {
   if (target?.bus === 'virtio') return `/machine/peripheral/${alias}/virtio-backend`
   return target?.bus === 'usb' ? `/machine/peripheral/${alias}/${alias}.0/legacy[0]` : `${alias}`

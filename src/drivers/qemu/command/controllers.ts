@@ -1,4 +1,4 @@
-// What the command line says of the controllers a machine has built in.
+// Options of the command line for the controllers a machine has built in.
 import { errorsFrom } from '../../../conf/error.ts'
 import { hasNoLegacyUsb } from '../device/controller/controller.ts'
 import { isQ35, isS390 } from '../machine-type.ts'

@@ -88,7 +88,7 @@ function gicVersion({ gic }: FeaturesDef, canChoose: boolean): string | undefine
   throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'gic-version option is not available with this QEMU binary')
 }
 
-/** What a s390 guest's boot loader is told by the first boot device. */
+/** The load parameter of the first boot device, for a s390 guest's boot loader. */
 function loadparm({ devices }: DomainDef): string | undefined {
   const first = [...devices.disks, ...devices.interfaces].find(({ boot }) => boot?.order === 1 && boot.loadparm)
   return first?.boot?.loadparm

@@ -37,7 +37,7 @@ export function memPathArgs(command: Command): void {
   if (path !== undefined) command.add('-mem-path', path)
 }
 
-/** What -machine says of memory, after dump-guest-core (qemuAppendDomainMemoryMachineParams). */
+/** The memory options of -machine, after dump-guest-core (qemuAppendDomainMemoryMachineParams). */
 export function machineMemoryProps(command: Command): Props {
   const { def } = command
   return {

@@ -10,7 +10,7 @@ import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** What an interrupt remapping unit without extended mode can address. */
+/** Most vCPUs an interrupt remapping unit without extended mode can address. */
 const VCPUS_WITHOUT_EIM = 255
 
 export function smpArgs(command: Command): void {

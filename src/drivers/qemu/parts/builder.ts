@@ -23,7 +23,7 @@ export interface Builder {
   readonly def: DomainDef
   readonly context: QemuContext
   readonly qemu: Qemu
-  /** what secrets are encrypted with; QEMU reads it from a file of its own */
+  /** key that secrets are encrypted with; QEMU reads it from a file of its own */
   readonly masterKey: Uint8Array
   object(props: ObjectProps): void
   chardev(id: string, backend: ChardevBackend): void
@@ -36,7 +36,7 @@ export interface Builder {
    * to open by its name
    */
   fd(file: HandedFile): string | undefined
-  /** what QEMU takes at its start only; absent where it runs already */
+  /** options QEMU takes at its start only; absent if it runs already */
   readonly atStart?: StartOptions
 }
 

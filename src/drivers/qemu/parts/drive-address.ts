@@ -1,4 +1,4 @@
-// Where a drive is plugged in, as -device options (qemuBuildDeviceAddresDriveProps).
+// Address of a drive, as -device options (qemuBuildDeviceAddresDriveProps).
 import type { DriveAddress } from '../../../conf/devices/device-address.ts'
 import type { DiskBus } from '../../../conf/devices/disk.ts'
 import { errorsFrom } from '../../../conf/error.ts'
