@@ -29,7 +29,7 @@ const baselineFlags = flags(virConnectBaselineCPUFlags)
 const emulator = { emulator: optional(text('path; absent: the host’s emulator for the architecture')), ...emulatorArgs }
 
 export const hostCapabilities = {
-  /** What the host is and which guests it can run, as XML. */
+  /** The host and the guests it can run, as XML. */
   virConnectGetCapabilities: method({
     ...reads,
     since: '0.2.1',
@@ -41,7 +41,7 @@ export const hostCapabilities = {
     }
   }),
 
-  /** What guests of an emulator, machine and type can have, as XML. */
+  /** Devices and features that guests of an emulator, machine and type can have, as XML. */
   virConnectGetDomainCapabilities: method({
     ...reads,
     since: '1.2.7',

@@ -1,4 +1,4 @@
-// How guests become known and are forgotten: define, create from XML, undefine, rename.
+// Guests that become known and are forgotten: define, create from XML, undefine, rename.
 import { virDomainCreateFlags, virDomainDefineFlags, virDomainUndefineFlagsValues } from '../../../conf/enums.ts'
 import { argumentErrorsFrom } from '../../../conf/error.ts'
 import { flags, optional, text } from '../../../conf/wire.ts'
@@ -15,7 +15,7 @@ const onDomain = methodFor<QemuDomain>()
 const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY, VIR_DOMAIN_START_VALIDATE } = virDomainCreateFlags
 const { VIR_DOMAIN_START_RESET_NVRAM } = virDomainCreateFlags
 
-/** What a guest may be created from XML with; a saved image or a forced boot need one that is kept. */
+/** Flags of a guest created from XML; a saved image or a forced boot need one that is kept. */
 export const createXmlFlags = {
   VIR_DOMAIN_START_PAUSED,
   VIR_DOMAIN_START_AUTODESTROY,

@@ -179,7 +179,7 @@ export const define = {
     run: domain => ({ autostart: Number(domain.autostart) })
   }),
 
-  /** Whether the aggregator starts the guest when the host boots: a link from autostart/ to the definition. */
+  /** Sets that the aggregator starts the guest when the host boots: a link from autostart/ to the definition. */
   virDomainSetAutostart: method({
     since: '0.2.1',
     on: 'domain',
@@ -194,7 +194,7 @@ export const define = {
     }
   }),
 
-  /** What makes this guest one that others cannot answer for, and what of it is deprecated. */
+  /** Reasons that make this guest one that others cannot answer for, and its use of deprecated features. */
   virDomainGetMessages: method({
     since: '7.1.0',
     on: 'domain',
@@ -204,7 +204,7 @@ export const define = {
     run: (domain, { flags: bits }) => ({ msgs: messagesOf(domain, bits) })
   }),
 
-  /** Whether a start would restore a saved image. */
+  /** Tells that a start would restore a saved image. */
   virDomainHasManagedSaveImage: method({
     since: '0.8.0',
     on: 'domain',

@@ -1,4 +1,4 @@
-// What a guest is busy with: the async job under way, and what the last one came to.
+// The work a guest is busy with: the async job under way, and the result of the last one.
 
 import { virDomainAbortJobFlagsValues, virDomainGetJobStatsFlags } from '../../../conf/enums.ts'
 import { flags, int, typedParams, uhyper } from '../../../conf/wire.ts'

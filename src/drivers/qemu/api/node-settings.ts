@@ -1,4 +1,4 @@
-// What connection-level calls change of the host: pools of huge pages, KSM's settings, sleep.
+// Connection-level calls that change the host: pools of huge pages, KSM's settings, sleep.
 import { writeFileSync } from 'node:fs'
 import { virNodeAllocPagesFlags } from '../../../conf/enums.ts'
 import { systemError } from '../../../conf/errno.ts'

@@ -1,4 +1,4 @@
-// What connection-level calls say of the host: CPUs, memory, pages. Read from the kernel at every call.
+// Connection-level calls that tell of the host: CPUs, memory, pages. Read from the kernel at every call.
 
 import { arch } from 'node:os'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
@@ -123,7 +123,7 @@ export const node = {
     }
   }),
 
-  /** Which CPUs are online, one number per CPU present, and how many. */
+  /** The CPUs that are online, one number per CPU present, and their count. */
   virNodeGetCPUMap: method({
     ...reads,
     since: '1.0.0',

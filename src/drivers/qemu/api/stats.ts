@@ -46,7 +46,7 @@ export const stats = {
     })
   }),
 
-  /** What the monitor is doing, and for how long: ok, a step of the async job, occupied by another, or lost. */
+  /** The monitor's occupation and its duration: ok, a step of the async job, occupied by another, or lost. */
   virDomainGetControlInfo: method({
     since: '0.9.3',
     on: 'domain',
