@@ -17,7 +17,7 @@ export interface Option {
 
 export type Options = Readonly<Record<string, Option>>
 
-/** What was given: presence of flags, values of the rest. */
+/** Arguments as given: presence of flags, values of the rest. */
 export class Given {
   private readonly values = new Map<string, string[]>()
 

@@ -13,7 +13,7 @@ import { ApiError, ClientError } from './failure.ts'
 /** A call is given up after this long without an answer; a long job answers when it is done. */
 const CALL_TIMEOUT_MS = 600_000
 
-/** What `GET /v1/guests` says of a guest, as far as the client needs it. */
+/** A guest as `GET /v1/guests` reports it, as far as the client needs it. */
 export interface Report {
   name: string
   uuid: string
@@ -29,13 +29,13 @@ export interface Report {
   /** paths by kind, as its shim sees them */
   sockets: { api?: string }
   namespaces?: Namespaces
-  /** what it holds of the host */
+  /** its holdings of the host */
   allocations: Allocation[]
   /** ms since the epoch; there while the guest's shim does not answer the aggregator */
   unreachableSince?: number
 }
 
-/** What a call of an API takes behind its name: nothing where every argument may be left out. */
+/** Arguments of an API's call behind its name: none where every one may be left out. */
 export type Args<N extends ApiName> = object extends ArgsOf<N> ? [args?: ArgsOf<N>] : [args: ArgsOf<N>]
 
 /** An API socket: of a shim, which has one guest, or of the aggregator, which has all. */
@@ -80,7 +80,7 @@ export class Connection {
     await this.send('POST', path, {})
   }
 
-  /** What is answered at a path that is no API's. @throws ApiError where there is no such path */
+  /** The answer at a path that is no API's. @throws ApiError where there is no such path */
   async get(path: string): Promise<unknown> {
     return jsonOf((await this.send('GET', path)).text)
   }

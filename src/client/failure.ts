@@ -1,4 +1,4 @@
-// What ends a command: lines for stderr, exit status 1.
+// Failures that end a command: lines for stderr, exit status 1.
 
 /** A failure of the client itself or of a call, as the lines virsh would print behind `error: `. */
 export class ClientError extends Error {

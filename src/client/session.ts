@@ -29,7 +29,7 @@ export class Session {
     process.stdout.write(text)
   }
 
-  /** What `--quiet` leaves out. */
+  /** Prints a text that `--quiet` leaves out. */
   printExtra(text: string): void {
     if (!this.options.quiet) this.print(text)
   }

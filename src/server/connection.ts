@@ -24,7 +24,7 @@ export function entryOf({ name, uuid, id, state, isPersistent, autostart, root, 
   }
 }
 
-/** What a shim serves: its guest, and a host with no other. */
+/** The services of a shim: its guest, and a connection with no other. */
 export function servedBy(domain: QemuDomain, activity?: Activity): Served & { domain: QemuDomain } {
   const host: Host = {
     ...thisHost(),

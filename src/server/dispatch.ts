@@ -28,7 +28,7 @@ export interface Call {
   signal?: AbortSignal
 }
 
-/** What a daemon carries calls out on. */
+/** Objects a daemon carries calls out on. */
 export interface Served {
   host: Host
   /** its guest; absent: guests have daemons of their own */
@@ -60,7 +60,7 @@ const WRITERS_ARGUMENTS: Readonly<Record<string, { given(values: Values): boolea
 const denied = (api: string, message = `read only access prevents ${api}`) =>
   errorsFrom(libraryDomain(api))('VIR_ERR_OPERATION_DENIED', message)
 
-/** What is known of an API before its code, undefined for what libvirt does not have. */
+/** Facts of an API that are known before its code, undefined for a name libvirt does not have. */
 export const factOf = (api: string): ApiFact | undefined => (Object.hasOwn(API_FACTS, api) ? API_FACTS[api] : undefined)
 
 /** @throws VIR_ERR_OPERATION_DENIED for what a read-only connection may not call (virCheckReadOnlyGoto) */
@@ -130,7 +130,7 @@ async function runOn(
   const api = method.name
   const job = by(method.job, args)
   const needs = by(method.needs, args)
-  // what ends a guest does not wait until its start is over
+  // calls that end a guest do not wait until its start is over
   if (needsActive(needs) && job !== 'destroy') await domain.startDone
   const work = async (asyncJob?: AsyncJob) => {
     if (domain.removed) throw noDomain(domain)

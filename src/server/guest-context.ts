@@ -8,7 +8,7 @@ import { cacheDirectory, type GuestRoot } from '../state/root.ts'
 import { secretDirectories, secretStore } from '../state/secrets.ts'
 import { hostArchitecture } from './this-host.ts'
 
-/** What a guest of that definition has around it; its emulator is probed if it is not known yet. */
+/** Surroundings of a guest of that definition; its emulator is probed if it is not known yet. */
 export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext> {
   const privileged = process.getuid?.() === 0
   return {

@@ -1,4 +1,4 @@
-// What every HTTP socket of virshim has in common: a fastify that is handed connections, JSON with all digits, libvirt's errors.
+// Base of every HTTP socket: a fastify that is handed connections, JSON with all digits, libvirt's errors.
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -18,7 +18,7 @@ const REQUEST_TIMEOUT_MS = 10_000
 const SSE_PING_MS = 15_000
 /** A listener to events that is this far behind is let go rather than kept in memory. */
 const SSE_BACKLOG_MAX = 4 * 1024 * 1024
-/** How often a closing server looks for connections that have become idle. */
+/** Interval at which a closing server looks for connections that have become idle. */
 const CLOSE_POLL_MS = 5
 
 export const JSON_TYPE = 'application/json; charset=utf-8'
@@ -67,7 +67,7 @@ export async function serviceOf(app: FastifyInstance, streams: Iterable<() => vo
     },
     async close() {
       for (const end of streams) end()
-      // what is answered now becomes idle a moment later
+      // connections whose answer is under way become idle a moment later
       while (sockets.size > 0) {
         app.server.closeIdleConnections()
         await sleep(CLOSE_POLL_MS)
@@ -99,7 +99,7 @@ export function refuseUpgrade(socket: Socket, thrown: unknown): undefined {
   socket.end(`HTTP/1.1 ${error.httpStatus} Refused\r\n${head}\r\n\r\n${body}`)
 }
 
-/** What an event stream is fed from: calls back for each event, until what it gives is called. */
+/** Feed of an event stream: calls back for each event, until its result is called. */
 export type EventSource = (
   emit: (id: number, event: string, data: object) => void
 ) => (() => void) | Promise<() => void>

@@ -1,4 +1,4 @@
-// How long a shim serves: to the end of its guest's run, or, with --linger, on as long as it is asked for things.
+// Life of a shim: to the end of its guest's run, or, with --linger, on as long as it is asked for things.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { watchConsoles } from '../drivers/qemu/console/channels.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
@@ -6,7 +6,7 @@ import type { Ended } from '../drivers/qemu/domain/run.ts'
 import type { Activity } from './activity.ts'
 import type { ApiSockets } from './sockets.ts'
 
-/** How often a shim of a shut-off guest looks whether anybody still wants it. */
+/** Interval at which a shim of a shut-off guest looks whether anybody still wants it. */
 const IDLE_LOOK_MS = 500
 
 /** A request to end that can be made at any time, once. */
@@ -60,7 +60,7 @@ async function isUnwanted(domain: QemuDomain, { idleTimeoutMs, sockets, activity
   if (!idle(idleTimeoutMs)) return false
   const since = performance.now()
   sockets.hide()
-  // who found the sockets before is accepted by now, and that is activity
+  // callers that found the sockets before are accepted by now, and that is activity
   await sleep(50)
   if (idle(performance.now() - since)) return true
   sockets.show()

@@ -37,12 +37,12 @@ const EXIT_OK = 0
 const EXIT_FAILED = 1
 const EXIT_USAGE = 2
 
-/** How long a shim that is about to end may take to give its root away to one that the aggregator has started. */
+/** Time a shim that is about to end may take to give its root away to one that the aggregator has started. */
 const LOCK_WAIT_MS = 3000
-/** How long one that was killed may take to be gone. */
+/** Time one that was killed may take to be gone. */
 const GONE_WAIT_MS = 300
 
-/** What was found wrong in the guest's XML, by whatever code; ends with status 2. */
+/** Faults in the guest's XML, found by whatever code; ends with status 2. */
 class DefinitionError extends Error {}
 
 /** Error codes of a start that mean the XML is at fault. */
@@ -158,7 +158,7 @@ interface Opened {
   /** with the live definition where there is a status */
   domain: QemuDomain
   status: Status | undefined
-  /** what the next start begins from */
+  /** the next start begins from it */
   def: DomainDef
   /** keeps other shims from the root while it is open */
   lock: Server

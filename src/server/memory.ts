@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm'
 
 /** After this the start and what its first clients loaded is over. */
 const SETTLED_MS = 2000
-/** How often a daemon that serves many looks at its heap. */
+/** Interval at which a daemon that serves many looks at its heap. */
 const LOOK_MS = 5000
 /** Garbage worth a collection. */
 const GROWTH_BYTES = 8 * 1024 * 1024

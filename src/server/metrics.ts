@@ -24,7 +24,7 @@ const METRICS: [field: RegExp, name: string, help: string, scale: number][] = [
 
 const LABELS = ['domain', 'uuid', 'index'] as const
 
-/** What Prometheus scrapes, with its MIME type. */
+/** The text Prometheus scrapes, with its MIME type. */
 export interface Scrape {
   type: string
   text: string

@@ -52,7 +52,7 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
   --help, --version
 `
 
-/** What the user asked for in vain; ends with status 2. */
+/** Misuse of the command line; ends with status 2. */
 export class UsageError extends Error {}
 
 /** Reads the arguments; 'help' and 'version' when those are asked for. @throws UsageError */

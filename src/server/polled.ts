@@ -1,4 +1,4 @@
-// What an aggregator asks a shim for again and again. A shim of which nobody wants more answers it without loading its
+// Answers to an aggregator that asks again and again. A shim of which nobody wants more gives them without loading its
 // HTTP server (report-service.ts); with it these are routes like others.
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { wholeNumber } from './query.ts'

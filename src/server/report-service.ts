@@ -1,4 +1,4 @@
-// What a shim's API sockets are served by until somebody asks for more than an aggregator does. One polls every shim for
+// Service of a shim's API sockets until somebody asks for more than an aggregator does. One polls every shim for
 // as long as it lives; with this a shim that is only polled never loads its HTTP server.
 import type { Socket } from 'node:net'
 import { formatJson } from '../conf/json.ts'

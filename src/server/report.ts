@@ -1,4 +1,4 @@
-// What this shim tells the aggregator: identity, state, sockets, and every host resource the guest holds.
+// The report to the aggregator: identity, state, sockets, and every host resource the guest holds.
 
 import { VERSION } from '../conf/version.ts'
 import type { GuestEntry } from '../drivers/connection.ts'

@@ -1,4 +1,4 @@
-// What lies under schemas/, made from the tables of the code; `npm run schemas` writes it, a test says when it is stale.
+// Files below schemas/, made from the tables of the code; `npm run schemas` writes them, a test tells of stale ones.
 import { formatJson } from '../conf/json.ts'
 import { objectSchema } from '../conf/wire.ts'
 import { statusSchema } from '../drivers/qemu/domain/status.ts'

@@ -24,7 +24,7 @@ export interface ApiSockets {
   close(): Promise<void>
 }
 
-/** What serves the connections of one socket. */
+/** Server of the connections of one socket. */
 export interface Service {
   accept(socket: Socket): void
   /** settles when calls under way are answered and all connections are closed */
@@ -78,12 +78,12 @@ async function startOver({ startDone }: QemuDomain): Promise<void> {
   const { signal } = limit
   await Promise.race([startDone, sleep(START_LIMIT_MS, undefined, { signal }).catch(() => undefined)])
   limit.abort()
-  // who waits for the guest hears of it first
+  // callers that wait for the guest hear of it first
   await sleep(0)
 }
 
 export interface ServeOptions {
-  /** where the sockets are now: a directory that is renamed takes them along */
+  /** the places of the sockets now: a directory that is renamed takes them along */
   paths?(): string[]
   onConnect?(): void
 }

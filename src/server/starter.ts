@@ -1,4 +1,4 @@
-// What whoever started us is told: that we serve, why we do not, how it ended. Over Node's channel where there is one,
+// Messages to our starter: that we serve, why we do not, how it ended. Over Node's channel where there is one,
 // and with --json as lines on standard output.
 import type { ErrorJson } from '../conf/error.ts'
 import type { GuestHandle } from '../drivers/connection.ts'

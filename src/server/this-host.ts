@@ -1,4 +1,4 @@
-// What a connection says of the host it is on, whichever guests it has.
+// A connection's facts of the host it is on, whichever guests it has.
 import type { Host } from '../drivers/connection.ts'
 import { DEFAULT_CONFIG } from '../drivers/qemu/context.ts'
 import { cacheDirectory } from '../state/root.ts'

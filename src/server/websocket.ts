@@ -15,7 +15,7 @@ const FRAME_MAX = 256 * 1024
 /** A viewer that falls this far behind is let go rather than kept in memory. */
 const BACKLOG_MAX = 4 * 1024 * 1024
 
-/** What an upgrade request asks for. @throws as a call does, VIR_ERR_INVALID_ARG for what is no two-way stream */
+/** The channel an upgrade request asks for. @throws as a call does, VIR_ERR_INVALID_ARG without two-way stream */
 async function channelOf(served: Served, readOnly: boolean, { url }: IncomingMessage): Promise<ByteChannel> {
   const { pathname, searchParams } = new URL(url ?? '/', 'http://shim')
   const [, guest, api = ''] = /^\/v1\/(?:domains\/([^/]+)\/)?(\w+)$/.exec(pathname) ?? []

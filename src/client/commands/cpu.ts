@@ -42,7 +42,7 @@ const hypervisorArgs = (given: Given) => texts(given, ...Object.keys(hypervisorO
 
 const cpusIn = async (path: string): Promise<string[]> => (await import('../cpu-file.ts')).cpusIn(path)
 
-/** What virsh says of each result; an incompatible CPU is a failure of the command. */
+/** Words of virsh for each result; an incompatible CPU is a failure of the command. */
 type Verdicts = [incompatible: string, identical: string, superset: string]
 
 export const cpu: Commands = {

@@ -140,7 +140,7 @@ const STATS_GROUPS: Record<string, number> = Object.fromEntries(
   ])
 )
 
-/** What else a query may ask for, by option. */
+/** Further wishes of a query, by option. */
 const STATS_FLAGS: Record<string, number> = {
   enforce: virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS,
   backing: virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING,

@@ -73,7 +73,7 @@ function budgetRow({ kind, key, used, limit, capacity, policy }: ResourceState['
   return [name, `${used}${unit}`, limit === undefined ? '-' : `${limit}${unit}`, `${capacity}${unit}`, policy]
 }
 
-/** What all sockets of the connection tell of. */
+/** Resources of the host as all sockets of the connection tell of them. */
 async function stateOf(session: Session): Promise<ResourceState> {
   const connections = await session.connections()
   const [only] = connections

@@ -1,4 +1,4 @@
-// What the parts of the aggregator share.
+// Parts of the aggregator, as they share them.
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Discovery } from './discovery.ts'
 import type { GuestEvents } from './events.ts'
@@ -12,7 +12,7 @@ export interface Aggregator {
   layout: Layout
   registry: Registry
   discovery: Discovery
-  /** who holds what of the host */
+  /** the holders of the host's resources */
   resources: Resources
   /** all guests, as connection-level APIs ask for them */
   host: AggregatorHost

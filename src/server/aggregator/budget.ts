@@ -1,4 +1,4 @@
-// How much of the host's memory, huge pages and CPUs guests may have together.
+// Budgets: the share of the host's memory, huge pages and CPUs that guests may have together.
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { errorsFrom } from '../../conf/error.ts'
@@ -7,12 +7,12 @@ import { type Ledger, poolOf } from './ledger.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** What happens to a claim that goes beyond a budget. */
+/** Treatment of a claim that goes beyond a budget. */
 export type Policy = 'refuse' | 'warn' | 'off'
 const POLICIES: readonly string[] = ['refuse', 'warn', 'off'] satisfies Policy[]
 
 export interface Overcommit {
-  /** what guests may have together, as a multiple of what the host has */
+  /** limit of all guests together, as a multiple of the host's amount */
   ratio: number
   policy: Policy
 }
@@ -57,7 +57,7 @@ export function parseOvercommits(text: string, onto: Overcommits = DEFAULT_OVERC
   return out
 }
 
-/** What the host has of each pool; pools it does not have are 0. */
+/** The host's amount of each pool; 0 for pools it does not have. */
 export type Capacity = (pool: string) => number
 
 const HUGEPAGES = '/sys/kernel/mm/hugepages'
@@ -93,7 +93,7 @@ export interface BudgetState {
   key?: string
   used: number
   capacity: number
-  /** what guests may have together; absent where nobody counts */
+  /** limit of all guests together; absent if nobody counts */
   limit?: number
   policy: Policy
   exceeded: boolean
@@ -109,7 +109,7 @@ export class Budget {
   }
 
   /**
-   * Whether a guest may have these amounts beside what is in use.
+   * Checks that a guest may have these amounts beside those in use.
    * @returns what to warn of
    * @throws VIR_ERR_RESOURCE_BUSY when the policy is to refuse
    */

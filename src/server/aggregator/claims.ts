@@ -54,7 +54,7 @@ interface Kept extends Claim {
 }
 
 export interface ClaimsOptions {
-  /** where the claims' files lie */
+  /** directory of the claims' files */
   dir: string
   ledger: Ledger
   budget: Budget
@@ -231,7 +231,7 @@ export class Claims {
     this.#options.ledger.remove(holdingId(id))
   }
 
-  /** Whether any of them no longer holds what it did: its process is dead, or its report is old. */
+  /** Tells that one of them no longer holds all it did: its process is dead, or its report is old. */
   async #recheck(holdings: readonly Holding[]): Promise<boolean> {
     const { refresh } = this.#options
     this.sweep()

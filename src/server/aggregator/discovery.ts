@@ -13,11 +13,11 @@ import type { KnownGuest, Registry } from './registry.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** What the kernel's notices do not tell is found this late: on network file systems, in deep patterns. */
+/** Interval of scans for changes the kernel gives no notice of: on network file systems, in deep patterns. */
 const RESCAN_MS = 5000
 /** The guests directory, which the kernel does watch, is read at each of these only where there are few guests. */
 const RESCANNED_GUESTS = 1000
-/** How long the first look at all places may take before we serve what we have. */
+/** Time the first look at all places may take before we serve those found. */
 const SETTLE_LIMIT_MS = 3000
 /** Changes within this time are looked at together. */
 const GATHER_MS = 10

@@ -21,7 +21,7 @@ import type { KnownGuest, Registry } from './registry.ts'
 /** Listening to a shim begins within this time, or is not waited for. */
 const BEGIN_LIMIT_MS = 1000
 const RETRY_MS = 100
-/** How long a shim that is gone is still listened to; its end of the connection closes with it. */
+/** Time a shim that is gone is still listened to; its end of the connection closes with it. */
 const DRAIN_MS = 1000
 
 const MONITOR_REGISTER = 4
@@ -37,10 +37,10 @@ export function libvirtSocketOf({ socket, report }: Pick<KnownGuest, 'socket' | 
 /** A process that serves a guest: what listening is about, however many sockets lead to it. */
 const shimOf = ({ uuid, pids }: Report) => `${uuid} ${pids.shim}`
 
-/** What a listener is called with. */
+/** Arguments of a listener. */
 type Told = [guest: GuestHandle, event: GuestEvent & { timestampUs: number }]
 
-/** What ends following one shim. */
+/** A shim that is followed, until `close` is called. */
 interface Following {
   begun: Promise<void>
   close(): void

@@ -102,7 +102,7 @@ function health(registry: Registry): { ok: true; guests: number; unreachable: nu
   return { ok: true, guests: registry.size, unreachable }
 }
 
-/** Who holds what, and claims of it. */
+/** Routes of holders of resources, and of claims. */
 function resourceRoutes(app: FastifyInstance, { resources }: Aggregator, readOnly: boolean): void {
   app.get('/v1/allocations', (_request, reply) => send(reply, resources.allocations()))
   app.get('/v1/conflicts', (_request, reply) => send(reply, resources.conflicts()))

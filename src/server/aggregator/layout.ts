@@ -1,4 +1,4 @@
-// Where the guests of this aggregator lie: below its root, or spread over the user's directories.
+// Layout of this aggregator's guests: below its root, or spread over the user's directories.
 import { readdirSync } from 'node:fs'
 import { basename, join, resolve } from 'node:path'
 import { chooseRoot, type GuestRoot, guestRoot, userDirectories } from '../../state/root.ts'

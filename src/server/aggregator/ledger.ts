@@ -1,4 +1,4 @@
-// Who holds what of the host: the resources shims report, and those granted to guests that have not reported yet.
+// The ledger of the host: the resources shims report, and those granted to guests that have not reported yet.
 //
 // A holding is one guest's list, under an id of its own (a report's place, a claim). Two holdings of one guest never
 // conflict: its report takes over what its claim was granted. Nothing in here reads a file or a clock.
@@ -81,7 +81,7 @@ export class Ledger {
     }
   }
 
-  /** What is in use of a counted resource, in its unit. */
+  /** The amount of a counted resource in use, in its unit. */
   used(pool: string): number {
     return this.#used.get(pool) ?? 0
   }

@@ -1,4 +1,4 @@
-// What a guest holds whose shim is gone, from the live definition the shim has left in status.json. Loaded for such
+// Holdings of a guest whose shim is gone, from the live definition the shim has left in status.json. Loaded for such
 // guests only.
 import { parseDomain } from '../../conf/domain-xml.ts'
 import type { Status } from '../../drivers/qemu/domain/status.ts'

@@ -92,7 +92,7 @@ async function run(options: AggregatorOptions): Promise<void> {
   }
 }
 
-/** What is made when it is first asked for, and then is there. */
+/** A value that is made when it is first asked for, and then is there. */
 function once<T>(make: () => T): () => T {
   let made: { value: T } | undefined
   return () => {

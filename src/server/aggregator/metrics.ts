@@ -3,7 +3,7 @@ import { Gauge, Registry } from 'prom-client'
 import { addGuests, type Scrape } from '../metrics.ts'
 import type { Aggregator } from './aggregator.ts'
 
-/** What all shims tell in time; a guest that does not is `virshim_domain_up` 0. */
+/** Metrics of all shims that answer in time; a guest whose shim does not is `virshim_domain_up` 0. */
 export async function aggregatorMetrics({ host, registry: guests }: Aggregator): Promise<Scrape> {
   const registry = new Registry()
   const gauge = (name: string, help: string, labelNames: string[] = []) =>

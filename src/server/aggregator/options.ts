@@ -18,9 +18,9 @@ export interface AggregatorOptions {
   libvirtSocket: string | undefined
   /** directory of the sockets of libvirt's daemons for networks, storage and so on */
   secondary: string | undefined
-  /** what guests may have together */
+  /** limits of all guests together */
   overcommits: Overcommits
-  /** how long a claim is kept without a report that tells of it; absent: as long as a start may take */
+  /** time a claim is kept without a report that tells of it; absent: as long as a start may take */
   claimGraceMs: number | undefined
 }
 

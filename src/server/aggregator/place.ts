@@ -1,5 +1,5 @@
-// A place where a guest may be: the directory or socket of a shim. It turns what the shim reports, and where none runs
-// what the files say, into the registry's entry.
+// A place where a guest may be: the directory or socket of a shim. It turns the shim's report, and if none runs the
+// words of its files, into the registry's entry.
 //
 //   shim answers                    its report
 //   shim hangs, or died and left    the last report, or status.json, with "unreachable since"
@@ -258,7 +258,7 @@ function stampOf(definition: string, autostart: string): string | undefined {
   return found && `${found.ino} ${found.size} ${found.mtimeMs} ${existsSync(autostart)}`
 }
 
-/** What status.json says, in the form of a report. */
+/** The report that follows from status.json. */
 function reportOfStatus(status: Status, autostart: boolean): Omit<Report, 'allocations'> {
   const { name, uuid, id, state, reason, persistent, generation, process, claims } = status
   return {

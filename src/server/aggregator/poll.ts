@@ -15,7 +15,7 @@ const SILENT_LIMIT_MS = 60_000
 const RETRY_FIRST_MS = 50
 const RETRY_MAX_MS = 5000
 
-/** What becomes of a shim. */
+/** Listener for the life of a shim. */
 export interface PollListener {
   report(report: Report): void
   /** it answered that nothing is new */
@@ -107,7 +107,7 @@ export class ReportPoll {
   /** If it was us who had no time, the answer lies there and is read before this is judged. */
   #timeUp(socket: Socket, timer: NodeJS.Timeout): void {
     setImmediate(() => {
-      // what is asked next has a timer of its own
+      // the next question has a timer of its own
       if (socket !== this.#socket || timer !== this.#timer) return
       this.#listener.silent()
       if (socket !== this.#socket) return

@@ -25,7 +25,7 @@ function connected(path: string): Promise<Socket> {
   })
 }
 
-/** Whether somebody listens; who hangs does. */
+/** Tells that somebody listens; a process that hangs does. */
 export async function listens(path: string): Promise<boolean> {
   try {
     ;(await connected(path)).destroy()

@@ -8,11 +8,11 @@ import type { Report } from '../report.ts'
 /** A change made through us is in the guest's report long before this is over. */
 const TOUCHED_MS = 1000
 
-/** What is odd about a guest: another has its name or uuid, or the same process is reached by another socket too. */
+/** Oddity of a guest: another has its name or uuid, or the same process is reached by another socket too. */
 export type Flag = 'same name' | 'same uuid' | 'two sockets'
 
 export interface KnownGuest {
-  /** where it was found: its root directory or its socket */
+  /** place of its discovery: its root directory or its socket */
   readonly place: string
   /** API socket of its shim, as reached from here; absent when it is shut off and has none */
   socket: string | undefined

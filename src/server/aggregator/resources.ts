@@ -37,7 +37,7 @@ export interface HeldAllocation extends Allocation {
   state: 'reported' | 'claimed'
 }
 
-/** What is known of all resources; schemas/aggregator.json says the same. */
+/** State of all resources; schemas/aggregator.json says the same. */
 export interface ResourceState {
   allocations: HeldAllocation[]
   budgets: BudgetState[]

@@ -17,7 +17,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** A guest's start may take this long (START_TIMEOUT_MS), and its host some time before and after. */
 const START_LIMIT_MS = 60_000
 
-/** Where a shim is to do its work. */
+/** Place of a shim's work. */
 export interface ShimPlace {
   /** key in the registry */
   place: string
@@ -33,7 +33,7 @@ export function shimPlace(layout: Layout, place: string): ShimPlace {
   return { place, root, args: layout.definitionsDir === undefined ? ['--root', root.dir] : ['--name', name] }
 }
 
-/** What a shim that was started has become. */
+/** Outcome of a shim's start. */
 export type Started = ({ state: 'running' | 'inactive' } & GuestHandle) | { state: 'ended' }
 
 /**
@@ -68,7 +68,7 @@ export function startShim({ args, root }: ShimPlace, options: string[], xml?: st
     })
     child.on('error', error => over(() => reject(fail('VIR_ERR_INTERNAL_ERROR', `virshimd: ${error.message}`, error))))
     child.on('exit', (code, signal) => {
-      // what it said last comes before
+      // its last words come before
       setImmediate(() => {
         const how = `virshimd ended with ${signal ?? `status ${code}`} before it served its guest`
         over(() => reject(fail('VIR_ERR_INTERNAL_ERROR', how)))

@@ -18,7 +18,7 @@ const RETRY_FIRST_MS = 100
 const RETRY_MAX_MS = 30_000
 /** A shim that has lived so long is no sign of more trouble to come. */
 const SOUND_MS = 10_000
-/** What nobody told us of is found this late: shims that were killed before they could be seen. */
+/** Interval of looks at processes nobody told us of: shims that were killed before they could be seen. */
 const SWEEP_MS = 15_000
 
 interface Trouble {

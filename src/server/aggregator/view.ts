@@ -1,4 +1,4 @@
-// What is known of all guests, as GET /v1/guests tells it.
+// View of all guests, as GET /v1/guests tells it.
 import type { Report } from '../report.ts'
 import type { Flag, KnownGuest, Registry } from './registry.ts'
 

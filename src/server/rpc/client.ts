@@ -40,7 +40,7 @@ const LEAVE_MS = 500
 const PING = 1
 const PONG = 2
 
-/** What a call gives: fields written by `write`, and a byte stream that goes on under its serial. */
+/** Result of a call: fields written by `write`, and a byte stream that goes on under its serial. */
 export interface Reply {
   write?(to: XdrWriter): void
   stream?: RpcStream
@@ -50,7 +50,7 @@ export interface Reply {
 
 /** Carries out the calls of one client. */
 export interface RpcHandler {
-  /** what is known at once is given at once */
+  /** replies without a promise if the result is known at once */
   call(frame: Frame, signal: AbortSignal): Reply | Promise<Reply>
   /** the client is gone */
   closed(): void
@@ -142,7 +142,7 @@ export class RpcClient {
     this.#handler.pace?.(backlog)
   }
 
-  /** Whether the handler can take more has changed. */
+  /** Looks anew whether the handler can take more. */
   repace(): void {
     if (!this.#socket.destroyed) this.#pace()
   }
@@ -309,7 +309,7 @@ const answerTo = ({ program, version, procedure, serial }: Header, type: number,
   status
 })
 
-/** What libvirt checks before it looks for the procedure. */
+/** libvirt's checks before it looks for the procedure. */
 function checkCall({ program, version, type, status }: Frame): void {
   if (program !== REMOTE_PROGRAM && program !== QEMU_PROGRAM) {
     throw fail('VIR_ERR_RPC', `Cannot find program ${program} version ${version}`)

@@ -1,4 +1,4 @@
-// What virshim itself asks of libvirt's other drivers, in the notation of remote-protocol.ts, and who answers.
+// virshim's own calls to libvirt's other drivers, in the notation of remote-protocol.ts, and their daemons.
 import { type Layout, layoutOf, type Values } from './codec.ts'
 import { REMOTE_PROGRAM } from './frame.ts'
 import { driverLinks } from './libvirt-sockets.ts'

@@ -10,7 +10,7 @@ const badFlags = argumentErrorsFrom('VIR_FROM_NONE')
 const MONITOR_REGEX = 1
 const MONITOR_NOCASE = 2
 
-/** Which QEMU events a registration means: one by name, or all that a regular expression finds. */
+/** The QEMU events a registration means: one by name, or all that a regular expression finds. */
 function monitorFilter(event: string | undefined, flags: number): (name: string) => boolean {
   const unknown = (flags & ~(MONITOR_REGEX | MONITOR_NOCASE)) >>> 0
   if (unknown !== 0) {

@@ -49,7 +49,7 @@ export interface GuestEvent {
   data: Readonly<Record<string, unknown>>
 }
 
-/** Where events of the guests of a connection come from. What `listen` gives ends it. */
+/** Source of the events of a connection's guests. The result of `listen` ends it. */
 export interface EventSource {
   listen(listener: (guest: GuestHandle, event: GuestEvent) => void): () => void
   /** QEMU's own events, of one guest or of all */
@@ -71,7 +71,7 @@ export class EventSubscriptions {
   readonly #source: EventSource
   readonly #client: RpcClient
   readonly #subscriptions = new Map<number, Subscription>()
-  /** what ends the registrations for QEMU's own events */
+  /** ends of the registrations for QEMU's own events */
   readonly #monitor = new Map<number, () => void>()
   #nextId = 0
   #stop: (() => void) | undefined

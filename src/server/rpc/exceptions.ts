@@ -23,7 +23,7 @@ export interface Exception<Args = Values, Ret = Values> {
   args?(given: Args): Values
   /** results on the wire from the API's, `guest` is the one it was called on */
   ret?(result: Values, given: Args, guest: GuestHandle | undefined): Ret
-  /** what `ret` gives has been cut to what the caller has room for */
+  /** `ret` has cut the result to the caller's room */
   isFitted?: true
 }
 
@@ -106,7 +106,7 @@ const typedExceptions: Exceptions = {
   },
   CONNECT_REGISTER_CLOSE_CALLBACK: nothing,
   CONNECT_UNREGISTER_CLOSE_CALLBACK: nothing,
-  /** who the client's user is makes no difference: whoever can open the socket may do everything */
+  /** takes any identity: whoever can open the socket may do everything */
   CONNECT_SET_IDENTITY: nothing,
 
   /** the connection is a local socket */
@@ -120,7 +120,7 @@ const typedExceptions: Exceptions = {
     }
   },
   NODE_GET_SEV_INFO: { anyRoom: true },
-  // who only asks for the count is told it before anyone looks at the CPU
+  // callers that only ask for the count are told it before anyone looks at the CPU
   NODE_GET_CPU_STATS: { args: ({ cpuNum, nparams }) => ({ cpuNum: nparams === 0 ? ALL_CPUS : cpuNum }) },
   NODE_GET_CPU_MAP: {
     ret: ({ cpumap, online }: RetValues<'virNodeGetCPUMap'>, { need_map, need_online }) => ({
@@ -142,5 +142,5 @@ const typedExceptions: Exceptions = {
   }
 }
 
-/** What is particular about a procedure, by its name. */
+/** Peculiarities of procedures, by name. */
 export const exceptions: Readonly<Record<string, Exception | undefined>> = typedExceptions

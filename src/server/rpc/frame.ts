@@ -43,7 +43,7 @@ export interface Frame extends Header {
   bytes: Buffer
 }
 
-/** What a call, its reply and its stream have in common. */
+/** Key that a call, its reply and its stream have in common. */
 export const frameKey = ({ program, procedure, serial }: Header): string => `${program}/${procedure}/${serial}`
 
 const LENGTH_SIZE = 4

@@ -1,4 +1,4 @@
-// Where libvirt's own daemons listen: one for each driver, or libvirtd for all.
+// Sockets of libvirt's own daemons: one for each driver, or libvirtd for all.
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import type { LinkOptions } from './link.ts'

@@ -47,7 +47,7 @@ export interface LinkOptions {
   what: string
 }
 
-/** What comes in on a link. */
+/** Listener for packets that come in on a link. */
 export interface LinkListener {
   /** a packet that is no answer to a call of our own */
   frame(frame: Frame): void
@@ -88,7 +88,7 @@ export class Link {
     return this.#opened
   }
 
-  /** Why the link is over, undefined while it is not. */
+  /** The reason why the link is over, undefined while it is not. */
   get error(): VirError | undefined {
     return this.#error
   }

@@ -1,4 +1,4 @@
-// Which procedure is which API, and how it looks on the wire.
+// Procedures: the API of each, and its form on the wire.
 import { API_FACTS } from '../../conf/api-list.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
 import { type Layout, layoutOf, type WireField } from './codec.ts'

@@ -159,7 +159,7 @@ const SECONDARY_CALLS: Readonly<Record<number, string>> = {
 export const SECONDARY_DRIVERS = ['network', 'storage', 'secret', 'nodedev', 'nwfilter', 'interface'] as const
 export type SecondaryDriver = (typeof SECONDARY_DRIVERS)[number]
 
-/** What names a driver's procedures, the first that fits counts. */
+/** Patterns that find a procedure's driver by its name, the first that fits counts. */
 const DRIVER_OF: [pattern: RegExp, driver: SecondaryDriver][] = [
   [/NWFILTER/, 'nwfilter'],
   [/NETWORK/, 'network'],

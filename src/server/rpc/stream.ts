@@ -10,7 +10,7 @@ const LIVE_BACKLOG_MAX = 4 * 1024 * 1024
 /** Bytes waiting for a client before a body goes on. */
 const BODY_BACKLOG_MAX = 512 * 1024
 
-/** Where a stream's packets go. */
+/** Outlet of a stream's packets. */
 export interface StreamOutput {
   /** sends data; an empty chunk is the end */
   data(chunk: Buffer): void

@@ -95,7 +95,7 @@ export class XdrWriter {
     return this.#at
   }
 
-  /** What was written; shares the writer's memory. */
+  /** The bytes written so far; shares the writer's memory. */
   get bytes(): Buffer {
     return this.#bytes.subarray(0, this.#at)
   }
