@@ -1,4 +1,4 @@
-// Where the host's own files lie: below `/`, or for tests below a tree of theirs (as virSysfsSetSystemPath).
+// Root of the host's own files: `/`, or for tests a tree of theirs (as virSysfsSetSystemPath).
 let root = ''
 
 /** Has the host's files read below another directory; '' is the host itself. */

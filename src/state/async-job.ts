@@ -9,7 +9,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 const JOB = virDomainJobOperation
 
-/** What may run beside a job unless it says otherwise (VIR_JOB_DEFAULT_MASK). */
+/** Jobs that may run beside one unless it says otherwise (VIR_JOB_DEFAULT_MASK). */
 const DEFAULT_MASK: readonly JobKind[] = ['query', 'destroy', 'abort']
 
 interface AsyncKind {
@@ -45,7 +45,7 @@ export const ASYNC_JOBS = {
 
 export type AsyncJobKind = keyof typeof ASYNC_JOBS
 
-/** How far a job has come (virDomainJobStatus). */
+/** Status of a job (virDomainJobStatus). */
 export type JobStatus =
   | 'active'
   | 'migrating'
@@ -71,7 +71,7 @@ export interface JobData {
 export interface SavedJob {
   kind: AsyncJobKind
   phase?: string
-  /** who began it */
+  /** the API that began it */
   api: string
   /** flags of that call */
   flags?: number
@@ -79,11 +79,11 @@ export interface SavedJob {
   sinceMs: number
 }
 
-/** How the owner of a guest's jobs hears of one. */
+/** Listener of a job: the owner of a guest's jobs. */
 interface Owner {
   /** runs within the job, when no other call talks to the hypervisor */
   nested<T>(job: AsyncJob, work: () => Promise<T> | T): Promise<T>
-  /** what may run beside it, or what of it is saved, is another */
+  /** its mask, or its saved part, is another */
   changed(): void
   ended(job: AsyncJob): void
 }
@@ -177,7 +177,7 @@ export class AsyncJob {
     this.#wake()
   }
 
-  /** What the hypervisor told last under that name. */
+  /** The hypervisor's last event of that name. */
   told(event: string): Record<string, unknown> | undefined {
     return this.#told.get(event)
   }

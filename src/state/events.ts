@@ -16,7 +16,7 @@ interface GraphicsAddress {
   service: string
 }
 
-/** What each event says, by libvirt's constant; fields have the names they have in libvirt's protocol. */
+/** Fields of each event, by libvirt's constant; they have the names they have in libvirt's protocol. */
 export interface EventFields {
   VIR_DOMAIN_EVENT_ID_LIFECYCLE: { event: number; detail: number }
   VIR_DOMAIN_EVENT_ID_REBOOT: Record<string, never>

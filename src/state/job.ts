@@ -17,10 +17,10 @@ export type JobKind = 'query' | 'destroy' | 'suspend' | 'modify' | 'abort' | 'mi
 /** virDomainAgentJob */
 export type AgentJobKind = 'query' | 'modify'
 
-/** What a call takes. */
+/** The job a call takes. */
 export type Job = JobKind | { agent: AgentJobKind } | { async: AsyncJobKind }
 
-/** Who takes a job. */
+/** The call that takes a job. */
 export interface JobOwner {
   api: string
   /** flags of an async job's call */
@@ -60,7 +60,7 @@ interface Taken {
 export interface JobsOptions {
   /** limit of the wait for a job */
   waitMs?: number
-  /** what is kept of the async job has changed */
+  /** the saved part of the async job has changed */
   onChange?(): void
 }
 
@@ -74,7 +74,7 @@ export class Jobs {
   #agent: HeldJob | undefined
   #async: AsyncJob | undefined
   #completed: JobData | undefined
-  /** who hears of a job of QEMU's own (block jobs, …), by its id */
+  /** listeners for jobs of QEMU's own (block jobs, …), by the job's id */
   readonly qemuJobs = new Map<string, HypervisorJob>()
   readonly #waiting = new Set<{ wanted: Wanted; start(): void }>()
   readonly #waitMs: number
@@ -100,12 +100,12 @@ export class Jobs {
     return this.active?.api ?? this.#async?.api
   }
 
-  /** What is kept of the async job; a start's is the status as a whole. */
+  /** The saved part of the async job; a start's is the status as a whole. */
   get saved(): SavedJob | undefined {
     return this.#async?.kind === 'start' ? undefined : this.#async?.saved
   }
 
-  /** What the last job that counts came to; it outlives the job and the run. @param forget it has been told for good */
+  /** Result of the last job that counts; it outlives the job and the run. @param forget it has been told for good */
   takeCompleted({ forget = false } = {}): JobData | undefined {
     const data = this.#async ? undefined : this.#completed
     if (forget && data) this.#completed = undefined

@@ -1,4 +1,4 @@
-// Who hears of something. They do not know of each other: one that fails is logged, and the others hear all the same.
+// Listeners of something. They do not know of each other: one that fails is logged, and the others hear all the same.
 
 /** The part of a log failures go to; `console` is one. */
 export interface FailureLog {
