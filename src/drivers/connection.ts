@@ -1,4 +1,4 @@
-// What connection-level APIs ask: the guests of this connection. A shim has one; the aggregator has all.
+// The guests of a connection, for connection-level APIs. A shim has one; the aggregator has all.
 import type { PciAddress } from '../conf/devices/device-address.ts'
 import { int, struct, text, typedParams, type Wire, type WireValue } from '../conf/wire.ts'
 import type { Qemu } from './qemu/capabilities/qemu.ts'
@@ -39,7 +39,7 @@ export interface Host {
   create(xml: string, flags: number): Promise<GuestHandle>
   /** the QEMU new guests get, its capabilities probed */
   qemu(): Promise<Qemu>
-  /** where capabilities of QEMU binaries are remembered */
+  /** directory in which capabilities of QEMU binaries are remembered */
   cacheDir: string
   config: QemuConfig
   privileged: boolean

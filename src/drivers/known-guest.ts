@@ -1,4 +1,4 @@
-// Which guest a definition is of: a name and a uuid belong to one guest each.
+// The guest a definition is of: a name and a uuid belong to one guest each.
 import { errorsFrom } from '../conf/error.ts'
 import type { GuestEntry } from './connection.ts'
 

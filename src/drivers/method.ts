@@ -4,7 +4,7 @@ import { flags, type WireFields, type WireValues } from '../conf/wire.ts'
 import type { AsyncJob } from '../state/async-job.ts'
 import type { Job } from '../state/job.ts'
 
-/** How a result leaves when it is not plain JSON. */
+/** The form of a result that is not plain JSON. */
 export interface Stream {
   /** MIME type of a body; absent for two-way streams (WebSocket) */
   mime: string
@@ -40,7 +40,7 @@ export interface Meant {
   config?: DomainDef
 }
 
-/** What a handler is told beside its arguments. */
+/** Circumstances of a call, for its handler: all it is told beside its arguments. */
 export type CallOf<I> = {
   api: string
   /** the caller is gone */

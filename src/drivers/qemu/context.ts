@@ -1,11 +1,11 @@
-// What the passes and the command line need to know besides the definition.
+// Surroundings of a guest: all that the passes and the command line need beside the definition.
 
 import type { InheritedFiles } from '../../host/inherited-files.ts'
 import type { SecretStore } from '../../state/secrets.ts'
 import type { HostDrivers } from '../secondary-drivers.ts'
 import type { Qemu } from './capabilities/qemu.ts'
 
-/** Where the files of one guest lie on the host. */
+/** Paths of one guest's files on the host. */
 export interface GuestPaths {
   /** sockets and other run-time files of this guest */
   libDir: string
@@ -23,7 +23,7 @@ export interface GuestPaths {
   swtpmDir: string
   /** socket of the emulated TPM */
   swtpmSocket: string
-  /** where QEMU makes sockets of its own */
+  /** directory of sockets that QEMU makes by itself */
   socketDir: string
   /** QEMU's monitor socket */
   monitorSocket: string
@@ -44,7 +44,7 @@ export interface QemuConfig {
   /** Spice servers may be encrypted, with the certificates below the directory */
   spiceTls: boolean
   spiceTlsX509CertDir: string
-  /** where libvirt's own sockets lie: a VNC socket below it was not chosen by the user */
+  /** directory of libvirt's own sockets: a VNC socket below it was not chosen by the user */
   libDir: string
   /** `-sandbox on` unless false */
   seccompSandbox: boolean

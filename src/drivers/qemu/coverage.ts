@@ -1,4 +1,4 @@
-// Which of libvirt's APIs are here: answered, refused as libvirt's own QEMU driver refuses them, or missing.
+// libvirt's APIs by their state here: answered, refused as libvirt's own QEMU driver refuses them, or missing.
 import { API_AREAS } from '../../conf/api-list.ts'
 import { findMethod } from './index.ts'
 

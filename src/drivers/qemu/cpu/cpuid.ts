@@ -69,7 +69,7 @@ export function cpuidFeatures(): Set<string> | undefined {
   })
 }
 
-/** What IA32_ARCH_CAPABILITIES tells of the first CPU, undefined where it cannot be read or is not there (virHostCPUGetMSR). */
+/** Features of IA32_ARCH_CAPABILITIES on the first CPU; undefined if it cannot be read (virHostCPUGetMSR). */
 export function archCapabilities(): string[] | undefined {
   return withDevice(MSR_DEVICE, MSR_BYTES, read =>
     featuresInMsr(IA32_ARCH_CAPABILITIES, read(BigInt(IA32_ARCH_CAPABILITIES)).readBigUInt64LE())

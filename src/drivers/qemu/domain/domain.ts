@@ -57,9 +57,9 @@ export class QemuDomain {
   readonly log: Log
   readonly jobs = new Jobs({ onChange: () => this.save() })
   readonly events: EventLog
-  /** who hears of QEMU's own events */
+  /** listeners for QEMU's own events */
   readonly monitorListeners: Listeners<[QmpEvent]>
-  /** who QEMU is to run as at its next start */
+  /** the user and groups QEMU is to run as at its next start */
   readonly owner: ProcessOwner
   readonly claims: Claims | undefined
   readonly definitions: Definitions
@@ -69,7 +69,7 @@ export class QemuDomain {
   run: Run | undefined
   /** nothing is known of the guest any more but to this process, which ends */
   removed = false
-  /** how its last run ended */
+  /** the end of its last run */
   lastEnd: Ended | undefined
   readonly #onEvent: DomainOptions['onEvent']
   #state: number = virDomainState.VIR_DOMAIN_SHUTOFF

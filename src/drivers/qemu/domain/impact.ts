@@ -1,4 +1,4 @@
-// What a call's row asks of the guest, and the definitions a call means: live, persistent or both.
+// Demands of a call's row on the guest, and the definitions a call means: live, persistent or both.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainModificationImpact } from '../../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'

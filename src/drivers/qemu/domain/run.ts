@@ -11,7 +11,7 @@ import type { QmpMonitor } from '../monitor/qmp.ts'
 
 const LOG_CHECK_MS = 60_000
 
-/** How a guest's run ended. */
+/** The end of a guest's run. */
 export interface Ended {
   /** virDomainShutoffReason */
   reason: number
@@ -43,11 +43,11 @@ export class Run {
   ptys = new Map<string, string>()
   /** consoles and channels that have viewers, by alias */
   readonly consoles = new Map<string, SharedByteChannel>()
-  /** what the balloon last reported */
+  /** the balloon's last report */
   balloon: { atMs: number; values: Promise<Record<string, bigint>> } | undefined
   cgroups: string[] = []
   registration: Registration | undefined
-  /** what secrets for this QEMU are encrypted with; absent where it was given none */
+  /** key that secrets for this QEMU are encrypted with; absent if it was given none */
   masterKey: Uint8Array | undefined
   /** number of the last block node that was named */
   nodeIndex = 0
@@ -55,9 +55,9 @@ export class Run {
   fdsetIndex = 0
   /** <cpu> it was started with, where QEMU made another: what its migratable XML has */
   originalCpu: string | undefined
-  /** what has been done to the guest that its daemon cannot answer for */
+  /** changes to the guest that its daemon cannot answer for */
   readonly taints = new Set<Taint>()
-  /** what it uses that its QEMU means to drop */
+  /** features it uses that its QEMU means to drop */
   deprecations: string[] = []
   /** the guest is to stay paused after its start */
   paused = false
@@ -66,9 +66,9 @@ export class Run {
   fakeReboot = false
   /** that shutdown has stopped the CPUs, which is nobody's business */
   pausedShutdown = false
-  /** why the next STOP event comes, if we caused it */
+  /** reason of the next STOP event, if we caused it */
   pausedReason: number = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
-  /** why the next RESUME event comes, if we caused it */
+  /** reason of the next RESUME event, if we caused it */
   runningReason: number = virDomainRunningReason.VIR_DOMAIN_RUNNING_UNKNOWN
   /** settles when the start is over, however it went */
   startDone: Promise<void> = Promise.resolve()

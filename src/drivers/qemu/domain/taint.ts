@@ -1,4 +1,4 @@
-// What makes a guest one that others cannot answer for: how it was made, and what was done to it past its daemon
+// Taints: reasons why others cannot answer for a guest, by its making or by acts past its daemon
 // (virDomainTaint, qemuDomainObjCheckTaint). It is kept for as long as the guest runs.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainMessageType } from '../../../conf/enums.ts'
@@ -12,7 +12,7 @@ const { VIR_DOMAIN_MESSAGE_DEPRECATION, VIR_DOMAIN_MESSAGE_TAINTING } = virDomai
 
 type Rule = (def: DomainDef, owner: ProcessOwner) => boolean
 
-/** What of a definition taints the guest that is started from it. A guest of its caller's own rights has no others. */
+/** Taints that a definition brings to the guest started from it. A guest of its caller's own rights has no others. */
 const RULES: Partial<Record<Taint, Rule>> = {
   'high-privileges': ({ devices }, { user, group }) =>
     [user, group].some(who => who === 'root' || who === '0') ||
@@ -30,7 +30,7 @@ const RULES: Partial<Record<Taint, Rule>> = {
   'custom-dtb': ({ os }) => os.dtb !== undefined
 }
 
-/** What a definition uses that its QEMU means to drop. */
+/** Parts of a definition that its QEMU means to drop. */
 function deprecated({ os, cpu }: DomainDef, { machines, cpuModels }: Qemu): string[] {
   const isOld = (list: readonly { name: string; deprecated: boolean }[], wanted: string | undefined) =>
     list.some(one => one.name === wanted && one.deprecated)

@@ -54,7 +54,7 @@ const FAILURE_ACTIONS: Record<string, number> = {
   reset: FAILURE.VIR_DOMAIN_EVENT_MEMORY_FAILURE_ACTION_RESET
 }
 
-/** How long QEMU may take to stop a guest that panicked. */
+/** Time QEMU may take to stop a guest that panicked. */
 const STOP_LIMIT_MS = 1000
 
 /** QEMU has stopped the guest; its STOP event, which comes next, has nothing to add. */
@@ -69,7 +69,7 @@ async function untilStopped(domain: QemuDomain): Promise<void> {
   while (domain.isRunning && (await domain.waitForChange(domain.generation, STOP_LIMIT_MS))) {}
 }
 
-/** What the guest said when it panicked, for the log (qemuMonitorGuestPanicEventInfoFormatMsg). */
+/** The guest's words when it panicked, for the log (qemuMonitorGuestPanicEventInfoFormatMsg). */
 function panicMessage(info: EventData): string | undefined {
   const hex = (name: string, digits = 0) =>
     `${name}='0x${BigInt(info[name] as bigint)

@@ -15,7 +15,7 @@ const FAMILIES: Record<string, number> = {
   unix: ADDRESS.VIR_DOMAIN_EVENT_GRAPHICS_ADDRESS_UNIX
 }
 
-/** Who the viewer is, by libvirt's name of the proof and QEMU's. */
+/** Proofs of a viewer's identity, by libvirt's name and QEMU's. */
 const IDENTITIES = { x509dname: 'x509_dname', saslUsername: 'sasl_username' }
 
 const addressOf = (data: EventData, service: 'service' | 'port') => ({

@@ -1,4 +1,4 @@
-// What a handler of QMP events is, and how it reads what QEMU says.
+// The form of a handler of QMP events, and readers of QEMU's words.
 import type { QemuDomain } from '../domain/domain.ts'
 
 export type EventData = Record<string, unknown>

@@ -1,4 +1,4 @@
-// What QEMU tells unasked: one handler per QMP event (qemu-qmp-ref "Events"), as in libvirt's qemu_process.c.
+// QEMU's events: one handler per QMP event (qemu-qmp-ref "Events"), as in libvirt's qemu_process.c.
 import type { QemuDomain } from '../domain/domain.ts'
 import type { QmpEvent } from '../monitor/qmp.ts'
 import { deviceEvents } from './devices.ts'

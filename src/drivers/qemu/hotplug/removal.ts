@@ -1,4 +1,4 @@
-// What follows once a running guest has given up a device (qemuDomainRemoveDevice).
+// Removal of a device, once a running guest has given it up (qemuDomainRemoveDevice).
 import { type AnyDevice, type DeviceKind, eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { qemuFamily } from '../device/index.ts'

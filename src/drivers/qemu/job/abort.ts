@@ -9,7 +9,7 @@ const refuse = (message: string) => errorsFrom('VIR_FROM_QEMU')('VIR_ERR_OPERATI
 const { VIR_DOMAIN_ABORT_JOB_POSTCOPY } = virDomainAbortJobFlagsValues
 const { VIR_DUMP_MEMORY_ONLY } = virDomainCoreDumpFlags
 
-/** Why a kind of job cannot be given up. */
+/** Reasons why a kind of job cannot be given up. */
 const REFUSALS: Partial<Record<AsyncJobKind, (job: AsyncJob) => string | undefined>> = {
   'migration-in': () => 'cannot abort incoming migration; use virDomainDestroy instead',
   start: () => 'cannot abort VM start; use virDomainDestroy instead',

@@ -1,4 +1,4 @@
-// What a job has come to, for who asks: by the job's own count, asked of QEMU anew (qemuDomainGetJobStatsInternal).
+// Progress of a job for its callers: by its own count, asked of QEMU anew (qemuDomainGetJobStatsInternal).
 import { virDomainJobType } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { type TypedParams, typed } from '../../../conf/wire.ts'

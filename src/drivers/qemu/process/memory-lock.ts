@@ -1,4 +1,4 @@
-// How much memory a guest's QEMU may lock.
+// Limit of the memory a guest's QEMU may lock.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 
 /** Memory that devices take on top of the guest's, in KiB. */

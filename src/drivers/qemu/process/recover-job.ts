@@ -9,7 +9,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** QEMU's DumpStatus, in libvirt's order (qemuMonitorDumpStatus). */
 const DUMP_STATUSES = ['none', 'active', 'completed', 'failed'] as const
 
-/** What QEMU says of a dump, with its bytes (query-dump). */
+/** QEMU's answer about a dump, in bytes (query-dump). */
 interface DumpResult {
   status: (typeof DUMP_STATUSES)[number]
   completed: number | bigint

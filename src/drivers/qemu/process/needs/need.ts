@@ -1,4 +1,4 @@
-// What a run of a guest needs of the host, one thing at a time. The list in index.ts is gone through by start, failed
+// Needs of a guest's run on the host, one thing at a time. The list in index.ts is gone through by start, failed
 // start, stop and reattach alike, so that none of them can forget what another one does.
 import type { ProcessIdentity } from '../../../../state/status.ts'
 import type { GuestCommand } from '../../command/index.ts'
