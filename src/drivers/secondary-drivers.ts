@@ -19,7 +19,7 @@ export interface Volume {
 }
 
 /** Each call fails as the driver does, with its error, or with VIR_ERR_NO_SUPPORT where there is no such driver. */
-export interface HostDrivers {
+export interface SecondaryDrivers {
   /** @param xml a `<networkport>` without plug */
   createPort(network: string, xml: string): Promise<NetworkPort>
   deletePort(network: string, uuid: string): Promise<void>

@@ -28,7 +28,7 @@ export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuC
       swtpmSocket: root.swtpmSocket
     },
     privileged,
-    drivers: async () => (await import('./secondary-drivers.ts')).hostDrivers(),
+    drivers: async () => (await import('./secondary-drivers.ts')).secondaryDrivers(),
     secrets: secretStore(secretDirectories(privileged)),
     hostArch: hostArchitecture(),
     pretend: false,

@@ -1,7 +1,7 @@
 // libvirt's other drivers, asked over their sockets. A connection lasts as long as a question and what belongs to it.
 import { errorsFrom } from '../conf/error.ts'
 import { parseXml } from '../conf/xml.ts'
-import type { HostDrivers } from '../drivers/secondary-drivers.ts'
+import type { SecondaryDrivers } from '../drivers/secondary-drivers.ts'
 import { type DriverConnection, openDriver } from './rpc/driver-calls.ts'
 import { libvirtDirectory } from './rpc/libvirt-sockets.ts'
 import type { SecondaryDriver } from './rpc/secondary-drivers.ts'
@@ -20,7 +20,7 @@ const absent: Partial<Record<SecondaryDriver, () => Error>> = {
 }
 
 /** The drivers whose sockets lie in a directory. */
-export function hostDrivers(directory = libvirtDirectory()): HostDrivers {
+export function secondaryDrivers(directory = libvirtDirectory()): SecondaryDrivers {
   async function asking<T>(driver: SecondaryDriver, ask: (of: DriverConnection) => Promise<T>): Promise<T> {
     const connection = await openDriver(driver, directory)
     if (!connection) throw absent[driver]!()

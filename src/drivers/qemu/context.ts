@@ -2,7 +2,7 @@
 
 import type { InheritedFiles } from '../../host/inherited-files.ts'
 import type { SecretStore } from '../../state/secrets.ts'
-import type { HostDrivers } from '../secondary-drivers.ts'
+import type { SecondaryDrivers } from '../secondary-drivers.ts'
 import type { Qemu } from './capabilities/qemu.ts'
 
 /** Paths of one guest's files on the host. */
@@ -98,7 +98,7 @@ export interface QemuContext {
   /** the host's secrets, by usage type (volume, iscsi, ceph) and by what names them */
   secrets: SecretStore
   /** brings libvirt's other drivers; absent where there can be none */
-  drivers?: (() => Promise<HostDrivers>) | undefined
+  drivers?: (() => Promise<SecondaryDrivers>) | undefined
   /** only a command line is wanted, nothing is started: ports stay symbolic, no host file is touched */
   pretend: boolean
   /** open files QEMU inherits: numbers on its command line */

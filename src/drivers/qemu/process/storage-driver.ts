@@ -7,7 +7,7 @@ import { storageChain } from '../../../conf/storage/chain.ts'
 import type { SecretLookup } from '../../../conf/storage/secret.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import type { SecretStore, SecretUsage } from '../../../state/secrets.ts'
-import type { HostDrivers, Volume } from '../../secondary-drivers.ts'
+import type { SecondaryDrivers, Volume } from '../../secondary-drivers.ts'
 import { secretsOf } from '../block/nodes.ts'
 import { applyStartupPolicy } from '../block/startup-policy.ts'
 import type { QemuContext } from '../context.ts'
@@ -41,7 +41,7 @@ const isAbsent = (error: unknown) => toVirError(error).code === 'VIR_ERR_NO_SUPP
 
 const volumeOf = (image: StorageSource) => (image.type === 'volume' && image.pool !== undefined ? image : image.inPool)
 
-async function findVolumes(def: DomainDef, disk: DiskDef, drivers: HostDrivers): Promise<void> {
+async function findVolumes(def: DomainDef, disk: DiskDef, drivers: SecondaryDrivers): Promise<void> {
   for (const image of storageChain(disk.source)) {
     const volume = volumeOf(image)
     if (!volume) continue
@@ -95,7 +95,7 @@ function missingSecrets({ devices }: DomainDef, secrets: SecretStore): Secret[] 
 const keyOf = (usage: SecretUsage, lookup: SecretLookup) => `${usage} ${JSON.stringify(lookup)}`
 
 /** The host's secrets, and those that the driver gives; the lack of one is an error only when it is used. */
-async function fetched(missing: Secret[], secrets: SecretStore, drivers: HostDrivers): Promise<SecretStore> {
+async function fetched(missing: Secret[], secrets: SecretStore, drivers: SecondaryDrivers): Promise<SecretStore> {
   const values = new Map<string, Uint8Array>()
   for (const [usage, lookup] of missing) {
     try {
