@@ -26,8 +26,8 @@ export interface GuestEntry extends GuestHandle {
   checkpoints: boolean
 }
 
-/** The side of a connection that is not one guest. */
-export interface Host {
+/** A connection without a guest (virConnect): what connection-level rows are run on. */
+export interface Connect {
   /** libvirt's URI of this connection */
   uri: string
   guests(): GuestEntry[]

@@ -2,12 +2,12 @@
 import { existsSync } from 'node:fs'
 import { pciAddressText } from '../conf/devices/device-address.ts'
 import { hostDevices } from '../conf/devices/hostdev-validate.ts'
-import type { GuestEntry, Host } from '../drivers/connection.ts'
+import type { Connect, GuestEntry } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { recordOf } from '../drivers/qemu/stats/record.ts'
 import type { Activity } from './activity.ts'
 import type { Served } from './dispatch.ts'
-import { thisHost } from './this-host.ts'
+import { thisConnect } from './this-host.ts'
 
 /** The guest as listings see it. */
 export function entryOf({ name, uuid, id, state, isPersistent, autostart, root, moments }: QemuDomain): GuestEntry {
@@ -26,8 +26,8 @@ export function entryOf({ name, uuid, id, state, isPersistent, autostart, root, 
 
 /** The services of a shim: its guest, and a connection with no other. */
 export function servedBy(domain: QemuDomain, activity?: Activity): Served & { domain: QemuDomain } {
-  const host: Host = {
-    ...thisHost(),
+  const connect: Connect = {
+    ...thisConnect(),
     guests: () => [entryOf(domain)],
     define: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).redefine(domain, xml, flags),
     create: async (xml, flags) => (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags),
@@ -41,5 +41,5 @@ export function servedBy(domain: QemuDomain, activity?: Activity): Served & { do
       return held ? domain.name : undefined
     }
   }
-  return { host, domain, ...(activity && { activity }) }
+  return { connect, domain, ...(activity && { activity }) }
 }

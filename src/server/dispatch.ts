@@ -4,7 +4,7 @@ import { API_FACTS, type ApiFact, libraryDomain } from '../conf/api-list.ts'
 import { virDomainVcpuFlags, virDomainXMLFlags } from '../conf/enums.ts'
 import { errorsFrom } from '../conf/error.ts'
 import { fieldsFromJson } from '../conf/wire.ts'
-import type { GuestHandle, Host } from '../drivers/connection.ts'
+import type { Connect, GuestHandle } from '../drivers/connection.ts'
 import { by } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { checkNeeds, needsActive, resolveImpact } from '../drivers/qemu/domain/impact.ts'
@@ -30,7 +30,7 @@ export interface Call {
 
 /** Objects a daemon carries calls out on. */
 export interface Served {
-  host: Host
+  connect: Connect
   /** its guest; absent: guests have daemons of their own */
   domain?: QemuDomain
   /** of a daemon that ends when nobody asks for anything */
@@ -97,10 +97,10 @@ export async function dispatch(served: Served, { row, values = {}, readOnly, gue
   const writers = WRITERS_ARGUMENTS[row.name]
   if (readOnly && writers?.given(args)) throw denied(row.name, writers.message)
   row.check?.(args)
-  const { host, domain } = served
+  const { connect, domain } = served
   const release = served.activity?.hold()
   try {
-    if (row.on === 'connect') return await row.run(host, args, { api: row.name, signal })
+    if (row.on === 'connect') return await row.run(connect, args, { api: row.name, signal })
     if (!domain) throw fail('VIR_ERR_INVALID_ARG', `'${row.name}' is of a guest: /v1/domains/GUEST/${row.name}`)
     if (guest !== undefined) checkGuest(domain, guest)
     return await runOn(domain, row, args, signal)

@@ -1,6 +1,6 @@
 // The guest of a shim without any process: its definitions and state, and a monitor that answers as a test says.
 import type { VirError } from '../../src/conf/error.ts'
-import type { Host } from '../../src/drivers/connection.ts'
+import type { Connect } from '../../src/drivers/connection.ts'
 import { loadDomain } from '../../src/drivers/qemu/definition/passes.ts'
 import { QemuDomain } from '../../src/drivers/qemu/domain/domain.ts'
 import { Run } from '../../src/drivers/qemu/domain/run.ts'
@@ -53,9 +53,10 @@ export async function bareDomain(dir: string, { active = true, persistent = true
   const tell = (event: string, data: Record<string, unknown>) => domain.handleEvent({ event, data, timestampUs: 1 })
   /** Calls an API on it, as a writer unless told otherwise. */
   const call = (api: string, values: object = {}, more: Partial<Call> = {}) =>
-    dispatch({ domain, host: {} as Host }, { row: findMethod(api)!, values, readOnly: false, ...more }) as Promise<
-      Record<string, never>
-    >
+    dispatch(
+      { domain, connect: {} as Connect },
+      { row: findMethod(api)!, values, readOnly: false, ...more }
+    ) as Promise<Record<string, never>>
   return { domain, errors, tell, call }
 }
 

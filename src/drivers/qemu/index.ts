@@ -1,7 +1,7 @@
 // The API table: every area's rows in one object. HTTP routes, OpenAPI, RPC procedures and the client come from it.
 import { API_FACTS, type ApiFact } from '../../conf/api-list.ts'
 import type { JsonValues, WireValues } from '../../conf/wire.ts'
-import type { Host } from '../connection.ts'
+import type { Connect } from '../connection.ts'
 import type { Method } from '../method.ts'
 import { guest } from './api/agent.ts'
 import { block } from './api/block.ts'
@@ -24,7 +24,7 @@ import { vcpu } from './api/vcpu.ts'
 import type { QemuDomain } from './domain/domain.ts'
 
 /** An API as it is called: its row and name, and where it stands in libvirt's protocol. */
-export type Api = (({ on: 'domain' } & Method<QemuDomain>) | ({ on: 'connect' } & Method<Host>)) &
+export type Api = (({ on: 'domain' } & Method<QemuDomain>) | ({ on: 'connect' } & Method<Connect>)) &
   ApiFact & { name: string }
 
 const rows = {
@@ -46,7 +46,7 @@ const rows = {
   ...guest,
   ...jobs,
   ...security
-} satisfies Record<string, Method<QemuDomain> | Method<Host>>
+} satisfies Record<string, Method<QemuDomain> | Method<Connect>>
 
 export type ApiName = keyof typeof rows
 /** An API's arguments and results, as its row takes and gives them. */

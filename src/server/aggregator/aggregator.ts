@@ -6,7 +6,7 @@ import type { HostEvents } from './host-events.ts'
 import type { Layout } from './layout.ts'
 import type { Registry } from './registry.ts'
 import type { Resources } from './resources.ts'
-import type { AggregatorHost } from './rows.ts'
+import type { AggregatorConnect } from './rows.ts'
 
 export interface Aggregator {
   layout: Layout
@@ -15,7 +15,7 @@ export interface Aggregator {
   /** the holders of the host's resources */
   resources: Resources
   /** all guests, as connection-level APIs ask for them */
-  host: AggregatorHost
+  connect: AggregatorConnect
   /**
    * API socket of a guest's shim, by name or uuid.
    * @throws VIR_ERR_NO_DOMAIN, VIR_ERR_OPERATION_INVALID when there is none

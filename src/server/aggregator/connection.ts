@@ -6,11 +6,11 @@ import { type GuestEntry, handleOf, type statsRecord } from '../../drivers/conne
 import type { Qemu } from '../../drivers/qemu/capabilities/qemu.ts'
 import { cacheDirectory } from '../../state/root.ts'
 import { ask } from '../raw-http.ts'
-import { thisHost } from '../this-host.ts'
+import { thisConnect } from '../this-host.ts'
 import type { Discovery } from './discovery.ts'
 import type { Guests } from './guests.ts'
 import type { KnownGuest, Registry } from './registry.ts'
-import type { AggregatorHost } from './rows.ts'
+import type { AggregatorConnect } from './rows.ts'
 
 /** A guest that does not tell its statistics in this time is left out. */
 const STATS_LIMIT_MS = 5000
@@ -27,9 +27,9 @@ function entryOf({ report }: KnownGuest): GuestEntry {
 }
 
 /** Every guest of the host as one connection. */
-export function hostOf(registry: Registry, guests: Guests, discovery: Discovery): AggregatorHost {
+export function connectOf(registry: Registry, guests: Guests, discovery: Discovery): AggregatorConnect {
   return {
-    ...thisHost(),
+    ...thisConnect(),
     guests: () => Array.from(registry.guests(), entryOf),
     async stats(of, wanted) {
       const records = new Array<Record | undefined>(of.length)

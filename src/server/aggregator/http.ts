@@ -20,7 +20,7 @@ const fail = errorsFrom('VIR_FROM_RPC')
 export async function createHttp(aggregator: Aggregator, readOnly: boolean): Promise<Service> {
   const app = createApp(aggregator.log)
   const streams = new Set<() => void>()
-  apiRoutes(app, { host: aggregator.host, rows: aggregatorRows }, readOnly, ['/v1/:api'])
+  apiRoutes(app, { connect: aggregator.connect, rows: aggregatorRows }, readOnly, ['/v1/:api'])
   guestRoutes(app, aggregator, readOnly)
   plainRoutes(app, aggregator)
   eventRoute(app, aggregator, streams)

@@ -10,7 +10,7 @@ import { releaseIdleMemory } from '../memory.ts'
 import { UsageError } from '../options.ts'
 import { type ApiSockets, serve } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
-import { hostOf } from './connection.ts'
+import { connectOf } from './connection.ts'
 import { Discovery } from './discovery.ts'
 import { Guests } from './guests.ts'
 import { layoutOf } from './layout.ts'
@@ -64,7 +64,7 @@ async function run(options: AggregatorOptions): Promise<void> {
     registry,
     discovery,
     resources,
-    host: hostOf(registry, guests, discovery),
+    connect: connectOf(registry, guests, discovery),
     socketOf: guest => guests.socketOf(guest),
     events,
     hostEvents: once(async () => new (await import('./host-events.ts')).HostEvents(await events(), log)),

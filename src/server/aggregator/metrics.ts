@@ -4,11 +4,11 @@ import { addGuests, type Scrape } from '../metrics.ts'
 import type { Aggregator } from './aggregator.ts'
 
 /** Metrics of all shims that answer in time; a guest whose shim does not is `virshim_domain_up` 0. */
-export async function aggregatorMetrics({ host, registry: guests }: Aggregator): Promise<Scrape> {
+export async function aggregatorMetrics({ connect, registry: guests }: Aggregator): Promise<Scrape> {
   const registry = new Registry()
   const gauge = (name: string, help: string, labelNames: string[] = []) =>
     new Gauge({ name, help, labelNames, registers: [registry] })
-  addGuests(registry, await host.stats(host.guests(), 0))
+  addGuests(registry, await connect.stats(connect.guests(), 0))
   const up = gauge('virshim_domain_up', "The guest's shim answers; 0 is also a guest without one", ['domain', 'uuid'])
   const byState = gauge('virshim_guests', 'Guests by virDomainState', ['state'])
   for (const { report, socket, unreachableSince } of guests.guests()) {

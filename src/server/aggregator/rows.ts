@@ -1,16 +1,16 @@
 // APIs that only the aggregator has.
 import { text } from '../../conf/wire.ts'
-import { domainHandle, type GuestHandle, type Host } from '../../drivers/connection.ts'
+import { type Connect, domainHandle, type GuestHandle } from '../../drivers/connection.ts'
 import { methodFor } from '../../drivers/method.ts'
 import type { Api } from '../../drivers/qemu/index.ts'
 
 /** All guests, as connection-level APIs ask for them. */
-export interface AggregatorHost extends Host {
+export interface AggregatorConnect extends Connect {
   /** Makes a shim known that was not started here. @throws VIR_ERR_OPERATION_FAILED when nobody answers at the socket */
   add(socket: string): Promise<GuestHandle>
 }
 
-const method = methodFor<AggregatorHost>()
+const method = methodFor<AggregatorConnect>()
 
 export const aggregatorRows: Readonly<Record<string, Api>> = {
   /** Makes the aggregator aware of a shim it did not start; it is remembered as long as its socket is there. */
@@ -22,7 +22,7 @@ export const aggregatorRows: Readonly<Record<string, Api>> = {
       acl: 'connect:write',
       args: { socket: text("path of the shim's API socket") },
       ret: { dom: domainHandle },
-      run: async (host, { socket }) => ({ dom: await host.add(socket) })
+      run: async (connect, { socket }) => ({ dom: await connect.add(socket) })
     }),
     on: 'connect'
   }

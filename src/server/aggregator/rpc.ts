@@ -34,7 +34,7 @@ export async function createRpc(
   secondary: SecondaryOptions,
   readOnly: boolean
 ): Promise<Service> {
-  const served: Served = { host: aggregator.host, rows: aggregatorRows }
+  const served: Served = { connect: aggregator.connect, rows: aggregatorRows }
   const events = await aggregator.events()
   return serveRpc(aggregator.log, client => {
     const guests = (connection: Connection) => new ForwardedGuests(aggregator, secondary, connection)
@@ -107,7 +107,7 @@ class ForwardedGuests implements Guests {
 
   async #open(guest: GuestHandle): Promise<Upstream> {
     const { client, readOnly } = this.#connection
-    const { registry, host } = this.#aggregator
+    const { registry, connect } = this.#aggregator
     const deadline = Date.now() + REACH_LIMIT_MS
     for (;;) {
       this.#connection.checkGuest(guest)
@@ -116,7 +116,7 @@ class ForwardedGuests implements Guests {
         report: registry.byUuid(guest.uuid)!.report
       })!
       const what = `the daemon of domain '${guest.name}'`
-      const upstream = new Upstream(client, { socket, uri: host.uri, readOnly, what })
+      const upstream = new Upstream(client, { socket, uri: connect.uri, readOnly, what })
       try {
         await upstream.opened()
         return upstream

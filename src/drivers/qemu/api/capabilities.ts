@@ -4,12 +4,12 @@ import { isX86Arch } from '../../../conf/arch.ts'
 import { virConnectBaselineCPUFlags, virConnectCompareCPUFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { array, flags, int, optional, text } from '../../../conf/wire.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 import { emulatorArgs } from '../capabilities-xml/emulator-lookup.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-const method = methodFor<Host>()
+const method = methodFor<Connect>()
 
 const reads = { on: 'connect', acl: 'connect:read' } as const
 /** libvirt's REMOTE_CPU_MODELS_MAX and REMOTE_CPU_BASELINE_MAX */
@@ -35,9 +35,9 @@ export const hostCapabilities = {
     since: '0.2.1',
     args: {},
     ret: { capabilities: text('<capabilities>') },
-    async run(host) {
+    async run(connect) {
       const { capabilities } = await import('../capabilities-xml/host.ts')
-      return { capabilities: await capabilities(host) }
+      return { capabilities: await capabilities(connect) }
     }
   }),
 
@@ -47,9 +47,9 @@ export const hostCapabilities = {
     since: '1.2.7',
     args: { emulatorbin: emulator.emulator, ...emulatorArgs, flags: flags() },
     ret: { capabilities: text('<domainCapabilities>') },
-    async run(host, { emulatorbin, ...wanted }) {
+    async run(connect, { emulatorbin, ...wanted }) {
       const { lookUpDomainCapabilities } = await import('../capabilities-xml/domain.ts')
-      return { capabilities: await lookUpDomainCapabilities(host, { ...wanted, emulator: emulatorbin }) }
+      return { capabilities: await lookUpDomainCapabilities(connect, { ...wanted, emulator: emulatorbin }) }
     }
   }),
 
@@ -71,14 +71,16 @@ export const hostCapabilities = {
     since: '0.7.5',
     args: { xml: text('<cpu>'), flags: compareFlags },
     ret: { result: int('0 incompatible, 1 identical, 2 the host has more') },
-    async run(host, { xml, flags: bits }) {
+    async run(connect, { xml, flags: bits }) {
       const [{ compareXml }, { hostCpu }] = await Promise.all([
         import('../cpu/compare-xml.ts'),
         import('../cpu/host-cpu.ts')
       ])
-      const own = await hostCpu(host)
+      const own = await hostCpu(connect)
       const known = own.model === undefined ? undefined : own
-      return { result: COMPARED[compareXml(host.hostArch, known, xml, (bits & FAIL) !== 0, (bits & VALIDATE) !== 0)] }
+      return {
+        result: COMPARED[compareXml(connect.hostArch, known, xml, (bits & FAIL) !== 0, (bits & VALIDATE) !== 0)]
+      }
     }
   }),
 
@@ -88,14 +90,14 @@ export const hostCapabilities = {
     since: '4.4.0',
     args: { ...emulator, xmlCPU: text('<cpu>'), flags: compareFlags },
     ret: { result: int('0 incompatible, 1 identical, 2 the hypervisor has more') },
-    async run(host, { xmlCPU, flags: bits, ...wanted }) {
+    async run(connect, { xmlCPU, flags: bits, ...wanted }) {
       const [{ compareXml, describeHost }, { lookUpEmulator }, { hostModel }] = await Promise.all([
         import('../cpu/compare-xml.ts'),
         import('../capabilities-xml/emulator-lookup.ts'),
         import('../cpu/host-model.ts')
       ])
-      const { qemu, arch, type } = await lookUpEmulator(host, wanted)
-      const offered = hostModel({ qemu, hostArch: host.hostArch }, type)?.reported
+      const { qemu, arch, type } = await lookUpEmulator(connect, wanted)
+      const offered = hostModel({ qemu, hostArch: connect.hostArch }, type)?.reported
       if (!offered) {
         throw fail(
           'VIR_ERR_OPERATION_UNSUPPORTED',
@@ -131,13 +133,13 @@ export const hostCapabilities = {
     since: '4.4.0',
     args: { ...emulator, xmlCPUs: array(text('<cpu>'), BASELINE_MAX), flags: baselineFlags },
     ret: { cpu: text('<cpu>') },
-    async run(host, { xmlCPUs, flags: bits, ...wanted }) {
+    async run(connect, { xmlCPUs, flags: bits, ...wanted }) {
       const [{ parseCpus, hypervisorBaselineXml }, { lookUpEmulator }] = await Promise.all([
         import('../cpu/compare-xml.ts'),
         import('../capabilities-xml/emulator-lookup.ts')
       ])
       const cpus = parseCpus(xmlCPUs, 'virConnectBaselineHypervisorCPU')
-      const { qemu, arch, type } = await lookUpEmulator(host, wanted)
+      const { qemu, arch, type } = await lookUpEmulator(connect, wanted)
       if (qemu.cpuModels.length === 0) {
         throw fail(
           'VIR_ERR_OPERATION_UNSUPPORTED',
@@ -162,12 +164,12 @@ export const hostCapabilities = {
     since: '0.6.4',
     args: { nativeFormat: text('qemu-argv'), domainXml: text('<domain>'), flags: flags() },
     ret: { nativeConfig: text('environment and command line, quoted for a shell') },
-    async run(host, { nativeFormat, domainXml }) {
+    async run(connect, { nativeFormat, domainXml }) {
       if (nativeFormat !== 'qemu-argv') {
         throw fail('VIR_ERR_INVALID_ARG', `unsupported config type ${nativeFormat}`)
       }
       const { nativeConfig } = await import('../definition/native.ts')
-      return { nativeConfig: await nativeConfig(domainXml, host.cacheDir) }
+      return { nativeConfig: await nativeConfig(domainXml, connect.cacheDir) }
     }
   })
 }

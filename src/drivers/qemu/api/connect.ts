@@ -2,11 +2,11 @@
 import { hostname } from 'node:os'
 import { errorsFrom } from '../../../conf/error.ts'
 import { defaulted, flags, int, optional, text, uhyper } from '../../../conf/wire.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-const method = methodFor<Host>()
+const method = methodFor<Connect>()
 
 /** The libvirt whose API this is: 9.0.0. */
 export const LIBVIRT_VERSION = 9_000_000
@@ -30,7 +30,7 @@ export const connect = {
   virConnectGetVersion: method({
     ...plain,
     ret: { hvVer: uhyper('major * 1000000 + minor * 1000 + release') },
-    run: async host => ({ hvVer: BigInt((await host.qemu()).version) })
+    run: async connect => ({ hvVer: BigInt((await connect.qemu()).version) })
   }),
 
   virConnectGetHostname: method({

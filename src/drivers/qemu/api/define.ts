@@ -2,14 +2,14 @@
 import { virDomainCreateFlags, virDomainDefineFlags, virDomainUndefineFlagsValues } from '../../../conf/enums.ts'
 import { argumentErrorsFrom } from '../../../conf/error.ts'
 import { flags, optional, text } from '../../../conf/wire.ts'
-import { domainHandle, type Host } from '../../connection.ts'
+import { type Connect, domainHandle } from '../../connection.ts'
 import { methodFor, noFlags } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { renameDomain } from '../domain/rename.ts'
 import { undefineDomain } from '../domain/undefine.ts'
 
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
-const onHost = methodFor<Host>()
+const onConnect = methodFor<Connect>()
 const onDomain = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_START_PAUSED, VIR_DOMAIN_START_AUTODESTROY, VIR_DOMAIN_START_VALIDATE } = virDomainCreateFlags
@@ -28,36 +28,36 @@ const createXml = {
   acl: 'domain:start',
   args: { xmlDesc: text('domain XML'), flags: flags(createXmlFlags) },
   ret: { dom: domainHandle },
-  run: async (host: Host, { xmlDesc, flags: bits }: { xmlDesc: string; flags: number }) => ({
-    dom: await host.create(xmlDesc, bits)
+  run: async (connect: Connect, { xmlDesc, flags: bits }: { xmlDesc: string; flags: number }) => ({
+    dom: await connect.create(xmlDesc, bits)
   })
 } as const
 
 export const definition = {
   /** Starts a guest from XML. It is transient, unless it is a guest that is kept and shut off. */
-  virDomainCreateXML: onHost({ ...createXml, since: '0.5.0' }),
+  virDomainCreateXML: onConnect({ ...createXml, since: '0.5.0' }),
 
   /** The old name of virDomainCreateXML. */
-  virDomainCreateLinux: onHost({ ...createXml, since: '0.0.3' }),
+  virDomainCreateLinux: onConnect({ ...createXml, since: '0.0.3' }),
 
   /** Makes a guest known, or changes the persistent definition of one; a running guest has it from its next start. */
-  virDomainDefineXML: onHost({
+  virDomainDefineXML: onConnect({
     since: '0.1.1',
     on: 'connect',
     acl: 'domain:write',
     args: { xml: text('domain XML') },
     ret: { dom: domainHandle },
-    run: async (host, { xml }) => ({ dom: await host.define(xml, 0) })
+    run: async (connect, { xml }) => ({ dom: await connect.define(xml, 0) })
   }),
 
   /** As virDomainDefineXML; VIR_DOMAIN_DEFINE_VALIDATE refuses elements and attributes that are not known. */
-  virDomainDefineXMLFlags: onHost({
+  virDomainDefineXMLFlags: onConnect({
     since: '1.2.12',
     on: 'connect',
     acl: 'domain:write',
     args: { xml: text('domain XML'), flags: flags(virDomainDefineFlags) },
     ret: { dom: domainHandle },
-    run: async (host, { xml, flags: bits }) => ({ dom: await host.define(xml, bits) })
+    run: async (connect, { xml, flags: bits }) => ({ dom: await connect.define(xml, bits) })
   }),
 
   /** Forgets a guest that is shut off; one that runs becomes transient. */

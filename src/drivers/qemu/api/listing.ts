@@ -3,12 +3,19 @@ import { virConnectListAllDomainsFlags, virDomainState } from '../../../conf/enu
 import { errorsFrom } from '../../../conf/error.ts'
 import { uuid as uuidScalar } from '../../../conf/scalar.ts'
 import { array, defaulted, flags, int, text, type WireFields } from '../../../conf/wire.ts'
-import { domainHandle, type GuestEntry, type GuestHandle, type Host, handleOf, statsRecord } from '../../connection.ts'
+import {
+  type Connect,
+  domainHandle,
+  type GuestEntry,
+  type GuestHandle,
+  handleOf,
+  statsRecord
+} from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 import { checkGroups, statsFlags, statsGroups } from '../stats/record.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-const method = methodFor<Host>()
+const method = methodFor<Connect>()
 
 /** libvirt's REMOTE_DOMAIN_LIST_MAX. */
 export const DOMAIN_LIST_MAX = 16384
@@ -66,8 +73,8 @@ export function filterGuests(guests: GuestEntry[], filter: number): GuestEntry[]
   )
 }
 
-const active = (host: Host) => host.guests().filter(({ id }) => id !== -1)
-const inactive = (host: Host) => host.guests().filter(({ id }) => id === -1)
+const active = (connect: Connect) => connect.guests().filter(({ id }) => id !== -1)
+const inactive = (connect: Connect) => connect.guests().filter(({ id }) => id === -1)
 
 function found(guest: GuestEntry | undefined, what: string): { dom: GuestHandle } {
   if (!guest) throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching ${what}`)
@@ -77,7 +84,7 @@ function found(guest: GuestEntry | undefined, what: string): { dom: GuestHandle 
 function lookup<const A extends WireFields>(
   since: string,
   args: A,
-  find: (host: Host, value: never) => { dom: GuestHandle }
+  find: (connect: Connect, value: never) => { dom: GuestHandle }
 ) {
   return method({
     since,
@@ -85,16 +92,16 @@ function lookup<const A extends WireFields>(
     acl: 'domain:getattr',
     args,
     ret: { dom: domainHandle },
-    run: (host, given) => find(host, Object.values(given)[0] as never)
+    run: (connect, given) => find(connect, Object.values(given)[0] as never)
   })
 }
 
-function byUuid(host: Host, text: string): { dom: GuestHandle } {
+function byUuid(connect: Connect, text: string): { dom: GuestHandle } {
   const uuid = uuidScalar.parse(text)
   if (uuid === undefined)
     throw fail('VIR_ERR_INVALID_ARG', `uuidstr in virDomainLookupByUUIDString must be a valid UUID`)
   return found(
-    host.guests().find(guest => guest.uuid === uuid),
+    connect.guests().find(guest => guest.uuid === uuid),
     `uuid '${uuid}'`
   )
 }
@@ -106,7 +113,7 @@ export const listing = {
     acl: 'connect:search_domains',
     args: {},
     ret: { num: int() },
-    run: host => ({ num: active(host).length })
+    run: connect => ({ num: active(connect).length })
   }),
 
   virConnectListDomains: method({
@@ -115,7 +122,7 @@ export const listing = {
     acl: 'connect:search_domains',
     args: {},
     ret: { ids: array(int(), DOMAIN_LIST_MAX) },
-    run: host => ({ ids: active(host).map(({ id }) => id) })
+    run: connect => ({ ids: active(connect).map(({ id }) => id) })
   }),
 
   virConnectNumOfDefinedDomains: method({
@@ -124,7 +131,7 @@ export const listing = {
     acl: 'connect:search_domains',
     args: {},
     ret: { num: int() },
-    run: host => ({ num: inactive(host).length })
+    run: connect => ({ num: inactive(connect).length })
   }),
 
   virConnectListDefinedDomains: method({
@@ -133,7 +140,7 @@ export const listing = {
     acl: 'connect:search_domains',
     args: {},
     ret: { names: array(text(), DOMAIN_LIST_MAX) },
-    run: host => ({ names: inactive(host).map(({ name }) => name) })
+    run: connect => ({ names: inactive(connect).map(({ name }) => name) })
   }),
 
   /** Guests by the groups of VIR_CONNECT_LIST_DOMAINS_*; 0 lists all. */
@@ -143,7 +150,7 @@ export const listing = {
     acl: 'connect:search_domains',
     args: { flags: flags(virConnectListAllDomainsFlags) },
     ret: { domains: array(domainHandle, DOMAIN_LIST_MAX) },
-    run: (host, { flags: filter }) => ({ domains: filterGuests(host.guests(), filter).map(handleOf) })
+    run: (connect, { flags: filter }) => ({ domains: filterGuests(connect.guests(), filter).map(handleOf) })
   }),
 
   /** Bulk statistics; `doms` empty means all guests that the flags let pass. Guests that are gone are left out. */
@@ -153,24 +160,24 @@ export const listing = {
     acl: 'connect:search_domains',
     args: { doms: defaulted(array(domainHandle, DOMAIN_LIST_MAX), []), stats: statsGroups, flags: statsFlags },
     ret: { retStats: array(statsRecord, DOMAIN_LIST_MAX) },
-    async run(host, { doms, stats, flags: bits }) {
+    async run(connect, { doms, stats, flags: bits }) {
       checkGroups(stats, bits)
-      const guests = host.guests()
+      const guests = connect.guests()
       const known = doms.length > 0 ? new Map(guests.map(guest => [guest.uuid, guest])) : undefined
       const wanted = known ? doms.map(({ uuid }) => known.get(uuid)).filter(guest => guest !== undefined) : guests
-      return { retStats: await host.stats(filterGuests(wanted, bits & STATE_FILTERS), stats) }
+      return { retStats: await connect.stats(filterGuests(wanted, bits & STATE_FILTERS), stats) }
     }
   }),
 
-  virDomainLookupByID: lookup('0.0.1', { id: int() }, (host, id: number) =>
+  virDomainLookupByID: lookup('0.0.1', { id: int() }, (connect, id: number) =>
     found(
-      active(host).find(guest => guest.id === id),
+      active(connect).find(guest => guest.id === id),
       `id ${id}`
     )
   ),
-  virDomainLookupByName: lookup('0.0.1', { name: text() }, (host, name: string) =>
+  virDomainLookupByName: lookup('0.0.1', { name: text() }, (connect, name: string) =>
     found(
-      host.guests().find(guest => guest.name === name),
+      connect.guests().find(guest => guest.name === name),
       `name '${name}'`
     )
   ),

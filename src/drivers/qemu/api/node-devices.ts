@@ -3,19 +3,19 @@
 import { errorsFrom } from '../../../conf/error.ts'
 import { flags, optional, text } from '../../../conf/wire.ts'
 import { type Device, detach, deviceNamed, rebind, reset } from '../../../host/pci-driver.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-const method = methodFor<Host>()
+const method = methodFor<Connect>()
 
 const place = { on: 'connect', acl: 'node_device:detach' } as const
 
 /** @throws VIR_ERR_OPERATION_INVALID for a device a running guest has */
 const checkUnused =
-  (host: Host) =>
+  (connect: Connect) =>
   (device: Device): void => {
-    const holder = host.holderOf(device)
+    const holder = connect.holderOf(device)
     if (holder === undefined) return
     throw fail('VIR_ERR_OPERATION_INVALID', `PCI device ${device.id} is in use by driver QEMU, domain ${holder}`)
   }
@@ -26,8 +26,8 @@ export const nodeDevices = {
     since: '0.6.1',
     args: { name: text('pci_DDDD_BB_SS_F') },
     ret: {},
-    async run(host, { name }) {
-      await detach(checkUnused(host), name)
+    async run(connect, { name }) {
+      await detach(checkUnused(connect), name)
       return {}
     }
   }),
@@ -38,8 +38,8 @@ export const nodeDevices = {
     since: '1.0.5',
     args: { name: text('pci_DDDD_BB_SS_F'), driverName: optional(text('vfio')), flags: flags() },
     ret: {},
-    async run(host, { name, driverName }) {
-      await detach(checkUnused(host), name, driverName)
+    async run(connect, { name, driverName }) {
+      await detach(checkUnused(connect), name, driverName)
       return {}
     }
   }),
@@ -50,9 +50,9 @@ export const nodeDevices = {
     since: '0.6.1',
     args: { name: text('pci_DDDD_BB_SS_F') },
     ret: {},
-    run(host, { name }) {
+    run(connect, { name }) {
       const device = deviceNamed(name)
-      checkUnused(host)(device)
+      checkUnused(connect)(device)
       rebind(device, undefined)
       return {}
     }
@@ -63,8 +63,8 @@ export const nodeDevices = {
     since: '0.6.1',
     args: { name: text('pci_DDDD_BB_SS_F') },
     ret: {},
-    run(host, { name }) {
-      reset(device => host.holderOf(device) !== undefined, name)
+    run(connect, { name }) {
+      reset(device => connect.holderOf(device) !== undefined, name)
       return {}
     }
   })

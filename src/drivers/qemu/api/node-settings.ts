@@ -5,13 +5,13 @@ import { systemError } from '../../../conf/errno.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
 import { array, flags, flagsIn, int, typedInput, uhyper, uint } from '../../../conf/wire.ts'
 import { cellRange, hugePagesDirectory, noPages, PAGE_KIB, readText } from '../../../host/topology.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 import { KSM, KSM_PARAMETERS } from './node.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
-const method = methodFor<Host>()
+const method = methodFor<Connect>()
 
 const writes = { on: 'connect', acl: 'connect:write' } as const
 /** libvirt's REMOTE_NODE_MAX_CELLS */

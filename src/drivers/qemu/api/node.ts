@@ -26,13 +26,13 @@ import {
   noPages,
   readText
 } from '../../../host/topology.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failHost = errorsFrom('VIR_FROM_NONE')
 const badArgument = argumentErrorsFrom('VIR_FROM_NONE')
-const method = methodFor<Host>()
+const method = methodFor<Connect>()
 
 const NS_PER_TICK = 10_000_000n
 export const KSM = '/sys/kernel/mm/ksm'

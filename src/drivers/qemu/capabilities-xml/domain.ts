@@ -8,7 +8,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { element, formatXml, type XmlElement, type XmlNode } from '../../../conf/xml.ts'
 import { hasVfio } from '../../../host/devices.ts'
 import { swtpmVersions } from '../../../host/swtpm.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { isNative } from '../capabilities/emulator.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
@@ -214,8 +214,8 @@ function deviceElement(name: string, enums: Enum[], asked: Asked): XmlElement {
 }
 
 /** <os>: firmware the host has for the machine (virQEMUCapsFillDomainOSCaps). */
-function osElement({ arch, machine = '' }: Found, host: Host): XmlElement {
-  const fitting = readDescriptors(host).filter(descriptor => matchesMachine(descriptor, arch, machine))
+function osElement({ arch, machine = '' }: Found, connect: Connect): XmlElement {
+  const fitting = readDescriptors(connect).filter(descriptor => matchesMachine(descriptor, arch, machine))
   const paths = fitting.flatMap(({ mapping }) =>
     mapping.device === 'flash' ? [mapping.executable.filename] : mapping.device === 'memory' ? [mapping.filename] : []
   )
@@ -252,8 +252,8 @@ const mode = (name: string, is: boolean, children: XmlNode[] = []): XmlElement =
   element('mode', { name, supported: is ? 'yes' : 'no' }, is ? children : [])
 
 /** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
-function cpuElement({ qemu, type }: Found, host: Host): XmlElement {
-  const model = hostModel({ qemu, hostArch: host.hostArch }, type)
+function cpuElement({ qemu, type }: Found, connect: Connect): XmlElement {
+  const model = hostModel({ qemu, hostArch: connect.hostArch }, type)
   const isX86 = isX86Arch(qemu.arch)
   const known = cpuModels()
   const models = qemu.cpuModels
@@ -269,7 +269,7 @@ function cpuElement({ qemu, type }: Found, host: Host): XmlElement {
         [name]
       )
     )
-  const passthrough = (type === 'kvm' || type === 'hvf') && isNative(host.hostArch, qemu.arch)
+  const passthrough = (type === 'kvm' || type === 'hvf') && isNative(connect.hostArch, qemu.arch)
   const max = qemu.cpuModels.some(({ name }) => name === 'max')
   return element('cpu', {}, [
     mode('host-passthrough', passthrough, [
@@ -343,8 +343,8 @@ const ALSO_SERVED: Record<string, string> = {
  * The domain capabilities of an emulator named by any of its parts.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR
  */
-export async function lookUpDomainCapabilities(host: Host, wanted: Wanted): Promise<string> {
-  const found = await lookUpEmulator(host, wanted)
+export async function lookUpDomainCapabilities(connect: Connect, wanted: Wanted): Promise<string> {
+  const found = await lookUpEmulator(connect, wanted)
   const { qemu, arch, type, machine } = found
   const refuse = (code: 'VIR_ERR_INVALID_ARG' | 'VIR_ERR_CONFIG_UNSUPPORTED', what: string) =>
     fail(code, `Emulator '${qemu.binary}' does not support ${what}`)
@@ -354,14 +354,14 @@ export async function lookUpDomainCapabilities(host: Host, wanted: Wanted): Prom
   if (!machinesInOrder(qemu).some(({ name }) => name === machine)) {
     throw refuse('VIR_ERR_CONFIG_UNSUPPORTED', `machine type '${machine ?? '<null>'}'`)
   }
-  return domainCapabilities(host, found)
+  return domainCapabilities(connect, found)
 }
 
 /** KVM's own limit of vCPUs of a guest on x86 with no word from the kernel (KVM_MAX_VCPUS). */
 const KVM_MAX_VCPUS = 1024
 
 /** The document `virsh domcapabilities` shows. */
-function domainCapabilities(host: Host, found: Found): string {
+function domainCapabilities(connect: Connect, found: Found): string {
   const { qemu, arch, type, machine } = found
   const has = (...any: Capability[]) => any.some(capability => qemu.has(capability))
   const guest = { os: { arch, machine } } as Asked['guest']
@@ -377,8 +377,8 @@ function domainCapabilities(host: Host, found: Found): string {
       text('arch', arch),
       vcpus > 0 ? element('vcpu', { max: vcpus }) : undefined,
       supported('iothreads', has('iothread')),
-      osElement(found, host),
-      cpuElement(found, host),
+      osElement(found, connect),
+      cpuElement(found, connect),
       supported('memoryBacking', true, enumsOf(MEMORY_BACKING, asked)),
       element(
         'devices',

@@ -3,7 +3,7 @@ import { architecture } from '../../../conf/domain/os-type.ts'
 import { type VirtType, virtType } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { optional, text } from '../../../conf/wire.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { findEmulator } from '../capabilities/emulator.ts'
 import { type Qemu, qemuCapabilities } from '../capabilities/qemu.ts'
 
@@ -47,10 +47,10 @@ export function machinesInOrder({ machines }: Qemu): Qemu['machines'] {
  * The emulator of a host as guests of that type see it. Capabilities are those with its fastest accelerator, as libvirt
  * probes that first; machines and CPUs are those with the accelerator of the type.
  */
-export async function emulatorFor(host: Host, binary: string, type: VirtType): Promise<Qemu> {
-  const fastest = await qemuCapabilities(binary, host.cacheDir, 'kvm')
+export async function emulatorFor(connect: Connect, binary: string, type: VirtType): Promise<Qemu> {
+  const fastest = await qemuCapabilities(binary, connect.cacheDir, 'kvm')
   if (type === 'kvm') return fastest
-  const probed = await qemuCapabilities(binary, host.cacheDir, type)
+  const probed = await qemuCapabilities(binary, connect.cacheDir, type)
   // hvf is macOS's accelerator: QEMU here knows no CPUs for it
   const own: Qemu = type === 'hvf' ? { ...probed, cpuModels: [], hostCpu: undefined } : probed
   return { ...own, has: fastest.has, ...(fastest.hyperv && { hyperv: fastest.hyperv }) }
@@ -60,16 +60,16 @@ export async function emulatorFor(host: Host, binary: string, type: VirtType): P
  * The emulator, machine and type wanted, those that are left out chosen as libvirt does.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR
  */
-export async function lookUpEmulator(host: Host, wanted: Wanted): Promise<Found> {
+export async function lookUpEmulator(connect: Connect, wanted: Wanted): Promise<Found> {
   const asked = wanted.virttype === undefined ? undefined : virtType.parse(wanted.virttype)
   if (wanted.virttype !== undefined && asked === undefined) throw invalid(`unknown virttype: ${wanted.virttype}`)
-  const arch = wanted.arch === undefined ? host.hostArch : architecture.parse(wanted.arch)
+  const arch = wanted.arch === undefined ? connect.hostArch : architecture.parse(wanted.arch)
   if (arch === undefined) throw invalid(`unknown architecture: ${wanted.arch}`)
-  const binary = wanted.emulator ?? findEmulator(host.hostArch, arch)
+  const binary = wanted.emulator ?? findEmulator(connect.hostArch, arch)
   if (binary === undefined) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unable to find any emulator to serve '${wanted.arch}' architecture`)
   }
-  const { kvm, arch: served } = await qemuCapabilities(binary, host.cacheDir, 'kvm')
+  const { kvm, arch: served } = await qemuCapabilities(binary, connect.cacheDir, 'kvm')
   if (!related(served, arch)) {
     throw invalid(`architecture from emulator '${served}' doesn't match given architecture '${arch}'`)
   }
@@ -77,7 +77,7 @@ export async function lookUpEmulator(host: Host, wanted: Wanted): Promise<Found>
   if ((type === 'kvm' || type === 'hvf') && !kvm) {
     throw invalid(`the accel '${type}' is not supported by '${binary}' on this host`)
   }
-  const qemu = await emulatorFor(host, binary, type)
+  const qemu = await emulatorFor(connect, binary, type)
   if (wanted.machine === undefined) return { qemu, arch, type, machine: machinesInOrder(qemu)[0]?.name }
   const machine = qemu.machine(wanted.machine)?.name
   if (machine === undefined) {

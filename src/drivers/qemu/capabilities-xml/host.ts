@@ -6,7 +6,7 @@ import { element, formatXml, type XmlElement } from '../../../conf/xml.ts'
 import { cacheBanks, interconnects, memoryCaches } from '../../../host/caches.ts'
 import { hasIommu, hostUuid, suspendTargets } from '../../../host/identity.ts'
 import { cellCpus, cellPages, cpuPlace, hostCells, memoryKiB, pageSizesKiB, readText } from '../../../host/topology.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { findEmulator } from '../capabilities/emulator.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import { hostCpu } from '../cpu/host-cpu.ts'
@@ -53,7 +53,7 @@ function topologyElement(): XmlElement {
 }
 
 /** Security drivers: none, and for the system's guests file ownership (see seclabel.ts). */
-function securityModels({ privileged }: Host): XmlElement[] {
+function securityModels({ privileged }: Connect): XmlElement[] {
   const model = (name: string, labels: XmlElement[] = []) =>
     element('secmodel', {}, [text('model', name), text('doi', 0), ...labels])
   const label = `+${process.getuid?.() ?? 0}:+${process.getgid?.() ?? 0}`
@@ -61,9 +61,9 @@ function securityModels({ privileged }: Host): XmlElement[] {
   return privileged ? [model('none'), model('dac', base)] : [model('none')]
 }
 
-async function hostElement(host: Host): Promise<XmlElement> {
+async function hostElement(connect: Connect): Promise<XmlElement> {
   const uuid = hostUuid()
-  const cpu = formatHostCpu(await hostCpu(host))
+  const cpu = formatHostCpu(await hostCpu(connect))
   cpu.children.push(...pageSizesKiB().map(size => element('pages', { unit: 'KiB', size })))
   const targets = await suspendTargets()
   return element('host', {}, [
@@ -85,7 +85,7 @@ async function hostElement(host: Host): Promise<XmlElement> {
     ]),
     topologyElement(),
     cacheBanks(),
-    ...securityModels(host)
+    ...securityModels(connect)
   ])
 }
 
@@ -126,20 +126,20 @@ function guestElement(arch: string, qemu: Qemu): XmlElement {
 const wordSize = (arch: string): number => (/64|^alpha$|^s390x$|^sh4eb$/.test(arch) ? 64 : 32)
 
 /** Guests of one architecture; none where the emulator cannot be probed. */
-async function guestsOf(host: Host, arch: string): Promise<XmlElement[]> {
-  const binary = findEmulator(host.hostArch, arch)
+async function guestsOf(connect: Connect, arch: string): Promise<XmlElement[]> {
+  const binary = findEmulator(connect.hostArch, arch)
   if (binary === undefined) return []
-  const qemu = await emulatorFor(host, binary, 'kvm').then(
-    fastest => (fastest.kvm ? fastest : emulatorFor(host, binary, 'qemu')),
+  const qemu = await emulatorFor(connect, binary, 'kvm').then(
+    fastest => (fastest.kvm ? fastest : emulatorFor(connect, binary, 'qemu')),
     () => undefined
   )
   return qemu ? [guestElement(arch, qemu)] : []
 }
 
 /** The document `virsh capabilities` shows. */
-export async function capabilities(host: Host): Promise<string> {
-  const parts = [await hostElement(host)]
+export async function capabilities(connect: Connect): Promise<string> {
+  const parts = [await hostElement(connect)]
   // one after the other: each may launch a QEMU
-  for (const arch of architecture.values) parts.push(...(await guestsOf(host, arch)))
+  for (const arch of architecture.values) parts.push(...(await guestsOf(connect, arch)))
   return `<capabilities>\n\n${parts.map(part => `${formatXml(part, '  ')}\n`).join('')}</capabilities>\n`
 }

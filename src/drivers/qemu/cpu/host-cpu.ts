@@ -3,7 +3,7 @@ import type { HostCpuDef } from '../../../conf/host-cpu.ts'
 import { cpuinfo } from '../../../host/cpuinfo.ts'
 import { isUsable } from '../../../host/inherited-files.ts'
 import { hostTopology } from '../../../host/topology.ts'
-import type { Host } from '../../connection.ts'
+import type { Connect } from '../../connection.ts'
 import { findEmulator } from '../capabilities/emulator.ts'
 import { qemuCapabilities } from '../capabilities/qemu.ts'
 import { archCapabilities } from './cpuid.ts'
@@ -13,16 +13,16 @@ import { MSR_FEATURES } from './map.ts'
 
 const KVM = '/dev/kvm'
 
-type CpuHost = Pick<Host, 'hostArch' | 'cacheDir'>
+type CpuConnect = Pick<Connect, 'hostArch' | 'cacheDir'>
 
 const probed = new Map<string, Promise<HostCpuDef>>()
 
 /**
  * The host's CPU; of architectures other than x86 only the topology is known. Looked at once (virQEMUDriverGetHostCPU).
  */
-export function hostCpu(host: CpuHost): Promise<HostCpuDef> {
-  const cpu = probed.get(host.hostArch) ?? probe(host)
-  probed.set(host.hostArch, cpu)
+export function hostCpu(connect: CpuConnect): Promise<HostCpuDef> {
+  const cpu = probed.get(connect.hostArch) ?? probe(connect)
+  probed.set(connect.hostArch, cpu)
   return cpu
 }
 
@@ -30,7 +30,7 @@ export function hostCpu(host: CpuHost): Promise<HostCpuDef> {
  * Features of MSRs that only KVM may read. libvirt asks it by an ioctl (virHostCPUGetMSRFromKVM), which Node.js has not:
  * the host's QEMU has asked the same when it was probed with KVM.
  */
-async function msrFeaturesOfKvm({ hostArch, cacheDir }: CpuHost): Promise<string[]> {
+async function msrFeaturesOfKvm({ hostArch, cacheDir }: CpuConnect): Promise<string[]> {
   const binary = cpuinfo().flags.has('arch_capabilities') && isUsable(KVM) && findEmulator(hostArch, hostArch)
   if (!binary) return []
   const qemu = await qemuCapabilities(binary, cacheDir, 'kvm').catch(() => undefined)
@@ -38,12 +38,12 @@ async function msrFeaturesOfKvm({ hostArch, cacheDir }: CpuHost): Promise<string
   return features.map(name => libvirtFeatureName(name, hostArch)).filter(name => MSR_FEATURES.has(name))
 }
 
-async function probe(host: CpuHost): Promise<HostCpuDef> {
-  const arch = host.hostArch
+async function probe(connect: CpuConnect): Promise<HostCpuDef> {
+  const arch = connect.hostArch
   const { sockets, cores, threads } = hostTopology()
   const topology = { sockets, dies: 1, cores, threads }
   if (arch !== 'x86_64' && arch !== 'i686') return { arch, topology, features: [] }
-  const { model, vendor, features } = ownCpu(archCapabilities() ?? (await msrFeaturesOfKvm(host)))
+  const { model, vendor, features } = ownCpu(archCapabilities() ?? (await msrFeaturesOfKvm(connect)))
   const { microcode, family, model: number, stepping, tscHz, flags, physicalAddressBits } = cpuinfo()
   const names = features.map(({ name }) => name)
   return {
