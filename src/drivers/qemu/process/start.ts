@@ -30,7 +30,7 @@ import { startCpus } from './cpus.ts'
 import { type Launched, launchQemu } from './launch.ts'
 import { memoryLockLimit } from './memory-lock.ts'
 import { openMonitor } from './monitor.ts'
-import { attachSteps, prepareSteps, startSteps } from './needs/index.ts'
+import { attachNeeds, prepareNeeds, startNeeds } from './needs/index.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
 import { refreshDomain } from './refresh.ts'
 import { generateLabels } from './seclabel.ts'
@@ -87,12 +87,12 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     makeNvram(domain.def, options.resetNvram)
     run.phase = 'starting'
     domain.save()
-    await prepareSteps({ domain, context })
+    await prepareNeeds({ domain, context })
     const command = buildCommand(domain.def, context)
     run.masterKey = command.masterKey
     run.fdsetIndex = command.fdsetIndex
     domain.save()
-    await startSteps({ domain, context, command })
+    await startNeeds({ domain, context, command })
     const { argv, env } = command
     const launched = await launchQemu(domain.root, {
       argv,
@@ -125,13 +125,13 @@ export function withSocketDir({ context, root, running }: QemuDomain): QemuConte
   return { ...context, paths: { ...context.paths, socketDir: qemuDir, monitorSocket: qemuMonitorSocket } }
 }
 
-/** Finishes a start once QEMU is spawned. Steps that need its process run beside its initialisation. */
+/** Finishes a start once QEMU is spawned. Needs that ask for its process are met beside its initialisation. */
 async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: Launched): Promise<void> {
   run.process = identity
   run.exited = exited
   checkCancelled(domain)
   run.watchLogs(() => [domain.root.log, domain.root.shimLog])
-  const attached = attachSteps(domain)
+  const attached = attachNeeds(domain)
   attached.catch(() => undefined)
   try {
     run.monitor = await openMonitor(domain, exited)

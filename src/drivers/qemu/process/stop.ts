@@ -12,7 +12,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import type { Ended, Run } from '../domain/run.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 import { closeAgent } from './agent-port.ts'
-import { releaseSteps } from './needs/index.ts'
+import { releaseNeeds } from './needs/index.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -108,7 +108,7 @@ async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience
   monitor?.close()
   closeAgent(domain)
   domain.jobs.guestGone()
-  await releaseSteps(domain)
+  await releaseNeeds(domain)
   removeStatus(root.status)
   domain.id = -1
   domain.run = undefined

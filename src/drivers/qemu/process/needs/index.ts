@@ -1,4 +1,4 @@
-// The steps of a start, in their order; they are released in the opposite one.
+// The needs of a run, in the order of its start; they are released in the opposite one.
 import { rmSync, symlinkSync } from 'node:fs'
 import { relative } from 'node:path'
 import type { AnyDevice, DeviceKind } from '../../../../conf/devices/index.ts'
@@ -16,7 +16,7 @@ import { taintByDefinition } from '../../domain/taint.ts'
 import { giveNvram } from '../../firmware/nvram.ts'
 import { masterKeyFile, writeMasterKey } from '../../parts/secret.ts'
 import { registerGuest, unregisterGuest } from '../registration/index.ts'
-import type { Starting, StartingWithCommand, Step } from './need.ts'
+import type { Need, Starting, StartingWithCommand } from './need.ts'
 
 /** Makes the host's end of the devices of a list. */
 const taking =
@@ -46,7 +46,7 @@ const remove = (...paths: string[]) => {
   for (const path of paths) rmSync(path, { force: true })
 }
 
-export const STEPS: readonly Step[] = [
+export const NEEDS: readonly Need[] = [
   {
     // first, to be released last: the programs that serve QEMU are in its groups
     name: 'registration with the host',
@@ -139,25 +139,25 @@ export const STEPS: readonly Step[] = [
   { name: 'shared directories', start: taking('filesystems'), release: giving('filesystems') }
 ]
 
-export async function prepareSteps(starting: Starting): Promise<void> {
-  for (const step of STEPS) await step.prepare?.(starting)
+export async function prepareNeeds(starting: Starting): Promise<void> {
+  for (const need of NEEDS) await need.prepare?.(starting)
 }
 
-export async function startSteps(starting: StartingWithCommand): Promise<void> {
-  for (const step of STEPS) await step.start?.(starting)
+export async function startNeeds(starting: StartingWithCommand): Promise<void> {
+  for (const need of NEEDS) await need.start?.(starting)
 }
 
-export async function attachSteps(domain: QemuDomain): Promise<void> {
-  for (const step of STEPS) await step.attach?.(domain, domain.process!)
+export async function attachNeeds(domain: QemuDomain): Promise<void> {
+  for (const need of NEEDS) await need.attach?.(domain, domain.process!)
 }
 
 /** Releases all; what one of them cannot undo is told in the log and keeps none of the others from it. */
-export async function releaseSteps(domain: QemuDomain): Promise<void> {
-  for (const step of [...STEPS].reverse()) {
+export async function releaseNeeds(domain: QemuDomain): Promise<void> {
+  for (const need of [...NEEDS].reverse()) {
     try {
-      await step.release(domain)
+      await need.release(domain)
     } catch (error) {
-      domain.log.error({ err: error, step: step.name }, 'what a guest had of the host could not be released')
+      domain.log.error({ err: error, need: need.name }, 'what a guest had of the host could not be released')
     }
   }
 }

@@ -18,9 +18,9 @@ export interface StartingWithCommand extends Starting {
 
 /**
  * One thing on the host. The guest's status is on disk before the first `prepare`, and is removed after the last
- * `release`: whatever a step leaves, when this process is killed at any moment, is found again.
+ * `release`: whatever a need leaves, when this process is killed at any moment, is found again.
  */
-export interface Step {
+export interface Need {
   name: string
   /** before the command line is built: completes the live definition */
   prepare?(starting: Starting): void | Promise<void>
