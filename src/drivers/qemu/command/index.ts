@@ -32,10 +32,10 @@ import { sandboxArgs } from './sandbox.ts'
 import { fwcfgArgs, smbiosArgs } from './smbios.ts'
 import { smpArgs } from './smp.ts'
 
-type Step = (command: Command) => void
+type AddArguments = (command: Command) => void
 
 /** Adds the devices of a list, or those of them that are meant. */
-function add<D extends AnyDevice>(kind: DeviceKind, isMeant: (dev: D) => boolean = () => true): Step {
+function add<D extends AnyDevice>(kind: DeviceKind, isMeant: (dev: D) => boolean = () => true): AddArguments {
   return command => {
     const family = qemuFamily(kind)
     for (const dev of command.def.devices[kind] as unknown as D[]) if (isMeant(dev)) family?.add?.(command, dev)
@@ -45,8 +45,8 @@ function add<D extends AnyDevice>(kind: DeviceKind, isMeant: (dev: D) => boolean
 const controllers = (type: ControllerType) => add('controllers', (dev: ControllerDef) => dev.type === type)
 const isHostdev = ({ type }: InterfaceDef) => type === 'hostdev'
 
-/** Cards of the host's own go with its other devices. */
-const STEPS: Step[] = [
+/** The arguments in libvirt's order. Cards of the host's own go with its other devices. */
+const ARGUMENTS: AddArguments[] = [
   limitGraphics,
   environment,
   nameArgs,
@@ -122,7 +122,7 @@ const STEPS: Step[] = [
  */
 export function buildCommand(def: DomainDef, context: QemuContext): GuestCommand {
   const command = new Command(def, context)
-  for (const step of STEPS) step(command)
+  for (const addTo of ARGUMENTS) addTo(command)
   const { env, masterKey, fdsetIndex } = command
   return { argv: [def.devices.emulator!, ...command.argv], env, masterKey, fdsetIndex }
 }

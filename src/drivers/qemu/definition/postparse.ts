@@ -22,8 +22,8 @@ export function postParseBasic(def: DomainDef): void {
   def.devices.emulator ??= defaultEmulator(HOST_ARCH, def.os.arch)
 }
 
-/** libvirt's steps, in its order. */
-const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
+/** Domain-wide defaults, and the checks between them, in libvirt's order. */
+const DEFAULTS: ((def: DomainDef, context: QemuContext) => void)[] = [
   refuseBootloader,
   preferredMachine,
   postParseNvram,
@@ -40,7 +40,7 @@ const STEPS: ((def: DomainDef, context: QemuContext) => void)[] = [
 
 /** Fills QEMU's domain-wide defaults into a definition (qemuDomainDefPostParse). */
 export function postParseDomain(def: DomainDef, context: QemuContext): void {
-  for (const step of STEPS) step(def, context)
+  for (const fill of DEFAULTS) fill(def, context)
 }
 
 function refuseBootloader({ bootloader, bootloaderArgs }: DomainDef): void {

@@ -8,8 +8,8 @@ import { alignMemory } from '../device/memory/align.ts'
 import { refuseAutoPlacement } from '../device/memory/validate.ts'
 import { fillFirmware } from '../firmware/choose.ts'
 
-/** libvirt's steps, in its order: the devices of a list, or something else of the guest. */
-const STEPS: (DeviceKind | ((def: DomainDef, context: QemuContext) => void))[] = [
+/** Preparations, in libvirt's order: the devices of a list, or something else of the guest. */
+const PREPARATIONS: (DeviceKind | ((def: DomainDef, context: QemuContext) => void))[] = [
   refuseAutoPlacement,
   'graphics',
   'disks',
@@ -36,9 +36,9 @@ const STEPS: (DeviceKind | ((def: DomainDef, context: QemuContext) => void))[] =
  * @param nextNode gives the number of the guest's next block node
  */
 export function prepareDomain(def: DomainDef, context: QemuContext, nextNode = counter()): void {
-  for (const step of STEPS) {
-    if (typeof step === 'string') prepareDevices(step, def, context, nextNode)
-    else step(def, context)
+  for (const one of PREPARATIONS) {
+    if (typeof one === 'string') prepareDevices(one, def, context, nextNode)
+    else one(def, context)
   }
 }
 
