@@ -3,15 +3,15 @@ import { API_FACTS, type ApiFact } from '../../conf/api-list.ts'
 import type { JsonValues, WireValues } from '../../conf/wire.ts'
 import type { Connect } from '../connection.ts'
 import type { Method } from '../method.ts'
-import { guest } from './api/agent.ts'
+import { agent } from './api/agent.ts'
 import { block } from './api/block.ts'
-import { hostCapabilities } from './api/capabilities.ts'
+import { capabilities } from './api/capabilities.ts'
 import { connect } from './api/connect.ts'
-import { consoleArea } from './api/console.ts'
-import { definition } from './api/define.ts'
-import { define } from './api/description.ts'
+import { console } from './api/console.ts'
+import { define } from './api/define.ts'
+import { description } from './api/description.ts'
 import { interfaces } from './api/interface.ts'
-import { jobs } from './api/job.ts'
+import { job } from './api/job.ts'
 import { lifecycle } from './api/lifecycle.ts'
 import { listing } from './api/listing.ts'
 import { memory } from './api/memory.ts'
@@ -33,18 +33,18 @@ const rows = {
   ...node,
   ...nodeDevices,
   ...nodeSettings,
-  ...hostCapabilities,
+  ...capabilities,
   ...lifecycle,
+  ...description,
   ...define,
-  ...definition,
   ...stats,
   ...memory,
   ...vcpu,
   ...block,
   ...interfaces,
-  ...consoleArea,
-  ...guest,
-  ...jobs,
+  ...console,
+  ...agent,
+  ...job,
   ...security
 } satisfies Record<string, Method<QemuDomain> | Method<Connect>>
 

@@ -44,7 +44,7 @@ function parseCommand(cmd: string): { execute: string; arguments?: object } {
   return command as { execute: string; arguments?: object }
 }
 
-export const guest = {
+export const agent = {
   /** The guest's own idea of its name. */
   virDomainGetHostname: method({
     since: '0.10.0',

@@ -28,7 +28,7 @@ const compareFlags = flags(virConnectCompareCPUFlags)
 const baselineFlags = flags(virConnectBaselineCPUFlags)
 const emulator = { emulator: optional(text('path; absent: the host’s emulator for the architecture')), ...emulatorArgs }
 
-export const hostCapabilities = {
+export const capabilities = {
   /** The host and the guests it can run, as XML. */
   virConnectGetCapabilities: method({
     ...reads,

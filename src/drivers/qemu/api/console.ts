@@ -48,7 +48,7 @@ function screenOf(videos: VideoDef[], screen: number): { device?: string; head?:
   throw fail('VIR_ERR_OPERATION_INVALID', 'no such screen ID')
 }
 
-export const consoleArea = {
+export const console = {
   /** The byte stream of a console; several viewers share it unless one wants it alone, late ones get what was kept. */
   virDomainOpenConsole: method({
     since: '0.8.6',

@@ -33,7 +33,7 @@ const createXml = {
   })
 } as const
 
-export const definition = {
+export const define = {
   /** Starts a guest from XML. It is transient, unless it is a guest that is kept and shut off. */
   virDomainCreateXML: onConnect({ ...createXml, since: '0.5.0' }),
 

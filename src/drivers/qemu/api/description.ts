@@ -42,7 +42,7 @@ function xmlOf(domain: QemuDomain, bits: number): string {
   return formatDomain(def, { inactive: !domain.isActive || isInactive, aliases, secure })
 }
 
-export const define = {
+export const description = {
   virDomainGetName: method({ ...identity, ret: { name: text() }, run: domain => ({ name: domain.name }) }),
 
   virDomainGetUUID: method({

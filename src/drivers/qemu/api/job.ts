@@ -11,7 +11,7 @@ const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_JOB_STATS_COMPLETED, VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED } = virDomainGetJobStatsFlags
 
-export const jobs = {
+export const job = {
   /** Progress of the job under way; bytes, but times in ms. */
   virDomainGetJobInfo: method({
     since: '0.7.7',
