@@ -29,7 +29,7 @@ export function servedBy(domain: QemuDomain, activity?: Activity): Served & { do
   const connect: Connect = {
     ...thisConnect(),
     guests: () => [entryOf(domain)],
-    define: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).redefine(domain, xml, flags),
+    define: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).defineDomain(domain, xml, flags),
     create: async (xml, flags) => (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags),
     stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
     qemu: async () => domain.context.qemu,

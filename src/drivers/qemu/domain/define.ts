@@ -2,14 +2,12 @@
 import { checkDefinable } from '../../../conf/domain/identity.ts'
 import { virDomainDefineFlags, virDomainEventDefinedDetailType, virDomainEventType } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { GuestHandle } from '../../connection.ts'
+import { type GuestHandle, handleOf } from '../../connection.ts'
 import { type Identity, knownGuest } from '../../known-guest.ts'
 import { loadDomain } from '../definition/passes.ts'
 import type { QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-
-export const handleOf = ({ name, uuid, id }: QemuDomain): GuestHandle => ({ name, uuid, id })
 
 /** @throws as libvirt where only name or uuid is this guest's, VIR_ERR_OPERATION_UNSUPPORTED for another guest */
 export function checkOwn(domain: QemuDomain, wanted: Identity): void {
@@ -21,8 +19,12 @@ export function checkOwn(domain: QemuDomain, wanted: Identity): void {
   )
 }
 
-/** Replaces the persistent definition; a guest that runs has it from its next start. */
-export async function redefine(domain: QemuDomain, xml: string, bits: number): Promise<GuestHandle> {
+/**
+ * Replaces the persistent definition; a guest that runs has it from its next start.
+ * @param bits virDomainDefineFlags
+ * @throws as loadDomain for the XML, as checkOwn for another guest
+ */
+export async function defineDomain(domain: QemuDomain, xml: string, bits: number): Promise<GuestHandle> {
   const validate = (bits & virDomainDefineFlags.VIR_DOMAIN_DEFINE_VALIDATE) !== 0
   const { def, context } = await loadDomain(xml, domain.contextFor, { validate })
   checkDefinable(def)

@@ -1,9 +1,9 @@
 // A start from XML that the guest does not keep (qemuDomainCreateXML).
 import { virDomainCreateFlags } from '../../../conf/enums.ts'
-import type { GuestHandle } from '../../connection.ts'
+import { type GuestHandle, handleOf } from '../../connection.ts'
 import { checkCreatable } from '../../known-guest.ts'
 import { loadDomain } from '../definition/passes.ts'
-import { checkOwn, handleOf } from '../domain/define.ts'
+import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { startDomain } from './start.ts'
 
