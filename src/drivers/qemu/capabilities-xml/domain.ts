@@ -9,7 +9,7 @@ import { element, formatXml, type XmlElement, type XmlNode } from '../../../conf
 import { hasVfio } from '../../../host/devices.ts'
 import { swtpmVersions } from '../../../host/swtpm.ts'
 import type { Connect } from '../../connection.ts'
-import { isNative } from '../capabilities/emulator.ts'
+import { isNative, runsArch } from '../capabilities/emulator.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import { cpuidLeaf } from '../cpu/cpuid.ts'
@@ -331,14 +331,6 @@ function featuresElement(asked: Asked): XmlElement {
   ])
 }
 
-/** Architectures an emulator serves besides its own (virQEMUCapsIsArchSupported). */
-const ALSO_SERVED: Record<string, string> = {
-  x86_64: 'i686',
-  aarch64: 'armv7l',
-  armv7l: 'armv6l',
-  ppc64: 'ppc64le'
-}
-
 /**
  * The domain capabilities of an emulator named by any of its parts.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR
@@ -348,7 +340,7 @@ export async function lookUpDomainCapabilities(connect: Connect, wanted: Wanted)
   const { qemu, arch, type, machine } = found
   const refuse = (code: 'VIR_ERR_INVALID_ARG' | 'VIR_ERR_CONFIG_UNSUPPORTED', what: string) =>
     fail(code, `Emulator '${qemu.binary}' does not support ${what}`)
-  if (arch !== qemu.arch && arch !== ALSO_SERVED[qemu.arch]) throw refuse('VIR_ERR_INVALID_ARG', `arch '${arch}'`)
+  if (!runsArch(qemu.arch, arch)) throw refuse('VIR_ERR_INVALID_ARG', `arch '${arch}'`)
   const canRun = type === 'qemu' ? qemu.has('tcg') : type === 'kvm' && qemu.kvm
   if (!canRun) throw refuse('VIR_ERR_INVALID_ARG', `virt type '${type}'`)
   if (!machinesInOrder(qemu).some(({ name }) => name === machine)) {

@@ -20,6 +20,13 @@ export function isNative(hostArch: string, arch: string): boolean {
   )
 }
 
+/** Architectures an emulator runs besides its own. */
+const ALSO_RUNS: Record<string, string> = { x86_64: 'i686', aarch64: 'armv7l', armv7l: 'armv6l', ppc64: 'ppc64le' }
+
+/** True if an emulator of one architecture runs guests of the other (virQEMUCapsIsArchSupported). */
+export const runsArch = (emulatorArch: string, arch: string | undefined): boolean =>
+  arch === emulatorArch || (arch !== undefined && arch === ALSO_RUNS[emulatorArch])
+
 function isExecutable(file: string): boolean {
   try {
     // most files looked for are not there, which is told without making an error

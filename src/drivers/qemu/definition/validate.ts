@@ -2,6 +2,7 @@
 import type { LifecycleAction } from '../../../conf/domain/events.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { runsArch } from '../capabilities/emulator.ts'
 import { validateClock } from '../command/clock.ts'
 import { validateIothreadPools } from '../command/iothread.ts'
 import { validateLaunchSecurity } from '../command/launch-security.ts'
@@ -58,14 +59,11 @@ export function validateDomain(def: DomainDef, context: QemuContext): void {
   for (const check of CHECKS) check(def, context)
 }
 
-/** Guests an emulator runs besides those of its own architecture. */
-const ALSO_RUNS: Record<string, string> = { x86_64: 'i686', aarch64: 'armv7l', armv7l: 'armv6l', ppc64: 'ppc64le' }
-
 function emulatorFits({ os, type, devices }: DomainDef, { qemu }: QemuContext): void {
   const refuse = (what: string) =>
     fail('VIR_ERR_CONFIG_UNSUPPORTED', `Emulator '${devices.emulator}' does not support ${what}`)
   if (os.type !== 'hvm') throw refuse(`os type '${os.type}'`)
-  if (os.arch !== qemu.arch && os.arch !== ALSO_RUNS[qemu.arch]) throw refuse(`arch '${os.arch}'`)
+  if (!runsArch(qemu.arch, os.arch)) throw refuse(`arch '${os.arch}'`)
   if (!(type === 'qemu' ? qemu.has('tcg') : type === 'kvm' && qemu.kvm)) throw refuse(`virt type '${type}'`)
   if (!qemu.machines.some(({ name }) => name === os.machine)) throw refuse(`machine type '${os.machine}'`)
 }
