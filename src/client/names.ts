@@ -43,7 +43,9 @@ const REASONS = [
   ['unknown']
 ]
 
+/** virsh's word for a virDomainState. */
 export const stateName = (state: number) => STATES[state] ?? 'no state'
+/** virsh's word for the reason of a state: virDomainRunningReason and its siblings. */
 export const stateReason = (state: number, reason: number) => REASONS[state]?.[reason] ?? 'unknown'
 
 /** virDomainControlState */

@@ -76,10 +76,12 @@ export async function serviceOf(app: FastifyInstance, streams: Iterable<() => vo
   }
 }
 
+/** Answers with JSON that keeps all digits of 64-bit numbers. */
 export function send(reply: FastifyReply, value: unknown): FastifyReply {
   return reply.type(JSON_TYPE).send(`${formatJson(value)}\n`)
 }
 
+/** Answers with an error as JSON. @param status instead of that of the code, if it is below 500 */
 export function sendError(reply: FastifyReply, error: VirError, status?: number): FastifyReply {
   return send(reply.code(status && status < 500 ? status : error.httpStatus), error)
 }

@@ -218,6 +218,7 @@ export function readFields<A = Values>(fields: readonly WireField[], from: XdrRe
   return out as A
 }
 
+/** Writes fields in their order. @throws VIR_ERR_RPC, VIR_ERR_INTERNAL_ERROR for lists beyond their limit */
 export function writeFields(fields: readonly WireField[], values: Readonly<Values>, to: XdrWriter): void {
   for (const { name, codec } of fields) codec.write(values[name], to)
 }

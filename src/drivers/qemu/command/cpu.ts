@@ -11,6 +11,7 @@ import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
+/** The CPU, if the guest names one or anything that is a property of it (qemuBuildCpuCommandLine). */
 export function cpuArgs(command: Command): void {
   const { def } = command
   const extra: Props = {

@@ -13,6 +13,7 @@ const poolProps = ({ poolMin, poolMax }: ThreadPool): Props => ({
   'thread-pool-max': poolMax
 })
 
+/** An object for each I/O thread, and one for the pool of the main loop (qemuBuildIOThreadCommandLine). */
 export function iothreadsArgs(command: Command): void {
   const { iothreads, defaultIothread } = command.def
   for (const thread of iothreads) {

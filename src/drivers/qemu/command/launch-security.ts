@@ -16,6 +16,7 @@ export const LAUNCH_SECURITY_ID = 'lsec0'
 const DH_CERT_FILE = 'dh_cert.base64'
 const SESSION_FILE = 'session.base64'
 
+/** The guarding object; its files are written by writeLaunchSecurityFiles (qemuBuildSecCommandLine). */
 export function launchSecurityArgs(command: Command): void {
   const { def, context } = command
   const { launchSecurity } = def
@@ -54,6 +55,7 @@ export function writeLaunchSecurityFiles({ launchSecurity }: DomainDef, director
   }
 }
 
+/** Removes the files of writeLaunchSecurityFiles; none need be there. @param directory the guest's libDir */
 export function removeLaunchSecurityFiles(directory: string): void {
   for (const name of [DH_CERT_FILE, SESSION_FILE]) rmSync(join(directory, name), { force: true })
 }

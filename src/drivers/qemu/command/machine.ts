@@ -94,6 +94,7 @@ function loadparm({ devices }: DomainDef): string | undefined {
   return first?.boot?.loadparm
 }
 
+/** The accelerator of the guest's type (qemuBuildAccelCommandLine). */
 export function accelArgs(command: Command): void {
   const { type, features } = command.def
   if (type === 'kvm') {
@@ -111,6 +112,7 @@ export function tsegArgs(command: Command): void {
   if (bytes !== undefined) command.add('-global', `mch.extended-tseg-mbytes=${bytes / MIB}`)
 }
 
+/** The device by which a guest notes its memory for dumps (qemuBuildVMCoreInfoCommandLine). */
 export function vmcoreinfoArgs(command: Command): void {
   if (command.def.features?.vmcoreinfo) command.device({ driver: 'vmcoreinfo' })
 }

@@ -13,6 +13,7 @@ function memoryBackend({ def, qemu }: Command): string | undefined {
   return numaCells(def).length > 0 ? undefined : qemu.machine(def.os.machine!)?.defaultRamId
 }
 
+/** The size of memory, and its object unless NUMA cells have theirs (qemuBuildMemCommandLine). */
 export function memoryArgs(command: Command): void {
   const { def } = command
   const initialKiB = initialMemoryKiB(def)

@@ -20,6 +20,7 @@ import { memPathArgs } from './memory.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
+/** The cells with their memory. @throws VIR_ERR_CONFIG_UNSUPPORTED where no cell has CPUs */
 export function numaArgs(command: Command): void {
   const { def } = command
   const cells = numaCells(def)

@@ -19,6 +19,7 @@ function flashImage(command: Command, unit: 0 | 1, source: StorageSource, readOn
   addStorage(command, raw, { readOnly }, storageIds(raw, node(unit)))
 }
 
+/** Block nodes of the images, if the firmware is in flash (qemuBuildPflashBlockdevCommandLine). */
 export function pflashArgs(command: Command): void {
   const { loader } = command.def.os
   if (!usesPflash(command.def) || !loader) return

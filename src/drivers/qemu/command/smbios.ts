@@ -31,6 +31,7 @@ function addBlock(command: Command, kind: keyof typeof TYPES, block: SmbiosBlock
   command.add('-smbios', keyValue(`type=${TYPES[kind]}`, props))
 }
 
+/** The blocks of the named source. @throws VIR_ERR_CONFIG_UNSUPPORTED (qemuBuildSmbiosCommandLine) */
 export function smbiosArgs(command: Command): void {
   const info = source(command)
   if (!info) return

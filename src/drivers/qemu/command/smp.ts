@@ -13,6 +13,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** Most vCPUs an interrupt remapping unit without extended mode can address. */
 const VCPUS_WITHOUT_EIM = 255
 
+/** vCPUs and their topology. @throws VIR_ERR_CONFIG_UNSUPPORTED for dies QEMU lacks (qemuBuildSmpCommandLine) */
 export function smpArgs(command: Command): void {
   const { def, qemu } = command
   const { vcpu, cpu } = def

@@ -59,6 +59,7 @@ const OPTIONS = [
   ['hotplug', 'hotplug']
 ] as const
 
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED for options that do not fit, VIR_ERR_INTERNAL_ERROR for missing ones */
 export function validatePciController(dev: ControllerDef, def: DomainDef, { qemu }: QemuContext): void {
   const model = pciModelOf(dev)
   if (model === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'Unexpected PCI controller model -1')

@@ -13,6 +13,7 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 /** Ports of QEMU's xHCI, each of USB 2 and USB 3. */
 const XHCI_MAX_PORTS = 15
 
+/** Fills in the model of the machine. @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_XML_ERROR, VIR_ERR_INTERNAL_ERROR */
 export function postParseController(dev: ControllerDef, def: DomainDef, context: QemuContext): void {
   // libvirt takes 'auto' for no model
   if (dev.type === 'scsi' && (dev.model === undefined || dev.model === 'auto')) dev.model = scsiModel(dev, def, context)

@@ -12,6 +12,7 @@ import { validatePciController } from './pci-validate.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED; of PCI controllers as validatePciController */
 export function validateController(dev: ControllerDef, def: DomainDef, context: QemuContext): void {
   if (dev.type === 'scsi') checkScsiModel(dev, context.qemu)
   checkVirtioScsiOptions(dev)

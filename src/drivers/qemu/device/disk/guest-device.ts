@@ -81,6 +81,7 @@ function geometryProps({ geometry = {} }: DiskDef): Props {
   return { cyls: cylinders, heads, secs: sectors, 'bios-chs-trans': translation }
 }
 
+/** Properties of the device of a disk other than an SD card; the backend is named by its block node or chardev. */
 export function diskDeviceProps(to: Builder, disk: DiskDef): DeviceProps {
   const { address, target, device, blockio, serial, source, driver } = disk
   const { cache } = driver

@@ -25,6 +25,7 @@ export function validateGraphicsStart({ devices }: DomainDef): void {
   }
 }
 
+/** Fills in render node, listen addresses and sockets, and for a pretended start ports. */
 export function prepareGraphics(dev: GraphicsDef, _def: DomainDef, context: QemuContext): void {
   chooseRenderNode(dev, context)
   if (dev.type === 'vnc' || dev.type === 'spice')

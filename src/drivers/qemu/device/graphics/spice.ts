@@ -31,6 +31,7 @@ interface Offers {
   insecure: boolean
 }
 
+/** Adds -spice (qemuBuildGraphicsSPICECommandLine). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function spiceArgs(to: StartOptions, dev: Spice, config: QemuConfig): void {
   const { place, ...offers } = spicePlace(dev)
   const fixed = keyValue('', {

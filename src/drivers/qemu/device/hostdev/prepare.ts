@@ -9,6 +9,10 @@ import type { QemuContext } from '../../context.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 
+/**
+ * Fills in the host's part of a device; a pretended start looks at no device.
+ * @param nextNode gives the number of one more block node of the guest's
+ */
 export function prepareHostdev(
   dev: HostdevDef,
   _def: DomainDef,

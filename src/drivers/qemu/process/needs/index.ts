@@ -139,14 +139,17 @@ export const NEEDS: readonly Need[] = [
   { name: 'shared directories', start: taking('filesystems'), release: giving('filesystems') }
 ]
 
+/** Completes the live definition. @throws the first failure */
 export async function prepareNeeds(starting: Starting): Promise<void> {
   for (const need of NEEDS) await need.prepare?.(starting)
 }
 
+/** Makes all that QEMU will open. @throws the first failure */
 export async function startNeeds(starting: StartingWithCommand): Promise<void> {
   for (const need of NEEDS) await need.start?.(starting)
 }
 
+/** Tells the host of QEMU's process, which is there. @throws the first failure */
 export async function attachNeeds(domain: QemuDomain): Promise<void> {
   for (const need of NEEDS) await need.attach?.(domain, domain.process!)
 }
