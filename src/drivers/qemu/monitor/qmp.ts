@@ -206,7 +206,10 @@ function microseconds(timestamp: unknown): number {
   return typeof seconds === 'number' ? seconds * 1_000_000 + (microseconds ?? 0) : Date.now() * 1000
 }
 
-/** Connects to a monitor socket and shakes hands. @throws VIR_ERR_OPERATION_FAILED when nobody listens */
+/**
+ * Connects to a monitor socket and shakes hands. QEMU serves one connection at a time: a failed one is let go of.
+ * @throws VIR_ERR_OPERATION_FAILED when nobody listens, else as handshake
+ */
 export async function connectQmp(path: string, timeoutMs = QMP_TIMEOUT_MS): Promise<QmpMonitor> {
   const socket: Duplex = connect(path)
   await new Promise<void>((resolve, reject) => {
@@ -216,6 +219,11 @@ export async function connectQmp(path: string, timeoutMs = QMP_TIMEOUT_MS): Prom
     )
   })
   const monitor = new QmpMonitor(socket, socket)
-  await monitor.handshake(timeoutMs)
+  try {
+    await monitor.handshake(timeoutMs)
+  } catch (error) {
+    monitor.close()
+    throw error
+  }
   return monitor
 }
