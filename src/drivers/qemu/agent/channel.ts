@@ -12,6 +12,8 @@ const NOT_CONNECTED = 'QEMU guest agent is not connected'
 const MAX_REPLY_BYTES = 10 * 1024 * 1024
 
 interface Waiting {
+  /** of the synchronisation that is to be answered; anything else is let pass */
+  syncId: number | undefined
   resolve(message: Record<string, unknown>): void
   reject(error: Error): void
 }
@@ -68,10 +70,7 @@ export class Agent {
     const socket = await this.#open()
     const id = this.#syncId++
     socket.write(`\xff${formatJson({ execute: 'guest-sync-delimited', arguments: { id } })}\n`, 'latin1')
-    for (;;) {
-      const reply = await this.#next('guest-sync', timeoutMs === null ? AGENT_TIMEOUT_MS : Math.max(timeoutMs, 1000))
-      if (reply.return === id) break
-    }
+    await this.#next('guest-sync', timeoutMs === null ? AGENT_TIMEOUT_MS : Math.max(timeoutMs, 1000), id)
     socket.write(`${formatJson(command)}\n`)
     const name = String((command as { execute?: unknown }).execute)
     const reply = await this.#next(name, timeoutMs)
@@ -96,13 +95,18 @@ export class Agent {
     this.#buffer = ''
     socket.setEncoding('utf8')
     socket.on('data', chunk => this.#receive(String(chunk)))
-    socket.on('error', () => this.close())
-    socket.on('close', () => this.close())
     this.#socket = socket
+    // one that was dropped may end when its successor is there
+    const lost = () => {
+      if (this.#socket === socket) this.close()
+    }
+    socket.on('error', lost)
+    socket.on('close', lost)
     return socket
   }
 
-  #next(what: string, timeoutMs: number | null): Promise<Record<string, unknown>> {
+  /** The next reply, or that to a synchronisation; the limit is for all that comes before it, too. */
+  #next(what: string, timeoutMs: number | null, syncId?: number): Promise<Record<string, unknown>> {
     return new Promise((resolve, reject) => {
       const timer =
         timeoutMs === null
@@ -120,6 +124,7 @@ export class Agent {
         this.#waiting = undefined
       }
       this.#waiting = {
+        syncId,
         resolve(message) {
           settle()
           resolve(message)
@@ -133,20 +138,26 @@ export class Agent {
   }
 
   #receive(chunk: string): void {
-    this.#buffer += chunk
-    if (this.#buffer.length > MAX_REPLY_BYTES) {
+    const [first = '', ...more] = chunk.split('\n')
+    const lines = [this.#buffer + first, ...more]
+    this.#buffer = lines.pop()!
+    for (const line of lines) this.#line(line)
+    if (this.#buffer.length > MAX_REPLY_BYTES)
       this.#drop(fail('VIR_ERR_INTERNAL_ERROR', `guest agent reply exceeds ${MAX_REPLY_BYTES} bytes`))
-      return
-    }
-    for (let end = this.#buffer.indexOf('\n'); end >= 0; end = this.#buffer.indexOf('\n')) {
-      const line = this.#buffer.slice(0, end).replace(/[^{]*\ufffd/g, '')
-      this.#buffer = this.#buffer.slice(end + 1)
-      try {
-        const message = parseJson(line)
-        if (typeof message === 'object' && message !== null) this.#waiting?.resolve(message as Record<string, unknown>)
-      } catch {
-        // Rubbish before the sync mark is what the sync is for.
-      }
+  }
+
+  #line(line: string): void {
+    const waiting = this.#waiting
+    if (!waiting) return
+    const { syncId } = waiting
+    try {
+      // a synchronisation is answered behind a byte that is no text; what comes before that is of no exchange of ours
+      const message = parseJson(syncId === undefined ? line : line.slice(line.lastIndexOf('\ufffd') + 1))
+      if (typeof message !== 'object' || message === null) return
+      const reply = message as Record<string, unknown>
+      if (syncId === undefined || reply.return === syncId) waiting.resolve(reply)
+    } catch {
+      // Rubbish before the sync mark is what the sync is for.
     }
   }
 
