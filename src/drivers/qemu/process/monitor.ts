@@ -50,7 +50,9 @@ async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: Vi
   const { run } = domain
   if (run?.monitor !== monitor) return
   run.monitor = undefined
-  if (run.phase !== 'running' || !run.process) return
+  // a start that fails cleans up by itself, and tells nobody that the guest has stopped
+  await run.startDone
+  if (domain.run !== run || run.phase !== 'running' || !run.process) return
   const { process: identity } = run
   for (let i = 0; i < 100 && isAlive(identity); i++) await sleep(10)
   if (domain.run !== run || run.phase !== 'running') return
