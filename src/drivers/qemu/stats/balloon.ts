@@ -2,7 +2,7 @@
 import { virDomainMemoryStatTags } from '../../../conf/enums.ts'
 import { residentKiB } from '../../../host/proc.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { QUERY_MS } from './query.ts'
+import { countOf, QUERY_MS } from './query.ts'
 
 const {
   VIR_DOMAIN_MEMORY_STAT_SWAP_IN,
@@ -68,17 +68,17 @@ async function queryBalloon(domain: QemuDomain): Promise<Record<string, bigint>>
   const balloon = domain.def.devices.memballoons[0]
   if (balloon?.alias && balloon.model?.startsWith('virtio')) {
     const reply = await domain.qmp
-      .execute<{ stats: Record<string, number | bigint>; 'last-update': number }>(
+      .execute<{ stats?: Record<string, unknown>; 'last-update'?: unknown }>(
         'qom-get',
         { path: `/machine/peripheral/${balloon.alias}`, property: 'guest-stats' },
         { timeoutMs: QUERY_MS }
       )
       .catch(() => undefined)
     for (const { qmp, stat, divisor } of FIELDS) {
-      const value = BigInt(reply?.stats[qmp] ?? ABSENT)
-      if (value !== ABSENT && value >= 0n) values[stat] = value / divisor
+      const value = countOf(reply?.stats?.[qmp])
+      if (value !== undefined && value !== ABSENT) values[stat] = value / divisor
     }
-    if (reply) values['last-update'] = BigInt(reply['last-update'] ?? 0)
+    if (reply) values['last-update'] = countOf(reply['last-update']) ?? 0n
   }
   return values
 }

@@ -11,10 +11,10 @@ import { interfaceStats } from './interface.ts'
 import { haltPollNs, vcpuKvmStats, vmKvmStats } from './kvm.ts'
 import { query } from './query.ts'
 
-type Group = (domain: QemuDomain) => TypedParams | Promise<TypedParams>
+export type StatsGroup = (domain: QemuDomain) => TypedParams | Promise<TypedParams>
 
 /** One statistics group of virConnectGetAllDomainStats each, under libvirt's field names. */
-export const STATS_GROUPS: [bit: number, group: Group][] = [
+export const STATS_GROUPS: [bit: number, group: StatsGroup][] = [
   [
     virDomainStatsTypes.VIR_DOMAIN_STATS_STATE,
     domain => ({ 'state.state': typed.int(domain.state), 'state.reason': typed.int(domain.reason) })

@@ -9,3 +9,9 @@ export async function query<T>(domain: QemuDomain, command: string, args?: objec
   if (!domain.isActive || !domain.monitor) return undefined
   return domain.qmp.execute<T>(command, args, { timeoutMs: QUERY_MS }).catch(() => undefined)
 }
+
+/** A count as QEMU has told it, with all digits; undefined for anything that is none. */
+export function countOf(value: unknown): bigint | undefined {
+  const isWhole = typeof value === 'bigint' || Number.isInteger(value)
+  return isWhole && (value as number | bigint) >= 0 ? BigInt(value as number | bigint) : undefined
+}

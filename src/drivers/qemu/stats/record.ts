@@ -1,10 +1,10 @@
 // The record of one guest in bulk statistics.
 import { virConnectGetAllDomainStatsFlags, virDomainStatsTypes } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { flags, openFlags, type TypedParams, type WireValue } from '../../../conf/wire.ts'
+import { flags, openFlags, type TypedParams, type TypedValue, type WireValue } from '../../../conf/wire.ts'
 import type { statsRecord } from '../../connection.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { STATS_GROUPS } from './groups.ts'
+import { STATS_GROUPS, type StatsGroup } from './groups.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -26,10 +26,37 @@ export function checkGroups(wanted: number, flags: number): void {
   throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', what)
 }
 
+/** What integers of each type can be. */
+const RANGES = {
+  int: [-(2 ** 31), 2 ** 31 - 1],
+  uint: [0, 2 ** 32 - 1],
+  llong: [-(2n ** 63n), 2n ** 63n - 1n],
+  ullong: [0n, 2n ** 64n - 1n]
+} as const
+
+/** True for a value clients can be told; QEMU may have said anything. */
+function isTold({ type, value }: TypedValue): boolean {
+  if (type === 'string') return typeof value === 'string'
+  if (type === 'boolean' || type === 'double') return true
+  const [min, max] = RANGES[type]
+  return (typeof value === 'bigint' || Number.isInteger(value)) && value >= min && value <= max
+}
+
+/** One group; of an answer of QEMU's that makes no sense it has nothing. */
+async function valuesOf(group: StatsGroup, domain: QemuDomain): Promise<[string, TypedValue][]> {
+  try {
+    return Object.entries(await group(domain)).filter(([, value]) => isTold(value))
+  } catch (error) {
+    domain.log.warn({ err: error }, 'statistics are left out')
+    return []
+  }
+}
+
 /** The record of one guest; `wanted` 0 asks for all groups. */
 export async function recordOf(domain: QemuDomain, wanted: number): Promise<WireValue<typeof statsRecord>> {
   const groups = STATS_GROUPS.filter(([bit]) => wanted === 0 || (wanted & bit) !== 0)
   // their questions to QEMU are under way together
-  const params: TypedParams = Object.assign({}, ...(await Promise.all(groups.map(([, group]) => group(domain)))))
+  const values = await Promise.all(groups.map(([, group]) => valuesOf(group, domain)))
+  const params: TypedParams = Object.fromEntries(values.flat())
   return { dom: { name: domain.name, uuid: domain.uuid, id: domain.id }, params }
 }
