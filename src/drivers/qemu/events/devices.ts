@@ -77,7 +77,7 @@ export const deviceEvents: Handlers = {
   VSERPORT_CHANGE(domain, data, timestampUs) {
     const reason = VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL
     portChanged(domain, textOf(data, 'id'), flagOf(data, 'open'), reason, timestampUs)
-    domain.save()
+    domain.changed()
   },
 
   /** QEMU tells again only after it has been asked, which is left out for guests that are not trusted. */

@@ -1,0 +1,156 @@
+// Events of devices, as a running guest's definition, its listeners and its status have them.
+import t from 'tap'
+import { StandInGuest } from '../../../helper/stand-in-guest.ts'
+import { refuses, silent } from '../../../helper/stand-in-qemu.ts'
+
+const HEARD = ['RTC_CHANGE', { offset: 0 }] as const
+
+/** Says these to QEMU's listener, and gives what is told of them. */
+async function hear(guest: StandInGuest, ...said: [event: string, data?: object][]): Promise<[string, object][]> {
+  guest.forget()
+  for (const [event, data] of [...said, HEARD]) guest.qemu.peer.event(event, data)
+  await guest.untilTold('RTC_CHANGE')
+  return guest.told.slice(0, -1)
+}
+
+const xmlOf = async (guest: StandInGuest): Promise<string> => (await guest.call('virDomainGetXMLDesc')).xml
+
+t.test('a device that is gone is in neither definition nor status', async t => {
+  const guest = await StandInGuest.running(t, {
+    persistent: true,
+    devices: "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+  })
+  t.match(await xmlOf(guest), /<rng/)
+  t.same(await hear(guest, ['DEVICE_DELETED', { device: 'nosuch', path: '/machine/peripheral/nosuch' }]), [])
+  t.same(await hear(guest, ['DEVICE_DELETED', { path: '/machine/peripheral/rng0/virtio-backend' }]), [])
+  t.match(await xmlOf(guest), /<rng/, 'a part of it is not it')
+  guest.forget()
+  guest.qemu.peer.event('DEVICE_DELETED', { device: 'rng0', path: '/machine/peripheral/rng0' })
+  await guest.untilTold('DEVICE_REMOVED')
+  t.same(guest.told, [['DEVICE_REMOVED', { devAlias: 'rng0' }]])
+  t.match(guest.qemu.peer.orders, [{ command: 'object-del', args: { id: 'objrng0' } }], 'with what was made for it')
+  t.notMatch(await xmlOf(guest), /<rng/)
+  t.notMatch((await guest.status())?.xml, /<rng/)
+  t.match((await guest.call('virDomainGetXMLDesc', { flags: 2 })).xml, /<rng/, 'the next start has it')
+  t.same(await hear(guest, ['DEVICE_DELETED', { device: 'rng0', path: '/machine/peripheral/rng0' }]), [], 'once')
+})
+
+t.test('a device QEMU keeps a part of is gone all the same', async t => {
+  const devices = "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"
+  const guest = await StandInGuest.running(t, { devices, answers: { 'object-del': refuses('in use') } })
+  guest.qemu.peer.event('DEVICE_DELETED', { device: 'rng0', path: '/machine/peripheral/rng0' })
+  await guest.untilTold('DEVICE_REMOVED')
+  t.notMatch(await xmlOf(guest), /<rng/)
+  t.match(guest.logged, [{ level: 'warn', message: 'a removed device has left something', reason: /in use$/ }])
+  t.equal(await guest.failureOf('virDomainInjectNMI'), '', 'no job is left')
+})
+
+t.test('trays', async t => {
+  const guest = await StandInGuest.running(t, {
+    devices: `<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>`
+  })
+  const moved = (open: unknown, device = 'ide0-1-0'): [string, object] => [
+    'DEVICE_TRAY_MOVED',
+    { device: '', id: device, 'tray-open': open }
+  ]
+  t.same(await hear(guest, moved(true)), [['TRAY_CHANGE', { devAlias: 'ide0-1-0', reason: 0 }]])
+  t.match(await xmlOf(guest), /tray='open'/)
+  t.match((await guest.status())?.xml, /tray='open'/)
+  t.same(await hear(guest, moved(false)), [['TRAY_CHANGE', { devAlias: 'ide0-1-0', reason: 1 }]])
+  t.notMatch(await xmlOf(guest), /tray='open'/)
+  t.same(await hear(guest, moved(true, 'ide0-0-0')), [], 'of a drive there is not')
+  t.same(await hear(guest, moved('wide')), [])
+  t.match(guest.logged, [{ level: 'error', message: 'QMP event handler failed' }])
+})
+
+t.test("the agent's port", async t => {
+  const guest = await StandInGuest.running(t, {
+    devices: `<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+      <channel type='unix'><target type='virtio' name='mine'/></channel>`
+  })
+  const changed = (id: string, open: unknown): [string, object] => ['VSERPORT_CHANGE', { id, open }]
+  guest.qemu.agent.answers['guest-get-host-name'] = { 'host-name': 'h' }
+  t.same(await hear(guest, changed('channel0', false)), [['AGENT_LIFECYCLE', { state: 2, reason: 2 }]])
+  t.match(await xmlOf(guest), /guest_agent.0' state='disconnected'/)
+  t.match((await guest.status())?.xml, /guest_agent.0' state='disconnected'/)
+  t.match(await guest.failureOf('virDomainGetHostname', { flags: 2 }), /^VIR_ERR_AGENT_UNRESPONSIVE /)
+  t.same(await hear(guest, changed('channel0', true)), [['AGENT_LIFECYCLE', { state: 1, reason: 2 }]])
+  t.same(await guest.call('virDomainGetHostname', { flags: 2 }), { hostname: 'h' })
+  t.same(await hear(guest, changed('channel1', false)), [], "of another port's end nobody is told")
+  t.match(await xmlOf(guest), /name='mine' state='disconnected'/)
+  t.same(await hear(guest, changed('channel7', false)), [])
+  t.same(await hear(guest, changed('channel0', 1)), [])
+})
+
+t.test('an agent that goes away ends the calls that wait for it', async t => {
+  const guest = await StandInGuest.running(t, {
+    devices: `<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>`
+  })
+  guest.qemu.agent.answers['guest-get-time'] = silent
+  const waiting = guest.failureOf('virDomainGetTime')
+  await guest.qemu.agent.told('guest-get-time')
+  await hear(guest, ['VSERPORT_CHANGE', { id: 'channel0', open: false }])
+  t.match(await waiting, /^VIR_ERR_AGENT_UNRESPONSIVE .* QEMU guest agent is not connected$/)
+})
+
+t.test('clocks', async t => {
+  for (const [clock, told, adjustment] of [
+    ["<clock offset='utc'/>", 7n, undefined],
+    ["<clock offset='variable' adjustment='3600' basis='utc'/>", 3607n, '3607']
+  ] as const) {
+    const guest = await StandInGuest.running(t, { outside: clock })
+    guest.qemu.peer.event('RTC_CHANGE', { offset: 7, 'qom-path': '/machine/rtc' })
+    await guest.untilTold('RTC_CHANGE')
+    t.same(guest.told, [['RTC_CHANGE', { utcoffset: told }]])
+    if (adjustment) t.match((await guest.status())?.xml, new RegExp(`adjustment='${adjustment}'`))
+  }
+})
+
+t.test('images that have filled so far', async t => {
+  const guest = await StandInGuest.running(t, {
+    files: { 'disk.img': '' },
+    devices: `<disk type='file' device='disk'><source file='@/disk.img'/><target dev='vda' bus='virtio'/></disk>`
+  })
+  const filled = (node: unknown, threshold: unknown = 2n ** 63n): [string, object] => [
+    'BLOCK_WRITE_THRESHOLD',
+    { 'node-name': node, 'amount-exceeded': 512, 'write-threshold': threshold }
+  ]
+  const fields = { path: `${guest.dir}/disk.img`, threshold: 2n ** 63n, excess: 512n }
+  for (const node of ['libvirt-1-format', 'libvirt-1-storage']) {
+    t.same(await hear(guest, filled(node)), [
+      ['BLOCK_THRESHOLD', { dev: 'vda', ...fields }],
+      ['BLOCK_THRESHOLD', { dev: 'vda[1]', ...fields }]
+    ])
+  }
+  for (const said of [filled('libvirt-9-format'), filled(7), filled('libvirt-1-format', 'much')])
+    t.same(
+      await hear(guest, said),
+      [],
+      JSON.stringify(said, (_, v) => (typeof v === 'bigint' ? `${v}` : v))
+    )
+})
+
+t.test('the filter of a card', async t => {
+  const card = (trust: string) => `<interface type='user'${trust}/>`
+  const changed: [string, object] = ['NIC_RX_FILTER_CHANGED', { name: 'net0', path: '/machine/peripheral/net0' }]
+  const distrusted = await StandInGuest.running(t, { devices: card('') })
+  await hear(distrusted, changed)
+  t.same(distrusted.qemu.peer.commands, [], 'QEMU is not asked, and so does not tell again')
+  const trusted = await StandInGuest.running(t, { devices: card(" trustGuestRxFilters='yes'") })
+  trusted.qemu.peer.event(...changed)
+  t.same((await trusted.qemu.peer.told('query-rx-filter')).args, { name: 'net0' })
+  trusted.qemu.answers['query-rx-filter'] = refuses('no')
+  trusted.qemu.peer.event(...changed)
+  await trusted.untilLogged('QMP event handler failed')
+  t.equal(await trusted.failureOf('virDomainInjectNMI'), '', 'no job is left')
+  trusted.forget()
+  trusted.qemu.answers['inject-nmi'] = silent
+  const busy = trusted.failureOf('virDomainInjectNMI')
+  const order = await trusted.qemu.peer.told('inject-nmi')
+  trusted.forget()
+  await hear(trusted, changed)
+  t.same(trusted.qemu.peer.commands, [], 'it waits for the job there is')
+  order.reply()
+  t.equal(await busy, '')
+  await trusted.qemu.peer.told('query-rx-filter')
+})
