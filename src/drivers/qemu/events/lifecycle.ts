@@ -42,7 +42,8 @@ export const lifecycleEvents: Handlers = {
   },
 
   async RESET(domain, _data, timestampUs) {
-    if (domain.state === VIR_DOMAIN_PAUSED && domain.reason === VIR_DOMAIN_PAUSED_STARTING_UP) return
+    const isStartingUp = domain.state === VIR_DOMAIN_PAUSED && domain.reason === VIR_DOMAIN_PAUSED_STARTING_UP
+    if (domain.run?.phase === 'starting' || isStartingUp) return
     domain.setFakeReboot(false)
     domain.events.emit('VIR_DOMAIN_EVENT_ID_REBOOT', {}, timestampUs)
     domain.changed()
