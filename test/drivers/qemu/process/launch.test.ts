@@ -1,0 +1,105 @@
+// QEMU's process: what it is given, how it ends, and how one is found that nobody wrote down.
+import { spawn } from 'node:child_process'
+import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { findQemu, launchQemu } from '../../../../src/drivers/qemu/process/launch.ts'
+import { guestRoot } from '../../../../src/state/root.ts'
+import { isAlive } from '../../../../src/state/status.ts'
+import { failureOf } from '../../../helper/stand-in-guest.ts'
+
+/** A root, and a program that does so; `WAIT` waits until it has been launched. */
+function program(t: { testdir(): string }, body: string) {
+  const dir = t.testdir()
+  const path = join(dir, 'program')
+  writeFileSync(path, `#!/bin/sh\nWAIT() { until [ -e "$0.launched" ]; do sleep 0.01; done; }\n${body}\n`)
+  chmodSync(path, 0o755)
+  const root = guestRoot(join(dir, 'root'))
+  const launch = async ({ env = {}, files = [] }: { env?: Record<string, string>; files?: number[] } = {}) => {
+    const launched = await launchQemu(root, { argv: [path], env, owner: {}, dieWithUs: false, files })
+    writeFileSync(`${path}.launched`, '')
+    return launched
+  }
+  return { dir, path, root, launch }
+}
+
+// a QEMU that was let go of keeps nobody running
+const held = setInterval(() => {}, 60_000)
+t.teardown(() => clearInterval(held))
+
+t.test('how it ends is told', async t => {
+  for (const [body, how] of [
+    ['exit 0', 'status 0'],
+    ['exit 3', 'status 3'],
+    ['kill -SEGV $$', 'SIGSEGV'],
+    ['WAIT; exit 5', 'status 5']
+  ] as const) {
+    const { launch } = program(t, body)
+    // one that is gone before it can be looked at is told by the error
+    const ended = await launch().then(
+      ({ exited }) => exited,
+      (error: Error) => /ended at once with (\w+(?: \d+)?)/.exec(error.message)?.[1]
+    )
+    t.equal(ended, how, body)
+  }
+})
+
+t.test('its output is in the log, and nowhere else', async t => {
+  const { launch, root } = program(t, 'WAIT; echo out; echo err >&2; read x && echo input')
+  const { exited } = await launch()
+  await exited
+  t.equal(readFileSync(root.log, 'utf8'), 'out\nerr\n', 'there is no input')
+  t.equal(statSync(root.log).mode & 0o777, 0o600)
+})
+
+t.test('its surroundings are those of no one else', async t => {
+  process.env.VIRSHIM_TEST_SECRET = 'secret'
+  t.teardown(() => {
+    delete process.env.VIRSHIM_TEST_SECRET
+  })
+  const { launch, root, dir } = program(t, 'WAIT; env; pwd; cat <&3; echo')
+  writeFileSync(join(dir, 'inherited'), 'from file 3')
+  const fd = openSync(join(dir, 'inherited'), 'r')
+  const { exited } = await launch({ env: { OWN: 'yes' }, files: [fd] })
+  closeSync(fd)
+  await exited
+  const said = readFileSync(root.log, 'utf8')
+  t.match(said, /^OWN=yes$/m)
+  t.match(said, /^LC_ALL=C$/m)
+  t.notMatch(said, /VIRSHIM_TEST_SECRET/)
+  t.match(said, /^\/$/m, 'it stands in the way of no unmount')
+  t.match(said, /^from file 3$/m)
+})
+
+t.test('what cannot be executed', async t => {
+  const { launch, path } = program(t, '')
+  chmodSync(path, 0o644)
+  const failure = await failureOf(async () => {
+    const { exited } = await launch()
+    throw new Error(`it ran: ${await exited}`)
+  })
+  t.match(failure, /cannot execute binary|ended at once with status 12[67]|it ran: status 12[67]/)
+})
+
+t.test('a process is found by the monitor it was told to make', async t => {
+  const { root, dir } = program(t, '')
+  mkdirSync(root.dir)
+  t.equal(findQemu(root), undefined)
+  const own = `socket,id=charmonitor,path=${root.monitorSocket},server=on`
+  const ours = spawn('sleep', ['60', own], { argv0: 'sleep' })
+  t.teardown(() => ours.kill('SIGKILL'))
+  // sleep refuses such an argument: a shell that reads for ever does not
+  const reader = spawn('sh', ['-c', 'read x', own])
+  t.teardown(() => reader.kill('SIGKILL'))
+  await new Promise(resolve => reader.once('spawn', resolve))
+  await new Promise(resolve => ours.once('exit', resolve))
+  const found = findQemu(root)
+  t.equal(found?.pid, reader.pid)
+  t.ok(found && isAlive(found))
+  t.equal(findQemu(guestRoot(join(dir, 'ro'))), undefined, 'of a root whose name begins so')
+  const gone = new Promise(resolve => reader.once('exit', resolve))
+  reader.kill('SIGKILL')
+  await gone
+  t.equal(findQemu(root), undefined)
+  t.notOk(found && isAlive(found))
+})
