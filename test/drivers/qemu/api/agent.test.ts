@@ -1,0 +1,284 @@
+// Calls the guest's agent answers, or does not, or answers as it likes; and the raw commands.
+import t, { type Test } from 'tap'
+import { Clock } from '../../../helper/clock.ts'
+import { type GuestParts, StandInGuest } from '../../../helper/stand-in-guest.ts'
+import { dies, hangsUp, type Order, refuses, says, silent } from '../../../helper/stand-in-qemu.ts'
+
+const AGENT: GuestParts = {
+  devices: `<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>`
+}
+const UNRESPONSIVE = 'VIR_ERR_AGENT_UNRESPONSIVE VIR_FROM_QEMU: Guest agent is not responding:'
+const NOT_CONNECTED = `${UNRESPONSIVE} QEMU guest agent is not connected`
+const NOT_RUNNING = 'Requested operation is not valid: domain is not running'
+
+interface Question {
+  api: string
+  args?: object
+  command: string
+  /** what the agent answers, and what the call gives */
+  answer: unknown
+  gives: object
+  /** an answer of another kind, and how the call fails with it */
+  nonsense?: [answer: unknown, error: RegExp]
+}
+
+const QUESTIONS: Question[] = [
+  {
+    api: 'virDomainGetHostname',
+    args: { flags: 2 },
+    command: 'guest-get-host-name',
+    answer: { 'host-name': 'h' },
+    gives: { hostname: 'h' },
+    nonsense: [null, /^VIR_ERR_INTERNAL_ERROR /]
+  },
+  {
+    api: 'virDomainGetTime',
+    command: 'guest-get-time',
+    answer: 2n ** 62n + 7n,
+    gives: { seconds: (2n ** 62n + 7n) / 1_000_000_000n, nseconds: Number((2n ** 62n + 7n) % 1_000_000_000n) },
+    nonsense: ['soon', /^VIR_ERR_INTERNAL_ERROR /]
+  },
+  { api: 'virDomainSetTime', args: { seconds: 5, nseconds: 6 }, command: 'guest-set-time', answer: {}, gives: {} },
+  {
+    api: 'virDomainGetVcpusFlags',
+    args: { flags: 8 },
+    command: 'guest-get-vcpus',
+    answer: [{ online: true }, { online: false }],
+    gives: { num: 1 },
+    nonsense: [7, /^VIR_ERR_INTERNAL_ERROR /]
+  },
+  {
+    api: 'virDomainGetVcpusFlags',
+    args: { flags: 12 },
+    command: 'guest-get-vcpus',
+    answer: [{ online: true }, { online: false }],
+    gives: { num: 2 }
+  },
+  {
+    api: 'virDomainQemuAgentCommand',
+    args: { cmd: '{"execute": "guest-info"}' },
+    command: 'guest-info',
+    answer: { version: '7.2' },
+    gives: { result: '{"return":{"version":"7.2"}}' }
+  },
+  { api: 'virDomainShutdownFlags', args: { flags: 2 }, command: 'guest-shutdown', answer: {}, gives: {} },
+  { api: 'virDomainReboot', args: { flags: 2 }, command: 'guest-shutdown', answer: {}, gives: {} }
+]
+
+async function asked(t: Test, { command, answer }: Question): Promise<StandInGuest> {
+  const guest = await StandInGuest.running(t, AGENT)
+  guest.qemu.agent.answers[command] = answer
+  return guest
+}
+
+t.test('answers', async t => {
+  for (const question of QUESTIONS) {
+    const guest = await asked(t, question)
+    t.same(await guest.call(question.api, question.args), question.gives, question.api)
+    const { commands } = guest.qemu.agent
+    t.same(commands, ['guest-sync-delimited', question.command])
+  }
+})
+
+t.test('errors', async t => {
+  for (const question of QUESTIONS) {
+    const { api, args, command } = question
+    const ways: [what: string, answer: unknown, error: RegExp | string][] = [
+      [
+        'refused',
+        refuses('no'),
+        `VIR_ERR_INTERNAL_ERROR VIR_FROM_QEMU: internal error: unable to execute QEMU agent command '${command}': no`
+      ],
+      [
+        'not known to it',
+        refuses('x', 'CommandNotFound'),
+        `VIR_ERR_OPERATION_UNSUPPORTED VIR_FROM_QEMU: Operation not supported: guest agent does not support command '${command}'`
+      ],
+      ...(question.nonsense ? ([['answered with something else', ...question.nonsense]] as never[]) : [])
+    ]
+    const guest = await asked(t, question)
+    for (const [what, answer, error] of ways) {
+      guest.qemu.agent.answers[command] = answer
+      const failure = await guest.failureOf(api, args)
+      if (typeof error === 'string') t.equal(failure, error, `${api} ${what}`)
+      else t.match(failure, error, `${api} ${what}`)
+    }
+    guest.qemu.agent.answers[command] = question.answer
+    t.same(await guest.call(api, args), question.gives, `${api}: afterwards`)
+  }
+})
+
+t.test('a guest that has no agent to ask', async t => {
+  const without = await StandInGuest.running(t)
+  const deaf = await StandInGuest.running(t, AGENT)
+  deaf.qemu.peer.event('VSERPORT_CHANGE', { id: 'channel0', open: false })
+  await deaf.untilTold('AGENT_LIFECYCLE')
+  const paused = await StandInGuest.running(t, AGENT)
+  await paused.call('virDomainSuspend')
+  const off = await StandInGuest.make(t, AGENT)
+  for (const { api, args } of QUESTIONS) {
+    t.equal(
+      await without.failureOf(api, args),
+      'VIR_ERR_ARGUMENT_UNSUPPORTED VIR_FROM_QEMU: argument unsupported: QEMU guest agent is not configured',
+      api
+    )
+    t.equal(await deaf.failureOf(api, args), NOT_CONNECTED, api)
+    t.equal(await paused.failureOf(api, args), `VIR_ERR_OPERATION_INVALID VIR_FROM_QEMU: ${NOT_RUNNING}`, api)
+    t.match(await off.failureOf(api, args), /^VIR_ERR_(OPERATION_INVALID|INVALID_ARG) /, api)
+  }
+  t.same(paused.qemu.agent.commands, [], 'a guest that stands still is asked nothing')
+})
+
+t.test('silence', async t => {
+  const clock = new Clock(t)
+  for (const question of QUESTIONS) {
+    const { api, args, command } = question
+    const guest = await asked(t, { ...question, answer: silent })
+    const failed = guest.failureOf(api, args)
+    await guest.qemu.agent.told(command)
+    t.equal(await guest.failureOf('virDomainGetInfo'), '', 'reading calls are answered meanwhile')
+    clock.pass(5000)
+    t.equal(
+      await failed,
+      `${UNRESPONSIVE} Guest agent not available for now: no reply to '${command}' within 5000 ms`,
+      api
+    )
+    t.equal(await guest.failureOf('virDomainInjectNMI'), '', 'no job is left')
+    await guest.end()
+  }
+})
+
+t.test('a guest that goes away', async t => {
+  for (const question of QUESTIONS.filter(({ command }) => command !== 'guest-shutdown')) {
+    const { api, args, command } = question
+    const guest = await asked(t, question)
+    guest.qemu.agent.answers[command] = hangsUp
+    t.equal(await guest.failureOf(api, args), NOT_CONNECTED, api)
+    guest.qemu.agent.answers[command] = dies(guest.qemu)
+    const ended = guest.ended()
+    t.equal(await guest.failureOf(api, args), NOT_CONNECTED, `${api}: with all of QEMU`)
+    await ended
+    t.equal(await guest.state(), 'SHUTOFF CRASHED')
+  }
+})
+
+t.test('a guest that obeys at once closes the channel instead of answering', async t => {
+  for (const api of ['virDomainShutdownFlags', 'virDomainReboot']) {
+    const guest = await StandInGuest.running(t, AGENT)
+    guest.qemu.agent.answers['guest-shutdown'] = ({ peer }: Order) => {
+      guest.qemu.peer.event('VSERPORT_CHANGE', { id: 'channel0', open: false })
+      void guest.untilTold('AGENT_LIFECYCLE').then(() => peer.hangUp())
+    }
+    t.equal(await guest.failureOf(api, { flags: 2 }), '', api)
+    t.same(guest.qemu.peer.commands, [], 'no button is pressed')
+  }
+})
+
+t.test('without a way asked for, the agent is tried first and the power button after it', async t => {
+  for (const [answer, pressed] of [
+    [{}, []],
+    [refuses('no'), ['system_powerdown']]
+  ] as const) {
+    for (const api of ['virDomainShutdown', 'virDomainShutdownFlags', 'virDomainReboot']) {
+      const guest = await StandInGuest.running(t, AGENT)
+      guest.qemu.agent.answers['guest-shutdown'] = answer
+      t.equal(await guest.failureOf(api), '', api)
+      t.same(guest.qemu.peer.commands, pressed, api)
+      t.equal((await guest.status())?.fakeReboot, api === 'virDomainReboot' && pressed.length > 0 ? true : undefined)
+    }
+  }
+})
+
+t.test('the limits a caller may give', async t => {
+  const guest = await StandInGuest.running(t, { ...AGENT })
+  guest.qemu.agent.answers['guest-info'] = silent
+  const ask = (timeout: number) =>
+    guest.failureOf('virDomainQemuAgentCommand', { cmd: '{"execute":"guest-info"}', timeout })
+  t.equal(
+    await ask(-3),
+    "VIR_ERR_INVALID_ARG VIR_FROM_QEMU: invalid argument: guest agent timeout '-3' is less than the minimum '-2'"
+  )
+  t.equal(await ask(0), `${UNRESPONSIVE} Guest agent not available for now: no reply to 'guest-info' within 100 ms`)
+  const clock = new Clock(t)
+  for (const [timeout, ms] of [
+    [-1, 5000],
+    [1, 1000],
+    [3600, 3_600_000]
+  ] as const) {
+    const late = ask(timeout)
+    await guest.qemu.agent.told('guest-info')
+    if (timeout === -1) await guest.qemu.agent.told('guest-info')
+    clock.pass(ms)
+    t.equal(await late, `${UNRESPONSIVE} Guest agent not available for now: no reply to 'guest-info' within ${ms} ms`)
+  }
+  const waits = ask(-2)
+  const order = await guest.qemu.agent.told('guest-info')
+  clock.pass(10 * 3_600_000)
+  order.reply({})
+  t.equal(await waits, '', 'for ever')
+})
+
+t.test('times', async t => {
+  const guest = await StandInGuest.running(t, AGENT)
+  const { agent, peer } = guest.qemu
+  agent.answers['guest-set-time'] = {}
+  await guest.call('virDomainSetTime', { seconds: 9_223_372_035n, nseconds: 999_999_999 })
+  t.same((await agent.told('guest-set-time')).args, { time: 9_223_372_035_999_999_999n }, 'all digits')
+  await guest.call('virDomainSetTime', { flags: ['VIR_DOMAIN_TIME_SYNC'] })
+  t.same((await agent.told('guest-set-time')).args, {}, 'from its hardware clock')
+  t.same(peer.commands, ['rtc-reset-reinjection', 'rtc-reset-reinjection'])
+  t.equal(
+    await guest.failureOf('virDomainSetTime', { seconds: 2n ** 62n }),
+    `VIR_ERR_OVERFLOW VIR_FROM_QEMU: numerical overflow: Time '${2n ** 62n}' is too big for guest agent`
+  )
+  for (const [answer, gives] of [
+    [0, { seconds: 0n, nseconds: 0 }],
+    [1_000_000_001, { seconds: 1n, nseconds: 1 }]
+  ] as const) {
+    agent.answers['guest-get-time'] = answer
+    t.same(await guest.call('virDomainGetTime'), gives)
+  }
+})
+
+t.test('raw commands', async t => {
+  const guest = await StandInGuest.running(t, {
+    ...AGENT,
+    answers: { 'query-balloon': { actual: 2n ** 63n }, set_link: refuses('Device not found', 'DeviceNotFound') }
+  })
+  const raw = (cmd: string) => guest.call('virDomainQemuMonitorCommand', { cmd })
+  t.match(JSON.parse((await raw('{"execute": "query-status"}')).result), {
+    return: { status: 'running' },
+    id: /^virshim-\d+$/
+  })
+  t.match((await raw('{"execute":"query-balloon"}')).result, /"actual":9223372036854775808\b/, 'all digits')
+  t.match(
+    JSON.parse((await raw('{"execute": "set_link", "arguments": {"name": "n"}}')).result),
+    { error: { class: 'DeviceNotFound', desc: 'Device not found' } },
+    "QEMU's error is an answer"
+  )
+  t.same(guest.qemu.peer.orders.at(-1)?.args, { name: 'n' })
+  const bad: [cmd: string, error: RegExp][] = [
+    ['', /^VIR_ERR_INTERNAL_ERROR VIR_FROM_NONE: internal error: cannot parse json : /],
+    ['{', /^VIR_ERR_INTERNAL_ERROR VIR_FROM_NONE: internal error: cannot parse json \{: /],
+    ['[]', /^VIR_ERR_INVALID_ARG VIR_FROM_QEMU: .* command must be a JSON object with a member 'execute'$/],
+    ['null', /^VIR_ERR_INVALID_ARG VIR_FROM_QEMU: /],
+    ['{"execute": 7}', /^VIR_ERR_INVALID_ARG VIR_FROM_QEMU: /],
+    [
+      '{"execute": "stop", "id": "mine"}',
+      /^VIR_ERR_INTERNAL_ERROR VIR_FROM_QEMU: internal error: Unable to append command 'id' string$/
+    ]
+  ]
+  const before = guest.qemu.peer.orders.length
+  for (const [cmd, error] of bad) t.match(await guest.failureOf('virDomainQemuMonitorCommand', { cmd }), error, cmd)
+  for (const [cmd, error] of bad.slice(0, -1))
+    t.match(await guest.failureOf('virDomainQemuAgentCommand', { cmd }), error, `${cmd}, to the agent`)
+  t.equal(guest.qemu.peer.orders.length, before, 'nothing of it is told to QEMU')
+  t.same((await guest.call('virDomainGetMessages')).msgs, [
+    'tainted: custom monitor control commands issued',
+    'tainted: custom guest agent control commands issued'
+  ])
+  guest.qemu.agent.answers['guest-info'] = says('{"return": {"x": 9223372036854775807}}\n')
+  t.same(await guest.call('virDomainQemuAgentCommand', { cmd: '{"execute":"guest-info"}' }), {
+    result: '{"return":{"x":9223372036854775807}}'
+  })
+})
