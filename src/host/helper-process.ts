@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { VirError } from '../conf/error.ts'
 import { isAlive, type ProcessIdentity, processIdentity } from '../state/status.ts'
 import { makePrivateDirectory } from '../state/store.ts'
-import { lastWords } from './log-file.ts'
+import { endOfLog, lastWords } from './log-file.ts'
 import { giveTo, type ProcessOwner } from './owner.ts'
 
 const SOCKET_TIMEOUT_MS = 5000
@@ -71,6 +71,7 @@ export function whenProgramEnded(child: ChildProcess): Promise<string> {
 export async function startHelper(helper: Helper): Promise<void> {
   const { socket, log, owner, failure } = helper
   await endHelper(socket)
+  const since = helper.logMode === 'w' ? 0 : endOfLog(log)
   const child = runProgram(helper)
   let gone: string | undefined
   void whenProgramEnded(child).then(how => {
@@ -79,7 +80,7 @@ export async function startHelper(helper: Helper): Promise<void> {
   const identity = child.pid === undefined ? undefined : processIdentity(child.pid)
   if (identity) writeFileSync(pidFileOf(socket), JSON.stringify(identity), { mode: 0o600 })
   for (const deadline = Date.now() + SOCKET_TIMEOUT_MS; !existsSync(socket); await sleep(POLL_MS)) {
-    if (gone !== undefined) throw failure(lastWords(log) || gone)
+    if (gone !== undefined) throw failure(lastWords(log, since) || gone)
     if (Date.now() >= deadline) throw failure(undefined)
   }
   giveTo(socket, owner)

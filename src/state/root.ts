@@ -22,6 +22,8 @@ export interface GuestRoot {
   qemuMonitorSocket: string
   status: string
   definition: string
+  /** FIFO of QEMU's output, on its way to the log */
+  output: string
   /** QEMU's own output */
   log: string
   /** the shim's, when it runs detached */
@@ -55,6 +57,7 @@ export function guestRoot(dir: string): GuestRoot {
     qemuMonitorSocket: at('qemu/qmp.sock'),
     status: at('status.json'),
     definition: at('domain.xml'),
+    output: at('qemu.out'),
     log: at('log/qemu.log'),
     shimLog: at('log/virshimd.log'),
     autostart: at('autostart'),

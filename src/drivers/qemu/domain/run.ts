@@ -1,5 +1,6 @@
 // One run of a guest: from the moment it is asked to start until nothing of its QEMU is left.
 import { virDomainPausedReason, virDomainRunningReason } from '../../../conf/enums.ts'
+import { randomBytes } from '../../../conf/random.ts'
 import { boundLog } from '../../../host/log-file.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
 import type { Phase, ProcessIdentity, Registration } from '../../../state/status.ts'
@@ -10,6 +11,7 @@ import type { QemuContext } from '../context.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 
 const LOG_CHECK_MS = 60_000
+const RUN_ID_BYTES = 16
 
 /** The end of a guest's run. */
 export interface Ended {
@@ -19,6 +21,15 @@ export interface Ended {
   failed: boolean
   /** QEMU ended by itself: libvirt takes it for a failure and tells it with the id the guest had */
   byItself?: boolean
+}
+
+/** What QEMU says on stdout and stderr. */
+export interface Output {
+  /** the last of it in this run, for error messages */
+  readonly words: string
+  /** takes what a QEMU that ended has left */
+  drain(): void
+  close(): void
 }
 
 /**
@@ -32,9 +43,12 @@ export class Run {
   context: QemuContext
   /** who QEMU runs as; empty: who its shim runs as */
   readonly owner: ProcessOwner
+  /** in QEMU's environment, by which it is found whose pid was not saved */
+  id: string = randomBytes(RUN_ID_BYTES).toString('hex')
   process: ProcessIdentity | undefined
   /** settles with QEMU's exit code or signal; absent for a QEMU that is not our child */
   exited: Promise<string> | undefined
+  output: Output | undefined
   monitor: QmpMonitor | undefined
   agent: Agent | undefined
   /** thread id of each vCPU */
@@ -98,6 +112,7 @@ export class Run {
   /** Stops what goes on by itself. */
   close(): void {
     clearInterval(this.#logs)
+    this.output?.close()
   }
 
   /** Tells those who wait for the end. */

@@ -57,6 +57,13 @@ export const STATUS = {
     }
   }),
   persistent: line({ schema: yesNo(), save: (_, { isPersistent }) => isPersistent }),
+  runId: optional({
+    schema: text("in QEMU's environment, by which it is found whose pid was not saved"),
+    save: ({ id }) => id,
+    load(id, run) {
+      run.id = id
+    }
+  }),
   process: optional(
     field('process', {
       type: 'object',

@@ -1,18 +1,18 @@
-// Starting the QEMU process itself: its own session, output to a bounded log.
+// Starting the QEMU process itself: its own session, its words to the guest's log.
 import { spawn } from 'node:child_process'
-import { closeSync, openSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readdirSync, readFileSync } from 'node:fs'
 import { errorsFrom } from '../../../conf/error.ts'
-import { lastWords, turnLog } from '../../../host/log-file.ts'
-import type { GuestRoot } from '../../../state/root.ts'
 import { type ProcessIdentity, processIdentity } from '../../../state/status.ts'
-import { makePrivateDirectory } from '../../../state/store.ts'
+import type { QemuOutput } from './output.ts'
 import { type Privileges, withLeastPrivilege } from './privilege.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Variables of ours that QEMU gets too (virCommandAddEnvPassCommon). */
 const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
+
+/** Variable with the number of QEMU's run. */
+const RUN_ID = 'VIRSHIM_RUN_ID'
 
 function passedEnvironment(): Record<string, string> {
   return Object.fromEntries(PASSED.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])))
@@ -23,6 +23,10 @@ export interface LaunchOptions extends Privileges {
   env: Record<string, string>
   /** our descriptors of files QEMU inherits, as 3, 4, … */
   files: readonly number[]
+  /** takes what it says */
+  output: QemuOutput
+  /** by which a QEMU whose pid was not saved is found again */
+  runId: string
 }
 
 export interface Launched {
@@ -35,53 +39,49 @@ export interface Launched {
  * Spawns QEMU, with least privilege, a session of its own, stdio and the files it is meant to inherit.
  * @throws VIR_ERR_INTERNAL_ERROR with the reason when it cannot be executed
  */
-export async function launchQemu(root: GuestRoot, options: LaunchOptions): Promise<Launched> {
-  makePrivateDirectory(dirname(root.log))
-  turnLog(root.log)
-  const log = openSync(root.log, 'a', 0o600)
+export async function launchQemu(options: LaunchOptions): Promise<Launched> {
+  const { output } = options
   const [command, ...args] = withLeastPrivilege(options.argv, options)
-  try {
-    const child = spawn(command!, args, {
-      stdio: ['ignore', log, log, ...options.files],
-      detached: true,
-      cwd: '/',
-      env: { LC_ALL: 'C', PATH: '/usr/bin:/bin', ...passedEnvironment(), ...options.env }
-    })
-    const exited = new Promise<string>(resolve =>
-      child.once('exit', (code, signal) => resolve(signal ?? `status ${code}`))
+  const child = spawn(command!, args, {
+    stdio: ['ignore', output.descriptor, output.descriptor, ...options.files],
+    detached: true,
+    cwd: '/',
+    env: { LC_ALL: 'C', PATH: '/usr/bin:/bin', ...passedEnvironment(), ...options.env, [RUN_ID]: options.runId }
+  })
+  output.begin()
+  const exited = new Promise<string>(resolve =>
+    child.once('exit', (code, signal) => resolve(signal ?? `status ${code}`))
+  )
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve)
+    child.once('error', error =>
+      reject(fail('VIR_ERR_INTERNAL_ERROR', `cannot execute binary ${options.argv[0]}: ${error.message}`, error))
     )
-    await new Promise<void>((resolve, reject) => {
-      child.once('spawn', resolve)
-      child.once('error', error =>
-        reject(fail('VIR_ERR_INTERNAL_ERROR', `cannot execute binary ${options.argv[0]}: ${error.message}`, error))
-      )
-    })
-    const identity = processIdentity(child.pid!)
-    if (!identity) {
-      throw fail('VIR_ERR_INTERNAL_ERROR', `QEMU ended at once with ${await exited}: ${lastWords(root.log)}`)
-    }
-    child.unref()
-    return { identity, exited }
-  } finally {
-    closeSync(log)
+  })
+  const identity = processIdentity(child.pid!)
+  if (!identity) {
+    const how = await exited
+    output.drain()
+    throw fail('VIR_ERR_INTERNAL_ERROR', `QEMU ended at once with ${how}: ${output.words}`)
   }
+  child.unref()
+  return { identity, exited }
 }
 
 /**
- * A QEMU of this root that a killed shim left without having saved its pid: known by the monitor socket in its
- * arguments. Walks /proc, so it is only for that case.
+ * A QEMU that a killed shim had spawned but not saved the pid of: known by the number of its run in its environment,
+ * which only the run's status has. Walks /proc, so it is only for that case.
  */
-export function findQemu(root: GuestRoot): ProcessIdentity | undefined {
-  const marks = [root.monitorSocket, root.qemuMonitorSocket].map(path => `path=${path},`)
+export function findQemu(runId: string): ProcessIdentity | undefined {
+  const mark = `${RUN_ID}=${runId}`
   for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue
+    if (!/^\d+$/.test(entry)) continue
     try {
-      const cmdline = readFileSync(`/proc/${entry}/cmdline`, 'utf8')
-      if (marks.some(mark => cmdline.includes(mark))) {
-        const found = processIdentity(Number(entry))
-        if (found) return found
-      }
-    } catch {}
+      if (readFileSync(`/proc/${entry}/environ`, 'utf8').split('\0').includes(mark))
+        return processIdentity(Number(entry))
+    } catch {
+      // another user's, or gone
+    }
   }
   return undefined
 }

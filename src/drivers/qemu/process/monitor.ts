@@ -2,7 +2,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
-import { lastWords } from '../../../host/log-file.ts'
 import { isAlive } from '../../../state/status.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { connectQmp, type QmpMonitor } from '../monitor/qmp.ts'
@@ -69,7 +68,7 @@ async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: Vi
   run.phase = 'stopping'
   const shutDown = domain.state === virDomainState.VIR_DOMAIN_SHUTDOWN
   const { VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_SHUTOFF_CRASHED } = virDomainShutoffReason
-  if (!shutDown) domain.log.error({ err: reason, qemu: lastWords(domain.root.log) }, 'QEMU ended unexpectedly')
+  if (!shutDown) domain.log.error({ err: reason, qemu: run.output?.words }, 'QEMU ended unexpectedly')
   await cleanUp(domain, {
     reason: shutDown ? VIR_DOMAIN_SHUTOFF_SHUTDOWN : VIR_DOMAIN_SHUTOFF_CRASHED,
     failed: !shutDown,

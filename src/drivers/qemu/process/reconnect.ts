@@ -9,6 +9,7 @@ import { masterKeyFile, readMasterKey } from '../parts/secret.ts'
 import { catchUp } from './catch-up.ts'
 import { findQemu } from './launch.ts'
 import { openMonitor } from './monitor.ts'
+import { QemuOutput } from './output.ts'
 import { refreshDomain } from './refresh.ts'
 import { withSocketDir } from './start.ts'
 import { cleanUp, endProcess, stopDomain } from './stop.ts'
@@ -25,8 +26,9 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   run.context = withCustomCapabilities(domain.def, withSocketDir(domain))
   run.masterKey = readMasterKey(masterKeyFile(run.context.paths.libDir))
   domain.restoreState(status.state, status.reason, status.stateTimeMs, status.generation)
+  run.output = QemuOutput.attach(domain.root)
   if (status.phase === 'starting') {
-    run.process ??= findQemu(domain.root)
+    run.process ??= findQemu(run.id)
     domain.log.warn({ pid: run.process?.pid }, 'a start was cut short, removing what it left')
     await endProcess(domain)
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, 'nobody')

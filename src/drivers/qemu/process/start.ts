@@ -15,7 +15,6 @@ import {
 } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
 import { OpenedFiles } from '../../../host/inherited-files.ts'
-import { lastWords } from '../../../host/log-file.ts'
 import { isAlive } from '../../../state/status.ts'
 import { determineDiskChains } from '../block/chain.ts'
 import { buildCommand } from '../command/index.ts'
@@ -31,6 +30,7 @@ import { type Launched, launchQemu } from './launch.ts'
 import { memoryLockLimit } from './memory-lock.ts'
 import { openMonitor } from './monitor.ts'
 import { attachNeeds, prepareNeeds, startNeeds } from './needs/index.ts'
+import { QemuOutput } from './output.ts'
 import { allocatePorts, type HeldPorts } from './ports.ts'
 import { refreshDomain } from './refresh.ts'
 import { generateLabels } from './seclabel.ts'
@@ -72,6 +72,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   run.paused = options.paused ?? false
   run.autoDestroy = options.autoDestroy ?? false
   let ports: HeldPorts | undefined
+  let outputMade: Promise<QemuOutput> | undefined
   const files = new OpenedFiles()
   try {
     checkCancelled(domain)
@@ -84,6 +85,9 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
     await claimStart(domain, ports)
     checkCancelled(domain)
+    // beside what comes before it is needed
+    outputMade = QemuOutput.make(domain.root)
+    outputMade.catch(() => undefined)
     makeNvram(domain.def, options.resetNvram)
     run.phase = 'starting'
     domain.save()
@@ -94,9 +98,13 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     domain.save()
     await startNeeds({ domain, context, command })
     const { argv, env } = command
-    const launched = await launchQemu(domain.root, {
+    const output = await outputMade
+    run.output = output
+    const launched = await launchQemu({
       argv,
       env,
+      output,
+      runId: run.id,
       owner: run.owner,
       dieWithUs: run.autoDestroy,
       memoryLock: memoryLockLimit(domain.def),
@@ -108,6 +116,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     const error = await startError(domain, thrown)
     domain.log.error({ err: error }, 'start failed')
     await endProcess(domain)
+    run.output ??= await outputMade?.catch(() => undefined)
     // a guest that never ran does not stop: its state changes, without an event
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, 'state')
     throw error
@@ -129,8 +138,9 @@ export function withSocketDir({ context, root, running }: QemuDomain): QemuConte
 async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: Launched): Promise<void> {
   run.process = identity
   run.exited = exited
+  domain.save()
   checkCancelled(domain)
-  run.watchLogs(() => [domain.root.log, domain.root.shimLog])
+  run.watchLogs(() => [domain.root.shimLog])
   const attached = attachNeeds(domain)
   attached.catch(() => undefined)
   try {
@@ -198,7 +208,9 @@ async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError
     for (const deadline = Date.now() + LAST_WORDS_MS; isAlive(identity) && Date.now() < deadline; ) await sleep(3)
   }
   if (isAlive(identity)) return error
-  const words = lastWords(domain.root.log)
+  const { output } = domain.running
+  output?.drain()
+  const words = output?.words
   return fail('VIR_ERR_INTERNAL_ERROR', `process exited while connecting to monitor: ${words || error.message}`, thrown)
 }
 

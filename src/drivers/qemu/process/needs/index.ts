@@ -114,7 +114,7 @@ export const NEEDS: readonly Need[] = [
       symlinkSync(relative(root.dir, monitorSocket), root.monitorSocket)
     },
     release({ root }) {
-      remove(root.monitorSocket)
+      remove(root.monitorSocket, root.output)
       removeGivenDirectory(root.qemuDir)
     }
   },
