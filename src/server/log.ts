@@ -22,10 +22,10 @@ export class LateLog implements Log {
   async open(level: string, bindings: object): Promise<void> {
     if (this.#sink) return
     const { default: pino } = await import('pino')
-    const sink: Log = pino(
-      { level, base: bindings, redact: ['*.passwd', '*.password'] },
-      pino.destination({ fd: 2, sync: true })
-    )
+    const destination = pino.destination({ fd: 2, sync: true })
+    // a full disk or a reader that has gone costs lines, not the guest's daemon
+    destination.on('error', () => undefined)
+    const sink: Log = pino({ level, base: bindings, redact: ['*.passwd', '*.password'] }, destination)
     this.#sink = sink
     for (const [at, values, message] of this.#early.splice(0)) sink[at](values, message)
   }

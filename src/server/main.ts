@@ -1,6 +1,5 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import type { Server } from 'node:net'
 import { dirname } from 'node:path'
 import { checkDefinable } from '../conf/domain/identity.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
@@ -17,7 +16,8 @@ import { handleQmpEvent } from '../drivers/qemu/events/index.ts'
 import { reconnectDomain } from '../drivers/qemu/process/reconnect.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
-import { chooseRoot, type GuestRoot, lockRoot } from '../state/root.ts'
+import { partWithStarter } from '../host/starter.ts'
+import { chooseRoot, type GuestRoot, lockRoot, type RootLock } from '../state/root.ts'
 import { bootId, removeStatus } from '../state/status.ts'
 import { makePrivateDirectory, readIfThere } from '../state/store.ts'
 import { Activity } from './activity.ts'
@@ -57,6 +57,7 @@ const XML_FAULTS = new Set([
 
 /** Runs virshimd; gives its exit status. */
 export async function main(argv: string[]): Promise<number> {
+  partWithStarter()
   // a line that cannot be read is told the same way
   if (argv.includes('--json')) tellOnStandardOutput()
   try {
@@ -161,7 +162,7 @@ interface Opened {
   /** the next start begins from it */
   def: DomainDef
   /** keeps other shims from the root while it is open */
-  lock: Server
+  lock: RootLock
 }
 
 /** Reads what is asked for and what is there, and locks the root. */

@@ -1,6 +1,7 @@
 // The directory of one guest: its files, and the lock that makes this process its only owner.
-import { rmSync, statSync } from 'node:fs'
-import { connect, createServer, type Server } from 'node:net'
+import { spawn } from 'node:child_process'
+import { chmodSync, closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { connect } from 'node:net'
 import { homedir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -151,53 +152,71 @@ export const cacheDirectory = (): string => userDirectories().cache
 /** A Unix socket's path may have this many bytes, `.new` of a socket not yet ready included; longer roots cannot work. */
 export const SOCKET_PATH_MAX = 103
 
+/** Write permission of group and others. */
+const OTHERS_WRITE = 0o022
+const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+
+/** A root that is this process's alone. */
+export interface RootLock {
+  close(): void
+}
+
 /**
  * Makes the root and locks it for this process; the lock goes with the process, however it ends.
- * The lock is a listening socket in the abstract namespace, named after the directory's device and inode. Abstract
- * names are per network namespace, so the guest's own socket is asked too.
+ * It is flock(2) on the directory itself, which nobody who cannot read the directory can take; util-linux's flock does
+ * it to a descriptor of ours, as Node has no such call. The guest's own socket is asked too: shims of older versions
+ * lock otherwise.
  * @param program the one that locks it, for the error
  * @param waitMs time to wait for another process that is about to end
- * @throws VIR_ERR_OPERATION_INVALID when another process owns the root
+ * @throws VIR_ERR_OPERATION_INVALID when another process has the root, VIR_ERR_OPERATION_DENIED for one others may write
  */
-export async function lockRoot(root: GuestRoot, program = 'virshimd', waitMs = 0): Promise<Server> {
+export async function lockRoot(root: GuestRoot, program = 'virshimd', waitMs = 0): Promise<RootLock> {
   if (Buffer.byteLength(root.libvirtReadOnlySocket) > SOCKET_PATH_MAX) {
     throw fail('VIR_ERR_INVALID_ARG', `root directory '${root.dir}' is too long for socket paths`)
   }
-  const owned = (cause?: unknown) =>
-    fail('VIR_ERR_OPERATION_INVALID', `root directory '${root.dir}' is in use by another ${program}`, cause)
+  const owned = () => fail('VIR_ERR_OPERATION_INVALID', `root directory '${root.dir}' is in use by another ${program}`)
   for (const deadline = Date.now() + waitMs; ; await sleep(20)) {
     makePrivateDirectory(root.dir)
-    const name = lockName(root.dir)
-    try {
-      const lock = await listenAt(name!)
-      // the owner before may have removed the directory
-      if (lockName(root.dir) === name) return await withoutStaleSockets(root, lock, owned)
-      lock.close()
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
-      if (Date.now() >= deadline) throw owned(error)
-    }
+    checkOurs(root.dir)
+    const fd = openSync(root.dir, DIRECTORY)
+    const isLocked = await flock(fd)
+    // the owner before may have removed the directory
+    if (isLocked && isSame(fd, root.dir)) return await withoutStaleSockets(root, { close: () => closeSync(fd) }, owned)
+    closeSync(fd)
+    if (!isLocked && Date.now() >= deadline) throw owned()
   }
 }
 
-function lockName(dir: string): string | undefined {
-  const found = statSync(dir, { bigint: true, throwIfNoEntry: false })
-  return found && `\0virshim/${found.dev}/${found.ino}`
+/**
+ * Sees to it that nobody else can put files and links into a directory of ours: it is written by us alone from now on.
+ * @throws VIR_ERR_OPERATION_DENIED
+ */
+function checkOurs(dir: string): void {
+  const refuse = (why: string) => fail('VIR_ERR_OPERATION_DENIED', `root directory '${dir}' ${why}`)
+  const found = lstatSync(dir)
+  if (!found.isDirectory()) throw refuse('is not a directory')
+  if (found.uid !== process.getuid?.()) throw refuse(`belongs to another user, with uid ${found.uid}`)
+  if ((found.mode & OTHERS_WRITE) === 0) return
+  chmodSync(dir, found.mode & 0o7777 & ~OTHERS_WRITE)
+  const foreign = readdirSync(dir).find(name => lstatSync(join(dir, name)).uid !== found.uid)
+  if (foreign !== undefined) throw refuse(`could be written by other users, and '${foreign}' is not ours`)
 }
 
-function listenAt(path: string): Promise<Server> {
-  const server = createServer(socket => socket.destroy())
+function isSame(fd: number, path: string): boolean {
+  const [held, now] = [fstatSync(fd), statSync(path, { throwIfNoEntry: false })]
+  return held.dev === now?.dev && held.ino === now.ino
+}
+
+/** Locks what the descriptor is open on, if nobody else has. @throws VIR_ERR_SYSTEM_ERROR without flock */
+function flock(fd: number): Promise<boolean> {
+  const child = spawn('flock', ['-x', '-n', '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] })
   return new Promise((done, refuse) => {
-    server.once('error', refuse)
-    server.listen(path, () => {
-      server.removeListener('error', refuse)
-      done(server)
-    })
+    child.once('error', error => refuse(fail('VIR_ERR_SYSTEM_ERROR', `cannot run flock: ${error.message}`, error)))
+    child.once('exit', code => done(code === 0))
   })
 }
 
-async function withoutStaleSockets(root: GuestRoot, lock: Server, owned: () => Error): Promise<Server> {
-  lock.unref()
+async function withoutStaleSockets(root: GuestRoot, lock: RootLock, owned: () => Error): Promise<RootLock> {
   if (await answers(root.apiSocket)) {
     lock.close()
     throw owned()

@@ -1,6 +1,7 @@
 // Files that must survive a crash at any moment: written beside, synced, renamed, directory synced.
 import {
   closeSync,
+  constants,
   existsSync,
   fsyncSync,
   mkdirSync,
@@ -18,12 +19,16 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** The file that new content is written to first; a process killed meanwhile leaves it behind. */
 const temporaryOf = (file: string) => join(dirname(file), `.${basename(file)}.new`)
 
+const FRESH = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_WRONLY
+
 /** Replaces a file as a whole; what stood there stays until the new text is on disk. @throws VIR_ERR_SYSTEM_ERROR */
 export function writeAtomic(file: string, content: string | Uint8Array): void {
   const temporary = temporaryOf(file)
   makePrivateDirectory(dirname(file))
   try {
-    const fd = openSync(temporary, 'w', 0o600)
+    // never through what somebody has laid there
+    rmSync(temporary, { force: true })
+    const fd = openSync(temporary, FRESH, 0o600)
     try {
       const bytes = Buffer.from(content)
       let written = 0

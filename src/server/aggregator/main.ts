@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { errorsFrom, toVirError } from '../../conf/error.ts'
 import { VERSION } from '../../conf/version.ts'
+import { partWithStarter } from '../../host/starter.ts'
 import { lockRoot } from '../../state/root.ts'
 import { LateLog } from '../log.ts'
 import { releaseIdleMemory } from '../memory.ts'
@@ -27,6 +28,7 @@ const EXIT_USAGE = 2
 
 /** Runs virshim-aggregatord; gives its exit status. */
 export async function main(argv: string[]): Promise<number> {
+  partWithStarter()
   try {
     const options = readOptions(argv)
     if (options === 'help' || options === 'version') {
