@@ -13,8 +13,11 @@ export interface Stream {
 
 /** A two-way byte stream of the guest: console or channel. */
 export interface ByteChannel {
-  write(data: Buffer): void
+  /** @returns false when the guest is behind: no more is to be sent until it has caught up */
+  write(data: Buffer): boolean
   onData(listener: (data: Buffer) => void): void
+  /** the guest has caught up */
+  onDrain(listener: () => void): void
   onClose(listener: (reason: string) => void): void
   close(): void
 }

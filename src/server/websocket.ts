@@ -41,7 +41,10 @@ export function createUpgrade(
         if (client.bufferedAmount > BACKLOG_MAX) client.close(1013, 'too slow')
         else client.send(chunk, { binary: true })
       })
-      client.on('message', data => channel.write(data as Buffer))
+      client.on('message', data => {
+        if (!channel.write(data as Buffer)) client.pause()
+      })
+      channel.onDrain(() => client.resume())
       client.on('close', () => channel.close())
       client.on('error', () => channel.close())
     })

@@ -1,6 +1,6 @@
 // Console and channel streams, screenshots, keys.
 
-import { readFileSync, rmSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ChardevDef } from '../../../conf/devices/chardev.ts'
 import type { VideoDef } from '../../../conf/devices/video.ts'
@@ -8,6 +8,7 @@ import { virDomainChannelFlags, virDomainConsoleFlags } from '../../../conf/enum
 import { errorsFrom } from '../../../conf/error.ts'
 import { randomUUID } from '../../../conf/random.ts'
 import { array, flags, optional, text, uint } from '../../../conf/wire.ts'
+import { giveTo } from '../../../host/owner.ts'
 import { methodFor } from '../../method.ts'
 import { openChardev } from '../console/channels.ts'
 import type { QemuDomain } from '../domain/domain.ts'
@@ -17,6 +18,9 @@ const method = methodFor<QemuDomain>()
 
 /** libvirt's VIR_DOMAIN_SEND_KEY_MAX_KEYS. */
 const MAX_KEYS = 16
+
+/** A picture of 8192 × 8192 points as PPM. */
+const PICTURE_MAX = 256 * 1024 * 1024
 
 /** A console by alias among consoles, serials and parallels, or the first one. Source: qemuDomainOpenConsole. */
 function findConsole(domain: QemuDomain, name: string | undefined): ChardevDef {
@@ -98,10 +102,16 @@ export const console = {
       const { device, head } = screenOf(domain.def.devices.videos, screen)
       const png = domain.context.qemu.has('screenshot-format-png')
       const filename = join(domain.root.dir, `screenshot.${randomUUID()}`)
+      // ours, for QEMU to write into: its user may make no files in the guest's directory
+      const picture = openSync(filename, 'wx+', 0o600)
       try {
+        giveTo(filename, domain.running.owner)
         await domain.qmp.execute('screendump', { filename, device, head, format: png ? 'png' : undefined })
-        return { mime: png ? 'image/png' : 'image/x-portable-pixmap', body: readFileSync(filename) }
+        const { size } = fstatSync(picture)
+        if (size > PICTURE_MAX) throw fail('VIR_ERR_OPERATION_FAILED', `a screenshot of ${size} bytes is too large`)
+        return { mime: png ? 'image/png' : 'image/x-portable-pixmap', body: readFileSync(picture) }
       } finally {
+        closeSync(picture)
         rmSync(filename, { force: true })
       }
     }

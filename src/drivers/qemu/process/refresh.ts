@@ -9,6 +9,9 @@ import { connectAgent, portChanged } from './agent-port.ts'
 import { refreshTrays } from './trays.ts'
 import { plugVcpus } from './vcpu-plug.ts'
 
+/** A chardev's name that says which end of a pty is the host's. */
+const PTY = /^pty:\/dev\/pts\/\d+$/
+
 interface QmpVcpu {
   'cpu-index': number
   'thread-id': number
@@ -46,7 +49,7 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
   running.vcpuThreads = new Map(cpus.map(cpu => [cpu['cpu-index'], cpu['thread-id']]))
   running.ptys = new Map(
     chardevs
-      .filter(({ filename }) => filename.startsWith('pty:'))
+      .filter(({ filename }) => PTY.test(filename))
       .map(({ label, filename }) => [label.replace(/^char/, ''), filename.slice(4)])
   )
   fillPtyPaths(domain)
