@@ -108,7 +108,8 @@ class Document {
     if (text === '') throw this.#error('Document is empty')
     const forbidden = text.search(FORBIDDEN)
     if (forbidden >= 0) throw this.#error(`PCDATA invalid Char value ${text.charCodeAt(forbidden)}`, forbidden)
-    if (!/^\s*</.test(text)) throw this.#error("Start tag expected, '<' not found")
+    const start = /\S/.exec(text)?.index ?? text.length
+    if (text[start] !== '<') throw this.#error("Start tag expected, '<' not found", start)
     const doctype = text.search(DOCTYPE)
     if (doctype >= 0) throw this.#error('document type declarations are not accepted', doctype)
     const fault = findFault(text)
@@ -207,7 +208,7 @@ class Document {
   /** libvirt's form of a parser's error: its line, its words, and the line with a pointer into it. */
   #error(reason: string, at = 0, cause?: unknown): VirError {
     const text = this.#text
-    const begin = text.lastIndexOf('\n', at - 1) + 1
+    const begin = at === 0 ? 0 : text.lastIndexOf('\n', at - 1) + 1
     const newline = text.indexOf('\n', begin)
     const line = text.slice(begin, newline < 0 ? text.length : newline).slice(0, 200)
     const number = text.slice(0, begin).split('\n').length

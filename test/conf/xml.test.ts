@@ -130,3 +130,12 @@ t.test('gathers elements of a name as XPath sees them', t => {
   t.equal(gathered(root, 'f'), undefined)
   t.end()
 })
+
+t.test('text before the root element is told at its place', async t => {
+  const cases: [text: string, message: string][] = [
+    ['text<a/>', "(domain_definition):1: Start tag expected, '<' not found\ntext<a/>\n^"],
+    ['\ntext<a/>', "(domain_definition):2: Start tag expected, '<' not found\ntext<a/>\n^"],
+    ['\n\n  ', "(domain_definition):3: Start tag expected, '<' not found\n  \n--^"]
+  ]
+  for (const [text, message] of cases) t.throws(() => parseXml(text, '(domain_definition)'), { message })
+})

@@ -7,7 +7,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import { isLocalStorage, isStorageEmpty, type StorageFormat, type StorageSource } from '../../../conf/storage/source.ts'
-import { type Backing, backingOf, probeFormat, readHeader } from './image-header.ts'
+import { type Backing, backingOf, dataFileOf, probeFormat, readHeader } from './image-header.ts'
 import { applyStartupPolicy } from './startup-policy.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -49,6 +49,10 @@ export function determineDiskChains(def: DomainDef, dropped: (disk: DiskDef, pat
 function determineChain(top: StorageSource): void {
   const chain = storageChain(top)
   for (const image of chain) checkAccess(image, top)
+  // those below the last are looked at as they are found
+  for (const { format, ...image } of chain.slice(0, -1)) {
+    if (format === 'qcow2' && isLocalStorage(image) && image.path !== undefined) refuseDataFile(image.path)
+  }
   const last = chain.at(-1)
   if (last && !last.backingStore) detectBacking(last, new Set())
 }
@@ -99,16 +103,41 @@ function detectBacking(image: StorageSource, seen: Set<string>): void {
  * @throws VIR_ERR_INTERNAL_ERROR for what cannot be read or contradicts itself
  */
 function look(path: string, given?: StorageFormat): { format: StorageFormat; backing: Backing | undefined } {
+  let found: { format: StorageFormat; backing: Backing | undefined; dataFile: string | undefined }
   try {
     const header = readHeader(path)
     const format = given ?? probeFormat(header)
-    return { format, backing: backingOf(header, format) }
+    found = { format, backing: backingOf(header, format), dataFile: dataFileOf(header) }
   } catch (error) {
     throw failStorage(
       'VIR_ERR_INTERNAL_ERROR',
       `cannot read the header of '${path}': ${(error as Error).message}`,
       error
     )
+  }
+  if (found.format === 'qcow2') refuseDataFile(path, found.dataFile)
+  return found
+}
+
+/**
+ * Refuses an image whose header has QEMU keep its data in another file: whoever may write the image would choose any
+ * file of the host's (CVE-2024-32498).
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED
+ */
+function refuseDataFile(path: string, dataFile = dataFileIn(path)): void {
+  if (dataFile === undefined) return
+  throw failStorage(
+    'VIR_ERR_CONFIG_UNSUPPORTED',
+    `image '${path}' has its data in another file, '${dataFile}', which the definition does not name`
+  )
+}
+
+/** What cannot be read here cannot by QEMU, which will say so. */
+function dataFileIn(path: string): string | undefined {
+  try {
+    return dataFileOf(readHeader(path))
+  } catch {
+    return undefined
   }
 }
 

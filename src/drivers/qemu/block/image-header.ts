@@ -1,5 +1,5 @@
 // The image below, as the header of an image tells it (QEMU's docs/interop/qcow2.txt and qed_spec.txt, VMDK 5.0).
-import { closeSync, constants, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { type StorageFormat, storageFormat } from '../../../conf/storage/source.ts'
 
 /** The image below, as a header names it: its name as written, and its format if that is told too. */
@@ -11,10 +11,12 @@ export interface Backing {
 /** As much of an image as libvirt looks at. */
 const HEADER_MAX = 33 * 1024
 
-/** The first bytes of a file. A pipe is refused: nobody is waited for. @throws what the system says */
+/** The first bytes of a file or block device; nothing else is waited for. @throws Error with what the system says */
 export function readHeader(path: string): Buffer {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
   try {
+    const found = fstatSync(fd)
+    if (!found.isFile() && !found.isBlockDevice()) throw new Error('neither a file nor a block device')
     const header = Buffer.alloc(HEADER_MAX)
     return header.subarray(0, readSync(fd, header, 0, HEADER_MAX, 0))
   } finally {
@@ -51,6 +53,9 @@ const QCOW2_V3_HEADER_SIZE_AT = 100
 const QCOW_NAME_MAX = 1023
 const EXTENSION_END = 0
 const EXTENSION_BACKING_FORMAT = 0xe2792aca
+const EXTENSION_DATA_FILE = 0x44415441
+const QCOW2_INCOMPATIBLE_AT = 72
+const QCOW2_EXTERNAL_DATA = 1n << 2n
 
 /** A header that contradicts itself. */
 class BrokenHeader extends Error {}
@@ -75,22 +80,38 @@ function qcowBacking(header: Buffer): Backing | undefined {
   return { name, ...(format && { format }) }
 }
 
-/** Extensions lie between the header and the name: type, length, data padded to 8 bytes. */
-function qcow2BackingFormat(header: Buffer, end: number): StorageFormat | undefined {
+/** Data of a header extension. They lie between the header and the backing name: type, length, data padded to 8 bytes. */
+function qcow2Extension(header: Buffer, wanted: number, end: number): Buffer | undefined {
   const version = header.readUInt32BE(4)
   let at = version === 2 ? QCOW2_V2_HEADER_SIZE : header.readUInt32BE(QCOW2_V3_HEADER_SIZE_AT)
   while (at + 8 <= Math.min(end, header.length)) {
     const type = header.readUInt32BE(at)
     const length = header.readUInt32BE(at + 4)
     if (type === EXTENSION_END) return undefined
-    if (type === EXTENSION_BACKING_FORMAT) {
-      const format = storageFormat.parse(slice(header, at + 8, length).toString())
-      if (!format) throw new BrokenHeader('unknown format of the backing file')
-      return format
-    }
+    if (type === wanted) return slice(header, at + 8, length)
     at += 8 + Math.ceil(length / 8) * 8
   }
   return undefined
+}
+
+function qcow2BackingFormat(header: Buffer, end: number): StorageFormat | undefined {
+  const name = qcow2Extension(header, EXTENSION_BACKING_FORMAT, end)?.toString()
+  if (name === undefined) return undefined
+  const format = storageFormat.parse(name)
+  if (!format) throw new BrokenHeader('unknown format of the backing file')
+  return format
+}
+
+/**
+ * The file beside a qcow2 image that has its data, '' where the header does not name it; undefined for an image that
+ * has its own.
+ */
+export function dataFileOf(header: Buffer): string | undefined {
+  if (probeFormat(header) !== 'qcow2' || header.readUInt32BE(4) < 3 || header.length < QCOW2_V3_HEADER_SIZE_AT + 4) {
+    return undefined
+  }
+  if ((header.readBigUInt64BE(QCOW2_INCOMPATIBLE_AT) & QCOW2_EXTERNAL_DATA) === 0n) return undefined
+  return qcow2Extension(header, EXTENSION_DATA_FILE, header.length)?.toString() ?? ''
 }
 
 //   16 features (64)  56 backing file offset  60 its length

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import type { StorageFormat } from '../../../../src/conf/storage/source.ts'
 import { determineDiskChains } from '../../../../src/drivers/qemu/block/chain.ts'
-import { backingOf, capacityOf, probeFormat } from '../../../../src/drivers/qemu/block/image-header.ts'
+import { backingOf, capacityOf, dataFileOf, probeFormat } from '../../../../src/drivers/qemu/block/image-header.ts'
 import { define, errorOf } from '../../../helper/definition.ts'
 
 fc.configureGlobal({ seed: 20_230_101 })
@@ -186,4 +186,36 @@ t.test('an image with its format told may not come back to itself either', async
   for (const name of ['a', 'self']) {
     t.match(await chainError(`${dir}/${name}.qcow2`), 'is self-referential or too deeply nested', name)
   }
+})
+
+t.test('an image that keeps its data elsewhere is refused, wherever in the chain it stands', async t => {
+  const dir = t.testdir({})
+  const make = (name: string, ...options: string[]) => {
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-u', ...options, `${dir}/${name}`, '1M'])
+    return `${dir}/${name}`
+  }
+  writeFileSync(`${dir}/secret`, 'secret')
+  const lying = make('lying', '-o', `data_file=${dir}/secret,data_file_raw=on`)
+  const above = make('above', '-b', lying, '-F', 'qcow2')
+  const plain = make('plain')
+  const image = (path: string, below = '') =>
+    `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${path}'/>${below}<target dev='vda' bus='virtio'/></disk>`
+  const refused = `VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: image '${lying}' has its data in another file, '${dir}/secret', which the definition does not name`
+  const named = `<backingStore type='file'><format type='qcow2'/><source file='${lying}'/><backingStore type='file'><format type='raw'/><source file='${dir}/secret'/><backingStore/></backingStore></backingStore>`
+  const cases: [string, string][] = [
+    [image(plain), 'accepted'],
+    [image(lying), refused],
+    [image(above), refused],
+    [image(plain, named), refused],
+    [image(lying).replace("type='qcow2'", "type='raw'"), 'accepted']
+  ]
+  for (const [xml, answer] of cases) {
+    const def = await define(xml)
+    t.equal(await errorOf(() => determineDiskChains(def, () => undefined)), answer)
+  }
+  const bit = 4n
+  const bare = header(1024, MAGIC, [4, 3], [72, bit], [100, 104])
+  t.equal(dataFileOf(bare), '', 'a header that does not name the file')
+  t.equal(dataFileOf(bare.subarray(0, 90)), undefined, 'cut short')
+  t.equal(dataFileOf(header(1024, MAGIC, [4, 2], [72, bit])), undefined, 'version 2 has no such bit')
 })
