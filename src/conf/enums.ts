@@ -203,6 +203,8 @@ export const virConnectGetAllDomainStatsFlags = {
   VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS: 2147483648
 } as const
 
+export const virDomainOpenGraphicsFlags = { VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH: 1 } as const
+
 export const virDomainConsoleFlags = {
   VIR_DOMAIN_CONSOLE_FORCE: 1,
   VIR_DOMAIN_CONSOLE_SAFE: 2

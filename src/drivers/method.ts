@@ -1,4 +1,6 @@
 // The shape of an API's row: everything that is known of one libvirt API, beside its code.
+
+import type { Socket } from 'node:net'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { flags, type WireFields, type WireValues } from '../conf/wire.ts'
 import type { AsyncJob } from '../state/async-job.ts'
@@ -20,6 +22,11 @@ export interface ByteChannel {
   onDrain(listener: () => void): void
   onClose(listener: (reason: string) => void): void
   close(): void
+}
+
+/** A connection that can be handed on as a whole. */
+export interface FileChannel extends ByteChannel {
+  file: Socket
 }
 
 /** One of those with any number of viewers: everyone sees the output, anyone may type. */
@@ -80,8 +87,8 @@ export interface Method<
   needs?: By<A, Needs>
   /** VIR_DOMAIN_AFFECT_* of its flags are resolved before it runs */
   impact?: I
-  /** the answer is a body or a two-way stream */
-  stream?: 'body' | 'channel'
+  /** the answer is a body, a two-way stream, or one that is handed over as a descriptor where that can be */
+  stream?: 'body' | 'channel' | 'file'
   args: A
   ret: R
   run(
@@ -90,6 +97,9 @@ export interface Method<
     call: CallOf<I>
   ): WireValues<R> | Promise<WireValues<R>> | Promise<Stream> | Promise<ByteChannel>
 }
+
+/** A call of it gives a stream both ways. */
+export const isTwoWay = ({ stream }: Pick<Method<never>, 'stream'>) => stream === 'channel' || stream === 'file'
 
 /** Row makers for one driver: `const method = methodFor<QemuDomain>()`. */
 export function methodFor<D>() {

@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errorsFrom } from '../conf/error.ts'
 import { fieldsToJson } from '../conf/wire.ts'
-import type { Stream } from '../drivers/method.ts'
+import { isTwoWay, type Stream } from '../drivers/method.ts'
 import { dispatch, rowFor, type Served } from './dispatch.ts'
 import { send, sendError } from './http-app.ts'
 import { fromQuery } from './query.ts'
@@ -19,7 +19,7 @@ export function apiRoutes(app: FastifyInstance, served: Served, readOnly: boolea
     if (isGet && !row.readOnly) {
       return sendError(reply, fail('VIR_ERR_OPERATION_DENIED', `'${api}' changes something: use POST`), 405)
     }
-    if (row.stream === 'channel') throw fail('VIR_ERR_INVALID_ARG', `'${api}' is a stream: open it as a WebSocket`)
+    if (isTwoWay(row)) throw fail('VIR_ERR_INVALID_ARG', `'${api}' is a stream: open it as a WebSocket`)
     const values = isGet ? fromQuery(request.query as Record<string, string>, row.args) : request.body
     const abort = new AbortController()
     reply.raw.once('close', () => {

@@ -1,11 +1,11 @@
 // The API table as an OpenAPI 3.1 document.
 import { VERSION } from '../conf/version.ts'
 import { objectSchema } from '../conf/wire.ts'
-import type { Method } from '../drivers/method.ts'
+import { isTwoWay, type Method } from '../drivers/method.ts'
 import { type Api, api } from '../drivers/qemu/index.ts'
 import { errorSchema } from './error-schema.ts'
 
-const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream' }
+const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream', file: 'application/octet-stream' }
 
 function operation(name: string, method: Row) {
   const content = method.stream
@@ -17,7 +17,7 @@ function operation(name: string, method: Row) {
     externalDocs: { url: `https://libvirt.org/html/libvirt-libvirt-domain.html#${name}` },
     requestBody: { content: { 'application/json': { schema: objectSchema(method.args) } } },
     responses: {
-      [method.stream === 'channel' ? '101' : '200']: { description: 'done', content },
+      [isTwoWay(method) ? '101' : '200']: { description: 'done', content },
       default: {
         description: 'failed',
         content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } }
@@ -38,10 +38,10 @@ export function pathItem(name: string, row: Row, readOnly: boolean, parameters: 
     required: !type.optional,
     schema: type.schema
   }))
-  const isGet = readOnly || row.stream === 'channel'
+  const isGet = readOnly || isTwoWay(row)
   return {
     ...(parameters.length > 0 && { parameters }),
-    ...(row.stream !== 'channel' && { post }),
+    ...(!isTwoWay(row) && { post }),
     ...(isGet && { get: { ...get, operationId: `get_${name}`, parameters: query } })
   }
 }

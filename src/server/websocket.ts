@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { WebSocketServer } from 'ws'
 import { errorsFrom } from '../conf/error.ts'
-import type { ByteChannel } from '../drivers/method.ts'
+import { type ByteChannel, isTwoWay } from '../drivers/method.ts'
 import { dispatch, rowFor, type Served } from './dispatch.ts'
 import { refuseUpgrade } from './http-app.ts'
 import { fromQuery } from './query.ts'
@@ -20,7 +20,7 @@ async function channelOf(served: Served, readOnly: boolean, { url }: IncomingMes
   const { pathname, searchParams } = new URL(url ?? '/', 'http://shim')
   const [, guest, api = ''] = /^\/v1\/(?:domains\/([^/]+)\/)?(\w+)$/.exec(pathname) ?? []
   const row = rowFor(served, api, readOnly)
-  if (row.stream !== 'channel') throw fail('VIR_ERR_INVALID_ARG', `'${api}' is not a two-way stream`)
+  if (!isTwoWay(row)) throw fail('VIR_ERR_INVALID_ARG', `'${api}' is not a two-way stream`)
   const values = fromQuery(Object.fromEntries(searchParams), row.args)
   const call = { row, values, readOnly, guest: guest && decodeURIComponent(guest) }
   return (await dispatch(served, call)) as ByteChannel

@@ -10,6 +10,7 @@ import { connect } from './api/connect.ts'
 import { console } from './api/console.ts'
 import { define } from './api/define.ts'
 import { description } from './api/description.ts'
+import { graphics } from './api/graphics.ts'
 import { interfaces } from './api/interface.ts'
 import { job } from './api/job.ts'
 import { lifecycle } from './api/lifecycle.ts'
@@ -43,6 +44,7 @@ const rows = {
   ...block,
   ...interfaces,
   ...console,
+  ...graphics,
   ...agent,
   ...job,
   ...security

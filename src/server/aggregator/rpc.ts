@@ -67,7 +67,9 @@ class ForwardedGuests implements Guests {
     const from = readerOf(frame)
     const guest = guestOf(procedure, readFields(procedure.first, from))
     const known = this.#fromReport(procedure, from, guest)
-    return known ? { write: to => writeFields(procedure.ret, known, to) } : this.#forward(procedure, frame, guest)
+    if (known) return { write: to => writeFields(procedure.ret, known, to) }
+    if (findMethod(procedure.api)?.stream === 'file') return this.#handOver(procedure, frame, guest)
+    return this.#forward(procedure, frame, guest)
   }
 
   /** A client finds what it has done a moment ago in what it is told of all guests. */
@@ -81,6 +83,17 @@ class ForwardedGuests implements Guests {
 
   ofDriver(frame: Frame): Promise<Reply> {
     return this.#secondary.call(frame, this.#connection.readOnly)
+  }
+
+  /** A connection of a guest's that its client gets as a descriptor. */
+  async #handOver({ api, first, others }: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
+    const from = readerOf(frame)
+    readFields(first, from)
+    const values = readFields(others, from)
+    this.#connection.checkGuest(guest)
+    const { handedFile } = await import('./handed-file.ts')
+    const { root } = this.#aggregator.layout
+    return { files: [await handedFile(await this.#aggregator.socketOf(guest.uuid), api, values, root.dir)] }
   }
 
   async #forward({ api }: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {

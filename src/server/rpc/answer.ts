@@ -6,7 +6,7 @@ import { libraryDomain } from '../../conf/api-list.ts'
 import { virTypedParameterFlags } from '../../conf/enums.ts'
 import { argumentErrorsFrom } from '../../conf/error.ts'
 import type { TypedParams } from '../../conf/wire.ts'
-import type { ByteChannel, Stream } from '../../drivers/method.ts'
+import type { ByteChannel, FileChannel, Stream } from '../../drivers/method.ts'
 import { type Call, dispatch, rowFor, type Served } from '../dispatch.ts'
 import type { Reply } from './client.ts'
 import { type Values, type WireField, writeFields } from './codec.ts'
@@ -33,6 +33,7 @@ export async function answer(
   Object.assign(values, exception?.args?.(given))
   const guest = procedure.onGuest ? guestOf(procedure, given) : undefined
   const result = await dispatch(served, { row, values, readOnly, guest, signal })
+  if (row.stream === 'file') return { files: [(result as FileChannel).file] }
   if (row.stream === 'channel') return { stream: channelStream(result as ByteChannel) }
   if (row.stream === 'body') {
     const { mime, body } = result as Stream

@@ -44,6 +44,8 @@ const PONG = 2
 export interface Reply {
   write?(to: XdrWriter): void
   stream?: RpcStream
+  /** connections that go with the reply (VIR_NET_REPLY_WITH_FDS); they are closed here once they are sent */
+  files?: readonly Socket[]
   /** somebody else's reply has been passed on already */
   sent?: true
 }
@@ -75,6 +77,8 @@ export class RpcClient {
   #keepalive: NodeJS.Timeout | undefined
   #unanswered = 0
   #finishing = false
+  /** what is to be sent once files have been passed */
+  #held: Buffer[] | undefined
   readonly #gone: Promise<void>
 
   constructor(socket: Socket, log: Log, makeHandler: (client: RpcClient) => RpcHandler) {
@@ -175,7 +179,8 @@ export class RpcClient {
       const answer = this.#handler.call(frame, this.#abort.signal)
       const reply = answer instanceof Promise ? await answer : answer
       if (reply.sent) return
-      this.#send(makeFrame(answerTo(frame, MessageType.REPLY, MessageStatus.OK), to => reply.write?.(to)))
+      if (reply.files) await this.#replyWith(frame, reply.files)
+      else this.#send(makeFrame(answerTo(frame, MessageType.REPLY, MessageStatus.OK), to => reply.write?.(to)))
       if (reply.stream) this.#openStream(frame, reply.stream)
     } catch (thrown) {
       this.#sendError(frame, thrown, MessageType.REPLY)
@@ -188,6 +193,28 @@ export class RpcClient {
     }
   }
 
+  /** Sends files behind their reply, one byte each. Whatever else is to be sent meanwhile waits. */
+  async #replyWith(call: Frame, files: readonly Socket[]): Promise<void> {
+    const turn = this.#held
+    const held: Buffer[] = []
+    this.#held = held
+    try {
+      this.#socket.write(
+        makeFrame(answerTo(call, MessageType.REPLY_WITH_FDS, MessageStatus.OK), to => to.uint(files.length))
+      )
+      const { passDescriptor } = await import('../../host/pass-descriptor.ts')
+      for (const file of files) await passDescriptor(this.#socket, file)
+    } catch (error) {
+      // the client waits for a file that does not come
+      this.#log.error({ err: error }, 'a file could not be passed')
+      this.#socket.destroy()
+    } finally {
+      for (const file of files) file.destroy()
+      this.#held = turn
+      this.#send(...held)
+    }
+  }
+
   #sendError(to: Header, thrown: unknown, type: number): void {
     const error = toVirError(thrown, 'VIR_FROM_RPC')
     if (error.cause !== undefined) this.#log.debug({ err: error }, 'RPC call failed')
@@ -196,6 +223,7 @@ export class RpcClient {
 
   #send(...packets: Buffer[]): void {
     if (this.#socket.destroyed || !this.#socket.writable) return
+    if (this.#held) return void this.#held.push(...packets)
     for (const packet of packets) this.#socket.write(packet)
   }
 

@@ -49,6 +49,7 @@ export const frameKey = ({ program, procedure, serial }: Header): string => `${p
 const LENGTH_SIZE = 4
 export const HEADER_SIZE = 24
 const PAYLOAD_AT = LENGTH_SIZE + HEADER_SIZE
+const FILES_MAX = 32
 /** VIR_NET_MESSAGE_MAX and its length word. */
 const FRAME_MAX = 32 * 1024 * 1024 + LENGTH_SIZE
 /** Payload of one stream packet, as old clients can take it (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX). */
@@ -67,21 +68,34 @@ export class FrameError extends Error {}
 export class FrameReader {
   #chunks: Buffer[] = []
   #have = 0
+  /** bytes to come that go with files */
+  #fileBytes = 0
 
   /** Frames completed by this chunk. @throws FrameError for a length no frame can have */
   push(chunk: Buffer): Frame[] {
     const frames: Frame[] = []
     this.#chunks.push(chunk)
     this.#have += chunk.length
+    this.#dropFiles(0)
     while (this.#have >= LENGTH_SIZE) {
       const length = this.#peekLength()
       if (length < PAYLOAD_AT || length > FRAME_MAX) {
         throw new FrameError(`packet of ${length} bytes`)
       }
       if (this.#have < length) break
-      frames.push(readFrame(this.#take(length)))
+      const frame = readFrame(this.#take(length))
+      frames.push(frame)
+      if (frame.type === MessageType.CALL_WITH_FDS) this.#dropFiles(filesOf(frame))
     }
     return frames
+  }
+
+  /** Drops the byte each file travels with behind its call; the kernel closes the files themselves. */
+  #dropFiles(more: number): void {
+    this.#fileBytes += more
+    const here = Math.min(this.#fileBytes, this.#have)
+    if (here > 0) this.#take(here)
+    this.#fileBytes -= here
   }
 
   #peekLength(): number {
@@ -96,6 +110,13 @@ export class FrameReader {
     this.#chunks = this.#have > 0 ? [all.subarray(length)] : []
     return this.#have > 0 ? all.subarray(0, length) : all
   }
+}
+
+/** The files that follow a call. @throws FrameError for more than there may be (VIR_NET_MESSAGE_NUM_FDS_MAX) */
+function filesOf({ bytes }: Frame): number {
+  const count = bytes.length < PAYLOAD_AT + LENGTH_SIZE ? 0 : bytes.readUInt32BE(PAYLOAD_AT)
+  if (count > FILES_MAX) throw new FrameError(`${count} files with a call`)
+  return count
 }
 
 function readFrame(bytes: Buffer): Frame {

@@ -15,7 +15,8 @@ function live(backlog: () => number) {
   let say: (data: Buffer) => void = () => {}
   let end: (reason: string) => void = () => {}
   const channel: ByteChannel = {
-    write: data => typed.push(String(data)),
+    write: data => typed.push(String(data)) > 0,
+    onDrain: () => {},
     onData: listener => {
       say = listener
     },

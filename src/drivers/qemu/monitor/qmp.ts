@@ -1,7 +1,7 @@
 // QEMU's monitor: framing, ids, replies in any order, exact integers, error mapping. A peer that falls silent, talks
 // nonsense or goes away ends every waiting call in an error; nothing here waits without a limit.
 import { EventEmitter } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { errorsFrom, type VirError } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
@@ -12,6 +12,8 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const MAX_LINE_BYTES = 10 * 1024 * 1024
 /** Limit of a call for which the caller gives none. */
 export const QMP_TIMEOUT_MS = 30_000
+/** A file travels with a byte: one that JSON has no meaning for. */
+const BLANK = 0x20
 
 export interface QmpEvent {
   event: string
@@ -53,6 +55,9 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
   #partialBytes = 0
   #greeting: { resolve(): void; reject(error: Error): void } | undefined
   #closed: VirError | undefined
+  /** commands that wait until a file is passed: its byte must not come between theirs */
+  #held: string[] | undefined
+  #passing: Promise<void> | undefined
   readonly #readable: Readable
   readonly #writable: Writable
 
@@ -99,13 +104,41 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     try {
       return (await this.#timed(command, options.timeoutMs ?? QMP_TIMEOUT_MS, options.signal, (resolve, reject) => {
         this.#waiting.set(id, { command, resolve, reject })
-        this.#writable.write(`${formatJson({ execute: command, arguments: args, id })}\r\n`)
+        this.#send(`${formatJson({ execute: command, arguments: args, id })}\r\n`)
         return () => this.#waiting.delete(id)
       })) as T
     } catch (error) {
       if (!(error instanceof QmpError) || options.raw) throw error
       throw fail('VIR_ERR_INTERNAL_ERROR', `unable to execute QEMU command '${command}': ${error.message}`, error)
     }
+  }
+
+  /**
+   * Hands QEMU an open connection, which commands know by that name from then on (getfd).
+   * @throws VIR_ERR_SYSTEM_ERROR when it cannot be passed, and what execute throws
+   */
+  async passFile(fdname: string, file: Socket): Promise<void> {
+    while (this.#passing) await this.#passing
+    const held: string[] = []
+    this.#held = held
+    const passing = import('../../../host/pass-descriptor.ts').then(({ passDescriptor }) =>
+      passDescriptor(this.#writable as Socket, file, BLANK)
+    )
+    this.#passing = passing
+      .catch(() => undefined)
+      .then(() => {
+        this.#held = undefined
+        this.#passing = undefined
+        for (const text of held) this.#writable.write(text)
+      })
+    await passing
+    await this.#passing
+    await this.execute('getfd', { fdname })
+  }
+
+  #send(text: string): void {
+    if (this.#held) this.#held.push(text)
+    else this.#writable.write(text)
   }
 
   /** Lets go of the connection; QEMU goes on. */

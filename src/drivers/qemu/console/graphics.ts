@@ -1,0 +1,62 @@
+// A connection of our own to a guest's screen, made by QEMU out of a socket that is handed to it (qemuDomainOpenGraphics).
+import type { Socket } from 'node:net'
+import { virDomainOpenGraphicsFlags } from '../../../conf/enums.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { socketPair } from '../../../host/pass-descriptor.ts'
+import type { FileChannel } from '../../method.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
+
+/** Name of the descriptor in QEMU until it is used. */
+const FDNAME = 'graphicsfd'
+
+/** QEMU's names of what it serves screens by, for those that take a client's connection. */
+const PROTOCOLS: Partial<Record<string, string>> = { vnc: 'vnc', spice: 'spice' }
+
+/**
+ * Opens a screen.
+ * @param index of the `<graphics>` element
+ * @param flags virDomainOpenGraphicsFlags
+ * @throws VIR_ERR_INTERNAL_ERROR for a screen there is not, VIR_ERR_INVALID_ARG for one of another kind
+ */
+export async function openGraphics(domain: QemuDomain, index: number, flags: number): Promise<FileChannel> {
+  const { def, qmp, root } = domain
+  const screen = def.devices.graphics[index]
+  if (!screen) throw fail('VIR_ERR_INTERNAL_ERROR', `No graphics backend with index ${index}`)
+  const protocol = PROTOCOLS[screen.type]
+  if (protocol === undefined) {
+    throw badArgument(`Can only open VNC, SPICE or D-Bus p2p graphics backends, not ${screen.type}`)
+  }
+  const skipauth = (flags & virDomainOpenGraphicsFlags.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH) !== 0
+  const [ours, theirs] = await socketPair(root.dir)
+  try {
+    await qmp.passFile(FDNAME, theirs)
+    try {
+      await qmp.execute('add_client', { protocol, fdname: FDNAME, skipauth })
+    } catch (error) {
+      await qmp.execute('closefd', { fdname: FDNAME }).catch(() => undefined)
+      throw error
+    }
+    return channelOf(ours)
+  } catch (error) {
+    ours.destroy()
+    throw error
+  } finally {
+    theirs.destroy()
+  }
+}
+
+/** The connection as a stream, for those who cannot be handed a file. */
+function channelOf(file: Socket): FileChannel {
+  file.on('error', () => file.destroy())
+  return {
+    file,
+    write: data => file.write(data),
+    onData: listener => file.on('data', listener),
+    onDrain: listener => file.on('drain', listener),
+    onClose: listener => file.on('close', () => listener('the screen was closed')),
+    close: () => file.destroy()
+  }
+}
