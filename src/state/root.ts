@@ -154,7 +154,7 @@ export const SOCKET_PATH_MAX = 103
 
 /** Write permission of group and others. */
 const OTHERS_WRITE = 0o022
-const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY
 
 /** A root that is this process's alone. */
 export interface RootLock {
@@ -181,7 +181,7 @@ export async function lockRoot(root: GuestRoot, program = 'virshimd', waitMs = 0
     const fd = openSync(root.dir, DIRECTORY)
     const isLocked = await flock(fd)
     // the owner before may have removed the directory
-    if (isLocked && isSame(fd, root.dir)) return await withoutStaleSockets(root, { close: () => closeSync(fd) }, owned)
+    if (isLocked && isSame(fd, root.dir)) return await withoutStaleSockets(root, lockOf(fd), owned)
     closeSync(fd)
     if (!isLocked && Date.now() >= deadline) throw owned()
   }
@@ -193,13 +193,24 @@ export async function lockRoot(root: GuestRoot, program = 'virshimd', waitMs = 0
  */
 function checkOurs(dir: string): void {
   const refuse = (why: string) => fail('VIR_ERR_OPERATION_DENIED', `root directory '${dir}' ${why}`)
-  const found = lstatSync(dir)
+  if (lstatSync(dir).uid !== process.getuid?.()) throw refuse('belongs to another user')
+  const found = statSync(dir)
   if (!found.isDirectory()) throw refuse('is not a directory')
   if (found.uid !== process.getuid?.()) throw refuse(`belongs to another user, with uid ${found.uid}`)
   if ((found.mode & OTHERS_WRITE) === 0) return
   chmodSync(dir, found.mode & 0o7777 & ~OTHERS_WRITE)
   const foreign = readdirSync(dir).find(name => lstatSync(join(dir, name)).uid !== found.uid)
   if (foreign !== undefined) throw refuse(`could be written by other users, and '${foreign}' is not ours`)
+}
+
+function lockOf(fd: number): RootLock {
+  let held = true
+  return {
+    close() {
+      if (held) closeSync(fd)
+      held = false
+    }
+  }
 }
 
 function isSame(fd: number, path: string): boolean {

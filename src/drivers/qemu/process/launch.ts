@@ -1,6 +1,7 @@
 // Starting the QEMU process itself: its own session, its words to the guest's log.
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../../../conf/error.ts'
 import { type ProcessIdentity, processIdentity } from '../../../state/status.ts'
 import type { QemuOutput } from './output.ts'
@@ -68,20 +69,30 @@ export async function launchQemu(options: LaunchOptions): Promise<Launched> {
   return { identity, exited }
 }
 
+/** How often processes are looked at whose environment does not show, as that of one which is being executed. */
+const LOOKS = 20
+const LOOK_PAUSE_MS = 5
+
 /**
  * A QEMU that a killed shim had spawned but not saved the pid of: known by the number of its run in its environment,
  * which only the run's status has. Walks /proc, so it is only for that case.
  */
-export function findQemu(runId: string): ProcessIdentity | undefined {
+export async function findQemu(runId: string): Promise<ProcessIdentity | undefined> {
   const mark = `${RUN_ID}=${runId}`
-  for (const entry of readdirSync('/proc')) {
-    if (!/^\d+$/.test(entry)) continue
-    try {
-      if (readFileSync(`/proc/${entry}/environ`, 'utf8').split('\0').includes(mark))
-        return processIdentity(Number(entry))
-    } catch {
-      // another user's, or gone
+  for (let look = 1; ; look++) {
+    let unseen = false
+    for (const entry of readdirSync('/proc')) {
+      if (!/^\d+$/.test(entry)) continue
+      try {
+        const environment = readFileSync(`/proc/${entry}/environ`, 'utf8')
+        if (environment.split('\0').includes(mark)) return processIdentity(Number(entry))
+        // threads of the kernel have no program
+        unseen ||= environment === '' && readlinkSync(`/proc/${entry}/exe`) !== ''
+      } catch {
+        // another user's, or gone
+      }
     }
+    if (!unseen || look === LOOKS) return undefined
+    await sleep(LOOK_PAUSE_MS)
   }
-  return undefined
 }

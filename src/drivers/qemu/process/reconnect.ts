@@ -28,7 +28,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   domain.restoreState(status.state, status.reason, status.stateTimeMs, status.generation)
   run.output = QemuOutput.attach(domain.root)
   if (status.phase === 'starting') {
-    run.process ??= findQemu(run.id)
+    run.process ??= await findQemu(run.id)
     domain.log.warn({ pid: run.process?.pid }, 'a start was cut short, removing what it left')
     await endProcess(domain)
     await cleanUp(domain, { reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED, failed: true }, 'nobody')

@@ -1,24 +1,28 @@
 // QEMU's process: what it is given, how it ends, and how one is found that nobody wrote down.
 import { spawn } from 'node:child_process'
-import { chmodSync, closeSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { findQemu, launchQemu } from '../../../../src/drivers/qemu/process/launch.ts'
+import { QemuOutput } from '../../../../src/drivers/qemu/process/output.ts'
 import { guestRoot } from '../../../../src/state/root.ts'
 import { isAlive } from '../../../../src/state/status.ts'
 import { failureOf } from '../../../helper/stand-in-guest.ts'
 
 /** A root, and a program that does so; `WAIT` waits until it has been launched. */
-function program(t: { testdir(): string }, body: string) {
+function program(t: Pick<Test, 'testdir' | 'teardown'>, body: string, runId = 'of a test') {
   const dir = t.testdir()
   const path = join(dir, 'program')
   writeFileSync(path, `#!/bin/sh\nWAIT() { until [ -e "$0.launched" ]; do sleep 0.01; done; }\n${body}\n`)
   chmodSync(path, 0o755)
   const root = guestRoot(join(dir, 'root'))
   const launch = async ({ env = {}, files = [] }: { env?: Record<string, string>; files?: number[] } = {}) => {
-    const launched = await launchQemu(root, { argv: [path], env, owner: {}, dieWithUs: false, files })
+    const output = await QemuOutput.make(root)
+    t.teardown(() => output.close())
+    const launched = await launchQemu({ argv: [path], env, owner: {}, dieWithUs: false, files, output, runId })
     writeFileSync(`${path}.launched`, '')
-    return launched
+    // what has been said is in the log when it has ended
+    return { ...launched, exited: launched.exited.finally(() => output.drain()) }
   }
   return { dir, path, root, launch }
 }
@@ -81,25 +85,20 @@ t.test('what cannot be executed', async t => {
   t.match(failure, /cannot execute binary|ended at once with status 12[67]|it ran: status 12[67]/)
 })
 
-t.test('a process is found by the monitor it was told to make', async t => {
-  const { root, dir } = program(t, '')
-  mkdirSync(root.dir)
-  t.equal(findQemu(root), undefined)
-  const own = `socket,id=charmonitor,path=${root.monitorSocket},server=on`
-  const ours = spawn('sleep', ['60', own], { argv0: 'sleep' })
-  t.teardown(() => ours.kill('SIGKILL'))
-  // sleep refuses such an argument: a shell that reads for ever does not
-  const reader = spawn('sh', ['-c', 'read x', own])
-  t.teardown(() => reader.kill('SIGKILL'))
-  await new Promise(resolve => reader.once('spawn', resolve))
-  await new Promise(resolve => ours.once('exit', resolve))
-  const found = findQemu(root)
-  t.equal(found?.pid, reader.pid)
-  t.ok(found && isAlive(found))
-  t.equal(findQemu(guestRoot(join(dir, 'ro'))), undefined, 'of a root whose name begins so')
-  const gone = new Promise(resolve => reader.once('exit', resolve))
-  reader.kill('SIGKILL')
-  await gone
-  t.equal(findQemu(root), undefined)
-  t.notOk(found && isAlive(found))
+t.test('a process is found by the number of its run, whatever its arguments say', async t => {
+  const { launch, root } = program(t, 'exec sleep 60', 'run-7')
+  t.equal(await findQemu('run-7'), undefined)
+  const decoy = spawn('sh', ['-c', 'read x', `VIRSHIM_RUN_ID=run-7 path=${root.monitorSocket},`])
+  t.teardown(() => decoy.kill('SIGKILL'))
+  await new Promise(resolve => decoy.once('spawn', resolve))
+  t.equal(await findQemu('run-7'), undefined, 'words in arguments do not count')
+  const { identity, exited } = await launch()
+  const found = await findQemu('run-7')
+  t.same(found, identity)
+  t.ok(isAlive(identity))
+  t.equal(await findQemu('run-'), undefined, 'nor part of the number')
+  process.kill(identity.pid, 'SIGKILL')
+  await exited
+  t.equal(await findQemu('run-7'), undefined)
+  t.notOk(isAlive(identity))
 })
