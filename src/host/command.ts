@@ -4,20 +4,59 @@ import { errorsFrom } from '../conf/error.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-const TIMEOUT_MS = 10_000
 /** Directories with administration tools, which are not in everyone's PATH. */
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** Bounds of a program's run: it is killed at the first it crosses. */
+export interface CommandLimits {
+  timeoutMs: number
+  outputBytes: number
+}
+
+const LIMITS: CommandLimits = { timeoutMs: 10_000, outputBytes: 1024 ** 2 }
+
+/** A program that is not there, ended with a failure or was killed at a limit. */
+export class CommandFailed extends Error {
+  override readonly name = 'CommandFailed'
+  /** it did not end in time */
+  readonly late: boolean
+
+  constructor(said: string, late: boolean, cause: unknown) {
+    super(said, { cause })
+    this.late = late
+  }
+}
+
+/**
+ * Runs a program to its end and gives its output.
+ * @param env variables it gets besides LC_ALL and PATH
+ * @throws CommandFailed with what it said
+ */
+export function hostCommand(
+  program: string,
+  args: readonly string[],
+  { timeoutMs, outputBytes }: CommandLimits = LIMITS,
+  env: NodeJS.ProcessEnv = {}
+): Promise<string> {
+  const environment = { ...env, LC_ALL: 'C', PATH }
+  const options = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: outputBytes, env: environment } as const
+  return new Promise((resolve, reject) => {
+    execFile(program, args, options, (error, stdout, stderr) => {
+      if (!error) return resolve(stdout)
+      reject(new CommandFailed(stderr.trim() || error.message, error.killed === true, error))
+    })
+  })
+}
 
 /**
  * Runs a program to its end and gives its output.
  * @throws VIR_ERR_INTERNAL_ERROR with its output on failure
  */
-export function runHostCommand(program: string, args: readonly string[]): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(program, args, { timeout: TIMEOUT_MS, env: { LC_ALL: 'C', PATH } }, (error, stdout, stderr) => {
-      if (!error) return resolve(stdout)
-      const said = stderr.trim() || error.message
-      reject(fail('VIR_ERR_INTERNAL_ERROR', `'${[program, ...args].join(' ')}' failed: ${said}`, error))
-    })
-  })
+export async function runHostCommand(program: string, args: readonly string[]): Promise<string> {
+  try {
+    return await hostCommand(program, args)
+  } catch (error) {
+    const said = (error as Error).message
+    throw fail('VIR_ERR_INTERNAL_ERROR', `'${[program, ...args].join(' ')}' failed: ${said}`, error)
+  }
 }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { uuid as uuidScalar } from '../conf/scalar.ts'
-import { runHostCommand } from './command.ts'
+import { callService } from './bus.ts'
 import { hostFile } from './root.ts'
 import { readText } from './topology.ts'
 
@@ -41,7 +41,11 @@ export const SUSPEND_TARGETS = [
 ] as const
 export type SuspendTarget = (typeof SUSPEND_TARGETS)[number]
 
-const LOGIND = ['org.freedesktop.login1', '/org/freedesktop/login1', 'org.freedesktop.login1.Manager']
+const LOGIND = {
+  service: 'org.freedesktop.login1',
+  path: '/org/freedesktop/login1',
+  interface: 'org.freedesktop.login1.Manager'
+}
 
 let known: Promise<SuspendTarget[]> | undefined
 
@@ -49,8 +53,9 @@ let known: Promise<SuspendTarget[]> | undefined
 export function suspendTargets(): Promise<SuspendTarget[]> {
   known ??= Promise.all(
     SUSPEND_TARGETS.map(async target => {
-      const answer = await runHostCommand('busctl', ['--system', 'call', ...LOGIND, target.ask]).catch(() => '')
-      return /"(yes|challenge)"/.test(answer) ? [target] : []
+      const ask = callService({ ...LOGIND, member: target.ask, signature: '', args: [] })
+      const [answer] = await ask.catch(() => [])
+      return answer === 'yes' || answer === 'challenge' ? [target] : []
     })
   ).then(found => found.flat())
   return known

@@ -1,7 +1,7 @@
 // A D-Bus of the tests' own, a real dbus-daemon, and on it a stand-in for systemd: what of its manager's interface
 // (org.freedesktop.systemd1) guests need, written after systemd's documentation. Its scopes are real control groups.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { type EventEmitter, once } from 'node:events'
 import {
   existsSync,
   mkdirSync,
@@ -14,7 +14,41 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Message, type MessageBus, MessageType, sessionBus, Variant } from '@jellybrick/dbus-next'
+import * as library from '@homebridge/dbus-native'
+
+/** A message as the library has it; variants are `[type, value]` when sent, `[parsed type, [value]]` when received. */
+export interface Message {
+  type: number
+  serial: number
+  replySerial?: number
+  sender?: string
+  destination?: string
+  path?: string
+  interface?: string
+  member?: string
+  errorName?: string
+  signature?: string
+  body?: unknown[]
+}
+
+interface Connection extends EventEmitter {
+  message(message: Message): void
+  end(): void
+}
+
+// its types leave these out
+const { createConnection, messageType } = library as unknown as {
+  createConnection(options: { busAddress: string }): Connection
+  messageType: Record<'methodCall' | 'methodReturn' | 'error' | 'signal', number>
+}
+
+/** A received value without the types of its variants. */
+export function plain(value: unknown): unknown {
+  if (!Array.isArray(value)) return value
+  const [type, held] = value
+  const variant = value.length === 2 && Array.isArray(type) && typeof type[0]?.type === 'string'
+  return variant ? plain(held[0]) : value.map(plain)
+}
 
 export interface Seen {
   member: string
@@ -28,8 +62,16 @@ interface Answer {
   text?: string
 }
 
+/** A call to a service; `args` are plain. */
+interface Call extends Seen {
+  path: string
+}
+
 /** Answers the calls to one service; undefined leaves the call without an answer. */
-export type Service = (call: Message) => Answer | undefined
+export type Service = (call: Call) => Answer | undefined
+
+/** Sends a signal to all. */
+export type Signal = (path: string, of: string, member: string, signature: string, args: unknown[]) => void
 
 export class TestBus {
   readonly dir = mkdtempSync(join(tmpdir(), 'virshim-bus-'))
@@ -37,7 +79,7 @@ export class TestBus {
   /** The daemon says its address once it listens; its socket's file is there before. */
   readonly ready: Promise<unknown>
   readonly #daemon: ChildProcess
-  readonly #services: MessageBus[] = []
+  readonly #services: Connection[] = []
 
   constructor() {
     const config = join(this.dir, 'bus.conf')
@@ -54,26 +96,43 @@ export class TestBus {
   }
 
   /** Puts a service on the bus; what it is asked is kept. */
-  async serve(name: string, service: Service): Promise<{ seen: Seen[]; bus: MessageBus }> {
+  async serve(name: string, service: Service): Promise<{ seen: Seen[]; signal: Signal }> {
     await this.ready
-    const bus = sessionBus({ busAddress: this.address })
-    this.#services.push(bus)
+    const connection = createConnection({ busAddress: this.address })
+    this.#services.push(connection)
+    let serial = 0
+    const send = (message: Omit<Message, 'serial'>) => connection.message({ ...message, serial: ++serial })
     const seen: Seen[] = []
-    bus.addMethodHandler(message => {
-      if (message.type !== MessageType.METHOD_CALL) return false
-      seen.push({ member: message.member, args: message.body })
-      const answer = service(message)
-      if (!answer) return true
-      const { error, text, signature = '', body = [] } = answer
-      bus.send(error ? Message.newError(message, error, text) : Message.newMethodReturn(message, signature, body))
-      return true
+    connection.on('message', (message: Message) => {
+      if (message.type !== messageType.methodCall) return
+      const { member = '', path = '', body = [] } = message
+      const call = { member, path, args: plain(body) as unknown[] }
+      seen.push(call)
+      const answer = service(call)
+      if (!answer) return
+      const { error, text, signature, body: answered } = answer
+      const to = { destination: message.sender, replySerial: message.serial }
+      if (error) send({ ...to, type: messageType.error, errorName: error, signature: 's', body: [text] })
+      else send({ ...to, type: messageType.methodReturn, signature, body: answered })
     })
-    await bus.requestName(name)
-    return { seen, bus }
+    const bus = {
+      destination: 'org.freedesktop.DBus',
+      path: '/org/freedesktop/DBus',
+      interface: 'org.freedesktop.DBus'
+    }
+    send({ ...bus, type: messageType.methodCall, member: 'Hello' })
+    send({ ...bus, type: messageType.methodCall, member: 'RequestName', signature: 'su', body: [name, 0] })
+    const asked = serial
+    await new Promise<void>(named =>
+      connection.on('message', ({ replySerial }: Message) => replySerial === asked && named())
+    )
+    const signal: Signal = (path, of, member, signature, body) =>
+      !this.#daemon.killed && send({ type: messageType.signal, path, interface: of, member, signature, body })
+    return { seen, signal }
   }
 
   end(): void {
-    for (const bus of this.#services) bus.disconnect()
+    for (const bus of this.#services) bus.end()
     this.#daemon.kill()
     rmSync(this.dir, { recursive: true, force: true })
   }
@@ -87,52 +146,73 @@ const scopeDirs = (unit: string) =>
 
 const SYSTEMD = '/org/freedesktop/systemd1'
 
-/** The unit of an object, whose path has all but letters and digits in hexadecimal. */
+/** The object of a unit, its path with all but letters and digits in hexadecimal, and back. */
+const pathOf = (unit: string) =>
+  `${SYSTEMD}/unit/${unit.replace(/[^0-9a-zA-Z]/g, char => `_${char.charCodeAt(0).toString(16).padStart(2, '0')}`)}`
 const unitOf = (path: string) =>
   path
     .slice(`${SYSTEMD}/unit/`.length)
     .replace(/_([0-9a-f]{2})/g, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)))
 
-/** Serves org.freedesktop.systemd1. */
-export async function fakeSystemd(host: TestBus): Promise<{ seen: Seen[]; scopes: Map<string, string[]> }> {
+/** A job is under way this long: whoever asks at once sees it so. */
+const JOB_MS = 50
+const noUnit = (unit: string) => ({ error: 'org.freedesktop.systemd1.NoSuchUnit', text: `Unit ${unit} not loaded.` })
+
+/**
+ * Serves org.freedesktop.systemd1.
+ * @param outcome state of a unit once the job that starts it is over
+ */
+export async function fakeSystemd(
+  host: TestBus,
+  outcome: 'active' | 'failed' = 'active'
+): Promise<{ seen: Seen[]; scopes: Map<string, string[]> }> {
   const scopes = new Map<string, string[]>()
-  let job = 0
-  const service: Service = ({ member, path, body }) => {
-    const jobOf = (unit: string) => {
-      const path = `${SYSTEMD}/job/${++job}`
-      const args = [job, path, unit, 'done']
-      setTimeout(
-        () => bus.send(Message.newSignal(SYSTEMD, `org.freedesktop.systemd1.Manager`, 'JobRemoved', 'uoss', args)),
-        5
-      )
+  const starting = new Map<string, number>()
+  const manager = [SYSTEMD, 'org.freedesktop.systemd1.Manager'] as const
+  let jobs = 0
+  const service: Service = ({ member, path, args }) => {
+    const newJob = (unit: string) => {
+      const job = ++jobs
+      const path = `${SYSTEMD}/job/${job}`
+      setTimeout(() => {
+        starting.delete(unit)
+        signal(...manager, 'JobRemoved', 'uoss', [job, path, unit, outcome === 'active' ? 'done' : 'failed'])
+      }, JOB_MS)
       return { signature: 'o', body: [path] }
     }
     if (member === 'Subscribe') return {}
     if (member === 'StartTransientUnit') {
-      const [unit, , properties] = body as [string, string, [string, Variant][]]
+      const [unit, , properties] = args as [string, string, [string, unknown][]]
       if (scopes.has(unit)) return { error: 'org.freedesktop.systemd1.UnitExists', text: `Unit ${unit} was there` }
-      const pids = (properties.find(([name]) => name === 'PIDs')?.[1].value ?? []) as number[]
+      const pids = (properties.find(([name]) => name === 'PIDs')?.[1] ?? []) as number[]
       for (const dir of scopeDirs(unit)) enter(dir, pids)
       scopes.set(unit, scopeDirs(unit))
-      return jobOf(unit)
+      starting.set(unit, jobs + 1)
+      return newJob(unit)
     }
     if (member === 'StopUnit') {
-      const [unit] = body as [string]
-      if (!scopes.has(unit)) return { error: 'org.freedesktop.systemd1.NoSuchUnit', text: `Unit ${unit} not loaded.` }
+      const [unit] = args as [string]
+      if (!scopes.has(unit)) return noUnit(unit)
       for (const dir of scopes.get(unit) ?? []) removeGroup(dir)
       scopes.delete(unit)
-      const removed = [unit, `${SYSTEMD}/unit/${++job}`]
-      const gone = Message.newSignal(SYSTEMD, 'org.freedesktop.systemd1.Manager', 'UnitRemoved', 'so', removed)
-      setTimeout(() => bus.send(gone), 10)
-      return jobOf(unit)
+      setTimeout(() => signal(...manager, 'UnitRemoved', 'so', [unit, pathOf(unit)]), 2 * JOB_MS)
+      return newJob(unit)
+    }
+    if (member === 'GetUnit') {
+      const [unit] = args as [string]
+      return scopes.has(unit) ? { signature: 'o', body: [pathOf(unit)] } : noUnit(unit)
     }
     if (member === 'Get') {
-      if (scopes.has(unitOf(path))) return { signature: 'v', body: [new Variant('s', 'active')] }
-      return { error: 'org.freedesktop.systemd1.NoSuchUnit', text: `Unit ${unitOf(path)} not loaded.` }
+      const unit = unitOf(path)
+      if (!scopes.has(unit)) return noUnit(unit)
+      const job = starting.get(unit)
+      if (args[1] === 'Job')
+        return { signature: 'v', body: [['(uo)', job ? [job, `${SYSTEMD}/job/${job}`] : [0, '/']]] }
+      return { signature: 'v', body: [['s', job ? 'inactive' : outcome]] }
     }
     return { error: 'org.freedesktop.DBus.Error.UnknownMethod', text: `no method ${member} here` }
   }
-  const { seen, bus } = await host.serve('org.freedesktop.systemd1', service)
+  const { seen, signal } = await host.serve('org.freedesktop.systemd1', service)
   return { seen, scopes }
 }
 

@@ -1,5 +1,5 @@
 // Guests as machines of systemd-machined's (virSystemdCreateMachine, virSystemdTerminateMachine).
-import { asVirError, type HostBus, ServiceError } from './bus.ts'
+import { asVirError, callService, refuses, ServiceError, type Value } from '../../../../host/bus.ts'
 import { sliceName } from './partition.ts'
 
 export const MACHINED = 'org.freedesktop.machine1'
@@ -9,9 +9,6 @@ const manager = {
   path: '/org/freedesktop/machine1',
   interface: 'org.freedesktop.machine1.Manager'
 }
-
-const UNKNOWN_METHOD = 'org.freedesktop.DBus.Error.UnknownMethod'
-const NO_SUCH_MACHINE = 'org.freedesktop.machine1.NoSuchMachine'
 
 export interface NewMachine {
   name: string
@@ -24,40 +21,35 @@ export interface NewMachine {
 }
 
 /** Units that start before and after guests, as libvirt has it. */
-export const unitOrder = (bus: HostBus): [string, unknown][] => [
-  ['After', bus.variant('as', ['libvirtd.service', 'virtqemud.service'])],
-  ['Before', bus.variant('as', ['virt-guest-shutdown.target'])]
+export const UNIT_ORDER: Value[] = [
+  ['After', { type: 'as', value: ['libvirtd.service', 'virtqemud.service'] }],
+  ['Before', { type: 'as', value: ['virt-guest-shutdown.target'] }]
 ]
 
-/** Registers a machine (virSystemdCreateMachine). @throws VIR_ERR_DBUS_SERVICE with the service's words */
-export async function createMachine(bus: HostBus, machine: NewMachine): Promise<void> {
+/** Registers a machine. @throws VIR_ERR_DBUS_SERVICE with the service's words, VIR_ERR_OPERATION_TIMEOUT */
+export async function createMachine(machine: NewMachine): Promise<void> {
   const { name, uuid, leader, interfaceIndexes, partition } = machine
-  const id = Buffer.from(uuid.replaceAll('-', ''), 'hex')
-  const properties = [['Slice', bus.variant('s', sliceName(partition))], ...unitOrder(bus)]
-  const front = [name, id, 'libvirt-qemu', 'vm', leader, '']
+  const id = [...Buffer.from(uuid.replaceAll('-', ''), 'hex')]
+  const properties: Value = [['Slice', { type: 's', value: sliceName(partition) }], ...UNIT_ORDER]
   try {
-    await bus.call({
+    await callService({
       ...manager,
       member: 'CreateMachineWithNetwork',
       signature: 'sayssusaia(sv)',
-      args: [...front, interfaceIndexes, properties]
+      args: [name, id, 'libvirt-qemu', 'vm', leader, '', interfaceIndexes, properties]
     })
   } catch (error) {
-    if (!(error instanceof ServiceError) || error.type !== UNKNOWN_METHOD) throw asVirError(error)
-    // before systemd 211
-    await bus
-      .call({ ...manager, member: 'CreateMachine', signature: 'sayssusa(sv)', args: [...front, properties] })
-      .catch(thrown => {
-        throw asVirError(thrown)
-      })
+    throw asVirError(error)
   }
 }
 
-/** Ends the machine, if it is there. @throws VIR_ERR_DBUS_SERVICE */
-export async function terminateMachine(bus: HostBus, name: string): Promise<void> {
+/** Ends the machine, if it is there. @throws VIR_ERR_DBUS_SERVICE, VIR_ERR_OPERATION_TIMEOUT */
+export async function terminateMachine(name: string): Promise<void> {
+  const machine = { ...manager, signature: 's', args: [name] }
   try {
-    await bus.call({ ...manager, member: 'TerminateMachine', signature: 's', args: [name] })
+    await callService({ ...machine, member: 'TerminateMachine' })
   } catch (error) {
-    if (!(error instanceof ServiceError) || error.type !== NO_SUCH_MACHINE) throw asVirError(error)
+    const gone = error instanceof ServiceError && (await refuses({ ...machine, member: 'GetMachine' }))
+    if (!gone) throw asVirError(error)
   }
 }

@@ -1,10 +1,10 @@
 // Guests as systemd and systemd-machined know them. Loaded only where there is one of these, or was when the guest started.
 import { readFileSync } from 'node:fs'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { NoBus, namesOnBus } from '../../../../host/bus.ts'
 import { helpersIn } from '../../../../host/helper-process.ts'
 import type { ProcessIdentity, Registration } from '../../../../state/status.ts'
 import type { QemuDomain } from '../../domain/domain.ts'
-import { HostBus, NoBus } from './bus.ts'
 import { enterGroups } from './cgroup.ts'
 import { groupsOf } from './hierarchy.ts'
 import { machineName } from './machine-name.ts'
@@ -30,24 +30,20 @@ function interfaceIndexes({ devices }: DomainDef): number[] {
 
 /** Registers with the first of these that the host has; false if it has none. */
 export async function knownTo(kinds: Kind[], domain: QemuDomain, qemu: ProcessIdentity): Promise<boolean> {
+  let names: Set<string>
   try {
-    return await HostBus.use(async bus => {
-      for (const kind of kinds) {
-        if (!(await bus.has(SERVICES[kind]))) continue
-        await registerWith(bus, kind, domain, qemu)
-        return true
-      }
-      return false
-    })
+    names = await namesOnBus()
   } catch (error) {
-    // a service's refusal stands, but a host without a bus has no service
     if (!(error instanceof NoBus)) throw error
     domain.log.debug({ err: error }, 'no system bus')
     return false
   }
+  const kind = kinds.find(one => names.has(SERVICES[one]))
+  if (kind) await registerWith(kind, domain, qemu)
+  return kind !== undefined
 }
 
-async function registerWith(bus: HostBus, kind: Kind, domain: QemuDomain, qemu: ProcessIdentity): Promise<void> {
+async function registerWith(kind: Kind, domain: QemuDomain, qemu: ProcessIdentity): Promise<void> {
   const { def, root, rootByName } = domain
   const machine = machineName({ id: domain.id, name: def.name, root: rootByName ? undefined : root.dir })
   const partition = def.resource?.partition ?? DEFAULT_PARTITION
@@ -57,14 +53,14 @@ async function registerWith(bus: HostBus, kind: Kind, domain: QemuDomain, qemu: 
   try {
     if (kind === 'machined') {
       const interfaces = interfaceIndexes(def)
-      await createMachine(bus, {
+      await createMachine({
         name: machine,
         uuid: def.uuid,
         leader: qemu.pid,
         interfaceIndexes: interfaces,
         partition
       })
-    } else await startScope(bus, { machine, pids: [qemu.pid, ...helpers], partition })
+    } else await startScope({ machine, pids: [qemu.pid, ...helpers], partition })
   } catch (error) {
     // refused: a machine of that name is another's, and not ours to end
     domain.running.registration = undefined
@@ -80,5 +76,5 @@ async function registerWith(bus: HostBus, kind: Kind, domain: QemuDomain, qemu: 
 /** Ends a guest's machine or scope. */
 export async function endRegistration({ kind, machine }: Registration): Promise<void> {
   const end = kind === 'machined' ? terminateMachine : stopScope
-  await HostBus.use(bus => end(bus, machine))
+  await end(machine)
 }
