@@ -2,9 +2,11 @@
 // and for each file V8's code cache. The shim starts once per guest: one file to read and nothing to compile make it
 // quick.
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { basename } from 'node:path'
 import { build, transform } from 'esbuild'
 import { fillCaches } from './code-cache.mjs'
+import { thirdPartyNotices } from './notices.mjs'
 
 rmSync('dist', { recursive: true, force: true })
 const programs = readdirSync('src/programs').map(name => basename(name, '.ts'))
@@ -35,6 +37,14 @@ const split = await build({
   metafile: true,
   write: false
 })
+// An installed virshim has no packages beside it; ws does without these two.
+const optional = ['bufferutil', 'utf-8-validate']
+const outside = Object.values(split.metafile.outputs).flatMap(({ imports }) =>
+  imports
+    .filter(({ external, path }) => external && !isBuiltin(path) && !optional.includes(path))
+    .map(({ path }) => path)
+)
+if (outside.length > 0) throw new Error(`not bundled: ${outside.join(', ')}`)
 const texts = new Map(split.outputFiles.map(({ path, text }) => [basename(path), text]))
 
 /** Adds to `found` an output and all it imports: statically, or, with `lazily`, at any time. */
@@ -91,5 +101,6 @@ for (const program of programs.map(name => `${name}.cjs`)) {
 }
 for (const name of lazy) write(name, (await transform(texts.get(name), { ...common, sourcefile: name })).code)
 for (const [name, text] of texts) if (name.endsWith('.txt')) writeFileSync(`dist/${name}`, text)
+writeFileSync('dist/THIRD-PARTY-NOTICES', thirdPartyNotices(split.metafile))
 
 await fillCaches()
