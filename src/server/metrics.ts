@@ -1,28 +1,29 @@
 // Prometheus metrics of the guest and of this process.
-import { Gauge, Registry } from 'prom-client'
+import { Counter, Gauge, Registry } from 'prom-client'
 import type { WireValue } from '../conf/wire.ts'
 import type { statsRecord } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { recordOf } from '../drivers/qemu/stats/record.ts'
 
-/** Statistics field to metric; `*` stands for a disk, interface or vCPU number. */
-const METRICS: [field: RegExp, name: string, help: string, scale: number][] = [
-  [/^state\.state$/, 'virshim_domain_state', 'virDomainState of the guest', 1],
-  [/^cpu\.time$/, 'virshim_domain_cpu_seconds_total', 'CPU time used by QEMU', 1e-9],
-  [/^balloon\.current$/, 'virshim_domain_memory_bytes', 'Memory given to the guest', 1024],
-  [/^balloon\.maximum$/, 'virshim_domain_memory_max_bytes', 'Memory the guest may have', 1024],
-  [/^balloon\.rss$/, 'virshim_domain_rss_bytes', 'Resident memory of QEMU', 1024],
-  [/^vcpu\.current$/, 'virshim_domain_vcpus', 'vCPUs of the guest', 1],
-  [/^vcpu\.(\d+)\.time$/, 'virshim_domain_vcpu_seconds_total', 'CPU time of one vCPU', 1e-9],
-  [/^block\.(\d+)\.rd\.bytes$/, 'virshim_domain_block_read_bytes_total', 'Bytes read from a disk', 1],
-  [/^block\.(\d+)\.wr\.bytes$/, 'virshim_domain_block_write_bytes_total', 'Bytes written to a disk', 1],
-  [/^block\.(\d+)\.rd\.reqs$/, 'virshim_domain_block_read_requests_total', 'Reads from a disk', 1],
-  [/^block\.(\d+)\.wr\.reqs$/, 'virshim_domain_block_write_requests_total', 'Writes to a disk', 1],
-  [/^net\.(\d+)\.rx\.bytes$/, 'virshim_domain_net_receive_bytes_total', 'Bytes the guest received', 1],
-  [/^net\.(\d+)\.tx\.bytes$/, 'virshim_domain_net_transmit_bytes_total', 'Bytes the guest sent', 1]
-]
+/** What a field's number is of: the label it becomes. */
+type Part = 'device' | 'vcpu'
 
-const LABELS = ['domain', 'uuid', 'index'] as const
+/** Statistics field to metric; its number stands for a part of the guest. A name in `_total` is a counter's. */
+const METRICS: { field: RegExp; of?: Part; name: string; help: string; scale?: number }[] = [
+  { field: /^state\.state$/, name: 'state', help: 'virDomainState of the guest' },
+  { field: /^cpu\.time$/, name: 'cpu_seconds_total', help: 'CPU time used by QEMU', scale: 1e-9 },
+  { field: /^balloon\.current$/, name: 'memory_bytes', help: 'Memory given to the guest', scale: 1024 },
+  { field: /^balloon\.maximum$/, name: 'memory_max_bytes', help: 'Memory the guest may have', scale: 1024 },
+  { field: /^balloon\.rss$/, name: 'rss_bytes', help: 'Resident memory of QEMU', scale: 1024 },
+  { field: /^vcpu\.current$/, name: 'vcpus', help: 'vCPUs of the guest' },
+  { field: /^vcpu\.(\d+)\.time$/, of: 'vcpu', name: 'vcpu_seconds_total', help: 'CPU time of a vCPU', scale: 1e-9 },
+  { field: /^block\.(\d+)\.rd\.bytes$/, of: 'device', name: 'block_read_bytes_total', help: 'Bytes read from disk' },
+  { field: /^block\.(\d+)\.wr\.bytes$/, of: 'device', name: 'block_write_bytes_total', help: 'Bytes written to disk' },
+  { field: /^block\.(\d+)\.rd\.reqs$/, of: 'device', name: 'block_read_requests_total', help: 'Reads from a disk' },
+  { field: /^block\.(\d+)\.wr\.reqs$/, of: 'device', name: 'block_write_requests_total', help: 'Writes to a disk' },
+  { field: /^net\.(\d+)\.rx\.bytes$/, of: 'device', name: 'net_receive_bytes_total', help: 'Bytes the guest received' },
+  { field: /^net\.(\d+)\.tx\.bytes$/, of: 'device', name: 'net_transmit_bytes_total', help: 'Bytes the guest sent' }
+]
 
 /** The text Prometheus scrapes, with its MIME type. */
 export interface Scrape {
@@ -30,15 +31,23 @@ export interface Scrape {
   text: string
 }
 
-/** Adds the metrics of some guests to a registry, from their statistics. */
+/**
+ * Adds the metrics of some guests to a registry, from their statistics. A disk is told by its target, an interface by
+ * the host's end of it: numbers change their meaning with the definition.
+ */
 export function addGuests(registry: Registry, records: WireValue<typeof statsRecord>[]): void {
-  const gauges = METRICS.map(([, name, help]) => new Gauge({ name, help, labelNames: LABELS, registers: [registry] }))
-  for (const { dom, params } of records) {
-    for (const [field, { value }] of Object.entries(params)) {
-      METRICS.forEach(([pattern, , , scale], i) => {
+  for (const { field: pattern, of, name, help, scale = 1 } of METRICS) {
+    const labelNames = ['domain', 'uuid', ...(of ? [of] : [])]
+    const config = { name: `virshim_domain_${name}`, help, labelNames, registers: [registry] }
+    const metric = name.endsWith('_total') ? new Counter(config) : new Gauge(config)
+    for (const { dom, params } of records) {
+      for (const [field, { value }] of Object.entries(params)) {
         const match = pattern.exec(field)
-        if (match) gauges[i]!.set({ domain: dom.name, uuid: dom.uuid, index: match[1] ?? '' }, Number(value) * scale)
-      })
+        if (!match) continue
+        const [, number] = match
+        const part = of === 'device' ? params[`${field.split('.')[0]}.${number}.name`]?.value : number
+        metric.inc({ domain: dom.name, uuid: dom.uuid, ...(of && { [of]: String(part) }) }, Number(value) * scale)
+      }
     }
   }
 }
