@@ -1,13 +1,15 @@
 # Completion of virshim in bash (and in zsh after `autoload -U bashcompinit; bashcompinit`): source this file.
 _virshim() {
-  local last="${COMP_WORDS[COMP_CWORD]}" at=1 end=0 word
-  local -a line=() options=()
+  local at=1 end=0 word
+  local -a line options
+  line=() options=() COMPREPLY=()
   # readline parts words at = and : too
-  for word in "${COMP_WORDS[@]:0:COMP_CWORD+1}"; do
+  for word in "${COMP_WORDS[@]:0:$((COMP_CWORD + 1))}"; do
     if ((end > 1)) && [[ "$word" == [=:]* || "${line[end - 1]}" == *[=:] ]]; then
-      line[end - 1]+="$word"
+      line[$((end - 1))]+="$word"
     else
-      line[end++]="$word"
+      line+=("$word")
+      ((end += 1))
     fi
   done
   while ((at < end - 1)); do
@@ -18,13 +20,20 @@ _virshim() {
       ;;
     -*)
       options+=("${line[at]}")
-      ((at++))
+      ((at += 1))
       ;;
     *) break ;;
     esac
   done
-  ((at >= end)) && { mapfile -t COMPREPLY < <(compgen -f -- "$last"); return; }
-  mapfile -t COMPREPLY < <("${line[0]}" "${options[@]}" complete -- "${line[@]:at:end-at}" 2>/dev/null)
-  ((${#COMPREPLY[@]})) || mapfile -t COMPREPLY < <(compgen -f -- "${last#=}")
+  # zsh has no mapfile
+  while IFS= read -r word; do
+    COMPREPLY+=("$word")
+  done < <(((at < end)) && "${line[0]}" "${options[@]}" complete -- "${line[@]:$at:$((end - at))}" 2>/dev/null)
+  ((${#COMPREPLY[@]})) && return
+  # nothing is known of the word: it may be a file
+  word="${COMP_WORDS[COMP_CWORD]}"
+  while IFS= read -r word; do
+    COMPREPLY+=("$word")
+  done < <(compgen -f -- "${word#=}")
 }
 complete -F _virshim virshim

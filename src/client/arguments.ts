@@ -13,6 +13,8 @@ export interface Option {
   named?: boolean
   /** an empty value is a value */
   emptyOk?: boolean
+  /** those it may have, where they are few: for completion only */
+  values?: readonly string[]
 }
 
 export type Options = Readonly<Record<string, Option>>

@@ -1,8 +1,8 @@
 // Finds shims by their sockets and calls their API.
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs'
 import { type IncomingMessage, request } from 'node:http'
 import { connect } from 'node:net'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { formatJson, parseJson } from '../conf/json.ts'
 import type { ApiName, ArgsOf, RetOf } from '../drivers/qemu/index.ts'
 import type { Allocation } from '../state/allocation.ts'
@@ -199,10 +199,21 @@ export function socketsOf(where: string | undefined): string[] {
   if (where === undefined) return guestSockets(guestsDirectory())
   const path = /:\/\//.test(where) ? pathOfUri(where) : resolve(where)
   if (path === undefined) return guestSockets(guestsDirectory())
-  if (!existsSync(path) || !statSync(path).isDirectory()) return [path]
+  if (!existsSync(path)) return [path]
+  if (!statSync(path).isDirectory()) return [apiSocket(path)]
   const own = join(path, 'api.sock')
   if (existsSync(own)) return [own]
   return guestSockets(existsSync(join(path, 'guests')) ? join(path, 'guests') : path)
+}
+
+/** The socket itself. @throws ClientError for one of another protocol, beside which the API's is */
+function apiSocket(path: string): string {
+  const [dir, name] = [dirname(realpathSync(path)), basename(realpathSync(path))]
+  const beside = join(dir, name.endsWith('-ro') ? 'api-ro.sock' : 'api.sock')
+  const hasApi = existsSync(beside)
+  if (/^api(-ro)?\.sock$/.test(name) || (!hasApi && !/^libvirt-sock(-ro)?$/.test(name))) return path
+  const what = `'${path}' does not speak HTTP; virshim takes an api.sock`
+  throw new ClientError('failed to connect to the hypervisor', hasApi ? `${what}: '${beside}' beside it` : what)
 }
 
 function guestSockets(directory: string): string[] {

@@ -42,8 +42,15 @@ t.test('commands, options, guests, files', async t => {
     [['--quiet', 'nodesus'], ['nodesuspend']],
     [[...at, 'suspend', 't'], ['tiny']],
     [
-      [...at, 'suspend', ''],
+      [...at, 'domstate', ''],
       ['tiny', 'off', '3', 'Zed', 'alpha']
+    ],
+    // of guests only those that the command is for
+    [[...at, 'suspend', ''], ['tiny']],
+    [[...at, 'resume', ''], ['3']],
+    [
+      [...at, 'start', ''],
+      ['off', 'Zed']
     ],
     [['-q', ...at, 'domstate', 'Z'], ['Zed']],
     [['--connect', api.socket, 'domstate', 'Z'], ['Zed']],

@@ -13,7 +13,7 @@ export const event: Commands = {
     help: 'Domain Events',
     options: {
       domain: option.text('filter by domain name, id, or uuid', { emptyOk: true }),
-      event: option.text('which event type to wait for'),
+      event: option.text('which event type to wait for', { values: Object.keys(EVENT_TEXTS) }),
       all: option.bool('wait for all events instead of just one type'),
       loop: option.bool('loop until timeout or interrupt, rather than one-shot'),
       timeout: option.int('timeout seconds'),

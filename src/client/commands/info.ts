@@ -36,7 +36,7 @@ export const info: Commands = {
 
   domhostname: onDomain(
     "print the domain's hostname",
-    { source: option.text('from where to get the hostname: agent|lease') },
+    { source: option.text('from where to get the hostname: agent|lease', { values: Object.keys(HOSTNAME_SOURCES) }) },
     async ({ shim, given, session }) => {
       const source = given.text('source')
       const flags = source === undefined ? 0 : HOSTNAME_SOURCES.get(source)

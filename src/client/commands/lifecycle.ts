@@ -88,7 +88,7 @@ export const lifecycle: Commands = {
 
   reboot: onDomain(
     'reboot a domain',
-    { mode: option.text('shutdown mode: acpi|agent|initctl|signal|paravirt') },
+    { mode: option.text('shutdown mode: acpi|agent|initctl|signal|paravirt', { values: Object.keys(rebootModes) }) },
     async ({ shim, given, wanted, session }) => {
       const flags = modeBits(given.text('mode'), rebootModes)
       await saying(`Failed to reboot domain '${wanted}'`, shim.call('virDomainReboot', { flags }))
@@ -101,7 +101,7 @@ export const lifecycle: Commands = {
 
   shutdown: onDomain(
     'gracefully shutdown a domain',
-    { mode: option.text('shutdown mode: acpi|agent|initctl|signal|paravirt') },
+    { mode: option.text('shutdown mode: acpi|agent|initctl|signal|paravirt', { values: Object.keys(shutdownModes) }) },
     async ({ shim, given, wanted, session }) => {
       const flags = modeBits(given.text('mode'), shutdownModes)
       const call = flags ? shim.call('virDomainShutdownFlags', { flags }) : shim.call('virDomainShutdown')

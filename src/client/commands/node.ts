@@ -267,7 +267,10 @@ export const node: Commands = {
   nodesuspend: {
     help: 'suspend the host node for a given time duration',
     options: {
-      target: option.text('mem(Suspend-to-RAM), disk(Suspend-to-Disk), hybrid(Hybrid-Suspend)', { required: true }),
+      target: option.text('mem(Suspend-to-RAM), disk(Suspend-to-Disk), hybrid(Hybrid-Suspend)', {
+        required: true,
+        values: SUSPEND_TARGETS
+      }),
       duration: option.int('Suspend duration in seconds, at least 60', { required: true })
     },
     async run(session, given) {

@@ -1,6 +1,7 @@
 // Commands about the client: help and what shells complete with.
 import type { Options } from '../arguments.ts'
 import { type Command, type CommandGroup, type Commands, commandIn, option } from '../command.ts'
+import { candidatesOf } from '../completion.ts'
 import { ClientError } from '../failure.ts'
 import type { Session } from '../session.ts'
 import { formatTable } from '../table.ts'
@@ -51,10 +52,9 @@ export const selfCommands = (groups: () => CommandGroup[]): Commands => ({
     async run(session, given) {
       const words = given.all('word')
       const last = words.at(-1) ?? ''
-      const candidates =
-        words.length < 2
-          ? commandNames(groups())
-          : await candidatesOf(session, commandIn(groups(), words[0]!), words.slice(1))
+      const [name = '', ...rest] = words
+      const known = () => candidatesOf(session, name, commandIn(groups(), name)?.options ?? {}, rest)
+      const candidates = words.length < 2 ? commandNames(groups()) : await known()
       for (const word of candidates) if (word.startsWith(last)) session.print(`${word}\n`)
     }
   }
@@ -62,19 +62,6 @@ export const selfCommands = (groups: () => CommandGroup[]): Commands => ({
 
 const commandNames = (groups: CommandGroup[]) =>
   groups.flatMap(({ commands }) => Object.keys(commands).filter(name => !commands[name]!.hidden))
-
-/** Options not given yet, or guests where one is asked for. */
-async function candidatesOf(session: Session, command: Command | undefined, words: string[]): Promise<string[]> {
-  if (!command) return []
-  if (words.at(-1)!.startsWith('-')) {
-    return Object.keys(command.options)
-      .map(option => `--${option}`)
-      .filter(option => !words.slice(0, -1).includes(option))
-  }
-  const wantsDomain = words.at(-2) === '--domain' || (words.length === 1 && 'domain' in command.options)
-  if (!wantsDomain) return []
-  return (await session.guests()).map(({ report }) => report.name)
-}
 
 function printGroup(session: Session, { name, keyword, commands }: CommandGroup): void {
   session.print(` ${name} (help keyword '${keyword}'):\n`)

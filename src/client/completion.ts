@@ -1,0 +1,53 @@
+// What may follow some words of a command line, for shells to complete with.
+import { virDomainState } from '../conf/enums.ts'
+import type { Options } from './arguments.ts'
+import type { Report } from './connection.ts'
+import type { Session } from './session.ts'
+
+type Wanted = (report: Report) => boolean
+
+const isActive: Wanted = ({ id }) => id !== -1
+const isRunning: Wanted = ({ state }) => state === virDomainState.VIR_DOMAIN_RUNNING
+
+/** The guests a command is for, as virsh's completers have them; one that is not here is for any. */
+const GUESTS: Record<string, Wanted> = {
+  start: report => !isActive(report),
+  suspend: isRunning,
+  resume: ({ state }) => state === virDomainState.VIR_DOMAIN_PAUSED,
+  ...Object.fromEntries(
+    [
+      ...['console', 'cpu-stats', 'destroy', 'domblkstat', 'domcontrol', 'domhostname', 'domid', 'domifstat'],
+      ...['dommemstat', 'domtime', 'inject-nmi', 'qemu-agent-command', 'qemu-monitor-command', 'reboot', 'reset'],
+      ...['screenshot', 'send-key', 'shim-detach', 'shutdown']
+    ].map(command => [command, isActive])
+  )
+}
+
+/**
+ * Candidates for the last of the words behind a command's name: options not given yet, values of an option that has a
+ * few, and guests where one is asked for. None where nothing is known of that word.
+ */
+export async function candidatesOf(
+  session: Session,
+  command: string,
+  options: Options,
+  words: string[]
+): Promise<string[]> {
+  const before = words.slice(0, -1)
+  if (words.at(-1)!.startsWith('-')) {
+    return Object.keys(options)
+      .map(option => `--${option}`)
+      .filter(option => !before.includes(option))
+  }
+  const optionOf = (word = '') => (word.startsWith('--') ? options[word.slice(2)] : undefined)
+  const takesValue = (word?: string) => ['int', 'string', 'argv'].includes(optionOf(word)?.kind ?? 'bool')
+  const asked = before.at(-1)
+  const values = optionOf(asked)?.values
+  if (values) return [...values]
+  const hasGuest =
+    before.includes('--domain') || before.some((word, i) => !word.startsWith('-') && !takesValue(before[i - 1]))
+  const wantsGuest = asked === '--domain' || ('domain' in options && !hasGuest && !takesValue(asked))
+  if (!wantsGuest) return []
+  const guests = (await session.guests()).map(({ report }) => report).filter(GUESTS[command] ?? (() => true))
+  return guests.map(({ name, uuid }) => (command === 'domname' ? uuid : name))
+}
