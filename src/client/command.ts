@@ -7,6 +7,8 @@ import type { Session } from './session.ts'
 export interface Command {
   /** one line, for `help` */
   help: string
+  /** more of it, for `help COMMAND` */
+  description?: string
   options: Options
   /** not in the list of commands */
   hidden?: boolean

@@ -1,9 +1,9 @@
 // CPUs in a file: alone or in a row, in domain XML, in capabilities of hosts and of hypervisors.
-import { readFileSync } from 'node:fs'
 import { errnoText } from '../conf/errno.ts'
 import { toVirError } from '../conf/error.ts'
 import { childElements, decodeXml, formatXml, parseXml, type XmlElement } from '../conf/xml.ts'
 import { ClientError } from './failure.ts'
+import { readInput } from './input.ts'
 
 const DECLARATION = /^<\?xml[\s\S]*?\?>/
 
@@ -12,10 +12,10 @@ const below = (nodes: XmlElement[], ...path: string[]): XmlElement[] =>
   path.reduce((found, name) => found.flatMap(node => childElements(node, name)), nodes)
 
 /** Each CPU as XML of its own. @throws ClientError in virsh's words */
-export function cpusIn(path: string): string[] {
+export async function cpusIn(path: string): Promise<string[]> {
   let root: XmlElement
   try {
-    const text = decodeXml(readFileSync(path), path).replace(DECLARATION, '')
+    const text = decodeXml(await readInput(path), path).replace(DECLARATION, '')
     root = parseXml(`<container>${text}</container>`, path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).errno !== undefined) {

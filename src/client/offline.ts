@@ -1,19 +1,20 @@
 // domxml-to-native, domxml-normalize, domxml-validate: what needs no daemon, only QEMU.
-import { readFileSync } from 'node:fs'
 import { checkDefinable } from '../conf/domain/identity.ts'
 import { formatDomain } from '../conf/domain-xml.ts'
 import { toVirError } from '../conf/error.ts'
 import { formatJson } from '../conf/json.ts'
 import { decodeXml } from '../conf/xml.ts'
-import { libvirtContext, nativeCommand, shellWord } from '../drivers/qemu/definition/native.ts'
+import { libvirtContext, type NativeCommand, nativeCommand, shellLine } from '../drivers/qemu/definition/native.ts'
 import { loadDomain } from '../drivers/qemu/definition/passes.ts'
 import { cacheDirectory } from '../state/root.ts'
+import { readInput } from './input.ts'
 
 type Answer = Record<string, unknown>
 
 const verbs: Record<string, (xml: string) => Promise<Answer>> = {
   async 'domxml-to-native'(xml) {
-    return { argv: (await nativeCommand(xml, cacheDirectory())).argv }
+    const { argv, given } = await nativeCommand(xml, cacheDirectory())
+    return { argv, ...(Object.keys(given).length > 0 && { env: given }) }
   },
   async 'domxml-normalize'(xml) {
     const { def } = await loadDomain(xml, def => libvirtContext(def, cacheDirectory()))
@@ -32,7 +33,7 @@ export async function runOffline(verb: string, files: string[], json: boolean): 
   for (const file of files) {
     let answer: Answer
     try {
-      answer = await verbs[verb]!(decodeXml(readFileSync(file), '(domain_definition)'))
+      answer = await verbs[verb]!(decodeXml(await readInput(file), '(domain_definition)'))
     } catch (thrown) {
       const error = toVirError(thrown)
       status = 1
@@ -41,7 +42,7 @@ export async function runOffline(verb: string, files: string[], json: boolean): 
     }
     if (json) process.stdout.write(`${formatJson({ file, ...answer })}\n`)
     else if (answer.error) process.stderr.write(`error: ${file}: ${(answer.error as Error).message}\n`)
-    else if (answer.argv) process.stdout.write(`${(answer.argv as string[]).map(shellWord).join(' ')}\n`)
+    else if (answer.argv) process.stdout.write(`${shellLine({ env: {}, ...answer } as NativeCommand)}\n`)
     else process.stdout.write(answer.xml ? `${answer.xml}` : `${file} validates\n`)
   }
   return status

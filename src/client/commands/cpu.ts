@@ -84,7 +84,7 @@ export const cpu: Commands = {
   },
   'cpu-compare': {
     help: 'compare host CPU with a CPU described by an XML file',
-    options: { file: file('file containing an XML CPU description'), ...compareOptions },
+    options: { file: file('file containing an XML CPU description, - for standard input'), ...compareOptions },
     async run(session, given) {
       const from = given.text('file')!
       const [xml] = await cpusIn(from)
@@ -103,7 +103,7 @@ export const cpu: Commands = {
   },
   'cpu-baseline': {
     help: 'compute baseline CPU',
-    options: { file: file('file containing XML CPU descriptions'), ...baselineOptions },
+    options: { file: file('file containing XML CPU descriptions, - for standard input'), ...baselineOptions },
     async run(session, given) {
       const xmlCPUs = await cpusIn(given.text('file')!)
       const { cpu: found } = await session.ask('virConnectBaselineCPU', { xmlCPUs, flags: baselineFlags(given) })
@@ -112,7 +112,11 @@ export const cpu: Commands = {
   },
   'hypervisor-cpu-compare': {
     help: 'compare a CPU with the CPU created by a hypervisor on the host',
-    options: { file: file('file containing an XML CPU description'), ...hypervisorOptions, ...compareOptions },
+    options: {
+      file: file('file containing an XML CPU description, - for standard input'),
+      ...hypervisorOptions,
+      ...compareOptions
+    },
     async run(session, given) {
       const from = given.text('file')!
       const [xmlCPU] = await cpusIn(from)
@@ -136,7 +140,7 @@ export const cpu: Commands = {
   'hypervisor-cpu-baseline': {
     help: 'compute baseline CPU usable by a specific hypervisor',
     options: {
-      file: option.text('file containing XML CPU descriptions'),
+      file: option.text('file containing XML CPU descriptions, - for standard input'),
       ...hypervisorOptions,
       ...baselineOptions,
       model: option.text('Shortcut for calling the command with a single CPU model and no additional features')

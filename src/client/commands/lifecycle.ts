@@ -1,10 +1,11 @@
 // Commands that start, stop and hold a guest.
 import { spawn } from 'node:child_process'
-import { readFileSync, realpathSync } from 'node:fs'
+import { realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { virDomainRebootFlagValues, virDomainShutdownFlagValues } from '../../conf/enums.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import { ClientError, saying } from '../failure.ts'
+import { readInput } from '../input.ts'
 import type { Session } from '../session.ts'
 import { runConsole } from './console.ts'
 
@@ -55,17 +56,17 @@ export const lifecycle: Commands = {
   create: {
     help: 'create a domain from an XML file',
     options: {
-      file: option.text('file containing an XML domain description', { required: true }),
+      file: option.text('file containing an XML domain description, - for standard input', { required: true }),
       console: option.bool('attach to console after creation'),
       paused: option.bool('leave the guest paused after creation'),
       autodestroy: option.bool('automatically destroy the guest when the shim ends')
     },
     async run(session, given) {
       const file = given.text('file')!
-      const bytes = readOrFail(file)
+      const bytes = await readOrFail(file)
       const { decodeXml, firstChild, parseXml, textOf } = await import('../../conf/xml.ts')
       const options = ['paused', 'autodestroy'].filter(name => given.has(name)).map(name => `--${name}`)
-      await saying(`Failed to create domain from ${file}`, startShim(session, [...options, file]))
+      await saying(`Failed to create domain from ${file}`, startShim(session, [...options, file], bytes))
       const name = textOf(firstChild(parseXml(decodeXml(bytes)), 'name')!)
       session.printExtra(`Domain '${name}' created from ${file}\n`)
       if (given.has('console')) await runConsole(session, await session.lookup(name))
@@ -140,21 +141,26 @@ export const lifecycle: Commands = {
   )
 }
 
-function readOrFail(file: string): Buffer {
+async function readOrFail(file: string): Promise<Buffer> {
   try {
-    return readFileSync(file)
+    return await readInput(file)
   } catch {
     throw new ClientError(`Failed to open file '${file}': No such file or directory`)
   }
 }
 
-/** Starts a shim of its own process and waits until its guest runs; what it says when it fails is the error. */
-async function startShim(session: Session, args: string[]): Promise<void> {
+/**
+ * Starts a shim of its own process and waits until its guest runs; what it says when it fails is the error.
+ * @param input what the shim reads if its file is `-`
+ */
+async function startShim(session: Session, args: string[], input: Buffer): Promise<void> {
   if (session.options.connect !== undefined || session.options.readOnly) {
     throw new ClientError('this function is not supported by the connection driver: virDomainCreateXML')
   }
   const program = join(realpathSync(process.argv[1]!), '../virshimd')
-  const child = spawn(program, ['--detach', ...args], { stdio: ['ignore', 'ignore', 'pipe'] })
+  const child = spawn(program, ['--detach', ...args], { stdio: ['pipe', 'ignore', 'pipe'] })
+  // it may end, or be none, before it has read
+  child.stdin.on('error', () => undefined).end(input)
   let said = ''
   child.stderr.on('data', chunk => {
     said += chunk

@@ -72,8 +72,9 @@ function printGroup(session: Session, { name, keyword, commands }: CommandGroup)
 }
 
 /** Help of one command, in virsh's form. */
-export function printHelp(session: Session, name: string, { help, options }: Command): void {
+export function printHelp(session: Session, name: string, { help, description, options }: Command): void {
   session.print(`  NAME\n    ${name} - ${help}\n\n  SYNOPSIS\n    ${[name, ...synopsis(options)].join(' ')}\n`)
+  if (description !== undefined) session.print(`\n  DESCRIPTION\n    ${description.replaceAll('\n', '\n    ')}\n`)
   const lines = Object.entries(options).map(([option, { kind, required, help: words }]) => {
     const value = { bool: '', int: ' <number>', string: ' <string>', argv: ' <string>' }[kind]
     const shown = required || kind === 'argv' ? `[--${option}]${value}` : `--${option}${value}`

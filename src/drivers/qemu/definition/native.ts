@@ -37,20 +37,30 @@ export async function libvirtContext(def: DomainDef, cacheDir: string): Promise<
   }
 }
 
-/** The environment and arguments of a guest's QEMU. @throws everything that reading and checking a definition throws */
+/** A program's variables, by name, and its arguments with its path in front. */
+export interface NativeCommand {
+  env: Record<string, string>
+  argv: string[]
+}
+
+/**
+ * The environment and arguments of a guest's QEMU; `given` has the variables of its <qemu:env>, which are in `env` too.
+ * @throws everything that reading and checking a definition throws
+ */
 export async function nativeCommand(
   xml: string,
   cacheDir: string
-): Promise<{ env: Record<string, string>; argv: string[] }> {
+): Promise<NativeCommand & { given: Record<string, string> }> {
   const { def, context } = await loadDomain(xml, parsed => libvirtContext(parsed, cacheDir))
   const { env, argv } = buildCommand(def, prepareNative(def, context))
-  return { env, argv }
+  const given = (def.qemuNamespace?.env ?? []).map(({ name }) => [name, env[name] ?? ''])
+  return { env, argv, given: Object.fromEntries(given) }
 }
 
 /** Variables a daemon hands on of its own environment (virCommandAddEnvPassCommon). */
 const HANDED_ON = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
 
-/** Environment and command line in one line for a shell (virCommandToString). */
+/** Environment and command line in one line for a shell, with what libvirtd adds of its own environment. */
 export async function nativeConfig(xml: string, cacheDir: string): Promise<string> {
   const { env, argv } = await nativeCommand(xml, cacheDir)
   const own: Record<string, string> = { LC_ALL: 'C' }
@@ -58,10 +68,15 @@ export async function nativeConfig(xml: string, cacheDir: string): Promise<strin
     const value = process.env[name]
     if (value !== undefined) own[name] = value
   }
-  const variables = Object.entries({ ...own, ...env }).map(([name, value]) => `${name}=${shellWord(value)}`)
+  return shellLine({ env: { ...own, ...env }, argv })
+}
+
+/** Variables and arguments in one line for a shell (virCommandToString). */
+export function shellLine({ env, argv }: NativeCommand): string {
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${shellWord(value)}`)
   return [...variables, ...argv.map(shellWord)].join(' ')
 }
 
 /** A word as a shell reads it (virBufferEscapeShell). */
-export const shellWord = (word: string): string =>
+const shellWord = (word: string): string =>
   word !== '' && !/[\r\t\n !"#$&'()*;<>?[\\\]^`{|}~]/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
