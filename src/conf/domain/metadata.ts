@@ -1,16 +1,18 @@
 // <metadata>: any elements with namespaces of their own, kept as they are, one per namespace.
 import { custom, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { childElements, element, firstChild, formatXml, parseXml, type XmlElement } from '../xml.ts'
+import { childElements, firstChild, formatXml, parseXml, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 
-/** Declares on the element every prefix used in it that was declared further out, so that it can stand alone. */
-function withDeclarations(node: XmlElement, outer: Record<string, string>): XmlElement {
+/**
+ * An element that can stand alone: every prefix used in it that only `outer` declares is declared on it too, in the order
+ * of their use (xmlCopyNode). Its own declarations stay where they are.
+ */
+function standAlone(node: XmlElement, outer: Record<string, string>): XmlElement {
   const missing: Record<string, string> = {}
   const walk = (at: XmlElement, declared: Set<string>) => {
-    const here = new Set(declared)
-    for (const key in at.attributes) if (key.startsWith('xmlns')) here.add(key)
+    const here = new Set([...declared, ...Object.keys(declarations(at))])
     const prefixes = [at.name, ...Object.keys(at.attributes).filter(key => key.includes(':'))]
       .filter(name => !name.startsWith('xmlns:') && !name.startsWith('xml:'))
       .map(name => (name.includes(':') ? `xmlns:${name.slice(0, name.indexOf(':'))}` : 'xmlns'))
@@ -20,39 +22,44 @@ function withDeclarations(node: XmlElement, outer: Record<string, string>): XmlE
     for (const child of childElements(at)) walk(child, here)
   }
   walk(node, new Set())
-  return Object.keys(missing).length > 0 ? { ...node, attributes: { ...missing, ...node.attributes } } : node
+  return { ...node, attributes: { ...node.attributes, ...missing } }
 }
 
 /** Namespace declarations among the attributes. */
-function declarations(...nodes: XmlElement[]): Record<string, string> {
-  const all = nodes.flatMap(({ attributes }) => Object.entries(attributes))
-  return Object.fromEntries(all.filter(([key]) => key === 'xmlns' || key.startsWith('xmlns:')))
-}
+const declarations = ({ attributes }: XmlElement): Record<string, string> =>
+  Object.fromEntries(Object.entries(attributes).filter(([key]) => key === 'xmlns' || key.startsWith('xmlns:')))
+
+/** An element of no namespace that libxml2 writes none the less. */
+const FOREIGN = ''
 
 export const metadataFields = {
-  /** present and empty where the user's had nothing that may stay (virXMLNodeSanitizeNamespaces) */
-  metadata: custom<XmlElement[] | undefined>({
+  /** the element itself; empty where the user's had nothing that may stay (virXMLNodeSanitizeNamespaces) */
+  metadata: custom<XmlElement | undefined>({
     names: [['metadata', null]],
     parse(node) {
       const found = firstChild(node, 'metadata')
       if (!found) return undefined
       const seen = new Set<string>()
-      const outer = declarations(node, found)
-      return childElements(found).flatMap(child => {
-        if (child.namespace === undefined || seen.has(child.namespace)) return []
-        seen.add(child.namespace)
-        return [withDeclarations(child, outer)]
+      const copy = standAlone(found, declarations(node))
+      const children = childElements(copy).filter(({ namespace }) => {
+        if (namespace === undefined || seen.has(namespace)) return false
+        seen.add(namespace)
+        return true
       })
+      return { ...copy, namespace: FOREIGN, children }
     },
     format(value, into) {
-      if (value) into.children.push(element('metadata', {}, [...value]))
+      if (value) into.children.push(value)
     }
   })
 } satisfies Fields
 
 interface HasMetadata {
-  metadata?: XmlElement[]
+  metadata?: XmlElement
 }
+
+/** The custom elements, one a namespace. */
+const customElements = ({ metadata }: HasMetadata): XmlElement[] => (metadata ? childElements(metadata) : [])
 
 const localName = (name: string) => name.slice(name.indexOf(':') + 1)
 
@@ -65,9 +72,10 @@ function mapElements(node: XmlElement, change: (one: XmlElement) => XmlElement):
 
 /** The custom element of a namespace as text, freed of the namespace (virXMLExtractNamespaceXML). */
 export function getMetadata(def: HasMetadata, uri: string): string | undefined {
-  const found = def.metadata?.find(({ namespace }) => namespace === uri)
+  const found = customElements(def).find(({ namespace }) => namespace === uri)
   if (!found) return undefined
-  const bare = mapElements(found, one => (one.namespace === uri ? { ...one, name: localName(one.name) } : one))
+  const copy = standAlone(found, declarations(def.metadata!))
+  const bare = mapElements(copy, one => (one.namespace === uri ? { ...one, name: localName(one.name) } : one))
   const attributes = Object.entries(bare.attributes).filter(
     ([key, value]) => !(/^xmlns(:|$)/.test(key) && value === uri)
   )
@@ -91,6 +99,13 @@ export function setMetadata(def: HasMetadata, uri: string, key: string, xml: str
     })
     added.push({ ...named, attributes: { [`xmlns:${key}`]: uri, ...named.attributes } })
   }
-  const kept = (def.metadata ?? []).filter(({ namespace }) => namespace !== uri)
-  if (def.metadata || added.length > 0) def.metadata = [...kept, ...added]
+  if (!def.metadata && added.length === 0) return
+  const kept = customElements(def).filter(({ namespace }) => namespace !== uri)
+  def.metadata = {
+    name: 'metadata',
+    attributes: {},
+    namespace: FOREIGN,
+    ...def.metadata,
+    children: [...kept, ...added]
+  }
 }

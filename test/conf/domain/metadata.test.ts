@@ -36,15 +36,35 @@ t.test('one element of each namespace', async t => {
   t.equal(kept('<x/>'), '<domain>\n  <metadata/>\n</domain>\n')
 })
 
-t.test('takes declarations from further out along', async t => {
-  t.equal(kept('<a:x><a:y/></a:x>', ' xmlns:a="urn:a"'), written('    <a:x xmlns:a="urn:a">\n      <a:y/>\n    </a:x>'))
+t.test('declarations stay where they are; those on <domain> come to <metadata>, in the order of use', async t => {
+  // as libvirtd 9.0 writes it
+  const inner = `<a:one xmlns:c="urn:c"><a:x e:at="1"/><c:y/></a:one><b:two k="v"/>
+    <d:three xmlns:d="urn:d"><d:z b:at="1" xmlns:b="urn:b"/></d:three><plain xmlns="urn:p"><in/></plain><none f:at="2"/>`
+  const outer = ['a', 'e', 'f', 'unused'].map(prefix => ` xmlns:${prefix}="urn:${prefix}"`).join('')
+  const def = { metadata: parse(`<domain${outer}><metadata xmlns:b="urn:b">${inner}</metadata></domain>`) }
+  const head = '<metadata xmlns:b="urn:b" xmlns:a="urn:a" xmlns:e="urn:e" xmlns:f="urn:f">'
+  const one = '  <a:one xmlns:c="urn:c">\n    <a:x e:at="1"/>\n    <c:y/>\n  </a:one>\n'
+  const three = '  <d:three xmlns:d="urn:d">\n    <d:z xmlns:b="urn:b" b:at="1"/>\n  </d:three>\n'
+  const plain = '  <plain xmlns="urn:p">\n    <in/>\n  </plain>\n'
+  t.equal(formatXml(def.metadata!), `${head}\n${one}  <b:two k="v"/>\n${three}${plain}</metadata>\n`)
+
+  t.equal(getMetadata(def, 'urn:a'), '<one xmlns:c="urn:c" xmlns:e="urn:e">\n  <x e:at="1"/>\n  <c:y/>\n</one>')
+  t.equal(getMetadata(def, 'urn:b'), '<two k="v"/>')
+  t.equal(getMetadata(def, 'urn:c'), undefined)
+  t.equal(getMetadata(def, 'urn:d'), '<three>\n  <z xmlns:b="urn:b" b:at="1"/>\n</three>')
+  t.equal(getMetadata(def, 'urn:p'), '<plain>\n  <in/>\n</plain>')
+
+  setMetadata(def, 'urn:b', 'b', '<two><q/></two>')
+  setMetadata(def, 'urn:new', 'a', '<n/>')
+  const two = '  <b:two xmlns:b="urn:b">\n    <b:q/>\n  </b:two>\n'
+  t.equal(formatXml(def.metadata!), `${head}\n${one}${three}${plain}${two}  <a:n xmlns:a="urn:new"/>\n</metadata>\n`)
 })
 
 t.test('is set, read and removed by namespace', async t => {
-  const def: { metadata?: XmlElement[] } = {}
+  const def: { metadata?: XmlElement } = {}
   setMetadata(def, 'urn:a', 'a', '<x><y k="v">1</y><b:z xmlns:b="urn:b"/></x>')
   t.equal(
-    formatXml(def.metadata![0]!),
+    formatXml(def.metadata!.children[0] as XmlElement),
     '<a:x xmlns:a="urn:a">\n  <a:y k="v">1</a:y>\n  <b:z xmlns:b="urn:b"/>\n</a:x>\n'
   )
   t.equal(getMetadata(def, 'urn:a'), '<x>\n  <y k="v">1</y>\n  <b:z xmlns:b="urn:b"/>\n</x>')
