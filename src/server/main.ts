@@ -17,7 +17,7 @@ import { reconnectDomain } from '../drivers/qemu/process/reconnect.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
 import { partWithStarter } from '../host/starter.ts'
-import { chooseRoot, type GuestRoot, lockRoot, type RootLock } from '../state/root.ts'
+import { chooseRoot, type GuestRoot, lockRoot, type RootLock, removeEmptyDirectories } from '../state/root.ts'
 import { bootId, removeStatus } from '../state/status.ts'
 import { makePrivateDirectory, readIfThere } from '../state/store.ts'
 import { Activity } from './activity.ts'
@@ -110,7 +110,10 @@ async function runGuest(options: Options): Promise<number> {
   const activity = new Activity()
   const reattached = status !== undefined && (await reconnectDomain(domain, status))
   const nothingLeft = options.inactive ? !domain.isPersistent : reattached
-  if (!domain.isActive && nothingLeft) return exit(domain.lastEnd, reattached ? EXIT_OK : EXIT_FAILED)
+  if (!domain.isActive && nothingLeft) {
+    tidyUp(domain)
+    return exit(domain.lastEnd, reattached ? EXIT_OK : EXIT_FAILED)
+  }
   if (!reattached && !options.inactive) domain.definitions.def = def
   const openLog = () => log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
   let services: Promise<ApiSockets> | undefined
@@ -144,10 +147,16 @@ async function runGuest(options: Options): Promise<number> {
   } finally {
     await openLog()
     const answered = (await services?.catch(() => undefined))?.close()
+    tidyUp(domain)
     // nothing of ours is in the root any more; who comes next need not wait for our clients
     lock.close()
     await answered
   }
+}
+
+/** Leaves no empty directories behind of a guest that is neither run nor kept. */
+function tidyUp({ isActive, isPersistent, root }: QemuDomain): void {
+  if (!isActive && !isPersistent) removeEmptyDirectories(root)
 }
 
 function exit(end: Ended | undefined, status: number): number {

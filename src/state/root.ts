@@ -1,9 +1,20 @@
 // The directory of one guest: its files, and the lock that makes this process its only owner.
 import { spawn } from 'node:child_process'
-import { chmodSync, closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, rmSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  rmdirSync,
+  rmSync,
+  statSync
+} from 'node:fs'
 import { connect } from 'node:net'
 import { homedir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../conf/error.ts'
 import { makePrivateDirectory } from './store.ts'
@@ -148,6 +159,33 @@ export function chooseRoot(given: string | undefined, name: string): GuestRoot {
 
 /** The capability cache: one for all shims of a user. */
 export const cacheDirectory = (): string => userDirectories().cache
+
+/**
+ * Removes the directories of a guest that is no more, as far as they are empty: logs and what was kept stay. So does a
+ * root of the user's own choice; those in a directory of guests are named after them.
+ */
+export function removeEmptyDirectories({ dir, managedSave }: GuestRoot): void {
+  const ofGuests = basename(dirname(dir)) === 'guests'
+  for (const top of ofGuests ? new Set([dir, dirname(managedSave)]) : directoriesIn(dir)) removeEmpty(top)
+}
+
+function removeEmpty(dir: string): void {
+  for (const below of directoriesIn(dir)) removeEmpty(below)
+  try {
+    rmdirSync(dir)
+  } catch {
+    // something is in it
+  }
+}
+
+function directoriesIn(dir: string): string[] {
+  try {
+    const entries = readdirSync(dir, { withFileTypes: true })
+    return entries.filter(entry => entry.isDirectory()).map(({ name }) => join(dir, name))
+  } catch {
+    return []
+  }
+}
 
 /** A Unix socket's path may have this many bytes, `.new` of a socket not yet ready included; longer roots cannot work. */
 export const SOCKET_PATH_MAX = 103
