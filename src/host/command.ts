@@ -48,6 +48,15 @@ export function hostCommand(
   })
 }
 
+/** Variables of ours that programs get which are not told another environment (virCommandAddEnvPassCommon). */
+const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
+
+/** The environment libvirt gives to programs of others: QEMU, hook scripts. */
+export function commonEnvironment(): Record<string, string> {
+  const passed = PASSED.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : []))
+  return { LC_ALL: 'C', PATH: '/usr/bin:/bin', ...Object.fromEntries(passed) }
+}
+
 /**
  * Runs a program to its end and gives its output.
  * @throws VIR_ERR_INTERNAL_ERROR with its output on failure

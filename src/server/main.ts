@@ -204,7 +204,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)
   }
   const live = status ? (await loadDomain(status.xml, async () => context, { inactive: false, status: true })).def : def
-  const { user, group } = options
+  const { user, group, hookDirs } = options
   const aggregator = aggregatorSocket(options.aggregator)
   const domain: QemuDomain = new QemuDomain({
     root: root!,
@@ -215,6 +215,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     log,
     user,
     group,
+    hookDirs,
     onEvent: handleQmpEvent,
     ...(aggregator !== undefined && { claims: claimsAt(aggregator, root!.apiSocket, log) })
   })

@@ -1,5 +1,7 @@
 // Command line of virshimd.
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { hookDirectories } from '../state/root.ts'
 
 export interface Options {
   xmlFile: string | undefined
@@ -25,6 +27,8 @@ export interface Options {
   aggregator: string | undefined
   user: string | undefined
   group: string | undefined
+  /** directories of hook scripts, the first that has any counts */
+  hookDirs: string[]
   logLevel: string
 }
 
@@ -48,6 +52,7 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
                           who keeps account of the host's resources (this user's virshim-aggregatord, if there is one)
   --user NAME             run QEMU as this user (root only)
   --group NAME            and in this group rather than the user's own
+  --hooks DIR|none        hook scripts, as libvirt has them (this user's hooks, or for root those in /etc/libvirt/hooks)
   --log-level LEVEL       trace, debug, info, warn, error (info)
   --help, --version
 `
@@ -100,6 +105,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     aggregator: values.aggregator,
     user: values.user,
     group: values.group,
+    hookDirs: hookDirs(values.hooks),
     logLevel: values['log-level']
   }
 }
@@ -109,6 +115,11 @@ const SECONDS_MAX = Math.floor((2 ** 31 - 1) / 1000)
 
 /** True for a number of seconds that a timer can wait. */
 export const isSeconds = (text: string): boolean => /^\d+(\.\d+)?$/.test(text) && Number(text) <= SECONDS_MAX
+
+function hookDirs(given: string | undefined): string[] {
+  if (given === undefined) return hookDirectories()
+  return given === 'none' ? [] : [resolve(given)]
+}
 
 function parse(args: string[]) {
   const flag = { type: 'boolean', default: false } as const
@@ -133,6 +144,7 @@ function parse(args: string[]) {
       aggregator: { type: 'string' },
       user: { type: 'string' },
       group: { type: 'string' },
+      hooks: { type: 'string' },
       'log-level': { type: 'string', default: 'info' },
       help: { ...flag, short: 'h' },
       version: { ...flag, short: 'V' }

@@ -127,6 +127,12 @@ export function userDirectories(): UserDirectories {
   }
 }
 
+/** Where hook scripts are looked for, by default: with this user's configuration, and for root where libvirt's lie. */
+export function hookDirectories(): string[] {
+  const own = join(userDirectories().config, 'hooks')
+  return process.getuid?.() === 0 ? [own, '/etc/libvirt/hooks'] : [own]
+}
+
 /** The directory with the roots of a user's guests, by default. */
 export const guestsDirectory = (): string => join(userDirectories().run, 'guests')
 

@@ -58,6 +58,7 @@ async function run(options: AggregatorOptions): Promise<void> {
   const { overcommits, claimGraceMs: graceMs } = options
   const resources = new Resources({ layout, registry, discovery, overcommits, graceMs, log })
   const shimOptions = ['--aggregator', layout.root.apiSocket, '--idle-timeout', options.idleTimeoutS]
+  if (options.hooks !== undefined) shimOptions.push('--hooks', options.hooks)
   const guests = new Guests({ layout, registry, discovery, shimOptions })
   const supervisor = new Supervisor({ layout, registry, guests, log })
   const events = once(async () => new (await import('./events.ts')).GuestEvents(registry, log))

@@ -1,5 +1,5 @@
 // Command line of virshim-aggregatord.
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toVirError } from '../../conf/error.ts'
 import { SOCKET_PATH_MAX } from '../../state/root.ts'
@@ -18,6 +18,8 @@ export interface AggregatorOptions {
   libvirtSocket: string | undefined
   /** directory of the sockets of libvirt's daemons for networks, storage and so on */
   secondary: string | undefined
+  /** directory of hook scripts for the guests' shims, or none; absent: theirs */
+  hooks: string | undefined
   /** limits of all guests together */
   overcommits: Overcommits
   /** time a claim is kept without a report that tells of it; absent: as long as a start may take */
@@ -32,6 +34,7 @@ One view of every guest of this host, and of who holds what. Ending it touches n
   --secondary DIR|none    directory of the sockets of libvirt's daemons, which do networks, storage, secrets and devices
                           (/run/libvirt, or this user's)
   --libvirt-socket [PATH] listen where libvirt's clients look for libvirtd (/run/libvirt/libvirt-sock) too
+  --hooks DIR|none        hook scripts for all guests, as virshimd has it
   --overcommit KIND=RATIO:POLICY,…
                           how much of memory, hugepages and vcpu guests may have together, as a multiple of what the host
                           has, and what becomes of a start beyond it: refuse, warn, off
@@ -74,6 +77,7 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
     idleTimeoutS: values['idle-timeout'],
     libvirtSocket,
     secondary: secondary === 'none' ? undefined : secondary,
+    hooks: values.hooks === undefined || values.hooks === 'none' ? values.hooks : resolve(values.hooks),
     overcommits: readOvercommits(values.overcommit),
     claimGraceMs: grace === undefined ? undefined : Number(grace) * 1000
   }
@@ -105,6 +109,7 @@ function parse(args: string[]) {
       watch: { type: 'string', multiple: true, default: [] },
       secondary: { type: 'string' },
       'libvirt-socket': { type: 'string' },
+      hooks: { type: 'string' },
       overcommit: { type: 'string', multiple: true, default: [] },
       'claim-grace': { type: 'string' },
       'idle-timeout': { type: 'string', default: '30' },

@@ -63,16 +63,26 @@ export function prepareNative(def: DomainDef, context: QemuContext): QemuContext
 }
 
 /**
- * Prepares the definition of a guest that starts: checks that need this run, aliases, ports, run-time paths
- * (qemuProcessInit, qemuProcessPrepareDomain).
+ * Prepares the definition of a guest that starts (qemuProcessInit, qemuProcessPrepareDomain).
  * @param nextNode numbers its block nodes
  * @returns the surroundings to start it in: capabilities as the user has changed them
  */
 export function prepareStart(def: DomainDef, context: QemuContext, nextNode?: () => number): QemuContext {
+  const started = checkStart(def, context)
+  completeStart(def, started, nextNode)
+  return started
+}
+
+/** The first half of prepareStart: checks that need this run. */
+export function checkStart(def: DomainDef, context: QemuContext): QemuContext {
   const started = withCustomCapabilities(def, context)
   if (started !== context) validate(def, driver(started))
   validateStart(def, started)
+  return started
+}
+
+/** The second half: aliases, ports, run-time paths. */
+export function completeStart(def: DomainDef, started: QemuContext, nextNode?: () => number): void {
   assignAliases(def, started)
   prepareDomain(def, started, nextNode)
-  return started
 }

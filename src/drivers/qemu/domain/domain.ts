@@ -46,6 +46,8 @@ export interface DomainOptions {
   group?: string
   /** what it claims from the host's aggregator; absent: there is none */
   claims?: Claims
+  /** where hook scripts may lie, the first that has any counts */
+  hookDirs?: readonly string[]
   /** takes what QEMU tells by itself */
   onEvent?: (domain: QemuDomain, event: QmpEvent) => void
 }
@@ -62,6 +64,7 @@ export class QemuDomain {
   /** the user and groups QEMU is to run as at its next start */
   readonly owner: ProcessOwner
   readonly claims: Claims | undefined
+  readonly hookDirs: readonly string[]
   readonly definitions: Definitions
   readonly moments: Moments
   /** the surroundings another definition of this guest would have */
@@ -89,6 +92,7 @@ export class QemuDomain {
     user,
     group,
     claims,
+    hookDirs = [],
     onEvent
   }: DomainOptions) {
     this.root = root
@@ -101,6 +105,7 @@ export class QemuDomain {
     this.monitorListeners = new Listeners(log)
     this.owner = { user, group }
     this.claims = claims
+    this.hookDirs = hookDirs
     this.#onEvent = onEvent
   }
 

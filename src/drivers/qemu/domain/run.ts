@@ -88,6 +88,8 @@ export class Run {
   startDone: Promise<void> = Promise.resolve()
   /** why the start is not to go on */
   startCancelled: string | undefined
+  /** ends the hook script under way */
+  hook: AbortController | undefined
   /** the removal of what is left, once it is under way */
   cleanUp: Promise<void> | undefined
   /** settles when the run is over */

@@ -3,21 +3,15 @@ import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../../../conf/error.ts'
+import { commonEnvironment } from '../../../host/command.ts'
 import { type ProcessIdentity, processIdentity } from '../../../state/status.ts'
 import type { QemuOutput } from './output.ts'
 import { type Privileges, withLeastPrivilege } from './privilege.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Variables of ours that QEMU gets too (virCommandAddEnvPassCommon). */
-const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
-
 /** Variable with the number of QEMU's run. */
 const RUN_ID = 'VIRSHIM_RUN_ID'
-
-function passedEnvironment(): Record<string, string> {
-  return Object.fromEntries(PASSED.flatMap(name => (process.env[name] ? [[name, process.env[name]]] : [])))
-}
 
 export interface LaunchOptions extends Privileges {
   argv: string[]
@@ -47,7 +41,7 @@ export async function launchQemu(options: LaunchOptions): Promise<Launched> {
     stdio: ['ignore', output.descriptor, output.descriptor, ...options.files],
     detached: true,
     cwd: '/',
-    env: { LC_ALL: 'C', PATH: '/usr/bin:/bin', ...passedEnvironment(), ...options.env, [RUN_ID]: options.runId }
+    env: { ...commonEnvironment(), ...options.env, [RUN_ID]: options.runId }
   })
   output.begin()
   const exited = new Promise<string>(resolve =>

@@ -7,6 +7,7 @@ import { Run } from '../domain/run.ts'
 import { loadStatus, type Status } from '../domain/status.ts'
 import { masterKeyFile, readMasterKey } from '../parts/secret.ts'
 import { catchUp } from './catch-up.ts'
+import { callHook } from './hooks.ts'
 import { findQemu } from './launch.ts'
 import { openMonitor } from './monitor.ts'
 import { QemuOutput } from './output.ts'
@@ -16,6 +17,7 @@ import { cleanUp, endProcess, stopDomain } from './stop.ts'
 
 /**
  * Takes over the guest a former shim left, by its saved status (qemuProcessReconnect).
+ * @throws VIR_ERR_HOOK_SCRIPT_FAILED where a hook script refuses it; the guest is ended then
  * @returns true when the guest runs under us; false when there is nothing left and it may be started anew
  */
 export async function reconnectDomain(domain: QemuDomain, status: Status): Promise<boolean> {
@@ -54,6 +56,10 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   run.monitor = await openMonitor(domain)
   await refreshDomain(domain)
   await catchUp(domain)
+  await callHook(domain, 'reconnect').catch(async error => {
+    await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DAEMON)
+    throw error
+  })
   domain.log.info({ pid: run.process.pid }, 'reattached to running guest')
   return true
 }

@@ -19,13 +19,14 @@ import { isAlive } from '../../../state/status.ts'
 import { determineDiskChains } from '../block/chain.ts'
 import { buildCommand } from '../command/index.ts'
 import type { QemuContext } from '../context.ts'
-import { prepareStart } from '../definition/passes.ts'
+import { checkStart, completeStart } from '../definition/passes.ts'
 import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { Run } from '../domain/run.ts'
 import { makeNvram } from '../firmware/nvram.ts'
 import { claimStart } from './claim.ts'
 import { startCpus } from './cpus.ts'
+import { callHook, hasHooks } from './hooks.ts'
 import { type Launched, launchQemu } from './launch.ts'
 import { memoryLockLimit } from './memory-lock.ts'
 import { openMonitor } from './monitor.ts'
@@ -76,8 +77,10 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   const files = new OpenedFiles()
   try {
     checkCancelled(domain)
-    const storage = await withHostStorage(domain.def, withSocketDir(domain))
-    run.context = prepareStart(domain.def, storage, () => ++run.nodeIndex)
+    run.context = checkStart(domain.def, withSocketDir(domain))
+    await prepareByHook(domain)
+    run.context = await withHostStorage(domain.def, run.context)
+    completeStart(domain.def, run.context, () => ++run.nodeIndex)
     const context = { ...run.context, files }
     generateLabels(domain.def, run.owner, context.privileged)
     ports = await allocatePorts(domain.def, context.config)
@@ -97,6 +100,8 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     run.fdsetIndex = command.fdsetIndex
     domain.save()
     await startNeeds({ domain, context, command })
+    await callHook(domain, 'start')
+    checkCancelled(domain)
     const { argv, env } = command
     const output = await outputMade
     run.output = output
@@ -113,7 +118,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     options.onLaunch?.()
     await afterLaunch(domain, run, launched)
   } catch (thrown) {
-    const error = await startError(domain, thrown)
+    const error = await startError(run, thrown)
     domain.log.error({ err: error }, 'start failed')
     await endProcess(domain)
     run.output ??= await outputMade?.catch(() => undefined)
@@ -124,6 +129,15 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     ports?.release()
     files.close()
   }
+}
+
+/** Lets hook scripts make what the guest is going to need. It is on disk by then: they hear of its end in any case. */
+async function prepareByHook(domain: QemuDomain): Promise<void> {
+  if (!hasHooks(domain)) return
+  domain.running.phase = 'starting'
+  domain.save()
+  await callHook(domain, 'prepare')
+  checkCancelled(domain)
 }
 
 /** The surroundings with the socket directory of the run: a QEMU of another user has one apart from our own files. */
@@ -161,6 +175,7 @@ export function cancelStart(domain: QemuDomain, reason: string): void {
   const { run } = domain
   if (!run) return
   run.startCancelled = reason
+  run.hook?.abort()
   if (run.process && isAlive(run.process)) process.kill(run.process.pid, 'SIGKILL')
 }
 
@@ -197,18 +212,17 @@ function reportDropped({ events, log }: QemuDomain, { device, alias }: DiskDef, 
 }
 
 /** The error of a failed start; that of a QEMU which ended has its last words, not just the lost connection. */
-async function startError(domain: QemuDomain, thrown: unknown): Promise<VirError> {
-  const { startCancelled } = domain.running
+async function startError(run: Run, thrown: unknown): Promise<VirError> {
+  const { startCancelled, process: identity, monitor } = run
   if (startCancelled) return cancelled(startCancelled)
   const error = toVirError(thrown)
-  const identity = domain.process
   if (!identity) return error
-  if (domain.monitor === undefined || domain.monitor.closed) {
+  if (monitor === undefined || monitor.closed) {
     // QEMU may close its monitor a little before it ends; polled, as its exit event does not keep this process running
     for (const deadline = Date.now() + LAST_WORDS_MS; isAlive(identity) && Date.now() < deadline; ) await sleep(3)
   }
   if (isAlive(identity)) return error
-  const { output } = domain.running
+  const { output } = run
   output?.drain()
   const words = output?.words
   return fail('VIR_ERR_INTERNAL_ERROR', `process exited while connecting to monitor: ${words || error.message}`, thrown)
@@ -224,6 +238,8 @@ async function firstRun(domain: QemuDomain): Promise<void> {
     domain.setState(virDomainState.VIR_DOMAIN_PAUSED, virDomainPausedReason.VIR_DOMAIN_PAUSED_STARTING_UP)
     await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_BOOTED)
   }
+  await callHook(domain, 'started')
+  if (running.cleanUp) throw fail('VIR_ERR_OPERATION_FAILED', 'guest unexpectedly quit')
   const { VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_SUSPENDED } = virDomainEventType
   domain.lifecycle(VIR_DOMAIN_EVENT_STARTED, virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_BOOTED)
   if (paused) {

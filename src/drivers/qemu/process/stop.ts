@@ -12,6 +12,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import type { Ended, Run } from '../domain/run.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 import { closeAgent } from './agent-port.ts'
+import { tellHook } from './hooks.ts'
 import { releaseNeeds } from './needs/index.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -108,7 +109,11 @@ async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience
   monitor?.close()
   closeAgent(domain)
   domain.jobs.guestGone()
+  // a start that was refused before there was anything to release is not told
+  const isTold = run.phase !== undefined
+  if (isTold) await tellHook(domain, 'stopped')
   await releaseNeeds(domain)
+  if (isTold) await tellHook(domain, 'release')
   removeStatus(root.status)
   domain.id = -1
   domain.run = undefined
