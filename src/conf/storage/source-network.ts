@@ -38,9 +38,9 @@ export const DEFAULT_PORTS = {
   nfs: 0
 } as const
 export type StorageProtocol = keyof typeof DEFAULT_PORTS
-const protocol = enumOf(...(Object.keys(DEFAULT_PORTS) as StorageProtocol[]))
+export const storageProtocol = enumOf(...(Object.keys(DEFAULT_PORTS) as StorageProtocol[]))
 
-const transport = enumOf('tcp', 'unix', 'rdma')
+export const storageTransport = enumOf('tcp', 'unix', 'rdma')
 
 /** A storage server: name and port, or a socket on this host. */
 export interface StorageHost {
@@ -51,8 +51,8 @@ export interface StorageHost {
   socket?: string
 }
 
-/** A port number, or nothing for 0 (virStringParsePort). */
-function parsePort(text: string): number | undefined {
+/** A port number, or nothing for 0 (virStringParsePort). @throws VIR_ERR_INVALID_ARG */
+export function parsePort(text: string): number | undefined {
   const port = uint.parse(text)
   if (port === undefined) throw fail('VIR_ERR_INVALID_ARG', `failed to parse port number '${text}'`)
   if (port > 65535) throw fail('VIR_ERR_INVALID_ARG', `port '${text}' out of range`)
@@ -62,7 +62,7 @@ function parsePort(text: string): number | undefined {
 /** One host, of any element (virDomainStorageNetworkParseHost). */
 export function parseStorageHost({ attributes }: XmlElement): StorageHost {
   const { name, port, socket } = attributes
-  const how = attributes.transport === undefined ? 'tcp' : transport.parse(attributes.transport)
+  const how = attributes.transport === undefined ? 'tcp' : storageTransport.parse(attributes.transport)
   if (how === undefined)
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown protocol transport type '${attributes.transport}'`)
   if (how === 'unix') {
@@ -84,7 +84,7 @@ export const storageHosts: Field<StorageHost[]> = {
       {
         name: attr('name', string),
         port: attr('port', uint),
-        transport: attr('transport', transport),
+        transport: attr('transport', storageTransport),
         socket: attr('socket', string)
       }
     ]
@@ -98,14 +98,18 @@ export const storageHosts: Field<StorageHost[]> = {
   }
 }
 
-/** As `storageHosts`; TCP hosts without a port get that of the protocol (virStorageSourceNetworkAssignDefaultPorts). */
+/** A TCP host without a port gets that of the protocol (virStorageSourceNetworkAssignDefaultPorts). */
+export function assignDefaultPort(host: StorageHost, protocol: StorageProtocol): StorageHost {
+  const port = DEFAULT_PORTS[protocol]
+  return host.transport === 'tcp' && host.port === undefined && port ? { ...host, port } : host
+}
+
+/** As `storageHosts`, with default ports. */
 const hosts: Field<StorageHost[]> = {
   ...storageHosts,
   parse(node, context) {
-    const port = DEFAULT_PORTS[node.attributes.protocol as StorageProtocol]
-    return storageHosts
-      .parse(node, context)
-      .map(host => (host.transport === 'tcp' && host.port === undefined && port ? { ...host, port } : host))
+    const protocol = node.attributes.protocol as StorageProtocol
+    return storageHosts.parse(node, context).map(host => assignDefaultPort(host, protocol))
   }
 }
 
@@ -218,7 +222,7 @@ export const storageInitiator: Field<string | undefined> = inChild(
 
 /** virDomainDiskSourceNetworkParse, virDomainDiskSourceFormatNetwork */
 export const networkFields = {
-  protocol: required(attr('protocol', protocol)),
+  protocol: required(attr('protocol', storageProtocol)),
   name,
   query: only(HTTP, attr('query', string)),
   tls,
@@ -238,8 +242,8 @@ export const networkFields = {
 } satisfies Fields
 export type NetworkSource = Def<typeof networkFields>
 
-/** The name of an image in gluster or rbd in its two parts. */
-export function splitVolume(name = ''): { volume: string; path: string } {
+/** The name of an image in gluster or rbd in its two parts; a name that an image tells may lack the first. */
+export function splitVolume(name = ''): { volume: string | undefined; path: string } {
   const slash = name.indexOf('/')
-  return { volume: name.slice(0, slash), path: name.slice(slash + 1) }
+  return { volume: slash < 0 ? undefined : name.slice(0, slash), path: name.slice(slash + 1) }
 }

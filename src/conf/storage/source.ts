@@ -193,6 +193,9 @@ interface StorageLayout {
   index?: number
   /** the image below; type 'none': there is none, absent: not known */
   backingStore?: StorageSource
+  /** who asks an SSH server, and false for one whose key is not looked at: known of images that other images name */
+  sshUser?: string
+  sshHostKeyCheck?: false
   /** the backing image was found in the image, not told by the user */
   detected?: true
   /** the volume of a pool that it is on this host; it is shown as that volume */

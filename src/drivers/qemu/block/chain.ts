@@ -1,13 +1,16 @@
 // The images of a guest about to start: those that must be there, and what they stand on as far as the user has not
 // told it (qemuProcessPrepareHostStorage, qemuDomainDetermineDiskChain).
-import { accessSync, constants } from 'node:fs'
-import { dirname, isAbsolute, resolve } from 'node:path'
+import { accessSync, constants, statSync } from 'node:fs'
+import { dirname, isAbsolute } from 'node:path'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import { isLocalStorage, isStorageEmpty, type StorageFormat, type StorageSource } from '../../../conf/storage/source.ts'
+import type { QemuContext } from '../context.ts'
+import { isFileName, sourceOfName } from './backing-name.ts'
 import { type Backing, backingOf, dataFileOf, probeFormat, readHeader } from './image-header.ts'
+import { prepareImage } from './prepare.ts'
 import { applyStartupPolicy } from './startup-policy.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -16,18 +19,28 @@ const failStorage = errorsFrom('VIR_FROM_STORAGE')
 /** Layers an image can have; each is a level of nesting in the live XML. */
 const MAX_DEPTH = 200
 
+export interface Chains {
+  context: QemuContext
+  /** numbers the block nodes of an image that is found */
+  nextNode(): number
+  /** told of each disk that lost its image, with the path it had */
+  dropped(disk: DiskDef, path: string | undefined): void
+}
+
 /**
  * Completes the chains of all disks and drops media their disks can start without.
- * @param dropped told of each disk that lost its image, with the path it had
- * @throws VIR_ERR_SYSTEM_ERROR for an image that is missing, VIR_ERR_OPERATION_INVALID for one of unknown format
+ * @throws VIR_ERR_SYSTEM_ERROR for an image that is missing, VIR_ERR_OPERATION_INVALID for one of unknown format,
+ * VIR_ERR_INVALID_ARG and others for one that is named in a way libvirt does not know
  */
-export function determineDiskChains(def: DomainDef, dropped: (disk: DiskDef, path: string | undefined) => void): void {
-  let index = Math.max(0, ...def.devices.disks.flatMap(({ source }) => storageChain(source).map(one => one.index ?? 0)))
+export function determineDiskChains(def: DomainDef, { context, nextNode, dropped }: Chains): void {
   for (const disk of [...def.devices.disks].reverse()) {
-    const { source } = disk
+    const { source, target } = disk
     if (isStorageEmpty(source) || source.type === 'vhostuser') continue
     try {
-      determineChain(source)
+      for (const image of determineChain(source)) {
+        prepareImage(image, true, context)
+        if (target?.bus !== 'sd') image.index = nextNode()
+      }
     } catch (error) {
       if (!(error instanceof Error)) throw error
       const path = isLocalStorage(source) ? source.path : undefined
@@ -35,18 +48,17 @@ export function determineDiskChains(def: DomainDef, dropped: (disk: DiskDef, pat
       dropped(disk, path)
       continue
     }
-    const chain = storageChain(source)
-    if (chain.length > MAX_DEPTH) {
+    if (storageChain(source).length > MAX_DEPTH) {
       throw fail(
         'VIR_ERR_OPERATION_UNSUPPORTED',
-        `backing chains more than ${MAX_DEPTH} layers deep are not supported for disk '${disk.target?.dev}'`
+        `backing chains more than ${MAX_DEPTH} layers deep are not supported for disk '${target?.dev}'`
       )
     }
-    for (const image of chain) image.index ??= ++index
   }
 }
 
-function determineChain(top: StorageSource): void {
+/** Looks for the images below; gives those that were found. */
+function determineChain(top: StorageSource): StorageSource[] {
   const chain = storageChain(top)
   for (const image of chain) checkAccess(image, top)
   // those below the last are looked at as they are found
@@ -54,7 +66,9 @@ function determineChain(top: StorageSource): void {
     if (format === 'qcow2' && isLocalStorage(image) && image.path !== undefined) refuseDataFile(image.path)
   }
   const last = chain.at(-1)
-  if (last && !last.backingStore) detectBacking(last, new Set())
+  if (!last || last.backingStore) return []
+  detectBacking(last, new Set())
+  return storageChain(last).slice(1)
 }
 
 function checkAccess(image: StorageSource, top: StorageSource): void {
@@ -88,14 +102,34 @@ function detectBacking(image: StorageSource, seen: Set<string>): void {
     image.backingStore = { type: 'none' }
     return
   }
-  // Differs from libvirt: what lies below a URI or a JSON description is left to QEMU
-  if (/^[a-z0-9+]+:/i.test(told.name)) return
-  const path = isAbsolute(told.name) ? told.name : resolve(dirname(image.path), told.name)
-  const below: StorageSource = { type: 'file', path, detected: true, ...(told.format && { format: told.format }) }
-  checkAccess(below, image)
-  if (!told.format) below.format = safelyProbed(path, told, image.path)
+  const below = sourceOf(told, image.path)
+  if (!below) return
+  if (image.seclabels) below.seclabels = image.seclabels
+  if (isLocalStorage(below) && below.type !== 'dir') checkAccess(below, image)
+  below.format = told.format ?? safelyProbed(below, told, image.path)
   image.backingStore = below
   detectBacking(below, seen)
+}
+
+/** The image that is told of, with its present kind; undefined where only QEMU can open it. @throws as sourceOfName */
+function sourceOf({ name }: Backing, above: string): StorageSource | undefined {
+  const path = isFileName(name) && !isAbsolute(name) ? `${dirname(above)}/${name}`.replace(/^\/+/, '/') : name
+  const source = sourceOfName(path)
+  if (!source) return undefined
+  return { ...source, type: presentType(source), detected: true } as StorageSource
+}
+
+/** A path does not tell the kind of what lies there. */
+function presentType(source: StorageSource): StorageSource['type'] {
+  if (source.type !== 'file') return source.type
+  try {
+    const found = statSync(source.path!)
+    if (found.isDirectory()) return 'dir'
+    return found.isBlockDevice() ? 'block' : 'file'
+  } catch {
+    // told when it is to be read
+    return 'file'
+  }
 }
 
 /**
@@ -141,14 +175,15 @@ function dataFileIn(path: string): string | undefined {
   }
 }
 
-/** A format only guessed is taken if it leads no further: a guest that can write an image must not choose files. */
-function safelyProbed(path: string, told: Backing, above: string): StorageFormat {
-  const { format, backing } = look(path)
-  if (backing) {
-    throw failStorage(
-      'VIR_ERR_OPERATION_INVALID',
-      `format of backing image '${told.name}' of image '${above}' was not specified in the image metadata (See https://libvirt.org/kbase/backing_chains.html for troubleshooting)`
-    )
-  }
-  return format
+/**
+ * The format of an image that none was told of. A guess is taken if it leads no further: a guest that can write an image
+ * must not choose files.
+ */
+function safelyProbed(image: StorageSource, told: Backing, above: string): StorageFormat {
+  const found = isLocalStorage(image) && image.type !== 'dir' ? look(image.path!) : undefined
+  if (found && !found.backing) return found.format
+  throw failStorage(
+    'VIR_ERR_OPERATION_INVALID',
+    `format of backing image '${told.name}' of image '${above}' was not specified in the image metadata (See https://libvirt.org/kbase/backing_chains.html for troubleshooting)`
+  )
 }

@@ -26,7 +26,7 @@ function given(key: string, value: string | undefined): string {
 /** QEMU's InetSocketAddress of a server. */
 function inetAddress({ name, port, transport }: StorageHost): Props {
   if (transport !== 'tcp') throw internal('only TCP protocol can be converted to InetSocketAddress')
-  return { host: name, port: String(port ?? 0) }
+  return { host: given('host', name), port: String(port ?? 0) }
 }
 
 /** QEMU's SocketAddress of a server. */
@@ -83,7 +83,7 @@ function rbdProps({ name, hosts, auth, encryption, snapshot, config }: Network, 
   const byLibrbd = encryption?.engine === 'librbd' ? encryption : undefined
   return {
     driver: 'rbd',
-    pool: volume,
+    pool: given('pool', volume),
     image: path,
     snapshot,
     conf: config,
@@ -146,7 +146,8 @@ const NETWORK: { [P in StorageProtocol]?: Build } = {
     driver: 'ssh',
     server: inetAddress(onlyHost(source)),
     path: given('path', source.name),
-    user: source.auth?.username
+    user: source.auth?.username ?? source.sshUser,
+    'host-key-check': source.sshHostKeyCheck === false ? { mode: 'none' } : undefined
   }),
   nfs: nfsProps
 }

@@ -85,7 +85,11 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     generateLabels(domain.def, run.owner, context.privileged)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)
-    determineDiskChains(domain.def, (disk, path) => reportDropped(domain, disk, path))
+    determineDiskChains(domain.def, {
+      context,
+      nextNode: () => ++run.nodeIndex,
+      dropped: (disk, path) => reportDropped(domain, disk, path)
+    })
     await claimStart(domain, ports)
     checkCancelled(domain)
     // beside what comes before it is needed

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import t from 'tap'
 import { storageChain } from '../../../../src/conf/storage/chain.ts'
 import type { StorageSource } from '../../../../src/conf/storage/source.ts'
-import { determineDiskChains } from '../../../../src/drivers/qemu/block/chain.ts'
+import { type Chains, determineDiskChains } from '../../../../src/drivers/qemu/block/chain.ts'
 import { backingOf, probeFormat } from '../../../../src/drivers/qemu/block/image-header.ts'
-import { define, errorOf } from '../../../helper/definition.ts'
+import { define, errorOf, testContext } from '../../../helper/definition.ts'
 
 /** A qcow2 header (version 3) of an image that stands on another. */
 function qcow2(backing = '', format = ''): Buffer {
@@ -64,11 +64,18 @@ t.test('a header that points beyond itself is refused', async t => {
   t.throws(() => backingOf(header, 'qcow2'))
 })
 
+/** Numbers go on after that of the image the user has named. */
+function chains(dropped: Chains['dropped'] = () => undefined): Chains {
+  let node = 1
+  return { context: testContext(), nextNode: () => ++node, dropped }
+}
+
 async function chainOf(directory: string, name: string): Promise<StorageSource[]> {
   const def = await define(
     `<disk><driver type='qcow2'/><source file='${join(directory, name)}'/><target dev='vda'/></disk>`
   )
-  determineDiskChains(def, () => undefined)
+  def.devices.disks[0]!.source.index = 1
+  determineDiskChains(def, chains())
   return storageChain(def.devices.disks[0]!.source)
 }
 
@@ -96,7 +103,13 @@ t.test('chains are read to their end', async t => {
   )
   t.same(chain.at(-1)?.backingStore, { type: 'none' })
   t.equal((await chainOf(directory, 'unsaid-raw'))[1]?.format, 'raw')
-  t.same((await chainOf(directory, 'far'))[0]?.backingStore, undefined, 'a URI is left to QEMU')
+  t.match((await chainOf(directory, 'far'))[1], {
+    type: 'network',
+    protocol: 'nbd',
+    name: 'e',
+    format: 'raw',
+    index: 2
+  })
   for (const [name, error] of [
     ['unsaid-chain', /format of backing image 'middle' of image .* was not specified/],
     ['loop', /is self-referential or too deeply nested/],
@@ -112,7 +125,10 @@ t.test('a medium that may be missing is dropped', async t => {
     `<disk>${gone}<target dev='vda'/></disk><disk device='cdrom'>${gone}<target dev='hda'/></disk>`
   )
   const dropped: string[] = []
-  determineDiskChains(def, ({ target }, path) => dropped.push(`${target?.dev} ${path}`))
+  determineDiskChains(
+    def,
+    chains(({ target }, path) => dropped.push(`${target?.dev} ${path}`))
+  )
   t.same(dropped.sort(), ['hda /nonexistent/image', 'vda /nonexistent/image'])
   t.same(
     def.devices.disks.map(({ target, source, startupPolicy }) => [target?.dev, source, startupPolicy]),

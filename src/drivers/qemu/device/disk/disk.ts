@@ -5,10 +5,10 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import { storageChain } from '../../../../conf/storage/chain.ts'
 import { isStorageEmpty, type StorageSource } from '../../../../conf/storage/source.ts'
 import { MANAGED_PR_MANAGER, type StorageUse, storageIds } from '../../block/node-names.ts'
-import { addStorageChain, addStorageObjects, storageSecrets } from '../../block/nodes.ts'
+import { addStorageChain, addStorageObjects } from '../../block/nodes.ts'
+import { prepareImage } from '../../block/prepare.ts'
 import { applyStartupPolicy } from '../../block/startup-policy.ts'
 import { throttleDisk } from '../../block/throttle.ts'
-import { validateStorage } from '../../block/validate.ts'
 import type { QemuContext } from '../../context.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
 import { addChardev } from '../chardev/backend.ts'
@@ -44,22 +44,6 @@ export const qemuDisk: QemuFamily<DiskDef> = {
   unplug: leave('disks')
 }
 
-/** Whose TLS libvirt's configuration decides if the image does not say. */
-const TLS_CONFIG = { nbd: 'nbdTls', vxhs: 'vxhsTls' } as const
-
-/** TLS towards the server of an image (qemuDomainPrepareStorageSourceTLS). */
-function prepareTls(source: StorageSource, { config }: QemuContext): void {
-  if (source.type !== 'network') return
-  const { protocol } = source
-  if (protocol === 'none') throw fail('VIR_ERR_INTERNAL_ERROR', 'Unexpected enum value 0 for virStorageNetProtocol')
-  if (protocol === 'nbd' || protocol === 'vxhs') {
-    if (source.tls !== undefined) return
-    source.tls = config[TLS_CONFIG[protocol]]
-    source.tlsFromConfig = true
-  } else if (source.tls)
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `TLS transport is not supported for disk protocol '${protocol}'`)
-}
-
 /**
  * Numbers the images of a disk and settles what the user left open (qemuDomainPrepareStorageSourceBlockdev).
  * @throws VIR_ERR_NO_STORAGE_POOL for volumes that no storage driver has found
@@ -72,9 +56,7 @@ function prepareDisk(disk: DiskDef, def: DomainDef, context: QemuContext, nextNo
   if (disk.shareable && !disk.readonly) driver.cache ??= 'none'
   for (const [depth, image] of storageChain(source).entries()) {
     if (target?.bus !== 'sd') image.index = nextNode()
-    validateStorage(image, depth > 0 || (disk.readonly ?? false), context.qemu)
-    if (!isStorageEmpty(image)) storageSecrets(image, context.secrets)
-    prepareTls(image, context)
+    prepareImage(image, depth > 0 || (disk.readonly ?? false), context)
     if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
     if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
   }
