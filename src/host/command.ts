@@ -59,13 +59,17 @@ export function commonEnvironment(): Record<string, string> {
 
 /**
  * Runs a program to its end and gives its output.
- * @throws VIR_ERR_INTERNAL_ERROR with its output on failure
+ * @param failure makes the error of what it says of its failure
+ * @throws by default VIR_ERR_INTERNAL_ERROR with its arguments and what it says
  */
-export async function runHostCommand(program: string, args: readonly string[]): Promise<string> {
+export async function runHostCommand(
+  program: string,
+  args: readonly string[],
+  failure = (said: string) => fail('VIR_ERR_INTERNAL_ERROR', `'${[program, ...args].join(' ')}' failed: ${said}`)
+): Promise<string> {
   try {
     return await hostCommand(program, args)
   } catch (error) {
-    const said = (error as Error).message
-    throw fail('VIR_ERR_INTERNAL_ERROR', `'${[program, ...args].join(' ')}' failed: ${said}`, error)
+    throw failure((error as Error).message)
   }
 }

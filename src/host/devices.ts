@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import type { PciAddress } from '../conf/devices/device-address.ts'
 import { pciAddressText } from '../conf/devices/device-address.ts'
 import type { ScsiUnit } from '../conf/devices/hostdev-source.ts'
+import { systemError } from '../conf/errno.ts'
 import { errorsFrom } from '../conf/error.ts'
 import { uintAnyBase } from '../conf/scalar.ts'
 import { hostFile } from './root.ts'
@@ -14,12 +15,6 @@ const USB_DEVICES = '/sys/bus/usb/devices'
 const PCI_DEVICES = '/sys/bus/pci/devices'
 const SCSI_HOST = 'scsi_host'
 
-function systemError(what: string, error: unknown): Error {
-  const { code } = error as NodeJS.ErrnoException
-  const reason = { ENOENT: 'No such file or directory', EACCES: 'Permission denied' }[code ?? ''] ?? String(code)
-  return fail('VIR_ERR_SYSTEM_ERROR', `${what}: ${reason}`, error)
-}
-
 /** The generic device node of a SCSI unit (virSCSIDeviceGetSgName). @throws VIR_ERR_SYSTEM_ERROR without such a unit */
 export function scsiGenericPath({ adapter, bus, target, unit }: ScsiUnit): string {
   const host = adapter.startsWith(SCSI_HOST) ? uintAnyBase.parse(adapter.slice(SCSI_HOST.length)) : undefined
@@ -28,7 +23,7 @@ export function scsiGenericPath({ adapter, bus, target, unit }: ScsiUnit): strin
   try {
     return `/dev/${readdirSync(hostFile(dir))[0] ?? ''}`
   } catch (error) {
-    throw systemError(`cannot open directory '${dir}'`, error)
+    throw systemError('VIR_FROM_NONE', `cannot open directory '${dir}'`, error)
   }
 }
 
@@ -47,7 +42,7 @@ export function usbDevicesOfHost(): UsbDevice[] {
   try {
     entries = readdirSync(hostFile(USB_DEVICES))
   } catch (error) {
-    throw systemError(`Could not open ${USB_DEVICES}`, error)
+    throw systemError('VIR_FROM_NONE', `cannot open directory '${USB_DEVICES}'`, error)
   }
   return entries.flatMap(entry => {
     // interfaces of a device have entries of their own, with a colon

@@ -46,7 +46,7 @@ t.test('USB devices: interfaces are none', async t => {
   await onHost({}, async () => {
     t.equal(
       await errorOf(usbDevicesOfHost),
-      'VIR_ERR_SYSTEM_ERROR: Could not open /sys/bus/usb/devices: No such file or directory'
+      "VIR_ERR_SYSTEM_ERROR: cannot open directory '/sys/bus/usb/devices': No such file or directory"
     )
   })
 })

@@ -22,6 +22,7 @@ const PREPARATIONS: (DeviceKind | ((def: DomainDef, context: QemuContext) => voi
   'redirdevs',
   'rngs',
   'smartcards',
+  'inputs',
   'videos',
   'filesystems',
   fillFirmware,

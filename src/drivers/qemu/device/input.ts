@@ -1,6 +1,7 @@
 // <input>: QEMU's checks and arguments.
 import type { InputDef, InputType } from '../../../conf/devices/input.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { checkThere } from '../../../host/there.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import { isX86 } from '../machine-type.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
@@ -42,6 +43,9 @@ export const qemuInput: QemuFamily<InputDef> = {
     if (!qemu.has(needs) || (address?.type === 'ccw' && !(ccw && qemu.has(ccw)))) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${driver} is not supported by this QEMU binary`)
     }
+  },
+  prepare({ source }, _def, { pretend }) {
+    if (!pretend) checkThere(source?.path)
   },
   add: addInput,
   unplug: leave('inputs')

@@ -21,7 +21,7 @@ export const qemuRedirdev: QemuFamily<RedirdevDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'USB redirection filter is not supported by this version of QEMU')
     }
   },
-  prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
+  prepare: ({ source }, _def, context) => prepareChardevSource(source, context),
   add: addRedirdev,
   unplug: leave('redirdevs')
 }

@@ -1,6 +1,7 @@
 // <rng>: QEMU's defaults, checks and arguments.
 import type { RngBackend, RngDef } from '../../../conf/devices/rng.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { checkThere } from '../../../host/there.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
@@ -24,8 +25,9 @@ export const qemuRng: QemuFamily<RngDef> = {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `domain configuration does not support rng model '${model}'`)
     }
   },
-  prepare({ backend }, _def, { config }) {
-    if (backend.model === 'egd') prepareChardevSource(backend.source, config)
+  prepare({ backend }, _def, context) {
+    if (backend.model === 'egd') prepareChardevSource(backend.source, context)
+    if (backend.model === 'random' && !context.pretend) checkThere(backend.path)
   },
   add: addRng,
   unplug: leave('rngs')

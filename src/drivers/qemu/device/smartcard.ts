@@ -29,8 +29,8 @@ export const qemuSmartcard: QemuFamily<SmartcardDef> = {
     }
     if (card.mode === 'passthrough') validateQemuChardevSource(card.source, def, qemu)
   },
-  prepare({ card }, _def, { config }) {
-    if (card.mode === 'passthrough') prepareChardevSource(card.source, config)
+  prepare({ card }, _def, context) {
+    if (card.mode === 'passthrough') prepareChardevSource(card.source, context)
   },
   add: addSmartcard
 }

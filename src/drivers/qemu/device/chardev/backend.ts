@@ -1,9 +1,11 @@
 // -chardev: the host side of every device that has one.
+import { existsSync } from 'node:fs'
 import type { ChardevSource } from '../../../../conf/devices/chardev-source.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
+import { checkPlace, checkThere } from '../../../../host/there.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
-import type { QemuConfig } from '../../context.ts'
+import type { QemuContext } from '../../context.ts'
 import type { Builder } from '../../parts/builder.ts'
 import type { ChardevBackend } from '../../parts/chardev.ts'
 
@@ -39,11 +41,30 @@ export function validateQemuChardevSource(source: ChardevSource, def: DomainDef,
   }
 }
 
-/** Decides what the user left to the driver's configuration (qemuDomainPrepareChardevSourceOne). */
-export function prepareChardevSource(source: ChardevSource, config: QemuConfig): void {
+/**
+ * Decides what the user left to the driver's configuration, and looks for what is named of the host
+ * (qemuDomainPrepareChardevSourceOne).
+ * @throws VIR_ERR_SYSTEM_ERROR for a device, pipe or socket that is not there
+ */
+export function prepareChardevSource(source: ChardevSource, { config, pretend }: QemuContext): void {
+  if (!pretend) checkChardevSource(source)
   if (source.type !== 'tcp' || source.tls !== undefined) return
   source.tls = config.chardevTls
   source.tlsFromConfig = true
+}
+
+/** libvirt comes to them while it gives them to QEMU, each in other words. */
+function checkChardevSource(source: ChardevSource): void {
+  if (source.type === 'dev') checkThere(source.path)
+  else if (source.type === 'pipe') {
+    if (!existsSync(`${source.path}.in`)) checkThere(source.path, `unable to stat: ${source.path}`)
+  } else if (source.type === 'file') checkPlace(source.path, `Unable to open file: ${source.path}`)
+  else if (source.type === 'unix') {
+    const { path, mode, reconnect } = source
+    if (mode === 'bind') checkPlace(path, `Unable to bind to UNIX socket path '${path}'`)
+    // a socket that is tried again may come later
+    else if (!reconnect?.enabled) checkThere(path, `unable to stat: ${path}`)
+  }
 }
 
 /**

@@ -92,7 +92,7 @@ export const qemuSerial: QemuFamily<SerialDef> = {
       )
     }
   },
-  prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
+  prepare: ({ source }, _def, context) => prepareChardevSource(source, context),
   add: addSerial,
   unplug(dev, def) {
     // the first console may be the first port over again (qemuDomainChrRemove)
@@ -132,7 +132,7 @@ export const qemuParallel: QemuFamily<ParallelDef> = {
     validateQemuChardevSource(dev.source, def, qemu)
     if (isS390(def) || isPseries(def)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'parallel ports are not supported')
   },
-  prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
+  prepare: ({ source }, _def, context) => prepareChardevSource(source, context),
   add: addParallel,
   unplug: leave('parallels')
 }
@@ -140,7 +140,7 @@ export const qemuParallel: QemuFamily<ParallelDef> = {
 export const qemuConsole: QemuFamily<ConsoleDef> = {
   postParse: (dev, _def, _context, live) => postParseAny(dev, live),
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
-  prepare: ({ source }, _def, { config }) => prepareChardevSource(source, config),
+  prepare: ({ source }, _def, context) => prepareChardevSource(source, context),
   add: addConsole,
   unplug: leave('consoles')
 }
@@ -175,14 +175,10 @@ export function validateConsoles(def: DomainDef, { qemu }: { qemu: Qemu }): void
 }
 
 /** Sockets of virtio channels nobody gave a path get one (qemuDomainPrepareChannel). */
-function prepareChannel(
-  { source, target, address }: ChannelDef,
-  _def: DomainDef,
-  { config, paths }: QemuContext
-): void {
-  prepareChardevSource(source, config)
+function prepareChannel({ source, target, address }: ChannelDef, _def: DomainDef, context: QemuContext): void {
+  prepareChardevSource(source, context)
   if (target.type !== 'virtio' || source.type !== 'unix') return
-  source.path ??= join(paths.channelTargetDir, target.name ?? portSocket(address))
+  source.path ??= join(context.paths.channelTargetDir, target.name ?? portSocket(address))
 }
 
 function portSocket(address: ChannelDef['address']): string {

@@ -7,6 +7,7 @@ import { listensOnPort } from '../../../../conf/devices/graphics-server.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { networkAddress } from '../../../../host/network-address.ts'
+import { checkThere } from '../../../../host/there.ts'
 import type { QemuContext } from '../../context.ts'
 import { ownBusAddress } from './dbus-daemon.ts'
 
@@ -25,9 +26,13 @@ export function validateGraphicsStart({ devices }: DomainDef): void {
   }
 }
 
-/** Fills in render node, listen addresses and sockets, and for a pretended start ports. */
+/**
+ * Fills in render node, listen addresses and sockets, and for a pretended start ports.
+ * @throws VIR_ERR_SYSTEM_ERROR for a render node that is not there
+ */
 export function prepareGraphics(dev: GraphicsDef, _def: DomainDef, context: QemuContext): void {
   chooseRenderNode(dev, context)
+  if (dev.type !== 'sdl' && 'gl' in dev && !context.pretend) checkThere(dev.gl?.rendernode)
   if (dev.type === 'vnc' || dev.type === 'spice')
     for (const listen of dev.listens) setUpListen(listen, dev.type, context)
   if (dev.type === 'dbus' && !dev.p2p) dev.address ??= ownBusAddress(context.paths)

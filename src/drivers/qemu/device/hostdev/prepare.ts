@@ -1,9 +1,11 @@
 // Host devices at a start: places of USB devices, the driver that passes PCI devices through, names of block nodes.
+import { existsSync } from 'node:fs'
 import type { HostdevDef } from '../../../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../../../conf/devices/hostdev-source.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { hasVfio, usbDevicesOfHost } from '../../../../host/devices.ts'
+import { hostFile } from '../../../../host/root.ts'
 import { storageSecrets } from '../../block/nodes.ts'
 import type { QemuContext } from '../../context.ts'
 
@@ -26,7 +28,18 @@ export function prepareHostdev(
   }
   if (pretend) return
   if (source.type === 'usb') findUsbDevice(source)
+  if (source.type === 'mdev') checkMediated(source)
   if (source.type === 'pci') chooseBackend(dev)
+}
+
+/** qemuHostdevPrepareMediatedDevices, virMediatedDeviceNew */
+function checkMediated({ uuid }: HostdevSourceOf<'mdev'>): void {
+  if (!existsSync(hostFile('/dev/vfio/vfio'))) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Mediated host device assignment requires VFIO support')
+  }
+  if (!existsSync(hostFile(`/sys/bus/mdev/devices/${uuid}`))) {
+    throw fail('VIR_ERR_DEVICE_MISSING', `mediated device '${uuid}' not found`)
+  }
 }
 
 /** A device that must be there at every start, and one that need not (virDomainStartupPolicy). */

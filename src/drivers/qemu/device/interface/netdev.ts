@@ -7,6 +7,7 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { IpInfo } from '../../../../conf/net/ip.ts'
 import { isUsable } from '../../../../host/inherited-files.ts'
+import { checkThere } from '../../../../host/there.ts'
 import type { Builder } from '../../parts/builder.ts'
 import type { Props } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
@@ -85,7 +86,11 @@ function vhostUserSource({ path, mode, reconnect }: InterfaceSourceOf<'vhostuser
 /** Opens the vDPA device for QEMU. */
 function passVdpa(to: Builder, { alias }: InterfaceDef, path: string): string {
   const place = to.fd({ name: `${alias}-vdpa`, path, set: true })
-  if (place === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `Unable to open '${path}' for vdpa device`)
+  if (place === undefined) {
+    const failed = `Unable to open '${path}' for vdpa device`
+    checkThere(path, failed)
+    throw fail('VIR_ERR_SYSTEM_ERROR', `${failed}: Permission denied`)
+  }
   return place
 }
 

@@ -26,7 +26,14 @@ const NAME_MAX = 15
 /** Length of a device's alias in the kernel, less its NUL. */
 const ALIAS_MAX = 255
 
-const ip = (...args: string[]) => runHostCommand('ip', args)
+/** The kernel's words in what ip(8) says. */
+const KERNEL = /^(?:RTNETLINK answers|ioctl\(\w+\)|Error): (.*?)\.?$/m
+
+/** Has ip(8) do something; a refusal is told as libvirt tells that of the system call. */
+const ip = (failed: string, ...args: string[]) =>
+  runHostCommand('ip', args, said =>
+    fail('VIR_ERR_SYSTEM_ERROR', `${failed}: ${KERNEL.exec(said)?.[1] ?? said.replace(/\s*\n\s*/g, '; ')}`)
+  )
 
 /** Its directory tells the guest apart from others on the host. */
 const markOf = ({ def, root }: HostGuest) => `virshim ${def.uuid} ${root.dir}`.slice(0, ALIAS_MAX)
@@ -47,13 +54,15 @@ const hasDevice = ({ type }: InterfaceDef) => PREFIX[type] !== undefined
 export const networkDevice: HostEnd<InterfaceDef> = {
   /**
    * Makes the host's end of an interface; its name is then in the definition.
-   * @throws VIR_ERR_OPERATION_INVALID (the name is taken), VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR
+   * @throws VIR_ERR_SYSTEM_ERROR for what is missing on the host and what the kernel refuses, VIR_ERR_OPERATION_INVALID
+   * (the name is taken), VIR_ERR_CONFIG_UNSUPPORTED
    */
   async take(dev, guest) {
     const actual = actualInterface(dev)
     if (!hasDevice(actual)) return
     validateActualInterface(actual)
     checkPossible(actual)
+    checkNames(actual)
     if (dev.target?.managed === false) await useDevice(dev)
     else await makeDevice(guest, dev, actual)
   },
@@ -63,7 +72,7 @@ export const networkDevice: HostEnd<InterfaceDef> = {
     const name = dev.target?.dev
     if (!hasDevice(actualInterface(dev)) || name === undefined) return
     if (existsSync(`${NET}/${name}`)) await runScript(dev.downscript, name).catch(warn)
-    if (isMarked(name, guest)) await ip('link', 'delete', 'dev', name).catch(warn)
+    if (isMarked(name, guest)) await deleteDevice(name).catch(warn)
     forgetName(dev)
   }
 }
@@ -81,12 +90,34 @@ function checkPossible(dev: InterfaceDef): void {
   if (dev.filterref) throw unsupported('filterref')
 }
 
+/** What the interface is to be plugged into, and whose names the kernel takes. @throws VIR_ERR_SYSTEM_ERROR */
+function checkNames({ source, target, mtu }: InterfaceDef): void {
+  const missing = (what: string) => fail('VIR_ERR_SYSTEM_ERROR', `${what}: No such device`)
+  const isThere = (name: string) => existsSync(`${NET}/${checkLength(name)}`)
+  if (target?.dev !== undefined) checkLength(target.dev)
+  if (source.type === 'direct' && !isThere(source.dev)) throw missing(`Unable to get index for interface ${source.dev}`)
+  if (source.type !== 'bridge' || isThere(source.bridge)) return
+  // the first thing libvirt does with a bridge
+  if (mtu === undefined) throw missing(`Cannot get interface MTU on '${source.bridge}'`)
+  throw missing(`Unable to add bridge ${source.bridge} port ${target?.dev ?? 'vnet%d'}`)
+}
+
+function checkLength(name: string): string {
+  if (Buffer.byteLength(name) <= NAME_MAX) return name
+  throw fail('VIR_ERR_SYSTEM_ERROR', `Network interface name '${name}' is too long: Numerical result out of range`)
+}
+
+const deleteDevice = (name: string) => ip(`Unable to delete '${name}'`, 'link', 'delete', 'dev', name)
+
 /** An existing device of somebody else's. */
 async function useDevice(dev: InterfaceDef): Promise<void> {
   const name = dev.target?.dev
   if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', "target dev must be supplied when managed='no'")
   if (!isName(name) || !existsSync(`${NET}/${name}`)) {
     throw fail('VIR_ERR_INTERNAL_ERROR', "target managed='no' but specified dev doesn't exist")
+  }
+  if (!existsSync(`${NET}/${name}/tun_flags`)) {
+    throw fail('VIR_ERR_SYSTEM_ERROR', `Unable to create tap device ${name}: Invalid argument`)
   }
   await runScript(dev.script, name)
 }
@@ -99,16 +130,19 @@ const isName = (name: string) =>
 async function makeDevice(guest: HostGuest, dev: InterfaceDef, actual: InterfaceDef): Promise<void> {
   const temporary = `vs${randomBytes(6).toString('hex')}`
   await addDevice(guest.owner, actual, temporary)
-  await ip('link', 'set', 'dev', temporary, 'alias', markOf(guest))
+  await ip(`Unable to mark '${temporary}'`, 'link', 'set', 'dev', temporary, 'alias', markOf(guest))
   const name = await giveName(temporary, actual)
   wishes.set(dev, dev.target?.dev)
   dev.target = { ...dev.target, dev: name }
   const { source, isolated, bandwidth } = actual
-  const mtu = dev.mtu === undefined ? [] : ['mtu', String(dev.mtu)]
+  const set = (failed: string, ...what: string[]) => ip(failed, 'link', 'set', 'dev', name, ...what)
+  const bridge = source.type === 'bridge' ? source.bridge : undefined
+  const { mtu } = dev
+  if (mtu !== undefined) await set(`Cannot set interface MTU on '${name}'`, 'mtu', String(mtu))
   const address = ['address', source.type === 'direct' ? dev.mac : hostMac(dev.mac)]
-  const master = source.type === 'bridge' ? ['master', source.bridge] : []
-  await ip('link', 'set', 'dev', name, ...address, ...mtu, ...master, 'up')
-  if (isolated) await ip('link', 'set', 'dev', name, 'type', 'bridge_slave', 'isolated', 'on')
+  if (bridge === undefined) await set(`Cannot set up '${name}'`, ...address, 'up')
+  else await set(`Unable to add bridge ${bridge} port ${name}`, ...address, 'master', bridge, 'up')
+  if (isolated) await set(`Unable to isolate port ${name}`, 'type', 'bridge_slave', 'isolated', 'on')
   if (source.type === 'ethernet') await addAddresses(name, source)
   if (dev.coalesce) await runHostCommand('ethtool', ['-C', name, 'rx-frames', String(dev.coalesce)])
   if (bandwidth) await setBandwidth(name, bandwidth, source.type === 'direct')
@@ -119,13 +153,14 @@ async function makeDevice(guest: HostGuest, dev: InterfaceDef, actual: Interface
 async function addDevice(owner: ProcessOwner, { source, mac, driver }: InterfaceDef, name: string): Promise<void> {
   if (source.type === 'direct') {
     const mode = source.mode === 'passthrough' ? 'passthru' : source.mode
-    await ip('link', 'add', 'link', source.dev, 'name', name, 'address', mac, 'type', 'macvtap', 'mode', mode)
+    const failed = `error creating macvtap interface ${name}@${source.dev} (${mac})`
+    await ip(failed, 'link', 'add', 'link', source.dev, 'name', name, 'address', mac, 'type', 'macvtap', 'mode', mode)
     return
   }
   const ids = ownerIds(owner)
   const rights = ids ? ['user', String(ids.uid), 'group', String(ids.gid)] : []
   const queues = driver?.queues ? ['multi_queue'] : []
-  await ip('tuntap', 'add', 'dev', name, 'mode', 'tap', ...rights, ...queues)
+  await ip(`Unable to create tap device ${name}`, 'tuntap', 'add', 'dev', name, 'mode', 'tap', ...rights, ...queues)
 }
 
 /** Gives the device its name: the user's, whose `%d` stands for a free number, or the first free one of ours. */
@@ -150,7 +185,7 @@ async function giveName(temporary: string, { type, target }: InterfaceDef): Prom
 /** False if the name is taken. */
 async function rename(from: string, to: string): Promise<boolean> {
   try {
-    await ip('link', 'set', 'dev', from, 'name', to)
+    await ip(`Unable to rename '${from}' to '${to}'`, 'link', 'set', 'dev', from, 'name', to)
     return true
   } catch (error) {
     if (existsSync(`${NET}/${to}`)) return false
@@ -166,11 +201,21 @@ function hostMac(mac: string): string {
 async function addAddresses(name: string, { hostIp }: InterfaceSource): Promise<void> {
   for (const { address, family, prefix = family === 'ipv4' ? 32 : 128, peer } of hostIp?.ips ?? []) {
     const place = peer === undefined ? [`${address}/${prefix}`] : [address, 'peer', `${peer}/${prefix}`]
-    await ip('address', 'add', ...place, 'dev', name)
+    await ip(`Unable to add IP address ${address} to ${name}`, 'address', 'add', ...place, 'dev', name)
   }
   for (const { address, prefix, netmask, gateway, metric } of hostIp?.routes ?? []) {
     const order = metric === undefined ? [] : ['metric', String(metric)]
-    await ip('route', 'add', `${address}/${netmask ?? prefix ?? 0}`, 'via', gateway, 'dev', name, ...order)
+    await ip(
+      `Unable to add route ${address} to ${name}`,
+      'route',
+      'add',
+      `${address}/${netmask ?? prefix ?? 0}`,
+      'via',
+      gateway,
+      'dev',
+      name,
+      ...order
+    )
   }
 }
 
@@ -192,7 +237,7 @@ function isMarked(name: string, guest: HostGuest): boolean {
 export async function removeStrayDevices(guest: HostGuest): Promise<void> {
   if (!guest.def.devices.interfaces.some(dev => hasDevice(dev) || dev.type === 'network')) return
   for (const name of readdirSync(NET).filter(name => isMarked(name, guest))) {
-    await ip('link', 'delete', 'dev', name).catch(warner(guest))
+    await deleteDevice(name).catch(warner(guest))
   }
 }
 
