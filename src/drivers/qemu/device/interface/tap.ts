@@ -137,7 +137,8 @@ async function makeDevice(guest: HostGuest, dev: InterfaceDef, actual: Interface
   const { source, isolated, bandwidth } = actual
   const set = (failed: string, ...what: string[]) => ip(failed, 'link', 'set', 'dev', name, ...what)
   const bridge = source.type === 'bridge' ? source.bridge : undefined
-  const { mtu } = dev
+  // before it is a port: a bridge without an MTU of its own takes its ports'
+  const mtu = dev.mtu ?? (bridge && readFileSync(`${NET}/${bridge}/mtu`, 'utf8').trim())
   if (mtu !== undefined) await set(`Cannot set interface MTU on '${name}'`, 'mtu', String(mtu))
   const address = ['address', source.type === 'direct' ? dev.mac : hostMac(dev.mac)]
   if (bridge === undefined) await set(`Cannot set up '${name}'`, ...address, 'up')

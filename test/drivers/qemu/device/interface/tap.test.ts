@@ -46,6 +46,24 @@ t.test('devices on a bridge and of their own come and go', { skip }, async t => 
   t.same(namesOf(guest), ['', 'vst%d'], 'the user’s wish stays')
 })
 
+t.test(
+  'a device has the MTU of its bridge unless it is told another, and leaves the bridge its own',
+  { skip },
+  async t => {
+    ip('link', 'set', BRIDGE, 'mtu', '9000')
+    t.teardown(() => ip('link', 'set', BRIDGE, 'mtu', '1500'))
+    const small = onBridge.replace('</interface>', "<mtu size='1400'/></interface>")
+    const guest = await owner(onBridge + small, '/guest-mtu')
+    await connectInterfaces(guest)
+    t.same(
+      namesOf(guest).map(name => about(name, 'mtu')),
+      ['9000', '1400']
+    )
+    await end(guest)
+    t.equal(about(BRIDGE, 'mtu'), '9000')
+  }
+)
+
 t.test('guests that start at once get devices of their own', { skip }, async t => {
   const guests = await Promise.all([0, 1, 2, 3].map(i => owner(onBridge + onBridge, `/guest-${i}`)))
   await Promise.all(guests.map(connectInterfaces))
