@@ -1,16 +1,23 @@
 // Open files QEMU inherits from its parent, and the numbers it knows them by.
 import { accessSync, closeSync, constants, openSync } from 'node:fs'
+import type { Socket } from 'node:net'
+import type { MadeFile, NumberedFile } from './made-files.ts'
 
 /** Source of the command line's numbers for inherited files. */
 export interface InheritedFiles {
   /** Opens a host device for QEMU. Gives its number there, undefined if it cannot be opened. */
   open(path: string): number | undefined
   /**
-   * One queue of a tap device. Undefined where QEMU has to open the device by its name: making a descriptor for a tap
-   * takes an ioctl, which Node has not.
+   * One queue of a tap device. Undefined where QEMU has to open the device by its name.
+   * @param name of the queue, tapfdN-ALIAS
    */
-  tap(): number | undefined
+  tap(name: string): number | undefined
+  /** Has a queue made for QEMU where it may not open the device itself. Absent where no QEMU is started. */
+  makeTap?(name: string, file: MadeFile): void
 }
+
+/** A QEMU that runs has its files already. */
+export const NO_FILES: InheritedFiles = { open: () => undefined, tap: () => undefined }
 
 /** True for a host device that can be opened to read and write. */
 export function isUsable(path: string): boolean {
@@ -27,26 +34,48 @@ const FIRST_FREE = 3
 
 /** The files of a guest that is started: opened here, numbered from 3 in the order they were asked for. */
 export class OpenedFiles implements InheritedFiles {
-  #descriptors: number[] = []
+  readonly #descriptors: (number | Socket | 'ignore')[] = []
+  readonly #taps = new Map<string, MadeFile>()
+  readonly #made: NumberedFile[] = []
 
   open(path: string): number | undefined {
     try {
-      return FIRST_FREE + this.#descriptors.push(openSync(path, 'r+')) - 1
+      return this.#add(openSync(path, 'r+'))
     } catch {
       return undefined
     }
   }
 
-  tap(): undefined {}
+  makeTap(name: string, file: MadeFile): void {
+    this.#taps.set(name, file)
+  }
 
-  /** Our descriptors of the files, for the child's stdio. */
-  get descriptors(): readonly number[] {
+  tap(name: string): number | undefined {
+    const file = this.#taps.get(name)
+    if (!file) return undefined
+    const number = this.#add('from' in file ? file.from : 'ignore')
+    this.#made.push({ number, file })
+    return number
+  }
+
+  #add(descriptor: number | Socket | 'ignore'): number {
+    return FIRST_FREE + this.#descriptors.push(descriptor) - 1
+  }
+
+  /** The files for the child's stdio; 'ignore' has the place of one that is made. */
+  get descriptors(): readonly (number | Socket | 'ignore')[] {
     return this.#descriptors
+  }
+
+  /** Files that are to be made before QEMU is executed. */
+  get made(): readonly NumberedFile[] {
+    return this.#made
   }
 
   /** Ends our hold on the files: QEMU has them, or is not started. */
   close(): void {
-    for (const descriptor of this.#descriptors.splice(0)) closeSync(descriptor)
+    for (const descriptor of this.#descriptors.splice(0)) if (typeof descriptor === 'number') closeSync(descriptor)
+    for (const file of this.#taps.values()) if ('from' in file) file.from.destroy()
   }
 }
 

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { qemuCapabilities } from '../drivers/qemu/capabilities/qemu.ts'
 import { DEFAULT_CONFIG, type QemuContext } from '../drivers/qemu/context.ts'
-import { OpenedFiles } from '../host/inherited-files.ts'
+import { NO_FILES } from '../host/inherited-files.ts'
 import { cacheDirectory, type GuestRoot } from '../state/root.ts'
 import { secretDirectories, secretStore } from '../state/secrets.ts'
 import { hostArchitecture } from './this-host.ts'
@@ -32,6 +32,6 @@ export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuC
     secrets: secretStore(secretDirectories(privileged)),
     hostArch: hostArchitecture(),
     pretend: false,
-    files: new OpenedFiles()
+    files: NO_FILES
   }
 }

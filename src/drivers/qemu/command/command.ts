@@ -75,7 +75,7 @@ export class Command implements Builder, StartOptions {
   /** The number QEMU inherits the file by, or with `-add-fd set=…,fd=…` the path of its set. */
   fd({ name, path, set }: HandedFile): string | undefined {
     const { files } = this.context
-    const fd = path === undefined ? files.tap() : files.open(path)
+    const fd = path === undefined ? files.tap(name) : files.open(path)
     if (fd === undefined || !set) return fd?.toString()
     const number = this.fdsetIndex++
     this.add('-add-fd', keyValue('', { set: number, fd, opaque: name }))

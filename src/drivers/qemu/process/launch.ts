@@ -4,6 +4,8 @@ import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../../../conf/error.ts'
 import { commonEnvironment } from '../../../host/command.ts'
+import type { OpenedFiles } from '../../../host/inherited-files.ts'
+import { withMadeFiles } from '../../../host/made-files.ts'
 import { type ProcessIdentity, processIdentity } from '../../../state/status.ts'
 import type { QemuOutput } from './output.ts'
 import { type Privileges, withLeastPrivilege } from './privilege.ts'
@@ -16,8 +18,8 @@ const RUN_ID = 'VIRSHIM_RUN_ID'
 export interface LaunchOptions extends Privileges {
   argv: string[]
   env: Record<string, string>
-  /** our descriptors of files QEMU inherits, as 3, 4, … */
-  files: readonly number[]
+  /** the files QEMU inherits, as 3, 4, … */
+  files: OpenedFiles
   /** takes what it says */
   output: QemuOutput
   /** by which a QEMU whose pid was not saved is found again */
@@ -36,9 +38,9 @@ export interface Launched {
  */
 export async function launchQemu(options: LaunchOptions): Promise<Launched> {
   const { output } = options
-  const [command, ...args] = withLeastPrivilege(options.argv, options)
+  const [command, ...args] = withMadeFiles(withLeastPrivilege(options.argv, options), options.files.made)
   const child = spawn(command!, args, {
-    stdio: ['ignore', output.descriptor, output.descriptor, ...options.files],
+    stdio: ['ignore', output.descriptor, output.descriptor, ...options.files.descriptors],
     detached: true,
     cwd: '/',
     env: { ...commonEnvironment(), ...options.env, [RUN_ID]: options.runId }

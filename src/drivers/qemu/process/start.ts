@@ -117,7 +117,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
       owner: run.owner,
       dieWithUs: run.autoDestroy,
       memoryLock: memoryLockLimit(domain.def),
-      files: files.descriptors
+      files
     })
     options.onLaunch?.()
     await afterLaunch(domain, run, launched)

@@ -12,7 +12,7 @@ import type { Builder } from '../../parts/builder.ts'
 import type { Props } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
 import { actualSource } from './network-port.ts'
-import { macvtapPath } from './tap.ts'
+import { isMacvtap, macvtapPath, queueName } from './tap.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -101,7 +101,8 @@ function passVdpa(to: Builder, { alias }: InterfaceDef, path: string): string {
 function tapProps(to: Builder, dev: InterfaceDef): Netdev {
   const queues = dev.driver?.queues ?? 1
   const sndbuf = dev.sndbuf
-  const taps = actualSource(dev).type === 'direct' ? macvtapFds(to, dev, queues) : tapFds(to, dev, queues)
+  const isFile = actualSource(dev).type === 'direct' || (!to.context.pretend && isMacvtap(dev.target?.dev))
+  const taps = isFile ? macvtapFds(to, dev, queues) : tapFds(to, dev, queues)
   if (!taps) {
     const name = dev.target?.dev
     if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `the tap device of ${dev.alias} has no name`)
@@ -132,8 +133,8 @@ function listed(name: string, fds: string[]): Props {
   return { [fds.length > 1 ? `${name}s` : name]: fds.join(':') }
 }
 
-function tapFds(to: Builder, { alias }: InterfaceDef, queues: number): string[] | undefined {
-  const fds = Array.from({ length: queues }, (_, i) => to.fd({ name: `tapfd${i}-${alias}` }))
+function tapFds(to: Builder, dev: InterfaceDef, queues: number): string[] | undefined {
+  const fds = Array.from({ length: queues }, (_, i) => to.fd({ name: queueName(dev, i) }))
   return fds.includes(undefined) ? undefined : (fds as string[])
 }
 
@@ -142,7 +143,7 @@ function macvtapFds(to: Builder, dev: InterfaceDef, queues: number): string[] {
   if (to.context.pretend) return tapFds(to, dev, queues) ?? []
   const path = macvtapPath(dev.target?.dev ?? '')
   return Array.from({ length: queues }, (_, i) => {
-    const fd = to.fd({ name: `tapfd${i}-${dev.alias}`, path })
+    const fd = to.fd({ name: queueName(dev, i), path })
     if (fd === undefined) throw fail('VIR_ERR_SYSTEM_ERROR', `cannot open macvtap tap device ${path}`)
     return fd
   })

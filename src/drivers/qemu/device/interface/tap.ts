@@ -8,11 +8,14 @@
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
+import { isVirtioModel } from '../../../../conf/devices/interface-driver.ts'
 import type { InterfaceSource } from '../../../../conf/devices/interface-source.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { randomBytes } from '../../../../conf/random.ts'
 import { runHostCommand } from '../../../../host/command.ts'
+import { checkMaker, IFF } from '../../../../host/made-files.ts'
 import { ownerIds, type ProcessOwner } from '../../../../host/owner.ts'
+import type { QemuContext } from '../../context.ts'
 import type { HostEnd, HostGuest } from '../family.ts'
 import { actualInterface } from './network-port.ts'
 import { setBandwidth } from './tap-bandwidth.ts'
@@ -62,8 +65,9 @@ export const networkDevice: HostEnd<InterfaceDef> = {
     if (!hasDevice(actual)) return
     validateActualInterface(actual)
     checkPossible(actual)
+    if (isHelped(actual, guest.context)) return (await import('./bridge-helper.ts')).askForDevice(guest, dev, actual)
     checkNames(actual)
-    if (dev.target?.managed === false) await useDevice(dev)
+    if (dev.target?.managed === false) await useDevice(guest, dev)
     else await makeDevice(guest, dev, actual)
   },
   /** Runs the user's script, removes the device if we made it, and forgets its name. */
@@ -81,6 +85,10 @@ const warner =
   ({ log }: HostGuest) =>
   (error: unknown) =>
     log.warn({ err: error }, 'a network device could not be removed')
+
+/** True for an interface whose device QEMU's helper makes: whoever is not root may make none. */
+export const isHelped = ({ source }: InterfaceDef, { privileged }: QemuContext): boolean =>
+  source.type === 'bridge' && !privileged
 
 /** Refuses interfaces that need drivers we do not have. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 function checkPossible(dev: InterfaceDef): void {
@@ -109,17 +117,49 @@ function checkLength(name: string): string {
 
 const deleteDevice = (name: string) => ip(`Unable to delete '${name}'`, 'link', 'delete', 'dev', name)
 
+/** The name in the definition of a queue of a tap device. */
+export const queueName = ({ alias }: InterfaceDef, queue: number): string => `tapfd${queue}-${alias}`
+
 /** An existing device of somebody else's. */
-async function useDevice(dev: InterfaceDef): Promise<void> {
+async function useDevice({ context, owner }: HostGuest, dev: InterfaceDef): Promise<void> {
   const name = dev.target?.dev
   if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', "target dev must be supplied when managed='no'")
   if (!isName(name) || !existsSync(`${NET}/${name}`)) {
     throw fail('VIR_ERR_INTERNAL_ERROR', "target managed='no' but specified dev doesn't exist")
   }
-  if (!existsSync(`${NET}/${name}/tun_flags`)) {
-    throw fail('VIR_ERR_SYSTEM_ERROR', `Unable to create tap device ${name}: Invalid argument`)
+  const unable = (why: string) => fail('VIR_ERR_SYSTEM_ERROR', `Unable to create tap device ${name}: ${why}`)
+  if (!isTap(name) && !isMacvtap(name)) throw unable('Invalid argument')
+  if (isTap(name) && !isOpenTo(name, owner)) {
+    if (!context.privileged) throw unable('Operation not permitted')
+    openForQemu(context, dev, name)
   }
   await runScript(dev.script, name)
+}
+
+const isTap = (name: string) => existsSync(`${NET}/${name}/tun_flags`)
+
+/** True for a device that is a file. */
+export const isMacvtap = (name: string | undefined): boolean =>
+  name !== undefined && isName(name) && existsSync(`${NET}/${name}/macvtap`)
+
+/** What the kernel says of a device. */
+const numberOf = (name: string, file: string) => Number(readFileSync(`${NET}/${name}/${file}`, 'utf8'))
+
+/** True if QEMU's user may open the tap: its own, or nobody's. */
+function isOpenTo(name: string, owner: ProcessOwner): boolean {
+  const { uid, gid } = ownerIds(owner) ?? { uid: process.getuid?.(), gid: process.getgid?.() }
+  return [-1, uid].includes(numberOf(name, 'owner')) && [-1, gid].includes(numberOf(name, 'group'))
+}
+
+/** Root's QEMU has given up the right to open any tap before it could; root hands it over, as libvirtd does. */
+function openForQemu({ files }: QemuContext, dev: InterfaceDef, name: string): void {
+  const what = `tap device '${name}' of another user`
+  if (!files.makeTap) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `${what} cannot be plugged into a guest that runs`)
+  checkMaker(what)
+  const shared = numberOf(name, 'tun_flags') & IFF.MULTI_QUEUE
+  const flags = IFF.TAP | IFF.NO_PI | shared | (isVirtioModel(dev.model) ? IFF.VNET_HDR : 0)
+  for (let queue = 0; queue < (dev.driver?.queues ?? 1); queue++)
+    files.makeTap(queueName(dev, queue), { tap: name, flags })
 }
 
 /** A device name the kernel takes and the tools cannot mistake for anything else. */
@@ -132,8 +172,7 @@ async function makeDevice(guest: HostGuest, dev: InterfaceDef, actual: Interface
   await addDevice(guest.owner, actual, temporary)
   await ip(`Unable to mark '${temporary}'`, 'link', 'set', 'dev', temporary, 'alias', markOf(guest))
   const name = await giveName(temporary, actual)
-  wishes.set(dev, dev.target?.dev)
-  dev.target = { ...dev.target, dev: name }
+  nameDevice(dev, name)
   const { source, isolated, bandwidth } = actual
   const set = (failed: string, ...what: string[]) => ip(failed, 'link', 'set', 'dev', name, ...what)
   const bridge = source.type === 'bridge' ? source.bridge : undefined
@@ -244,6 +283,12 @@ export async function removeStrayDevices(guest: HostGuest): Promise<void> {
 
 /** The name a user gave or not, of devices that have one now. */
 const wishes = new WeakMap<InterfaceDef, string | undefined>()
+
+/** Puts the name of an interface's device into its definition. */
+export function nameDevice(dev: InterfaceDef, name: string): void {
+  wishes.set(dev, dev.target?.dev)
+  dev.target = { ...dev.target, dev: name }
+}
 
 /** Puts the user's wish back: the next start may find another name free. */
 function forgetName(dev: InterfaceDef): void {

@@ -7,7 +7,8 @@ import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../../comma
 import { stopReservationsHelper } from '../../device/disk/pr-helper.ts'
 import { chooseTransientOverlays, makeTransientOverlays } from '../../device/disk/transient.ts'
 import { qemuFamily } from '../../device/index.ts'
-import { removeStrayDevices } from '../../device/interface/tap.ts'
+import { actualInterface } from '../../device/interface/network-port.ts'
+import { isHelped, removeStrayDevices } from '../../device/interface/tap.ts'
 import { machineMemoryDirectories } from '../../device/memory/backend.ts'
 import { makeMemoryDirectory, removeMemoryDirectories } from '../../device/memory/files.ts'
 import type { QemuDomain } from '../../domain/domain.ts'
@@ -73,6 +74,11 @@ export const NEEDS: readonly Need[] = [
   {
     name: 'networks',
     prepare: taking('interfaces'),
+    async attach(domain, qemu) {
+      const { def, context } = domain
+      if (!def.devices.interfaces.some(dev => isHelped(actualInterface(dev), context))) return
+      await (await import('../../device/interface/bridge-helper.ts')).nameDevices(hostGuest(domain), qemu)
+    },
     async release(domain) {
       await giving('interfaces')(domain)
       await removeStrayDevices(hostGuest(domain))
