@@ -1,10 +1,11 @@
 // QEMU's process: what it is given, how it ends, and how one is found that nobody wrote down.
 import { spawn } from 'node:child_process'
-import { chmodSync, closeSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { findQemu, launchQemu } from '../../../../src/drivers/qemu/process/launch.ts'
 import { QemuOutput } from '../../../../src/drivers/qemu/process/output.ts'
+import { OpenedFiles } from '../../../../src/host/inherited-files.ts'
 import { guestRoot } from '../../../../src/state/root.ts'
 import { isAlive } from '../../../../src/state/status.ts'
 import { failureOf } from '../../../helper/stand-in-guest.ts'
@@ -16,7 +17,10 @@ function program(t: Pick<Test, 'testdir' | 'teardown'>, body: string, runId = 'o
   writeFileSync(path, `#!/bin/sh\nWAIT() { until [ -e "$0.launched" ]; do sleep 0.01; done; }\n${body}\n`)
   chmodSync(path, 0o755)
   const root = guestRoot(join(dir, 'root'))
-  const launch = async ({ env = {}, files = [] }: { env?: Record<string, string>; files?: number[] } = {}) => {
+  const launch = async ({ env = {}, inherited = [] }: { env?: Record<string, string>; inherited?: string[] } = {}) => {
+    const files = new OpenedFiles()
+    for (const file of inherited) files.open(file)
+    t.teardown(() => files.close())
     const output = await QemuOutput.make(root)
     t.teardown(() => output.close())
     const launched = await launchQemu({ argv: [path], env, owner: {}, dieWithUs: false, files, output, runId })
@@ -63,9 +67,7 @@ t.test('its surroundings are those of no one else', async t => {
   })
   const { launch, root, dir } = program(t, 'WAIT; env; pwd; cat <&3; echo')
   writeFileSync(join(dir, 'inherited'), 'from file 3')
-  const fd = openSync(join(dir, 'inherited'), 'r')
-  const { exited } = await launch({ env: { OWN: 'yes' }, files: [fd] })
-  closeSync(fd)
+  const { exited } = await launch({ env: { OWN: 'yes' }, inherited: [join(dir, 'inherited')] })
   await exited
   const said = readFileSync(root.log, 'utf8')
   t.match(said, /^OWN=yes$/m)
