@@ -1,4 +1,4 @@
-// What may follow some words of a command line, for shells to complete with.
+// Candidates to follow some words of a command line, for shells to complete with.
 import { virDomainState } from '../conf/enums.ts'
 import type { Options } from './arguments.ts'
 import type { Report } from './connection.ts'

@@ -1,4 +1,4 @@
-// What a command reads: a file, or `-` for standard input.
+// Input of commands: a file, or `-` for standard input.
 import { readFileSync } from 'node:fs'
 import { buffer } from 'node:stream/consumers'
 

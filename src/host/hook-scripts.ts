@@ -11,7 +11,7 @@ const fail = errorsFrom('VIR_FROM_HOOK')
 
 /** Files that scripts make are as open as those of the host's other services; ours are not. */
 const UMASK = '022'
-/** What a script has written may take this long to come once it has ended: it may have left a child that has the pipe. */
+/** Time for the rest of an ended script's output: it may have left a child that has the pipe. */
 const LAST_WORDS_MS = 500
 /** Text of a script for an error. */
 const STDERR_MAX = 4096
@@ -110,7 +110,7 @@ async function runScript(script: string, { args, input, timeoutMs, signal }: Hoo
   }
 }
 
-/** How a program ended, as libvirt says it; undefined: as it should. */
+/** The end of a program in libvirt's words; undefined for one that ended as it should. */
 function whenEnded(child: ChildProcess): Promise<string | undefined> {
   return new Promise((resolve, reject) => {
     child.once('error', error => reject(fail('VIR_ERR_HOOK_SCRIPT_FAILED', error.message, error)))

@@ -58,7 +58,7 @@ export function appendLog(path: string, line: string): void {
   appendToLog(path, Buffer.from(`${time}: ${line}\n`))
 }
 
-/** Where a log ends by now, in bytes: the words of who is started next begin there. */
+/** Size of a log by now, in bytes: the words of the program that is started next begin there. */
 export function endOfLog(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.size ?? 0
 }

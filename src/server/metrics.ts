@@ -5,7 +5,7 @@ import type { statsRecord } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { recordOf } from '../drivers/qemu/stats/record.ts'
 
-/** What a field's number is of: the label it becomes. */
+/** Labels, by the kind of thing a field's number counts. */
 type Part = 'device' | 'vcpu'
 
 /** Statistics field to metric; its number stands for a part of the guest. A name in `_total` is a counter's. */

@@ -127,7 +127,7 @@ export function userDirectories(): UserDirectories {
   }
 }
 
-/** Where hook scripts are looked for, by default: with this user's configuration, and for root where libvirt's lie. */
+/** Default directories of hook scripts: with this user's configuration, and for root libvirt's. */
 export function hookDirectories(): string[] {
   const own = join(userDirectories().config, 'hooks')
   return process.getuid?.() === 0 ? [own, '/etc/libvirt/hooks'] : [own]

@@ -32,7 +32,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** A start takes no longer than this until its report tells of it (START_TIMEOUT_MS, and libvirt's 30 s). */
 export const GRACE_MS = 60_000
-/** How often unsettled claims are looked at; whoever wants what one holds looks at once. */
+/** Interval of looks at unsettled claims; whoever wants what one holds looks at once. */
 const SWEEP_MS = 5000
 
 /** A granted claim, as its file has it. */

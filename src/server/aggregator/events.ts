@@ -145,7 +145,7 @@ class ShimFollower {
     this.#shims.clear()
   }
 
-  /** Whether the shim is one of those that are there. */
+  /** True for a shim that is one of those that are there. */
   has({ report }: KnownGuest): boolean {
     return this.#shims.has(shimOf(report))
   }

@@ -91,7 +91,7 @@ export class Ledger {
     return [...this.#used.keys()]
   }
 
-  /** Which of these resources this guest cannot have, and who has each. */
+  /** Those of these resources that this guest cannot have, each with its holder. */
   conflicts(guest: Claimant, resources: readonly Allocation[]): { conflict: Conflict; with: Holding }[] {
     const owner = ownerOf(guest)
     const out: { conflict: Conflict; with: Holding }[] = []

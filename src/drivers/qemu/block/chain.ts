@@ -166,7 +166,7 @@ function refuseDataFile(path: string, dataFile = dataFileIn(path)): void {
   )
 }
 
-/** What cannot be read here cannot by QEMU, which will say so. */
+/** Leaves a file that cannot be read to QEMU, which cannot read it either and says so. */
 function dataFileIn(path: string): string | undefined {
   try {
     return dataFileOf(readHeader(path))

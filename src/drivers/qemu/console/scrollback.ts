@@ -20,7 +20,7 @@ export class Scrollback {
     this.#end += tail.length
   }
 
-  /** What is kept, oldest first. */
+  /** The kept bytes, oldest first. */
   get bytes(): Buffer {
     if (this.#end <= SCROLLBACK_BYTES) return Buffer.from(this.#ring.subarray(0, this.#end))
     const at = this.#end % SCROLLBACK_BYTES

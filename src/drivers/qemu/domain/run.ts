@@ -23,7 +23,7 @@ export interface Ended {
   byItself?: boolean
 }
 
-/** What QEMU says on stdout and stderr. */
+/** QEMU's stdout and stderr. */
 export interface Output {
   /** the last of it in this run, for error messages */
   readonly words: string

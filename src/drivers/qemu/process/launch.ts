@@ -65,7 +65,7 @@ export async function launchQemu(options: LaunchOptions): Promise<Launched> {
   return { identity, exited }
 }
 
-/** How often processes are looked at whose environment does not show, as that of one which is being executed. */
+/** Looks at processes whose environment does not show, as that of one which is being executed. */
 const LOOKS = 20
 const LOOK_PAUSE_MS = 5
 

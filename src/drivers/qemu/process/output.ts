@@ -15,7 +15,7 @@ import { makePrivateDirectory } from '../../../state/store.ts'
 /** Kept of this run's words for error messages, in bytes. */
 const TAIL_BYTES = 4096
 const CHUNK_BYTES = 64 * 1024
-/** What a QEMU that ended may have left in the FIFO, in bytes. */
+/** Bytes that a QEMU that ended may have left in the FIFO. */
 const LEFT_BYTES = 1024 * 1024
 
 const { O_NONBLOCK, O_RDONLY, O_RDWR, O_NOFOLLOW } = constants

@@ -26,7 +26,7 @@ export function checkGroups(wanted: number, flags: number): void {
   throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', what)
 }
 
-/** What integers of each type can be. */
+/** Ranges of integers by type. */
 const RANGES = {
   int: [-(2 ** 31), 2 ** 31 - 1],
   uint: [0, 2 ** 32 - 1],

@@ -98,7 +98,7 @@ function checkPossible(dev: InterfaceDef): void {
   if (dev.filterref) throw unsupported('filterref')
 }
 
-/** What the interface is to be plugged into, and whose names the kernel takes. @throws VIR_ERR_SYSTEM_ERROR */
+/** Looks for the device the interface is to be plugged into, by a name the kernel takes. @throws VIR_ERR_SYSTEM_ERROR */
 function checkNames({ source, target, mtu }: InterfaceDef): void {
   const missing = (what: string) => fail('VIR_ERR_SYSTEM_ERROR', `${what}: No such device`)
   const isThere = (name: string) => existsSync(`${NET}/${checkLength(name)}`)
@@ -142,7 +142,7 @@ const isTap = (name: string) => existsSync(`${NET}/${name}/tun_flags`)
 export const isMacvtap = (name: string | undefined): boolean =>
   name !== undefined && isName(name) && existsSync(`${NET}/${name}/macvtap`)
 
-/** What the kernel says of a device. */
+/** The kernel's word on a device. */
 const numberOf = (name: string, file: string) => Number(readFileSync(`${NET}/${name}/${file}`, 'utf8'))
 
 /** True if QEMU's user may open the tap: its own, or nobody's. */
