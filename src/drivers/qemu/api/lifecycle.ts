@@ -59,7 +59,8 @@ async function destroy(domain: QemuDomain, bits: number): Promise<Record<string,
     virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED,
     (bits & VIR_DOMAIN_DESTROY_GRACEFUL) !== 0
   )
-  if ((bits & VIR_DOMAIN_DESTROY_REMOVE_LOGS) !== 0) rmSync(domain.root.log, { force: true })
+  if ((bits & VIR_DOMAIN_DESTROY_REMOVE_LOGS) !== 0)
+    for (const log of [domain.root.log, `${domain.root.log}.1`]) rmSync(log, { force: true })
   return {}
 }
 

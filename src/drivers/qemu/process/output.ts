@@ -37,6 +37,8 @@ export class QemuOutput {
     makePrivateDirectory(root.dir)
     makePrivateDirectory(dirname(root.log))
     rmSync(root.output, { force: true })
+    // there is a log of every run, if QEMU says nothing in it
+    appendToLog(root.log, new Uint8Array())
     await runHostCommand('mkfifo', ['-m', '600', root.output])
     const output = new QemuOutput(root)
     output.#descriptor = openSync(root.output, O_RDWR | O_NONBLOCK | O_NOFOLLOW)

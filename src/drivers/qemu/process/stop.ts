@@ -118,6 +118,7 @@ async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience
   domain.id = -1
   domain.run = undefined
   domain.definitions.join()
+  run.output?.drain()
   run.close()
   if (audience === 'nobody') return
   domain.lastEnd = ended
