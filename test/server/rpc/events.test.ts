@@ -150,7 +150,7 @@ const runs: Run[] = [
   {
     title: 'a panic that dumps and restarts',
     on: { crash: 'coredump-restart' },
-    steps: [...boot, poke('panic', 3 * LIFECYCLE + OTHER), ['state', 1], destroy]
+    steps: [...boot, poke('panic', 3 * LIFECYCLE + OTHER), ['boot', 0], ['state', 1], destroy]
   },
   {
     title: 'a panic that dumps and ends',
