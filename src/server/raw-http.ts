@@ -6,6 +6,7 @@ import { connect, type Socket } from 'node:net'
 const ANSWER_MAX = 8 * 1024 * 1024
 const HEAD_MAX = 16 * 1024
 const HEAD_END = Buffer.from('\r\n\r\n')
+const NOTHING = Buffer.alloc(0)
 
 export interface RawAnswer {
   status: number
@@ -34,21 +35,38 @@ export function formatAnswer(json: string | undefined): string {
 
 /** Puts the answers of one connection together from its bytes. */
 export class AnswerReader {
-  #bytes: Buffer | undefined
+  /** holds the first `#length` bytes that came; grows by doubling, so that each is copied a few times at most */
+  #bytes: Buffer = NOTHING
+  #length = 0
   /** where the body begins and ends; set when the head is complete */
   #body: { status: number; from: number; to: number } | undefined
 
   /** Takes bytes; gives the answer once it is whole. @throws Error for what is no such answer */
   push(chunk: Buffer): RawAnswer | undefined {
-    const bytes = this.#bytes ? Buffer.concat([this.#bytes, chunk]) : chunk
-    this.#bytes = bytes
-    this.#body ??= readHead(bytes)
+    this.#append(chunk)
+    this.#body ??= readHead(this.#bytes.subarray(0, this.#length))
     const body = this.#body
-    if (!body || bytes.length < body.to) return undefined
-    if (bytes.length > body.to) throw new Error('more than one answer to one request')
-    this.#bytes = undefined
+    if (!body || this.#length < body.to) return undefined
+    if (this.#length > body.to) throw new Error('more than one answer to one request')
+    const text = this.#bytes.toString('utf8', body.from, body.to)
+    this.#bytes = NOTHING
+    this.#length = 0
     this.#body = undefined
-    return { status: body.status, body: bytes.toString('utf8', body.from, body.to) }
+    return { status: body.status, body: text }
+  }
+
+  #append(chunk: Buffer): void {
+    const length = this.#length + chunk.length
+    if (this.#length === 0) this.#bytes = chunk
+    else {
+      if (length > this.#bytes.length) {
+        const larger = Buffer.allocUnsafe(2 * length)
+        this.#bytes.copy(larger, 0, 0, this.#length)
+        this.#bytes = larger
+      }
+      chunk.copy(this.#bytes, this.#length)
+    }
+    this.#length = length
   }
 }
 

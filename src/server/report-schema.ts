@@ -1,7 +1,9 @@
 // The form of GET /v1/report as JSON Schema.
 
 const integer = { type: 'integer' }
-const text = { type: 'string' }
+/** Linux's PATH_MAX, and more than any other text of ours needs. */
+const TEXT_MAX = 4096
+const text = { type: 'string', maxLength: TEXT_MAX }
 const yesNo = { type: 'boolean' }
 /** C's int, as libvirt's protocol carries it. */
 const INT_MAX = 2 ** 31 - 1
@@ -10,6 +12,12 @@ const count = { ...integer, minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
 /** virDomainState's last */
 const STATE_MAX = 7
 const HEX = '[0-9a-fA-F]'
+const pid = { type: ['integer', 'null'], minimum: 1, maximum: INT_MAX }
+/** Identifies a namespace as /proc/PID/ns does. */
+const namespace = { ...text, maxLength: 64 }
+
+/** A guest's name as libvirt takes it: a line that names a file. */
+export const nameSchema = { ...text, pattern: '^[^/\\n\\u0000]+$' }
 
 /** schemas/report.json is this. */
 export const reportSchema = {
@@ -17,7 +25,7 @@ export const reportSchema = {
   title: 'State of one guest and every host resource it holds',
   type: 'object',
   properties: {
-    name: { ...text, pattern: '^[^/\\u0000]+$' },
+    name: nameSchema,
     uuid: { ...text, pattern: `^${HEX}{8}(-${HEX}{4}){3}-${HEX}{12}$` },
     id: { ...int(-1), description: '-1 when shut off' },
     state: { ...int(0, STATE_MAX), description: 'virDomainState' },
@@ -31,17 +39,19 @@ export const reportSchema = {
     pids: {
       type: 'object',
       description: 'null where there is no such process',
-      properties: { shim: { type: ['integer', 'null'] }, qemu: { type: ['integer', 'null'] } },
+      properties: { shim: pid, qemu: pid },
       required: ['shim', 'qemu']
     },
-    versions: { type: 'object', additionalProperties: text },
-    sockets: { type: 'object', additionalProperties: text, description: 'paths by kind' },
+    versions: { type: 'object', maxProperties: 16, additionalProperties: text },
+    sockets: { type: 'object', maxProperties: 16, additionalProperties: text, description: 'paths by kind' },
     allocations: {
       type: 'array',
+      maxItems: 10_000,
       items: {
         type: 'object',
         properties: {
-          kind: { ...text, pattern: '^[a-z0-9-]+$' },
+          // a table of kinds is an object, and has that one of its own
+          kind: { ...text, pattern: '^[a-z0-9-]{1,64}$', not: { const: 'constructor' } },
           key: {
             ...text,
             pattern: '^[^\\u0000]*$',
@@ -56,10 +66,15 @@ export const reportSchema = {
         additionalProperties: false
       }
     },
-    claims: { type: 'array', items: text, description: 'claims at the aggregator that the allocations speak for' },
+    claims: {
+      type: 'array',
+      maxItems: 1024,
+      items: { ...text, pattern: '^[0-9a-f]{1,64}$' },
+      description: 'claims at the aggregator that the allocations speak for'
+    },
     namespaces: {
       type: 'object',
-      properties: { net: text, mnt: text, cgroup: text, pid: text },
+      properties: { net: namespace, mnt: namespace, cgroup: namespace, pid: namespace },
       description: "the shim's, as in /proc/PID/ns"
     }
   },

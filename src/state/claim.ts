@@ -95,7 +95,8 @@ export class ResourceTaken extends VirError {
 
   constructor(conflicts: Conflict[]) {
     const [first] = conflicts
-    const refuse = REFUSALS[first!.kind] ?? resourceBusy
+    const { kind } = first!
+    const refuse = (Object.hasOwn(REFUSALS, kind) && REFUSALS[kind]) || resourceBusy
     super('VIR_FROM_QEMU', ...refuse(first!))
     this.conflicts = conflicts
   }

@@ -44,15 +44,19 @@ export const resources: Commands = {
     async run(session, given) {
       const state = await stateOf(session)
       const budgets = state.budgets.filter(({ exceeded }) => exceeded)
-      if (printJson(session, given, { conflicts: state.conflicts, budgets })) return
+      if (printJson(session, given, { conflicts: state.conflicts, budgets, leftOut: state.leftOut })) return
       const rows = state.conflicts.map(one => [
         one.kind,
         nameOf(one),
         one.holders.map(({ name, mode }) => `${name} (${mode})`).join(', ')
       ])
       session.print(formatTable(['Kind', 'Resource', 'Domains'], rows, session.options.quiet))
-      if (budgets.length === 0) return
-      session.printExtra(`\n${formatTable(['Budget', 'Used', 'Limit', 'Host', 'Beyond it'], budgets.map(budgetRow))}`)
+      if (budgets.length > 0) {
+        session.printExtra(`\n${formatTable(['Budget', 'Used', 'Limit', 'Host', 'Beyond it'], budgets.map(budgetRow))}`)
+      }
+      if (state.leftOut.length === 0) return
+      const leftOut = state.leftOut.map(({ place, reason }) => [place, reason])
+      session.printExtra(`\n${formatTable(['Not believed', 'Reason'], leftOut)}`)
     }
   }
 }
@@ -80,8 +84,8 @@ async function stateOf(session: Session): Promise<ResourceState> {
   if (only && connections.length === 1) {
     try {
       const { allocations, budgets } = (await only.get('/v1/allocations')) as ResourceState
-      const { conflicts } = (await only.get('/v1/conflicts')) as ResourceState
-      return { allocations, budgets, conflicts }
+      const { conflicts, leftOut } = (await only.get('/v1/conflicts')) as ResourceState
+      return { allocations, budgets, conflicts, leftOut }
     } catch (error) {
       // a shim has no such thing
       if (!(error instanceof ApiError)) throw error
@@ -100,5 +104,5 @@ async function fromReports(session: Session): Promise<ResourceState> {
     const holder = { name, uuid, socket: guest.socket }
     for (const one of report.allocations) allocations.push({ ...one, holder, state: 'reported' })
   }
-  return { allocations, conflicts: ledger.overlaps(), budgets: [] }
+  return { allocations, conflicts: ledger.overlaps(), budgets: [], leftOut: [] }
 }

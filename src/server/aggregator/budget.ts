@@ -133,7 +133,10 @@ export class Budget {
 
   state(pool: string, ledger: Ledger): BudgetState {
     const [kind = '', key] = pool.split(' ')
-    const { ratio, policy } = this.#overcommits[kind as CountedKind] ?? { ratio: 1, policy: 'off' }
+    const isCounted = Object.hasOwn(this.#overcommits, kind)
+    const { ratio, policy }: Overcommit = isCounted
+      ? this.#overcommits[kind as CountedKind]
+      : { ratio: 1, policy: 'off' }
     const capacity = this.#capacity(pool)
     const used = ledger.used(pool)
     const limit = policy === 'off' ? undefined : Math.floor(capacity * ratio)

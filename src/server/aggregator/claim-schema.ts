@@ -1,14 +1,14 @@
 // The forms the aggregator's ledger has outside, as JSON Schema, and the check of what comes in.
 import { Ajv, type ValidateFunction } from 'ajv'
 import { errorsFrom } from '../../conf/error.ts'
-import type { ClaimRequest } from '../../state/claim.ts'
+import { type ClaimRequest, isAutomatic } from '../../state/claim.ts'
 import { errorSchema } from '../error-schema.ts'
-import { reportSchema } from '../report-schema.ts'
+import { nameSchema, reportSchema } from '../report-schema.ts'
 import { COUNTED } from './budget.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 
-const text = { type: 'string' }
+const text = { type: 'string', maxLength: 4096 }
 const count = { type: 'integer', minimum: 0 }
 const allocation = reportSchema.properties.allocations.items
 const ref = (name: string) => ({ $ref: `#/$defs/${name}` })
@@ -22,20 +22,31 @@ const object = (properties: Record<string, object>, optional: string[] = []) => 
 const { key, path, mode } = allocation.properties
 const kind = { ...text, description: 'what sort of resource it is, as in a report' }
 const socket = { ...text, description: "API socket of the guest's shim, as the shim itself sees it" }
-const namespace = { ...text, description: 'as in /proc/PID/ns' }
+const namespace = { ...text, maxLength: 64, description: 'as in /proc/PID/ns' }
+
+/** Kinds whose values can be chosen. */
+const AUTOMATIC_KINDS = ['domain-id', 'tcp-port', 'vsock-cid']
+/** Values that one claim may have chosen. */
+const CHOSEN_MAX = 1024
+const value = { ...count, maximum: 2 ** 32 - 1 }
 
 const automatic = object(
   {
-    kind,
+    kind: { enum: AUTOMATIC_KINDS },
     auto: object(
       {
-        min: count,
-        max: count,
-        from: { ...count, description: 'where the search for a free value begins; absent: at min' }
+        min: value,
+        max: value,
+        from: { ...value, description: 'where the search for a free value begins; absent: at min' }
       },
       ['from']
     ),
-    count: { type: 'integer', minimum: 1, maximum: 1024, description: 'how many values; absent: one' }
+    count: {
+      type: 'integer',
+      minimum: 1,
+      maximum: CHOSEN_MAX,
+      description: `how many values; absent: one. At most ${CHOSEN_MAX} in one claim`
+    }
   },
   ['count']
 )
@@ -47,13 +58,13 @@ const claim = object(
       pattern: '^[0-9a-f]{1,64}$',
       description: 'chosen by the guest: asking again with the same one gives the same answer'
     },
-    name: text,
-    uuid: text,
+    name: nameSchema,
+    uuid: { ...text, maxLength: 64 },
     pid: { ...count, description: "the shim's process" },
     startTime: { ...text, description: 'field 22 of /proc/PID/stat' },
     socket,
     namespaces: { type: 'object', properties: { net: namespace, mnt: namespace, cgroup: namespace, pid: namespace } },
-    resources: { ...list({ anyOf: [allocation, automatic] }), maxItems: 10_000 }
+    resources: { ...list({ anyOf: [allocation, automatic] }), maxItems: 4096 }
   },
   ['claim', 'namespaces']
 )
@@ -123,7 +134,11 @@ export const aggregatorSchema = {
     conflicts: {
       ...object({
         conflicts: list(object({ kind, key, path, holders: list(object({ ...guest, mode })) }, ['path'])),
-        budgets: { ...list(budget), description: 'those that are exceeded' }
+        budgets: { ...list(budget), description: 'those that are exceeded' },
+        leftOut: {
+          ...list(object({ place: { ...text, description: 'where the shim was found' }, reason: text })),
+          description: 'reports that are not believed'
+        }
       }),
       description: 'answer to GET /v1/conflicts'
     }
@@ -136,12 +151,17 @@ let validate: ValidateFunction | undefined
 /** A claim from its JSON. @throws VIR_ERR_INVALID_ARG */
 export function readClaimRequest(value: unknown): ClaimRequest {
   validate ??= new Ajv({ strict: false }).compile(claim)
-  if (validate(value)) {
-    for (const one of (value as ClaimRequest).resources) {
-      if ('auto' in one && one.auto.min > one.auto.max) throw fail('VIR_ERR_INVALID_ARG', 'claim: min is above max')
-    }
-    return value as ClaimRequest
+  if (!validate(value)) {
+    const { instancePath = '', message } = validate.errors?.[0] ?? {}
+    throw fail('VIR_ERR_INVALID_ARG', `claim: ${instancePath} ${message}`)
   }
-  const { instancePath = '', message } = validate.errors?.[0] ?? {}
-  throw fail('VIR_ERR_INVALID_ARG', `claim: ${instancePath} ${message}`)
+  const request = value as ClaimRequest
+  const automatic = request.resources.filter(isAutomatic)
+  for (const { auto } of automatic) {
+    if (auto.min > auto.max) throw fail('VIR_ERR_INVALID_ARG', 'claim: min is above max')
+  }
+  const chosen = automatic.reduce((sum, { count: values = 1 }) => sum + values, 0)
+  if (chosen > CHOSEN_MAX)
+    throw fail('VIR_ERR_INVALID_ARG', `claim: ${chosen} values are to be chosen, ${CHOSEN_MAX} may be`)
+  return request
 }

@@ -26,7 +26,7 @@ import {
 import { bootId, isAlive, type ProcessIdentity } from '../../state/status.ts'
 import type { Budget } from './budget.ts'
 import { readClaimRequest } from './claim-schema.ts'
-import { type Holding, type Ledger, ownerOf } from './ledger.ts'
+import { type Holder, type Holding, type Ledger, ownerOf } from './ledger.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -34,11 +34,14 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 export const GRACE_MS = 60_000
 /** Interval of looks at unsettled claims; whoever wants what one holds looks at once. */
 const SWEEP_MS = 5000
+/** Unsettled claims there may be at a time, and what all of them may take in bytes of JSON. */
+const UNSETTLED_MAX = 4096
+const UNSETTLED_BYTES_MAX = 64 * 1024 * 1024
 
 /** A granted claim, as its file has it. */
 interface Claim {
   bootId: string
-  request: ClaimRequest
+  request: ClaimRequest & Holder
   /** what was asked for, with the values chosen */
   resources: Allocation[]
   answer: ClaimAnswer
@@ -49,6 +52,8 @@ interface Claim {
 interface Kept extends Claim {
   /** a report has listed it */
   settled: boolean
+  /** of its JSON */
+  bytes: number
   /** ms of the clock; when it is dropped if it is still unsettled */
   deadline: number
 }
@@ -62,19 +67,28 @@ export interface ClaimsOptions {
   graceMs?: number
   /** looks again at what a guest reports; gives whether that has changed what it holds */
   refresh?: (holding: Holding) => Promise<boolean>
+  /** looks from here at a guest that claims */
+  seenOf?: (guest: Claimant) => Pick<Holder, 'place' | 'isOwn'>
   /** told of a grant, before it is answered */
-  granted?: (guest: Claimant) => void
+  granted?: (request: ClaimRequest) => void
   now?: () => number
 }
 
-/** Invariant: what `#claims` holds unsettled is in the ledger as `claim ID`, and every claim of it is on disk. */
+/**
+ * Nobody but a guest and its aggregator knows the id of its claim: the report that lists it is that guest's.
+ * Invariant: what `#claims` holds unsettled is in the ledger as `claim ID`, and every claim of it is on disk.
+ */
 export class Claims {
   readonly #options: ClaimsOptions
   readonly #claims = new Map<string, Kept>()
   /** ids by who has them */
   readonly #byOwner = new Map<string, Set<string>>()
+  /** claims that are being decided, by id */
+  readonly #asking = new Map<string, Holder>()
+  #unsettled = 0
+  #unsettledBytes = 0
   readonly #timer: NodeJS.Timeout
-  readonly #own = ownNamespaces()
+  readonly #here = ownNamespaces()
 
   /** Takes up the claims a former aggregator granted. */
   constructor(options: ClaimsOptions) {
@@ -101,18 +115,28 @@ export class Claims {
    */
   async claim(body: unknown): Promise<ClaimAnswer> {
     const asked = readClaimRequest(body)
-    const { pid: _, ...namespaces } = this.#own
-    const request = { ...asked, namespaces: asked.namespaces ?? namespaces }
+    const { pid: _, ...namespaces } = this.#here
+    const claim = asked.claim ?? randomBytes(8).toString('hex')
+    const { place, isOwn } = this.#options.seenOf?.(asked) ?? {}
+    const request: Request = { ...asked, claim, namespaces: asked.namespaces ?? namespaces, place, isOwn }
+    // reports that list it meanwhile tell whose it is
+    this.#asking.set(claim, request)
     try {
-      return this.#decide(request)
-    } catch (error) {
-      if (!(error instanceof Taken)) throw error
-      if (!(await this.#recheck(error.by))) throw new ResourceTaken(error.conflicts)
-    }
-    try {
-      return this.#decide(request)
+      return await this.#decideTwice(request)
     } catch (error) {
       throw error instanceof Taken ? new ResourceTaken(error.conflicts) : error
+    } finally {
+      this.#asking.delete(claim)
+    }
+  }
+
+  /** Decides, and once more if whoever is in the way holds something else by now. */
+  async #decideTwice(request: Request): Promise<ClaimAnswer> {
+    try {
+      return this.#decide(request)
+    } catch (error) {
+      if (!(error instanceof Taken) || !(await this.#recheck(error.by))) throw error
+      return this.#decide(request)
     }
   }
 
@@ -122,18 +146,32 @@ export class Claims {
   }
 
   /** A guest's report is in the ledger: it speaks for the claims it lists, and for no others it has spoken for before. */
-  reported(guest: Claimant, listed: readonly string[]): void {
+  reported(guest: Holder, listed: readonly string[]): void {
+    for (const id of listed) {
+      const asking = this.#asking.get(id)
+      if (asking && guest.place !== undefined) asking.place = guest.place
+      this.#settle(id, guest)
+    }
+    const all = new Set(listed)
     for (const id of [...(this.#byOwner.get(ownerOf(guest)) ?? [])]) {
-      const claim = this.#claims.get(id)!
-      if (listed.includes(id)) {
-        claim.settled = true
-        this.#options.ledger.remove(holdingId(id))
-      } else if (claim.settled) this.#drop(id)
+      if (!all.has(id) && this.#claims.get(id)!.settled) this.#drop(id)
     }
   }
 
+  #settle(id: string, guest: Holder): void {
+    const claim = this.#claims.get(id)
+    if (!claim || claim.settled) return
+    this.#disown(id, claim)
+    const { place, isOwn } = guest
+    claim.request = { ...claim.request, place, isOwn }
+    this.#own(id, claim)
+    claim.settled = true
+    this.#countUnsettled(-1, claim)
+    this.#options.ledger.remove(holdingId(id))
+  }
+
   /** A guest is gone with all it held. */
-  gone(guest: Claimant): void {
+  gone(guest: Holder): void {
     this.reported(guest, [])
   }
 
@@ -157,13 +195,16 @@ export class Claims {
     return this.#options.now?.() ?? performance.now()
   }
 
-  #decide(request: ClaimRequest): ClaimAnswer {
+  #decide(request: Request): ClaimAnswer {
     const { ledger, budget } = this.#options
-    const id = request.claim ?? randomBytes(8).toString('hex')
+    const id = request.claim
     const known = this.#claims.get(id)
     if (known) {
       if (ownerOf(known.request) === ownerOf(request)) return known.answer
       throw fail('VIR_ERR_INVALID_ARG', `claim '${id}' is another guest's`)
+    }
+    if (this.#unsettled >= UNSETTLED_MAX || this.#unsettledBytes >= UNSETTLED_BYTES_MAX) {
+      throw fail('VIR_ERR_OPERATION_FAILED', 'too many claims wait for the reports of their guests')
     }
     const fixed = request.resources.filter((one): one is Allocation => !isAutomatic(one))
     const found = ledger.conflicts(request, fixed)
@@ -176,9 +217,9 @@ export class Claims {
     const resources = withChosen(request.resources, chosen)
     const answer: ClaimAnswer = { claim: id, chosen, warnings: budget.check(resources, ledger) }
     // one that is dead already says by its namespace whose pids it spoke of
-    const { pid } = this.#own
+    const { pid } = this.#here
     const isLocal = isAlive(request) || (pid !== undefined && request.namespaces?.pid === pid)
-    this.#keep({ bootId: bootId(), request: { ...request, claim: id }, resources, answer, isLocal })
+    this.#keep({ bootId: bootId(), request, resources, answer, isLocal })
     return answer
   }
 
@@ -186,33 +227,36 @@ export class Claims {
     const { dir, granted, log } = this.#options
     const { request, answer } = claim
     const file = join(dir, `${answer.claim}.json`)
+    const text = formatJson(claim)
     try {
-      writeFileSync(`${file}.new`, formatJson(claim), { mode: 0o600 })
+      writeFileSync(`${file}.new`, text, { mode: 0o600 })
       renameSync(`${file}.new`, file)
     } catch (error) {
       throw fail('VIR_ERR_SYSTEM_ERROR', `cannot write '${file}': ${(error as Error).message}`, error)
     }
-    this.#take(claim)
+    this.#take(claim, text.length)
     log.debug({ claim: answer.claim, name: request.name }, 'claim granted')
     granted?.(request)
   }
 
-  #take(claim: Claim): void {
+  #take(claim: Claim, bytes: number): void {
     const { ledger, graceMs = GRACE_MS } = this.#options
     const id = claim.answer.claim
-    this.#claims.set(id, { ...claim, settled: false, deadline: this.#now() + graceMs })
-    const owner = ownerOf(claim.request)
-    this.#byOwner.set(owner, (this.#byOwner.get(owner) ?? new Set()).add(id))
+    const kept = { ...claim, bytes, settled: false, deadline: this.#now() + graceMs }
+    this.#claims.set(id, kept)
+    this.#own(id, kept)
+    this.#countUnsettled(1, kept)
     ledger.put({ id: holdingId(id), guest: claim.request, resources: claim.resources })
   }
 
   #load(file: string): void {
     try {
       if (!file.endsWith('.json')) throw new Error('not a claim')
-      const claim = parseJson(readFileSync(file, 'utf8')) as Claim
+      const text = readFileSync(file, 'utf8')
+      const claim = parseJson(text) as Claim
       readClaimRequest(claim.request)
       if (claim.bootId !== bootId() || isDead(claim)) throw new Error('of a process that is gone')
-      this.#take(claim)
+      this.#take(claim, text.length)
     } catch (error) {
       this.#options.log.info({ file, reason: (error as Error).message }, 'left claim is dropped')
       rmSync(file, { force: true, recursive: true })
@@ -223,12 +267,27 @@ export class Claims {
     const claim = this.#claims.get(id)
     if (!claim) return
     this.#claims.delete(id)
-    const owner = ownerOf(claim.request)
+    this.#disown(id, claim)
+    if (!claim.settled) this.#countUnsettled(-1, claim)
+    rmSync(join(this.#options.dir, `${id}.json`), { force: true })
+    this.#options.ledger.remove(holdingId(id))
+  }
+
+  #own(id: string, { request }: Claim): void {
+    const owner = ownerOf(request)
+    this.#byOwner.set(owner, (this.#byOwner.get(owner) ?? new Set()).add(id))
+  }
+
+  #disown(id: string, { request }: Claim): void {
+    const owner = ownerOf(request)
     const ofOwner = this.#byOwner.get(owner)
     ofOwner?.delete(id)
     if (ofOwner?.size === 0) this.#byOwner.delete(owner)
-    rmSync(join(this.#options.dir, `${id}.json`), { force: true })
-    this.#options.ledger.remove(holdingId(id))
+  }
+
+  #countUnsettled(by: 1 | -1, { bytes }: Kept): void {
+    this.#unsettled += by
+    this.#unsettledBytes += by * bytes
   }
 
   /** Tells that one of them no longer holds all it did: its process is dead, or its report is old. */
@@ -245,6 +304,9 @@ export class Claims {
 }
 
 const holdingId = (claim: string) => `claim ${claim}`
+
+/** A claim that is being decided. */
+type Request = ClaimRequest & Holder & { claim: string }
 
 /** Somebody else has some of it. */
 class Taken extends Error {

@@ -2,7 +2,8 @@
 //
 // A guest that was there when listening began is followed from then on; of a shim that came later nothing is missed,
 // its events are asked for from the first.
-import { existsSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { parseJson } from '../../conf/json.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
 import type { QmpEvent } from '../../drivers/qemu/monitor/qmp.ts'
@@ -29,13 +30,15 @@ const MONITOR_EVENT = 6
 type MonitorEvent = ArgsIn<(typeof QEMU_EVENTS)[typeof MONITOR_EVENT]>
 
 /** The libvirt socket beside a shim's API socket, as reached from here. */
-export function libvirtSocketOf({ socket, report }: Pick<KnownGuest, 'socket' | 'report'>): string | undefined {
-  const beside = socket?.replace(/api\.sock$/, 'libvirt-sock')
-  return beside !== undefined && existsSync(beside) ? beside : report.sockets.libvirt
+export function libvirtSocketOf({ socket }: Pick<KnownGuest, 'socket'>): string | undefined {
+  // nowhere else, whatever it says: somebody else may listen there
+  if (socket === undefined || basename(socket) !== 'api.sock') return undefined
+  const beside = join(dirname(socket), 'libvirt-sock')
+  return existsSync(beside) || !existsSync(socket) ? beside : join(dirname(realpathSync(socket)), 'libvirt-sock')
 }
 
-/** A process that serves a guest: what listening is about, however many sockets lead to it. */
-const shimOf = ({ uuid, pids }: Report) => `${uuid} ${pids.shim}`
+/** A process that serves a guest: what listening is about, however many sockets lead to it. None passes for one of ours. */
+const shimOf = ({ isOwn }: KnownGuest, { uuid, pids }: Report) => `${isOwn ? 'own ' : ''}${uuid} ${pids.shim}`
 
 /** Arguments of a listener. */
 type Told = [guest: GuestHandle, event: GuestEvent & { timestampUs: number }]
@@ -74,6 +77,7 @@ export class GuestEvents implements EventSource {
   }
 
   #follow(guest: KnownGuest, since: number | undefined): Following {
+    const { uuid } = guest.report
     let last = since
     let retry: NodeJS.Timeout | undefined
     let stream: EventStream
@@ -81,7 +85,7 @@ export class GuestEvents implements EventSource {
       stream = new EventStream(guest.socket!, last, {
         event: event => {
           last = event.id
-          this.#deliver(event)
+          if (this.#isOf(guest, uuid, event)) this.#deliver(event)
         },
         ended: () => {
           // the shim may only have closed the connection
@@ -99,6 +103,12 @@ export class GuestEvents implements EventSource {
         stream.close()
       }
     }
+  }
+
+  /** True for an event of the shim's own guest, which is not somebody else's. */
+  #isOf(guest: KnownGuest, uuid: string, { dom }: StreamedEvent): boolean {
+    const meant = this.#registry.byUuid(uuid)
+    return dom.uuid === uuid && (!meant || meant === guest || meant.socketId === guest.socketId)
   }
 
   #deliver({ dom, event, data, timestampUs }: StreamedEvent): void {
@@ -121,10 +131,10 @@ class ShimFollower {
   readonly #follow: (guest: KnownGuest, isNew: boolean) => Following | undefined
   readonly #shims = new Map<string, Following | undefined>()
   readonly #onGuest = (guest: KnownGuest, before: Report | undefined) => {
-    if (before) this.#dropUnlessThere(before)
+    if (before) this.#dropUnlessThere(guest, before)
     void this.#consider(guest, true)
   }
-  readonly #onGone = ({ report }: KnownGuest) => this.#dropUnlessThere(report)
+  readonly #onGone = (guest: KnownGuest) => this.#dropUnlessThere(guest, guest.report)
 
   constructor(registry: Registry, follow: (guest: KnownGuest, isNew: boolean) => Following | undefined) {
     this.#registry = registry
@@ -146,25 +156,25 @@ class ShimFollower {
   }
 
   /** True for a shim that is one of those that are there. */
-  has({ report }: KnownGuest): boolean {
-    return this.#shims.has(shimOf(report))
+  has(guest: KnownGuest): boolean {
+    return this.#shims.has(shimOf(guest, guest.report))
   }
 
   #consider(guest: KnownGuest, isNew: boolean): Promise<void> | undefined {
     const { socket, report, unreachableSince } = guest
     if (socket === undefined || report.pids.shim === null || unreachableSince !== undefined) return undefined
-    const key = shimOf(report)
-    if (this.#shims.has(key)) return undefined
+    const key = shimOf(guest, report)
+    if (this.#shims.has(key) || !this.#registry.isListed(guest)) return undefined
     const following = this.#follow(guest, isNew)
     this.#shims.set(key, following)
     return following?.begun
   }
 
   /** Forgets the shim that gave this report, if it is at no place any more. */
-  #dropUnlessThere(before: Report): void {
-    const key = shimOf(before)
-    if (!this.#shims.has(key) || this.#registry.withUuid(before.uuid).some(({ report }) => shimOf(report) === key))
-      return
+  #dropUnlessThere(guest: KnownGuest, before: Report): void {
+    const key = shimOf(guest, before)
+    const isThere = (one: KnownGuest) => shimOf(one, one.report) === key
+    if (!this.#shims.has(key) || this.#registry.withUuid(before.uuid).some(isThere)) return
     const following = this.#shims.get(key)
     this.#shims.delete(key)
     // that it is gone may be known before its last events have been read

@@ -11,9 +11,17 @@ import {
   type Namespaces
 } from '../../state/claim.ts'
 
+/** A guest as it speaks of itself, and as it is seen from here. */
+export interface Holder extends Claimant {
+  /** device and inode of its shim's socket, or the path that is to have one; absent: we have only its word */
+  place?: string
+  /** it lies in our guests directory */
+  isOwn?: boolean
+}
+
 export interface Holding {
   readonly id: string
-  readonly guest: Claimant
+  readonly guest: Holder
   readonly resources: readonly Allocation[]
 }
 
@@ -26,13 +34,21 @@ export interface Overlap {
 }
 
 /** Kinds that mean something else in each namespace of this type: port 5900 of two pods is two ports. */
-const NAMESPACE_OF: Partial<Record<string, keyof Namespaces>> = { 'tcp-port': 'net', tap: 'net', cgroup: 'cgroup' }
+const NAMESPACE_OF: ReadonlyMap<string, keyof Namespaces> = new Map([
+  ['tcp-port', 'net'],
+  ['tap', 'net'],
+  ['cgroup', 'cgroup']
+])
 
 /** Kinds whose values are not given to another guest soon after: an id stands for one run of a guest. */
 const ASCENDING = new Set(['domain-id'])
 
-/** The same shim, whatever it is asked about: its socket where it runs. */
-export const ownerOf = ({ uuid, socket, namespaces }: Claimant) => `${uuid} ${namespaces?.mnt ?? ''} ${socket}`
+/** Names of guests: one of ours has its own whatever others call themselves. */
+const NAMES: ReadonlySet<string> = new Set(['name', 'uuid'])
+
+/** The same shim, whatever it is asked about: its place. Its own words count only as long as no place is known. */
+export const ownerOf = ({ place, uuid, socket, namespaces }: Holder) =>
+  place === undefined ? `said ${uuid} ${namespaces?.mnt ?? ''} ${socket}` : `at ${place}`
 
 export class Ledger {
   readonly #own: Namespaces
@@ -65,7 +81,7 @@ export class Ledger {
       if (amount !== undefined) this.#use(poolOf(resource), amount)
       else if (key !== undefined) this.#index(mode).add(this.#place(kind, key, holding.guest), holding)
       if (key !== undefined && ASCENDING.has(kind)) {
-        this.#highest.set(kind, Math.max(Number(key), this.#highest.get(kind) ?? 0))
+        this.#highest.set(kind, Math.max(Number(key) || 0, this.#highest.get(kind) ?? 0))
       }
     }
   }
@@ -92,7 +108,7 @@ export class Ledger {
   }
 
   /** Those of these resources that this guest cannot have, each with its holder. */
-  conflicts(guest: Claimant, resources: readonly Allocation[]): { conflict: Conflict; with: Holding }[] {
+  conflicts(guest: Holder, resources: readonly Allocation[]): { conflict: Conflict; with: Holding }[] {
     const owner = ownerOf(guest)
     const out: { conflict: Conflict; with: Holding }[] = []
     for (const { kind, key, amount, mode, path } of resources) {
@@ -101,6 +117,7 @@ export class Ledger {
       const others = [...this.#exclusive.at(place), ...(mode === 'exclusive' ? this.#shared.at(place) : [])]
       for (const other of others) {
         if (ownerOf(other.guest) === owner) continue
+        if (NAMES.has(kind) && guest.isOwn && !other.guest.isOwn) continue
         const { name, uuid } = other.guest
         out.push({ conflict: { kind, key, ...(path && { path }), mode, holder: name, uuid }, with: other })
       }
@@ -112,32 +129,35 @@ export class Ledger {
    * Chooses the automatic ones of the resources asked for: the first free of each range from where its search begins.
    * Gives the values of each, in order, or the first resource there are not enough values for.
    */
-  choose(guest: Claimant, wanted: readonly (Allocation | AutomaticResource)[]): number[][] | AutomaticResource {
+  choose(guest: Holder, wanted: readonly (Allocation | AutomaticResource)[]): number[][] | AutomaticResource {
     const taken = new Set<string>()
     for (const one of wanted) {
       if (!isAutomatic(one) && one.key !== undefined) taken.add(this.#place(one.kind, one.key, guest))
     }
+    const isTaken = (place: string) => taken.has(place) || this.#exclusive.has(place) || this.#shared.has(place)
+    const free = new Map<string, FreeValues>()
     const chosen: number[][] = []
     for (const one of wanted.filter(isAutomatic)) {
-      const values: number[] = []
-      for (const value of this.#candidates(one)) {
-        const place = this.#place(one.kind, String(value), guest)
-        if (taken.has(place) || this.#exclusive.has(place) || this.#shared.has(place)) continue
-        taken.add(place)
-        values.push(value)
-        if (values.length === (one.count ?? 1)) break
+      const { kind, count = 1 } = one
+      const { min, max } = one.auto
+      const values = free.get(kind) ?? new FreeValues(value => isTaken(this.#place(kind, String(value), guest)))
+      free.set(kind, values)
+      const start = this.#startOf(one)
+      const found: number[] = []
+      while (found.length < count) {
+        const value = values.take(start, max) ?? values.take(min, start - 1)
+        if (value === undefined) return one
+        found.push(value)
       }
-      if (values.length < (one.count ?? 1)) return one
-      chosen.push(values)
+      chosen.push(found)
     }
     return chosen
   }
 
-  *#candidates({ kind, auto: { min, max, from } }: AutomaticResource): Generator<number> {
+  /** The value a search begins at. */
+  #startOf({ kind, auto: { min, max, from } }: AutomaticResource): number {
     const next = ASCENDING.has(kind) ? (this.#highest.get(kind) ?? min - 1) + 1 : (from ?? min)
-    const start = next >= min && next <= max ? next : min
-    for (let value = start; value <= max; value++) yield value
-    for (let value = min; value < start; value++) yield value
+    return next >= min && next <= max ? next : min
   }
 
   /** Every resource that guests have who must not share it. */
@@ -165,7 +185,7 @@ export class Ledger {
   }
 
   #place(kind: string, key: string, { namespaces }: Claimant): string {
-    const type = NAMESPACE_OF[kind]
+    const type = NAMESPACE_OF.get(kind)
     const namespace = type && namespaces?.[type]
     return `${kind}\0${namespace === undefined || namespace === this.#own[type!] ? '' : namespace}\0${key}`
   }
@@ -174,6 +194,33 @@ export class Ledger {
     const used = this.used(pool) + amount
     if (used === 0) this.#used.delete(pool)
     else this.#used.set(pool, used)
+  }
+}
+
+/** Values of one kind that are free; each that is not is looked at once, whatever ranges are asked for. */
+class FreeValues {
+  readonly #isTaken: (value: number) => boolean
+  /** of values that are not free: one further on, with none free between */
+  readonly #next = new Map<number, number>()
+
+  constructor(isTaken: (value: number) => boolean) {
+    this.#isTaken = isTaken
+  }
+
+  /** Takes the first free value of a range, undefined where there is none. */
+  take(from: number, to: number): number | undefined {
+    const passed: number[] = []
+    let at = from
+    while (at <= to) {
+      const next = this.#next.get(at)
+      if (next === undefined && !this.#isTaken(at)) break
+      passed.push(at)
+      at = next ?? at + 1
+    }
+    const isFound = at <= to
+    if (isFound) passed.push(at)
+    for (const value of passed) this.#next.set(value, isFound ? at + 1 : at)
+    return isFound ? at : undefined
   }
 }
 

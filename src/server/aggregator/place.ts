@@ -16,8 +16,9 @@ import { readIfThere } from '../../state/store.ts'
 import { ask } from '../raw-http.ts'
 import type { Report } from '../report.ts'
 import { ReportPoll } from './poll.ts'
-import { readReport } from './read-report.ts'
+import { checkReport, NotBelieved, readReport } from './read-report.ts'
 import type { Registry } from './registry.ts'
+import { socketIdOf } from './socket-id.ts'
 
 /** Errors of connect(2) that mean nobody listens. */
 const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR'])
@@ -52,6 +53,8 @@ export class Place {
   #gathering: NodeJS.Timeout | undefined
   /** grows with everything the shim says: a slower look at files is then out of date */
   #heard = 0
+  /** first words of this socket's shim about itself */
+  #said: { socketId: string | undefined; name: string; uuid: string } | undefined
   /** of the definition the entry was made from */
   #definitionStamp: string | undefined
   #closed = false
@@ -96,6 +99,7 @@ export class Place {
       if (status === 200 && !this.#closed) this.#take(readReport(body))
     } catch (error) {
       if (isNobody(error)) await this.#judge()
+      this.#leaveOut(error)
     }
   }
 
@@ -104,6 +108,7 @@ export class Place {
     this.#closed = true
     this.#stopPolling()
     this.#unwatch()
+    this.#options.registry.leftOut.delete(this.key)
     this.#options.registry.remove(this.key)
     this.#settle()
   }
@@ -128,6 +133,7 @@ export class Place {
         lost: error => {
           this.#watch()
           if (isNobody(error)) return void this.#judge()
+          this.#leaveOut(error)
           log.warn({ socket: apiSocket, err: error }, 'a shim cannot be asked')
           registry.markUnreachable(this.key)
           this.#settle()
@@ -137,15 +143,36 @@ export class Place {
     )
   }
 
+  /** @throws NotBelieved */
   #take(report: Report): void {
     const { registry } = this.#options
-    const known = registry.at(this.key)?.report
+    const { key, owned, root } = this
+    const known = registry.at(key)?.report
     // one that was on its way while a newer one came by another connection
     if (known && known.pids.shim === report.pids.shim && known.generation > report.generation) return
+    const socketId = socketIdOf(root.apiSocket)
+    this.#checkSame(report, socketId)
+    this.#said = { socketId, name: report.name, uuid: report.uuid }
+    registry.leftOut.delete(key)
     this.#hear()
     // its shim will end in a moment
-    if (known && !isOver(known) && isOver(report)) registry.remove(this.key)
-    else registry.set(this.key, { socket: this.root.apiSocket, report, unreachableSince: undefined })
+    if (known && !isOver(known) && isOver(report)) registry.remove(key)
+    else registry.set(key, { socket: root.apiSocket, socketId, isOwn: owned, report, unreachableSince: undefined })
+  }
+
+  /**
+   * A shim has one guest as long as it lives, if under another name: whom that belongs to the registry sees.
+   * @throws NotBelieved
+   */
+  #checkSame({ name, uuid }: Report, socketId: string | undefined): void {
+    const said = this.#said
+    if (!said || said.socketId !== socketId || said.uuid === uuid) return
+    throw new NotBelieved(`the shim of domain '${said.name}' calls itself '${name}' with uuid ${uuid}`)
+  }
+
+  /** Keeps the reason why a report from here is not believed. */
+  #leaveOut(error: unknown): void {
+    if (error instanceof NotBelieved) this.#options.registry.leftOut.set(this.key, error.message)
   }
 
   #hear(): void {
@@ -183,6 +210,15 @@ export class Place {
       return
     }
     const heard = this.#heard
+    let report: Report
+    try {
+      // a file beside a watched socket is no more than its shim's word
+      report = checkReport({ ...reportOfStatus(status, existsSync(this.root.autostart)), allocations: [] })
+      this.#checkSame(report, socketIdOf(this.root.apiSocket))
+    } catch (error) {
+      this.#leaveOut(error)
+      return
+    }
     const allocations = await import('./left-alone.ts')
       .then(({ allocationsOfStatus }) => allocationsOfStatus(status))
       .catch(error => {
@@ -192,8 +228,9 @@ export class Place {
     if (this.#closed || heard !== this.#heard) return
     log.warn({ name: status.name, pid: status.process?.pid }, 'a guest runs without its shim')
     registry.set(this.key, {
+      isOwn: this.owned,
       socket: this.root.apiSocket,
-      report: { ...reportOfStatus(status, existsSync(this.root.autostart)), allocations },
+      report: { ...report, allocations },
       unreachableSince: known?.unreachableSince ?? Date.now()
     })
     if (!this.#poll) this.#startPolling()
@@ -215,7 +252,7 @@ export class Place {
       const { reportOfDefinition } = await import('./definition.ts')
       if (this.#closed || heard !== this.#heard) return
       const report = reportOfDefinition(xml, existsSync(autostart))
-      registry.set(this.key, { socket: undefined, report, unreachableSince: undefined })
+      registry.set(this.key, { socket: undefined, isOwn: true, report, unreachableSince: undefined })
     } catch (error) {
       log.warn({ file: definition, err: error }, 'a definition cannot be read')
       registry.remove(this.key)

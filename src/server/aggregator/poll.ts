@@ -3,10 +3,13 @@
 //   connect ── GET /v1/report ──► report ── GET ?since=G&wait=W ──► report or 304 ── …
 //      ▲                                          │ nothing within W and some seconds: silent, but we go on waiting
 //      └── back-off ◄── lost ◄── closed, refused ─┘
+//
+// It is asked no more than 20 times a second, however fast it answers or closes its connections.
 import { connect, type Socket } from 'node:net'
 import { AnswerReader, formatRequest } from '../raw-http.ts'
 import type { Report } from '../report.ts'
-import { readReport } from './read-report.ts'
+import { Pace } from './pace.ts'
+import { NotBelieved, readReport } from './read-report.ts'
 
 /** A shim has this long to answer what it need not wait for; its first request makes it load its HTTP server. */
 const ANSWER_LIMIT_MS = 5000
@@ -38,20 +41,25 @@ export class ReportPoll {
   /** this connection has brought an answer */
   #answered = false
   #closed = false
+  readonly #pace = new Pace()
+  /** it is to be asked or connected to when its time comes */
+  #isPaced = false
+  /** an answer is due */
+  #isAsked = false
 
   /** @param waitS seconds a shim may hold the next answer back */
   constructor(path: string, listener: PollListener, waitS: () => number) {
     this.path = path
     this.#listener = listener
     this.#waitS = waitS
-    this.#connect()
+    this.#soon(() => this.#connect())
   }
 
   /** Tries at once to connect, if there is no connection. */
   kick(): void {
-    if (this.#socket || this.#closed) return
+    if (this.#socket || this.#closed || this.#isPaced) return
     this.#retryMs = RETRY_FIRST_MS
-    this.#connect()
+    this.#soon(() => this.#connect())
   }
 
   close(): void {
@@ -59,6 +67,19 @@ export class ReportPoll {
     clearTimeout(this.#timer)
     this.#socket?.destroy()
     this.#socket = undefined
+  }
+
+  /** Asks or connects once more, when it is time. */
+  #soon(ask: () => void): void {
+    clearTimeout(this.#timer)
+    const waitMs = this.#pace.next()
+    this.#isPaced = waitMs > 0
+    const now = () => {
+      this.#isPaced = false
+      ask()
+    }
+    if (waitMs === 0) now()
+    else this.#timer = setTimeout(now, waitMs)
   }
 
   #connect(): void {
@@ -78,6 +99,7 @@ export class ReportPoll {
     const since = this.#generation
     const waitS = since === undefined ? 0 : this.#waitS()
     const socket = this.#socket!
+    this.#isAsked = true
     socket.write(formatRequest('GET', since === undefined ? '/v1/report' : `/v1/report?since=${since}&wait=${waitS}`))
     const timer = setTimeout(() => this.#timeUp(socket, timer), waitS * 1000 + ANSWER_LIMIT_MS)
     this.#timer = timer
@@ -86,8 +108,10 @@ export class ReportPoll {
   #take(socket: Socket, chunk: Buffer): void {
     if (socket !== this.#socket) return
     try {
+      if (!this.#isAsked) throw new Error('the shim answers what it was not asked')
       const answer = this.#reader.push(chunk)
       if (!answer) return
+      this.#isAsked = false
       clearTimeout(this.#timer)
       if (answer.status === 200) {
         const report = readReport(answer.body)
@@ -98,7 +122,7 @@ export class ReportPoll {
       this.#retryMs = RETRY_FIRST_MS
       this.#answered = true
       // the listener may have closed us
-      if (socket === this.#socket) this.#ask()
+      if (socket === this.#socket) this.#soon(() => this.#ask())
     } catch (error) {
       this.#lost(socket, error as Error)
     }
@@ -121,11 +145,11 @@ export class ReportPoll {
     this.#socket = undefined
     clearTimeout(this.#timer)
     // it may only have become tired of this connection
-    if (this.#answered) {
-      this.#connect()
+    if (this.#answered && !(error instanceof NotBelieved)) {
+      this.#soon(() => this.#connect())
       return
     }
-    this.#timer = setTimeout(() => this.#connect(), this.#retryMs)
+    this.#timer = setTimeout(() => this.#soon(() => this.#connect()), this.#retryMs)
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_MAX_MS)
     this.#listener.lost(error)
   }

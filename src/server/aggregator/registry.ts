@@ -1,7 +1,8 @@
 // Every guest the aggregator knows, by the place it was found at. Only what shims and files say is in here.
 //
 // One guest may be found at two places and two guests may bear one name or uuid: all are kept, each with flags. Listings
-// show a guest that is reached by two sockets once.
+// show a guest that is reached by two sockets once. What is told at a watched socket is believed of that socket's guest
+// alone: one that calls itself as a guest of our own does is kept and flagged, but neither listed nor called.
 import { type FailureLog, Listeners } from '../../state/listeners.ts'
 import type { Report } from '../report.ts'
 
@@ -16,6 +17,10 @@ export interface KnownGuest {
   readonly place: string
   /** API socket of its shim, as reached from here; absent when it is shut off and has none */
   socket: string | undefined
+  /** device and inode of that socket: the same shim by whichever path */
+  socketId?: string | undefined
+  /** found in our own guests directory */
+  isOwn?: boolean
   report: Report
   /** ms since the epoch; set while its shim does not answer */
   unreachableSince: number | undefined
@@ -32,6 +37,9 @@ export class Registry {
   readonly #guests = new Map<string, KnownGuest>()
   readonly #byUuid = new Map<string, KnownGuest[]>()
   readonly #byName = new Map<string, KnownGuest[]>()
+
+  /** reports that are not believed: why, by the place they come from */
+  readonly leftOut = new Map<string, string>()
 
   /** until when a guest's report may be behind what a client of ours has done; ms since the epoch, by uuid */
   readonly #touched = new Map<string, number>()
@@ -63,10 +71,11 @@ export class Registry {
   }
 
   /** Sets what is known of the guest at a place. */
-  set(place: string, { socket, report, unreachableSince }: Omit<KnownGuest, 'place'>): void {
+  set(place: string, found: Omit<KnownGuest, 'place'>): void {
+    const { report } = found
     const known = this.#guests.get(place)
     if (!known) {
-      const guest = { place, socket, report, unreachableSince }
+      const guest = { socketId: undefined, ...found, place }
       this.#guests.set(place, guest)
       this.#index(guest)
       this.#listeners.guest.tell(guest, undefined)
@@ -75,7 +84,7 @@ export class Registry {
     const before = known.report
     const renamed = before.uuid !== report.uuid || before.name !== report.name
     if (renamed) this.#unindex(known)
-    Object.assign(known, { socket, report, unreachableSince })
+    Object.assign(known, { socketId: undefined, ...found, place })
     if (renamed) this.#index(known)
     this.#listeners.guest.tell(known, before)
   }
@@ -96,16 +105,16 @@ export class Registry {
 
   /** The guest of that uuid (any spelling) or name; one that answers rather than one that does not. */
   find(nameOrUuid: string): KnownGuest | undefined {
-    return best(this.#byUuid.get(nameOrUuid.toLowerCase())) ?? best(this.#byName.get(nameOrUuid))
+    return this.byUuid(nameOrUuid.toLowerCase()) ?? this.byName(nameOrUuid)
   }
 
   /** The same, by name alone. */
   byName(name: string): KnownGuest | undefined {
-    return best(this.#byName.get(name))
+    return this.#best(this.#byName.get(name))
   }
 
   byUuid(uuid: string): KnownGuest | undefined {
-    return best(this.#byUuid.get(uuid))
+    return this.#best(this.#byUuid.get(uuid))
   }
 
   /** Every guest of that uuid, at whichever place. */
@@ -129,11 +138,27 @@ export class Registry {
 
   /** Every guest once: of those reached by several sockets the one that answers. */
   *guests(): IterableIterator<KnownGuest> {
-    for (const guest of this.#guests.values()) {
-      const alike = this.#byUuid.get(guest.report.uuid)!
-      if (alike.length === 1) yield guest
-      else if (best(alike.filter(other => other === guest || isSameProcess(guest, other))) === guest) yield guest
-    }
+    for (const guest of this.#guests.values()) if (this.isListed(guest)) yield guest
+  }
+
+  /** True for one of these. */
+  isListed(guest: KnownGuest): boolean {
+    if (this.#isOutranked(guest)) return false
+    const alike = this.#byUuid.get(guest.report.uuid)!
+    return alike.length === 1 || best(alike.filter(one => one === guest || isSameProcess(guest, one))) === guest
+  }
+
+  /** True where a guest of our own has its name or uuid. */
+  #isOutranked(guest: KnownGuest): boolean {
+    if (guest.isOwn) return false
+    const isOther = (one: KnownGuest) => one.isOwn && !isSameProcess(one, guest)
+    const { name, uuid } = guest.report
+    return this.#byUuid.get(uuid)!.some(isOther) || this.#byName.get(name)!.some(isOther)
+  }
+
+  /** The one of guests that are alike that is meant. */
+  #best(alike: readonly KnownGuest[] = []): KnownGuest | undefined {
+    return alike.length === 0 ? undefined : best(alike.filter(guest => !this.#isOutranked(guest)))
   }
 
   flags(guest: KnownGuest): Flag[] {
@@ -169,16 +194,23 @@ function drop(index: Map<string, KnownGuest[]>, key: string, guest: KnownGuest):
   else index.delete(key)
 }
 
-/** Of guests that are alike: one that answers, that runs, that was found first. */
-function best(alike: KnownGuest[] | undefined): KnownGuest | undefined {
-  if (!alike || alike.length < 2) return alike?.[0]
+/**
+ * Of guests that are alike: one of our own, else the one found first, whoever else bears its name; of several ways to
+ * it one that answers.
+ */
+function best(alike: readonly KnownGuest[]): KnownGuest | undefined {
+  const [first] = alike
+  if (!first || alike.length === 1) return first
+  const own = alike.filter(({ isOwn }) => isOwn)
   const rank = ({ socket, unreachableSince, report }: KnownGuest) =>
     (socket !== undefined && unreachableSince === undefined ? 2 : 0) + (report.id === -1 ? 0 : 1)
-  return alike.reduce((first, next) => (rank(next) > rank(first) ? next : first))
+  const meant = own.length > 0 ? own : alike.filter(guest => guest === first || isSameProcess(first, guest))
+  return meant.reduce((one, next) => (rank(next) > rank(one) ? next : one))
 }
 
 /** Two sockets lead to one shim. */
 function isSameProcess(a: KnownGuest, b: KnownGuest): boolean {
+  if (a.socketId !== undefined && b.socketId !== undefined) return a.socketId === b.socketId
   const { uuid, name, pids } = a.report
   const other = b.report
   return (

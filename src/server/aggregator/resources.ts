@@ -1,20 +1,22 @@
 // The host's resources as the aggregator knows them: feeds the ledger from the registry, and answers /v1/claims,
 // /v1/allocations and /v1/conflicts.
-import { join } from 'node:path'
+import { lstatSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Allocation } from '../../state/allocation.ts'
-import { type ClaimAnswer, type Claimant, ownNamespaces } from '../../state/claim.ts'
-import { processIdentity } from '../../state/status.ts'
+import { type ClaimAnswer, type Claimant, type ClaimRequest, ownNamespaces } from '../../state/claim.ts'
+import { isAlive, processIdentity } from '../../state/status.ts'
 import { ask } from '../raw-http.ts'
 import type { Report } from '../report.ts'
 import { Budget, type BudgetState, type Overcommits } from './budget.ts'
 import { Claims } from './claims.ts'
 import type { Discovery } from './discovery.ts'
 import type { Layout } from './layout.ts'
-import { type Holding, Ledger, type Overlap, ownerOf } from './ledger.ts'
+import { type Holder, type Holding, Ledger, type Overlap, ownerOf } from './ledger.ts'
 import { readReport } from './read-report.ts'
 import type { KnownGuest, Registry } from './registry.ts'
+import { socketIdOf } from './socket-id.ts'
 
 /** A guest that is in another's way is asked once more what it holds; it has this long to answer. */
 const REFRESH_LIMIT_MS = 300
@@ -42,6 +44,8 @@ export interface ResourceState {
   allocations: HeldAllocation[]
   budgets: BudgetState[]
   conflicts: Overlap[]
+  /** reports that are not believed */
+  leftOut: { place: string; reason: string }[]
 }
 
 export class Resources {
@@ -68,6 +72,7 @@ export class Resources {
       log,
       ...(graceMs !== undefined && { graceMs }),
       refresh: holding => this.#refresh(holding),
+      seenOf: guest => this.#seenOf(guest),
       granted: guest => void this.#lookFor(guest)
     })
     registry.on('guest', guest => this.#reported(guest))
@@ -108,11 +113,12 @@ export class Resources {
     return { allocations, budgets: this.#budget.states(this.#ledger) }
   }
 
-  /** Resources too many hold, and budgets that are exceeded. */
-  conflicts(): Pick<ResourceState, 'conflicts' | 'budgets'> {
+  /** Resources too many hold, budgets that are exceeded, reports that are not believed. */
+  conflicts(): Omit<ResourceState, 'allocations'> {
     this.#claims.sweep()
     const budgets = this.#budget.states(this.#ledger).filter(({ exceeded }) => exceeded)
-    return { conflicts: this.#ledger.overlaps(), budgets }
+    const leftOut = Array.from(this.#options.registry.leftOut, ([place, reason]) => ({ place, reason }))
+    return { conflicts: this.#ledger.overlaps(), budgets, leftOut }
   }
 
   close(): void {
@@ -122,7 +128,7 @@ export class Resources {
 
   #reported(known: KnownGuest): void {
     const { place, report } = known
-    const guest = this.#claimantOf(known)
+    const guest = this.#holderOf(known)
     const owner = ownerOf(guest)
     // a guest that is shut off needs no shim to hold its name and uuid
     if (this.#ownerAt.get(place) !== owner) this.#gone(place)
@@ -132,12 +138,18 @@ export class Resources {
     this.#take(guest, report)
   }
 
-  #take(guest: Claimant, { pids, generation, allocations, claims = [] }: Report): void {
+  #take(guest: Holder, { name, uuid, pids, generation, allocations, claims = [] }: Report): void {
     const id = reportId(ownerOf(guest))
     const before = this.#ledger.get(id) as ReportHolding | undefined
     // an answer that was on its way while a newer one came by another connection
     if (before && before.shim === pids.shim && before.generation > generation) return
-    const holding: ReportHolding = { id, guest, resources: allocations, shim: pids.shim, generation }
+    // it has its own name, and no say about others'
+    const names: Allocation[] = [
+      { kind: 'name', key: name, mode: 'exclusive' },
+      { kind: 'uuid', key: uuid, mode: 'exclusive' }
+    ]
+    const resources = [...names, ...allocations.filter(({ kind }) => kind !== 'name' && kind !== 'uuid')]
+    const holding: ReportHolding = { id, guest, resources, shim: pids.shim, generation }
     this.#ledger.put(holding)
     this.#claims.reported(guest, claims)
   }
@@ -160,9 +172,20 @@ export class Resources {
     this.#claims.gone(holding.guest)
   }
 
-  #claimantOf({ place, report, socket }: KnownGuest): Claimant {
-    const { name, uuid, sockets, namespaces = this.#own } = report
-    return { name, uuid, socket: sockets.api ?? socket ?? join(place, 'api.sock'), namespaces }
+  #holderOf({ place, report, socket = join(place, 'api.sock'), socketId = socket, isOwn }: KnownGuest): Holder {
+    const { name, uuid, namespaces = this.#own } = report
+    return { name, uuid, socket, namespaces, place: socketId, ...(isOwn && { isOwn }) }
+  }
+
+  /** A socket in our mount namespace can be looked at; of another the guest's report tells whose claim it is. */
+  #seenOf({ socket, namespaces }: Claimant): Pick<Holder, 'place' | 'isOwn'> {
+    if (!this.#isHere(namespaces)) return {}
+    const isOwn = dirname(dirname(socket)) === this.#options.layout.guestsDir
+    return { place: socketIdOf(socket) ?? socket, ...(isOwn && { isOwn }) }
+  }
+
+  #isHere(namespaces: Claimant['namespaces']): boolean {
+    return namespaces?.mnt === undefined || namespaces.mnt === this.#own.mnt
   }
 
   /** Asks a guest again what it holds: it may have let go of something a moment ago, or be gone. */
@@ -174,7 +197,7 @@ export class Resources {
         const answer = await ask(known.socket, { method: 'GET', path: '/v1/report', timeoutMs: REFRESH_LIMIT_MS })
         if (answer.status !== 200) continue
         const report = readReport(answer.body)
-        if (ownerOf(this.#claimantOf({ ...known, report })) !== owner) continue
+        if (report.uuid !== known.report.uuid) continue
         this.#take(holding.guest, report)
         return this.#ledger.get(holding.id) !== holding
       } catch (error) {
@@ -190,11 +213,14 @@ export class Resources {
   }
 
   /** A shim that claims may lie where nobody told us to look. */
-  async #lookFor({ socket }: Claimant): Promise<void> {
+  async #lookFor(request: ClaimRequest): Promise<void> {
     const { registry, discovery } = this.#options
+    const { socket } = request
+    if (!this.#isHere(request.namespaces)) return
     for (const ms of LOOK_AFTER_MS) {
       await sleep(ms, undefined, { ref: false })
       if (this.#isClosed || isKnown(registry, socket)) return
+      if (!isSocketOf(request)) continue
       const found = await discovery.add(socket).catch(() => undefined)
       if (found) return
     }
@@ -204,6 +230,18 @@ export class Resources {
 interface ReportHolding extends Holding {
   shim: number | null
   generation: number
+}
+
+/**
+ * The path is that of a shim's socket, and the process that claims lives and is its owner's: nobody has us connect to
+ * whatever socket there is.
+ */
+function isSocketOf({ socket, ...process }: ClaimRequest): boolean {
+  if (basename(socket) !== 'api.sock' || !isAlive(process)) return false
+  const uid = statSync(`/proc/${process.pid}`, { throwIfNoEntry: false })?.uid
+  const found = lstatSync(socket, { throwIfNoEntry: false })
+  const directory = lstatSync(dirname(socket), { throwIfNoEntry: false })
+  return found?.isSocket() === true && found.uid === uid && directory?.uid === uid
 }
 
 function isKnown(registry: Registry, socket: string): boolean {

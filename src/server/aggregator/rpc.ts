@@ -120,14 +120,11 @@ class ForwardedGuests implements Guests {
 
   async #open(guest: GuestHandle): Promise<Upstream> {
     const { client, readOnly } = this.#connection
-    const { registry, connect } = this.#aggregator
+    const { connect } = this.#aggregator
     const deadline = Date.now() + REACH_LIMIT_MS
     for (;;) {
       this.#connection.checkGuest(guest)
-      const socket = libvirtSocketOf({
-        socket: await this.#aggregator.socketOf(guest.uuid),
-        report: registry.byUuid(guest.uuid)!.report
-      })!
+      const socket = libvirtSocketOf({ socket: await this.#aggregator.socketOf(guest.uuid) })!
       const what = `the daemon of domain '${guest.name}'`
       const upstream = new Upstream(client, { socket, uri: connect.uri, readOnly, what })
       try {

@@ -12,7 +12,9 @@ export interface GuestView extends Report {
 }
 
 function viewOf(registry: Registry, guest: KnownGuest): GuestView {
-  const { report, socket, unreachableSince } = guest
+  const { socket, unreachableSince } = guest
+  // the ids of its claims are between the guest and us
+  const { claims: _, ...report } = guest.report
   return {
     ...report,
     ...(socket !== undefined && { socket }),

@@ -214,3 +214,44 @@ t.test('nonsense is refused as such', async t => {
   for (const body of bad) await t.rejects(claims.claim(body), { code: 'VIR_ERR_INVALID_ARG' }, JSON.stringify(body))
   t.equal(claims.size, 0)
 })
+
+t.test(
+  'kinds that are words of objects are refused, and so is a claim of more values than one guest can use',
+  async t => {
+    const { claims } = scene(t).open()
+    for (const kind of ['toString', 'constructor', '__proto__', 'PCI', '']) {
+      const fixed = { kind, key: '1', mode: 'exclusive' }
+      const automatic = { kind, auto: { min: 1, max: 9 } }
+      for (const resource of [fixed, automatic]) {
+        const asked = { ...request('a', []), resources: [resource] }
+        await t.rejects(claims.claim(asked), { code: 'VIR_ERR_INVALID_ARG', httpStatus: 400 }, JSON.stringify(resource))
+      }
+    }
+    const ports = { kind: 'tcp-port', auto: { min: 0, max: 1e9 }, count: 1024 }
+    await claims.claim(request('a', [ports]))
+    const tooMuch: ClaimedResource[][] = [
+      [ports, ports],
+      Array(300).fill(ports),
+      [{ kind: 'unknown', auto: { min: 1, max: 2 } }],
+      [{ kind: 'tcp-port', auto: { min: 1, max: 2 ** 33 } }],
+      Array(5000).fill(pci('1')),
+      [pci('x'.repeat(5000))]
+    ]
+    for (const resources of tooMuch) {
+      await t.rejects(claims.claim(request('b', resources)), { code: 'VIR_ERR_INVALID_ARG' })
+    }
+  }
+)
+
+t.test('claims that no report tells of are bounded in number', async t => {
+  const { open, at } = scene(t)
+  const { claims } = open()
+  for (let i = 0; i < 4096; i++) await claims.claim(request('a', [], { claim: i.toString(16) }))
+  await t.rejects(claims.claim(request('b', [])), { code: 'VIR_ERR_OPERATION_FAILED' })
+  claims.reported(request('a', []), ['0'])
+  await claims.claim(request('b', [], { claim: 'b0b0b0b0b' }))
+  await t.rejects(claims.claim(request('b', [])), { code: 'VIR_ERR_OPERATION_FAILED' })
+  at(2000)
+  claims.sweep()
+  t.equal(claims.size, 1, 'what is settled stays')
+})

@@ -152,3 +152,26 @@ t.test('agrees with looking through everything, whatever comes and goes', async 
     )
   t.doesNotThrow(run)
 })
+
+t.test('a search goes over what is taken once, whatever ranges are asked for', async t => {
+  const ledger = new Ledger()
+  const keys = Array.from({ length: 60_000 }, (_, i) => one('tcp-port', String(i)))
+  ledger.put(held('a', keys))
+  let looked = 0
+  const has = Map.prototype.has
+  t.teardown(() => {
+    Map.prototype.has = has
+  })
+  Map.prototype.has = function (key) {
+    looked++
+    return has.call(this, key)
+  }
+  const wanted = Array.from({ length: 1000 }, (_, i) => ({ kind: 'tcp-port', auto: { min: i, max: 100_000 } }))
+  const chosen = ledger.choose(guest('b'), wanted) as number[][]
+  Map.prototype.has = has
+  t.same(
+    chosen.flat(),
+    Array.from({ length: 1000 }, (_, i) => 60_000 + i)
+  )
+  t.ok(looked < 250_000, `${looked}`)
+})
