@@ -42,7 +42,7 @@ const plain: Record<'int' | 'uint', Codec<number>> &
   uint: { read: from => from.uint(), write: (value, to) => to.uint(Number(value)) },
   hyper: { read: from => from.hyper(), write: (value, to) => to.hyper(value) },
   uhyper: { read: from => from.uhyper(), write: (value, to) => to.uhyper(value) },
-  string: { read: from => from.string(STRING_MAX), write: (value, to) => to.string(value) },
+  string: { read: from => from.string(STRING_MAX), write: (value, to) => to.string(value, STRING_MAX) },
   uuid: {
     read(from) {
       const hex = from.hex(16)
@@ -101,7 +101,7 @@ function params(max: number): Codec<TypedParams | TypedParams[]> {
 }
 
 function opaque(max: number): Codec<Uint8Array> {
-  return { read: from => Buffer.from(from.opaque(max)), write: (value, to) => to.opaque(value) }
+  return { read: from => Buffer.from(from.opaque(max)), write: (value, to) => to.opaque(value, max) }
 }
 
 /** A C char array: four bytes each. Of variable length it carries its end mark, of fixed length it is filled up. */

@@ -61,6 +61,17 @@ const refuseSasl: Exception<Values, never> = {
 }
 const nothing: Exception = { run: () => ({}) }
 
+/** REMOTE_VCPUINFO_MAX and REMOTE_CPUMAPS_MAX of remote_protocol.x */
+const VCPUINFO_MAX = 16384
+const CPUMAPS_MAX = 8388608
+
+/** @throws VIR_ERR_INTERNAL_ERROR for more room than a reply can have (remoteDispatchDomainGetVcpus) */
+function checkMaps({ maxinfo, maplen }: { maxinfo: number; maplen: number }): Values {
+  if (maxinfo > VCPUINFO_MAX) throw fail('VIR_ERR_INTERNAL_ERROR', 'maxinfo > REMOTE_VCPUINFO_MAX')
+  if (maxinfo * maplen > CPUMAPS_MAX) throw fail('VIR_ERR_INTERNAL_ERROR', 'maxinfo * maplen > REMOTE_CPUMAPS_MAX')
+  return {}
+}
+
 /** libvirt's CPU map: a bit per CPU, lowest first. */
 function cpuBits(cpus: readonly (number | boolean)[], length: number): Buffer {
   const bits = Buffer.alloc(length)
@@ -114,6 +125,7 @@ const typedExceptions: Exceptions = {
   DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, guest) => ({ dom: guest! }) },
   DOMAIN_RENAME: { ret: () => ({ retcode: 0 }) },
   DOMAIN_GET_VCPUS: {
+    args: checkMaps,
     ret({ info, cpumaps }: RetValues<'virDomainGetVcpus'>, { maxinfo, maplen }) {
       const maps = cpumaps.slice(0, maxinfo).map(cpus => cpuBits(cpus, maplen))
       return { info: info.slice(0, maxinfo), cpumaps: Buffer.concat(maps) }

@@ -133,7 +133,7 @@ function readFrame(bytes: Buffer): Frame {
 
 /** One packet; `payload` writes what follows the header. */
 export function makeFrame(header: Header, payload?: (to: XdrWriter) => void): Buffer {
-  const to = new XdrWriter()
+  const to = new XdrWriter(FRAME_MAX)
   to.uint(0)
   to.uint(header.program)
   to.uint(header.version)
@@ -153,19 +153,20 @@ export function makeRawFrame(header: Header, payload: Uint8Array): Buffer[] {
   return [head, Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)]
 }
 
+/** A message may quote an argument, and is to fit into a string all the same. */
+const MESSAGE_LENGTH_MAX = 1024 * 1024
+const shortened = (text: string) => text.slice(0, MESSAGE_LENGTH_MAX)
+
 /** virErrorLevel's VIR_ERR_ERROR */
 const LEVEL_ERROR = 2
 const ERROR_FIELDS = fieldsOf(STRUCTURES.error!)
 
 /** libvirt's error structure, as virReportError fills it. */
 export function writeError(error: VirError, to: XdrWriter): void {
-  const { code, domain, message } = error.toJSON()
+  const { code, domain } = error.toJSON()
   const { template, detail } = error
-  writeFields(
-    ERROR_FIELDS,
-    { code, domain, message, level: LEVEL_ERROR, str1: template, str2: detail, int1: -1, int2: -1 },
-    to
-  )
+  const [message, str2] = [shortened(error.message), detail && shortened(detail)]
+  writeFields(ERROR_FIELDS, { code, domain, message, level: LEVEL_ERROR, str1: template, str2, int1: -1, int2: -1 }, to)
 }
 
 const CODE_NAMES = new Map<number, ErrorCode>(

@@ -89,6 +89,12 @@ export class XdrReader {
 export class XdrWriter {
   #bytes = Buffer.allocUnsafe(128)
   #at = 0
+  readonly #max: number
+
+  /** @param max bytes that can be written */
+  constructor(max = Number.POSITIVE_INFINITY) {
+    this.#max = max
+  }
 
   /** Bytes written so far. */
   get length(): number {
@@ -100,8 +106,10 @@ export class XdrWriter {
     return this.#bytes.subarray(0, this.#at)
   }
 
+  /** @throws VIR_ERR_RPC when there is none */
   #room(length: number): number {
     const at = this.#at
+    if (at + length > this.#max) throw fail('VIR_ERR_RPC', 'Unable to encode message payload')
     this.#at = at + length
     if (this.#at > this.#bytes.length) {
       const bigger = Buffer.allocUnsafe(Math.max(this.#at, this.#bytes.length * 2))
@@ -143,15 +151,21 @@ export class XdrWriter {
     if (pad > 0) this.#bytes.set(ZEROS.subarray(0, pad), at + value.length)
   }
 
-  opaque(value: Uint8Array): void {
-    this.uint(value.length)
+  /** @throws VIR_ERR_RPC when it is longer than the protocol's limit, as all of variable length */
+  opaque(value: Uint8Array, max = Number.POSITIVE_INFINITY): void {
+    this.#length(value.length, max)
     this.fixed(value)
   }
 
-  string(value: string): void {
+  #length(length: number, max: number): void {
+    if (length > max) throw fail('VIR_ERR_RPC', `Unable to encode message payload: length ${length} is beyond ${max}`)
+    this.uint(length)
+  }
+
+  string(value: string, max = Number.POSITIVE_INFINITY): void {
     const length = Buffer.byteLength(value)
     const pad = padding(length)
-    this.uint(length)
+    this.#length(length, max)
     const at = this.#room(length + pad)
     this.#bytes.write(value, at)
     if (pad > 0) this.#bytes.set(ZEROS.subarray(0, pad), at + length)

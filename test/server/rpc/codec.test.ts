@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { VirError } from '../../../src/conf/error.ts'
 import { codecOf, fieldsOf, layoutOf, readFields, writeFields } from '../../../src/server/rpc/codec.ts'
+import { makeFrame, writeError } from '../../../src/server/rpc/frame.ts'
 import {
   QEMU_CALLS,
   QEMU_EVENTS,
@@ -91,4 +92,23 @@ t.test('lengths that lie', async t => {
       t.throws(() => codecOf(type).read(lying(length)), { code: 'VIR_ERR_RPC' }, `${type} of ${length}`)
     }
   }
+})
+
+t.test('nothing is written that the protocol has no room for', async t => {
+  const cases: [type: string, value: unknown][] = [
+    ['string', 'x'.repeat(4 * 1024 * 1024 + 1)],
+    ['opaque<16>', Buffer.alloc(17)],
+    ['int<2>', [1, 2, 3]],
+    ['param<1>', { a: { type: 'int', value: 1 }, b: { type: 'int', value: 1 } }]
+  ]
+  for (const [type, value] of cases) {
+    t.throws(() => codecOf(type).write(value as never, new XdrWriter()), { code: 'VIR_ERR_RPC' }, type)
+  }
+  const to = new XdrWriter(16)
+  to.fixed(Buffer.alloc(16))
+  t.throws(() => to.int(1), { code: 'VIR_ERR_RPC', message: /Unable to encode message payload/ })
+  const header = { program: 1, version: 1, procedure: 1, type: 0, serial: 1, status: 0 }
+  t.throws(() => makeFrame(header, out => out.fixed(Buffer.alloc(33 * 1024 * 1024))), { code: 'VIR_ERR_RPC' })
+  const long = new VirError('VIR_FROM_RPC', 'VIR_ERR_INVALID_ARG', 'é'.repeat(4 * 1024 * 1024))
+  t.doesNotThrow(() => makeFrame(header, out => writeError(long, out)), 'an error that quotes it is')
 })

@@ -147,6 +147,29 @@ t.test('sizes below zero and beyond all limits', async t => {
   peer.end()
 })
 
+t.test('maps of CPUs are as large as a reply can be, and no larger', async t => {
+  const peer = await new RpcPeer(path(true)).open()
+  const vcpus = (maxinfo: number, maplen: number) =>
+    peer.call(20, to => {
+      dom(to)
+      to.int(maxinfo)
+      to.int(maplen)
+    })
+  const before = rssBytes()
+  for (const [maxinfo, maplen] of [
+    [1, 0x7fffffff],
+    [1, 500_000_000],
+    [16384, 513]
+  ] as const) {
+    const error = { code: 1, message: /maxinfo \* maplen > REMOTE_CPUMAPS_MAX/ }
+    t.match(errorOf(await vcpus(maxinfo, maplen)), error, `${maxinfo} * ${maplen}`)
+  }
+  t.match(errorOf(await vcpus(16385, 1)), { code: 1, message: /maxinfo > REMOTE_VCPUINFO_MAX/ })
+  t.ok(rssBytes() - before < 64 * MiB)
+  t.equal((await vcpus(1, 8 * MiB)).status, 0)
+  peer.end()
+})
+
 t.test('a read-only socket refuses every call that changes, before it looks at what came', async t => {
   const peer = await new RpcPeer(path(true)).open()
   const xml = `<domain type='qemu'>${'<a>'.repeat(1_000_000)}`
