@@ -1,11 +1,12 @@
 // Base of every HTTP socket: a fastify that is handed connections, JSON with all digits, libvirt's errors.
-import type { ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
 import { formatJson, parseJson } from '../conf/json.ts'
 import type { Log } from '../drivers/qemu/domain/domain.ts'
+import { checkQuery } from './query.ts'
 import type { Service } from './sockets.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
@@ -33,6 +34,10 @@ export function createApp(log: Log): FastifyInstance {
     frameworkErrors: (error, _request, reply) =>
       void sendError(reply as FastifyReply, fail('VIR_ERR_INVALID_ARG', error.message), error.statusCode)
   })
+  app.addHook('onRequest', async ({ headers, query }) => {
+    checkSource(headers)
+    checkQuery(query)
+  })
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, done) => {
     try {
@@ -51,6 +56,26 @@ export function createApp(log: Log): FastifyInstance {
     sendError(reply, fail('VIR_ERR_RPC', `unknown path '${request.url.split('?')[0]}'`))
   )
   return app
+}
+
+/** True for headers with a browser's word about the page they come from. */
+const isOfPage = ({ origin, ...headers }: IncomingHttpHeaders) => (origin ?? headers['sec-fetch-site']) !== undefined
+
+/**
+ * Refuses what a page of another site can have a browser send: behind a proxy that listens on TCP, the user's browser
+ * reaches these sockets. Bodies are JSON and say so; curl calls them a form unless told otherwise, as browsers can too.
+ * @throws VIR_ERR_ACCESS_DENIED for a request of a foreign page, VIR_ERR_INVALID_ARG for a body of another type
+ */
+export function checkSource(headers: IncomingHttpHeaders): void {
+  const { origin, host, 'content-type': type } = headers
+  if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`) {
+    throw fail('VIR_ERR_ACCESS_DENIED', `requests of pages from '${origin}' are not taken`)
+  }
+  if (type === undefined) return
+  const [media = ''] = type.toLowerCase().split(';')
+  if (media.trim() === 'application/json') return
+  if (media.trim() === 'application/x-www-form-urlencoded' && !isOfPage(headers)) return
+  throw fail('VIR_ERR_INVALID_ARG', `request body is not JSON: it is of type '${type}'`)
 }
 
 /** The finished fastify as what serves a socket's connections; `streams` holds what ends each endless answer. */

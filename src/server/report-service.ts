@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { formatJson } from '../conf/json.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { POLLED } from './polled.ts'
+import { queryOf } from './query.ts'
 import { formatAnswer, pathOfRequest } from './raw-http.ts'
 import type { Service } from './sockets.ts'
 
@@ -87,7 +88,7 @@ class ReportConnection {
     if (!polled) return this.#giveUp(bytes)
     this.#waiting = new AbortController()
     try {
-      const answer = await polled(this.#domain, Object.fromEntries(searchParams), this.#waiting.signal)
+      const answer = await polled(this.#domain, queryOf(searchParams), this.#waiting.signal)
       if (this.#socket.destroyed) return
       this.#socket.write(formatAnswer(answer && formatJson(answer)))
       if (this.#closing) this.#socket.end()

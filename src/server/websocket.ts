@@ -5,8 +5,8 @@ import { WebSocketServer } from 'ws'
 import { errorsFrom } from '../conf/error.ts'
 import { type ByteChannel, isTwoWay } from '../drivers/method.ts'
 import { dispatch, rowFor, type Served } from './dispatch.ts'
-import { refuseUpgrade } from './http-app.ts'
-import { fromQuery } from './query.ts'
+import { checkSource, refuseUpgrade } from './http-app.ts'
+import { fromQuery, queryOf } from './query.ts'
 
 const fail = errorsFrom('VIR_FROM_STREAMS')
 
@@ -16,12 +16,14 @@ const FRAME_MAX = 256 * 1024
 const BACKLOG_MAX = 4 * 1024 * 1024
 
 /** The channel an upgrade request asks for. @throws as a call does, VIR_ERR_INVALID_ARG without two-way stream */
-async function channelOf(served: Served, readOnly: boolean, { url }: IncomingMessage): Promise<ByteChannel> {
+async function channelOf(served: Served, readOnly: boolean, request: IncomingMessage): Promise<ByteChannel> {
+  const { url, headers } = request
+  checkSource(headers)
   const { pathname, searchParams } = new URL(url ?? '/', 'http://shim')
   const [, guest, api = ''] = /^\/v1\/(?:domains\/([^/]+)\/)?(\w+)$/.exec(pathname) ?? []
   const row = rowFor(served, api, readOnly)
   if (!isTwoWay(row)) throw fail('VIR_ERR_INVALID_ARG', `'${api}' is not a two-way stream`)
-  const values = fromQuery(Object.fromEntries(searchParams), row.args)
+  const values = fromQuery(queryOf(searchParams), row.args)
   const call = { row, values, readOnly, guest: guest && decodeURIComponent(guest) }
   return (await dispatch(served, call)) as ByteChannel
 }

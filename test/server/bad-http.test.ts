@@ -88,6 +88,25 @@ t.test('calls with wrong arguments', async t => {
       ['flag in the wrong type', 'virDomainGetXMLDesc', { flags: [[1]] }, 400, VIR_ERR_INVALID_ARG, /flags/],
       ['GET of what changes', 'virDomainSuspend', undefined, 405, VIR_ERR_OPERATION_DENIED, /virDomainSuspend/],
       ['wrong query', 'virDomainGetXMLDesc?colour=1', undefined, 400, VIR_ERR_INVALID_ARG, /colour/],
+      [
+        'a query parameter of JavaScript',
+        'virDomainIsActive?__proto__=x',
+        undefined,
+        400,
+        8,
+        /no parameter '__proto__'/
+      ],
+      ['another of them', 'virDomainIsActive?constructor=x', undefined, 400, 8, /no parameter 'constructor'/],
+      [
+        'the same parameter twice',
+        'virDomainGetXMLDesc?flags=1&flags=2',
+        undefined,
+        400,
+        8,
+        /'flags' .* more than once/
+      ],
+      ['twice where it is polled', '/v1/report?since=1&since=2', undefined, 400, 8, /'since' .* more than once/],
+      ['twice for events', '/v1/events?since=1&since=2', undefined, 400, 8, /'since' .* more than once/],
       ['wrong since', '/v1/report?since=yesterday', undefined, 400, VIR_ERR_INVALID_ARG, /since.*yesterday/],
       ['wrong event id', '/v1/events?since=-1', undefined, 400, VIR_ERR_INVALID_ARG, /since.*-1/]
     ]
@@ -100,6 +119,10 @@ t.test('a read-only socket', async t => {
   const denied = { status: 403, body: { code: VIR_ERR_OPERATION_DENIED, message: /read only/ } }
   t.match(await shim.call('virDomainDestroy', {}, 'api-ro.sock'), denied, 'refuses what changes')
   t.match(await shim.call('virDomainGetXMLDesc', { flags: 1 }, 'api-ro.sock'), { status: 403 }, 'keeps secrets')
+  for (const flags of [8, 9, ['VIR_DOMAIN_XML_MIGRATABLE']]) {
+    const asked = shim.call('virDomainGetXMLDesc', { flags }, 'api-ro.sock')
+    t.match(await asked, { status: 403, body: { message: /with secure flag/ } }, 'which migratable XML has as well')
+  }
   t.match(await shim.call('shim-detach', {}, 'api-ro.sock'), { status: 404 }, 'does not detach')
   t.match(await shim.call('virDomainGetInfo', {}, 'api-ro.sock'), { status: 200 }, 'answers what reads')
 })
@@ -148,6 +171,29 @@ t.test('bodies and headers', async t => {
     ]
   ]
   for (const [name, request, answer] of cases) t.match(await raw(request), answer, name)
+})
+
+t.test('requests that pages of other sites have a browser send', async t => {
+  const denied = /^HTTP\/1.1 403.*"code":88.*pages from/s
+  const form = 'Content-Type: application/x-www-form-urlencoded'
+  const page = 'Origin: http://page.example'
+  const suspend = (...headers: string[]) => http('POST /v1/virDomainSuspend', headers, '{}')
+  const cases: [name: string, request: string, answer: RegExp][] = [
+    ['a script', suspend(page, 'Content-Type: application/json'), denied],
+    ['a sandboxed page', suspend('Origin: null'), denied],
+    ['a read', http('GET /v1/virDomainGetInfo', [page]), denied],
+    ['what is polled', http('GET /v1/report', [page]), denied],
+    ['events', http('GET /v1/events', [page]), denied],
+    ['a console', http('GET /v1/virDomainOpenConsole', ['Connection: Upgrade', 'Upgrade: websocket', page]), denied],
+    ['text', suspend('Content-Type: text/plain'), /^HTTP\/1.1 400.*"code":8.*not JSON/s],
+    ['files', suspend('Content-Type: multipart/form-data; boundary=x'), /^HTTP\/1.1 400.*not JSON/s],
+    ['a form of a page', suspend(form, 'Sec-Fetch-Site: cross-site'), /^HTTP\/1.1 400.*not JSON/s]
+  ]
+  for (const [name, request, answer] of cases) t.match(await raw(request), answer, name)
+  t.equal((await shim.call('virDomainGetState')).body.state, RUNNING)
+  for (const headers of [[], [form], ['Content-Type: application/json;charset=UTF-8', 'Origin: http://shim']]) {
+    t.match(await raw(http('POST /v1/virDomainGetInfo', headers, '{}')), /^HTTP\/1.1 200/, headers.join())
+  }
 })
 
 t.test('a client that never finishes its request holds up nobody and is let go', async t => {

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { errorsFrom } from '../../conf/error.ts'
 import { apiRoutes } from '../api-routes.ts'
 import { checkAccess, factOf } from '../dispatch.ts'
-import { createApp, JSON_TYPE, send, sendErrorRaw, serviceOf, streamEvents } from '../http-app.ts'
+import { checkSource, createApp, JSON_TYPE, send, sendErrorRaw, serviceOf, streamEvents } from '../http-app.ts'
 import { wholeNumber } from '../query.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
@@ -59,6 +59,7 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
     const [, guest, api = ''] = /^\/v1\/domains\/([^/?]+)\/([^/?]*)/.exec(request.url ?? '') ?? []
     forwardUpgrade(
       async () => {
+        checkSource(request.headers)
         if (guest === undefined) throw fail('VIR_ERR_RPC', `unknown path '${request.url?.split('?')[0]}'`)
         if (factOf(api)) checkAccess(api, readOnly)
         return shimOf(decodeURIComponent(guest))
