@@ -1,5 +1,5 @@
 // The user QEMU runs as; files and directories it needs are given to that user where it is another than ours.
-import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errorsFrom } from '../conf/error.ts'
 import { userDirectories } from '../state/root.ts'
@@ -53,6 +53,8 @@ export function removeGivenDirectory(path: string): void {
 }
 
 const PRIVATE = 0o700
+/** of a directory whose sockets a group may use */
+const PASSABLE_TO_GROUP = 0o710
 /** Mode of a directory others can pass through to files whose names they know, but not list. */
 const PASSABLE = 0o711
 
@@ -75,7 +77,10 @@ const isWithin = (path: string, dir: string) => path === dir || path.startsWith(
 
 /** Undoes letThrough for what is the guest's alone. */
 export function shut(dirs: string[]): void {
-  for (const dir of dirs) if (existsSync(dir)) chmodSync(dir, PRIVATE)
+  for (const dir of dirs) {
+    const found = statSync(dir, { throwIfNoEntry: false })
+    if (found) chmodSync(dir, found.gid === process.getgid?.() ? PRIVATE : PASSABLE_TO_GROUP)
+  }
 }
 
 function withReason(path: string, work: () => void): void {

@@ -110,7 +110,7 @@ export async function dispatch(served: Served, { row, values = {}, readOnly, gue
 }
 
 /** @throws VIR_ERR_NO_DOMAIN unless the guest is the one that is meant */
-function checkGuest({ name, uuid }: QemuDomain, meant: string | GuestHandle): void {
+export function checkGuest({ name, uuid }: QemuDomain, meant: string | GuestHandle): void {
   if (typeof meant === 'string' && meant !== name && meant.toLowerCase() !== uuid) {
     throw failQemu('VIR_ERR_NO_DOMAIN', `no domain with matching name or uuid '${meant}'`)
   }

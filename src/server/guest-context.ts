@@ -8,8 +8,11 @@ import { cacheDirectory, type GuestRoot } from '../state/root.ts'
 import { secretDirectories, secretStore } from '../state/secrets.ts'
 import { hostArchitecture } from './this-host.ts'
 
-/** Surroundings of a guest of that definition; its emulator is probed if it is not known yet. */
-export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuContext> {
+/**
+ * Surroundings of a guest of that definition; its emulator is probed if it is not known yet.
+ * @param secondary directory of the sockets of libvirt's other drivers, if there are any
+ */
+export async function contextFor(def: DomainDef, root: GuestRoot, secondary: string | undefined): Promise<QemuContext> {
   const privileged = process.getuid?.() === 0
   return {
     qemu: await qemuCapabilities(def.devices.emulator!, cacheDirectory(), def.type),
@@ -28,7 +31,7 @@ export async function contextFor(def: DomainDef, root: GuestRoot): Promise<QemuC
       swtpmSocket: root.swtpmSocket
     },
     privileged,
-    drivers: async () => (await import('./secondary-drivers.ts')).secondaryDrivers(),
+    drivers: async () => (await import('./secondary-drivers.ts')).secondaryDrivers(secondary),
     secrets: secretStore(secretDirectories(privileged)),
     hostArch: hostArchitecture(),
     pretend: false,

@@ -1,11 +1,12 @@
 // HTTP: routes made from the API table, events, report, metrics. Loaded on the first connection, not before.
 import type { Socket } from 'node:net'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { handleOf } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import type { Activity } from './activity.ts'
 import { apiRoutes } from './api-routes.ts'
 import { servedBy } from './connection.ts'
+import { checkGuest } from './dispatch.ts'
 import { createApp, send, serviceOf, streamEvents } from './http-app.ts'
 import { POLLED } from './polled.ts'
 import { wholeNumber } from './query.ts'
@@ -38,10 +39,13 @@ export async function createHttp({ domain, readOnly, control }: HttpOptions): Pr
   plainRoutes(app, domain, waits.signal)
   eventRoute(app, domain, streams)
   if (!readOnly) {
-    app.post('/v1/shim-detach', async (_request, reply) => {
+    const detach = async (request: FastifyRequest<{ Params: { domain?: string } }>, reply: FastifyReply) => {
+      const { domain: guest } = request.params
+      if (guest !== undefined) checkGuest(domain, guest)
       reply.raw.once('finish', () => control.detach())
       return send(reply, {})
-    })
+    }
+    for (const url of ['/v1/shim-detach', '/v1/domains/:domain/shim-detach']) app.post(url, detach)
   }
   let upgrade: Promise<ReturnType<typeof createUpgrade>> | undefined
   app.server.on('upgrade', (request, socket, head) => {

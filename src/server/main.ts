@@ -119,7 +119,7 @@ async function runGuest(options: Options): Promise<number> {
   let services: Promise<ApiSockets> | undefined
   /** Not before QEMU is spawned, and then beside its initialisation: they are the heavier part of the shim. */
   const openServices = () => {
-    services ??= openLog().then(() => listen(domain, { detach: () => leave.ask(), activity }))
+    services ??= openLog().then(() => listen(domain, { detach: () => leave.ask(), activity }, options.access))
     services.catch(() => undefined)
     return services
   }
@@ -185,7 +185,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   let ofHost: unknown
   const forDef = async (parsed: DomainDef) => {
     root = chooseRoot(dir, name ?? parsed.name)
-    return contextFor(parsed, root).catch(error => {
+    return contextFor(parsed, root, options.secondary).catch(error => {
       ofHost = error
       throw error
     })
@@ -211,7 +211,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     rootByName: dir === undefined,
     def: live,
     context,
-    contextFor: other => contextFor(other, domain.root),
+    contextFor: other => contextFor(other, domain.root, options.secondary),
     log,
     user,
     group,

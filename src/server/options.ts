@@ -1,7 +1,11 @@
 // Command line of virshimd.
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { toVirError } from '../conf/error.ts'
+import { groupId } from '../host/ids.ts'
 import { hookDirectories } from '../state/root.ts'
+import { libvirtDirectory } from './rpc/libvirt-sockets.ts'
+import { GROUP_MODE, OWNER_ONLY, type SocketAccess } from './socket-access.ts'
 
 export interface Options {
   xmlFile: string | undefined
@@ -25,6 +29,10 @@ export interface Options {
   shutdownTimeoutS: number
   /** socket of the aggregator, or none */
   aggregator: string | undefined
+  /** directory of the sockets of libvirt's other daemons, or none */
+  secondary: string | undefined
+  /** permissions of the sockets */
+  access: SocketAccess
   user: string | undefined
   group: string | undefined
   /** directories of hook scripts, the first that has any counts */
@@ -53,6 +61,10 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
   --user NAME             run QEMU as this user (root only)
   --group NAME            and in this group rather than the user's own
   --hooks DIR|none        hook scripts, as libvirt has them (this user's hooks, or for root those in /etc/libvirt/hooks)
+  --secondary DIR|none    directory of the sockets of libvirt's daemons, which do networks, storage and secrets
+                          (/run/libvirt, or this user's)
+  --socket-group GROUP    let this group use the sockets (libvirtd's unix_sock_group)
+  --socket-mode MODE      permissions of the sockets, in octal (600, with a group 660)
   --log-level LEVEL       trace, debug, info, warn, error (info)
   --help, --version
 `
@@ -103,10 +115,30 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     name: values.name,
     shutdownTimeoutS: seconds('shutdown-timeout'),
     aggregator: values.aggregator,
+    secondary: readSecondary(values.secondary),
+    access: readSocketAccess(values['socket-group'], values['socket-mode']),
     user: values.user,
     group: values.group,
     hookDirs: hookDirs(values.hooks),
     logLevel: values['log-level']
+  }
+}
+
+/** --secondary, as a path that does not depend on where we are; undefined for none. */
+export const readSecondary = (given: string = libvirtDirectory()): string | undefined =>
+  given === 'none' ? undefined : resolve(given)
+
+/** --socket-group and --socket-mode; a group may use its sockets unless the mode says otherwise. @throws UsageError */
+export function readSocketAccess(group: string | undefined, mode: string | undefined): SocketAccess {
+  if (mode !== undefined && !/^0?[0-7]{3}$/.test(mode)) {
+    throw new UsageError(`--socket-mode: '${mode}' is not a mode in octal digits`)
+  }
+  const given = mode === undefined ? undefined : Number.parseInt(mode, 8)
+  if (group === undefined) return { mode: given ?? OWNER_ONLY.mode }
+  try {
+    return { mode: given ?? GROUP_MODE, gid: groupId(group) }
+  } catch (error) {
+    throw new UsageError(`--socket-group: ${toVirError(error).detail}`)
   }
 }
 
@@ -142,6 +174,9 @@ function parse(args: string[]) {
       json: flag,
       'shutdown-timeout': { type: 'string', default: '30' },
       aggregator: { type: 'string' },
+      secondary: { type: 'string' },
+      'socket-group': { type: 'string' },
+      'socket-mode': { type: 'string' },
       user: { type: 'string' },
       group: { type: 'string' },
       hooks: { type: 'string' },

@@ -3,7 +3,6 @@ import { errorsFrom } from '../conf/error.ts'
 import { parseXml } from '../conf/xml.ts'
 import type { SecondaryDrivers } from '../drivers/secondary-drivers.ts'
 import { type DriverConnection, openDriver } from './rpc/driver-calls.ts'
-import { libvirtDirectory } from './rpc/libvirt-sockets.ts'
 import type { SecondaryDriver } from './rpc/secondary-drivers.ts'
 
 const failStorage = errorsFrom('VIR_FROM_STORAGE')
@@ -19,10 +18,10 @@ const absent: Partial<Record<SecondaryDriver, () => Error>> = {
   secret: () => failSecret('VIR_ERR_NO_SUPPORT', 'no secret driver: neither virtsecretd nor libvirtd is there')
 }
 
-/** The drivers whose sockets lie in a directory. */
-export function secondaryDrivers(directory = libvirtDirectory()): SecondaryDrivers {
+/** The drivers whose sockets lie in a directory; without one there are none. */
+export function secondaryDrivers(directory: string | undefined): SecondaryDrivers {
   async function asking<T>(driver: SecondaryDriver, ask: (of: DriverConnection) => Promise<T>): Promise<T> {
-    const connection = await openDriver(driver, directory)
+    const connection = directory === undefined ? undefined : await openDriver(driver, directory)
     if (!connection) throw absent[driver]!()
     try {
       return await ask(connection)

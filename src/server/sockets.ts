@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log, QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { serverSockets } from '../state/root.ts'
 import type { ShimControl } from './http.ts'
+import { applyAccess, letPass, OWNER_ONLY, type SocketAccess } from './socket-access.ts'
 
 /** Clients at a time per socket, as libvirtd's max_clients. */
 const MAX_CLIENTS = 5000
@@ -41,10 +42,12 @@ interface Listener {
 export interface Served {
   path: string
   load(): Promise<Service>
+  /** absent: its owner alone may use it */
+  access?: SocketAccess
 }
 
-/** Opens the shim's HTTP and RPC sockets, each for reading and writing and for reading only, for their owner only. */
-export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSockets> {
+/** Opens the shim's HTTP and RPC sockets, each for reading and writing and for reading only. */
+export function listen(domain: QemuDomain, control: ShimControl, access: SocketAccess): Promise<ApiSockets> {
   const { apiSocket, apiReadOnlySocket, libvirtSocket, libvirtReadOnlySocket } = domain.root
   const http = (readOnly: boolean) => async () => {
     await startOver(domain)
@@ -62,7 +65,8 @@ export function listen(domain: QemuDomain, control: ShimControl): Promise<ApiSoc
     { path: apiReadOnlySocket, load: http(true) },
     { path: libvirtSocket, load: rpc(false) },
     { path: libvirtReadOnlySocket, load: rpc(true) }
-  ]
+  ].map(socket => ({ ...socket, access }))
+  letPass(domain.root.dir, [access])
   return serve(domain.log, sockets, {
     paths: () => serverSockets(domain.root),
     onConnect: () => control.activity.touch()
@@ -91,7 +95,7 @@ export interface ServeOptions {
 /** The name of a socket that is not to be found; as long as that of one not yet ready. */
 const hidden = (path: string) => `${path}.old`
 
-/** Opens sockets for their owner only. */
+/** Opens sockets. */
 export async function serve(log: Log, sockets: Served[], options: ServeOptions = {}): Promise<ApiSockets> {
   const { paths = () => sockets.map(({ path }) => path), onConnect = () => {} } = options
   const listeners = await Promise.all(sockets.map(one => listenAt(log, one, onConnect)))
@@ -111,7 +115,11 @@ export async function serve(log: Log, sockets: Served[], options: ServeOptions =
   }
 }
 
-async function listenAt(log: Log, { path, load }: Served, onConnect: () => void): Promise<Listener> {
+async function listenAt(
+  log: Log,
+  { path, load, access = OWNER_ONLY }: Served,
+  onConnect: () => void
+): Promise<Listener> {
   let service: Promise<Service> | undefined
   const server = createServer({ pauseOnConnect: true }, socket => {
     socket.on('error', () => socket.destroy())
@@ -143,6 +151,7 @@ async function listenAt(log: Log, { path, load }: Served, onConnect: () => void)
       process.umask(mask)
     }
   })
+  applyAccess(unready, access)
   renameSync(unready, path)
   return { server, service: () => service }
 }

@@ -44,7 +44,7 @@ export async function pausedQemu(
   const root: GuestRoot = guestRoot(mkdtempSync(join(tmpdir(), 'plug-')))
   t.teardown(() => rmSync(root.dir, { recursive: true }))
   for (const dir of [root.channelDir, join(root.dir, 'log'), join(root.dir, 'ram')]) mkdirSync(dir)
-  const loaded = await loadDomain(xml.replaceAll('%DIR%', root.dir), def => contextFor(def, root))
+  const loaded = await loadDomain(xml.replaceAll('%DIR%', root.dir), def => contextFor(def, root, undefined))
   const { def } = loaded
   const context = prepareStart(def, loaded.context)
   const started = structuredClone(def)

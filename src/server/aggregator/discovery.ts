@@ -10,6 +10,7 @@ import { glob, globBase } from './glob.ts'
 import { guestNames, type Layout } from './layout.ts'
 import { Place } from './place.ts'
 import type { KnownGuest, Registry } from './registry.ts'
+import { looksLikeShim } from './socket-id.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -25,6 +26,9 @@ const GATHER_MS = 10
 const POLLS_PER_SECOND = 100
 const WAIT_MIN_S = 10
 const WAIT_MAX_S = 60
+
+/** Sockets others may tell us of. */
+const TOLD_MAX = 4096
 
 export class Discovery {
   readonly #registry: Registry
@@ -99,6 +103,20 @@ export class Discovery {
       this.#saveTold()
     }
     return guest
+  }
+
+  /**
+   * The same for who may not be trusted: what is there is looked at first, and nothing is told of it.
+   * @param body `{"socket": PATH}`
+   * @throws VIR_ERR_INVALID_ARG, VIR_ERR_OPERATION_FAILED
+   */
+  async addTold(body: unknown): Promise<Record<string, never>> {
+    const { socket } = Object(body) as { socket?: unknown }
+    if (typeof socket !== 'string') throw fail('VIR_ERR_INVALID_ARG', "'socket' must be the path of a socket")
+    if (!looksLikeShim(resolve(socket))) throw fail('VIR_ERR_OPERATION_FAILED', `no shim answers at '${socket}'`)
+    if (this.#told.size >= TOLD_MAX) throw fail('VIR_ERR_OPERATION_FAILED', 'too many shims are known by word')
+    await this.add(socket)
+    return {}
   }
 
   get #toldFile(): string {

@@ -8,6 +8,7 @@ import { checkSource, createApp, JSON_TYPE, send, sendErrorRaw, serviceOf, strea
 import { wholeNumber } from '../query.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
+import { claimRoutes } from './claims-http.ts'
 import { withoutShim } from './from-report.ts'
 import { forward, forwardUpgrade } from './proxy.ts'
 import type { Registry } from './registry.ts'
@@ -104,13 +105,9 @@ function health(registry: Registry): { ok: true; guests: number; unreachable: nu
 }
 
 /** Routes of holders of resources, and of claims. */
-function resourceRoutes(app: FastifyInstance, { resources }: Aggregator, readOnly: boolean): void {
+function resourceRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
+  const { resources } = aggregator
   app.get('/v1/allocations', (_request, reply) => send(reply, resources.allocations()))
   app.get('/v1/conflicts', (_request, reply) => send(reply, resources.conflicts()))
-  if (readOnly) return
-  app.post('/v1/claims', async (request, reply) => send(reply, await resources.claim(request.body)))
-  app.delete<{ Params: { claim: string } }>('/v1/claims/:claim', async (request, reply) => {
-    resources.release(request.params.claim)
-    return send(reply, {})
-  })
+  if (!readOnly) claimRoutes(app, aggregator)
 }

@@ -14,6 +14,9 @@ export interface Layout {
   guest(name: string): GuestRoot
 }
 
+/** The socket that containers are given: it takes claims and word of shims, and nothing else. */
+export const claimsSocketIn = (dir: string): string => join(dir, 'claims.sock')
+
 /** The layout below `--root DIR`, or with undefined that of this user. */
 export function layoutOf(dir: string | undefined): Layout {
   if (dir === undefined) {

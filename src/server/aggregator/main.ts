@@ -9,12 +9,14 @@ import { lockRoot } from '../../state/root.ts'
 import { LateLog } from '../log.ts'
 import { releaseIdleMemory } from '../memory.ts'
 import { UsageError } from '../options.ts'
+import { letPass, READ_ONLY_FOR_ALL, type SocketAccess } from '../socket-access.ts'
 import { type ApiSockets, serve } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { connectOf } from './connection.ts'
+import { daemonsIn } from './daemons.ts'
 import { Discovery } from './discovery.ts'
 import { Guests } from './guests.ts'
-import { layoutOf } from './layout.ts'
+import { claimsSocketIn, layoutOf } from './layout.ts'
 import { type AggregatorOptions, readOptions, USAGE } from './options.ts'
 import { Registry } from './registry.ts'
 import { Resources } from './resources.ts'
@@ -57,7 +59,12 @@ async function run(options: AggregatorOptions): Promise<void> {
   const discovery = new Discovery(registry, layout, options.watch, log)
   const { overcommits, claimGraceMs: graceMs } = options
   const resources = new Resources({ layout, registry, discovery, overcommits, graceMs, log })
-  const shimOptions = ['--aggregator', layout.root.apiSocket, '--idle-timeout', options.idleTimeoutS]
+  const { secondary } = options
+  const shimOptions = [
+    ...['--aggregator', layout.root.apiSocket],
+    ...['--secondary', secondary ?? 'none'],
+    ...['--idle-timeout', options.idleTimeoutS]
+  ]
   if (options.hooks !== undefined) shimOptions.push('--hooks', options.hooks)
   const guests = new Guests({ layout, registry, discovery, shimOptions })
   const supervisor = new Supervisor({ layout, registry, guests, log })
@@ -78,6 +85,7 @@ async function run(options: AggregatorOptions): Promise<void> {
     await Promise.race([discovery.start(), told])
     sockets = await listen(aggregator, options)
     log.info({ guests: registry.size }, 'serving')
+    if (secondary !== undefined) log.info({ directory: secondary, ...daemonsIn(secondary) }, "libvirt's other daemons")
     process.send?.('running')
     // the first guest that claims waits for no more than its answer
     void import('./http.ts')
@@ -105,24 +113,38 @@ function once<T>(make: () => T): () => T {
 }
 
 /** The sockets of the aggregator; what serves them is loaded when the first client comes. */
-async function listen(aggregator: Aggregator, { libvirtSocket, secondary }: AggregatorOptions): Promise<ApiSockets> {
+async function listen(aggregator: Aggregator, options: AggregatorOptions): Promise<ApiSockets> {
+  const { libvirtSocket, secondary, access } = options
   const { root } = aggregator.layout
+  const readers = readersAccess(access)
   const http = (readOnly: boolean) => async () => (await import('./http.ts')).createHttp(aggregator, readOnly)
+  const claims = async () => (await import('./claims-http.ts')).createClaimsHttp(aggregator)
   const drivers = { directory: secondary, own: libvirtSocket }
   const rpc = (readOnly: boolean) => async () => (await import('./rpc.ts')).createRpc(aggregator, drivers, readOnly)
   const sockets = [
-    { path: root.apiSocket, load: http(false) },
-    { path: root.apiReadOnlySocket, load: http(true) },
-    { path: root.libvirtSocket, load: rpc(false) },
-    { path: root.libvirtReadOnlySocket, load: rpc(true) }
+    { path: root.apiSocket, load: http(false), access },
+    { path: root.apiReadOnlySocket, load: http(true), access: readers },
+    { path: root.libvirtSocket, load: rpc(false), access },
+    { path: root.libvirtReadOnlySocket, load: rpc(true), access: readers },
+    { path: claimsSocketIn(root.dir), load: claims, access }
   ]
   if (libvirtSocket !== undefined) {
     const readOnly = `${libvirtSocket}-ro`
     for (const path of [libvirtSocket, readOnly]) await checkFree(path)
-    mkdirSync(dirname(libvirtSocket), { recursive: true })
-    sockets.push({ path: libvirtSocket, load: rpc(false) }, { path: readOnly, load: rpc(true) })
+    const made = mkdirSync(dirname(libvirtSocket), { recursive: true })
+    if (made !== undefined) letPass(dirname(libvirtSocket), [access, readers])
+    sockets.push(
+      { path: libvirtSocket, load: rpc(false), access },
+      { path: readOnly, load: rpc(true), access: readers }
+    )
   }
+  letPass(root.dir, [access, readers])
   return serve(aggregator.log, sockets)
+}
+
+/** The read-only sockets of the system's daemon are open to all, those of a user's to whoever may use the others. */
+function readersAccess(access: SocketAccess): SocketAccess {
+  return process.getuid?.() === 0 ? { ...access, ...READ_ONLY_FOR_ALL } : access
 }
 
 /** @throws VIR_ERR_OPERATION_INVALID when somebody listens there */

@@ -3,8 +3,9 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toVirError } from '../../conf/error.ts'
 import { SOCKET_PATH_MAX } from '../../state/root.ts'
-import { isSeconds, UsageError } from '../options.ts'
+import { isSeconds, readSecondary, readSocketAccess, UsageError } from '../options.ts'
 import { libvirtDirectory } from '../rpc/libvirt-sockets.ts'
+import type { SocketAccess } from '../socket-access.ts'
 import { DEFAULT_OVERCOMMITS, type Overcommits, parseOvercommits } from './budget.ts'
 
 export interface AggregatorOptions {
@@ -20,6 +21,8 @@ export interface AggregatorOptions {
   secondary: string | undefined
   /** directory of hook scripts for the guests' shims, or none; absent: theirs */
   hooks: string | undefined
+  /** permissions of the sockets that are not read-only */
+  access: SocketAccess
   /** limits of all guests together */
   overcommits: Overcommits
   /** time a claim is kept without a report that tells of it; absent: as long as a start may take */
@@ -35,6 +38,9 @@ One view of every guest of this host, and of who holds what. Ending it touches n
                           (/run/libvirt, or this user's)
   --libvirt-socket [PATH] listen where libvirt's clients look for libvirtd (/run/libvirt/libvirt-sock) too
   --hooks DIR|none        hook scripts for all guests, as virshimd has it
+  --socket-group GROUP    let this group use all sockets (libvirtd's unix_sock_group)
+  --socket-mode MODE      permissions of api.sock, libvirt-sock and claims.sock, in octal (600, with a group 660); the
+                          read-only ones of root's aggregator are open to all
   --overcommit KIND=RATIO:POLICY,…
                           how much of memory, hugepages and vcpu guests may have together, as a multiple of what the host
                           has, and what becomes of a start beyond it: refuse, warn, off
@@ -62,7 +68,7 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
   if (!['trace', 'debug', 'info', 'warn', 'error'].includes(values['log-level'])) {
     throw new UsageError(`--log-level: '${values['log-level']}' is unknown`)
   }
-  const { secondary = libvirtDirectory(), 'claim-grace': grace } = values
+  const { 'claim-grace': grace } = values
   if (grace !== undefined && !(isSeconds(grace) && Number(grace) > 0)) {
     throw new UsageError(`--claim-grace: '${grace}' is not a number of seconds`)
   }
@@ -76,7 +82,8 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
     logLevel: values['log-level'],
     idleTimeoutS: values['idle-timeout'],
     libvirtSocket,
-    secondary: secondary === 'none' ? undefined : secondary,
+    secondary: readSecondary(values.secondary),
+    access: readSocketAccess(values['socket-group'], values['socket-mode']),
     hooks: values.hooks === undefined || values.hooks === 'none' ? values.hooks : resolve(values.hooks),
     overcommits: readOvercommits(values.overcommit),
     claimGraceMs: grace === undefined ? undefined : Number(grace) * 1000
@@ -110,6 +117,8 @@ function parse(args: string[]) {
       secondary: { type: 'string' },
       'libvirt-socket': { type: 'string' },
       hooks: { type: 'string' },
+      'socket-group': { type: 'string' },
+      'socket-mode': { type: 'string' },
       overcommit: { type: 'string', multiple: true, default: [] },
       'claim-grace': { type: 'string' },
       'idle-timeout': { type: 'string', default: '30' },

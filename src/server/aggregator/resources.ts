@@ -1,7 +1,7 @@
 // The host's resources as the aggregator knows them: feeds the ledger from the registry, and answers /v1/claims,
 // /v1/allocations and /v1/conflicts.
-import { lstatSync, statSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Allocation } from '../../state/allocation.ts'
@@ -16,7 +16,7 @@ import type { Layout } from './layout.ts'
 import { type Holder, type Holding, Ledger, type Overlap, ownerOf } from './ledger.ts'
 import { readReport } from './read-report.ts'
 import type { KnownGuest, Registry } from './registry.ts'
-import { socketIdOf } from './socket-id.ts'
+import { looksLikeShim, socketIdOf } from './socket-id.ts'
 
 /** A guest that is in another's way is asked once more what it holds; it has this long to answer. */
 const REFRESH_LIMIT_MS = 300
@@ -232,16 +232,10 @@ interface ReportHolding extends Holding {
   generation: number
 }
 
-/**
- * The path is that of a shim's socket, and the process that claims lives and is its owner's: nobody has us connect to
- * whatever socket there is.
- */
+/** The process that claims lives, and the socket it names is its user's. */
 function isSocketOf({ socket, ...process }: ClaimRequest): boolean {
-  if (basename(socket) !== 'api.sock' || !isAlive(process)) return false
-  const uid = statSync(`/proc/${process.pid}`, { throwIfNoEntry: false })?.uid
-  const found = lstatSync(socket, { throwIfNoEntry: false })
-  const directory = lstatSync(dirname(socket), { throwIfNoEntry: false })
-  return found?.isSocket() === true && found.uid === uid && directory?.uid === uid
+  const uid = isAlive(process) ? statSync(`/proc/${process.pid}`, { throwIfNoEntry: false })?.uid : undefined
+  return uid !== undefined && looksLikeShim(socket, uid)
 }
 
 function isKnown(registry: Registry, socket: string): boolean {
