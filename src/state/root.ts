@@ -40,6 +40,8 @@ export interface GuestRoot {
   log: string
   /** the shim's, when it runs detached */
   shimLog: string
+  /** begin of the names of the logs of programs that serve the guest */
+  helperLogs: string
   /** there while the guest is to be started with the host */
   autostart: string
   channelDir: string
@@ -72,6 +74,7 @@ export function guestRoot(dir: string): GuestRoot {
     output: at('qemu.out'),
     log: at('log/qemu.log'),
     shimLog: at('log/virshimd.log'),
+    helperLogs: at('log/qemu-'),
     autostart: at('autostart'),
     channelDir: at('channel'),
     nvramDir: at('nvram'),
@@ -85,7 +88,7 @@ export function guestRoot(dir: string): GuestRoot {
 }
 
 /** The output of a program that serves a guest, beside QEMU's own. */
-export const helperLog = ({ log }: GuestRoot, program: string): string => `${log.replace(/\.log$/, '')}-${program}.log`
+export const helperLog = ({ helperLogs }: GuestRoot, program: string): string => `${helperLogs}${program}.log`
 
 /** The sockets this process listens at. */
 export const serverSockets = (root: GuestRoot): string[] => [
@@ -150,7 +153,9 @@ function spreadRoot(name: string): GuestRoot {
     checkpointDir: kept('checkpoints'),
     dumpDir: kept('dump'),
     log: join(log, `${name}.log`),
-    shimLog: join(log, `${name}.virshimd.log`)
+    // not beside those of QEMU, where another guest may be called so
+    shimLog: join(log, 'daemons', name, 'virshimd.log'),
+    helperLogs: join(log, 'daemons', name, '/')
   }
 }
 

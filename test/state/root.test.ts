@@ -154,3 +154,25 @@ t.test('directories of users', async t => {
   t.match(config, /\/\.config\/virshim$/, 'what is empty is not set')
   t.equal(log, '/xdg/state/virshim/log')
 })
+
+t.test('no two guests share a file, whatever they are called', async t => {
+  const names = ['x', 'x.virshimd', 'x-swtpm', 'x.log', 'daemons', 'virshimd', 'autostart', 'x.new']
+  const files = names.flatMap(name => {
+    const root = chooseRoot(undefined, name)
+    const logs = ['swtpm', 'virtiofsd', 'virshimd'].map(program => helperLog(root, program))
+    return [...Object.values(root).filter(file => file !== root.helperLogs), ...logs.slice(0, 2)]
+  })
+  const unique = new Set(files)
+  for (const name of names) {
+    const root = chooseRoot(undefined, name)
+    t.equal(files.filter(file => file === root.log).length, 1, `log of ${name}`)
+    t.equal(files.filter(file => file === root.shimLog).length, 1, `shim's log of ${name}`)
+    for (const file of [root.log, root.shimLog, helperLog(root, 'swtpm')]) {
+      t.notOk(
+        [...unique].some(other => other.startsWith(`${file}/`)),
+        `${file} is no directory`
+      )
+    }
+  }
+  t.equal(helperLog(chooseRoot('/r', 'x'), 'swtpm'), '/r/log/qemu-swtpm.log')
+})
