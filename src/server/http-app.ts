@@ -143,9 +143,11 @@ export async function streamEvents(
 ): Promise<void> {
   reply.hijack()
   const { raw } = reply
-  const early: string[] = []
+  let early = ''
   const write = (text: string) => {
-    if (!raw.headersSent) early.push(text)
+    if (!raw.headersSent) early += text
+    if (early.length > SSE_BACKLOG_MAX) raw.destroy()
+    else if (!raw.headersSent) return
     else if (raw.writableLength > SSE_BACKLOG_MAX) raw.destroy()
     else raw.write(text)
   }
@@ -155,7 +157,8 @@ export async function streamEvents(
     return
   }
   raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-  raw.write(`: ${about}\n\n${early.join('')}`)
+  raw.write(`: ${about}\n\n${early}`)
+  early = ''
   const ping = setInterval(() => raw.write(':\n\n'), SSE_PING_MS)
   const end = () => raw.end()
   streams.add(end)

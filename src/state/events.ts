@@ -1,4 +1,5 @@
 // Domain events, in order, with a short memory so that a listener who lost its connection can go on where it was.
+import { formatJson } from '../conf/json.ts'
 import type { TypedParams } from '../conf/wire.ts'
 import { type FailureLog, Listeners } from './listeners.ts'
 
@@ -66,13 +67,28 @@ export interface DomainEvent {
   data: Record<string, unknown>
 }
 
-/** Events kept for resuming listeners. */
+/** Events kept for resuming listeners, and the characters of JSON they have together at most. */
 const KEPT = 1000
+const KEPT_LENGTH = 1024 * 1024
+/** A text in an event, as QEMU, guests and VNC clients fill it, is cut at this; longest is a path (PATH_MAX). */
+const TEXT_MAX = 4096
+
+/** The same with no text too long. */
+function shortened(value: unknown): unknown {
+  if (typeof value === 'string') return value.length > TEXT_MAX ? copied(value.slice(0, TEXT_MAX)) : value
+  if (Array.isArray(value)) return value.map(shortened)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, shortened(inner)]))
+}
+
+/** A string of its own: part of another keeps all of that in memory. */
+const copied = (text: string) => Buffer.from(text).toString()
 
 /** All events of one guest. */
 export class EventLog {
   #nextId: number
-  #kept: DomainEvent[] = []
+  #kept: { entry: DomainEvent; length: number }[] = []
+  #keptLength = 0
   readonly #listeners: Listeners<[DomainEvent]>
 
   /**
@@ -95,15 +111,21 @@ export class EventLog {
 
   /** As emit, for an event as it came from elsewhere. */
   add(event: string, data: Record<string, unknown>, timestampUs = Date.now() * 1000): void {
-    const entry = { id: this.#nextId++, event, timestampUs, data }
-    this.#kept.push(entry)
-    if (this.#kept.length > KEPT) this.#kept.shift()
+    const entry = { id: this.#nextId++, event, timestampUs, data: shortened(data) as typeof data }
+    this.#keep(entry)
     this.#listeners.tell(entry)
+  }
+
+  #keep(entry: DomainEvent): void {
+    const { length } = formatJson(entry)
+    this.#kept.push({ entry, length })
+    this.#keptLength += length
+    while (this.#kept.length > KEPT || this.#keptLength > KEPT_LENGTH) this.#keptLength -= this.#kept.shift()!.length
   }
 
   /** Calls back for each kept event after `lastId`, then for each new one, until the returned function is called. */
   listen(listener: (event: DomainEvent) => void, lastId = this.#nextId - 1): () => void {
-    for (const event of this.#kept) if (event.id > lastId) listener(event)
+    for (const { entry } of [...this.#kept]) if (entry.id > lastId) listener(entry)
     return this.#listeners.add(listener)
   }
 }

@@ -18,6 +18,9 @@ export interface EventStreamListener {
   ended(): void
 }
 
+/** Characters of one event at most: its few texts are bounded where it is made. */
+const EVENT_MAX = 256 * 1024
+
 export class EventStream {
   readonly #request: ClientRequest
   readonly #listener: EventStreamListener
@@ -71,7 +74,14 @@ export class EventStream {
 
   /** Events are set apart by empty lines. */
   #push(text: string): void {
-    const blocks = (this.#text + text).split('\n\n')
+    const from = Math.max(0, this.#text.length - 1)
+    this.#text += text
+    if (this.#text.indexOf('\n\n', from) < 0) {
+      // not what a shim streams: as if it had closed the connection
+      if (this.#text.length > EVENT_MAX) this.#end()
+      return
+    }
+    const blocks = this.#text.split('\n\n')
     this.#text = blocks.pop()!
     for (const block of blocks) {
       const fields = new Map(

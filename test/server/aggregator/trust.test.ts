@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { DEFAULT_OVERCOMMITS } from '../../../src/server/aggregator/budget.ts'
 import { Discovery } from '../../../src/server/aggregator/discovery.ts'
+import { EventStream } from '../../../src/server/aggregator/event-stream.ts'
 import { layoutOf } from '../../../src/server/aggregator/layout.ts'
 import { Pace } from '../../../src/server/aggregator/pace.ts'
 import { Registry } from '../../../src/server/aggregator/registry.ts'
@@ -280,6 +281,20 @@ t.test('asking is paced, whatever a shim does to be asked more often', async t =
     const most = Math.max(...times.map(from => times.filter(at => at >= from && at < from + 1000).length))
     t.ok(times.length > 5 && most <= 21, `${pod}: ${times.length}, ${most} in a second`)
   }
+})
+
+t.test('an event that never ends is given up', async t => {
+  const dir = mkdtempSync(join(tmpdir(), 'virshim-trust-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
+  const server = createServer(client => {
+    client.on('error', () => undefined)
+    client.write('HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: ')
+    const more = setInterval(() => client.write('x'.repeat(10_000)), 1)
+    client.on('close', () => clearInterval(more))
+  }).listen(join(dir, 'api.sock'))
+  t.teardown(() => server.close())
+  await new Promise<void>(ended => new EventStream(join(dir, 'api.sock'), undefined, { event() {}, ended }))
+  t.pass('ended')
 })
 
 t.test('pace', async t => {
