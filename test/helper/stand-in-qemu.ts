@@ -9,6 +9,7 @@ import { createServer, type Server, Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { formatJson, parseJson } from '../../src/conf/json.ts'
+import { processIdentity } from '../../src/state/status.ts'
 
 /** Only against hanging: how long a test waits for what has to come. */
 const LIMIT_MS = 60_000
@@ -373,10 +374,11 @@ export interface StandInOptions {
 }
 
 /**
- * An emulator. Its process says how it was called, by a FIFO it holds for as long as it lives, and then waits to be told
+ * An emulator. Its process says how it was called, holds a FIFO of its own for as long as it lives, and waits to be told
  * how to end; a probe of its capabilities is answered by the host's QEMU. The process ends with the test's own.
  *
- *   test  ◄──  PID ARGC \n ARG \0 …  ──  qemu.launched  ◄──  process       end of file: it is gone
+ *   test  ◄──  PID ARGC \n ARG \0 …  ──  qemu.launched  ◄──  process       how it was called
+ *   test  ◄──  end of file          ──  qemu.life.PID  ◄──  process       it is gone
  *   test  ──  STATUS WORDS \n       ──►  qemu.end       ──►  process       says the words and exits so
  */
 export class StandInQemu extends Watched {
@@ -396,7 +398,7 @@ export class StandInQemu extends Watched {
   /** query-status, as cont and stop leave it */
   machine: Machine = { status: 'prelaunch', argv: [], pid: 0 }
   readonly #endFd: number
-  #life: Socket | undefined
+  readonly #launched: Socket
   #isEnding = false
   #isClosed = false
 
@@ -408,10 +410,26 @@ export class StandInQemu extends Watched {
     const end = `${this.path}.end`
     spawnSync('mkfifo', ['-m', '666', `${this.path}.launched`, end])
     writeFileSync(this.path, emulatorScript(ignoresTerm))
-    for (const path of [this.dir, this.path]) chmodSync(path, 0o755)
+    chmodSync(this.path, 0o755)
+    // it makes a FIFO there, whoever it runs as
+    chmodSync(this.dir, 0o777)
     // also written to by us at all times: the process waits there until it is told, or until we are gone
     this.#endFd = openSync(end, constants.O_RDWR)
-    this.#await()
+    // held for writing, too: it does not end between two starts
+    const fd = openSync(`${this.path}.launched`, constants.O_RDWR | constants.O_NONBLOCK)
+    this.#launched = new Socket({ fd, readable: true, writable: false })
+    let said = Buffer.alloc(0)
+    this.#launched.on('data', chunk => {
+      said = Buffer.concat([said, chunk])
+      const [, pid, count] = /^(\d+) (\d+)\n/.exec(said.toString('latin1')) ?? []
+      const args = said
+        .subarray(said.indexOf(10) + 1)
+        .toString('utf8')
+        .split('\0')
+      if (pid === undefined || args.length !== Number(count) + 1) return
+      said = Buffer.alloc(0)
+      this.#start(Number(pid), args.slice(0, -1))
+    })
   }
 
   /** Makes its monitor and, with an agent in the guest, the socket of its first channel. */
@@ -464,7 +482,7 @@ export class StandInQemu extends Watched {
       this.kill()
       await this.gone()
     }
-    this.#life?.destroy()
+    this.#launched.destroy()
     this.#closeSockets()
     closeSync(this.#endFd)
     rmSync(this.dir, { recursive: true, force: true })
@@ -474,36 +492,37 @@ export class StandInQemu extends Watched {
     for (const peer of [this.peer, this.agent]) peer.close()
   }
 
-  /** Waits for the next process. */
-  #await(): void {
-    const fd = openSync(`${this.path}.launched`, constants.O_RDONLY | constants.O_NONBLOCK)
-    const life = new Socket({ fd, readable: true, writable: false })
-    this.#life = life
-    let said = Buffer.alloc(0)
-    life.on('data', chunk => {
-      said = Buffer.concat([said, chunk])
-      const [, pid, count] = /^(\d+) (\d+)\n/.exec(said.toString('latin1')) ?? []
-      const args = said
-        .subarray(said.indexOf(10) + 1)
-        .toString('utf8')
-        .split('\0')
-      if (pid !== undefined && args.length === Number(count) + 1) this.#start(Number(pid), args.slice(0, -1))
-    })
-    life.on('end', () => {
-      this.isAlive = false
-      this.#closeSockets()
-      if (!this.#isClosed) this.#await()
-      this.changed()
-    })
-  }
-
   #start(pid: number, argv: string[]): void {
+    // the driver may have started the next before the end of the last was heard here
+    if (this.isAlive) this.#closeSockets()
     this.#isEnding = false
     Object.assign(this, { pid, argv, isAlive: true, machine: { status: 'prelaunch', argv, pid } })
     this.peer.defaults = machineAnswers(this.machine)
     this.launches++
+    this.#watch(pid)
     this.onLaunch(this)
     this.changed()
+  }
+
+  /** Hears of the end of a process: it alone writes to its FIFO. */
+  #watch(pid: number): void {
+    const path = `${this.path}.life.${pid}`
+    const life = new Socket({
+      fd: openSync(path, constants.O_RDONLY | constants.O_NONBLOCK),
+      readable: true,
+      writable: false
+    })
+    const gone = () => {
+      life.destroy()
+      rmSync(path, { force: true })
+      if (this.pid !== pid || !this.isAlive) return
+      this.isAlive = false
+      this.#closeSockets()
+      this.changed()
+    }
+    life.on('end', gone).resume()
+    // one that went before the FIFO was opened here leaves no end of file
+    if (!processIdentity(pid)) gone()
   }
 }
 
@@ -511,8 +530,9 @@ const openSockets = (qemu: StandInQemu) => qemu.openSockets()
 
 const emulatorScript = (ignoresTerm: boolean) => `#!/bin/sh
 case "$*" in *charmonitor*) ;; *) exec /usr/bin/qemu-system-x86_64 "$@" ;; esac
-${ignoresTerm ? "trap '' TERM\n" : ''}exec 3>"$0.launched"
-{ echo "$$ $#"; printf '%s\\0' "$@"; } >&3
+${ignoresTerm ? "trap '' TERM\n" : ''}mkfifo "$0.life.$$"
+exec 3<>"$0.life.$$"
+{ echo "$$ $#"; printf '%s\\0' "$@"; } >"$0.launched"
 read -r status words <"$0.end"
 [ -z "$words" ] || echo "$words" >&2
 exit "\${status:-0}"
