@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { API_FACTS } from '../../src/conf/api-list.ts'
 import { fieldsFromJson, type WireFields } from '../../src/conf/wire.ts'
+import { isTwoWay } from '../../src/drivers/method.ts'
 import { type Api, api, findMethod } from '../../src/drivers/qemu/index.ts'
 import { type Values, writeFields } from '../../src/server/rpc/codec.ts'
 import { exceptions } from '../../src/server/rpc/exceptions.ts'
@@ -107,7 +108,7 @@ function asJson(row: Api | undefined, values: Values): Values {
 
 /** A call over HTTP, or the request for its stream. */
 async function byHttp(name: string, row: Api | undefined, json: Values): Promise<Fault | undefined> {
-  if (row?.stream !== 'channel') return faultOf(await shim.call(name, json))
+  if (!row || !isTwoWay(row)) return faultOf(await shim.call(name, json))
   const query = Object.entries(json).map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`)
   const headers = ['Connection: Upgrade', 'Upgrade: websocket', 'Sec-WebSocket-Version: 13']
   const socket = connect(join(shim.root, 'api.sock'))

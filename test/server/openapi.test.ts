@@ -4,7 +4,8 @@ import t from 'tap'
 import { API_FACTS } from '../../src/conf/api-list.ts'
 import { formatJson } from '../../src/conf/json.ts'
 import { objectSchema } from '../../src/conf/wire.ts'
-import { api } from '../../src/drivers/qemu/index.ts'
+import { isTwoWay } from '../../src/drivers/method.ts'
+import { type Api, api } from '../../src/drivers/qemu/index.ts'
 import { aggregatorOpenapi } from '../../src/server/aggregator/openapi.ts'
 import { openapi } from '../../src/server/openapi.ts'
 
@@ -40,7 +41,7 @@ t.test('each row has its path; what reads, and channels, can be got', async t =>
   )
   for (const [name, row] of Object.entries(api)) {
     const { get, post } = paths[`/v1/${name}`]!
-    const isChannel = 'stream' in row && row.stream === 'channel'
+    const isChannel = isTwoWay(row as Api)
     const reads = 'readOnly' in row && row.readOnly === true
     t.same([get !== undefined, post !== undefined], [reads || isChannel, !isChannel], name)
     if (get) {

@@ -108,6 +108,7 @@ export const console = {
         giveTo(filename, domain.running.owner)
         await domain.qmp.execute('screendump', { filename, device, head, format: png ? 'png' : undefined })
         const { size } = fstatSync(picture)
+        if (size === 0) throw fail('VIR_ERR_INTERNAL_ERROR', 'QEMU has made no picture')
         if (size > PICTURE_MAX) throw fail('VIR_ERR_OPERATION_FAILED', `a screenshot of ${size} bytes is too large`)
         return { mime: png ? 'image/png' : 'image/x-portable-pixmap', body: readFileSync(picture) }
       } finally {

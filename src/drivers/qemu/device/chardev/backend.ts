@@ -1,5 +1,6 @@
 // -chardev: the host side of every device that has one.
 import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { ChardevSource } from '../../../../conf/devices/chardev-source.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
@@ -46,21 +47,22 @@ export function validateQemuChardevSource(source: ChardevSource, def: DomainDef,
  * (qemuDomainPrepareChardevSourceOne).
  * @throws VIR_ERR_SYSTEM_ERROR for a device, pipe or socket that is not there
  */
-export function prepareChardevSource(source: ChardevSource, { config, pretend }: QemuContext): void {
-  if (!pretend) checkChardevSource(source)
+export function prepareChardevSource(source: ChardevSource, { config, pretend, paths }: QemuContext): void {
+  if (!pretend) checkChardevSource(source, paths.channelTargetDir)
   if (source.type !== 'tcp' || source.tls !== undefined) return
   source.tls = config.chardevTls
   source.tlsFromConfig = true
 }
 
-/** libvirt comes to them while it gives them to QEMU, each in other words. */
-function checkChardevSource(source: ChardevSource): void {
+/** libvirt comes to them while it gives them to QEMU, each in other words. @param ours directory that a start makes */
+function checkChardevSource(source: ChardevSource, ours: string): void {
   if (source.type === 'dev') checkThere(source.path)
   else if (source.type === 'pipe') {
     if (!existsSync(`${source.path}.in`)) checkThere(source.path, `unable to stat: ${source.path}`)
   } else if (source.type === 'file') checkPlace(source.path, `Unable to open file: ${source.path}`)
   else if (source.type === 'unix') {
     const { path, mode, reconnect } = source
+    if (path !== undefined && dirname(path) === ours) return
     if (mode === 'bind') checkPlace(path, `Unable to bind to UNIX socket path '${path}'`)
     // a socket that is tried again may come later
     else if (!reconnect?.enabled) checkThere(path, `unable to stat: ${path}`)
