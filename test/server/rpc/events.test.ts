@@ -13,7 +13,8 @@ t.setTimeout(600_000)
 
 const PAUSED = 3
 const { VIR_DOMAIN_EVENT_CRASHED: CRASHED, VIR_DOMAIN_EVENT_SUSPENDED: SUSPENDED } = virDomainEventType
-const NAME = 't-events'
+// libvirtd is shared with whoever else is on the host
+const NAME = `t-events-${process.pid}`
 const dir = mkdtempSync(join(tmpdir(), 'virshim-events-'))
 // libvirtd's QEMU is another user
 chmodSync(dir, 0o755)
