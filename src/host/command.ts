@@ -49,7 +49,7 @@ export function hostCommand(
 }
 
 /** Variables of ours that programs get which are not told another environment (virCommandAddEnvPassCommon). */
-const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
+export const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
 
 /** The environment libvirt gives to programs of others: QEMU, hook scripts. */
 export function commonEnvironment(): Record<string, string> {

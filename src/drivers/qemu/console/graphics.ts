@@ -12,8 +12,8 @@ const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
 /** Name of the descriptor in QEMU until it is used. */
 const FDNAME = 'graphicsfd'
 
-/** QEMU's names of what it serves screens by, for those that take a client's connection. */
-const PROTOCOLS: Partial<Record<string, string>> = { vnc: 'vnc', spice: 'spice' }
+/** Kinds of screens that take a client's connection, as QEMU names them too. */
+const PROTOCOLS: readonly string[] = ['vnc', 'spice']
 
 /**
  * Opens a screen.
@@ -25,9 +25,9 @@ export async function openGraphics(domain: QemuDomain, index: number, flags: num
   const { def, qmp, root } = domain
   const screen = def.devices.graphics[index]
   if (!screen) throw fail('VIR_ERR_INTERNAL_ERROR', `No graphics backend with index ${index}`)
-  const protocol = PROTOCOLS[screen.type]
-  if (protocol === undefined) {
-    throw badArgument(`Can only open VNC, SPICE or D-Bus p2p graphics backends, not ${screen.type}`)
+  const { type: protocol } = screen
+  if (!PROTOCOLS.includes(protocol)) {
+    throw badArgument(`Can only open VNC, SPICE or D-Bus p2p graphics backends, not ${protocol}`)
   }
   const skipauth = (flags & virDomainOpenGraphicsFlags.VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH) !== 0
   const [ours, theirs] = await socketPair(root.dir)

@@ -2,6 +2,7 @@
 // probed; nothing of the host is touched.
 import { arch as nodeArch } from 'node:os'
 import type { DomainDef } from '../../../conf/domain-def.ts'
+import { PASSED } from '../../../host/command.ts'
 import { ShownFiles } from '../../../host/inherited-files.ts'
 import { secretDirectories, secretStore } from '../../../state/secrets.ts'
 import { qemuCapabilities } from '../capabilities/qemu.ts'
@@ -57,14 +58,11 @@ export async function nativeCommand(
   return { env, argv, given: Object.fromEntries(given) }
 }
 
-/** Variables a daemon hands on of its own environment (virCommandAddEnvPassCommon). */
-const HANDED_ON = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
-
 /** Environment and command line in one line for a shell, with what libvirtd adds of its own environment. */
 export async function nativeConfig(xml: string, cacheDir: string): Promise<string> {
   const { env, argv } = await nativeCommand(xml, cacheDir)
   const own: Record<string, string> = { LC_ALL: 'C' }
-  for (const name of HANDED_ON) {
+  for (const name of PASSED) {
     const value = process.env[name]
     if (value !== undefined) own[name] = value
   }
