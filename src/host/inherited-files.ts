@@ -84,7 +84,7 @@ export class OpenedFiles implements InheritedFiles {
  * for one: its event loop and drivers hold everything below 24, and 26 to 28.
  */
 export class ShownFiles implements InheritedFiles {
-  #next = 24
+  #next = 25
 
   open(path: string): number | undefined {
     return isUsable(path) ? this.tap() : undefined

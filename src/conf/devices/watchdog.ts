@@ -6,7 +6,7 @@ import { deviceFamily } from './family.ts'
 import { named, namedRequired } from './named.ts'
 
 export const watchdogFields = {
-  model: namedRequired('model', enumOf('i6300esb', 'ib700', 'diag288'), 'unknown watchdog model', [
+  model: namedRequired('model', enumOf('i6300esb', 'ib700', 'diag288', 'itco'), 'unknown watchdog model', [
     'VIR_ERR_INTERNAL_ERROR',
     'watchdog must contain model name'
   ]),
@@ -23,7 +23,6 @@ export type WatchdogDef = Def<typeof watchdogFields>
 export const watchdog = deviceFamily({
   element: 'watchdog',
   fields: watchdogFields,
-  limit: { code: 'VIR_ERR_INTERNAL_ERROR', message: 'only a single watchdog device is supported' },
   postParse(dev) {
     dev.action ??= 'reset'
   }

@@ -182,6 +182,7 @@ export const cpuCommon = {
   topology: childAlways('topology', {
     sockets: required(count('sockets')),
     dies: withDefault(count('dies'), 1),
+    clusters: withDefault(count('clusters'), 1),
     cores: required(count('cores')),
     threads: required(count('threads'))
   }),
@@ -228,8 +229,8 @@ export function checkCpu({ cpu }: { cpu?: CpuDef }): void {
 /** vCPUs a topology comes to, undefined without one or if they are more than can be counted. */
 export function topologyVcpus(cpu: CpuDef | undefined): number | undefined {
   if (!cpu?.topology) return undefined
-  const { sockets, dies, cores, threads } = cpu.topology
-  const total = sockets * dies * cores * threads
+  const { sockets, dies, clusters, cores, threads } = cpu.topology
+  const total = sockets * dies * clusters * cores * threads
   return total > UINT_MAX ? undefined : total
 }
 

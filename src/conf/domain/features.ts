@@ -7,7 +7,7 @@ import { capabilitiesFeature } from './features-capabilities.ts'
 import { hypervFeature } from './features-hyperv.ts'
 import { kvmFeature } from './features-kvm.ts'
 import { hptFeature, smmFeature, tcgFeature } from './features-sized.ts'
-import { requiredState, state } from './features-state.ts'
+import { enabledFeature, requiredState, state } from './features-state.ts'
 import { xenFeature } from './features-xen.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -42,7 +42,11 @@ const featuresTable = {
   cfpc: childAttr('cfpc', 'value', mitigation),
   sbbc: childAttr('sbbc', 'value', mitigation),
   ibs: childAttr('ibs', 'value', enumOf('broken', 'workaround', 'fixed-ibs', 'fixed-ccd', 'fixed-na')),
-  tcg: tcgFeature
+  tcg: tcgFeature,
+  asyncTeardown: enabledFeature('async-teardown'),
+  ras: requiredState('ras'),
+  ps2: requiredState('ps2'),
+  aia: childAttr('aia', 'value', enumOf('aplic', 'aplic-imsic', 'none'))
 } satisfies Fields
 
 export type FeaturesDef = Def<typeof featuresTable>

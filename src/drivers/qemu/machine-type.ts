@@ -1,6 +1,7 @@
 // Architectures and families of machine types, told by name as libvirt does (qemuDomainMachineIs…, ARCH_IS_…).
 import { archFamily, isArmArch, isMipsArch, isPpc64Arch, isRiscvArch, isS390Arch, isX86Arch } from '../../conf/arch.ts'
 import type { DomainDef } from '../../conf/domain-def.ts'
+import type { Qemu } from './capabilities/qemu.ts'
 
 const arch = (isOne: (arch: string | undefined) => boolean) => (def: DomainDef) => isOne(def.os.arch)
 const named = (names: RegExp) => arch(archFamily(names))
@@ -17,6 +18,7 @@ const machine = (of: (def: DomainDef) => boolean, names: RegExp) => (def: Domain
 
 /** 440FX: `pc` and everything called pc-…, but not q35. */
 export const isI440fx = machine(isX86, /^(pc$|pc-0\.|pc-1\.|pc-i440fx-|rhel)/)
+export const isXenFv = machine(isX86, /^xenfv(-|$)/)
 export const isQ35 = machine(isX86, /^(q35$|pc-q35-)/)
 export const isArmVirt = machine(named(/^(armv6l|armv7l|aarch64)$/), /^virt(-|$)/)
 export const isRiscvVirt = machine(isRiscv, /^virt(-|$)/)
@@ -37,3 +39,7 @@ export const hasBuiltinEsp = (def: DomainDef): boolean =>
 /** Targets whose PCI controllers each have a name of their own (virQEMUCapsHasPCIMultiBus). */
 export const hasPciMultiBus = (def: DomainDef): boolean =>
   isX86(def) || named(/^ppc(64(le)?)?$/)(def) || isS390(def) || isArmVirt(def) || isRiscvVirt(def)
+
+/** Machines with a PS/2 controller, of a QEMU that has them (virQEMUCapsSupportsI8042). */
+export const hasPs2 = (def: DomainDef, qemu: Qemu): boolean =>
+  qemu.has('i8042') && (isI440fx(def) || isQ35(def) || isXenFv(def) || def.os.machine === 'isapc')

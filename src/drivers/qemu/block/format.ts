@@ -1,6 +1,7 @@
 // The upper node of an image: how its content is laid out (qemuBlockStorageSourceGetBlockdevFormatProps).
 import { errorsFrom } from '../../../conf/error.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage/source.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
 import type { Props } from '../parts/props.ts'
 import type { StorageIds } from './node-names.ts'
 
@@ -13,13 +14,19 @@ export const isDecrypted = ({ encryption }: StorageSource): boolean => encryptio
 
 const isRawLuks = (source: StorageSource): boolean => isDecrypted(source) && source.encryption?.format === 'luks'
 
-/** A slice of what is not plain raw needs a node of its own below the format (qemuBlockStorageSourceNeedsStorageSliceLayer). */
-export function needsSliceNode({ slice, format, encryption }: StorageSource): boolean {
-  return slice !== undefined && (format !== 'raw' || encryption?.format === 'luks')
+/** A part of the storage needs a node of its own (qemuBlockStorageSourceNeedsStorageSliceLayer). */
+export const needsSliceNode = ({ slice }: StorageSource): boolean => slice !== undefined
+
+/**
+ * The content needs a node above that of its storage. Newer QEMU works on the storage of a raw image itself
+ * (qemuBlockStorageSourceNeedsFormatLayer).
+ */
+export function needsFormatNode(source: StorageSource, qemu: Qemu): boolean {
+  return !qemu.has('blockjob.backing-mask-protocol') || source.format !== 'raw' || isRawLuks(source)
 }
 
 function rawProps(source: StorageSource, ids: StorageIds): Driver {
-  if (!isRawLuks(source)) return { driver: 'raw', ...source.slice }
+  if (!isRawLuks(source)) return { driver: 'raw' }
   if (source.encryption!.secrets.length === 0)
     throw fail('VIR_ERR_INTERNAL_ERROR', "missing secret info for 'luks' driver")
   return { driver: 'luks', 'key-secret': ids.encryptionSecret }

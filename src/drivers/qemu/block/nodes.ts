@@ -1,19 +1,23 @@
 // Images as QEMU's block nodes: for each a node of its storage and one of its format, and the objects both need,
 // from the bottom of a chain to its top (qemuBuildStorageSourceChainAttachPrepareBlockdev).
 //
-//   device -> [copy-on-read] -> libvirt-1-format -> [libvirt-1-slice-sto] -> libvirt-1-storage
+//   device -> [copy-on-read] -> [libvirt-1-format] -> [libvirt-1-slice-sto] -> libvirt-1-storage
 //                                   | backing
 //                               libvirt-2-format -> …
+//
+// The uppermost of an image is its effective node, which has what the device asks for: newer QEMU needs none above the
+// storage of a raw image.
 import type { DiskCache } from '../../../conf/devices/disk-driver.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import type { SecretLookup } from '../../../conf/storage/secret.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage/source.ts'
 import type { SecretStore, SecretUsage } from '../../../state/secrets.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
 import type { Builder } from '../parts/builder.ts'
 import type { Props } from '../parts/props.ts'
 import { addSecret } from '../parts/secret.ts'
-import { formatProps, needsSliceNode } from './format.ts'
+import { formatProps, needsFormatNode, needsSliceNode } from './format.ts'
 import { NODE_NAME_MAX, type StorageIds, type StorageUse, storageIds } from './node-names.ts'
 import { protocolProps } from './protocol.ts'
 
@@ -33,6 +37,8 @@ function cacheProps(cache: DiskCache | undefined): Props | undefined {
   const { direct, noFlush } = CACHE_MODES[cache]
   return { direct, 'no-flush': noFlush }
 }
+
+type Driver = Props & { driver: string }
 
 type NamedSecret = [usage: SecretUsage, lookup: SecretLookup]
 
@@ -73,54 +79,39 @@ export function addStorageObjects(to: Builder, source: StorageSource, ids: Stora
   }
 }
 
-/** The node of an image's storage. */
-export function storageNodeProps(to: Builder, source: StorageSource, use: StorageUse, ids = storageIds(source)) {
-  return {
-    ...protocolProps(to, source, use, ids),
-    'node-name': nodeName(ids.storageNode),
-    cache: cacheProps(use.cache),
-    'auto-read-only': true,
-    discard: 'unmap'
-  }
-}
+/** The uppermost node below that of an image's format (qemuBlockStorageSourceGetEffectiveStorageNodename). */
+const contentNode = (source: StorageSource, ids: StorageIds) =>
+  needsSliceNode(source) ? ids.sliceNode : ids.storageNode
 
-function sliceNodeProps({ slice }: StorageSource, { cache }: StorageUse, { sliceNode, storageNode }: StorageIds) {
-  return {
-    driver: 'raw',
-    'node-name': nodeName(sliceNode),
-    ...slice,
-    file: storageNode,
-    'auto-read-only': true,
-    discard: 'unmap',
-    cache: cacheProps(cache)
-  }
-}
+/** An image's uppermost node (qemuBlockStorageSourceGetEffectiveNodename). */
+export const effectiveNode = (source: StorageSource, qemu: Qemu, ids = storageIds(source)): string =>
+  needsFormatNode(source, qemu) ? ids.formatNode : contentNode(source, ids)
+
+/** What the effective node is told: what its device asks for (qemuBlockStorageSourceAddBlockdevCommonProps). */
+const askedProps = ({ readOnly, cache, discard, detectZeroes }: StorageUse): Props => ({
+  'read-only': readOnly,
+  discard,
+  'detect-zeroes': detectZeroes === 'unmap' && discard !== 'unmap' ? 'on' : detectZeroes,
+  cache: cacheProps(cache)
+})
+
+/** What nodes below it are told: as little as can do. */
+const lowerProps = ({ cache }: StorageUse): Props => ({
+  'auto-read-only': true,
+  discard: 'unmap',
+  cache: cacheProps(cache)
+})
 
 /** Formats that can stand on a backing image. */
 const STACKABLE: (StorageFormat | undefined)[] = ['cow', 'qcow', 'qcow2', 'qed', 'vmdk']
 
 /** The node of the image below; null tells QEMU not to look for one. */
-function backingProps({ format, backingStore }: StorageSource): { backing?: string | null } {
+function backingProps({ format, backingStore }: StorageSource, qemu: Qemu): { backing?: string | null } {
   if (!backingStore) return {}
   if (STACKABLE.includes(format))
-    return { backing: backingStore.type === 'none' ? null : storageIds(backingStore).formatNode }
+    return { backing: backingStore.type === 'none' ? null : effectiveNode(backingStore, qemu) }
   if (backingStore.type === 'none') return {}
   throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `storage format '${format}' does not support backing store`)
-}
-
-/** The node of an image's format. */
-export function formatNodeProps(source: StorageSource, use: StorageUse, ids = storageIds(source)) {
-  const { discard, detectZeroes } = use
-  return {
-    'node-name': nodeName(ids.formatNode),
-    'read-only': use.readOnly,
-    discard,
-    'detect-zeroes': detectZeroes === 'unmap' && discard !== 'unmap' ? 'on' : detectZeroes,
-    cache: cacheProps(use.cache),
-    ...formatProps(source, ids),
-    file: needsSliceNode(source) ? ids.sliceNode : ids.storageNode,
-    ...backingProps(source)
-  }
 }
 
 function nodeName(name: string): string {
@@ -128,12 +119,19 @@ function nodeName(name: string): string {
   return name
 }
 
-/** -object and -blockdev of one image (qemuBuildBlockStorageSourceAttachDataCommandline). */
+/** -object and -blockdev of one image (qemuBlockStorageSourceAttachPrepareBlockdev). */
 export function addStorage(to: Builder, source: StorageSource, use: StorageUse, ids = storageIds(source)): void {
+  const { storageNode, sliceNode, formatNode } = ids
+  const effective = effectiveNode(source, to.qemu, ids)
+  const props = (node: string) => (node === effective ? askedProps(use) : lowerProps(use))
+  const named = (node: string, driver: Driver) =>
+    to.blockdev({ ...props(node), ...driver, 'node-name': nodeName(node) })
   addStorageObjects(to, source, ids)
-  to.blockdev(storageNodeProps(to, source, use, ids))
-  if (needsSliceNode(source)) to.blockdev(sliceNodeProps(source, use, ids))
-  to.blockdev(formatNodeProps(source, use, ids))
+  named(storageNode, protocolProps(to, source, use, ids))
+  if (needsSliceNode(source)) named(sliceNode, { driver: 'raw', file: storageNode, ...source.slice })
+  if (effective !== formatNode) return
+  const file = contentNode(source, ids)
+  named(formatNode, { ...formatProps(source, ids), file, ...backingProps(source, to.qemu) })
 }
 
 /** As `addStorage`, of an image and all it stands on; those are only read. */
@@ -143,6 +141,6 @@ export function addStorageChain(to: Builder, source: StorageSource, use: Storage
     image,
     use: depth === 0 ? use : { ...shared, readOnly: true }
   }))
-  for (const { image } of chain) backingProps(image)
+  for (const { image } of chain) backingProps(image, to.qemu)
   for (const one of chain.reverse()) addStorage(to, one.image, one.use)
 }

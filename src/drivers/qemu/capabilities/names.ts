@@ -6,7 +6,7 @@ export const OTHER_CAPABILITIES: ReadonlySet<string> = new Set(
   vnc-colon no-reboot drive drive-boot name uuid domid vnet-hdr migrate-kvm-stdio migrate-qemu-tcp
   migrate-qemu-exec drive-cache-v2 kvm drive-format vga 0.10 pci-device mem-path drive-serial xen-domid
   migrate-qemu-unix chardev enable-kvm monitor-json balloon device smp-topology netdev rtc vhost-net rtc-td-hack
-  no-hpet no-kvm-pit tdf pci-configfd nodefconfig boot-menu fsdev nesting name-process drive-readonly smbios-type
+  no-acpi no-hpet no-kvm-pit tdf pci-configfd nodefconfig boot-menu fsdev nesting name-process drive-readonly smbios-type
   vga-qxl vga-none migrate-qemu-fd boot-index drive-aio pci-multibus pci-bootindex chardev-spicevmc device-spicevmc
   virtio-tx-alg device-qxl-vga pci-multifunction virtio-blk-pci.ioeventfd sga virtio-blk-pci.event_idx
   virtio-net-pci.event_idx cache-directsync no-shutdown cache-unsafe rombar fsdev-readonly blk-sg-io
@@ -34,7 +34,7 @@ export const OTHER_CAPABILITIES: ReadonlySet<string> = new Set(
   virtio-net.failover storage.werror virtio.packed virtio-blk-pci.scsi.default.disabled
   query-cpu-model-expansion.migratable fw_cfg migration-param.bandwidth migration-param.downtime
   migration-param.xbzrle-cache-size blockdev-hostdev-scsi fsdev.createmode cpu-max vnc-opts audiodev
-  blockdev-backup query-display-options chardev.json device.json hvf
+  blockdev-backup query-display-options chardev.json device.json hvf snapshot-internal-qmp
 `
     .trim()
     .split(/\s+/)

@@ -58,6 +58,7 @@ interface QmpMachine extends Named {
   'default-cpu-type'?: string
   'default-ram-id'?: string
   'numa-mem-supported': boolean
+  acpi?: boolean
   deprecated: boolean
 }
 
@@ -171,6 +172,7 @@ const machineOf = (machine: QmpMachine): Machine => ({
   defaultCpuType: machine['default-cpu-type'],
   defaultRamId: machine['default-ram-id'],
   numaMemSupported: machine['numa-mem-supported'],
+  acpi: machine.acpi,
   deprecated: machine.deprecated
 })
 

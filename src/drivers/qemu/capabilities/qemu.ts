@@ -13,7 +13,7 @@ import { CAPABILITY_SIGNS, type Capability } from './signs.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Form of the cache files; files of another form are made anew. */
-const CACHE_VERSION = 5
+const CACHE_VERSION = 6
 
 /** A QEMU binary as the rest of the driver sees it. */
 export interface Qemu {
@@ -51,6 +51,8 @@ export interface Machine {
   defaultCpuType?: string
   defaultRamId?: string
   numaMemSupported: boolean
+  /** takes `acpi` as an option; absent where QEMU does not tell (before 8.2) */
+  acpi?: boolean
   deprecated: boolean
 }
 

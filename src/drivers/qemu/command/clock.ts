@@ -2,7 +2,6 @@
 import type { ClockDef, TimerDef } from '../../../conf/domain/clock.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
 import { isArmVirt, isX86 } from '../machine-type.ts'
 import { keyValue } from '../parts/props.ts'
@@ -30,12 +29,10 @@ export function clockArgs(command: Command): void {
   if (clock.offset === 'timezone') command.env.TZ = clock.timezone
   for (const timer of clock.timers) {
     if (timer.name === 'pit') pitArgs(command, timer)
-    if (timer.name === 'hpet' && timer.present === false && hasOldHpetOption(command.qemu)) command.add('-no-hpet')
+    if (timer.name === 'hpet' && timer.present === false && !command.qemu.has('machine-hpet') && isX86(command.def))
+      command.add('-no-hpet')
   }
 }
-
-/** Newer ones take the HPET as an option of the machine. */
-const hasOldHpetOption = (qemu: Qemu) => qemu.has('no-hpet') && !qemu.has('machine-hpet')
 
 /** KVM's interval timer catches up by itself; anything else has to be asked for. */
 function pitArgs(command: Command, { tickpolicy = 'delay' }: TimerDef): void {
@@ -108,8 +105,8 @@ const TIMER_CHECKS: Record<TimerDef['name'], TimerCheck> = {
       throw unsupported(`unsupported pit tickpolicy '${tickpolicy}'`)
     }
   },
-  hpet({ present }, _def, { qemu }) {
-    if (present && !hasOldHpetOption(qemu)) throw unsupported('hpet timer is not supported')
+  hpet(timer, def) {
+    if (timer.present && !isX86(def)) throw unsupported('hpet timer is not supported by this architecture')
   },
   armvtimer(timer, def, { qemu }) {
     const { name, present, tickpolicy } = timer

@@ -8,6 +8,7 @@ import { addManagedReservations } from '../device/disk/disk.ts'
 import { hasManagedReservations } from '../device/disk/pr-helper.ts'
 import { limitGraphics } from '../device/graphics/graphics.ts'
 import { qemuFamily } from '../device/index.ts'
+import { watchdogArgs } from '../device/watchdog.ts'
 import { masterKeyArgs } from '../parts/secret.ts'
 import { bootArgs } from './boot.ts'
 import { clockArgs } from './clock.ts'
@@ -20,7 +21,7 @@ import { genidArgs } from './genid.ts'
 import { iothreadsArgs } from './iothread.ts'
 import { launchSecurityArgs } from './launch-security.ts'
 import { loaderArgs } from './loader.ts'
-import { accelArgs, machineArgs, tsegArgs, vmcoreinfoArgs } from './machine.ts'
+import { accelArgs, asyncTeardownArgs, machineArgs, tsegArgs, vmcoreinfoArgs } from './machine.ts'
 import { memoryArgs } from './memory.ts'
 import { monitorArgs } from './monitor.ts'
 import { nameArgs, uuidArgs } from './name.ts'
@@ -101,6 +102,7 @@ const ARGUMENTS: AddArguments[] = [
   add('videos'),
   add('sounds'),
   add('watchdogs'),
+  watchdogArgs,
   add('redirdevs'),
   add('interfaces', isHostdev),
   add('hostdevs'),
@@ -113,7 +115,8 @@ const ARGUMENTS: AddArguments[] = [
   sandboxArgs,
   add('panics'),
   add('shmems'),
-  add('vsocks')
+  add('vsocks'),
+  asyncTeardownArgs
 ]
 
 /**

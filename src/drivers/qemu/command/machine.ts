@@ -4,6 +4,7 @@ import type { FeaturesDef } from '../../../conf/domain/features.ts'
 import { hasHmat } from '../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { audiodevId } from '../device/audio.ts'
 import { isPseries } from '../machine-type.ts'
 import { keyValue, type Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
@@ -30,14 +31,22 @@ export function machineArgs(command: Command): void {
       'dump-guest-core': def.dumpCore ?? false,
       ...machineMemoryProps(command),
       'max-cpu-compat': def.cpu?.mode === 'host-model' && isPseries(def) ? def.cpu.model?.name : undefined,
-      loadparm: command.qemu.has('loadparm') ? loadparm(def) : undefined,
+      loadparm: command.qemu.has('loadparm') && !command.qemu.has('virtio-ccw.loadparm') ? loadparm(def) : undefined,
       ...launchSecurityProps(command),
-      ...pflashMachineProps(def),
+      ...pflashMachineProps(command),
       hmat: hasHmat(def) || undefined,
       graphics: def.os.bios?.useserial ? false : undefined,
-      hpet: command.qemu.has('machine-hpet') ? hpet(def) : undefined
+      hpet: command.qemu.has('machine-hpet') ? hpet(def) : undefined,
+      'pcspk-audiodev': pcSpeakerAudio(def),
+      acpi: command.qemu.machine(def.os.machine!)?.acpi ? (def.features?.acpi ?? false) : undefined
     })
   )
+}
+
+/** The PC speaker is part of the machine; its sound goes where its audio device says. */
+function pcSpeakerAudio(def: DomainDef): string | undefined {
+  const speaker = def.devices.sounds.find(({ model }) => model === 'pcspk')
+  return speaker && audiodevId(def, speaker.audio)
 }
 
 const hpet = ({ clock }: DomainDef): boolean | undefined => clock.timers.find(({ name }) => name === 'hpet')?.present
@@ -77,7 +86,10 @@ function featureProps({ def, qemu }: Command): Props {
     'cap-ccf-assist': features.ccfAssist,
     'cap-cfpc': features.cfpc,
     'cap-sbbc': features.sbbc,
-    'cap-ibs': features.ibs
+    'cap-ibs': features.ibs,
+    ras: features.ras,
+    i8042: features.ps2,
+    aia: features.aia
   }
 }
 
@@ -104,6 +116,13 @@ export function accelArgs(command: Command): void {
     const cacheKiB = features?.tcg?.tbCacheKiB
     command.add('-accel', keyValue('tcg', { 'tb-size': cacheKiB && Math.floor(cacheKiB / KIB_PER_MIB) }))
   } else command.add('-accel', type)
+}
+
+/** Memory of a guest that ends is given back by a process of its own (qemuBuildAsyncTeardownCommandLine). */
+export function asyncTeardownArgs(command: Command): void {
+  const enabled = command.def.features?.asyncTeardown
+  if (enabled === undefined || !command.qemu.has('run-with.async-teardown')) return
+  command.add('-run-with', keyValue('', { 'async-teardown': enabled }))
 }
 
 /** The memory system management mode keeps for itself. */

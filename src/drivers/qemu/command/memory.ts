@@ -6,7 +6,8 @@ import { addMemoryObject, machineMemory, memoryObject, memPath, usesMemPath } fr
 import type { Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
-const KIB_PER_MIB = 1024
+/** Without hotplug a size has always been whole half MiB; libvirt keeps to that in KiB. */
+const toHalfMiB = (kib: number) => kib - (kib % 512)
 
 /** The id of the machine's main memory object, if it has one. */
 function memoryBackend({ def, qemu }: Command): string | undefined {
@@ -22,7 +23,7 @@ export function memoryArgs(command: Command): void {
     '-m',
     maxMemory
       ? `size=${initialKiB}k,slots=${maxMemory.slots},maxmem=${maxMemory.sizeKiB}k`
-      : String(Math.floor(initialKiB / KIB_PER_MIB))
+      : `size=${toHalfMiB(initialKiB)}k`
   )
   if (numaCells(def).length === 0) {
     for (const memory of machineMemory(command)) addMemoryObject(command, memoryObject(command, memory.alias, memory))

@@ -1,10 +1,9 @@
 // UEFI in flash: the images of code and variables, which -machine names.
 import { usesPflash } from '../../../conf/domain/os-firmware.ts'
-import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isLocalStorage, type StorageSource } from '../../../conf/storage/source.ts'
 import { storageIds } from '../block/node-names.ts'
-import { addStorage } from '../block/nodes.ts'
+import { addStorage, effectiveNode } from '../block/nodes.ts'
 import type { Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
@@ -28,7 +27,12 @@ export function pflashArgs(command: Command): void {
 }
 
 /** Options of -machine for the flash images. */
-export function pflashMachineProps(def: DomainDef): Props {
-  if (!usesPflash(def)) return {}
-  return { pflash0: `${node(0)}-format`, pflash1: def.os.loader?.nvram && `${node(1)}-format` }
+export function pflashMachineProps({ def, qemu }: Command): Props {
+  const { loader } = def.os
+  if (!usesPflash(def) || !loader) return {}
+  const variables = loader.nvram && { ...loader.nvram.source, format: 'raw' as const }
+  return {
+    pflash0: `${node(0)}-format`,
+    pflash1: variables && effectiveNode(variables, qemu, storageIds(variables, node(1)))
+  }
 }

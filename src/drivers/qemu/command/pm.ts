@@ -3,7 +3,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import type { QemuContext } from '../context.ts'
-import { isQ35 } from '../machine-type.ts'
+import { isQ35, isX86 } from '../machine-type.ts'
 import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -18,7 +18,9 @@ const SLEEP_STATES = [
 export function pmArgs(command: Command): void {
   const { def, qemu } = command
   command.add('-no-shutdown')
-  if (!def.features?.acpi && qemu.has('no-acpi')) command.add('-no-acpi')
+  // one that says which machines have ACPI takes it as their option (machine.ts)
+  const isOption = qemu.machine(def.os.machine!)?.acpi !== undefined
+  if (!def.features?.acpi && !isOption && (isX86(def) || def.os.arch === 'aarch64')) command.add('-no-acpi')
   for (const { property, setting, ich9 } of SLEEP_STATES) {
     const enabled = def.pm?.[setting]
     if (enabled === undefined) continue

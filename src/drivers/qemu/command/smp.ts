@@ -22,12 +22,16 @@ export function smpArgs(command: Command): void {
   if (topology && topology.dies !== 1 && !qemu.has('smp-dies')) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Only 1 die per socket is supported')
   }
+  if (topology && topology.clusters !== 1 && !qemu.has('smp-clusters')) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Only 1 cluster per die is supported')
+  }
   command.add(
     '-smp',
     keyValue(String(started), {
       maxcpus: started === vcpu.max ? undefined : vcpu.max,
       sockets: topology?.sockets ?? vcpu.max,
       dies: qemu.has('smp-dies') ? topology?.dies : undefined,
+      clusters: qemu.has('smp-clusters') ? topology?.clusters : undefined,
       cores: topology?.cores ?? 1,
       threads: topology?.threads ?? 1
     })

@@ -41,7 +41,7 @@ async function msrFeaturesOfKvm({ hostArch, cacheDir }: CpuConnect): Promise<str
 async function probe(connect: CpuConnect): Promise<HostCpuDef> {
   const arch = connect.hostArch
   const { sockets, cores, threads } = hostTopology()
-  const topology = { sockets, dies: 1, cores, threads }
+  const topology = { sockets, dies: 1, clusters: 1, cores, threads }
   if (arch !== 'x86_64' && arch !== 'i686') return { arch, topology, features: [] }
   const { model, vendor, features } = ownCpu(archCapabilities() ?? (await msrFeaturesOfKvm(connect)))
   const { microcode, family, model: number, stepping, tscHz, flags, physicalAddressBits } = cpuinfo()

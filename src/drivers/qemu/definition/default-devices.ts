@@ -6,7 +6,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
-import { isArmVirt, isI440fx, isMipsMalta, isPseries, isQ35, isRiscvVirt, isX86 } from '../machine-type.ts'
+import { hasPs2, isArmVirt, isI440fx, isMipsMalta, isPseries, isQ35, isRiscvVirt } from '../machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -97,7 +97,7 @@ const DEFAULTS: Record<string, (def: DomainDef, qemu: Qemu) => Defaults> = {
 /** Adds what is missing. @throws VIR_ERR_XML_ERROR when PCI controller 0 is not the machine's root */
 export function addDefaultDevices(def: DomainDef, { qemu }: QemuContext): void {
   const { devices } = def
-  if (isX86(def)) {
+  if (hasPs2(def, qemu) && def.features?.ps2 !== false) {
     ensureInput(def, 'mouse', 'ps2')
     ensureInput(def, 'keyboard', 'ps2')
   }
@@ -113,6 +113,9 @@ export function addDefaultDevices(def: DomainDef, { qemu }: QemuContext): void {
   }
   const hasPanic = devices.panics.some(({ model }) => model === undefined || model === panic)
   if (panic && !hasPanic) devices.panics.push({})
+  if (isQ35(def) && !devices.watchdogs.some(({ model }) => model === 'itco')) {
+    devices.watchdogs.push({ model: 'itco', action: devices.watchdogs[0]?.action ?? 'reset' })
+  }
 }
 
 function ensurePciRoot(def: DomainDef, model: 'pci-root' | 'pcie-root'): void {

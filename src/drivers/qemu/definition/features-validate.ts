@@ -5,7 +5,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import type { QemuContext } from '../context.ts'
-import { isArmVirt, isI440fx, isPpc64, isPseries, isQ35, isX86 } from '../machine-type.ts'
+import { hasPs2, isArmVirt, isI440fx, isPpc64, isPseries, isQ35, isRiscvVirt, isX86 } from '../machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
@@ -39,9 +39,31 @@ const CHECKS: FeatureChecks = {
   pmu(on, def) {
     if (!on && isPpc64(def)) throw unsupported(`PMU is always enabled for architecture '${def.os.arch}'`)
   },
-  vmport(_value, def, qemu) {
+  vmport(on, def, qemu) {
     const has = isI440fx(def) || isQ35(def) || def.os.machine === 'isapc'
     if (!has || !qemu.has('machine-vmport-opt')) throw unsupported('vmport is not available with this QEMU binary')
+    if (on && def.features?.ps2 === false) {
+      throw unsupported('vmport feature requires the ps2 feature not to be disabled')
+    }
+  },
+  asyncTeardown(on, _def, qemu) {
+    if (on && !qemu.has('run-with.async-teardown')) {
+      throw unsupported('asynchronous teardown is not available with this QEMU binary')
+    }
+  },
+  ras(_value, def, qemu) {
+    if (!isArmVirt(def)) throw unsupported('ras feature is only supported with ARM Virt machines')
+    if (!qemu.has('machine.virt.ras')) throw unsupported('ras feature is not available with this QEMU binary')
+  },
+  ps2(_value, def, qemu) {
+    if (!hasPs2(def, qemu)) throw unsupported('ps2 feature is not available with this QEMU binary')
+    if (!qemu.has('machine-i8042-opt')) {
+      throw unsupported('ps2 feature state cannot be controlled with this QEMU binary')
+    }
+  },
+  aia(_value, def, qemu) {
+    if (!isRiscvVirt(def)) throw unsupported('aia feature is only supported with RISC-V Virt machines')
+    if (!qemu.has('machine.virt.aia')) throw unsupported('aia feature is not available with this QEMU binary')
   },
   gic: (_value, def) => refuseUnless(isArmVirt(def), def, "The 'gic' feature is"),
   ioapic: (_value, def) => refuseUnless(isX86(def), def, "The 'ioapic' feature is"),

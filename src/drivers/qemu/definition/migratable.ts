@@ -9,7 +9,7 @@ import { storageChain } from '../../../conf/storage/chain.ts'
 import { parseXml } from '../../../conf/xml.ts'
 import type { QemuContext } from '../context.ts'
 import { addDefaultAudio } from '../device/audio.ts'
-import { isI440fx } from '../machine-type.ts'
+import { isI440fx, isQ35 } from '../machine-type.ts'
 
 /** The one controller of its type, if it has index 0 and the user gave it no name. */
 function only({ devices }: DomainDef, type: ControllerDef['type']): ControllerDef | undefined {
@@ -32,6 +32,12 @@ function dropControllers(def: DomainDef): void {
 function dropPanic({ devices }: DomainDef): void {
   const at = devices.panics.findIndex(({ model }) => model === 's390' || model === 'pseries')
   if (at >= 0) devices.panics.splice(at, 1)
+}
+
+/** The watchdog every q35 machine has, which libvirt tells of since 9.1. */
+function dropWatchdog({ devices }: DomainDef): void {
+  const at = devices.watchdogs.findIndex(({ model }) => model === 'itco')
+  if (at >= 0 && devices.watchdogs[at]!.action === 'reset') devices.watchdogs.splice(at, 1)
 }
 
 const quoted = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
@@ -92,6 +98,7 @@ export function formatMigratable(def: DomainDef, context: QemuContext, originalC
   dropSerialTargets(copy)
   disablePconfig(copy)
   dropAudio(copy)
+  if (isQ35(copy)) dropWatchdog(copy)
   resetImages(copy)
   return formatDomain(copy, { inactive: true, secure: true, migratable: true })
 }

@@ -28,7 +28,11 @@ export const qemuSound: QemuFamily<SoundDef> = {
     const missing = dev.codecs.map(codec => CODECS[codec]).find(driver => !qemu.has(driver))
     if (missing) throw unsupported(`${missing} not supported in this QEMU binary`)
   },
-  add: (to, dev) => (dev.model === 'pcspk' ? addPcSpeaker(to, dev) : addSoundCard(to, dev))
+  add(to, dev) {
+    // the PC speaker is part of the machine (command/machine.ts)
+    if (dev.model === 'pcspk') atStart(to, 'pcspk')
+    else addSoundCard(to, dev)
+  }
 }
 
 const DRIVERS: Partial<Record<SoundDef['model'], string>> = {
@@ -38,17 +42,6 @@ const DRIVERS: Partial<Record<SoundDef['model'], string>> = {
   ich6: 'intel-hda',
   ich9: 'ich9-intel-hda',
   usb: 'usb-audio'
-}
-
-/**
- * The PC speaker is part of the machine.
- * Differs from libvirt: a guest that is started gets the machine's property, as QEMU 7.1 removed -soundhw.
- */
-function addPcSpeaker(to: Builder, dev: SoundDef): void {
-  const { def, context } = to
-  const options = atStart(to, 'pcspk')
-  if (context.pretend) options.add('-soundhw', 'pcspk')
-  else options.add('-machine', `pcspk-audiodev=${audiodevId(def, dev.audio)}`)
 }
 
 function addSoundCard(to: Builder, dev: SoundDef): void {

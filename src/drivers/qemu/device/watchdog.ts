@@ -1,7 +1,8 @@
 // <watchdog>: QEMU's checks and arguments.
 import type { WatchdogDef } from '../../../conf/devices/watchdog.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { isS390 } from '../machine-type.ts'
+import type { Command } from '../command/command.ts'
+import { isI440fx, isQ35, isS390 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
 import { leave, type QemuFamily } from './family.ts'
@@ -9,10 +10,21 @@ import { leave, type QemuFamily } from './family.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 export const qemuWatchdog: QemuFamily<WatchdogDef> = {
-  validate({ model, address }, def) {
+  validate({ model, address, action }, def) {
+    if (action !== def.devices.watchdogs[0]?.action) {
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        'watchdogs with different actions are not supported with this QEMU binary'
+      )
+    }
     const refuse = (what: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', `${model} model of watchdog ${what}`)
     if (model === 'i6300esb' && address && address.type !== 'pci') throw refuse('can go only on PCI bus')
+    if (model === 'ib700' && !isI440fx(def)) throw refuse('cannot be used with this machine type')
     if (model === 'ib700' && address) throw refuse('does not support configuring the address')
+    if (model === 'itco') {
+      if (address) throw refuse('is part of the machine and cannot have any address set.')
+      if (!isQ35(def)) throw refuse('is only part of q35 machine')
+    }
     if (model !== 'diag288') return
     if (address) throw refuse('is virtual and cannot go on any bus.')
     if (!isS390(def)) throw refuse('is allowed for s390 and s390x only')
@@ -27,7 +39,16 @@ export const qemuWatchdog: QemuFamily<WatchdogDef> = {
 /** QEMU cannot dump: it pauses, and the dump is made when its event comes. */
 const qemuAction = ({ action = 'reset' }: WatchdogDef) => (action === 'dump' ? 'pause' : action)
 
+/** One of the machine's own is no device: its strap that forbids resets is taken out (watchdogArgs). */
 function addWatchdog(to: Builder, dev: WatchdogDef): void {
-  to.device({ driver: dev.model, id: dev.alias, ...addressProps(to, dev) })
-  to.atStart?.add('-watchdog-action', qemuAction(dev))
+  if (dev.model !== 'itco') to.device({ driver: dev.model, id: dev.alias, ...addressProps(to, dev) })
+}
+
+/** What all watchdogs have in common, after their devices (qemuBuildWatchdogCommandLine). */
+export function watchdogArgs(command: Command): void {
+  const { watchdogs } = command.def.devices
+  const last = watchdogs.at(-1)
+  if (!last) return
+  if (watchdogs.some(({ model }) => model === 'itco')) command.add('-global', 'ICH9-LPC.noreboot=off')
+  command.add('-watchdog-action', qemuAction(last))
 }

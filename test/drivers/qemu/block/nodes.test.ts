@@ -2,7 +2,8 @@ import { createDecipheriv } from 'node:crypto'
 import t from 'tap'
 import type { StorageSource } from '../../../../src/conf/storage/source.ts'
 import { storageIds } from '../../../../src/drivers/qemu/block/node-names.ts'
-import { addStorage, storageNodeProps } from '../../../../src/drivers/qemu/block/nodes.ts'
+import { addStorage } from '../../../../src/drivers/qemu/block/nodes.ts'
+import { protocolProps } from '../../../../src/drivers/qemu/block/protocol.ts'
 import { Command } from '../../../../src/drivers/qemu/command/command.ts'
 import { define, errorOf, testContext } from '../../../helper/definition.ts'
 
@@ -10,6 +11,8 @@ const command = async () =>
   new Command(await define(''), testContext({ secrets: { value: () => Buffer.from('open') } }))
 const network = (given: object): StorageSource =>
   ({ type: 'network', hosts: [{ name: 'h', port: 1, transport: 'tcp' }], index: 1, ...given }) as StorageSource
+const storageProps = (to: Command, source: StorageSource) =>
+  protocolProps(to, source, { readOnly: false }, storageIds(source))
 
 t.test('each protocol tells QEMU in its own way', async t => {
   const v6 = { name: '2001:db8::1', port: 3260, transport: 'tcp' }
@@ -44,7 +47,7 @@ t.test('each protocol tells QEMU in its own way', async t => {
       { driver: 'nfs', server: { host: 'h', type: 'inet' }, path: '/i', user: 7, group: 8 }
     ]
   ] as const)
-    t.match(storageNodeProps(await command(), network(source), { readOnly: false }), props)
+    t.match(storageProps(await command(), network(source)), props)
 })
 
 t.test('too many hosts, no host, a LUN that is none', async t => {
@@ -58,7 +61,7 @@ t.test('too many hosts, no host, a LUN that is none', async t => {
     [{ protocol: 'ssh' }, "VIR_ERR_INTERNAL_ERROR: internal error: argument key 'path' must not have null value"]
   ] as const) {
     const work = await command()
-    t.equal(await errorOf(() => storageNodeProps(work, network(source), { readOnly: false })), error)
+    t.equal(await errorOf(() => storageProps(work, network(source))), error)
   }
 })
 

@@ -5,7 +5,7 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import { storageChain } from '../../../../conf/storage/chain.ts'
 import { isStorageEmpty, type StorageSource } from '../../../../conf/storage/source.ts'
 import { MANAGED_PR_MANAGER, type StorageUse, storageIds } from '../../block/node-names.ts'
-import { addStorageChain, addStorageObjects } from '../../block/nodes.ts'
+import { addStorageChain, addStorageObjects, effectiveNode } from '../../block/nodes.ts'
 import { prepareImage } from '../../block/prepare.ts'
 import { applyStartupPolicy } from '../../block/startup-policy.ts'
 import { throttleDisk } from '../../block/throttle.ts'
@@ -119,7 +119,7 @@ function addDiskBackend(to: Builder, disk: DiskDef): void {
   if (isStorageEmpty(source)) return
   addStorageChain(to, source, diskUse(disk))
   if (disk.driver.copyOnRead) {
-    const file = storageIds(source).formatNode
+    const file = effectiveNode(source, to.qemu)
     to.blockdev({ driver: 'copy-on-read', 'node-name': copyOnReadNode(disk), file, discard: 'unmap' })
   }
 }

@@ -2,8 +2,8 @@
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { isStorageEmpty } from '../../../../conf/storage/source.ts'
-import { storageIds } from '../../block/node-names.ts'
-import { CACHE_MODES } from '../../block/nodes.ts'
+import { CACHE_MODES, effectiveNode } from '../../block/nodes.ts'
+import type { Qemu } from '../../capabilities/qemu.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
 import { bootIndex } from '../../parts/boot-index.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
@@ -19,9 +19,9 @@ export const copyOnReadNode = ({ target }: DiskDef): string => `libvirt-CoR-${ta
 export const vhostUserChardev = ({ alias }: DiskDef): string => `chr-vu-${alias}`
 
 /** The top node of a disk, if it has a medium (qemuDomainDiskGetTopNodename). */
-export function diskNode(disk: DiskDef): string | undefined {
+export function diskNode(disk: DiskDef, qemu: Qemu): string | undefined {
   if (isStorageEmpty(disk.source) || disk.source.type === 'vhostuser') return undefined
-  return disk.driver.copyOnRead ? copyOnReadNode(disk) : storageIds(disk.source).formatNode
+  return disk.driver.copyOnRead ? copyOnReadNode(disk) : effectiveNode(disk.source, qemu)
 }
 
 /** libvirt's old name of a drive, which the guest may know a SCSI disk by. */
@@ -92,7 +92,7 @@ export function diskDeviceProps(to: Builder, disk: DiskDef): DeviceProps {
     ...bus,
     ...place,
     'share-rw': disk.shareable,
-    drive: diskNode(disk),
+    drive: diskNode(disk, to.qemu),
     chardev: source.type === 'vhostuser' ? vhostUserChardev(disk) : undefined,
     id: disk.alias,
     bootindex: device === 'floppy' ? undefined : bootIndex(to.def, disk),
