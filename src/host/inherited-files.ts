@@ -80,19 +80,17 @@ export class OpenedFiles implements InheritedFiles {
 }
 
 /**
- * The numbers a command line shows that nothing is started from. They are those libvirtd 9.0 has free when it is asked
- * for one: its event loop and drivers hold everything below 24, and 26 to 28.
+ * The numbers a command line shows that nothing is started from. They are those libvirtd has free when it is asked
+ * for one: its event loop and drivers hold everything below 24 (25 on other hosts).
  */
 export class ShownFiles implements InheritedFiles {
-  #next = 25
+  #next = 24
 
   open(path: string): number | undefined {
     return isUsable(path) ? this.tap() : undefined
   }
 
   tap(): number {
-    const number = this.#next
-    this.#next = number === 25 ? 29 : number + 1
-    return number
+    return this.#next++
   }
 }
