@@ -119,10 +119,19 @@ function nodeName(name: string): string {
   return name
 }
 
-/** -object and -blockdev of one image (qemuBlockStorageSourceAttachPrepareBlockdev). */
-export function addStorage(to: Builder, source: StorageSource, use: StorageUse, ids = storageIds(source)): void {
+/**
+ * -object and -blockdev of one image (qemuBlockStorageSourceAttachPrepareBlockdev).
+ * @param hasFormatNode also where QEMU could do without
+ */
+export function addStorage(
+  to: Builder,
+  source: StorageSource,
+  use: StorageUse,
+  ids = storageIds(source),
+  hasFormatNode = needsFormatNode(source, to.qemu)
+): void {
   const { storageNode, sliceNode, formatNode } = ids
-  const effective = effectiveNode(source, to.qemu, ids)
+  const effective = hasFormatNode ? formatNode : contentNode(source, ids)
   const props = (node: string) => (node === effective ? askedProps(use) : lowerProps(use))
   const named = (node: string, driver: Driver) =>
     to.blockdev({ ...props(node), ...driver, 'node-name': nodeName(node) })

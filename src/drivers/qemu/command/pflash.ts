@@ -15,7 +15,8 @@ function flashImage(command: Command, unit: 0 | 1, source: StorageSource, readOn
   if (isLocalStorage(source) && source.path === undefined)
     throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'filename' must not have null value")
   const raw: StorageSource = { ...source, format: 'raw' }
-  addStorage(command, raw, { readOnly }, storageIds(raw, node(unit)))
+  // the code always has both nodes (qemuProcessPreparePflash)
+  addStorage(command, raw, { readOnly }, storageIds(raw, node(unit)), unit === 0)
 }
 
 /** Block nodes of the images, if the firmware is in flash (qemuBuildPflashBlockdevCommandLine). */
