@@ -1,5 +1,5 @@
 // A domain's controllers as a set: finding, adding and numbering them.
-import type { ControllerDef, ControllerType } from './devices/controller.ts'
+import { type ControllerDef, type ControllerType, insertController } from './devices/controller.ts'
 import { COMPANION_START_PORTS, type ControllerModel, isUsb2 } from './devices/controller-models.ts'
 import type { DomainDef } from './domain-def.ts'
 import { errorsFrom } from './error.ts'
@@ -30,17 +30,20 @@ export function ensureController(
   const found = findController(def, type, index)
   if (found) return { controller: found, added: false }
   const controller: ControllerDef = { type, index, ...(model !== undefined && { model }) }
-  def.devices.controllers.push(controller)
+  insertController(def.devices.controllers, controller)
   return { controller, added: true }
 }
 
 /** Adds a USB controller, with its companions where the model has some (virDomainDefAddUSBController). */
 export function addUsbController({ devices }: DomainDef, index: number, model?: ControllerModel): void {
-  devices.controllers.push({ type: 'usb', index, ...(model !== undefined && { model }) })
+  const { controllers } = devices
+  insertController(controllers, { type: 'usb', index, ...(model !== undefined && { model }) })
   if (model !== 'ich9-ehci1') return
   for (const companion of ['ich9-uhci1', 'ich9-uhci2', 'ich9-uhci3'] as const) {
-    const masterStartPort = COMPANION_START_PORTS[companion]!
-    devices.controllers.push({ type: 'usb', index, model: companion, masterStartPort })
+    const controller: ControllerDef = { type: 'usb', index, model: companion }
+    insertController(controllers, controller)
+    // libvirt says so only now, which decides on the order
+    controller.masterStartPort = COMPANION_START_PORTS[companion]!
   }
 }
 

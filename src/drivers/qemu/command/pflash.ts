@@ -16,7 +16,7 @@ function flashImage(command: Command, unit: 0 | 1, source: StorageSource, readOn
     throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'filename' must not have null value")
   const raw: StorageSource = { ...source, format: 'raw' }
   // the code always has both nodes (qemuProcessPreparePflash)
-  addStorage(command, raw, { readOnly }, storageIds(raw, node(unit)), unit === 0)
+  addStorage(command, raw, { readOnly }, storageIds(raw, node(unit)), unit === 0 || undefined)
 }
 
 /** Block nodes of the images, if the firmware is in flash (qemuBuildPflashBlockdevCommandLine). */
