@@ -14,6 +14,7 @@ import { validateIdmap } from './domain/idmap.ts'
 import { validateIothreads } from './domain/iothreads.ts'
 import { validateHugepages } from './domain/memory-backing.ts'
 import { validateNuma } from './domain/numa.ts'
+import { validateNumatune } from './domain/numatune.ts'
 import { validateBoot } from './domain/os-boot.ts'
 import { validateFirmware } from './domain/os-firmware.ts'
 import { validateResource } from './domain/resource.ts'
@@ -54,6 +55,7 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validatePrimaryVideo,
   validateBlkiotune,
   validateIdmap,
+  validateNumatune,
   validateNuma,
   ({ devices }) => validateFilesystems(devices),
   validateIothreads

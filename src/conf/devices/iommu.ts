@@ -17,7 +17,8 @@ export const iommuFields = {
     eim: attr('eim', onOff),
     iotlb: attr('iotlb', onOff),
     /** width of its addresses in bits; 0 and absent: QEMU's own */
-    awBits: zeroIsAbsent(attr('aw_bits', uint))
+    awBits: zeroIsAbsent(attr('aw_bits', uint)),
+    dmaTranslation: attr('dma_translation', onOff)
   }),
   ...deviceInfo
 } satisfies Fields

@@ -23,12 +23,16 @@ const label = childText('label', string)
 
 function parseOne(node: XmlElement, context: ParseContext): SeclabelOverride {
   const { model } = node.attributes
-  const relabel = parseAttribute(node, 'relabel', yesNo) ?? true
+  const given = parseAttribute(node, 'relabel', yesNo)
+  const relabel = given ?? true
   const labelskip = !context.inactive && parseAttribute(node, 'labelskip', yesNo)
   const text = label.parse(node, context)
   const known = text !== undefined && Buffer.byteLength(text) < LABEL_BUFLEN ? text : undefined
   if (known !== undefined && !relabel) {
     throw fail('VIR_ERR_XML_ERROR', `Cannot specify a label if relabelling is turned off. model=${model ?? '<null>'}`)
+  }
+  if (context.inactive && given && known === undefined) {
+    throw fail('VIR_ERR_XML_ERROR', `Cannot specify relabel if label is missing. model=${model ?? '<null>'}`)
   }
   return {
     ...(model !== undefined && { model }),

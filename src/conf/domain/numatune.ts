@@ -95,13 +95,23 @@ function parseMemnodes(nodes: XmlElement[], all: NumatuneDef['memory'], cells: n
     }
     if (out.has(cellid)) throw bad(`Multiple memnode elements with cellid ${cellid}`)
     const kind = parseAttribute(node, 'mode', mode) ?? 'strict'
-    if (all?.mode === 'restrictive' && kind !== 'restrictive') {
-      throw bad("'restrictive' mode is required in memnode element when mode is 'restrictive' in memory element")
-    }
     if (node.attributes.nodeset === undefined) throw bad('Missing required nodeset attribute in memnode element')
     out.set(cellid, { cellid, mode: kind, nodeset: requireBits(node.attributes.nodeset, 'nodeset') })
   }
   return [...out.values()].sort((a, b) => a.cellid - b.cellid)
+}
+
+/** Restrictive is all or nothing (virDomainNumaDefValidate). @throws VIR_ERR_XML_ERROR */
+export function validateNumatune({ numatune }: { numatune?: NumatuneDef }): void {
+  const isRestrictive = numatune?.memory?.mode === 'restrictive'
+  for (const { mode: kind } of numatune?.memnodes ?? []) {
+    if (isRestrictive === (kind === 'restrictive')) continue
+    const [missing, given] = isRestrictive ? ['memnode', 'memory'] : ['memory', 'memnode']
+    throw fail(
+      'VIR_ERR_XML_ERROR',
+      `'restrictive' mode is required in ${missing} element when mode is 'restrictive' in ${given} element`
+    )
+  }
 }
 
 /** The mode memory of a guest cell is allocated with; without a cell, that of all memory. */

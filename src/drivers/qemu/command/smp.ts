@@ -4,14 +4,12 @@ import { bootVcpuCount } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
+import { VCPUS_WITHOUT_EIM } from '../device/iommu.ts'
 import { isPseries, isQ35, isX86 } from '../machine-type.ts'
 import { keyValue } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-
-/** Most vCPUs an interrupt remapping unit without extended mode can address. */
-const VCPUS_WITHOUT_EIM = 255
 
 /** vCPUs and their topology. @throws VIR_ERR_CONFIG_UNSUPPORTED for dies QEMU lacks (qemuBuildSmpCommandLine) */
 export function smpArgs(command: Command): void {

@@ -6,6 +6,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
+import { canRemapManyVcpus, needsEim } from '../device/iommu.ts'
 import { hasPs2, isArmVirt, isI440fx, isMipsMalta, isPseries, isQ35, isRiscvVirt } from '../machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -94,6 +95,17 @@ const DEFAULTS: Record<string, (def: DomainDef, qemu: Qemu) => Defaults> = {
   mips64el: mips
 }
 
+/** What q35 machines have by themselves, or need for many vCPUs. */
+function addOfQ35(def: DomainDef, qemu: Qemu): void {
+  const { watchdogs, iommus } = def.devices
+  if (!watchdogs.some(({ model }) => model === 'itco')) {
+    watchdogs.push({ model: 'itco', action: watchdogs[0]?.action ?? 'reset' })
+  }
+  if (iommus.length === 0 && needsEim(def) && canRemapManyVcpus(qemu)) {
+    iommus.push({ model: 'intel', driver: { intremap: true, eim: true } })
+  }
+}
+
 /** Adds what is missing. @throws VIR_ERR_XML_ERROR when PCI controller 0 is not the machine's root */
 export function addDefaultDevices(def: DomainDef, { qemu }: QemuContext): void {
   const { devices } = def
@@ -113,9 +125,7 @@ export function addDefaultDevices(def: DomainDef, { qemu }: QemuContext): void {
   }
   const hasPanic = devices.panics.some(({ model }) => model === undefined || model === panic)
   if (panic && !hasPanic) devices.panics.push({})
-  if (isQ35(def) && !devices.watchdogs.some(({ model }) => model === 'itco')) {
-    devices.watchdogs.push({ model: 'itco', action: devices.watchdogs[0]?.action ?? 'reset' })
-  }
+  if (isQ35(def)) addOfQ35(def, qemu)
 }
 
 function ensurePciRoot(def: DomainDef, model: 'pci-root' | 'pcie-root'): void {

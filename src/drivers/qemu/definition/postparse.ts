@@ -8,6 +8,7 @@ import { checkVcpuStates } from '../command/vcpu.ts'
 import type { QemuContext } from '../context.ts'
 import { defaultCpu, postParseCpu } from '../cpu/postparse.ts'
 import { addDefaultAudio } from '../device/audio.ts'
+import { needsEim } from '../device/iommu.ts'
 import { postParseNvram } from '../firmware/nvram.ts'
 import { isArmVirt, isQ35 } from '../machine-type.ts'
 import { addDefaultDevices } from './default-devices.ts'
@@ -32,6 +33,7 @@ const DEFAULTS: ((def: DomainDef, context: QemuContext) => void)[] = [
   canonicalMachine,
   defaultCpu,
   defaultGic,
+  defaultIoapic,
   checkVcpuStates,
   postParseCpu,
   checkTseg,
@@ -70,6 +72,13 @@ function defaultGic(def: DomainDef): void {
   if (features?.gic ? features.gic.version === undefined : isArmVirt(def)) {
     def.features = { ...features, gic: { version: '2' } }
   }
+}
+
+/** Remapped interrupts need half of the I/O APIC in QEMU. */
+function defaultIoapic(def: DomainDef): void {
+  const [iommu] = def.devices.iommus
+  if (!iommu || !(iommu.driver?.intremap || needsEim(def)) || def.features?.ioapic) return
+  def.features = { ...def.features, ioapic: 'qemu' }
 }
 
 /** Only Q35 keeps a TSEG of a size that can be chosen, in MiB (qemuDomainDefTsegPostParse). */

@@ -1,5 +1,6 @@
 // <iommu>: QEMU's checks and arguments.
 import type { IommuDef } from '../../../conf/devices/iommu.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
@@ -32,7 +33,8 @@ const ATTRIBUTES: [keyof NonNullable<IommuDef['driver']>, Capability, string][] 
   ['cachingMode', 'intel-iommu.caching-mode', 'caching mode'],
   ['eim', 'intel-iommu.eim', 'eim'],
   ['iotlb', 'intel-iommu.device-iotlb', 'device IOTLB'],
-  ['awBits', 'intel-iommu.aw-bits', 'aw_bits']
+  ['awBits', 'intel-iommu.aw-bits', 'aw_bits'],
+  ['dmaTranslation', 'intel-iommu.dma-translation', 'updating dma translation']
 ]
 
 function validateDriver(driver: IommuDef['driver'], qemu: Qemu): void {
@@ -43,7 +45,24 @@ function validateDriver(driver: IommuDef['driver'], qemu: Qemu): void {
   }
 }
 
+/** Most vCPUs an interrupt remapping unit without extended mode can address. */
+export const VCPUS_WITHOUT_EIM = 255
+
+/** So many vCPUs that their interrupts need the extended mode of an IOMMU (qemuDomainNeedsIOMMUWithEIM). */
+export const needsEim = (def: DomainDef): boolean => isQ35(def) && def.vcpu.max > VCPUS_WITHOUT_EIM
+
+/** This QEMU has an IOMMU that can do it. */
+export const canRemapManyVcpus = (qemu: Qemu): boolean =>
+  qemu.has('intel-iommu') && qemu.has('intel-iommu.intremap') && qemu.has('intel-iommu.eim')
+
 export const qemuIommu: QemuFamily<IommuDef> = {
+  postParse(dev, def, { qemu }) {
+    if (dev.model !== 'intel' || !needsEim(def)) return
+    const driver = dev.driver ?? {}
+    if (qemu.has('intel-iommu.intremap')) driver.intremap ??= true
+    if (qemu.has('intel-iommu.eim')) driver.eim ??= true
+    dev.driver = driver
+  },
   validate({ model, address, driver }, def, { qemu }) {
     const refuse = (what: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', `IOMMU device: '${model}' ${what}`)
     const { fits, machines, needs } = MODELS[model]
@@ -70,7 +89,8 @@ function addIommu(to: Builder, dev: IommuDef): void {
     'caching-mode': driver?.cachingMode,
     eim: onOffAuto(driver?.eim),
     'device-iotlb': driver?.iotlb,
-    'aw-bits': driver?.awBits
+    'aw-bits': driver?.awBits,
+    'dma-translation': driver?.dmaTranslation
   })
 }
 

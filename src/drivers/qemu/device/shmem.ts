@@ -41,8 +41,10 @@ export const qemuShmem: QemuFamily<ShmemDef> = {
 
 function checkSize(sizeBytes: bigint | undefined): void {
   if (sizeBytes === undefined) return
-  if ((sizeBytes & (sizeBytes - 1n)) !== 0n) throw fail('VIR_ERR_XML_ERROR', 'shmem size must be a power of two')
-  if (sizeBytes < MIB) throw fail('VIR_ERR_XML_ERROR', 'shmem size must be at least 1 MiB (1024 KiB)')
+  const isPowerOf2 = (sizeBytes & (sizeBytes - 1n)) === 0n
+  if (sizeBytes < MIB || !isPowerOf2) {
+    throw fail('VIR_ERR_XML_ERROR', 'shmem size must be a power of 2 and at least 1 MiB (1024 KiB)')
+  }
 }
 
 /** -device of one shared memory, of the model QEMU dropped in 4.0 or of those that came after it. */
