@@ -34,7 +34,7 @@ export const OTHER_CAPABILITIES: ReadonlySet<string> = new Set(
   virtio-net.failover storage.werror virtio.packed virtio-blk-pci.scsi.default.disabled
   query-cpu-model-expansion.migratable fw_cfg migration-param.bandwidth migration-param.downtime
   migration-param.xbzrle-cache-size blockdev-hostdev-scsi fsdev.createmode cpu-max vnc-opts audiodev
-  blockdev-backup query-display-options chardev.json device.json hvf snapshot-internal-qmp
+  blockdev-backup query-display-options chardev.json device.json hvf ivshmem snapshot-internal-qmp
 `
     .trim()
     .split(/\s+/)

@@ -103,7 +103,6 @@ export const CAPABILITY_SIGNS = {
   'iothread.poll-max-ns': [{ qapi: 'query-iothreads/ret-type/poll-max-ns' }],
   'iothread.thread-pool-max': [{ qapi: 'object-add/arg-type/+iothread/thread-pool-max' }],
   'isa-serial': [{ type: 'isa-serial' }],
-  ivshmem: [{ type: 'ivshmem' }],
   'ivshmem-doorbell': [{ type: 'ivshmem-doorbell' }],
   'ivshmem-plain': [{ type: 'ivshmem-plain' }],
   'kvm-pit-lost-tick-policy': [{ device: 'kvm-pit', prop: 'lost_tick_policy' }],

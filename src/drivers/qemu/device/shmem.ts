@@ -25,11 +25,11 @@ export const qemuShmem: QemuFamily<ShmemDef> = {
     if (dev.sizeBytes !== undefined) throw refuse('does not support size setting')
     dev.msi = { ...dev.msi, ioeventfd: dev.msi?.ioeventfd ?? true }
   },
-  validate({ model }, _def, { qemu }) {
-    if (qemu.has(model)) return
-    const what =
-      model === 'ivshmem' ? 'ivshmem device is not supported with' : `shmem model '${model}' is not supported by`
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${what} this QEMU binary`)
+  validate({ model, sizeBytes }, _def, { qemu }) {
+    checkSize(sizeBytes)
+    const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+    if (model === 'ivshmem') throw unsupported('ivshmem device is no longer supported')
+    if (!qemu.has(model)) throw unsupported(`shmem model '${model}' is not supported by this QEMU binary`)
   },
   // the socket of a server nobody gave a path (qemuDomainPrepareShmemChardev)
   prepare({ name, server }) {
@@ -47,26 +47,24 @@ function checkSize(sizeBytes: bigint | undefined): void {
   }
 }
 
-/** -device of one shared memory, of the model QEMU dropped in 4.0 or of those that came after it. */
+/** -device of one shared memory. */
 function shmemProps(to: Builder, dev: ShmemDef): DeviceProps {
-  const { model, alias, name, role, server, msi, sizeBytes = 0n } = dev
-  const common = {
+  const { model, alias, role, server, msi } = dev
+  const master = role && !server ? (role === 'master' ? 'on' : 'off') : undefined
+  return {
+    driver: model,
+    id: alias,
+    chardev: server && `char${alias}`,
+    memdev: server ? undefined : `shmmem-${alias}`,
+    master,
     vectors: msi?.vectors,
     ioeventfd: msi?.ioeventfd,
     ...addressProps(to, dev)
   }
-  const chardev = server && `char${alias}`
-  if (model === 'ivshmem') {
-    const size = `${sizeBytes / MIB}m`
-    return { driver: model, id: alias, size, shm: server ? undefined : name, chardev, msi: msi && true, ...common }
-  }
-  const master = role && !server ? (role === 'master' ? 'on' : 'off') : undefined
-  return { driver: model, id: alias, chardev, memdev: server ? undefined : `shmmem-${alias}`, master, ...common }
 }
 
 /** The device goes before the socket it uses: a command line's order does not matter, and it is libvirt's. */
 function addShmem(to: Builder, dev: ShmemDef): void {
-  checkSize(dev.sizeBytes)
   if (dev.address?.type !== 'pci') {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "only 'pci' addresses are supported for the shared memory device")
   }

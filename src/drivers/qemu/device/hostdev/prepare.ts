@@ -4,7 +4,7 @@ import type { HostdevDef } from '../../../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../../../conf/devices/hostdev-source.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import { hasVfio, usbDevicesOfHost } from '../../../../host/devices.ts'
+import { hasVfio, scsiGenericPath, usbDevicesOfHost } from '../../../../host/devices.ts'
 import { hostFile } from '../../../../host/root.ts'
 import { storageSecrets } from '../../block/nodes.ts'
 import type { QemuContext } from '../../context.ts'
@@ -12,7 +12,7 @@ import type { QemuContext } from '../../context.ts'
 const fail = errorsFrom('VIR_FROM_NONE')
 
 /**
- * Fills in the host's part of a device; a pretended start looks at no device.
+ * Fills in the host's part of a device; a pretended start looks at fewer devices.
  * @param nextNode gives the number of one more block node of the guest's
  */
 export function prepareHostdev(
@@ -23,13 +23,15 @@ export function prepareHostdev(
 ): void {
   const { source } = dev
   if (source.type === 'scsi') {
+    // asked for its error: another device may be there when it is opened
+    if (source.from.protocol !== 'iscsi') scsiGenericPath(source.from)
     dev.backendIndex = nextNode()
     if (source.from.protocol === 'iscsi') storageSecrets({ ...source.from, type: 'network' }, secrets)
   }
+  if (source.type === 'pci') chooseBackend(dev)
   if (pretend) return
   if (source.type === 'usb') findUsbDevice(source)
   if (source.type === 'mdev') checkMediated(source)
-  if (source.type === 'pci') chooseBackend(dev)
 }
 
 /** qemuHostdevPrepareMediatedDevices, virMediatedDeviceNew */
@@ -77,7 +79,7 @@ function findUsbDevice(source: HostdevSourceOf<'usb'>): void {
   source.autoAddress = true
 }
 
-/** qemuHostdevPreparePCIDevicesCheckSupport. @throws VIR_ERR_CONFIG_UNSUPPORTED */
+/** qemuDomainPrepareHostdevPCI. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 function chooseBackend({ source }: HostdevDef): void {
   const refuse = (what: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', `host doesn't support ${what}`)
   if (source.backend === 'kvm') throw refuse('legacy PCI passthrough')
