@@ -15,7 +15,7 @@ const MISSING: Capability[] = [
   'cpu.kvm-no-adjvtime',
   'dea-key-wrap',
   'gic-version',
-  'ivshmem',
+
   'loadparm',
   'machine-hpet',
   'machine.pseries.cap-ccf-assist',

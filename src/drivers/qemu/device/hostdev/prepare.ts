@@ -28,7 +28,8 @@ export function prepareHostdev(
     dev.backendIndex = nextNode()
     if (source.from.protocol === 'iscsi') storageSecrets({ ...source.from, type: 'network' }, secrets)
   }
-  if (source.type === 'pci') chooseBackend(dev)
+  // libvirt 11.3 shows a command line for a backend that is given, whatever the host can do
+  if (source.type === 'pci' && !(pretend && source.backend)) chooseBackend(dev)
   if (pretend) return
   if (source.type === 'usb') findUsbDevice(source)
   if (source.type === 'mdev') checkMediated(source)
