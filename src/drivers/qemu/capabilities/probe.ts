@@ -84,11 +84,13 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
     execute<{ present: boolean }>('query-kvm')
   ])
   const typeNames = new Set(types.map(type => type.name))
-  const properties = await askProperties(execute, typeNames)
+  const machineType = (name: string) => `${machines.find(({ alias }) => alias === name)?.name ?? name}-machine`
+  const properties = await askProperties(execute, typeNames, machineType)
   const host = await askHost(execute, accelerator)
   const facts = {
     arch: ARCH_NAMES[target.arch] ?? target.arch,
     types: typeNames,
+    machineType,
     ...properties,
     commands: new Set(commands.map(command => command.name)),
     options: new Map(options.map(({ option, parameters }) => [option, new Set(parameters.map(({ name }) => name))])),
@@ -113,7 +115,8 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
 /** Properties of the types that signs of capabilities name, as far as the binary has these types. */
 async function askProperties(
   execute: Execute,
-  types: ReadonlySet<string>
+  types: ReadonlySet<string>,
+  machineType: (name: string) => string
 ): Promise<Pick<Facts, 'deviceProps' | 'objectProps'>> {
   const signs = Object.values<Sign[]>(CAPABILITY_SIGNS).flat()
   const named = (pick: (sign: Sign) => string | false) =>
@@ -132,7 +135,7 @@ async function askProperties(
     ),
     list('qom-list-properties', [
       ...named(sign => 'object' in sign && sign.object),
-      ...named(sign => 'machine' in sign && `${sign.machine}-machine`)
+      ...named(sign => 'machine' in sign && machineType(sign.machine))
     ])
   ])
   return { deviceProps: new Map(devices), objectProps: new Map(objects) }
@@ -240,6 +243,8 @@ const sevHost = (sev: QmpSev): SevHost => ({ cbitpos: sev.cbitpos, reducedPhysBi
 interface Facts {
   arch: string
   types: Set<string>
+  /** QEMU's type of a machine, or of what its alias stands for */
+  machineType: (name: string) => string
   deviceProps: Map<string, Set<string>>
   objectProps: Map<string, Set<string>>
   commands: Set<string>
@@ -251,7 +256,7 @@ function holds(sign: Sign, facts: Facts): boolean {
   if ('type' in sign) return facts.types.has(sign.type)
   if ('device' in sign) return facts.deviceProps.get(sign.device)?.has(sign.prop) ?? false
   if ('object' in sign) return facts.objectProps.get(sign.object)?.has(sign.prop) ?? false
-  if ('machine' in sign) return facts.objectProps.get(`${sign.machine}-machine`)?.has(sign.prop) ?? false
+  if ('machine' in sign) return facts.objectProps.get(facts.machineType(sign.machine))?.has(sign.prop) ?? false
   if ('command' in sign) return facts.commands.has(sign.command)
   if ('qapi' in sign) return schemaHas(facts.schema, sign.qapi)
   if ('arch' in sign) return facts.arch === sign.arch
