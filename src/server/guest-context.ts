@@ -20,7 +20,6 @@ export async function contextFor(def: DomainDef, root: GuestRoot, secondary: str
     paths: {
       libDir: root.dir,
       channelTargetDir: root.channelDir,
-      channelTargetBase: root.channelDir,
       nvramDir: root.nvramDir,
       memoryBackingDir: `${root.dir}/ram`,
       hugepageSubdir: `virshim/${def.uuid}`,

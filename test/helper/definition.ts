@@ -63,7 +63,6 @@ export function testContext(given: Partial<QemuContext> & { missing?: Capability
     config: DEFAULT_CONFIG,
     paths: {
       libDir: '/lib/guest',
-      channelTargetBase: '/lib/channel',
       channelTargetDir: '/lib/channel/guest',
       nvramDir: '/lib/nvram',
       memoryBackingDir: '/lib/ram',

@@ -245,7 +245,6 @@ export class StandInGuest {
       paths: {
         libDir: dir,
         channelTargetDir: channelDir,
-        channelTargetBase: channelDir,
         nvramDir,
         memoryBackingDir: join(dir, 'ram'),
         hugepageSubdir: 'stand-in',

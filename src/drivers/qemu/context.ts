@@ -11,8 +11,6 @@ export interface GuestPaths {
   libDir: string
   /** sockets of `<channel type='unix'>` without a path */
   channelTargetDir: string
-  /** above it, common to all guests: paths below are made up, not the user's */
-  channelTargetBase: string
   /** UEFI variable stores without a path */
   nvramDir: string
   /** files the guest's memory lies in, one for each memory object */

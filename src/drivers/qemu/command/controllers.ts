@@ -1,11 +1,7 @@
 // Options of the command line for the controllers a machine has built in.
-import { errorsFrom } from '../../../conf/error.ts'
-import { hasNoLegacyUsb } from '../device/controller/controller.ts'
-import { isQ35, isS390 } from '../machine-type.ts'
+import { isQ35 } from '../machine-type.ts'
 import { bootIndex } from '../parts/boot-index.ts'
 import type { Command } from './command.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** -global for options of the machine's own host bridge. */
 export function hostBridgeArgs(command: Command): void {
@@ -14,16 +10,6 @@ export function hostBridgeArgs(command: Command): void {
     const host = model === 'pcie-root' ? 'q35-pcihost' : 'i440FX-pcihost'
     command.add('-global', `${host}.pci-hole64-size=${pcihole64KiB}K`)
   }
-}
-
-/** -usb, for machines whose own controller is all there is (qemuBuildLegacyUSBControllerCommandLine). */
-export function legacyUsbArgs(command: Command): void {
-  const { def } = command
-  const usb = def.devices.controllers.filter(({ type }) => type === 'usb')
-  if (usb.some(({ model }) => model === 'none')) return
-  const legacy = usb.filter(({ model }) => model === undefined).length
-  if (legacy > 1) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Multiple legacy USB controllers are not supported')
-  if (legacy === usb.length && !hasNoLegacyUsb(def) && !isS390(def)) command.add('-usb')
 }
 
 /** Boot order of floppies is the controller's matter (qemuBuildFloppyCommandLineControllerOptions). */

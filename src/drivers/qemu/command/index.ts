@@ -14,7 +14,7 @@ import { bootArgs } from './boot.ts'
 import { clockArgs } from './clock.ts'
 import { Command } from './command.ts'
 import { compatArgs } from './compat.ts'
-import { floppyControllerArgs, hostBridgeArgs, legacyUsbArgs } from './controllers.ts'
+import { floppyControllerArgs, hostBridgeArgs } from './controllers.ts'
 import { cpuArgs } from './cpu.ts'
 import { environment } from './environment.ts'
 import { genidArgs } from './genid.ts'
@@ -82,7 +82,6 @@ const ARGUMENTS: AddArguments[] = [
   add('iommus'),
   hostBridgeArgs,
   ...(['pci', 'usb', 'scsi', 'ide', 'sata', 'virtio-serial'] as const).map(controllers),
-  legacyUsbArgs,
   add('memories'),
   add('hubs'),
   controllers('ccid'),

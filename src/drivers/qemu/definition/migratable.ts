@@ -9,6 +9,7 @@ import { storageChain } from '../../../conf/storage/chain.ts'
 import { parseXml } from '../../../conf/xml.ts'
 import type { QemuContext } from '../context.ts'
 import { addDefaultAudio } from '../device/audio.ts'
+import { isMadeUpPath } from '../device/chardev/chardev.ts'
 import { isI440fx, isQ35 } from '../machine-type.ts'
 
 /** The one controller of its type, if it has index 0 and the user gave it no name. */
@@ -40,14 +41,11 @@ function dropWatchdog({ devices }: DomainDef): void {
   if (at >= 0 && devices.watchdogs[at]!.action === 'reset') devices.watchdogs.splice(at, 1)
 }
 
-const quoted = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-
 /** Socket paths of channels that we would choose again. */
 function dropChannelPaths({ devices }: DomainDef, { paths }: QemuContext): void {
   for (const { source, target } of devices.channels) {
     if (target.type !== 'virtio' || source.type !== 'unix' || source.path === undefined) continue
-    const chosen = `^${quoted(paths.channelTargetBase)}/([^/]+\\.)|(domain-[^/]+/)${quoted(target.name ?? '')}$`
-    if (new RegExp(chosen).test(source.path)) source.path = undefined
+    if (isMadeUpPath(source.path, target.name, paths)) source.path = undefined
   }
 }
 

@@ -19,8 +19,7 @@ export async function libvirtContext(def: DomainDef, cacheDir: string): Promise<
     config: DEFAULT_CONFIG,
     paths: {
       libDir,
-      channelTargetBase: '/var/lib/libvirt/qemu/channel/target',
-      channelTargetDir: `/var/lib/libvirt/qemu/channel/target/domain-${shortName}`,
+      channelTargetDir: `/run/libvirt/qemu/channel/${shortName}`,
       nvramDir: '/var/lib/libvirt/qemu/nvram',
       memoryBackingDir: `/var/lib/libvirt/qemu/ram/${shortName}`,
       hugepageSubdir: `libvirt/qemu/${shortName}`,

@@ -32,6 +32,8 @@ interface SocketBackend {
   telnet?: boolean | undefined
   /** seconds between attempts of a client, 0: none */
   reconnect?: number | undefined
+  /** the same in milliseconds, of newer QEMU */
+  'reconnect-ms'?: number | undefined
   'tls-creds'?: string | undefined
 }
 
@@ -62,6 +64,7 @@ function options({ type, data }: ChardevBackend): Props {
         server: server || undefined,
         wait: server && !wait ? false : undefined,
         reconnect,
+        'reconnect-ms': data['reconnect-ms'],
         'tls-creds': data['tls-creds']
       }
     }

@@ -87,14 +87,15 @@ export function addChardev(to: Builder, source: ChardevSource, id: string, optio
       'verify-peer': listens ? config.chardevTlsX509Verify : true
     })
   }
-  to.chardev(id, chardevBackend(source, id, { ...options, tlsCreds }))
+  to.chardev(id, chardevBackend(source, id, { ...options, tlsCreds }, to.qemu))
 }
 
 /** A backend as QEMU has it (qemuMonitorJSONAttachCharDevGetProps). */
 function chardevBackend(
   source: ChardevSource,
   id: string,
-  { spicevmc = 'vdagent', wait, tlsCreds }: ChardevOptions & { tlsCreds: string | undefined }
+  { spicevmc = 'vdagent', wait, tlsCreds }: ChardevOptions & { tlsCreds: string | undefined },
+  qemu: Qemu
 ): ChardevBackend {
   const log = source.log && { logfile: source.log.file, logappend: source.log.append }
   switch (source.type) {
@@ -124,7 +125,7 @@ function chardevBackend(
         server: source.mode === 'bind',
         wait,
         telnet: isTcp && source.protocol === 'telnet',
-        reconnect: reconnect && (reconnect.enabled ? reconnect.timeout : 0),
+        ...reconnectProps(reconnect, qemu),
         'tls-creds': tlsCreds
       }
       return { type: 'socket', data: { ...data, ...log } }
@@ -143,6 +144,15 @@ function chardevBackend(
     case 'nmdm':
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported chardev '${source.type}'`)
   }
+}
+
+/** How long a client waits before it tries again, in the unit this QEMU has; 0 is never. */
+function reconnectProps(reconnect: { enabled: boolean; timeout?: number } | undefined, qemu: Qemu) {
+  if (!reconnect) return {}
+  const seconds = reconnect.enabled ? reconnect.timeout : 0
+  return qemu.has('chardev-reconnect-miliseconds')
+    ? { 'reconnect-ms': seconds === undefined ? undefined : seconds * 1000 }
+    : { reconnect: seconds }
 }
 
 const inetAddress = (host = '', port = '') => ({ type: 'inet', data: { host, port } }) as const

@@ -53,19 +53,28 @@ function defaultSerialModel({ type }: SerialTarget, def: DomainDef): SerialModel
   return isArmVirt(def) ? 'pl011' : isRiscvVirt(def) ? '16550a' : 'none'
 }
 
-/**
- * Paths libvirt made up itself are not kept: a new start makes new ones. Either alternative of libvirt's pattern is
- * enough: a dotted name below the common directory, or the end `domain-X/NAME` (qemuDomainChrDefDropDefaultPath).
- */
-function dropMadeUpPath({ source, target }: ChannelDef, { channelTargetBase }: QemuContext['paths']): void {
+/** Where libvirt has made sockets of channels: today, and once below its directories of state and configuration. */
+const LIBVIRT_CHANNELS = ['/run/libvirt/qemu/channel', '/var/lib/libvirt/qemu/channel', '/etc/libvirt/qemu/channel']
+
+/** The socket is in a directory of the guest's own, as libvirt calls them, or has the guest's name before its own. */
+const isInGuestDirectory = (below: string) => /^(target\/)?([^/]+\.|domain-[^/]+\/|[0-9]+-[^/]+\/)$/.test(below)
+
+/** A path that was made up, by us or by a libvirt: a new start makes a new one (qemuDomainChrMatchDefaultPath). */
+export function isMadeUpPath(
+  path: string,
+  name: string | undefined,
+  { channelTargetDir }: QemuContext['paths']
+): boolean {
+  if (path === `${channelTargetDir}/${name}`) return true
+  const directory = LIBVIRT_CHANNELS.find(one => path.startsWith(`${one}/`))
+  if (directory === undefined || !path.endsWith(name ?? '')) return false
+  return isInGuestDirectory(path.slice(directory.length + 1, path.length - (name?.length ?? 0)))
+}
+
+/** Takes away such a path (qemuDomainChrDefDropDefaultPath). */
+function dropMadeUpPath({ source, target }: ChannelDef, paths: QemuContext['paths']): void {
   if (target.type !== 'virtio' || source.type !== 'unix' || source.path === undefined) return
-  const { path } = source
-  const below = path.startsWith(`${channelTargetBase}/`) ? path.slice(channelTargetBase.length + 1) : ''
-  const dotted = /^[^/]+\./.test(below)
-  const directory = target.name === undefined ? path : path.endsWith(target.name) && path.slice(0, -target.name.length)
-  const perDomain =
-    directory && (target.name === undefined ? /domain-[^/]+\//.test(directory) : /domain-[^/]+\/$/.test(directory))
-  if (dotted || perDomain) delete source.path
+  if (isMadeUpPath(source.path, target.name, paths)) delete source.path
 }
 
 /** A socket nobody gave a path is one we make. */

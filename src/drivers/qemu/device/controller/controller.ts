@@ -10,7 +10,7 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
 import type { Capability } from '../../capabilities/signs.ts'
-import { hasBuiltinEsp, hasBuiltinIde, isArmVirt, isPseries, isQ35, isRiscvVirt } from '../../machine-type.ts'
+import { hasBuiltinEsp, hasBuiltinIde, isPseries, isQ35, isS390 } from '../../machine-type.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import { leave, type QemuFamily } from '../family.ts'
@@ -36,13 +36,10 @@ function addController(to: Builder, dev: ControllerDef): void {
   if (props) to.device({ ...props, ...addressProps(to, dev) })
 }
 
-/** Targets of today have no USB unless it is asked for. */
-export const hasNoLegacyUsb = (def: DomainDef) => isQ35(def) || isArmVirt(def) || isRiscvVirt(def)
-
 /** Part of the machine, or none (qemuBuildSkipController). */
 function isBuiltin({ type, model, index }: ControllerDef, def: DomainDef): boolean {
   if (model === 'pcie-root' || (model === 'pci-root' && !isPseries(def))) return true
-  if (type === 'usb') return model === 'none' || (model === undefined && !hasNoLegacyUsb(def))
+  if (type === 'usb') return model === 'none' || (model === undefined && isS390(def))
   if (index !== 0) return false
   if (type === 'sata') return isQ35(def)
   if (type === 'ide') return hasBuiltinIde(def)
