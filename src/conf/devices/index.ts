@@ -15,6 +15,7 @@ import {
   serial
 } from './chardev.ts'
 import { type ControllerDef, controller } from './controller.ts'
+import { type CryptoDef, crypto } from './crypto.ts'
 import type { DeviceInfo } from './device-info.ts'
 import { type DiskDef, disk } from './disk.ts'
 import type { DeviceFamily } from './family.ts'
@@ -30,6 +31,7 @@ import { type MemballoonDef, memballoon } from './memballoon.ts'
 import { type MemoryDef, memory } from './memory.ts'
 import { type NvramDef, nvram } from './nvram.ts'
 import { type PanicDef, panic } from './panic.ts'
+import { type PstoreDef, pstore } from './pstore.ts'
 import { type RedirdevDef, redirdev } from './redirdev.ts'
 import { type RedirfilterDef, redirfilter } from './redirfilter.ts'
 import { type RngDef, rng } from './rng.ts'
@@ -71,8 +73,10 @@ export const deviceFamilies = {
   panics: panic,
   shmems: shmem,
   memories: memory,
+  cryptos: crypto,
   iommus: iommu,
-  vsocks: vsock
+  vsocks: vsock,
+  pstores: pstore
 } satisfies { [K in DeviceKind]: DeviceFamily<Devices[K][number]> }
 
 /** Device lists of a domain by family. Devices there may be one of are lists of at most one. */
@@ -108,6 +112,8 @@ export interface Devices {
   memories: MemoryDef[]
   iommus: IommuDef[]
   vsocks: VsockDef[]
+  cryptos: CryptoDef[]
+  pstores: PstoreDef[]
 }
 export type DeviceKind = Exclude<keyof Devices, 'emulator'>
 export type AnyDevice = DeviceInfo
@@ -152,6 +158,7 @@ const READ_ORDER = [
   'watchdogs',
   'memballoons',
   'rngs',
+  'cryptos',
   'tpms',
   'nvrams',
   'hubs',
@@ -161,7 +168,8 @@ const READ_ORDER = [
   'shmems',
   'memories',
   'iommus',
-  'vsocks'
+  'vsocks',
+  'pstores'
 ] as const satisfies DeviceKind[]
 
 /** Reads `<devices>` of a domain. @param before what is read before the devices of a family */
@@ -234,7 +242,9 @@ const PASS_ORDER = [
   'memories',
   'redirdevs',
   'iommus',
-  'vsocks'
+  'vsocks',
+  'cryptos',
+  'pstores'
 ] as const satisfies DeviceKind[]
 /** Devices without an address or alias of their own come last. */
 const WITHOUT_INFO = ['graphics', 'audios', 'leases', 'redirfilters'] as const satisfies DeviceKind[]

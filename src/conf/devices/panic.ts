@@ -8,7 +8,7 @@ import { named } from './named.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-const model = enumOf('default', 'isa', 'pseries', 'hyperv', 's390')
+const model = enumOf('default', 'isa', 'pseries', 'hyperv', 's390', 'pvpanic')
 export type PanicModel = Exclude<(typeof model.values)[number], 'default'>
 
 export const panicFields = {

@@ -115,6 +115,8 @@ const ARGUMENTS: AddArguments[] = [
   add('panics'),
   add('shmems'),
   add('vsocks'),
+  add('cryptos'),
+  add('pstores'),
   asyncTeardownArgs
 ]
 

@@ -30,11 +30,14 @@ const BY_POSITION = {
   memballoons: 'balloon',
   tpms: 'tpm',
   vsocks: 'vsock',
-  iommus: 'iommu'
+  iommus: 'iommu',
+  pstores: 'pstore'
 } as const satisfies Partial<Record<DeviceKind, string>>
 
 /** Families whose aliases go on from the highest number in use, so that one is never given twice. */
-const BY_NUMBER = { filesystems: 'fs', rngs: 'rng' } as const satisfies Partial<Record<DeviceKind, string>>
+const BY_NUMBER = { filesystems: 'fs', rngs: 'rng', cryptos: 'crypto' } as const satisfies Partial<
+  Record<DeviceKind, string>
+>
 
 /** The number behind the highest alias of that prefix (qemuDomainDeviceAliasIndex). */
 export function nextAliasNumber(devices: Iterable<Aliased>, prefix: string): number {

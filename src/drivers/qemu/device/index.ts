@@ -5,6 +5,7 @@ import type { QmpMonitor } from '../monitor/qmp.ts'
 import { qemuAudio } from './audio.ts'
 import { qemuChannel, qemuConsole, qemuParallel, qemuSerial } from './chardev/chardev.ts'
 import { qemuController } from './controller/controller.ts'
+import { qemuCrypto } from './crypto.ts'
 import { qemuDisk } from './disk/disk.ts'
 import type { QemuFamily } from './family.ts'
 import { qemuFilesystem } from './filesystem/filesystem.ts'
@@ -18,6 +19,7 @@ import { qemuMemballoon } from './memballoon.ts'
 import { qemuMemory } from './memory/memory.ts'
 import { qemuNvram } from './nvram.ts'
 import { qemuPanic } from './panic.ts'
+import { qemuPstore } from './pstore.ts'
 import { qemuRedirdev } from './redirdev.ts'
 import { qemuRng } from './rng.ts'
 import { qemuShmem } from './shmem.ts'
@@ -55,6 +57,8 @@ const families: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
   panics: qemuPanic,
   shmems: qemuShmem,
   vsocks: qemuVsock,
+  cryptos: qemuCrypto,
+  pstores: qemuPstore,
   iommus: qemuIommu,
   hubs: qemuHub
 }

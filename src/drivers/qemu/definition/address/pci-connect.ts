@@ -12,7 +12,7 @@ import type { QemuContext } from '../../context.ts'
 import { CONNECT, PCI_DEVICE, PCI_MODELS, PCIE_DEVICE } from './pci-flags.ts'
 
 /** `virtio` devices are Express devices where both the guest and QEMU have those. */
-type Connection = 'none' | 'pci' | 'pcie' | 'virtio'
+type Connection = 'none' | 'pci' | 'pcie' | 'virtio' | 'integrated'
 
 /** Transitional devices work in conventional slots only. */
 const virtio = (model: string | undefined): Connection => (model === 'virtio-transitional' ? 'pci' : 'virtio')
@@ -92,7 +92,10 @@ const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDe
   vsocks: ({ model }) => virtio(model),
   iommus: ({ model }) => (model === 'virtio' ? 'virtio' : 'none'),
   hostdevs: hostdev,
-  memories: ({ model }) => (model === 'virtio-pmem' || model === 'virtio-mem' ? 'virtio' : 'none')
+  memories: ({ model }) => (model === 'virtio-pmem' || model === 'virtio-mem' ? 'virtio' : 'none'),
+  cryptos: () => 'pci',
+  panics: ({ model }) => (model === 'pvpanic' ? 'integrated' : 'none'),
+  pstores: () => 'pci'
 }
 
 /** The guest's root bus is an Express one (qemuDomainHasPCIeRoot). */
@@ -113,6 +116,8 @@ export function connectFlags(kind: DeviceKind, dev: AnyDevice, def: DomainDef, {
       return PCI_DEVICE
     case 'pcie':
       return express
+    case 'integrated':
+      return PCI_DEVICE | CONNECT.integrated
     case 'virtio': {
       const flags = qemu.has('virtio-pci-non-transitional') ? express : PCI_DEVICE
       return kind === 'iommus' ? flags | CONNECT.integrated : flags

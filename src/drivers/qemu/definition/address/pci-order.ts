@@ -54,7 +54,10 @@ const ORDER: readonly Turn<DeviceKind>[] = [
   turn('serials', ({ target }) => target.type === 'pci-serial'),
   turn('iommus', ({ model }) => model === 'virtio'),
   turn('vsocks'),
-  turn('memories', ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem')
+  turn('memories', ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem'),
+  turn('cryptos'),
+  turn('panics', ({ model }) => model === 'pvpanic'),
+  turn('pstores')
 ]
 
 /** Needs of a device from its place: connection flags, and the isolation group it must be kept in. */
