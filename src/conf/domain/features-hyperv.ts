@@ -55,21 +55,28 @@ const retries: Field<number> = custom<number>({
   }
 })
 
-/** Direct delivery of synthetic timer messages; only on is remembered in XML. */
-const direct: Field<boolean | undefined> = custom<boolean | undefined>({
-  names: [['direct', { state: stateRequired }]],
-  parse(node, context) {
-    let on: boolean | undefined
-    for (const kid of childElements(node)) {
-      if (kid.name !== 'direct') {
-        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported Hyper-V stimer feature: ${kid.name}`)
+/** Parts of an enlightenment, by their elements; only what is on is remembered in XML. */
+function parts<N extends string>(feature: string, ...names: N[]) {
+  const field = (name: N): Field<boolean | undefined> => ({
+    names: [[name, { state: stateRequired }]],
+    parse(node, context) {
+      let on: boolean | undefined
+      for (const kid of childElements(node)) {
+        if (!names.includes(kid.name as N)) {
+          throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported Hyper-V ${feature} feature: ${kid.name}`)
+        }
+        const state = stateRequired.parse(kid, context)
+        if (kid.name === name) on = state
       }
-      on = stateRequired.parse(kid, context)
-    }
-    return on || undefined
-  },
-  format: childAttr('direct', 'state', onOff).format
-})
+      return on || undefined
+    },
+    format: childAttr(name, 'state', onOff).format
+  })
+  return setting(
+    feature,
+    Object.fromEntries(names.map(name => [name, field(name)])) as Record<N, ReturnType<typeof field>>
+  )
+}
 
 const vendorId: Field<string> = custom<string>({
   ...required(attr('value', string)),
@@ -94,15 +101,18 @@ const hypervTable = {
   vpindex: requiredState('vpindex'),
   runtime: requiredState('runtime'),
   synic: requiredState('synic'),
-  stimer: setting('stimer', { direct }),
+  /** direct delivery of synthetic timer messages */
+  stimer: parts('stimer', 'direct'),
   reset: requiredState('reset'),
   vendorId: setting('vendor_id', { value: vendorId }),
   frequencies: requiredState('frequencies'),
   reenlightenment: requiredState('reenlightenment'),
-  tlbflush: requiredState('tlbflush'),
+  tlbflush: parts('tlbflush', 'direct', 'extended'),
   ipi: requiredState('ipi'),
   evmcs: requiredState('evmcs'),
-  avic: requiredState('avic')
+  avic: requiredState('avic'),
+  emsrBitmap: requiredState('emsr_bitmap'),
+  xmmInput: requiredState('xmm_input')
 } satisfies Fields
 
 export type HypervDef = Def<typeof hypervTable>

@@ -1,6 +1,5 @@
 // The CPU QEMU made, compared with the one it was asked for (qemuProcessUpdateAndVerifyCPU, virCPUx86UpdateLive).
 import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
-import type { HypervDef } from '../../../conf/domain/features-hyperv.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isX86 } from '../machine-type.ts'
@@ -77,16 +76,20 @@ async function verifyAskedFor({ features }: DomainDef, has: (name: string) => Pr
   if (features?.pvspinlock && !(await has('kvm-pv-unhalt'))) {
     throw unsupported("host doesn't support paravirtual spinlocks")
   }
-  const hyperv: Partial<HypervDef> = features?.hyperv ?? {}
-  for (const name of HYPERV_SWITCHES) {
+  const hyperv = features?.hyperv
+  if (!hyperv) return
+  for (const { name, property, isOn } of HYPERV_SWITCHES) {
     // libvirt does not verify these two: every KVM has them, or no guest misses them
-    if (name === 'relaxed' || name === 'vapic' || !hyperv[name]) continue
-    if (!(await has(`hv-${name}`))) throw unsupported(`host doesn't support hyperv '${name}' feature`)
+    if (name === 'relaxed' || name === 'vapic' || !isOn(hyperv)) continue
+    if (!(await has(property))) throw unsupported(`host doesn't support hyperv '${name}' feature`)
   }
-  if (!hyperv.stimer?.state) return
-  if (!(await has('hv-stimer'))) throw unsupported("host doesn't support hyperv 'stimer' feature")
-  if (hyperv.stimer.direct && !(await has('hv-stimer-direct'))) {
-    throw unsupported("host doesn't support hyperv stimer 'direct' feature")
+  const { stimer, tlbflush } = hyperv
+  for (const [feature, part, isAsked, property] of [
+    ['stimer', 'direct', stimer?.direct, 'hv-stimer-direct'],
+    ['tlbflush', 'direct', tlbflush?.direct, 'hv-tlbflush-direct'],
+    ['tlbflush', 'extended', tlbflush?.extended, 'hv-tlbflush-ext']
+  ] as const) {
+    if (isAsked && !(await has(property))) throw unsupported(`host doesn't support hyperv ${feature} '${part}' feature`)
   }
 }
 
