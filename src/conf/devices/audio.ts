@@ -117,7 +117,16 @@ const kinds = {
   },
   spice: directions({}),
   file: { path: attr('path', string), ...directions({}) },
-  dbus: directions({})
+  dbus: directions({}),
+  pipewire: {
+    /** of the host, where its socket is */
+    runtimeDir: attr('runtimeDir', string),
+    ...directions({
+      name: attr('name', string),
+      streamName: attr('streamName', string),
+      latency: positive('latency')
+    })
+  }
 } satisfies Record<string, Fields>
 
 const anyDirections = { input: child('input', { commonField }), output: child('output', { commonField }) }

@@ -1,15 +1,15 @@
 // <sound>: sound cards.
-import { attr, custom, type Def, type Fields, inChild, nonZero, required } from '../element.ts'
+import { attr, child, custom, type Def, type Field, type Fields, inChild, nonZero, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, uint } from '../scalar.ts'
+import { enumOf, uint, yesNo } from '../scalar.ts'
 import { childElements, element } from '../xml.ts'
 import { ensureAudioId } from './audio.ts'
-import { deviceInfo } from './device-info.ts'
+import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-const model = enumOf('sb16', 'es1370', 'pcspk', 'ac97', 'ich6', 'ich9', 'usb', 'ich7')
+const model = enumOf('sb16', 'es1370', 'pcspk', 'ac97', 'ich6', 'ich9', 'usb', 'ich7', 'virtio')
 const codec = enumOf('duplex', 'micro', 'output')
 export type SoundCodec = (typeof codec.values)[number]
 
@@ -17,6 +17,12 @@ export type SoundCodec = (typeof codec.values)[number]
 export function hasCodecs(soundModel: string | undefined): boolean {
   return soundModel === 'ich6' || soundModel === 'ich9'
 }
+
+/** An attribute of one model; others are read without it. */
+const onlyOf = <T>(of: string, field: Field<T | undefined>): Field<T | undefined> => ({
+  ...field,
+  parse: (node, context) => (node.attributes.model === of ? field.parse(node, context) : undefined)
+})
 
 export const soundFields = {
   model: required(attr('model', model)),
@@ -36,14 +42,22 @@ export const soundFields = {
       for (const type of value) into.children.push(element('codec', { type }))
     }
   }),
+  /** the guest may have more than two channels */
+  multichannel: onlyOf('usb', attr('multichannel', yesNo)),
+  /** of PCM; absent only until the defaults are filled in */
+  streams: onlyOf('virtio', nonZero(attr('streams', uint))),
   audio: inChild('audio', required(nonZero(attr('id', uint)))),
-  ...deviceInfo
+  ...deviceInfo,
+  driver: child('driver', virtioDriver)
 } satisfies Fields
 export type SoundDef = Def<typeof soundFields>
 
 export const sound = deviceFamily({
   element: 'sound',
   fields: soundFields,
+  postParse(dev) {
+    if (dev.model === 'virtio') dev.streams ??= 2
+  },
   validate(dev, def) {
     ensureAudioId(def, dev.audio)
   }

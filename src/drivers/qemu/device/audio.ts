@@ -92,6 +92,8 @@ function backendProps(dev: AudioDef): { own?: Props; input?: Props; output?: Pro
         own: { server: dev.serverName },
         ...both(dev, way => ({ name: way.name, 'stream-name': way.streamName, latency: way.latency }))
       }
+    case 'pipewire':
+      return both(dev, way => ({ name: way.name, 'stream-name': way.streamName, latency: way.latency }))
     case 'file':
       return { own: { path: dev.path } }
     default:
@@ -105,10 +107,22 @@ function directionProps(way: AudioCommon | undefined, backend: Props | undefined
   return Object.values(props).some(value => value !== undefined) ? props : undefined
 }
 
+/** Where PipeWire's socket can be, in the order its library looks (qemuBuildAudioPipewireAudioEnv). */
+function pipewireEnvironment(runtimeDir: string | undefined): Record<string, string> {
+  const passed = (...names: string[]) =>
+    names.flatMap(name => (process.env[name] === undefined ? [] : [[name, process.env[name]] as [string, string]]))
+  const directory = passed('PIPEWIRE_RUNTIME_DIR', 'XDG_RUNTIME_DIR', 'USERPROFILE').slice(0, 1)
+  return Object.fromEntries([
+    ...passed('PIPEWIRE_CORE', 'PIPEWIRE_REMOTE'),
+    ...(runtimeDir === undefined ? directory : [['PIPEWIRE_RUNTIME_DIR', runtimeDir] as const])
+  ])
+}
+
 /** Adds `-audiodev`; QEMU has no command for it. */
 function addAudio(to: Builder, dev: AudioDef): void {
   const { own, input, output } = backendProps(dev)
   const options = atStart(to, 'audio')
+  if (dev.type === 'pipewire') Object.assign(options.env, pipewireEnvironment(dev.runtimeDir))
   if (dev.type === 'sdl' && dev.driver) options.env.SDL_AUDIODRIVER = dev.driver
   const props: Props = {
     id: `audio${dev.id}`,

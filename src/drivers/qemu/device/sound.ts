@@ -1,7 +1,7 @@
 // <sound>: QEMU's checks and arguments.
 import { hasCodecs, type SoundCodec, type SoundDef } from '../../../conf/devices/sound.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { addressProps } from '../parts/address.ts'
+import { addressProps, virtioProps } from '../parts/address.ts'
 import { atStart, type Builder } from '../parts/builder.ts'
 import { audiodevId } from './audio.ts'
 import type { QemuFamily } from './family.ts'
@@ -21,6 +21,9 @@ export const qemuSound: QemuFamily<SoundDef> = {
     }
     if (dev.model === 'ich9' && !qemu.has('ich9-intel-hda')) {
       throw unsupported('The ich9-intel-hda audio controller is not supported in this QEMU binary')
+    }
+    if (dev.model === 'virtio' && !qemu.has('virtio-sound')) {
+      throw unsupported('virtio-sound controller is not supported in this QEMU binary')
     }
     if (dev.model === 'ich7') {
       throw fail('VIR_ERR_INTERNAL_ERROR', `sound card model '${dev.model}' is not supported by qemu`)
@@ -48,9 +51,13 @@ function addSoundCard(to: Builder, dev: SoundDef): void {
   const { def } = to
   const isHda = hasCodecs(dev.model)
   to.device({
-    driver: DRIVERS[dev.model]!,
+    ...(dev.model === 'virtio'
+      ? virtioProps('virtio-sound', dev.model, dev.address, dev.driver)
+      : { driver: DRIVERS[dev.model]! }),
     id: dev.alias,
     audiodev: isHda ? undefined : audiodevId(def, dev.audio),
+    multi: dev.multichannel,
+    streams: dev.streams,
     ...addressProps(to, dev)
   })
   if (!isHda) return

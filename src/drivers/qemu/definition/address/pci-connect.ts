@@ -80,7 +80,7 @@ const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDe
   controllers: controller,
   filesystems: ({ driver, model }) => (NO_GUEST_DRIVER.has(driver?.type) ? 'none' : virtio(model)),
   interfaces: network,
-  sounds: ({ model }) => (PCI_SOUND.has(model) ? 'pci' : 'none'),
+  sounds: ({ model }) => (model === 'virtio' ? 'virtio' : PCI_SOUND.has(model) ? 'pci' : 'none'),
   disks: ({ target, model }) => (target?.bus === 'virtio' ? virtio(model) : 'none'),
   memballoons: ({ model }) => (model === 'none' || model === 'xen' ? 'none' : virtio(model)),
   rngs: ({ model }) => virtio(model),

@@ -19,6 +19,7 @@ const VIRTIO_DEVICES: { [K in DeviceKind]?: (dev: Devices[K][number]) => boolean
   hostdevs: ({ source }) => source.type === 'scsi_host',
   memballoons: ({ model }) => model !== 'none',
   rngs: always,
+  sounds: ({ model }) => model === 'virtio',
   cryptos: always,
   memories: ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem'
 }
