@@ -58,6 +58,8 @@ export function validateHostdevs({ devices }: DomainDef): void {
     }
     for (const name of names) later.add(name)
   }
-  const early = devices.hostdevs.filter(({ source }) => source.type === 'mdev' && source.ramfb)
+  const early = devices.hostdevs.filter(
+    ({ source }) => (source.type === 'mdev' || source.type === 'pci') && source.ramfb
+  )
   if (early.length > 1) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "Only one vgpu device can have 'ramfb' enabled")
 }

@@ -37,9 +37,9 @@ export interface HostdevOptions {
   rawio?: boolean
   /** kind of virtio device, scsi_host; kind of mediated device, mdev */
   model?: (typeof vhostModel.values)[number] | (typeof mdevModel.values)[number]
-  /** the mediated device's picture goes to the guest's displays; mdev only */
+  /** the device's picture goes to the guest's displays; mdev and pci only */
   display?: boolean
-  /** a picture before the guest has a driver; mdev only */
+  /** a picture before the guest has a driver; mdev and pci only */
   ramfb?: boolean
   /** the host's driver that passes the device through; pci only */
   backend?: (typeof backend.values)[number]
@@ -135,6 +135,9 @@ function parseOptions(node: XmlElement, source: XmlElement, type: string): Hostd
     if (model !== 'default') read('model', vhostModel)
   } else if (type === 'mdev') {
     if (!read('model', mdevModel)) throw bad("Missing required attribute 'model' in element 'hostdev'")
+    read('display', onOff)
+    read('ramfb', onOff)
+  } else if (type === 'pci' && model === undefined) {
     read('display', onOff)
     read('ramfb', onOff)
   } else if (model !== undefined) {

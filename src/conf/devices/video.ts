@@ -15,7 +15,7 @@ import {
   required
 } from '../element.ts'
 import { type ErrorCode, errorsFrom } from '../error.ts'
-import { enumOf, path, uint, yesNo } from '../scalar.ts'
+import { enumOf, onOff, path, uint, yesNo } from '../scalar.ts'
 import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
@@ -83,6 +83,8 @@ const model = {
       if (value) into.attributes.heads = String(value)
     }
   }),
+  /** frames stay in the guest's memory, which must be a memfd; virtio only */
+  blob: attr('blob', onOff),
   primary: custom<true | undefined>({
     names: ['@primary'],
     parse: ({ attributes: { primary } }) => (primary === 'yes' ? true : undefined),
@@ -191,6 +193,9 @@ export const video = deviceFamily({
       if (model.type !== 'virtio') throw unsupported("'vhostuser' driver is only supported with 'virtio' device")
     } else if (model.acceleration?.rendernode !== undefined) {
       throw unsupported("unsupported rendernode accel attribute without 'vhostuser'")
+    }
+    if (model.type !== 'virtio' && model.blob !== undefined) {
+      throw unsupported(`video type '${model.type}' does not support blob resources`)
     }
     if (model.resolution && (model.resolution.x === 0 || model.resolution.y === 0)) {
       throw unsupported('video resolution values must be greater than 0')

@@ -135,7 +135,7 @@ function parseCell(node: XmlElement, cell: NumaCell, id: number, cells: NumaCell
   if (discard !== undefined) cell.discard = discard
   const distances = firstChild(node, 'distances')
   if (distances) parseDistances(distances, id, cells)
-  cell.caches = childElements(node, 'cache').map(cache => parseCache(cache, id))
+  cell.caches = childElements(node, 'cache').map(cache => parseCache(cache))
 }
 
 /** One cell's distances; the way back is the same unless the other cell says so itself. */

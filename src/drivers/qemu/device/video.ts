@@ -50,7 +50,7 @@ export const qemuVideo: QemuFamily<VideoDef> = {
     model.type ??= defaultModel(def, qemu)
     if (model.type === 'qxl') model.vgamem ??= QXL_VGAMEM_KIB
   },
-  validate({ model, driver, address }, _def, { qemu }) {
+  validate({ model, driver, address }, def, { qemu }) {
     const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
     const { type, acceleration } = model
     if (type === 'none') return
@@ -77,6 +77,12 @@ export const qemuVideo: QemuFamily<VideoDef> = {
       const any: Capability[] = ['virtio-gpu.virgl', 'virtio-gpu-gl-pci', 'virtio-vga-gl']
       if (!any.some(capability => qemu.has(capability))) {
         throw unsupported('3d acceleration is not supported by this QEMU binary')
+      }
+    }
+    if (type === 'virtio' && model.blob !== undefined) {
+      if (!qemu.has('virtio-gpu.blob')) throw unsupported("this QEMU does not support 'blob' for virtio-gpu devices")
+      if (model.blob && def.memoryBacking?.source !== 'memfd') {
+        throw unsupported("'blob' support for virtio-gpu devices requires a memfd memory backend")
       }
     }
     if (type === 'ramfb' && address) throw unsupported("'address' is not supported for 'ramfb' video devices")
@@ -123,6 +129,7 @@ function videoProps(to: Builder, dev: VideoDef): DeviceProps {
     virgl: accel3d,
     max_outputs: heads,
     ...memoryProps(to.qemu, dev),
+    blob: model.type === 'virtio' ? model.blob : undefined,
     xres: model.resolution?.x,
     yres: model.resolution?.y,
     ...addressProps(to, dev)

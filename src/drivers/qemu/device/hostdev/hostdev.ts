@@ -143,16 +143,22 @@ function usbProps(
   }
 }
 
+/** QEMU's OnOffAuto is a string, not a boolean. */
+const onOffAuto = (value: boolean | undefined) => (value === undefined ? undefined : value ? 'on' : 'off')
+
 /** qemuBuildPCIHostdevDevProps. */
 function pciProps(dev: HostdevDef, source: HostdevSourceOf<'pci'>, bootindex?: number): DeviceProps {
-  const { backend = 'default' } = dev.source
+  const { backend = 'default', display, ramfb } = dev.source
   if (backend !== 'vfio') throw fail('VIR_ERR_INTERNAL_ERROR', `invalid PCI passthrough type '${backend}'`)
   return {
-    driver: 'vfio-pci',
+    // a display from the start rules out hotplug
+    driver: ramfb ? 'vfio-pci-nohotplug' : 'vfio-pci',
     host: pciAddressText(source.place),
     id: dev.alias,
     bootindex,
-    failover_pair_id: dev.teaming?.persistent
+    failover_pair_id: dev.teaming?.persistent,
+    display: onOffAuto(display),
+    ramfb: ramfb || undefined
   }
 }
 
@@ -164,7 +170,7 @@ function mdevProps(dev: HostdevDef, { uuid }: HostdevSourceOf<'mdev'>, bootindex
     driver: model === 'vfio-pci' && ramfb ? 'vfio-pci-nohotplug' : model,
     id: dev.alias,
     sysfsdev: `/sys/bus/mdev/devices/${uuid}`,
-    display: display === undefined ? undefined : display ? 'on' : 'off',
+    display: onOffAuto(display),
     ramfb: ramfb || undefined,
     bootindex
   }
