@@ -6,7 +6,7 @@ import type { DomainDef } from '../domain-def.ts'
 import { attr, claim, custom, type Def, type Fields, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { randomUUID } from '../random.ts'
-import { enumOf, int, string, uuid, yesNo } from '../scalar.ts'
+import { enumOf, hexlong, int, string, uuid, yesNo } from '../scalar.ts'
 import { childAmount, memoryKiB, missingAmount } from '../scaled.ts'
 import { element, firstChild, textOf, type XmlElement } from '../xml.ts'
 import { deviceInfo } from './device-info.ts'
@@ -42,6 +42,10 @@ export interface MemoryTarget {
   requestedKiB?: number
   /** memory the guest has plugged; live only */
   currentKiB?: number
+  /** where a virtio device's memory begins for the guest, in bytes; QEMU's choice if not given */
+  address?: bigint
+  /** virtio-mem takes KVM's memory slots as memory is plugged */
+  dynamicMemslots?: boolean
 }
 
 const kib = (node: XmlElement, name: string) => memoryKiB(childAmount(node, name)) || undefined
@@ -69,6 +73,8 @@ function pages(node: XmlElement): MemorySource {
 }
 
 const amount = { unit: attr('unit', string) }
+const dynamicMemslots = attr('dynamicMemslots', yesNo)
+const addressBase = attr('base', hexlong(1, 16))
 
 const table = {
   model: required(attr('model', model)),
@@ -117,26 +123,33 @@ const table = {
             ['size', amount],
             ['block', amount],
             ['requested', amount],
-            ['current', amount]
+            ['current', amount],
+            ['address', { base: addressBase }]
           ),
+          dynamicMemslots,
           label: claim(['label', { size: claim(['size', amount]) }])
         }
       ]
     ],
     parse: node => parseTarget(node),
     format(target, into, { inactive }) {
-      const { sizeKiB, node, labelSizeKiB, readonly, blockKiB, requestedKiB, currentKiB } = target
+      const { sizeKiB, node, labelSizeKiB, readonly, blockKiB, requestedKiB, currentKiB, address } = target
       const virtioMem = blockKiB !== undefined
       into.children.push(
-        element('target', {}, [
-          size('size', sizeKiB),
-          one('node', node === undefined ? undefined : String(node)),
-          labelSizeKiB === undefined ? undefined : element('label', {}, [size('size', labelSizeKiB)]),
-          readonly && element('readonly'),
-          size('block', blockKiB),
-          virtioMem ? size('requested', requestedKiB ?? 0) : undefined,
-          virtioMem && !inactive ? size('current', currentKiB ?? 0) : undefined
-        ])
+        element(
+          'target',
+          target.dynamicMemslots === undefined ? {} : { dynamicMemslots: yesNo.format(target.dynamicMemslots) },
+          [
+            size('size', sizeKiB),
+            one('node', node === undefined ? undefined : String(node)),
+            labelSizeKiB === undefined ? undefined : element('label', {}, [size('size', labelSizeKiB)]),
+            readonly && element('readonly'),
+            size('block', blockKiB),
+            virtioMem ? size('requested', requestedKiB ?? 0) : undefined,
+            virtioMem && !inactive ? size('current', currentKiB ?? 0) : undefined,
+            address ? element('address', { base: `0x${address.toString(16)}` }) : undefined
+          ]
+        )
       )
     }
   }),
@@ -179,6 +192,13 @@ function parseTarget(dev: XmlElement): MemoryTarget {
     const requestedKiB = kib(found, 'requested')
     if (blockKiB !== undefined) target.blockKiB = blockKiB
     if (requestedKiB !== undefined) target.requestedKiB = requestedKiB
+    const slots = dynamicMemslots.parse(found, { inactive: true })
+    if (slots !== undefined) target.dynamicMemslots = slots
+  }
+  if (dev.attributes.model === 'virtio-mem' || dev.attributes.model === 'virtio-pmem') {
+    const place = firstChild(found, 'address')
+    const address = place && addressBase.parse(place, { inactive: true })
+    if (address) target.address = address
   }
   return target
 }

@@ -47,6 +47,9 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
     const { capability, missing } = MODELS[dev.model]
     const there = qemu.has(capability) && (dev.model !== 'sgx-epc' || existsSync(SGX_VEPC))
     if (!there) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', missing)
+    if (dev.target.dynamicMemslots && !qemu.has('virtio-mem-pci.dynamic-memslots')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'virtio-mem does not support dynamicMemslots')
+    }
     if (dev.model === 'nvdimm' && dev.target.readonly && !qemu.has('nvdimm.unarmed')) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'nvdimm readonly property is not available with this QEMU binary')
     }
@@ -85,6 +88,9 @@ function checkBlocks({ target }: MemoryDef): void {
     throw bad(`block size too small, must be at least ${transparentHugePageKiB()}KiB`)
   }
   if (requestedKiB % blockKiB !== 0) throw bad('requested size must be an integer multiple of block size')
+  if (((target.address ?? 0n) % BigInt(blockKiB)) * 1024n !== 0n) {
+    throw bad('memory device address must be aligned to blocksize')
+  }
 }
 
 /** Enclave memory is no device but the machine's. */
@@ -112,6 +118,8 @@ function memoryDeviceProps(to: Builder, driver: string, dev: MemoryDef): DeviceP
     unarmed: target.readonly,
     memdev: `mem${alias}`,
     prealloc: prealloc || undefined,
+    memaddr: target.address,
+    'dynamic-memslots': target.dynamicMemslots,
     id: alias,
     ...addressProps(to, dev)
   }
