@@ -15,7 +15,7 @@ import { checkName } from './domain/identity.ts'
 import { postParseMemory } from './domain/memory.ts'
 import { postParseHugepages } from './domain/memory-backing.ts'
 import { requireInit } from './domain/os.ts'
-import { postParseFirmware } from './domain/os-firmware.ts'
+import { postParseLoader } from './domain/os-firmware.ts'
 import { postParseVcpus } from './domain/vcpu.ts'
 import type { DomainDef } from './domain-def.ts'
 import { errorsFrom } from './error.ts'
@@ -60,7 +60,7 @@ const COMMON_STEPS: ((def: DomainDef, driver: DefDriver) => void)[] = [
   requireInit,
   postParseVcpus,
   postParseMemory,
-  postParseFirmware,
+  postParseLoader,
   postParseHugepages,
   rejectDuplicateControllers,
   rejectDuplicatePanics,

@@ -34,6 +34,7 @@ export function parseDomain(text: string, options: ParseOptions = {}): DomainDef
 export function parseDomainNode(node: XmlElement, options: Partial<ParseContext> = {}): DomainDef {
   const def = parseFields(node, domainFieldsAsRead, {
     inactive: options.inactive ?? true,
+    abiUpdate: options.abiUpdate ?? true,
     status: options.status ?? false
   })
   for (const link of LINKS) link(def)

@@ -20,6 +20,8 @@ const fail = errorsFrom('VIR_FROM_XML')
 export interface ParseContext {
   /** true: a definition from a user, false: our own live XML (aliases and other run-time values are kept) */
   inactive: boolean
+  /** a new definition or the update of one, not one that is read again (VIR_DOMAIN_DEF_PARSE_ABI_UPDATE) */
+  abiUpdate?: boolean
   /** our own saved status, with what only we know of the guest (VIR_DOMAIN_DEF_PARSE_STATUS) */
   status?: boolean
 }

@@ -190,7 +190,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
       throw error
     })
   }
-  const { def, context } = await loadDomain(xml, forDef, { validate: options.validate })
+  const { def, context } = await loadDomain(xml, forDef, { validate: options.validate, abiUpdate: given !== undefined })
     .then(loaded => {
       if (options.define) checkDefinable(loaded.def)
       return loaded
@@ -203,7 +203,8 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   if (status && status.name !== def.name) {
     throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)
   }
-  const live = status ? (await loadDomain(status.xml, async () => context, { inactive: false, status: true })).def : def
+  const again = { inactive: false, abiUpdate: false, status: true }
+  const live = status ? (await loadDomain(status.xml, async () => context, again)).def : def
   const { user, group, hookDirs } = options
   const aggregator = aggregatorSocket(options.aggregator)
   const domain: QemuDomain = new QemuDomain({
@@ -240,7 +241,7 @@ async function takeDefinition(
   } else if (kept === xml) {
     domain.definitions.adopt(def)
   } else if (kept !== undefined) {
-    const persistent = await loadDomain(kept, domain.contextFor)
+    const persistent = await loadDomain(kept, domain.contextFor, { abiUpdate: false })
     domain.definitions.adopt(persistent.def, persistent.context)
   }
 }

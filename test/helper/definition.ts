@@ -12,7 +12,7 @@ import { formatXml, parseXml } from '../../src/conf/xml.ts'
 import type { Qemu } from '../../src/drivers/qemu/capabilities/qemu.ts'
 import type { Capability } from '../../src/drivers/qemu/capabilities/signs.ts'
 import { buildCommand } from '../../src/drivers/qemu/command/index.ts'
-import { DEFAULT_CONFIG, type QemuContext } from '../../src/drivers/qemu/context.ts'
+import { DEFAULT_CONFIG, type QemuConfig, type QemuContext } from '../../src/drivers/qemu/context.ts'
 import { loadDomain, prepareNative } from '../../src/drivers/qemu/definition/passes.ts'
 import { ShownFiles } from '../../src/host/inherited-files.ts'
 
@@ -55,12 +55,15 @@ export function fakeQemu(missing: Capability[] = []): Qemu {
   }
 }
 
-/** Surroundings without a host: nothing is read, nothing made. */
+/** Of a host with the firmware of test/data. */
+export const TEST_CONFIG: QemuConfig = { ...DEFAULT_CONFIG, firmwareDirs: ['test/data/firmware'] }
+
+/** Surroundings without a host: nothing of it is read, nothing made. */
 export function testContext(given: Partial<QemuContext> & { missing?: Capability[] } = {}): QemuContext {
   const { missing, ...rest } = given
   return {
     qemu: fakeQemu(missing),
-    config: DEFAULT_CONFIG,
+    config: TEST_CONFIG,
     paths: {
       libDir: '/lib/guest',
       channelTargetDir: '/lib/channel/guest',

@@ -3,16 +3,26 @@ import {
   attr,
   custom,
   type Def,
+  type Field,
   type Fields,
+  type FormatContext,
   formatFields,
   type ParseContext,
+  parseAttribute,
   parseFields,
   readFirst,
   required
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, string, yesNo } from '../scalar.ts'
-import { type StorageSource, typedSource } from '../storage/source.ts'
+import {
+  formatStorageSource,
+  type StorageSource,
+  shownSource,
+  storageFormat,
+  storageType,
+  typedSource
+} from '../storage/source.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -36,8 +46,9 @@ export const firmwareFields = {
       if (kind === undefined) throw fail('VIR_ERR_XML_ERROR', `unknown firmware value ${text}`)
       return kind
     },
-    format(value, into) {
-      if (value !== undefined) into.attributes.firmware = value
+    // the files are named, and an older libvirt would choose again
+    format(value, into, { migratable }) {
+      if (value !== undefined && !migratable) into.attributes.firmware = value
     }
   }),
   firmwareFeatures: custom<FirmwareFeatures | undefined>({
@@ -45,7 +56,7 @@ export const firmwareFields = {
     parse(node, context) {
       const nodes = childElements(node, 'firmware').flatMap(one => childElements(one, 'feature'))
       // Migratable XML of libvirt 8.6 to 9.1 has the features and not the attribute; there they mean nothing.
-      if (nodes.length === 0 || (!node.attributes.firmware && !context.inactive)) return undefined
+      if (nodes.length === 0 || (!node.attributes.firmware && !context.abiUpdate)) return undefined
       const out: FirmwareFeatures = {}
       for (const one of nodes) {
         const { name, enabled } = parseFields(one, feature, context)
@@ -53,8 +64,8 @@ export const firmwareFields = {
       }
       return out
     },
-    format(value, into) {
-      if (value === undefined) return
+    format(value, into, { migratable }) {
+      if (value === undefined || migratable) return
       const features = firmwareFeature.values.flatMap(name => {
         const enabled = value[name]
         return enabled === undefined ? [] : [element('feature', { enabled: yesNo.format(enabled), name })]
@@ -64,11 +75,35 @@ export const firmwareFields = {
   })
 } satisfies Fields
 
+/** The formats images of firmware and variables can have. */
+export const FIRMWARE_FORMATS = ['raw', 'qcow2'] as const
+export type FirmwareFormat = (typeof FIRMWARE_FORMATS)[number]
+
+const anyFormat = enumOf('none', ...storageFormat.values)
+
+/** The format of one of the images. @throws VIR_ERR_XML_ERROR for the formats of other images */
+function imageFormat(name: string, image: string): Field<FirmwareFormat | undefined> {
+  return custom<FirmwareFormat | undefined>({
+    names: [`@${name}`],
+    parse(node) {
+      const format = parseAttribute(node, name, anyFormat)
+      if (format === undefined || format === 'none') return undefined
+      const known = FIRMWARE_FORMATS.find(one => one === format)
+      if (!known) throw fail('VIR_ERR_XML_ERROR', `Unsupported ${image} format '${format}'`)
+      return known
+    },
+    format(value, into) {
+      if (value !== undefined) into.attributes[name] = value
+    }
+  })
+}
+
 const loaderAttributes = {
   readonly: attr('readonly', yesNo),
   secure: attr('secure', yesNo),
   type: attr('type', enumOf('rom', 'pflash')),
-  stateless: attr('stateless', yesNo)
+  stateless: attr('stateless', yesNo),
+  format: imageFormat('format', 'loader')
 } satisfies Fields
 
 const loaderAsRead = readFirst(loaderAttributes, 'readonly', 'type')
@@ -77,6 +112,7 @@ const loaderAsRead = readFirst(loaderAttributes, 'readonly', 'type')
 export interface NvramDef {
   /** written as `type=` and `<source>` rather than as a path */
   typed: boolean
+  /** its path is absent where it is yet to be chosen */
   source: StorageSource
 }
 
@@ -85,48 +121,63 @@ export interface LoaderDef extends Def<typeof loaderAttributes> {
   path?: string
   /** file the variable store is made from */
   nvramTemplate?: string
+  nvramTemplateFormat?: FirmwareFormat
   nvram?: NvramDef
 }
 
 const nvramSource = typedSource()
-const nvramTable = { template: attr('template', string), source: nvramSource }
+const nvramAttributes = {
+  nvramTemplate: attr('template', string),
+  nvramTemplateFormat: imageFormat('templateFormat', 'nvram template'),
+  format: imageFormat('format', 'nvram')
+} satisfies Fields
 
-function parseNvram(node: XmlElement, context: ParseContext): Pick<LoaderDef, 'nvramTemplate' | 'nvram'> {
-  const { template } = node.attributes
-  const nvramTemplate = template === undefined ? {} : { nvramTemplate: template }
-  if (node.attributes.type === undefined) {
-    const path = textOf(node)
-    return { ...nvramTemplate, ...(path !== '' && { nvram: { typed: false, source: { type: 'file', path } } }) }
-  }
+/** The store, its template, and its format as if it was the loader's. */
+function parseNvram(node: XmlElement, context: ParseContext): LoaderDef {
+  const { format, ...template } = parseFields(node, nvramAttributes, context)
+  const typed = node.attributes.type !== undefined
+  const path = textOf(node)
   // Differs from libvirt, which fails without saying why
-  if (!firstChild(node, 'source')) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing <source> in <nvram>')
-  const source = nvramSource.parse(node, context)
-  return { ...nvramTemplate, ...(source && { nvram: { typed: true, source } }) }
+  if (typed && parseAttribute(node, 'type', storageType) && !firstChild(node, 'source'))
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'missing <source> in <nvram>')
+  const source: StorageSource = typed
+    ? nvramSource.parse(node, context)!
+    : { type: 'file', ...(path !== '' && { path }) }
+  return { ...template, format, nvram: { typed, source: format ? { ...source, format } : source } }
+}
+
+function formatNvram({ nvram, ...rest }: LoaderDef, context: FormatContext): XmlElement {
+  const { nvramTemplate: template, nvramTemplateFormat: templateFormat } = rest
+  const { typed = false, source } = nvram ?? {}
+  const type = typed && source ? shownSource(source).type : undefined
+  const node = element('nvram', { template, templateFormat, type, format: source?.format })
+  const inside = typed
+    ? source && formatStorageSource('source', source, context)
+    : source?.type === 'file' && source.path
+  if (inside) node.children.push(inside)
+  return node
 }
 
 export const loaderFields = custom<LoaderDef | undefined>({
   names: [
     ['loader', loaderAttributes],
-    ['nvram', nvramTable]
+    ['nvram', { ...nvramAttributes, source: nvramSource }]
   ],
   parse(node, context) {
     const loader = firstChild(node, 'loader')
     const nvram = firstChild(node, 'nvram')
     if (!loader && !nvram) return undefined
-    const store = nvram ? parseNvram(nvram, context) : {}
-    if (!loader) return store
+    const { format, ...store }: LoaderDef = nvram ? parseNvram(nvram, context) : {}
+    // where only the store has a format, the code is to have the same
+    if (!loader) return { ...store, format }
     const path = textOf(loader)
-    return { ...parseFields(loader, loaderAsRead, context), ...(path !== '' && { path }), ...store }
+    return { ...store, ...parseFields(loader, loaderAsRead, context), ...(path !== '' && { path }) }
   },
   format(value, into, context) {
     if (value === undefined) return
     const loader = formatFields('loader', value, loaderAttributes, context)
     if (value.path !== undefined) loader.children.push(value.path)
-    const nvram = element('nvram', { template: value.nvramTemplate })
-    if (value.nvram?.typed) {
-      nvramSource.format(value.nvram.source, nvram, context)
-    } else if (value.nvram?.source.type === 'file') nvram.children.push(value.nvram.source.path ?? '')
-    for (const node of [loader, nvram]) {
+    for (const node of [loader, formatNvram(value, context)]) {
       if (Object.keys(node.attributes).length + node.children.length > 0) into.children.push(node)
     }
   }
@@ -146,45 +197,36 @@ export function usesReadonlyPflash(def: { os: { loader?: LoaderDef } }): boolean
 }
 
 interface Firmware {
-  os: { firmware?: FirmwareKind; firmwareFeatures?: FirmwareFeatures; loader?: LoaderDef }
+  os: {
+    firmware?: FirmwareKind
+    firmwareFeatures?: FirmwareFeatures
+    loader?: LoaderDef
+    shim?: string
+    kernel?: string
+  }
 }
 
-/** Fills in implied features and the default type of loader (virDomainDefPostParseOs). @throws VIR_ERR_XML_DETAIL */
-export function postParseFirmware({ os: { firmwareFeatures: features, loader } }: Firmware): void {
-  if (features?.['enrolled-keys']) {
-    if (features['secure-boot'] === false) {
-      throw fail(
-        'VIR_ERR_XML_DETAIL',
-        "firmware feature 'enrolled-keys' cannot be enabled when firmware feature 'secure-boot' is disabled"
-      )
-    }
-    features['secure-boot'] = true
-  }
+/** Gives a named loader its default type (virDomainDefPostParseOs). */
+export function postParseLoader({ os: { loader } }: Firmware): void {
   if (loader?.path !== undefined) loader.type ??= 'rom'
 }
 
 /**
- * Checks firmware that is chosen automatically, which can have few settings, and firmware that the user names
- * (virDomainDefOSValidate). @throws VIR_ERR_XML_DETAIL
+ * Checks what is asked of firmware that is chosen automatically and of firmware that the user names
+ * (virDomainDefOSValidate). @throws VIR_ERR_XML_DETAIL, VIR_ERR_CONFIG_UNSUPPORTED
  */
-export function validateFirmware({ os: { firmware, firmwareFeatures, loader } }: Firmware): void {
+export function validateFirmware({ os }: Firmware): void {
+  const { firmware, firmwareFeatures, loader } = os
   const wrong = (message: string) => fail('VIR_ERR_XML_DETAIL', message)
   if (!firmware && firmwareFeatures)
     throw wrong('cannot use feature-based firmware autoselection when firmware autoselection is disabled')
+  if (firmwareFeatures?.['enrolled-keys'] && firmwareFeatures['secure-boot'] === false) {
+    throw wrong("firmware feature 'enrolled-keys' cannot be enabled when firmware feature 'secure-boot' is disabled")
+  }
   if (!loader) return
-  if (firmware) {
-    const given: [boolean, string][] = [
-      [loader.readonly !== undefined, "loader attribute 'readonly'"],
-      [loader.type !== undefined, "loader attribute 'type'"],
-      [loader.path !== undefined, 'loader path'],
-      [loader.nvramTemplate !== undefined, "nvram attribute 'template'"],
-      // 'yes' was once the way to ask for Secure Boot, so it has to stay
-      [loader.secure === false, "loader attribute 'secure'"]
-    ]
-    const [, named] = given.find(([is]) => is) ?? []
-    if (named) throw wrong(`${named} cannot be specified when firmware autoselection is enabled`)
-    if (loader.nvram && firmware !== 'efi') throw wrong(`firmware type '${firmware}' does not support nvram`)
-  } else if (loader.path === undefined) throw wrong('no loader path specified and firmware auto selection disabled')
+  if (firmware && loader.nvram && firmware !== 'efi') throw wrong(`firmware type '${firmware}' does not support nvram`)
+  if (!firmware && loader.path === undefined)
+    throw wrong('no loader path specified and firmware auto selection disabled')
   if (loader.stateless) {
     if (loader.nvramTemplate !== undefined) throw wrong('NVRAM template is not permitted when loader is stateless')
     if (loader.nvram) throw wrong('NVRAM is not permitted when loader is stateless')
@@ -192,4 +234,6 @@ export function validateFirmware({ os: { firmware, firmwareFeatures, loader } }:
     if (!firmware && loader.type !== 'pflash') throw wrong('Only pflash loader type permits NVRAM')
     if (firmware && firmware !== 'efi') throw wrong('Only EFI firmware permits NVRAM')
   }
+  if (os.shim !== undefined && os.kernel === undefined)
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'shim only allowed with kernel option')
 }

@@ -101,6 +101,7 @@ const osTable = {
   kernel: only(BOOTS_KERNEL, childText('kernel', string)),
   initrd: only(BOOTS_KERNEL, childText('initrd', string)),
   cmdline: only([...BOOTS_KERNEL, 'exe'], childText('cmdline', string)),
+  shim: only(BOOTS_KERNEL, childText('shim', string)),
   dtb: only(BOOTS_KERNEL, childText('dtb', string)),
   root: only(BOOTS_KERNEL, childText('root', string)),
   slicTable: only(['hvm'], slicTable),

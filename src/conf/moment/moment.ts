@@ -36,7 +36,7 @@ export function momentText(node: XmlElement, name: string): string | undefined {
 
 /** A domain in the document, completed. */
 export function parseMomentDomain(node: XmlElement, { complete }: MomentParseOptions): DomainDef {
-  const def = parseDomainNode(node)
+  const def = parseDomainNode(node, { abiUpdate: false })
   complete?.(def)
   return def
 }

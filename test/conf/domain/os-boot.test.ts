@@ -93,7 +93,9 @@ fragments('firmware', { ...os, machine: 'q35' })`
   <loader readonly='yes' secure='no' type='rom'>/bios.bin</loader>
     =
   <loader>/bios.bin</loader>
-    = <loader type='rom'>/bios.bin</loader>
+    = <loader type='rom' format='raw'>/bios.bin</loader>
+  <loader type='rom' format='qcow2'>/bios.bin</loader>
+    =
   <loader readonly='yes' type='pflash'>/code.fd</loader><nvram template='/vars.fd'>/nvram.fd</nvram>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: UEFI requires ACPI on this architecture
   <loader type='pflash'>/code.fd</loader><nvram type='file'><source file='/nvram.fd'/></nvram>
@@ -117,20 +119,26 @@ fragments('firmware', { ...os, machine: 'q35' })`
   <loader stateless='yes' type='pflash'>/code.fd</loader>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: UEFI requires ACPI on this architecture
   <loader stateless='yes' type='pflash'>/code.fd</loader><nvram>/nvram.fd</nvram>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: UEFI requires ACPI on this architecture
+    ! VIR_ERR_XML_DETAIL: NVRAM is not permitted when loader is stateless
   <loader stateless='yes' type='rom'>/code.fd</loader>
     = <loader type='rom' stateless='yes'>/code.fd</loader>
   <loader stateless='x' type='pflash'>/code.fd</loader>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'stateless' in element 'loader': 'x'.
   <loader type='pflash'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: UEFI requires ACPI on this architecture
+    ! VIR_ERR_XML_DETAIL: no loader path specified and firmware auto selection disabled
   <firmware><feature enabled='yes' name='secure-boot'/></firmware>
     ! VIR_ERR_XML_DETAIL: cannot use feature-based firmware autoselection when firmware autoselection is disabled
 `
 
 fragments('chosen firmware', { ...os, machine: 'q35', osAttributes: " firmware='bios'" })`
+  <firmware><feature enabled='no' name='secure-boot'/></firmware>
+    -
   <firmware><feature enabled='yes' name='secure-boot'/></firmware>
-    =
+    ! VIR_ERR_OPERATION_FAILED: operation failed: Unable to find 'bios' firmware that is compatible with the current configuration
+  <loader stateless='yes'/>
+    = <loader type='rom' stateless='yes'>/fw/bios.bin</loader>
+  <nvram/>
+    ! VIR_ERR_XML_DETAIL: firmware type 'bios' does not support nvram
   <firmware><feature enabled='x' name='secure-boot'/></firmware>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'enabled' in element 'feature': 'x'.
   <firmware><feature enabled='yes' name='x'/></firmware>

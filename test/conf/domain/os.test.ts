@@ -16,6 +16,8 @@ async function os(inner: string, { attributes = '', type = 'hvm', features = '<a
 const bare = (inner: string, machine = 'pc-q35-7.2') =>
   `<os><type arch='x86_64' machine='${machine}'>hvm</type>${inner}</os>`
 const LOADER = "<loader readonly='yes' type='pflash'>/srv/CODE.fd</loader>"
+/** What becomes of it: its image is raw unless told otherwise. */
+const FILLED = LOADER.replace('>', " format='raw'>")
 
 t.test('what boots, as it is written', async t => {
   const cases: [given: string, shown: string][] = [
@@ -33,11 +35,25 @@ t.test('what boots, as it is written', async t => {
       "<kernel>/k</kernel><init>/sbin/init</init><acpi><table type='slic'>/a//b/</table></acpi>",
       "<kernel>/k</kernel><acpi><table type='slic'>/a/b</table></acpi><boot dev='hd'/>"
     ],
-    ['<loader>/srv/bios</loader>', "<loader type='rom'>/srv/bios</loader><boot dev='hd'/>"],
-    [LOADER, `${LOADER}<nvram>/lib/nvram/guest_VARS.fd</nvram><boot dev='hd'/>`],
+    ["<loader type='rom'>/srv/bios</loader>", "<loader type='rom'>/srv/bios</loader><boot dev='hd'/>"],
+    ['<loader>/srv/bios</loader>', "<loader type='rom' format='raw'>/srv/bios</loader><boot dev='hd'/>"],
+    [LOADER, `${FILLED}<nvram format='raw'>/lib/nvram/guest_VARS.fd</nvram><boot dev='hd'/>`],
     [
-      `${LOADER}<nvram type='block'><source dev='/dev/x'/></nvram>`,
-      `${LOADER}<nvram type='block'><source dev='/dev/x'/></nvram><boot dev='hd'/>`
+      `${LOADER}<nvram template='/t' templateFormat='qcow2'/>`,
+      `${FILLED}<nvram template='/t' templateFormat='qcow2' format='qcow2'>/lib/nvram/guest_VARS.qcow2</nvram>` +
+        "<boot dev='hd'/>"
+    ],
+    [
+      `${LOADER}<nvram type='block' format='qcow2'><source dev='/dev/x'/></nvram>`,
+      `${FILLED}<nvram type='block' format='qcow2'><source dev='/dev/x'/></nvram><boot dev='hd'/>`
+    ],
+    [
+      `${LOADER}<nvram type='file'><source/></nvram>`,
+      `${FILLED}<nvram type='file' format='raw'><source file='/lib/nvram/guest_VARS.fd'/></nvram><boot dev='hd'/>`
+    ],
+    [
+      '<kernel>/k</kernel><shim>/s</shim><dtb>/d</dtb>',
+      "<kernel>/k</kernel><shim>/s</shim><dtb>/d</dtb><boot dev='hd'/>"
     ]
   ]
   for (const [given, shown] of cases) t.equal(await os(given), bare(shown), given)
@@ -45,6 +61,8 @@ t.test('what boots, as it is written', async t => {
     await os("<firmware><feature name='enrolled-keys' enabled='yes'/></firmware>", { attributes: " firmware='efi'" }),
     bare(
       "<firmware><feature enabled='yes' name='enrolled-keys'/><feature enabled='yes' name='secure-boot'/></firmware>" +
+        "<loader readonly='yes' secure='yes' type='pflash' format='raw'>/fw/secure.fd</loader>" +
+        "<nvram template='/fw/secure.vars.fd' templateFormat='raw' format='raw'>/lib/nvram/guest_VARS.fd</nvram>" +
         "<boot dev='hd'/>"
     ).replace('<os>', "<os firmware='efi'>")
   )
@@ -59,8 +77,14 @@ t.test('what cannot boot', async t => {
     ['<init>/i</init><initarg/>', /No data supplied for <initarg> element/, { type: 'exe' }],
     ['', /XML_ERROR: .*unknown firmware value coreboot/, { attributes: " firmware='coreboot'" }],
     ['', /CONFIG_UNSUPPORTED: .*UEFI requires ACPI/, { attributes: efi, features: '' }],
-    ["<loader secure='no'/>", /XML_DETAIL: loader attribute 'secure' cannot be specified/, { attributes: efi }],
-    ['<loader>/x</loader>', /XML_DETAIL: loader attribute 'type' cannot be specified/, { attributes: efi }],
+    ["<loader format='qcow2'/>", /OPERATION_FAILED: .*Unable to find 'efi' firmware/, { attributes: efi }],
+    ['<loader>/x</loader>', /OPERATION_FAILED: .*Unable to find 'efi' firmware/, { attributes: efi }],
+    ["<nvram template='/x'/>", /OPERATION_FAILED: .*Unable to find 'efi' firmware/, { attributes: efi }],
+    ["<loader format='vdi'/>", /XML_ERROR: .*Unsupported loader format 'vdi'/, { attributes: efi }],
+    ["<nvram format='vdi'/>", /XML_ERROR: .*Unsupported nvram format 'vdi'/, { attributes: efi }],
+    ["<nvram templateFormat='vdi'/>", /XML_ERROR: .*Unsupported nvram template format 'vdi'/, { attributes: efi }],
+    ["<nvram templateFormat='x'/>", /XML_ERROR: .*'templateFormat' in element 'nvram': 'x'/, { attributes: efi }],
+    ["<loader type='rom'>/x</loader><shim>/s</shim>", /CONFIG_UNSUPPORTED: .*shim only allowed with kernel option/],
     [
       '<nvram>/x</nvram>',
       /XML_DETAIL: firmware type 'bios' does not support nvram/,

@@ -4,7 +4,7 @@ import type { Command } from './command.ts'
 
 /** qemuBuildBootCommandLine */
 export function bootArgs(command: Command): void {
-  const { bootmenu, bios, kernel, initrd, cmdline, dtb, slicTable } = command.def.os
+  const { bootmenu, bios, kernel, initrd, cmdline, shim, dtb, slicTable } = command.def.os
   command.add(
     '-boot',
     keyValue('', {
@@ -17,6 +17,7 @@ export function bootArgs(command: Command): void {
   if (kernel !== undefined) command.add('-kernel', kernel)
   if (initrd !== undefined) command.add('-initrd', initrd)
   if (cmdline !== undefined) command.add('-append', cmdline)
+  if (shim !== undefined) command.add('-shim', shim)
   if (dtb !== undefined) command.add('-dtb', dtb)
   if (slicTable !== undefined) command.add('-acpitable', keyValue('', { sig: 'SLIC', file: slicTable }))
 }

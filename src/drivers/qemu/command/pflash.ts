@@ -11,19 +11,23 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 const node = (unit: 0 | 1) => `libvirt-pflash${unit}`
 
+/** An image as QEMU gets it: on nothing else, which qcow2 is told. */
+const alone = (source: StorageSource): StorageSource => ({ ...source, backingStore: { type: 'none' } })
+
 function flashImage(command: Command, unit: 0 | 1, source: StorageSource, readOnly: boolean): void {
   if (isLocalStorage(source) && source.path === undefined)
     throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'filename' must not have null value")
-  const raw: StorageSource = { ...source, format: 'raw' }
-  // the code always has both nodes (qemuProcessPreparePflash)
-  addStorage(command, raw, { readOnly }, storageIds(raw, node(unit)), unit === 0 || undefined)
+  const image = alone(source)
+  // the code always has both nodes (qemuDomainInitializePflashStorageSource)
+  addStorage(command, image, { readOnly }, storageIds(image, node(unit)), unit === 0 || undefined)
 }
 
 /** Block nodes of the images, if the firmware is in flash (qemuBuildPflashBlockdevCommandLine). */
 export function pflashArgs(command: Command): void {
   const { loader } = command.def.os
   if (!usesPflash(command.def) || !loader) return
-  flashImage(command, 0, { type: 'file', path: loader.path }, loader.readonly ?? false)
+  const { path, format } = loader
+  flashImage(command, 0, { type: 'file', path, ...(format && { format }) }, loader.readonly ?? false)
   if (loader.nvram) flashImage(command, 1, loader.nvram.source, false)
 }
 
@@ -31,7 +35,7 @@ export function pflashArgs(command: Command): void {
 export function pflashMachineProps({ def, qemu }: Command): Props {
   const { loader } = def.os
   if (!usesPflash(def) || !loader) return {}
-  const variables = loader.nvram && { ...loader.nvram.source, format: 'raw' as const }
+  const variables = loader.nvram?.source
   return {
     pflash0: `${node(0)}-format`,
     pflash1: variables && effectiveNode(variables, qemu, storageIds(variables, node(1)))

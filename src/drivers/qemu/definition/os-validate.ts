@@ -31,6 +31,16 @@ export function validateSerialBios(def: DomainDef): void {
     throw fail('VIR_ERR_XML_ERROR', 'need at least one serial port to use BIOS serial output')
 }
 
+/** Boot loaders of the host are other hypervisors' (qemuValidateDomainDefBoot). */
+export function validateBootloader({ bootloader, bootloaderArgs }: DomainDef): void {
+  if (bootloader !== undefined || bootloaderArgs !== undefined) throw unsupported('bootloader is not supported by QEMU')
+}
+
+/** Checks that QEMU takes a shim beside the kernel (qemuValidateDomainDefBoot). */
+export function validateShim({ os }: DomainDef, { qemu }: QemuContext): void {
+  if (os.shim !== undefined && !qemu.has('shim')) throw unsupported('shim is not supported by this QEMU binary')
+}
+
 /** Secure Boot by a named loader (qemuValidateDomainDefBoot). */
 export function validateSecureBoot(def: DomainDef): void {
   const { os, features } = def

@@ -18,9 +18,9 @@ import { validateDomain } from './validate.ts'
 /** The surroundings of a guest, known once its emulator is: parse calls it between the two halves of post-parse. */
 export type ContextFor = (def: DomainDef) => Promise<QemuContext>
 
-function driver(context: QemuContext, live = false): DefDriver {
+function driver(context: QemuContext, { live = false, abiUpdate = false } = {}): DefDriver {
   return {
-    postParse: def => postParseDomain(def, context),
+    postParse: def => postParseDomain(def, context, abiUpdate),
     devicePostParse: (kind, dev, def) => qemuFamily(kind)?.postParse?.(dev, def, context, live),
     assignAddresses: def => assignAddresses(def, context),
     validate: def => validateDomain(def, context),
@@ -31,16 +31,19 @@ function driver(context: QemuContext, live = false): DefDriver {
   }
 }
 
-/** Parses, completes and checks a definition (virDomainDefParseString, as for virDomainDefineXML). */
+/**
+ * Parses, completes and checks a definition (virDomainDefParseString). It is taken for a new one, as by
+ * virDomainDefineXML, unless options.abiUpdate is false.
+ */
 export async function loadDomain(
   xml: string,
   contextFor: ContextFor,
-  options: ParseOptions = {}
+  { abiUpdate = true, ...options }: ParseOptions = {}
 ): Promise<{ def: DomainDef; context: QemuContext }> {
-  const def = parseDomain(xml, options)
+  const def = parseDomain(xml, { ...options, abiUpdate })
   postParseBasic(def)
   const context = await contextFor(def)
-  const qemu = driver(context, options.inactive === false)
+  const qemu = driver(context, { live: options.inactive === false, abiUpdate })
   postParse(def, qemu)
   validate(def, qemu)
   return { def, context }

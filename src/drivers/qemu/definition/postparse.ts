@@ -9,7 +9,7 @@ import type { QemuContext } from '../context.ts'
 import { defaultCpu, postParseCpu } from '../cpu/postparse.ts'
 import { addDefaultAudio } from '../device/audio.ts'
 import { needsEim } from '../device/iommu.ts'
-import { postParseNvram } from '../firmware/nvram.ts'
+import { postParseFirmware } from '../firmware/choose.ts'
 import { isArmVirt, isQ35 } from '../machine-type.ts'
 import { addDefaultDevices } from './default-devices.ts'
 
@@ -24,13 +24,12 @@ export function postParseBasic(def: DomainDef): void {
 }
 
 /** Domain-wide defaults, and the checks between them, in libvirt's order. */
-const DEFAULTS: ((def: DomainDef, context: QemuContext) => void)[] = [
-  refuseBootloader,
+const DEFAULTS: ((def: DomainDef, context: QemuContext, abiUpdate: boolean) => void)[] = [
   preferredMachine,
-  postParseNvram,
+  canonicalMachine,
+  postParseFirmware,
   addDefaultDevices,
   addDefaultAudio,
-  canonicalMachine,
   defaultCpu,
   defaultGic,
   defaultIoapic,
@@ -40,15 +39,12 @@ const DEFAULTS: ((def: DomainDef, context: QemuContext) => void)[] = [
   fillNumaCpus
 ]
 
-/** Fills QEMU's domain-wide defaults into a definition (qemuDomainDefPostParse). */
-export function postParseDomain(def: DomainDef, context: QemuContext): void {
-  for (const fill of DEFAULTS) fill(def, context)
-}
-
-function refuseBootloader({ bootloader, bootloaderArgs }: DomainDef): void {
-  if (bootloader !== undefined || bootloaderArgs !== undefined) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'bootloader is not supported by QEMU')
-  }
+/**
+ * Fills QEMU's domain-wide defaults into a definition (qemuDomainDefPostParse).
+ * @param abiUpdate into a new one, not one that is read again
+ */
+export function postParseDomain(def: DomainDef, context: QemuContext, abiUpdate: boolean): void {
+  for (const fill of DEFAULTS) fill(def, context, abiUpdate)
 }
 
 /** QEMU's own choice where the user names no machine. */

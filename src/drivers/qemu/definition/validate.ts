@@ -18,10 +18,12 @@ import { validateTpms } from '../device/tpm/tpm.ts'
 import { validateNvram } from '../firmware/nvram.ts'
 import { validateFeatures } from './features-validate.ts'
 import {
+  validateBootloader,
   validateFirmwareFiles,
   validateGenid,
   validateSecureBoot,
   validateSerialBios,
+  validateShim,
   validateUefiAcpi
 } from './os-validate.ts'
 
@@ -40,8 +42,10 @@ const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   validateIothreadPools,
   validateClock,
   validatePm,
+  validateBootloader,
   validateSecureBoot,
   validateNvram,
+  validateShim,
   validateSmp,
   validateResctrl,
   validateFeatures,

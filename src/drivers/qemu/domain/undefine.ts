@@ -40,7 +40,7 @@ export function undefineDomain(domain: QemuDomain, bits: number): Record<string,
   if (existsSync(root.managedSave) && !asked('VIR_DOMAIN_UNDEFINE_MANAGED_SAVE')) {
     throw refuse('Refusing to undefine while domain managed save image exists')
   }
-  const nvram = nvramFile(def, domain.context)
+  const nvram = nvramFile(def)
   const hasNvram = nvram !== undefined && existsSync(nvram)
   if (hasNvram && !asked('VIR_DOMAIN_UNDEFINE_NVRAM') && !asked('VIR_DOMAIN_UNDEFINE_KEEP_NVRAM')) {
     throw refuse('cannot undefine domain with nvram')

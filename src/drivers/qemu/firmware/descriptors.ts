@@ -12,6 +12,8 @@ const FLASH_MODES = ['split', 'combined', 'stateless'] as const
 /** QEMU's names of architectures where libvirt's differ */
 const ARCH_NAMES: Record<string, string> = { i386: 'i686', arm: 'armv7l', or32: 'openrisc' }
 
+const DESCRIPTOR_MAX_BYTES = 1024 ** 2
+
 export interface FlashFile {
   filename: string
   format: string
@@ -108,8 +110,8 @@ function directories({ config, privileged }: FirmwarePlaces): string[] {
 
 /**
  * All descriptors in the order of their file names. A file hides those of its name in directories that count less, an
- * empty one hides without taking their place (qemuInteropFetchConfigs).
- * @throws VIR_ERR_SYSTEM_ERROR for unreadable files, VIR_ERR_INTERNAL_ERROR for bad ones
+ * empty one hides without taking their place; one of another form only hides too (qemuFirmwareFetchParsedConfigs).
+ * @throws VIR_ERR_SYSTEM_ERROR for directories that cannot be read
  */
 export function readDescriptors(context: FirmwarePlaces): FirmwareDescriptor[] {
   const files = new Map<string, string>()
@@ -118,18 +120,17 @@ export function readDescriptors(context: FirmwarePlaces): FirmwareDescriptor[] {
       if (!name.startsWith('.') && statSync(join(directory, name)).isFile()) files.set(name, join(directory, name))
     }
   }
-  const out: FirmwareDescriptor[] = []
-  for (const name of [...files.keys()].sort()) {
-    const path = files.get(name)!
-    let text: string
-    try {
-      text = readFileSync(path, 'utf8')
-    } catch (error) {
-      throw fail('VIR_ERR_SYSTEM_ERROR', `cannot read '${path}': ${(error as Error).message}`, error)
-    }
-    if (text !== '') out.push(parseDescriptor(text, path))
+  const names = [...files.keys()].sort()
+  return names.flatMap(name => readDescriptor(files.get(name)!) ?? [])
+}
+
+function readDescriptor(path: string): FirmwareDescriptor | undefined {
+  try {
+    if (statSync(path).size <= DESCRIPTOR_MAX_BYTES) return parseDescriptor(readFileSync(path, 'utf8'), path)
+  } catch {
+    // libvirt tells of it where it debugs only
   }
-  return out
+  return undefined
 }
 
 function listDirectory(path: string): string[] {

@@ -1,60 +1,77 @@
 // UEFI variable stores: their places, checks, and making.
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import type { NvramDef } from '../../../conf/domain/os-firmware.ts'
-import { usesReadonlyPflash } from '../../../conf/domain/os-firmware.ts'
+import { type LoaderDef, usesReadonlyPflash } from '../../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { isLocalStorage } from '../../../conf/storage/source.ts'
+import {
+  isLocalStorage,
+  isStorageEmpty,
+  type StorageSource,
+  type StorageSourceOf
+} from '../../../conf/storage/source.ts'
+import { runHostCommand } from '../../../host/command.ts'
 import { giveTo, type ProcessOwner } from '../../../host/owner.ts'
 import { makePrivateDirectory, writeAtomic } from '../../../state/store.ts'
+import { probeFormat, readHeader } from '../block/image-header.ts'
 import { validateStorage } from '../block/validate.ts'
 import type { QemuContext } from '../context.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Templates of images that no descriptor speaks of; libvirt's built-in list (DEFAULT_LOADER_NVRAM). */
-const KNOWN_TEMPLATES: Record<string, string> = {
-  '/usr/share/OVMF/OVMF_CODE.fd': '/usr/share/OVMF/OVMF_VARS.fd',
-  '/usr/share/OVMF/OVMF_CODE.secboot.fd': '/usr/share/OVMF/OVMF_VARS.fd',
-  '/usr/share/AAVMF/AAVMF_CODE.fd': '/usr/share/AAVMF/AAVMF_VARS.fd',
-  '/usr/share/AAVMF/AAVMF32_CODE.fd': '/usr/share/AAVMF/AAVMF32_VARS.fd'
-}
+/** Ends of the names of stores by their format. */
+const EXTENSIONS = { raw: '.fd', qcow2: '.qcow2' }
 
-/** The variable store of a guest that names none (qemuDomainNVRAMPathFormat). */
-export function defaultNvram({ name }: DomainDef, { paths }: QemuContext): NvramDef {
-  return { typed: false, source: { type: 'file', path: join(paths.nvramDir, `${name}_VARS.fd`) } }
-}
-
-/** Gives UEFI in read-only flash its variable store. */
-export function postParseNvram(def: DomainDef, context: QemuContext): void {
+/**
+ * Gives UEFI whose code is only read its variable store (qemuFirmwareEnsureNVRAM).
+ * @param abiUpdate for a new definition: older ones do not follow the name of their template
+ */
+export function ensureNvram(def: DomainDef, { paths }: QemuContext, abiUpdate: boolean): void {
   const { loader } = def.os
-  if (loader && usesReadonlyPflash(def) && !loader.stateless) loader.nvram ??= defaultNvram(def, context)
-}
-
-/** The host path of a store, undefined for one over the network. */
-function nvramPath(nvram: NvramDef | undefined): string | undefined {
-  const source = nvram?.source
-  return source?.type === 'file' || source?.type === 'block' ? source.path : undefined
-}
-
-/** True if the store needs no template: it is there, or out of our sight. */
-export function nvramExists(nvram: NvramDef | undefined): boolean {
-  if (!nvram) return false
-  const path = nvramPath(nvram)
-  return path === undefined || existsSync(path)
+  if (!loader || !usesReadonlyPflash(def) || loader.stateless) return
+  const { nvram, nvramTemplate, nvramTemplateFormat, format } = loader
+  if (nvram && !isStorageEmpty(nvram.source)) {
+    if (format) nvram.source.format ??= format
+    return
+  }
+  const made = nvramTemplateFormat ?? format
+  const isNamedRaw = made === 'raw' && abiUpdate && nvramTemplate?.endsWith('.raw')
+  const extension = isNamedRaw ? '.raw' : made ? EXTENSIONS[made] : ''
+  const path = join(paths.nvramDir, `${def.name}_VARS${extension}`)
+  const source: StorageSource = { type: 'file', path, ...(made && { format: made }) }
+  loader.nvram = { typed: nvram?.typed ?? false, source }
 }
 
 /**
  * Makes the variable store from its template, if it is not there yet or is to be as new (qemuPrepareNVRAM).
- * @throws VIR_ERR_OPERATION_FAILED when no template is known, VIR_ERR_SYSTEM_ERROR
+ * @throws VIR_ERR_OPERATION_FAILED when no template is known, VIR_ERR_OPERATION_UNSUPPORTED where none can be used,
+ * VIR_ERR_INVALID_ARG for a device that is not there, VIR_ERR_SYSTEM_ERROR
  */
-export function makeNvram({ os: { loader } }: DomainDef, reset = false): void {
-  const path = nvramPath(loader?.nvram)
-  if (!loader || path === undefined || (existsSync(path) && !reset)) return
-  const template = loader.nvramTemplate ?? KNOWN_TEMPLATES[loader.path ?? '']
+export async function makeNvram({ os: { loader } }: DomainDef, reset = false): Promise<void> {
+  const source = loader?.nvram?.source
+  if (!loader || !source) return
+  if (source.type === 'file') makeFile(loader, source, reset)
+  else if (source.type === 'block') await makeOnDevice(loader, source, reset)
+  else if (reset) {
+    throw fail(
+      'VIR_ERR_OPERATION_UNSUPPORTED',
+      `resetting of nvram is not supported with nvram device backed by '${source.type}'`
+    )
+  }
+}
+
+function makeFile(loader: LoaderDef, { path, format }: StorageSourceOf<'file'>, reset: boolean): void {
+  if (path === undefined || (existsSync(path) && !reset)) return
+  const { nvramTemplate: template, nvramTemplateFormat: templateFormat } = loader
   if (template === undefined) {
     throw fail('VIR_ERR_OPERATION_FAILED', `unable to find any master var store for loader: ${loader.path}`)
+  }
+  // a template of the user's own, of no format, is taken as it is
+  if (templateFormat && format !== templateFormat) {
+    throw fail(
+      'VIR_ERR_OPERATION_UNSUPPORTED',
+      'conversion of the nvram template to another target format is not supported'
+    )
   }
   let content: Buffer
   try {
@@ -66,17 +83,30 @@ export function makeNvram({ os: { loader } }: DomainDef, reset = false): void {
   writeAtomic(path, content)
 }
 
+/** A device has never the exact size that the firmware looks for: only qcow2, which has its own, can be made on it. */
+async function makeOnDevice(loader: LoaderDef, source: StorageSourceOf<'block'>, reset: boolean): Promise<void> {
+  const { path = '', format } = source
+  if (!existsSync(path)) throw fail('VIR_ERR_INVALID_ARG', `'block' nvram backing device '${path}' doesn't exist`)
+  if (!reset && (format === 'raw' || probeFormat(readHeader(path)) === 'qcow2')) return
+  if (format !== 'qcow2') {
+    throw fail('VIR_ERR_OPERATION_UNSUPPORTED', "only 'qcow2' formatted 'block' nvram backing can be formatted")
+  }
+  const { nvramTemplate: template, nvramTemplateFormat: templateFormat = 'raw' } = loader
+  if (template === undefined) throw fail('VIR_ERR_OPERATION_FAILED', 'unable to find nvram template image')
+  await runHostCommand('qemu-img', ['convert', '-f', templateFormat, '-O', 'qcow2', template, path])
+}
+
 /** Gives the variable store to QEMU's user, even if it was another user's before. @throws VIR_ERR_SYSTEM_ERROR */
 export function giveNvram({ os: { loader } }: DomainDef, owner: ProcessOwner): void {
-  const path = nvramPath(loader?.nvram)
+  const source = loader?.nvram?.source
+  const path = source?.type === 'file' || source?.type === 'block' ? source.path : undefined
   if (path !== undefined && existsSync(path)) giveTo(path, owner)
 }
 
 /** The file a shut-off guest's UEFI variables are in, or would be (qemuDomainUndefineFlags). */
-export function nvramFile(def: DomainDef, context: QemuContext): string | undefined {
-  const { nvram } = def.os.loader ?? {}
-  if (nvram && isLocalStorage(nvram.source)) return nvram.source.path
-  return def.os.firmware === 'efi' ? nvramPath(defaultNvram(def, context)) : undefined
+export function nvramFile({ os: { loader } }: DomainDef): string | undefined {
+  const source = loader?.nvram?.source
+  return source && isLocalStorage(source) ? source.path : undefined
 }
 
 /** The storage a variable store may lie on (qemuValidateDomainDefNvram). @throws VIR_ERR_CONFIG_UNSUPPORTED */
@@ -88,5 +118,5 @@ export function validateNvram({ os }: DomainDef, { qemu }: QemuContext): void {
     throw unsupported(`unsupported nvram disk type '${source.type}'`)
   if (source.slice) throw unsupported('slices are not supported with NVRAM')
   if (source.reservations) throw unsupported('persistent reservations are not supported with NVRAM')
-  validateStorage({ ...source, format: 'raw' }, false, qemu)
+  validateStorage(source, false, qemu)
 }

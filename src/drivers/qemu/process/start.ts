@@ -95,7 +95,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     // beside what comes before it is needed
     outputMade = QemuOutput.make(domain.root)
     outputMade.catch(() => undefined)
-    makeNvram(domain.def, options.resetNvram)
+    await makeNvram(domain.def, options.resetNvram)
     run.phase = 'starting'
     domain.save()
     await prepareNeeds({ domain, context })

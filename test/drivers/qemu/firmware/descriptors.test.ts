@@ -125,5 +125,7 @@ t.test('directories: files hide others of their name, empty ones hide them for g
   t.same(read(system), ['/usr/c', '/usr/b', '/usr/a'])
   t.same(read(join(dir, 'absent')), [])
   writeFileSync(join(admin, '10-d.json'), '{')
-  t.match(await errorOf(() => read(admin)), 'unable to parse json file')
+  t.same(read(admin, system), ['/usr/b', '/etc/a'], 'one of another form only hides')
+  writeFileSync(join(admin, '10-d.json'), JSON.stringify({ ...GOOD, description: ' '.repeat(1024 ** 2) }))
+  t.same(read(admin, system), ['/usr/b', '/etc/a'], 'nor does one that is too long')
 })
