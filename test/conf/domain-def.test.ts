@@ -28,7 +28,7 @@ const WRONG: [xml: string, message: RegExp][] = [
   ["<perf><event name='x'/></perf>", /'name' in element 'event'/],
   ["<clock offset='x'/>", /clock offset/],
   ["<os><firmware><feature name='x'/></firmware></os>", /'name' in element 'feature'/],
-  ['<os><acpi><table/></acpi></os>', /acpi table type/],
+  ['<os><acpi><table/></acpi></os>', /'type' in element 'table'/],
   ["<os><boot dev='x'/></os>", /'dev' in element 'boot'/],
   ["<os><bios rebootTimeout='x'/></os>", /'rebootTimeout' in element 'bios'/],
   ["<devices><controller type='x'/></devices>", /'controller'/],

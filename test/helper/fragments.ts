@@ -33,6 +33,7 @@ const MISSING: Capability[] = [
   's390-pv-guest',
   's390-sclp',
   'sclplmconsole',
+  'shim',
   'spapr-pci-host-bridge',
   'spapr-pci-host-bridge.numa_node',
   'spapr-tpm-proxy',

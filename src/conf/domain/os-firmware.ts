@@ -1,6 +1,7 @@
 // Firmware below <os>: chosen by its properties (firmware=, <firmware>) or named (<loader>, <nvram>).
 import {
   attr,
+  claim,
   custom,
   type Def,
   type Field,
@@ -17,11 +18,11 @@ import { errorsFrom } from '../error.ts'
 import { enumOf, string, yesNo } from '../scalar.ts'
 import {
   formatStorageSource,
+  parseStorageSource,
   type StorageSource,
   shownSource,
   storageFormat,
-  storageType,
-  typedSource
+  storageType
 } from '../storage/source.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 
@@ -125,25 +126,23 @@ export interface LoaderDef extends Def<typeof loaderAttributes> {
   nvram?: NvramDef
 }
 
-const nvramSource = typedSource()
 const nvramAttributes = {
   nvramTemplate: attr('template', string),
   nvramTemplateFormat: imageFormat('templateFormat', 'nvram template'),
-  format: imageFormat('format', 'nvram')
+  format: imageFormat('format', 'nvram'),
+  type: attr('type', enumOf('none', ...storageType.values))
 } satisfies Fields
 
 /** The store, its template, and its format as if it was the loader's. */
 function parseNvram(node: XmlElement, context: ParseContext): LoaderDef {
-  const { format, ...template } = parseFields(node, nvramAttributes, context)
-  const typed = node.attributes.type !== undefined
+  const { format, type, ...template } = parseFields(node, nvramAttributes, context)
   const path = textOf(node)
+  const found = firstChild(node, 'source')
   // Differs from libvirt, which fails without saying why
-  if (typed && parseAttribute(node, 'type', storageType) && !firstChild(node, 'source'))
-    throw fail('VIR_ERR_INTERNAL_ERROR', 'missing <source> in <nvram>')
-  const source: StorageSource = typed
-    ? nvramSource.parse(node, context)!
-    : { type: 'file', ...(path !== '' && { path }) }
-  return { ...template, format, nvram: { typed, source: format ? { ...source, format } : source } }
+  if (type && !found) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing <source> in <nvram>')
+  const source: StorageSource =
+    type && found ? parseStorageSource(type, found, context) : { type: 'file', ...(path !== '' && { path }) }
+  return { ...template, format, nvram: { typed: type !== undefined, source: format ? { ...source, format } : source } }
 }
 
 function formatNvram({ nvram, ...rest }: LoaderDef, context: FormatContext): XmlElement {
@@ -161,7 +160,7 @@ function formatNvram({ nvram, ...rest }: LoaderDef, context: FormatContext): Xml
 export const loaderFields = custom<LoaderDef | undefined>({
   names: [
     ['loader', loaderAttributes],
-    ['nvram', { ...nvramAttributes, source: nvramSource }]
+    ['nvram', { ...nvramAttributes, source: claim(['source', null]) }]
   ],
   parse(node, context) {
     const loader = firstChild(node, 'loader')

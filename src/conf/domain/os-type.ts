@@ -19,6 +19,7 @@ export const architecture = enumOf(
   'i686',
   'ia64',
   'lm32',
+  'loongarch64',
   'm68k',
   'microblaze',
   'microblazeel',

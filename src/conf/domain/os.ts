@@ -11,12 +11,13 @@ import {
   type ParseContext,
   parseFields,
   readFirst,
-  required
+  required,
+  wrapped
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
-import { string } from '../scalar.ts'
-import { element, firstChild, gathered, textOf, type XmlElement } from '../xml.ts'
+import { enumOf, string } from '../scalar.ts'
+import { childElements, element, firstChild, gathered, textOf, type XmlElement } from '../xml.ts'
 import { bios, bootDevices, bootmenu, smbios } from './os-boot.ts'
 import { firmwareFields, loaderFields } from './os-firmware.ts'
 import { type OsTypeDef, osType } from './os-type.ts'
@@ -64,24 +65,23 @@ const initenvs = initStrings('initenv', { name: required(attr('name', string)), 
   return textOf(node) === '' ? `No value supplied for <initenv name='${node.attributes.name}'> element` : undefined
 })
 
-/** `<acpi><table type='slic'>PATH</table></acpi>` */
-const slicTable = custom<string | undefined>({
-  names: child('acpi', { table: child('table', { type: attr('type', string), path: content }) }).names,
-  parse(node) {
-    const tables = node.children
-      .flatMap(one => (typeof one !== 'string' && one.name === 'acpi' ? one.children : []))
-      .filter((one): one is XmlElement => typeof one !== 'string' && one.name === 'table')
-    if (tables.length > 1) throw fail('VIR_ERR_XML_ERROR', 'Only one acpi table is supported')
-    const [table] = tables
-    if (!table) return undefined
-    const { type } = table.attributes
-    if (type === undefined) throw fail('VIR_ERR_XML_ERROR', 'Missing acpi table type')
-    if (type !== 'slic') throw fail('VIR_ERR_XML_ERROR', `Unknown acpi table type: ${type}`)
-    return sanitizePath(textOf(table))
-  },
-  format(value, into) {
-    if (value !== undefined)
-      into.children.push(element('acpi', {}, [element('table', { type: 'slic' }, value === '' ? [] : [value])]))
+const acpiTable = { type: required(attr('type', enumOf('raw', 'rawset', 'slic', 'msdm'))), path: content }
+const acpiTableList = wrapped('acpi', 'table', acpiTable)
+
+/** `<acpi><table type=…>PATH</table></acpi>`: raw ones have their signature in themselves, of others there is one each. */
+const acpiTables = custom<Def<typeof acpiTable>[] | undefined>({
+  ...acpiTableList,
+  parse(node, context) {
+    const nodes = childElements(node, 'acpi').flatMap(one => childElements(one, 'table'))
+    const seen = new Set<string>()
+    const tables = nodes.map(one => {
+      const { type, path } = parseFields(one, acpiTable, context)
+      if (type !== 'raw' && seen.has(type))
+        throw fail('VIR_ERR_XML_ERROR', `ACPI table type '${type}' may only appear once`)
+      seen.add(type)
+      return { type, path: sanitizePath(path) }
+    })
+    return tables.length > 0 ? tables : undefined
   }
 })
 
@@ -104,7 +104,7 @@ const osTable = {
   shim: only(BOOTS_KERNEL, childText('shim', string)),
   dtb: only(BOOTS_KERNEL, childText('dtb', string)),
   root: only(BOOTS_KERNEL, childText('root', string)),
-  slicTable: only(['hvm'], slicTable),
+  acpiTables: only(['hvm'], acpiTables),
   bootDevices,
   bootmenu: only(['hvm'], bootmenu),
   bios: only(['hvm'], bios),

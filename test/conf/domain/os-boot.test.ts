@@ -78,13 +78,19 @@ fragments('kernels', os)`
   <acpi><table type='slic'>/slic.dat</table></acpi>
     =
   <acpi><table type='x'>/slic.dat</table></acpi>
-    ! VIR_ERR_XML_ERROR: XML error: Unknown acpi table type: x
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'type' in element 'table': 'x'.
   <acpi><table>/slic.dat</table></acpi>
-    ! VIR_ERR_XML_ERROR: XML error: Missing acpi table type
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'type' in element 'table'
   <acpi><table type='slic'/></acpi>
     =
   <acpi><table type='slic'>/a</table><table type='slic'>/b</table></acpi>
-    ! VIR_ERR_XML_ERROR: XML error: Only one acpi table is supported
+    ! VIR_ERR_XML_ERROR: XML error: ACPI table type 'slic' may only appear once
+  <acpi><table type='slic'>/a</table><table type='raw'>/b</table><table type='raw'>/c</table><table type='msdm'>/d</table></acpi>
+    =
+  <acpi><table type='rawset'>/a</table></acpi>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ACPI table type 'rawset' is not supported
+  <kernel>/boot/vmlinuz</kernel><shim>/boot/shim</shim>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: shim is not supported by this QEMU binary
 `
 
 fragments('firmware', { ...os, machine: 'q35' })`

@@ -2,9 +2,12 @@
 import { keyValue } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
+/** Signatures of ACPI tables that are not in the file. */
+const ACPI_SIGNATURES = { raw: undefined, rawset: undefined, slic: 'SLIC', msdm: 'MSDM' }
+
 /** qemuBuildBootCommandLine */
 export function bootArgs(command: Command): void {
-  const { bootmenu, bios, kernel, initrd, cmdline, shim, dtb, slicTable } = command.def.os
+  const { bootmenu, bios, kernel, initrd, cmdline, shim, dtb, acpiTables = [] } = command.def.os
   command.add(
     '-boot',
     keyValue('', {
@@ -19,5 +22,6 @@ export function bootArgs(command: Command): void {
   if (cmdline !== undefined) command.add('-append', cmdline)
   if (shim !== undefined) command.add('-shim', shim)
   if (dtb !== undefined) command.add('-dtb', dtb)
-  if (slicTable !== undefined) command.add('-acpitable', keyValue('', { sig: 'SLIC', file: slicTable }))
+  for (const { type, path } of acpiTables)
+    command.add('-acpitable', keyValue('', { sig: ACPI_SIGNATURES[type], file: path }))
 }

@@ -36,6 +36,12 @@ export function validateBootloader({ bootloader, bootloaderArgs }: DomainDef): v
   if (bootloader !== undefined || bootloaderArgs !== undefined) throw unsupported('bootloader is not supported by QEMU')
 }
 
+/** ACPI tables that QEMU takes; sets of them are other hypervisors' (qemuValidateDomainDefBoot). */
+export function validateAcpiTables({ os }: DomainDef): void {
+  for (const { type } of os.acpiTables ?? [])
+    if (type === 'rawset') throw unsupported(`ACPI table type '${type}' is not supported`)
+}
+
 /** Checks that QEMU takes a shim beside the kernel (qemuValidateDomainDefBoot). */
 export function validateShim({ os }: DomainDef, { qemu }: QemuContext): void {
   if (os.shim !== undefined && !qemu.has('shim')) throw unsupported('shim is not supported by this QEMU binary')

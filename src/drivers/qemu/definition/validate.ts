@@ -18,6 +18,7 @@ import { validateTpms } from '../device/tpm/tpm.ts'
 import { validateNvram } from '../firmware/nvram.ts'
 import { validateFeatures } from './features-validate.ts'
 import {
+  validateAcpiTables,
   validateBootloader,
   validateFirmwareFiles,
   validateGenid,
@@ -45,6 +46,7 @@ const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   validateBootloader,
   validateSecureBoot,
   validateNvram,
+  validateAcpiTables,
   validateShim,
   validateSmp,
   validateResctrl,

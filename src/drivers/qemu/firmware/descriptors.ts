@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
+import { architecture } from '../../../conf/domain/os-type.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
 
@@ -90,9 +91,11 @@ export function parseDescriptor(text: string, path: string): FirmwareDescriptor 
   else throw wrong(`unknown device type in '${path}'`)
 
   const targets = arrayOf(doc, 'targets', `failed to get targets from '${path}'`).map(target => {
-    const arch = stringOf(target, 'architecture')
+    const name = stringOf(target, 'architecture')
+    const arch = ARCH_NAMES[name] ?? name
+    if (!architecture.values.some(one => one === arch)) throw wrong(`unknown architecture '${name}'`)
     const machines = arrayOf(target, 'machines', `missing 'machines' in '${path}'`)
-    return { arch: ARCH_NAMES[arch] ?? arch, machines: machines.map(String) }
+    return { arch, machines: machines.map(String) }
   })
   const features = arrayOf(doc, 'features', `failed to get features from '${path}'`)
   return { interfaces, mapping: mapped, targets, features: new Set(features.map(String)) }

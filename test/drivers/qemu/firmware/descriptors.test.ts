@@ -79,6 +79,7 @@ t.test('what is refused, with libvirt’s words', async t => {
     [() => parse(of({ device: 'memory' })), "missing 'filename' in '/d.json'"],
     [() => parse({}, 'targets'), "failed to get targets from '/d.json'"],
     [() => parse({ targets: [{}] }), "missing 'architecture' in '/d.json'"],
+    [() => parse({ targets: [{ architecture: 'x' }] }), "unknown architecture 'x'"],
     [() => parse({ targets: [{ architecture: 'x86_64' }] }), "missing 'machines' in '/d.json'"],
     [() => parse({}, 'features'), "failed to get features from '/d.json'"]
   ] as const) {
