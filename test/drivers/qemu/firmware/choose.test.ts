@@ -182,6 +182,14 @@ t.test('what is filled in', async t => {
     t.match(await errorOf(() => efi(os)), /OPERATION_FAILED: .*Unable to find 'efi' firmware/, os)
 })
 
+t.test('migratable XML names files alone, as older versions choose otherwise', async t => {
+  const options = { machine: 'q35', outside: '<features><acpi/></features>', osAttributes: " firmware='efi'" }
+  const text = formatDomain(await define('', { ...options, config: config(t, HOST) }), { migratable: true })
+  t.match(text, '<os>')
+  t.match(text, '/fw/keys.fd</loader>')
+  t.notMatch(text, '<firmware>')
+})
+
 t.test('launch security asks for firmware of its kind', async t => {
   const def = await define('', {
     machine: 'q35',
