@@ -11,7 +11,7 @@ import {
   required
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, string, uuid, yesNo } from '../scalar.ts'
+import { enumOf, string, uint, uuid, yesNo } from '../scalar.ts'
 import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
 import { type ChardevSource, isChardevType, parseChardevSource } from './chardev-source.ts'
 import { deviceInfo } from './device-info.ts'
@@ -24,6 +24,23 @@ const pcrBank = enumOf('sha1', 'sha256', 'sha384', 'sha512')
 export type TpmVersion = (typeof version.values)[number]
 export type PcrBank = (typeof pcrBank.values)[number]
 
+const sourceType = enumOf('file', 'dir')
+export interface TpmStateSource {
+  type: (typeof sourceType.values)[number]
+  path: string
+}
+
+const removeDisabled = enumOf('check', 'fips-host')
+/** The set of algorithms and commands a new TPM has. */
+export interface TpmProfile {
+  /** name of the profile it is made from */
+  source?: string
+  /** algorithms the host's crypto policy forbids are taken out */
+  removeDisabled?: (typeof removeDisabled.values)[number]
+  /** swtpm's name of the one it has, told when it was made */
+  name?: string
+}
+
 export interface TpmEmulator {
   type: 'emulator'
   /** absent until QEMU's driver chooses by model */
@@ -32,8 +49,13 @@ export interface TpmEmulator {
   persistentState?: true
   /** uuid of the secret its state is encrypted with */
   secret?: string
+  /** how much swtpm writes to its log, from 1 on */
+  debug?: number
+  /** where its state is kept, if not where the driver chooses */
+  source?: TpmStateSource
   /** in libvirt's order */
   pcrBanks?: PcrBank[]
+  profile?: TpmProfile
 }
 export type TpmBackend =
   | { type: 'passthrough'; path: string }
@@ -45,11 +67,13 @@ const backendType = required(attr('type', enumOf('passthrough', 'emulator', 'ext
 
 function parseEmulator(node: XmlElement): TpmEmulator {
   const chosen = parseAttribute(node, 'version', version)
+  const debug = parseAttribute(node, 'debug', uint)
   const secretText = firstChild(node, 'encryption')?.attributes.secret
   const secret = secretText ? uuid.parse(secretText) : undefined
   if (secretText && secret === undefined) {
     throw fail('VIR_ERR_INTERNAL_ERROR', `Unable to parse secret uuid '${secretText}'`)
   }
+  const source = parseStateSource(node)
   const persistentText = node.attributes.persistent_state
   const persistent = persistentText === undefined ? undefined : yesNo.parse(persistentText)
   if (persistentText !== undefined && persistent === undefined) {
@@ -65,16 +89,44 @@ function parseEmulator(node: XmlElement): TpmEmulator {
     type: 'emulator',
     ...(chosen && { version: chosen }),
     ...(persistent && { persistentState: true }),
+    ...(debug && { debug }),
     ...(secret && { secret }),
-    ...(banks.length > 0 && { pcrBanks: pcrBank.values.filter(bank => banks.includes(bank)) })
+    ...(source && { source }),
+    ...(banks.length > 0 && { pcrBanks: pcrBank.values.filter(bank => banks.includes(bank)) }),
+    ...parseProfile(node)
+  }
+}
+
+function parseStateSource(backend: XmlElement): TpmStateSource | undefined {
+  const found = firstChild(backend, 'source')
+  if (!found) return undefined
+  const type = parseAttribute(found, 'type', sourceType)
+  const { path } = found.attributes
+  if (path === undefined) throw fail('VIR_ERR_XML_ERROR', 'missing TPM source path')
+  // libvirt writes nothing of one without a type
+  return type && { type, path }
+}
+
+function parseProfile(backend: XmlElement): { profile?: TpmProfile } {
+  const found = firstChild(backend, 'profile')
+  if (!found) return {}
+  const { source, name } = found.attributes
+  const disabled = parseAttribute(found, 'removeDisabled', removeDisabled)
+  if (source === undefined && name === undefined) return {}
+  return {
+    profile: {
+      ...(source !== undefined && { source }),
+      ...(disabled && { removeDisabled: disabled }),
+      ...(name !== undefined && { name })
+    }
   }
 }
 
 function parseExternal(node: XmlElement, context: ParseContext): TpmBackend {
   const type = firstChild(node, 'source')?.attributes.type
-  if (!type) throw fail('VIR_ERR_XML_ERROR', 'missing external TPM backend type')
+  if (!type) throw fail('VIR_ERR_XML_ERROR', 'missing external TPM backend source type')
   if (!isChardevType(type)) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown backend type '${type}' for external TPM`)
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown backend source type '${type}' for external TPM`)
   }
   return { type: 'external', source: parseChardevSource(node, type, context) }
 }
@@ -87,10 +139,12 @@ const backend: Field<TpmBackend> = custom<TpmBackend>({
         type: attr('type', string),
         version: attr('version', version),
         persistentState: attr('persistent_state', yesNo),
+        debug: attr('debug', uint),
         device: childAttr('device', 'path', string),
         encryption: childAttr('encryption', 'secret', uuid),
         pcrBanks: { names: [['active_pcr_banks', null]], parse: () => undefined, format: () => undefined },
-        source: { names: [['source', null]], parse: () => undefined, format: () => undefined }
+        source: { names: [['source', null]], parse: () => undefined, format: () => undefined },
+        profile: { names: [['profile', null]], parse: () => undefined, format: () => undefined }
       }
     ]
   ],
@@ -117,6 +171,7 @@ const backend: Field<TpmBackend> = custom<TpmBackend>({
 function formatEmulator(value: TpmEmulator, node: XmlElement): void {
   if (value.version) node.attributes.version = value.version
   if (value.persistentState) node.attributes.persistent_state = 'yes'
+  if (value.debug) node.attributes.debug = String(value.debug)
   if (value.secret) node.children.push(element('encryption', { secret: value.secret }))
   if (value.pcrBanks)
     node.children.push(
@@ -126,6 +181,8 @@ function formatEmulator(value: TpmEmulator, node: XmlElement): void {
         value.pcrBanks.map(name => element(name))
       )
     )
+  if (value.source) node.children.push(element('source', { ...value.source }))
+  if (value.profile) node.children.push(element('profile', { ...value.profile }))
 }
 
 export const tpmFields = {
@@ -147,13 +204,16 @@ export const tpm = deviceFamily({
     if (of.type === 'emulator' && of.pcrBanks && of.version !== '2.0') {
       throw fail('VIR_ERR_XML_ERROR', "<active_pcr_banks/> requires TPM version '2.0'")
     }
+    if (of.type === 'emulator' && of.profile?.source !== undefined && of.version !== '2.0') {
+      throw fail('VIR_ERR_XML_ERROR', "<profile/> requires TPM version '2.0'")
+    }
     if (of.type !== 'external') return
     const { source } = of
     if (source.type !== 'unix') {
       throw fail('VIR_ERR_XML_ERROR', "only source type 'unix' is supported for external TPM device")
     }
     if (source.mode === 'bind') {
-      throw fail('VIR_ERR_XML_ERROR', "only 'client' mode is supported for external TPM device")
+      throw fail('VIR_ERR_XML_ERROR', "only 'connect' mode is supported for external TPM device")
     }
     if (source.path === undefined) throw fail('VIR_ERR_XML_ERROR', 'missing socket path for external TPM device')
   }

@@ -1,7 +1,7 @@
 // Starting swtpm for a guest with an emulated TPM.
 import { existsSync, mkdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
-import type { TpmDef, TpmEmulator } from '../../../../conf/devices/tpm.ts'
+import { dirname, join } from 'node:path'
+import type { TpmDef, TpmEmulator, TpmStateSource } from '../../../../conf/devices/tpm.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { endHelper, type Program, runProgram, startHelper, whenProgramEnded } from '../../../../host/helper-process.ts'
@@ -17,7 +17,7 @@ interface Emulator {
   def: DomainDef
   tpm: TpmEmulator
   context: QemuContext
-  stateDir: string
+  state: TpmStateSource
   log: string
 }
 
@@ -37,17 +37,17 @@ export const swtpm: HostEnd<TpmDef> = {
 
 async function startSwtpm(tpm: TpmEmulator, { def, context, owner }: HostGuest): Promise<void> {
   const { swtpmDir, swtpmSocket } = context.paths
-  const stateDir = join(swtpmDir, tpm.version === '2.0' ? 'tpm2' : 'tpm1.2')
-  const emulator: Emulator = { def, tpm, context, stateDir, log: join(swtpmDir, 'swtpm.log') }
+  const state = tpm.source ?? { type: 'dir', path: join(swtpmDir, tpm.version === '2.0' ? 'tpm2' : 'tpm1.2') }
+  const emulator: Emulator = { def, tpm, context, state, log: join(swtpmDir, 'swtpm.log') }
   await makeState(emulator)
   const args = [
     'socket',
     '--ctrl',
     `type=unixio,path=${swtpmSocket},mode=0600`,
     '--tpmstate',
-    `dir=${stateDir},mode=0600`,
+    state.type === 'file' ? `backend-uri=file://${state.path}` : `dir=${state.path},mode=0600`,
     '--log',
-    `file=${emulator.log}`,
+    `file=${emulator.log}${tpm.debug ? `,level=${tpm.debug}` : ''}`,
     '--terminate',
     ...versionArgs(tpm)
   ]
@@ -70,21 +70,30 @@ const versionArgs = ({ version }: TpmEmulator) => (version === '2.0' ? ['--tpm2'
 
 /** Gives a new TPM its keys and certificates, and every one the banks it is to have (qemuTPMEmulatorRunSetup). */
 async function makeState(emulator: Emulator): Promise<void> {
-  const { def, tpm, stateDir, log } = emulator
-  const common = [...versionArgs(tpm), '--tpm-state', stateDir, '--logfile', log]
-  if (!existsSync(stateDir)) {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+  const { def, tpm, state, log } = emulator
+  const { type, path } = state
+  const common = [...versionArgs(tpm), '--tpm-state', type === 'file' ? `file://${path}` : path, '--logfile', log]
+  if (!existsSync(path)) {
+    mkdirSync(type === 'file' ? dirname(path) : path, { recursive: true, mode: 0o700 })
     try {
       const certificates = ['--createek', '--create-ek-cert', '--create-platform-cert', '--lock-nvram']
-      await setup(emulator, [...common, '--vmid', `${def.name}:${def.uuid}`, ...certificates, '--not-overwrite'])
+      const vmid = ['--vmid', `${def.name}:${def.uuid}`]
+      await setup(emulator, [...common, ...vmid, ...certificates, '--not-overwrite', ...profileArgs(tpm)])
     } catch (error) {
-      rmSync(stateDir, { recursive: true, force: true })
+      rmSync(path, { recursive: true, force: true })
       throw error
     }
   }
   if (tpm.version === '2.0' && tpm.pcrBanks) {
     await setup(emulator, [...common, '--pcr-banks', tpm.pcrBanks.join(','), '--reconfigure'])
   }
+}
+
+/** What a new TPM can do (qemuTPMVirCommandAddProfile); swtpm_setup has profiles since 0.10. */
+function profileArgs({ profile }: TpmEmulator): string[] {
+  if (profile?.source === undefined) return []
+  const { source, removeDisabled } = profile
+  return ['--profile-name', source, ...(removeDisabled ? ['--profile-remove-disabled', removeDisabled] : [])]
 }
 
 async function setup(emulator: Emulator, args: string[]): Promise<void> {
