@@ -53,13 +53,13 @@ fragments('refused')`
   <tpm model='tpm-tis'><backend type='emulator' version='1.2'><active_pcr_banks><sha1/></active_pcr_banks></backend></tpm>
     ! VIR_ERR_XML_ERROR: XML error: <active_pcr_banks/> requires TPM version '2.0'
   <tpm><backend type='external'/></tpm>
-    ! VIR_ERR_XML_ERROR: XML error: missing external TPM backend type
+    ! VIR_ERR_XML_ERROR: XML error: missing external TPM backend source type
   <tpm><backend type='external'><source type='x'/></backend></tpm>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown backend type 'x' for external TPM
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown backend source type 'x' for external TPM
   <tpm><backend type='external'><source type='unix'/></backend></tpm>
     ! VIR_ERR_XML_ERROR: XML error: missing socket path for external TPM device
   <tpm><backend type='external'><source type='unix' mode='bind' path='/a'/></backend></tpm>
-    ! VIR_ERR_XML_ERROR: XML error: only 'client' mode is supported for external TPM device
+    ! VIR_ERR_XML_ERROR: XML error: only 'connect' mode is supported for external TPM device
   <tpm><backend type='external'><source type='tcp' mode='connect' host='a' service='1'/></backend></tpm>
     ! VIR_ERR_XML_ERROR: XML error: only source type 'unix' is supported for external TPM device
   <tpm model='tpm-spapr'><backend type='emulator'/></tpm>
