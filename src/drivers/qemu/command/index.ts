@@ -8,7 +8,6 @@ import { addManagedReservations } from '../device/disk/disk.ts'
 import { hasManagedReservations } from '../device/disk/pr-helper.ts'
 import { limitGraphics } from '../device/graphics/graphics.ts'
 import { qemuFamily } from '../device/index.ts'
-import { watchdogArgs } from '../device/watchdog.ts'
 import { masterKeyArgs } from '../parts/secret.ts'
 import { bootArgs } from './boot.ts'
 import { clockArgs } from './clock.ts'
@@ -32,6 +31,7 @@ import { qemuNamespaceArgs } from './qemu-namespace.ts'
 import { sandboxArgs } from './sandbox.ts'
 import { fwcfgArgs, smbiosArgs } from './smbios.ts'
 import { smpArgs } from './smp.ts'
+import { watchdogArgs } from './watchdog.ts'
 
 type AddArguments = (command: Command) => void
 

@@ -1,7 +1,6 @@
 // <watchdog>: QEMU's checks and arguments.
 import type { WatchdogDef } from '../../../conf/devices/watchdog.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { Command } from '../command/command.ts'
 import { isI440fx, isQ35, isS390 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
@@ -37,18 +36,9 @@ export const qemuWatchdog: QemuFamily<WatchdogDef> = {
 }
 
 /** QEMU cannot dump: it pauses, and the dump is made when its event comes. */
-const qemuAction = ({ action = 'reset' }: WatchdogDef) => (action === 'dump' ? 'pause' : action)
+export const qemuAction = ({ action = 'reset' }: WatchdogDef) => (action === 'dump' ? 'pause' : action)
 
-/** One of the machine's own is no device: its strap that forbids resets is taken out (watchdogArgs). */
+/** One of the machine's own is no device: its strap that forbids resets is taken out (command/watchdog.ts). */
 function addWatchdog(to: Builder, dev: WatchdogDef): void {
   if (dev.model !== 'itco') to.device({ driver: dev.model, id: dev.alias, ...addressProps(to, dev) })
-}
-
-/** What all watchdogs have in common, after their devices (qemuBuildWatchdogCommandLine). */
-export function watchdogArgs(command: Command): void {
-  const { watchdogs } = command.def.devices
-  const last = watchdogs.at(-1)
-  if (!last) return
-  if (watchdogs.some(({ model }) => model === 'itco')) command.add('-global', 'ICH9-LPC.noreboot=off')
-  command.add('-watchdog-action', qemuAction(last))
 }
