@@ -1,5 +1,5 @@
 // A domain's controllers as a set: finding, adding and numbering them.
-import { type ControllerDef, type ControllerType, insertController } from './devices/controller.ts'
+import type { ControllerDef, ControllerType } from './devices/controller.ts'
 import { COMPANION_START_PORTS, type ControllerModel, isUsb2 } from './devices/controller-models.ts'
 import type { DomainDef } from './domain-def.ts'
 import { errorsFrom } from './error.ts'
@@ -18,6 +18,26 @@ export const PCI_INDEX_MAX = 255
 /** The controller of a type with that index (virDomainControllerFind). */
 export function findController({ devices }: DomainDef, type: ControllerType, index: number): ControllerDef | undefined {
   return devices.controllers.find(one => one.type === type && one.index === index)
+}
+
+/**
+ * Puts a controller where libvirt keeps it: with those of its type by index, masters before their companions
+ * (virDomainControllerInsert).
+ */
+export function insertController(list: ControllerDef[], dev: ControllerDef): void {
+  let at: number | undefined
+  for (let i = list.length - 1; i >= 0; i--) {
+    const current = list[i]!
+    if (current.type !== dev.type) continue
+    if (dev.index === undefined) {
+      at = i + 1
+      break
+    }
+    const isCompanion = current.masterStartPort !== undefined && current.index === dev.index
+    if ((current.index ?? -1) > dev.index || (dev.masterStartPort === undefined && isCompanion)) at = i
+    else at ??= i + 1
+  }
+  list.splice(at ?? list.length, 0, dev)
 }
 
 /** Adds a controller unless there is one of that type and index; tells which it is (virDomainDefMaybeAddController). */

@@ -1,6 +1,6 @@
 // <controller>: PCI, USB, SCSI, SATA, IDE, virtio-serial and other buses.
 
-import { CONTROLLERS_MAX, PCI_INDEX_MAX, tooManyBuses } from '../controllers.ts'
+import { CONTROLLERS_MAX, insertController, PCI_INDEX_MAX, tooManyBuses } from '../controllers.ts'
 import {
   attr,
   childAlways,
@@ -237,26 +237,6 @@ function validatePci(dev: ControllerDef): void {
   if (target.node !== undefined && index === 0) {
     throw unsupported("The PCI controller with index=0 can't be associated with a NUMA node")
   }
-}
-
-/**
- * Puts a controller where libvirt keeps it: with those of its type by index, masters before their companions
- * (virDomainControllerInsert).
- */
-export function insertController(list: ControllerDef[], dev: ControllerDef): void {
-  let at: number | undefined
-  for (let i = list.length - 1; i >= 0; i--) {
-    const current = list[i]!
-    if (current.type !== dev.type) continue
-    if (dev.index === undefined) {
-      at = i + 1
-      break
-    }
-    const isCompanion = current.masterStartPort !== undefined && current.index === dev.index
-    if ((current.index ?? -1) > dev.index || (dev.masterStartPort === undefined && isCompanion)) at = i
-    else at ??= i + 1
-  }
-  list.splice(at ?? list.length, 0, dev)
 }
 
 /** The SCSI model that has the number of this controller's model: libvirt does not look at the type there. */
