@@ -25,6 +25,8 @@ export interface Report {
   persistent: boolean
   autostart: boolean
   managedSave: boolean
+  snapshots: boolean
+  checkpoints: boolean
   versions: { virshim?: string; qemu?: string; node?: string }
   /** paths by kind, as its shim sees them */
   sockets: { api?: string }

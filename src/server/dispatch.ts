@@ -1,7 +1,7 @@
 // The one path of every call, whichever way it came: access, arguments, guest, state, job, run. Their order is libvirt's:
 // its library looks at who calls (libvirt-domain.c), its driver at flags, guest and state (qemu_driver.c).
 import { API_FACTS, type ApiFact, libraryDomain } from '../conf/api-list.ts'
-import { virDomainVcpuFlags, virDomainXMLFlags } from '../conf/enums.ts'
+import { virDomainInterfaceAddressesSource, virDomainVcpuFlags, virDomainXMLFlags } from '../conf/enums.ts'
 import { errorsFrom } from '../conf/error.ts'
 import { fieldsFromJson } from '../conf/wire.ts'
 import type { Connect, GuestHandle } from '../drivers/connection.ts'
@@ -43,7 +43,7 @@ type Values = Readonly<Record<string, unknown>>
 
 const { VIR_DOMAIN_XML_SECURE, VIR_DOMAIN_XML_MIGRATABLE } = virDomainXMLFlags
 const { VIR_DOMAIN_VCPU_GUEST } = virDomainVcpuFlags
-const VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT = 1
+const { VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT } = virDomainInterfaceAddressesSource
 
 const withFlags = (bits: number) => (values: Values) => (Number(values.flags) & bits) !== 0
 

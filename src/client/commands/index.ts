@@ -7,6 +7,7 @@ import { event } from './event.ts'
 import { host } from './host.ts'
 import { info } from './info.ts'
 import { lifecycle } from './lifecycle.ts'
+import { checkpoints, snapshots } from './moment.ts'
 import { monitor } from './monitor.ts'
 import { native } from './native.ts'
 import { node } from './node.ts'
@@ -14,16 +15,19 @@ import { qemu } from './qemu.ts'
 import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
 import { vcpu } from './vcpu.ts'
+import { work } from './work.ts'
 
 export const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
-    commands: { ...lifecycle, ...consoles, ...info, ...vcpu, ...qemu, ...native }
+    commands: { ...lifecycle, ...consoles, ...info, ...vcpu, ...work, ...qemu, ...native }
   },
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },
   { name: 'Host and Hypervisor', keyword: 'host', commands: { ...host, ...cpu, ...node } },
+  { name: 'Checkpoint', keyword: 'checkpoint', commands: checkpoints },
+  { name: 'Snapshot', keyword: 'snapshot', commands: snapshots },
   { name: 'virshim itself', keyword: 'virshim', commands: { ...resources, ...selfCommands(() => groups) } }
 ]
 

@@ -1,7 +1,10 @@
 // The aggregator's HTTP: connection-level APIs here, calls for a guest at its shim, and what is known of all guests.
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errorsFrom } from '../../conf/error.ts'
+import { fieldsToJson } from '../../conf/wire.ts'
+import { findMethod } from '../../drivers/qemu/index.ts'
 import { apiRoutes } from '../api-routes.ts'
 import { checkAccess, factOf } from '../dispatch.ts'
 import { checkSource, createApp, JSON_TYPE, send, sendErrorRaw, serviceOf, streamEvents } from '../http-app.ts'
@@ -33,6 +36,10 @@ export async function createHttp(aggregator: Aggregator, readOnly: boolean): Pro
 const ofKind = (apiSocket: string, readOnly: boolean) =>
   readOnly ? apiSocket.replace(/api\.sock$/, 'api-ro.sock') : apiSocket
 
+/** What a report answers is a call without arguments. */
+const hasArguments = ({ url = '', headers }: IncomingMessage) =>
+  url.includes('?') || 'transfer-encoding' in headers || Number(headers['content-length'] ?? 0) > '{}'.length
+
 /** Calls for one guest. */
 function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
   type Params = { domain: string; '*': string }
@@ -47,8 +54,8 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
       const guest = registry.find(domain)
       // a shim is not woken for what it may not do
       if (factOf(api)) checkAccess(api, readOnly)
-      const known = guest && withoutShim(guest, api)
-      if (known) return send(reply, known)
+      const known = guest && !hasArguments(request.raw) && withoutShim(guest, api)
+      if (known) return send(reply, fieldsToJson(known, findMethod(api)!.ret))
       reply.hijack()
       await forward(() => shimOf(domain), request.raw, reply.raw).catch(error => sendErrorRaw(reply.raw, error))
       if (!guest || factOf(api)?.readOnly) return

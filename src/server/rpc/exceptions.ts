@@ -131,6 +131,15 @@ const typedExceptions: Exceptions = {
       return { info: info.slice(0, maxinfo), cpumaps: Buffer.concat(maps) }
     }
   },
+  DOMAIN_GET_IOTHREAD_INFO: {
+    ret({ info }: RetValues<'virDomainGetIOThreadInfo'>) {
+      const mapped = info.map(({ cpumap, ...one }) => ({
+        ...one,
+        cpumap: cpuBits(cpumap, Math.ceil(cpumap.length / 8))
+      }))
+      return { info: mapped, ret: info.length }
+    }
+  },
   NODE_GET_SEV_INFO: { anyRoom: true },
   // callers that only ask for the count are told it before anyone looks at the CPU
   NODE_GET_CPU_STATS: { args: ({ cpuNum, nparams }) => ({ cpuNum: nparams === 0 ? ALL_CPUS : cpuNum }) },
