@@ -55,6 +55,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
   #partialBytes = 0
   #greeting: { resolve(): void; reject(error: Error): void } | undefined
   #closed: VirError | undefined
+  #isBroken = false
   /** commands that wait until a file is passed: its byte must not come between theirs */
   #held: string[] | undefined
   #passing: Promise<void> | undefined
@@ -68,14 +69,18 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     readable.on('data', chunk => this.#receive(chunk))
     readable.on('end', () => this.#end(fail('VIR_ERR_INTERNAL_ERROR', 'End of file from qemu monitor')))
     readable.on('close', () => this.#end(fail('VIR_ERR_INTERNAL_ERROR', 'End of file from qemu monitor')))
-    const broken = (error: Error) =>
-      this.#end(fail('VIR_ERR_INTERNAL_ERROR', `Unable to read from monitor: ${error.message}`, error))
+    const broken = (error: Error) => this.#break(`Unable to read from monitor: ${error.message}`, error)
     readable.on('error', broken)
     if ((writable as unknown) !== readable) writable.on('error', broken)
   }
 
   get closed(): boolean {
     return this.#closed !== undefined
+  }
+
+  /** It ended by an error, rather than by QEMU's end or by close(). */
+  get isBroken(): boolean {
+    return this.#isBroken
   }
 
   /** The id the next command is sent under. */
@@ -188,7 +193,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     this.#partial.push(rest)
     this.#partialBytes += rest.length
     if (this.#partialBytes > MAX_LINE_BYTES) {
-      this.#end(fail('VIR_ERR_INTERNAL_ERROR', `QEMU monitor reply exceeds ${MAX_LINE_BYTES} bytes`))
+      this.#break(`QEMU monitor reply exceeds ${MAX_LINE_BYTES} bytes`)
     }
   }
 
@@ -200,7 +205,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
       if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) message = parsed as typeof message
     } catch {}
     if (!message) {
-      this.#end(fail('VIR_ERR_INTERNAL_ERROR', `cannot parse json ${line.slice(0, 200)}: not a QEMU monitor message`))
+      this.#break(`cannot parse json ${line.slice(0, 200)}: not a QEMU monitor message`)
     } else if (typeof message.event === 'string') {
       this.emit('event', {
         event: message.event,
@@ -218,9 +223,13 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
       const { class: cls, desc } = message.error as Record<string, unknown>
       const error = new QmpError(String(cls), String(desc))
       if (waiting) waiting.reject(error)
-      else if (message.id === undefined)
-        this.#end(fail('VIR_ERR_INTERNAL_ERROR', `QEMU monitor: ${error.message}`, error))
-    } else this.#end(fail('VIR_ERR_INTERNAL_ERROR', 'unexpected message from QEMU monitor'))
+      else if (message.id === undefined) this.#break(`QEMU monitor: ${error.message}`, error)
+    } else this.#break('unexpected message from QEMU monitor')
+  }
+
+  #break(why: string, cause?: Error): void {
+    this.#isBroken ||= !this.closed
+    this.#end(fail('VIR_ERR_INTERNAL_ERROR', why, cause))
   }
 
   #end(reason: VirError): void {
