@@ -62,6 +62,19 @@ export class Connection {
     return jsonOf(text) as RetOf<N>
   }
 
+  /** As `call`, for what ends with its caller's connection: that stays open as long as this process runs. */
+  async callTied<N extends ApiName>(api: N, ...args: Args<N>): Promise<RetOf<N>> {
+    const { askTied } = await import('../server/tied-call.ts')
+    const call = { method: 'POST', path: this.pathOf(api), body: formatJson(args[0] ?? {}) } as const
+    const { status, body } = await askTied(connect(this.socket), { ...call, timeoutMs: CALL_TIMEOUT_MS }).catch(
+      error => {
+        throw this.unreachable(error)
+      }
+    )
+    if (status >= 400) throw refusalOf(status, body)
+    return jsonOf(body) as RetOf<N>
+  }
+
   /** Calls an API that answers with bytes. */
   async body<N extends ApiName>(api: N, ...args: Args<N>): Promise<{ mime: string; body: Buffer }> {
     const { reply, bytes } = await this.send('POST', this.pathOf(api), args[0] ?? {})

@@ -55,6 +55,8 @@ export type CallOf<I> = {
   api: string
   /** the caller is gone */
   signal?: AbortSignal
+  /** aborts when the caller's connection (virConnect) closes; absent: it has none that outlasts the call */
+  connection?: AbortSignal
   /** the job it runs under, if that is an async one */
   job?: AsyncJob
 } & (I extends 'one' ? Meant & { def: DomainDef } : I extends 'both' ? Meant : object)
@@ -67,7 +69,9 @@ interface Chosen<A extends WireFields, T> {
 /** A field of a row that may depend on the call's arguments. */
 export type By<A extends WireFields, T> = T | Chosen<A, T>['by']
 
-/** One API. `args` and `ret` are in wire order. Fields are looked at in this order: args, check, job, needs, impact. */
+/**
+ * One API. `args` and `ret` are in wire order. Fields are looked at in this order: args, check, tied, job, needs, impact.
+ */
 export interface Method<
   D,
   A extends WireFields = WireFields,
@@ -81,6 +85,8 @@ export interface Method<
   acl?: string
   /** refuses arguments that do not go together, as libvirt's public functions do */
   check?(args: WireValues<A>): void
+  /** what it does ends with its caller's connection: there must be one that outlasts the call */
+  tied?(args: WireValues<A>): boolean
   /** the job it runs under; absent: it only reads and waits for nobody */
   job?: By<A, Job>
   /** the state the guest must be in */

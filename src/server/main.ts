@@ -28,7 +28,7 @@ import { LateLog } from './log.ts'
 import { releaseStartMemory } from './memory.ts'
 import { type Options, readOptions, USAGE, UsageError } from './options.ts'
 import { type ApiSockets, listen } from './sockets.ts'
-import { type News, tell, tellOnStandardOutput } from './starter.ts'
+import { type News, starterGone, tell, tellOnStandardOutput } from './starter.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -126,7 +126,9 @@ async function runGuest(options: Options): Promise<number> {
   try {
     onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.linger)
     if (!reattached && !options.inactive) {
-      const start = () => startDomain(domain, { ...options, onLaunch: openServices })
+      const { paused, resetNvram, autoDestroy: dieWithUs, tied } = options
+      const autoDestroy = tied ? starterGone() : undefined
+      const start = () => startDomain(domain, { paused, resetNvram, autoDestroy, dieWithUs, onLaunch: openServices })
       await domain.jobs.run({ async: 'start' }, { api: 'virDomainCreateXML' }, start)
     }
     watchConsoles(domain)

@@ -10,7 +10,11 @@ const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream',
 function operation(name: string, method: Row) {
   const content = method.stream
     ? { [STREAM_CONTENT[method.stream]]: {} }
-    : { 'application/json': { schema: objectSchema(method.ret) } }
+    : {
+        'application/json': { schema: objectSchema(method.ret) },
+        // the tie of what ends with its caller's connection
+        ...(method.tied && { 'text/event-stream': {} })
+      }
   return {
     operationId: name,
     summary: `libvirt's ${name} (since ${method.since})`,
@@ -26,7 +30,7 @@ function operation(name: string, method: Row) {
   }
 }
 
-type Row = Pick<Method<never>, 'since' | 'stream' | 'args' | 'ret'>
+type Row = Pick<Method<never>, 'since' | 'stream' | 'tied' | 'args' | 'ret'>
 
 /** GET and POST of one API; `parameters` are those of its path. */
 export function pathItem(name: string, row: Row, readOnly: boolean, parameters: object[] = []): object {

@@ -7,8 +7,16 @@ import { fieldsToJson } from '../../conf/wire.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import { apiRoutes } from '../api-routes.ts'
 import { checkAccess, factOf } from '../dispatch.ts'
-import { checkSource, createApp, JSON_TYPE, send, sendErrorRaw, serviceOf, streamEvents } from '../http-app.ts'
-import { wholeNumber } from '../query.ts'
+import {
+  checkSource,
+  createApp,
+  type EventFeed,
+  eventRoute,
+  JSON_TYPE,
+  send,
+  sendErrorRaw,
+  serviceOf
+} from '../http-app.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { claimRoutes } from './claims-http.ts'
@@ -24,10 +32,11 @@ const fail = errorsFrom('VIR_FROM_RPC')
 export async function createHttp(aggregator: Aggregator, readOnly: boolean): Promise<Service> {
   const app = createApp(aggregator.log)
   const streams = new Set<() => void>()
-  apiRoutes(app, { connect: aggregator.connect, rows: aggregatorRows }, readOnly, ['/v1/:api'])
+  const events: EventFeed = { about: 'events of all guests', listen: eventsOf(aggregator), streams }
+  apiRoutes(app, { connect: aggregator.connect, rows: aggregatorRows }, { readOnly, events }, ['/v1/:api'])
   guestRoutes(app, aggregator, readOnly)
   plainRoutes(app, aggregator)
-  eventRoute(app, aggregator, streams)
+  eventRoute(app, events)
   resourceRoutes(app, aggregator, readOnly)
   return serviceOf(app, streams)
 }
@@ -93,16 +102,12 @@ function plainRoutes(app: FastifyInstance, aggregator: Aggregator): void {
   })
 }
 
-/** Events of all guests as they come (SSE). */
-function eventRoute(app: FastifyInstance, aggregator: Aggregator, streams: Set<() => void>): void {
-  app.get<{ Querystring: { since?: string } }>('/v1/events', async (request, reply) => {
-    const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
+const eventsOf =
+  (aggregator: Aggregator): EventFeed['listen'] =>
+  async (emit, since) => {
     const events = await aggregator.hostEvents()
-    await streamEvents(reply, streams, 'events of all guests', emit =>
-      events.listen(({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, ...data }), since)
-    )
-  })
-}
+    return events.listen(({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, ...data }), since)
+  }
 
 /** The aggregator is well as long as it answers; how many guests are not is told beside it. */
 function health(registry: Registry): { ok: true; guests: number; unreachable: number } {

@@ -42,6 +42,15 @@ export async function createRpc(
   })
 }
 
+/** True for a call whose work ends with its client's connection: that with the shim is as good, as long as it is open. */
+function isTied({ api, first, others }: Procedure, frame: Frame): boolean {
+  const method = findMethod(api)
+  if (!method?.tied) return false
+  const from = readerOf(frame)
+  readFields(first, from)
+  return method.tied(readFields(others, from))
+}
+
 /** The guests of all shims, as one client has to do with them: its calls go to their daemons. */
 class ForwardedGuests implements Guests {
   readonly #aggregator: Aggregator
@@ -96,13 +105,15 @@ class ForwardedGuests implements Guests {
     return { files: [await handedFile(await this.#aggregator.socketOf(guest.uuid), api, values, root.dir)] }
   }
 
-  async #forward({ api }: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
+  async #forward(procedure: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
+    const { api } = procedure
     if (!factOf(api)?.readOnly) {
       this.#changed.set(guest.uuid, performance.now())
       this.#aggregator.registry.touch(guest.uuid)
     }
     this.#sweep ??= setInterval(() => this.#shims.closeIdle(Date.now() - IDLE_MS), IDLE_MS / 2).unref()
     const shim = await this.#shims.get(guest.uuid, () => this.#open(guest))
+    if (isTied(procedure, frame)) shim.keep()
     await shim.forward(frame, findMethod(api)?.stream !== undefined)
     return { sent: true }
   }

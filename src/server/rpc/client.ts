@@ -2,6 +2,7 @@
 //
 // Replies may overtake each other, as in libvirt. Events leave in order and after the replies that were ready before
 // them. A client that does not read is not read either, and one that lets events pile up is closed.
+import { setMaxListeners } from 'node:events'
 import type { Socket } from 'node:net'
 import { errorsFrom, toVirError, type VirError } from '../../conf/error.ts'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
@@ -85,6 +86,8 @@ export class RpcClient {
     this.#socket = socket
     this.#log = log
     this.#handler = makeHandler(this)
+    // any number of guests may end with it
+    setMaxListeners(0, this.#abort.signal)
     socket.on('data', chunk => this.#receive(chunk))
     socket.on('drain', () => this.#pace())
     socket.on('error', () => socket.destroy())
