@@ -148,6 +148,13 @@ export const virIPAddrType = {
   VIR_IP_ADDR_TYPE_IPV6: 1
 } as const
 
+export const virDomainDeviceModifyFlags = {
+  VIR_DOMAIN_DEVICE_MODIFY_CURRENT: 0,
+  VIR_DOMAIN_DEVICE_MODIFY_LIVE: 1,
+  VIR_DOMAIN_DEVICE_MODIFY_CONFIG: 2,
+  VIR_DOMAIN_DEVICE_MODIFY_FORCE: 4
+} as const
+
 export const virDomainCreateFlags = {
   VIR_DOMAIN_NONE: 0,
   VIR_DOMAIN_START_PAUSED: 1,

@@ -12,6 +12,7 @@ import { connect } from './api/connect.ts'
 import { console } from './api/console.ts'
 import { define } from './api/define.ts'
 import { description } from './api/description.ts'
+import { device } from './api/device.ts'
 import { graphics } from './api/graphics.ts'
 import { interfaces } from './api/interface.ts'
 import { iothread } from './api/iothread.ts'
@@ -50,6 +51,7 @@ const rows = {
   ...block,
   ...blockjob,
   ...interfaces,
+  ...device,
   ...save,
   ...snapshot,
   ...checkpoint,

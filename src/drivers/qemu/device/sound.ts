@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { addressProps } from '../parts/address.ts'
 import { atStart, type Builder } from '../parts/builder.ts'
 import { audiodevId } from './audio.ts'
-import type { QemuFamily } from './family.ts'
+import { join, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -28,7 +28,8 @@ export const qemuSound: QemuFamily<SoundDef> = {
     const missing = dev.codecs.map(codec => CODECS[codec]).find(driver => !qemu.has(driver))
     if (missing) throw unsupported(`${missing} not supported in this QEMU binary`)
   },
-  add: (to, dev) => (dev.model === 'pcspk' ? addPcSpeaker(to, dev) : addSoundCard(to, dev))
+  add: (to, dev) => (dev.model === 'pcspk' ? addPcSpeaker(to, dev) : addSoundCard(to, dev)),
+  config: { attach: join('sounds'), noneToDetach: missing() }
 }
 
 const DRIVERS: Partial<Record<SoundDef['model'], string>> = {
