@@ -192,7 +192,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
       throw error
     })
   }
-  const { def, context } = await loadDomain(xml, forDef, { validate: options.validate })
+  const { def, context } = await loadDomain(xml, forDef, { validate: options.validate, check: given !== undefined })
     .then(loaded => {
       if (options.define) checkDefinable(loaded.def)
       return loaded
@@ -242,7 +242,7 @@ async function takeDefinition(
   } else if (kept === xml) {
     domain.definitions.adopt(def)
   } else if (kept !== undefined) {
-    const persistent = await loadDomain(kept, domain.contextFor)
+    const persistent = await loadDomain(kept, domain.contextFor, { check: false })
     domain.definitions.adopt(persistent.def, persistent.context)
   }
 }
