@@ -53,6 +53,15 @@ export class Given {
     return value
   }
 
+  /** @throws ClientError when an option was given without another that it goes with */
+  requiring(...pairs: [option: string, required: string][]): void {
+    for (const [name, required] of pairs) {
+      if (this.has(name) && !this.has(required)) {
+        throw new ClientError(`Option --${required} is required by option --${name}`)
+      }
+    }
+  }
+
   /** @throws ClientError when two options were given that exclude each other */
   exclusive(...pairs: (readonly [string, string])[]): void {
     for (const [a, b] of pairs) {

@@ -1,7 +1,8 @@
 // Commands that show a guest's devices: what its XML says, the size of its disks, addresses of its interfaces.
 import { virDomainInterfaceAddressesSource } from '../../conf/enums.ts'
-import { childElements, firstChild, parseXml, type XmlElement } from '../../conf/xml.ts'
+import { firstChild, type XmlElement } from '../../conf/xml.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
+import { devicesIn } from '../device-xml.ts'
 import { ClientError, saying } from '../failure.ts'
 import { formatTable } from '../table.ts'
 
@@ -10,9 +11,7 @@ const VIR_DOMAIN_XML_INACTIVE = 2
 /** The elements of that name among a guest's devices. */
 async function devices({ shim, given }: DomainCall, name: string): Promise<XmlElement[]> {
   const flags = given.has('inactive') ? VIR_DOMAIN_XML_INACTIVE : 0
-  const { xml } = await shim.call('virDomainGetXMLDesc', { flags })
-  const parent = firstChild(parseXml(xml), 'devices')
-  return parent ? childElements(parent, name) : []
+  return devicesIn((await shim.call('virDomainGetXMLDesc', { flags })).xml, name)
 }
 
 /** The first of several attributes a child element has. */

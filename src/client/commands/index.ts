@@ -1,5 +1,6 @@
 // All commands, in the groups `help` shows.
 import { type Command, type CommandGroup, commandIn } from '../command.ts'
+import { attaching } from './attach.ts'
 import { consoles } from './console.ts'
 import { cpu } from './cpu.ts'
 import { device } from './device.ts'
@@ -21,7 +22,7 @@ export const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
-    commands: { ...lifecycle, ...consoles, ...info, ...vcpu, ...work, ...qemu, ...native }
+    commands: { ...attaching, ...lifecycle, ...consoles, ...info, ...vcpu, ...work, ...qemu, ...native }
   },
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },

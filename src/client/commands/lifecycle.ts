@@ -7,7 +7,7 @@ import { virDomainRebootFlagValues, virDomainShutdownFlagValues } from '../../co
 import type { News } from '../../server/starter.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import { ClientError, saying } from '../failure.ts'
-import { readInput } from '../input.ts'
+import { readOrFail } from '../input.ts'
 import type { Session } from '../session.ts'
 import { runConsole } from './console.ts'
 
@@ -147,14 +147,6 @@ export const lifecycle: Commands = {
       session.printExtra(`Shim of domain '${wanted}' detached\n`)
     }
   )
-}
-
-async function readOrFail(file: string): Promise<Buffer> {
-  try {
-    return await readInput(file)
-  } catch {
-    throw new ClientError(`Failed to open file '${file}': No such file or directory`)
-  }
 }
 
 /**
