@@ -5,6 +5,8 @@ export type Step = ['+' | '-' | '~' | '-alias', string]
 
 export interface Case {
   guest: keyof typeof guests
+  /** the guest runs meanwhile: what is described is completed beside its live definition */
+  running?: true
   steps: Step[]
 }
 
@@ -27,6 +29,11 @@ export const guests = {
       <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/></interface></devices>`,
   bare: `<memory unit='MiB'>64</memory><vcpu>1</vcpu>${os('pc', '')}
     <devices><controller type='usb' model='none'/><memballoon model='none'/></devices>`,
+  running: `<memory unit='MiB'>64</memory><vcpu>1</vcpu>${os('pc', '')}<features><acpi/></features>
+    <devices><interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/></interface>
+      <serial type='null'/><channel type='null'><target type='virtio' name='one'/></channel>
+      <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>
+      <rng model='virtio'><backend model='builtin'/></rng></devices>`,
   numa: `<maxMemory slots='2' unit='MiB'>512</maxMemory><memory unit='MiB'>128</memory><vcpu>2</vcpu>${os('q35', '')}
     <cpu><numa><cell id='0' cpus='0' memory='64' unit='MiB'/><cell id='1' cpus='1' memory='64' unit='MiB'/></numa></cpu>
     <devices><memory model='dimm'><target><size unit='MiB'>64</size><node>0</node></target></memory></devices>`,
@@ -885,6 +892,53 @@ export const cases: Case[] = [
       ['+', '<console/>'],
       ['+', '<parallel/>'],
       ['+', '<serial/>']
+    ]
+  },
+  // beside a live definition
+  {
+    guest: 'running',
+    running: true,
+    steps: [
+      ['+', "<serial type='null'/>"],
+      ['-', "<serial type='null'/>"],
+      ['-', "<serial type='null'/>"],
+      ['+', "<parallel type='null'/>"],
+      ['+', "<parallel type='null'/>"],
+      ['-', "<parallel type='null'/>"],
+      ['-', "<parallel type='null'/>"]
+    ]
+  },
+  {
+    guest: 'running',
+    running: true,
+    steps: [
+      ['+', nic('02')],
+      ['-', nic('')],
+      ['-', nic('01', "<alias name='net0'/>")],
+      ['-alias', 'net0'],
+      ['~', nic('02', "<link state='down'/>")],
+      ['+', disk("dev='vda' bus='virtio'")],
+      ['+', disk("dev='vda' bus='virtio'")],
+      ['~', "<disk type='file' device='cdrom'><source file='/tmp/cd.iso'/><target dev='hdc' bus='ide'/></disk>"],
+      ['-', "<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>"],
+      ['+', "<watchdog model='i6300esb'/>"],
+      ['-', "<rng model='virtio'><backend model='builtin'/></rng>"],
+      ['+', dimm(64, 0)]
+    ]
+  },
+  {
+    guest: 'running',
+    running: true,
+    steps: [
+      ['+', scsiHost(0)],
+      ['+', scsiHost(1)],
+      ['-', scsiHost(0)],
+      ['+', "<console type='null'><target type='virtio'/></console>"],
+      ['-', "<console type='null'><target type='virtio'/></console>"],
+      ['+', "<vsock model='virtio'/>"],
+      ['-', channel('one', 'null')],
+      ['+', channel('two', 'unix')],
+      ['-', channel('two', 'unix')]
     ]
   },
   // graphics and what stays as it was defined

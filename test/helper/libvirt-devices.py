@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""What the running libvirtd does with devices of guests that are shut off.
+"""What the running libvirtd does with devices in definitions of guests.
 
-Reads one JSON line a guest: {"name", "xml", "calls": [[method, argument, flags], ...]}; methods are virDomain's of
-libvirt-python. Writes one JSON line a guest: {"name", "answers"}, an answer to each call being the inactive XML after
+Reads one JSON line a guest: {"name", "xml", "running", "calls": [[method, argument, flags], ...]}; methods are
+virDomain's of libvirt-python. A guest that is to be running is paused. Writes one JSON line a guest: {"name", "answers"}, an answer to each call being the inactive XML after
 it, or the error as [code, domain, message]; "defineError" instead where there is no such guest. The guest is gone again
 afterwards. Ends with status 3 when the connection breaks.
 """
@@ -46,8 +46,12 @@ def main():
             row['defineError'] = refusal(connection, error)
         else:
             try:
+                if guest['running']:
+                    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
                 row['answers'] = [answer(connection, domain, *call) for call in guest['calls']]
             finally:
+                if domain.isActive():
+                    domain.destroy()
                 domain.undefineFlags(UNDEFINE)
         print(json.dumps(row), flush=True)
 

@@ -54,7 +54,9 @@ async function askLibvirtd(): Promise<Map<string, Answer[]>> {
   const child = spawn('/usr/bin/python3', ['test/helper/libvirt-devices.py'], { stdio: ['pipe', 'pipe', 'inherit'] })
   for (const [number, one] of cases.entries()) {
     const calls = one.steps.map(([verb, text]) => [APIS[verb][2], text, VIR_DOMAIN_AFFECT_CONFIG])
-    child.stdin.write(`${JSON.stringify({ name: nameOf(number), xml: xmlOf(one, number), calls })}\n`)
+    child.stdin.write(
+      `${JSON.stringify({ name: nameOf(number), xml: xmlOf(one, number), running: one.running ?? false, calls })}\n`
+    )
   }
   child.stdin.end()
   const answers = new Map<string, Answer[]>()
@@ -72,6 +74,10 @@ async function askVirshim(one: Case, number: number): Promise<Answer[]> {
   const log = { debug() {}, info() {}, warn() {}, error() {} }
   const domain = new QemuDomain({ root: guestRoot(join(dir, String(number))), def, context, contextFor, log })
   domain.setPersistent(def)
+  if (one.running) {
+    domain.definitions.separate()
+    domain.id = 1
+  }
   const answers: Answer[] = []
   for (const [verb, text] of one.steps) {
     const [api, argument] = APIS[verb]
