@@ -54,7 +54,8 @@ function channelOf(file: Socket): FileChannel {
   return {
     file,
     write: data => file.write(data),
-    onData: listener => file.on('data', listener),
+    // it was not read before, so that it could be handed on
+    onData: listener => file.on('data', listener).resume(),
     onDrain: listener => file.on('drain', listener),
     onClose: listener => file.on('close', () => listener('the screen was closed')),
     close: () => file.destroy()
