@@ -5,6 +5,8 @@ import { connect, type Socket } from 'node:net'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { errorsFrom, type VirError } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
+import { OrderedWriter } from '../../../host/ordered-writer.ts'
+import type { ReceivedFile } from '../../../host/received-files.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -56,16 +58,15 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
   #greeting: { resolve(): void; reject(error: Error): void } | undefined
   #closed: VirError | undefined
   #isBroken = false
-  /** commands that wait until a file is passed: its byte must not come between theirs */
-  #held: string[] | undefined
-  #passing: Promise<void> | undefined
   readonly #readable: Readable
   readonly #writable: Writable
+  readonly #commands: OrderedWriter
 
   constructor(readable: Readable, writable: Writable) {
     super()
     this.#readable = readable
     this.#writable = writable
+    this.#commands = new OrderedWriter(writable)
     readable.on('data', chunk => this.#receive(chunk))
     readable.on('end', () => this.#end(fail('VIR_ERR_INTERNAL_ERROR', 'End of file from qemu monitor')))
     readable.on('close', () => this.#end(fail('VIR_ERR_INTERNAL_ERROR', 'End of file from qemu monitor')))
@@ -109,7 +110,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     try {
       return (await this.#timed(command, options.timeoutMs ?? QMP_TIMEOUT_MS, options.signal, (resolve, reject) => {
         this.#waiting.set(id, { command, resolve, reject })
-        this.#send(`${formatJson({ execute: command, arguments: args, id })}\r\n`)
+        this.#commands.write(`${formatJson({ execute: command, arguments: args, id })}\r\n`)
         return () => this.#waiting.delete(id)
       })) as T
     } catch (error) {
@@ -119,31 +120,18 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
   }
 
   /**
-   * Hands QEMU an open connection, which commands know by that name from then on (getfd).
+   * Hands QEMU an open connection of ours, or a file of a client's, which commands know by that name from then on (getfd).
    * @throws VIR_ERR_SYSTEM_ERROR when it cannot be passed, and what execute throws
    */
-  async passFile(fdname: string, file: Socket): Promise<void> {
-    while (this.#passing) await this.#passing
-    const held: string[] = []
-    this.#held = held
-    const passing = import('../../../host/pass-descriptor.ts').then(({ passDescriptor }) =>
-      passDescriptor(this.#writable as Socket, file, BLANK)
-    )
-    this.#passing = passing
-      .catch(() => undefined)
-      .then(() => {
-        this.#held = undefined
-        this.#passing = undefined
-        for (const text of held) this.#writable.write(text)
-      })
-    await passing
-    await this.#passing
+  async passFile(fdname: string, file: Socket | ReceivedFile): Promise<void> {
+    const to = this.#writable as Socket
+    // its byte must not come between those of commands
+    await this.#commands.pass('', async () => {
+      if ('passTo' in file) return file.passTo(to, BLANK)
+      const { passDescriptor } = await import('../../../host/pass-descriptor.ts')
+      await passDescriptor(to, file, BLANK)
+    })
     await this.execute('getfd', { fdname })
-  }
-
-  #send(text: string): void {
-    if (this.#held) this.#held.push(text)
-    else this.#writable.write(text)
   }
 
   /** Lets go of the connection; QEMU goes on. */
