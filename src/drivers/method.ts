@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { flags, type WireFields, type WireValues } from '../conf/wire.ts'
+import type { ReceivedFiles } from '../host/received-files.ts'
 import type { AsyncJob } from '../state/async-job.ts'
 import type { Job } from '../state/job.ts'
 
@@ -59,6 +60,8 @@ export type CallOf<I> = {
   connection?: AbortSignal
   /** the job it runs under, if that is an async one */
   job?: AsyncJob
+  /** open files that came with the call, until it is over; there if the row takes any */
+  files?: ReceivedFiles
 } & (I extends 'one' ? Meant & { def: DomainDef } : I extends 'both' ? Meant : object)
 
 /** A method, as `run` is: rows of all arguments stand in one table. */
@@ -95,6 +98,8 @@ export interface Method<
   impact?: I
   /** the answer is a body, a two-way stream, or one that is handed over as a descriptor where that can be */
   stream?: 'body' | 'channel' | 'file'
+  /** it is given open files, which libvirt's protocol alone brings */
+  takesFiles?: true
   args: A
   ret: R
   run(

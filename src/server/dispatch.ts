@@ -9,6 +9,7 @@ import { by } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { checkNeeds, needsActive, resolveImpact } from '../drivers/qemu/domain/impact.ts'
 import { type Api, findMethod } from '../drivers/qemu/index.ts'
+import type { ReceivedFiles } from '../host/received-files.ts'
 import type { AsyncJob } from '../state/async-job.ts'
 import type { Activity } from './activity.ts'
 
@@ -28,6 +29,8 @@ export interface Call {
   signal?: AbortSignal
   /** aborts when the caller's connection closes; absent: it does not outlast the call */
   connection?: AbortSignal
+  /** open files that came with it; absent on a transport that brings none */
+  files?: ReceivedFiles
 }
 
 /** Objects a daemon carries calls out on. */
@@ -62,6 +65,9 @@ const WRITERS_ARGUMENTS: Readonly<Record<string, { given(values: Values): boolea
 const denied = (api: string, message = `read only access prevents ${api}`) =>
   errorsFrom(libraryDomain(api))('VIR_ERR_OPERATION_DENIED', message)
 
+const noFiles = (api: string) =>
+  errorsFrom(libraryDomain(api))('VIR_ERR_ARGUMENT_UNSUPPORTED', 'fd passing is not supported by this connection')
+
 /** Facts of an API that are known before its code, undefined for a name libvirt does not have. */
 export const factOf = (api: string): ApiFact | undefined => (Object.hasOwn(API_FACTS, api) ? API_FACTS[api] : undefined)
 
@@ -95,7 +101,7 @@ export function rowFor(
  * of writers, VIR_ERR_NO_DOMAIN, what the state of the guest forbids, what the row throws
  */
 export async function dispatch(served: Served, call: Call): Promise<unknown> {
-  const { row, values = {}, readOnly, guest, signal, connection } = call
+  const { row, values = {}, readOnly, guest, signal, connection, files } = call
   const args = fieldsFromJson(values, row.args, row.name)
   const writers = WRITERS_ARGUMENTS[row.name]
   if (readOnly && writers?.given(args)) throw denied(row.name, writers.message)
@@ -107,7 +113,7 @@ export async function dispatch(served: Served, call: Call): Promise<unknown> {
     if (row.on === 'connect') return await row.run(connect, args, { api: row.name, signal, connection })
     if (!domain) throw fail('VIR_ERR_INVALID_ARG', `'${row.name}' is of a guest: /v1/domains/GUEST/${row.name}`)
     if (guest !== undefined) checkGuest(domain, guest)
-    return await runOn(domain, row, args, { signal, connection })
+    return await runOn(domain, row, args, { signal, connection, files })
   } finally {
     release?.()
   }
@@ -135,7 +141,7 @@ async function runOn(
   domain: QemuDomain,
   method: Api & { on: 'domain' },
   args: Record<string, unknown>,
-  { signal, connection }: Pick<Call, 'signal' | 'connection'>
+  { signal, connection, files }: Pick<Call, 'signal' | 'connection' | 'files'>
 ): Promise<unknown> {
   const api = method.name
   const job = by(method.job, args)
@@ -145,8 +151,9 @@ async function runOn(
   const work = async (asyncJob?: AsyncJob) => {
     if (domain.removed) throw noDomain(domain)
     if (needs) checkNeeds(domain, needs)
+    if (method.takesFiles && !files) throw noFiles(api)
     const meant = method.impact && resolveImpact(domain, method.impact, Number(args.flags))
-    return method.run(domain, args, { api, signal, connection, job: asyncJob, ...meant })
+    return method.run(domain, args, { api, signal, connection, files, job: asyncJob, ...meant })
   }
   return job ? domain.jobs.run(job, { api, flags: Number(args.flags ?? 0), signal }, work) : work()
 }

@@ -38,7 +38,8 @@ export async function createRpc(
   const events = await aggregator.events()
   return serveRpc(aggregator.log, client => {
     const guests = (connection: Connection) => new ForwardedGuests(aggregator, secondary, connection)
-    return new Connection({ served, events, client, readOnly, guests })
+    const directory = () => aggregator.layout.root.dir
+    return new Connection({ served, events, client, readOnly, guests, directory })
   })
 }
 

@@ -42,7 +42,7 @@ const FEATURES: Record<number, boolean> = {
   4: true, // MIGRATION_P2P
   6: true, // MIGRATION_V3
   7: true, // MIGRATE_CHANGE_PROTECTION
-  8: true, // FD_PASSING: towards the client; a call that brings files is refused
+  8: true, // FD_PASSING
   9: true, // TYPED_PARAM_STRING
   11: true, // XML_MIGRATABLE
   12: true, // MIGRATION_OFFLINE

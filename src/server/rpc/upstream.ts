@@ -76,7 +76,8 @@ export class Upstream implements LinkListener {
       const alike = this.#pending.get(key) ?? []
       alike.push({ opensStream, done, failed })
       this.#pending.set(key, alike)
-      this.#link.send(frame.bytes)
+      if (frame.files) void this.#link.sendWith(frame.bytes, frame.files)
+      else this.#link.send(frame.bytes)
     })
   }
 
