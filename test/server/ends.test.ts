@@ -113,7 +113,7 @@ interface Way {
   end(side: Side): Promise<void>
   state: string
   events: string[]
-  /** libvirtd loses QEMU's last event now and then, when it comes together with the end of the connection */
+  /** libvirtd says so when QEMU's last event is lost in the end of its connection, else that the guest was shut down */
   isRace?: true
 }
 
@@ -181,8 +181,8 @@ const qemuEnds: Way[] = [
       virsh(side, 'start', NAME)
       virsh(side, 'qemu-monitor-command', NAME, '{"execute":"quit"}')
     },
-    state: 'shut off (shutdown)',
-    events: [...OFF, 'Stopped Shutdown'],
+    state: 'shut off (crashed)',
+    events: ['Stopped Failed'],
     isRace: true
   }
 ]
