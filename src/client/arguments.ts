@@ -1,5 +1,6 @@
 // The command line as virsh reads it: `--name value`, `--name=value`, `--flag`, `--`, and positional data that fills
 // the options of a command in the order of its table.
+import { unitFactor } from '../conf/scalar.ts'
 import { ClientError } from './failure.ts'
 
 export type OptionKind = 'bool' | 'int' | 'string' | 'argv'
@@ -52,8 +53,17 @@ export class Given {
     return value
   }
 
+  /** @throws ClientError when an option was given without another that it goes with */
+  requiring(...pairs: [option: string, required: string][]): void {
+    for (const [name, required] of pairs) {
+      if (this.has(name) && !this.has(required)) {
+        throw new ClientError(`Option --${required} is required by option --${name}`)
+      }
+    }
+  }
+
   /** @throws ClientError when two options were given that exclude each other */
-  exclusive(...pairs: [string, string][]): void {
+  exclusive(...pairs: (readonly [string, string])[]): void {
     for (const [a, b] of pairs) {
       if (this.has(a) && this.has(b)) throw new ClientError(`Options --${a} and --${b} are mutually exclusive`)
     }
@@ -63,6 +73,26 @@ export class Given {
 /** A decimal integer as C's strtol reads it with base 10; undefined for anything else. */
 export function parseInteger(text: string): number | undefined {
   return /^\s*[+-]?\d+$/.test(text) ? Number(text) : undefined
+}
+
+export const ULLONG_MAX = 2n ** 64n - 1n
+
+/**
+ * A number that may have a suffix, in bytes (vshCommandOptScaledInt).
+ * @param shown the option as virsh names it in its errors
+ * @param unit that of a number without suffix
+ * @throws ClientError in virsh's words
+ */
+export function scaledInteger(text: string, shown: string, { unit = 1n, max = ULLONG_MAX } = {}): bigint {
+  const bad = (...why: string[]) =>
+    new ClientError(`Scaled numeric value '${text}' for ${shown} option is malformed or out of range`, ...why)
+  const [, digits, suffix = ''] = /^\s*\+?(\d+)(.*)$/s.exec(text) ?? []
+  if (digits === undefined || BigInt(digits) > ULLONG_MAX) throw bad()
+  const amount = BigInt(digits)
+  const factor = suffix === '' ? unit : unitFactor(suffix)
+  if (factor === undefined) throw bad(`invalid argument: unknown suffix '${suffix}'`)
+  if (amount * factor > max) throw bad(`numerical overflow: value too large: ${amount}${suffix}`)
+  return amount * factor
 }
 
 /**

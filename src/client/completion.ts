@@ -14,11 +14,15 @@ const GUESTS: Record<string, Wanted> = {
   start: report => !isActive(report),
   suspend: isRunning,
   resume: ({ state }) => state === virDomainState.VIR_DOMAIN_PAUSED,
+  'managedsave-remove': ({ managedSave }) => managedSave,
+  'snapshot-current': ({ snapshots }) => snapshots,
+  'snapshot-list': ({ snapshots }) => snapshots,
+  'checkpoint-list': ({ checkpoints }) => checkpoints,
   ...Object.fromEntries(
     [
-      ...['console', 'cpu-stats', 'destroy', 'domblkstat', 'domcontrol', 'domhostname', 'domid', 'domifstat'],
-      ...['dommemstat', 'domtime', 'inject-nmi', 'qemu-agent-command', 'qemu-monitor-command', 'reboot', 'reset'],
-      ...['screenshot', 'send-key', 'shim-detach', 'shutdown']
+      ...['blockjob', 'console', 'cpu-stats', 'destroy', 'domblkstat', 'domcontrol', 'domhostname', 'domid'],
+      ...['domifaddr', 'domifstat', 'dommemstat', 'domtime', 'inject-nmi', 'qemu-agent-command'],
+      ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'shim-detach', 'shutdown']
     ].map(command => [command, isActive])
   )
 }

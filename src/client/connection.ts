@@ -25,6 +25,8 @@ export interface Report {
   persistent: boolean
   autostart: boolean
   managedSave: boolean
+  snapshots: boolean
+  checkpoints: boolean
   versions: { virshim?: string; qemu?: string; node?: string }
   /** paths by kind, as its shim sees them */
   sockets: { api?: string }
@@ -58,6 +60,19 @@ export class Connection {
   async call<N extends ApiName>(api: N, ...args: Args<N>): Promise<RetOf<N>> {
     const { text } = await this.send('POST', this.pathOf(api), args[0] ?? {})
     return jsonOf(text) as RetOf<N>
+  }
+
+  /** As `call`, for what ends with its caller's connection: that stays open as long as this process runs. */
+  async callTied<N extends ApiName>(api: N, ...args: Args<N>): Promise<RetOf<N>> {
+    const { askTied } = await import('../server/tied-call.ts')
+    const call = { method: 'POST', path: this.pathOf(api), body: formatJson(args[0] ?? {}) } as const
+    const { status, body } = await askTied(connect(this.socket), { ...call, timeoutMs: CALL_TIMEOUT_MS }).catch(
+      error => {
+        throw this.unreachable(error)
+      }
+    )
+    if (status >= 400) throw refusalOf(status, body)
+    return jsonOf(body) as RetOf<N>
   }
 
   /** Calls an API that answers with bytes. */

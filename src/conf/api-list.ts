@@ -10,6 +10,8 @@ export interface ApiFact {
   program?: 'qemu'
   /** allowed on read-only connections, and by GET */
   readOnly?: true
+  /** the client's library makes several calls of it; the procedure is that of the one that does the work */
+  steps?: true
   /** libvirt's QEMU driver refuses it too, with VIR_ERR_NO_SUPPORT */
   refused?: true
 }
@@ -17,6 +19,8 @@ export interface ApiFact {
 /** read-only allowed, not allowed */
 const ro = (proc: number): ApiFact => ({ proc, readOnly: true })
 const rw = (proc: number): ApiFact => ({ proc })
+/** one of several calls the client's library makes of it, each under a name of its own */
+const steps = (proc: number): ApiFact => ({ proc, steps: true })
 /** answered by the client's library */
 const local: ApiFact = { readOnly: true }
 const qemu = (proc: number): ApiFact => ({ proc, program: 'qemu' })
@@ -260,12 +264,12 @@ export const API_AREAS: Record<string, Record<string, ApiFact>> = {
     virDomainBackupGetXMLDesc: ro(422)
   },
   'Migration and domain jobs': {
-    virDomainMigrate: rw(305),
-    virDomainMigrate2: rw(305),
-    virDomainMigrate3: rw(305),
-    virDomainMigrateToURI: rw(305),
-    virDomainMigrateToURI2: rw(305),
-    virDomainMigrateToURI3: rw(305),
+    virDomainMigrate: steps(305),
+    virDomainMigrate2: steps(305),
+    virDomainMigrate3: steps(305),
+    virDomainMigrateToURI: steps(305),
+    virDomainMigrateToURI2: steps(305),
+    virDomainMigrateToURI3: steps(305),
     virDomainMigrateGetMaxDowntime: ro(387),
     virDomainMigrateSetMaxDowntime: rw(166),
     virDomainMigrateGetCompressionCache: ro(299),

@@ -25,6 +25,8 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 /** A hypervisor driver's part in the passes over a definition (virDomainDefParserConfig). */
 export interface DefDriver {
+  /** sizes and addresses may still be settled (VIR_DOMAIN_DEF_PARSE_ABI_UPDATE) */
+  isNew: boolean
   /** domain-wide defaults (domainPostParseCallback) */
   postParse(def: DomainDef): void
   /** defaults of one device (devicesPostParseCallback); runs before the family's own */

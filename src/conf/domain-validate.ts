@@ -3,7 +3,7 @@ import { isUserAlias } from './devices/device-info.ts'
 import { validateDiskTargets } from './devices/disk-validate.ts'
 import { validateFilesystems } from './devices/filesystem.ts'
 import { validateHostdevs } from './devices/hostdev-validate.ts'
-import { eachDevice } from './devices/index.ts'
+import { type AnyDevice, type DeviceKind, eachDevice, familyOf } from './devices/index.ts'
 import { validateIommu } from './devices/iommu.ts'
 import { validatePrimaryVideo } from './devices/video.ts'
 import { validateBlkiotune } from './domain/blkiotune.ts'
@@ -28,14 +28,17 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 /** Checks a completed definition. @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED naming the element at fault */
 export function validate(def: DomainDef, driver: DefDriver): void {
   driver.validate(def)
-  for (const [kind, dev, family] of eachDevice(def.devices)) {
-    if (dev.address?.type === 'unassigned' && kind !== 'hostdevs') {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "address of type 'unassigned' is supported only for hostdevs")
-    }
-    family.validate?.(dev, def)
-    driver.deviceValidate(kind, dev, def)
-  }
+  for (const [kind, dev] of eachDevice(def.devices)) validateDevice(kind, dev, def, driver)
   for (const check of COMMON_CHECKS) check(def)
+}
+
+/** Checks one device of a definition, or one that may come into it (virDomainDeviceDefValidate). @throws as validate */
+export function validateDevice(kind: DeviceKind, dev: AnyDevice, def: DomainDef, driver: DefDriver): void {
+  if (dev.address?.type === 'unassigned' && kind !== 'hostdevs') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "address of type 'unassigned' is supported only for hostdevs")
+  }
+  familyOf(kind).validate?.(dev, def)
+  driver.deviceValidate(kind, dev, def)
 }
 
 /** virDomainDefValidateInternal's checks, in its order. */
@@ -61,14 +64,18 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateIothreads
 ]
 
-/** Refuses the second device of one user alias (virDomainDefValidateAliases). */
-function validateAliases({ devices }: DomainDef): void {
+/**
+ * Refuses the second device of one user alias (virDomainDefValidateAliases).
+ * @param another a device that may come into the definition
+ */
+export function validateAliases({ devices }: DomainDef, another?: AnyDevice): void {
   const [serial] = devices.serials
   const [console] = devices.consoles
   // the first console is the first serial port over again, and so is its alias
   const twins: unknown[] = serial && console?.target?.type === 'serial' ? [serial, console] : []
   const seen = new Set<string>()
-  for (const [, dev] of eachDevice(devices)) {
+  const all = [...eachDevice(devices)].map(([, dev]) => dev)
+  for (const dev of another ? [...all, another] : all) {
     const { alias } = dev
     if (alias === undefined || !isUserAlias(alias) || twins.includes(dev)) continue
     if (seen.has(alias)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `non unique alias detected: ${alias}`)

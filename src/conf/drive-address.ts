@@ -41,6 +41,31 @@ function isHostdevAt({ devices }: DomainDef, place: DriveAddress): boolean {
   })
 }
 
+/** Units a SCSI controller has no place for: those above the highest, and the one it has itself. */
+const NO_UNITS: Partial<Record<string, { highest?: number; own?: number }>> = {
+  'virtio-scsi': { highest: 16383 },
+  'virtio-transitional': { highest: 16383 },
+  'virtio-non-transitional': { highest: 16383 },
+  ibmvscsi: { highest: 31, own: 7 },
+  lsisas1068: { highest: 1 },
+  lsisas1078: { highest: 255 },
+  lsilogic: { own: 7 },
+  vmpvscsi: { own: 7 },
+  buslogic: { own: 7 },
+  ncr53c90: { highest: 6 },
+  dc390: { highest: 6 },
+  am53c974: { highest: 6 }
+}
+
+/** True for a place that a SCSI device can not have, or that one has (virDomainSCSIDriveAddressIsUsed). */
+export function isScsiPlaceTaken(def: DomainDef, place: DriveAddress | undefined): boolean {
+  if (!place) return false
+  const { controllers } = def.devices
+  const model = controllers.find(({ type, index }) => type === 'scsi' && index === place.controller)?.model
+  const { highest = place.unit, own } = NO_UNITS[model ?? ''] ?? {}
+  return place.unit > highest || place.unit === own || isScsiDiskAt(def, place) || isHostdevAt(def, place)
+}
+
 const driveKey = (drive?: DriveAddress) => drive && `${drive.controller} ${drive.bus} ${drive.target} ${drive.unit}`
 
 /** Every place libvirt fills by itself, controller by controller. */

@@ -80,6 +80,14 @@ function long(kind: 'hyper' | 'uhyper', min: bigint, max: bigint, describe?: str
   }
 }
 
+/** Yes or no, of a result. */
+export const bool: Wire<boolean> = {
+  kind: 'int',
+  schema: { type: 'boolean' },
+  fromJson: value => value === true,
+  toJson: value => value
+}
+
 /** A 32-bit integer; the description gives its unit. */
 export const int = (describe?: string) => number('int', -(2 ** 31), 2 ** 31 - 1, describe)
 /** A 32-bit integer without sign. */

@@ -35,8 +35,8 @@ export interface Connect {
   stats(of: GuestEntry[], wanted: number): Promise<WireValue<typeof statsRecord>[]>
   /** makes a guest known or changes its persistent definition; flags are virDomainDefineFlags */
   define(xml: string, flags: number): Promise<GuestHandle>
-  /** starts a guest from XML; flags are virDomainCreateFlags */
-  create(xml: string, flags: number): Promise<GuestHandle>
+  /** starts a guest from XML; flags are virDomainCreateFlags, `connection` aborts when the client's closes */
+  create(xml: string, flags: number, connection?: AbortSignal): Promise<GuestHandle>
   /** the QEMU new guests get, its capabilities probed */
   qemu(): Promise<Qemu>
   /** directory in which capabilities of QEMU binaries are remembered */

@@ -3,6 +3,7 @@
 import type { Socket } from 'node:net'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { flags, type WireFields, type WireValues } from '../conf/wire.ts'
+import type { ReceivedFiles } from '../host/received-files.ts'
 import type { AsyncJob } from '../state/async-job.ts'
 import type { Job } from '../state/job.ts'
 
@@ -55,8 +56,12 @@ export type CallOf<I> = {
   api: string
   /** the caller is gone */
   signal?: AbortSignal
+  /** aborts when the caller's connection (virConnect) closes; absent: it has none that outlasts the call */
+  connection?: AbortSignal
   /** the job it runs under, if that is an async one */
   job?: AsyncJob
+  /** open files that came with the call, until it is over; there if the row takes any */
+  files?: ReceivedFiles
 } & (I extends 'one' ? Meant & { def: DomainDef } : I extends 'both' ? Meant : object)
 
 /** A method, as `run` is: rows of all arguments stand in one table. */
@@ -67,7 +72,9 @@ interface Chosen<A extends WireFields, T> {
 /** A field of a row that may depend on the call's arguments. */
 export type By<A extends WireFields, T> = T | Chosen<A, T>['by']
 
-/** One API. `args` and `ret` are in wire order. Fields are looked at in this order: args, check, job, needs, impact. */
+/**
+ * One API. `args` and `ret` are in wire order. Fields are looked at in this order: args, check, tied, job, needs, impact.
+ */
 export interface Method<
   D,
   A extends WireFields = WireFields,
@@ -81,6 +88,8 @@ export interface Method<
   acl?: string
   /** refuses arguments that do not go together, as libvirt's public functions do */
   check?(args: WireValues<A>): void
+  /** what it does ends with its caller's connection: there must be one that outlasts the call */
+  tied?(args: WireValues<A>): boolean
   /** the job it runs under; absent: it only reads and waits for nobody */
   job?: By<A, Job>
   /** the state the guest must be in */
@@ -89,6 +98,8 @@ export interface Method<
   impact?: I
   /** the answer is a body, a two-way stream, or one that is handed over as a descriptor where that can be */
   stream?: 'body' | 'channel' | 'file'
+  /** it is given open files, which libvirt's protocol alone brings */
+  takesFiles?: true
   args: A
   ret: R
   run(

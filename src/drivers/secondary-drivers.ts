@@ -18,11 +18,25 @@ export interface Volume {
   poolType: string
 }
 
+/** An address that a network has given out. */
+export interface Lease {
+  /** virIPAddrType */
+  type: number
+  addr: string
+  prefix: number
+  hostname?: string
+}
+
 /** Each call fails as the driver does, with its error, or with VIR_ERR_NO_SUPPORT where there is no such driver. */
 export interface SecondaryDrivers {
   /** @param xml a `<networkport>` without plug */
   createPort(network: string, xml: string): Promise<NetworkPort>
   deletePort(network: string, uuid: string): Promise<void>
+  /**
+   * The addresses that networks have given to interfaces, for each in the order asked.
+   * @throws VIR_ERR_NO_CONNECT where there is no such driver
+   */
+  leases(of: readonly { network: string; mac: string }[]): Promise<Lease[][]>
   volume(pool: string, name: string): Promise<Volume>
   secret(usage: SecretUsage, lookup: SecretLookup): Promise<Uint8Array>
 }

@@ -7,7 +7,7 @@ import { errorsFrom } from '../conf/error.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-const PYTHON = '/usr/bin/python3'
+export const PYTHON = '/usr/bin/python3'
 
 /** Flags of a tap device in the kernel (linux/if_tun.h). */
 export const IFF = { TAP: 0x0002, MULTI_QUEUE: 0x0100, NO_PI: 0x1000, VNET_HDR: 0x4000 } as const

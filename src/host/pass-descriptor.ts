@@ -36,8 +36,7 @@ if (!written.async) process.exit(0)
  * @throws VIR_ERR_SYSTEM_ERROR when it cannot be passed
  */
 export async function passDescriptor(socket: Socket, file: Socket, byte = 0): Promise<void> {
-  // the child shares the socket: what waits here would come behind its byte
-  await new Promise<void>((done, refuse) => socket.write('', error => (error ? refuse(error) : done())))
+  await flushed(socket)
   const isRead = !socket.isPaused()
   const args = ['--no-deprecation', '-e', SENDER, String(byte)]
   const child = spawn(process.execPath, args, {
@@ -49,6 +48,11 @@ export async function passDescriptor(socket: Socket, file: Socket, byte = 0): Pr
   if (isRead) socket.resume()
   const status = await ended(child)
   if (status !== 0) throw fail('VIR_ERR_SYSTEM_ERROR', `Unable to send file descriptor: sender ended with ${status}`)
+}
+
+/** Waits until a child that shares the socket may write: what waits here would come behind that. */
+export function flushed(socket: Socket): Promise<void> {
+  return new Promise((done, refuse) => socket.write('', error => (error ? refuse(error) : done())))
 }
 
 function ended(child: ChildProcess): Promise<number | string> {

@@ -1,16 +1,35 @@
 // The APIs of the table over HTTP: path, query and body to a call, its result to the answer.
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { errorsFrom } from '../conf/error.ts'
 import { fieldsToJson } from '../conf/wire.ts'
 import { isTwoWay, type Stream } from '../drivers/method.ts'
 import { dispatch, rowFor, type Served } from './dispatch.ts'
-import { send, sendError } from './http-app.ts'
+import { EVENT_STREAM, type EventFeed, send, sendError, streamEvents } from './http-app.ts'
 import { fromQuery } from './query.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 
-/** Answers `POST` of every API, and `GET` of those that only read, at some paths. */
-export function apiRoutes(app: FastifyInstance, served: Served, readOnly: boolean, urls: string[]): void {
+export interface ApiRoutesOptions {
+  readOnly: boolean
+  /** what the client of a tied call hears behind its result */
+  events: EventFeed
+}
+
+/** True for a request that keeps its connection: it is answered with an event stream. */
+const keepsConnection = ({ accept = '' }: IncomingHttpHeaders) =>
+  accept.split(',').some(type => type.split(';')[0]!.trim().toLowerCase() === EVENT_STREAM)
+
+/**
+ * Answers `POST` of every API, and `GET` of those that only read, at some paths. One that may be tied to its caller's
+ * connection is answered with an event stream where that is accepted: the stream is the tie.
+ */
+export function apiRoutes(
+  app: FastifyInstance,
+  served: Served,
+  { readOnly, events }: ApiRoutesOptions,
+  urls: string[]
+): void {
   type Params = { api: string; domain?: string }
   const answer = async (request: FastifyRequest<{ Params: Params }>, reply: FastifyReply) => {
     const { api, domain: guest } = request.params
@@ -25,7 +44,12 @@ export function apiRoutes(app: FastifyInstance, served: Served, readOnly: boolea
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) abort.abort()
     })
-    const result = await dispatch(served, { row, values, readOnly, guest, signal: abort.signal })
+    const closed = new AbortController()
+    reply.raw.once('close', () => closed.abort())
+    const isHeld = row.tied !== undefined && keepsConnection(request.headers)
+    const connection = isHeld ? closed.signal : undefined
+    const result = await dispatch(served, { row, values, readOnly, guest, signal: abort.signal, connection })
+    if (isHeld) return streamEvents(reply, events, { result: fieldsToJson(result as never, row.ret) })
     if (row.stream !== 'body') return send(reply, fieldsToJson(result as never, row.ret))
     const { mime, body } = result as Stream
     return reply.type(mime).send(body)

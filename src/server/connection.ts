@@ -30,7 +30,8 @@ export function servedBy(domain: QemuDomain, activity?: Activity): Served & { do
     ...thisConnect(),
     guests: () => [entryOf(domain)],
     define: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).defineDomain(domain, xml, flags),
-    create: async (xml, flags) => (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags),
+    create: async (xml, flags, connection) =>
+      (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags, connection),
     stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
     qemu: async () => domain.context.qemu,
     holderOf(device) {

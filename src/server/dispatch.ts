@@ -1,14 +1,15 @@
 // The one path of every call, whichever way it came: access, arguments, guest, state, job, run. Their order is libvirt's:
 // its library looks at who calls (libvirt-domain.c), its driver at flags, guest and state (qemu_driver.c).
 import { API_FACTS, type ApiFact, libraryDomain } from '../conf/api-list.ts'
-import { virDomainVcpuFlags, virDomainXMLFlags } from '../conf/enums.ts'
-import { errorsFrom } from '../conf/error.ts'
+import { virDomainInterfaceAddressesSource, virDomainVcpuFlags, virDomainXMLFlags } from '../conf/enums.ts'
+import { argumentErrorsFrom, errorsFrom } from '../conf/error.ts'
 import { fieldsFromJson } from '../conf/wire.ts'
 import type { Connect, GuestHandle } from '../drivers/connection.ts'
 import { by } from '../drivers/method.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { checkNeeds, needsActive, resolveImpact } from '../drivers/qemu/domain/impact.ts'
 import { type Api, findMethod } from '../drivers/qemu/index.ts'
+import type { ReceivedFiles } from '../host/received-files.ts'
 import type { AsyncJob } from '../state/async-job.ts'
 import type { Activity } from './activity.ts'
 
@@ -26,6 +27,10 @@ export interface Call {
   guest?: string | GuestHandle
   /** the caller is gone */
   signal?: AbortSignal
+  /** aborts when the caller's connection closes; absent: it does not outlast the call */
+  connection?: AbortSignal
+  /** open files that came with it; absent on a transport that brings none */
+  files?: ReceivedFiles
 }
 
 /** Objects a daemon carries calls out on. */
@@ -43,7 +48,7 @@ type Values = Readonly<Record<string, unknown>>
 
 const { VIR_DOMAIN_XML_SECURE, VIR_DOMAIN_XML_MIGRATABLE } = virDomainXMLFlags
 const { VIR_DOMAIN_VCPU_GUEST } = virDomainVcpuFlags
-const VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT = 1
+const { VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT } = virDomainInterfaceAddressesSource
 
 const withFlags = (bits: number) => (values: Values) => (Number(values.flags) & bits) !== 0
 
@@ -59,6 +64,9 @@ const WRITERS_ARGUMENTS: Readonly<Record<string, { given(values: Values): boolea
 
 const denied = (api: string, message = `read only access prevents ${api}`) =>
   errorsFrom(libraryDomain(api))('VIR_ERR_OPERATION_DENIED', message)
+
+const noFiles = (api: string) =>
+  errorsFrom(libraryDomain(api))('VIR_ERR_ARGUMENT_UNSUPPORTED', 'fd passing is not supported by this connection')
 
 /** Facts of an API that are known before its code, undefined for a name libvirt does not have. */
 export const factOf = (api: string): ApiFact | undefined => (Object.hasOwn(API_FACTS, api) ? API_FACTS[api] : undefined)
@@ -89,25 +97,33 @@ export function rowFor(
 
 /**
  * Carries out one call; gives what its row gives.
- * @throws VIR_ERR_INVALID_ARG, VIR_ERR_OPERATION_DENIED for arguments of writers, VIR_ERR_NO_DOMAIN, what the state of the
- * guest forbids, what the row throws
+ * @throws VIR_ERR_INVALID_ARG, also for what ends with a connection and has none, VIR_ERR_OPERATION_DENIED for arguments
+ * of writers, VIR_ERR_NO_DOMAIN, what the state of the guest forbids, what the row throws
  */
-export async function dispatch(served: Served, { row, values = {}, readOnly, guest, signal }: Call): Promise<unknown> {
+export async function dispatch(served: Served, call: Call): Promise<unknown> {
+  const { row, values = {}, readOnly, guest, signal, connection, files } = call
   const args = fieldsFromJson(values, row.args, row.name)
   const writers = WRITERS_ARGUMENTS[row.name]
   if (readOnly && writers?.given(args)) throw denied(row.name, writers.message)
   row.check?.(args)
+  if (row.tied?.(args) && !connection) throw untied(row.name)
   const { connect, domain } = served
   const release = served.activity?.hold()
   try {
-    if (row.on === 'connect') return await row.run(connect, args, { api: row.name, signal })
+    if (row.on === 'connect') return await row.run(connect, args, { api: row.name, signal, connection })
     if (!domain) throw fail('VIR_ERR_INVALID_ARG', `'${row.name}' is of a guest: /v1/domains/GUEST/${row.name}`)
     if (guest !== undefined) checkGuest(domain, guest)
-    return await runOn(domain, row, args, signal)
+    return await runOn(domain, row, args, { signal, connection, files })
   } finally {
     release?.()
   }
 }
+
+/** The error for a call that is to end with its caller's connection, of a caller that keeps none open. */
+const untied = (api: string) =>
+  argumentErrorsFrom(libraryDomain(api))(
+    `VIR_DOMAIN_START_AUTODESTROY in ${api} needs a connection that stays open: over HTTP, 'Accept: text/event-stream'`
+  )
 
 /** @throws VIR_ERR_NO_DOMAIN unless the guest is the one that is meant */
 export function checkGuest({ name, uuid }: QemuDomain, meant: string | GuestHandle): void {
@@ -125,7 +141,7 @@ async function runOn(
   domain: QemuDomain,
   method: Api & { on: 'domain' },
   args: Record<string, unknown>,
-  signal?: AbortSignal
+  { signal, connection, files }: Pick<Call, 'signal' | 'connection' | 'files'>
 ): Promise<unknown> {
   const api = method.name
   const job = by(method.job, args)
@@ -135,8 +151,9 @@ async function runOn(
   const work = async (asyncJob?: AsyncJob) => {
     if (domain.removed) throw noDomain(domain)
     if (needs) checkNeeds(domain, needs)
+    if (method.takesFiles && !files) throw noFiles(api)
     const meant = method.impact && resolveImpact(domain, method.impact, Number(args.flags))
-    return method.run(domain, args, { api, signal, job: asyncJob, ...meant })
+    return method.run(domain, args, { api, signal, connection, files, job: asyncJob, ...meant })
   }
   return job ? domain.jobs.run(job, { api, flags: Number(args.flags ?? 0), signal }, work) : work()
 }

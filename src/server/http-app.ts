@@ -6,7 +6,7 @@ import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
 import { formatJson, parseJson } from '../conf/json.ts'
 import type { Log } from '../drivers/qemu/domain/domain.ts'
-import { checkQuery } from './query.ts'
+import { checkQuery, wholeNumber } from './query.ts'
 import type { Service } from './sockets.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
@@ -23,6 +23,7 @@ const SSE_BACKLOG_MAX = 4 * 1024 * 1024
 const CLOSE_POLL_MS = 5
 
 export const JSON_TYPE = 'application/json; charset=utf-8'
+export const EVENT_STREAM = 'text/event-stream'
 
 /** A fastify without routes; what goes wrong in one of them is answered as libvirt's error. */
 export function createApp(log: Log): FastifyInstance {
@@ -126,10 +127,29 @@ export function refuseUpgrade(socket: Socket, thrown: unknown): undefined {
   socket.end(`HTTP/1.1 ${error.httpStatus} Refused\r\n${head}\r\n\r\n${body}`)
 }
 
-/** Feed of an event stream: calls back for each event, until its result is called. */
-export type EventSource = (
-  emit: (id: number, event: string, data: object) => void
-) => (() => void) | Promise<() => void>
+/** Events as they come, to any number of clients. */
+export interface EventFeed {
+  /** whose they are */
+  about: string
+  /** calls back for each event, those still kept after the id `since` first, until its result is called */
+  listen(emit: (id: number, event: string, data: object) => void, since?: number): (() => void) | Promise<() => void>
+  /** ends of the streams under way */
+  streams: Set<() => void>
+}
+
+/** `GET /v1/events`: they begin after the event that `since` or Last-Event-ID names. */
+export function eventRoute(app: FastifyInstance, feed: EventFeed): void {
+  app.get<{ Querystring: { since?: string } }>('/v1/events', async ({ query, headers }, reply) => {
+    const since = wholeNumber(query.since ?? (headers['last-event-id'] as string | undefined), 'since')
+    await streamEvents(reply, feed, { since })
+  })
+}
+
+interface StreamOptions {
+  since?: number | undefined
+  /** what a call has given; comes first, as the event `result` */
+  result?: object
+}
 
 /**
  * Answers with events as they come (SSE), until the client goes or the function put into `streams` is called. The head
@@ -137,13 +157,12 @@ export type EventSource = (
  */
 export async function streamEvents(
   reply: FastifyReply,
-  streams: Set<() => void>,
-  about: string,
-  listen: EventSource
+  { about, listen, streams }: EventFeed,
+  { since, result }: StreamOptions
 ): Promise<void> {
   reply.hijack()
   const { raw } = reply
-  let early = ''
+  let early = result ? `event: result\ndata: ${formatJson(result)}\n\n` : ''
   const write = (text: string) => {
     if (!raw.headersSent) early += text
     if (early.length > SSE_BACKLOG_MAX) raw.destroy()
@@ -151,12 +170,14 @@ export async function streamEvents(
     else if (raw.writableLength > SSE_BACKLOG_MAX) raw.destroy()
     else raw.write(text)
   }
-  const stop = await listen((id, event, data) => write(`id: ${id}\nevent: ${event}\ndata: ${formatJson(data)}\n\n`))
+  const emit = (id: number, event: string, data: object) =>
+    write(`id: ${id}\nevent: ${event}\ndata: ${formatJson(data)}\n\n`)
+  const stop = await listen(emit, since)
   if (raw.destroyed) {
     stop()
     return
   }
-  raw.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
+  raw.writeHead(200, { 'content-type': EVENT_STREAM, 'cache-control': 'no-store' })
   raw.write(`: ${about}\n\n${early}`)
   early = ''
   const ping = setInterval(() => raw.write(':\n\n'), SSE_PING_MS)

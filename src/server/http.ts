@@ -1,18 +1,21 @@
 // HTTP: routes made from the API table, events, report, metrics. Loaded on the first connection, not before.
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { errorsFrom } from '../conf/error.ts'
 import { handleOf } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
+import { isTied } from '../drivers/qemu/process/auto-destroy.ts'
 import type { Activity } from './activity.ts'
 import { apiRoutes } from './api-routes.ts'
 import { servedBy } from './connection.ts'
 import { checkGuest } from './dispatch.ts'
-import { createApp, send, serviceOf, streamEvents } from './http-app.ts'
+import { createApp, type EventFeed, eventRoute, send, serviceOf } from './http-app.ts'
 import { POLLED } from './polled.ts'
-import { wholeNumber } from './query.ts'
 import { report } from './report.ts'
 import type { Service } from './sockets.ts'
 import type { createUpgrade } from './websocket.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Shim-level actions that are no libvirt API. */
 export interface ShimControl {
@@ -33,15 +36,17 @@ export async function createHttp({ domain, readOnly, control }: HttpOptions): Pr
   const app = createApp(domain.log)
   const streams = new Set<() => void>()
   const served = servedBy(domain, control.activity)
-  apiRoutes(app, served, readOnly, ['/v1/:api', '/v1/domains/:domain/:api'])
+  const events: EventFeed = { about: 'events of this guest', listen: eventsOf(domain), streams }
+  apiRoutes(app, served, { readOnly, events }, ['/v1/:api', '/v1/domains/:domain/:api'])
   const waits = new AbortController()
   streams.add(() => waits.abort())
   plainRoutes(app, domain, waits.signal)
-  eventRoute(app, domain, streams)
+  eventRoute(app, events)
   if (!readOnly) {
     const detach = async (request: FastifyRequest<{ Params: { domain?: string } }>, reply: FastifyReply) => {
       const { domain: guest } = request.params
       if (guest !== undefined) checkGuest(domain, guest)
+      if (isTied(domain)) throw fail('VIR_ERR_OPERATION_INVALID', 'domain is marked for auto destroy')
       reply.raw.once('finish', () => control.detach())
       return send(reply, {})
     }
@@ -82,14 +87,10 @@ function plainRoutes(app: FastifyInstance, domain: QemuDomain, closing: AbortSig
   )
 }
 
-function eventRoute(app: FastifyInstance, domain: QemuDomain, streams: Set<() => void>): void {
-  app.get<{ Querystring: { since?: string } }>('/v1/events', async (request, reply) => {
-    const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
-    await streamEvents(reply, streams, 'events of this guest', emit =>
-      domain.events.listen(
-        ({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, dom: handleOf(domain), ...data }),
-        since
-      )
+const eventsOf =
+  (domain: QemuDomain): EventFeed['listen'] =>
+  (emit, since) =>
+    domain.events.listen(
+      ({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, dom: handleOf(domain), ...data }),
+      since
     )
-  })
-}

@@ -28,7 +28,7 @@ import { LateLog } from './log.ts'
 import { releaseStartMemory } from './memory.ts'
 import { type Options, readOptions, USAGE, UsageError } from './options.ts'
 import { type ApiSockets, listen } from './sockets.ts'
-import { type News, tell, tellOnStandardOutput } from './starter.ts'
+import { type News, starterGone, tell, tellOnStandardOutput } from './starter.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -126,7 +126,9 @@ async function runGuest(options: Options): Promise<number> {
   try {
     onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.linger)
     if (!reattached && !options.inactive) {
-      const start = () => startDomain(domain, { ...options, onLaunch: openServices })
+      const { paused, resetNvram, autoDestroy: dieWithUs, tied } = options
+      const autoDestroy = tied ? starterGone() : undefined
+      const start = () => startDomain(domain, { paused, resetNvram, autoDestroy, dieWithUs, onLaunch: openServices })
       await domain.jobs.run({ async: 'start' }, { api: 'virDomainCreateXML' }, start)
     }
     watchConsoles(domain)
@@ -190,7 +192,8 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
       throw error
     })
   }
-  const { def, context } = await loadDomain(xml, forDef, { validate: options.validate, abiUpdate: given !== undefined })
+  const isNew = given !== undefined
+  const { def, context } = await loadDomain(xml, forDef, { validate: options.validate, abiUpdate: isNew, check: isNew })
     .then(loaded => {
       if (options.define) checkDefinable(loaded.def)
       return loaded
@@ -241,7 +244,7 @@ async function takeDefinition(
   } else if (kept === xml) {
     domain.definitions.adopt(def)
   } else if (kept !== undefined) {
-    const persistent = await loadDomain(kept, domain.contextFor, { abiUpdate: false })
+    const persistent = await loadDomain(kept, domain.contextFor, { abiUpdate: false, check: false })
     domain.definitions.adopt(persistent.def, persistent.context)
   }
 }

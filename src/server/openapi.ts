@@ -7,13 +7,22 @@ import { errorSchema } from './error-schema.ts'
 
 const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream', file: 'application/octet-stream' }
 
+/** Of an API that HTTP cannot carry out. */
+const FILES_NEEDED =
+  'Needs open files, which come over libvirt’s own protocol alone: VIR_ERR_ARGUMENT_UNSUPPORTED over HTTP'
+
 function operation(name: string, method: Row) {
   const content = method.stream
     ? { [STREAM_CONTENT[method.stream]]: {} }
-    : { 'application/json': { schema: objectSchema(method.ret) } }
+    : {
+        'application/json': { schema: objectSchema(method.ret) },
+        // the tie of what ends with its caller's connection
+        ...(method.tied && { 'text/event-stream': {} })
+      }
   return {
     operationId: name,
     summary: `libvirt's ${name} (since ${method.since})`,
+    ...(method.takesFiles && { description: FILES_NEEDED }),
     externalDocs: { url: `https://libvirt.org/html/libvirt-libvirt-domain.html#${name}` },
     requestBody: { content: { 'application/json': { schema: objectSchema(method.args) } } },
     responses: {
@@ -26,7 +35,7 @@ function operation(name: string, method: Row) {
   }
 }
 
-type Row = Pick<Method<never>, 'since' | 'stream' | 'args' | 'ret'>
+type Row = Pick<Method<never>, 'since' | 'stream' | 'tied' | 'takesFiles' | 'args' | 'ret'>
 
 /** GET and POST of one API; `parameters` are those of its path. */
 export function pathItem(name: string, row: Row, readOnly: boolean, parameters: object[] = []): object {

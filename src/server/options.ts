@@ -13,6 +13,8 @@ export interface Options {
   detach: boolean
   /** we are what --detach has left running */
   background: boolean
+  /** the guest is destroyed when our starter lets go of us */
+  tied: boolean
   paused: boolean
   autoDestroy: boolean
   define: boolean
@@ -105,6 +107,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     detach: values.detach,
     background: values.background,
     paused: values.paused,
+    tied: values.tied,
     autoDestroy: values.autodestroy,
     define: values.define,
     validate: values.validate,
@@ -163,6 +166,7 @@ function parse(args: string[]) {
       detach: flag,
       background: flag,
       paused: flag,
+      tied: flag,
       autodestroy: flag,
       define: flag,
       validate: flag,

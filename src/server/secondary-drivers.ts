@@ -1,10 +1,12 @@
 // libvirt's other drivers, asked over their sockets. A connection lasts as long as a question and what belongs to it.
 import { errorsFrom } from '../conf/error.ts'
 import { parseXml } from '../conf/xml.ts'
-import type { SecondaryDrivers } from '../drivers/secondary-drivers.ts'
+import type { Lease, SecondaryDrivers } from '../drivers/secondary-drivers.ts'
 import { type DriverConnection, openDriver } from './rpc/driver-calls.ts'
+import { driverUri } from './rpc/libvirt-sockets.ts'
 import type { SecondaryDriver } from './rpc/secondary-drivers.ts'
 
+const failLibrary = errorsFrom('VIR_FROM_NONE')
 const failStorage = errorsFrom('VIR_FROM_STORAGE')
 const failNetwork = errorsFrom('VIR_FROM_NETWORK')
 const failSecret = errorsFrom('VIR_FROM_SECRET')
@@ -20,9 +22,13 @@ const absent: Partial<Record<SecondaryDriver, () => Error>> = {
 
 /** The drivers whose sockets lie in a directory; without one there are none. */
 export function secondaryDrivers(directory: string | undefined): SecondaryDrivers {
-  async function asking<T>(driver: SecondaryDriver, ask: (of: DriverConnection) => Promise<T>): Promise<T> {
+  async function asking<T>(
+    driver: SecondaryDriver,
+    ask: (of: DriverConnection) => Promise<T>,
+    missing = absent[driver]!
+  ): Promise<T> {
     const connection = directory === undefined ? undefined : await openDriver(driver, directory)
-    if (!connection) throw absent[driver]!()
+    if (!connection) throw missing()
     try {
       return await ask(connection)
     } finally {
@@ -50,6 +56,29 @@ export function secondaryDrivers(directory: string | undefined): SecondaryDriver
         const { port } = await driver.call('NETWORK_PORT_LOOKUP_BY_UUID', { net, uuid })
         await driver.call('NETWORK_PORT_DELETE', { port, flags: 0 })
       }),
+    // virDomainNetDHCPInterfaces, qemuDomainGetHostnameLease
+    leases: of =>
+      asking(
+        'network',
+        async driver => {
+          const all: Lease[][] = []
+          for (const { network, mac } of of) {
+            const { net } = await driver.call('NETWORK_LOOKUP_BY_NAME', { name: network })
+            const { leases } = await driver.call('NETWORK_GET_DHCP_LEASES', { net, mac, need_results: 1, flags: 0 })
+            all.push(
+              leases.map(({ type, ipaddr, prefix, hostname }) => ({
+                type,
+                addr: ipaddr,
+                prefix,
+                ...(hostname !== undefined && { hostname })
+              }))
+            )
+          }
+          return all
+        },
+        // virGetConnectNetwork
+        () => failLibrary('VIR_ERR_NO_CONNECT', driverUri('network'))
+      ),
     // virDomainStorageSourceTranslateSourcePool
     volume: (poolName, name) =>
       asking('storage', async driver => {

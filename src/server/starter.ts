@@ -11,6 +11,16 @@ export type News =
   /** we are done; `reason` is the virDomainShutoffReason of the last run, if there was one */
   | { ended: { reason: number; failed: boolean } | null; status: number }
 
+/** Aborts when our starter closes Node's channel, or is gone. */
+export function starterGone(): AbortSignal {
+  const gone = new AbortController()
+  if (process.connected) process.once('disconnect', () => gone.abort())
+  else gone.abort()
+  // to listen to it is no reason to go on
+  process.channel?.unref()
+  return gone.signal
+}
+
 let onStandardOutput = false
 
 /** Lines of JSON on standard output from now on. */

@@ -1,6 +1,7 @@
 // Snapshots and checkpoints of a guest on disk, in libvirt's own files: one a moment, named after it.
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { libraryDomain } from '../conf/api-list.ts'
 import { errorsFrom } from '../conf/error.ts'
 import type { GuestRoot } from './root.ts'
 import { readIfThere } from './store.ts'
@@ -36,6 +37,14 @@ export class MomentTree {
       })
     )
     return this.#texts
+  }
+
+  /**
+   * Lets calls pass that are right as long as there are none.
+   * @throws VIR_ERR_NO_SUPPORT where some lie there: they cannot be listed or looked up yet
+   */
+  checkNone(api: string): void {
+    if (this.count > 0) throw errorsFrom(libraryDomain(api))('VIR_ERR_NO_SUPPORT', api)
   }
 
   /** Removes all. @throws VIR_ERR_SYSTEM_ERROR */

@@ -93,6 +93,14 @@ t.test('- of commands that ask a daemon', async t => {
   const created = virshim(['create', '-'], XML.replace('t-offline', 't-offline-created'))
   t.match(created, { status: 0, stdout: "Domain 't-offline-created' created from -\n" })
   t.equal(virshim(['destroy', 't-offline-created']).status, 0)
+
+  const tied = virshim(['create', '--autodestroy', '-'], XML.replace('t-offline', 't-offline-tied'))
+  t.match(tied, { status: 0, stderr: '', stdout: "Domain 't-offline-tied' created from -\n" })
+  for (const deadline = Date.now() + 30_000; virshim(['domstate', 't-offline-tied']).status === 0; ) {
+    if (Date.now() > deadline) throw new Error('it ends with the client that created it')
+  }
+  const bad = virshim(['create', '--autodestroy', '-'], '<domain/>')
+  t.match(bad, { status: 1, stderr: virshim(['create', '-'], '<domain/>').stderr })
 })
 
 t.test('help says what each verb does', async t => {

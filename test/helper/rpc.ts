@@ -1,6 +1,6 @@
 // A bare RPC client that sends what it is told to, right or wrong.
 import { connect, type Socket } from 'node:net'
-import { codecOf, readFields } from '../../src/server/rpc/codec.ts'
+import { codecOf, readFields, type Values } from '../../src/server/rpc/codec.ts'
 import {
   type Frame,
   FrameReader,
@@ -10,7 +10,8 @@ import {
   REMOTE_PROGRAM,
   readerOf
 } from '../../src/server/rpc/frame.ts'
-import { findProcedure } from '../../src/server/rpc/procedures.ts'
+import { findProcedure, type Procedure } from '../../src/server/rpc/procedures.ts'
+import { STRUCTURES } from '../../src/server/rpc/remote-protocol.ts'
 import type { XdrWriter } from '../../src/server/rpc/xdr.ts'
 
 /** A call's header; the rest is as a good client has it. */
@@ -81,4 +82,32 @@ export function errorOf(frame: Frame): { code: number; domain: number; message: 
 /** The results in a reply. */
 export function resultOf(frame: Frame): Record<string, unknown> {
   return readFields(findProcedure(frame.program, frame.procedure)!.ret, readerOf(frame))
+}
+
+/** A guest that nobody has. */
+export const NOBODY = { name: 'nobody', uuid: '00000000-0000-4000-8000-000000000001', id: -1 }
+
+/** Values of the protocol's types: as little as can be said, and a little more. */
+export const LEAST: Record<string, unknown> = { int: 0, uint: 0, hyper: 0n, uhyper: 0n, string: '', uuid: NOBODY.uuid }
+export const SOME: typeof LEAST = { int: 1, uint: 1, hyper: 1n, uhyper: 1n, string: 'x', uuid: NOBODY.uuid }
+
+function exampleOf(type: string, plain: typeof LEAST): unknown {
+  const isLeast = plain === LEAST
+  if (type in plain) return plain[type]
+  if (type.endsWith('?')) return isLeast ? undefined : exampleOf(type.slice(0, -1), plain)
+  if (type.startsWith('chars')) return ''
+  if (type.startsWith('opaque')) return Buffer.alloc(isLeast ? 0 : 1)
+  if (type.startsWith('param')) return isLeast ? {} : { x: { type: 'int', value: 1 } }
+  if (type.includes('<')) return isLeast ? [] : [exampleOf(type.replace(/<.*/, ''), plain)]
+  const words = STRUCTURES[type]!.split(' ').map(word => word.split(':'))
+  return Object.fromEntries(words.map(([name = '', type = name]) => [name, exampleOf(type, plain)]))
+}
+
+/** The arguments of a procedure as they are before a test changes one, on a guest. */
+export function argumentsOf({ args }: Procedure, guest: object, plain = LEAST): Values {
+  const values = Object.fromEntries(args.map(({ name, type }) => [name, exampleOf(type, plain)]))
+  const [first] = args
+  if (first?.type === 'dom') values[first.name] = guest
+  else if (first && 'dom' in Object(values[first.name])) Object.assign(values[first.name] as object, { dom: guest })
+  return values
 }

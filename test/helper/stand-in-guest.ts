@@ -165,12 +165,17 @@ export class StandInGuest {
     while (!holds(await this.status())) await new Promise(resolve => setImmediate(resolve))
   }
 
-  /** An API as any client calls it. */
+  /** An API as any client calls it; `signal` is its connection, as over libvirt's protocol. */
   // biome-ignore lint/suspicious/noExplicitAny: a test looks into answers of any shape
   async call(api: string, values: object = {}, signal?: AbortSignal): Promise<any> {
     const served = servedBy(this.domain)
     const row = rowFor(served, api, false)
-    const given = await dispatch(served, { row, values, readOnly: false, ...(signal && { signal }) })
+    const given = await dispatch(served, {
+      row,
+      values,
+      readOnly: false,
+      ...(signal && { signal, connection: signal })
+    })
     return row.stream ? given : fieldsToJson(given as never, row.ret)
   }
 

@@ -33,6 +33,7 @@ t.test('virshimd', async t => {
     [['--detach', 'g.xml'], { detach: true }],
     [['--background', 'g.xml'], { background: true }],
     [['--paused', '--autodestroy', 'g.xml'], { paused: true, autoDestroy: true }],
+    [['--tied', 'g.xml'], { tied: true }],
     [['--define', '--validate', '--reset-nvram', 'g.xml'], { define: true, validate: true, resetNvram: true }],
     [['--linger', 'g.xml'], { linger: true }],
     [['--inactive', 'g.xml'], { inactive: true, linger: true }],

@@ -43,3 +43,14 @@ t.test('they move with the root of their guest', async t => {
   root = guestRoot(join(dir, 'new'))
   t.same([snapshots.texts.size, checkpoints.texts.size], [2, 1])
 })
+
+t.test('that there are none is known, more is not', async t => {
+  const dir = t.testdir({ some: FILES })
+  new MomentTree(() => join(dir, 'none')).checkNone('virDomainSnapshotNum')
+  const some = new MomentTree(() => join(dir, 'some'))
+  t.throws(() => some.checkNone('virDomainSnapshotNum'), {
+    code: 'VIR_ERR_NO_SUPPORT',
+    domain: 'VIR_FROM_DOMAIN_SNAPSHOT',
+    message: 'this function is not supported by the connection driver: virDomainSnapshotNum'
+  })
+})

@@ -1,7 +1,9 @@
-// Commands that show a guest's devices: what its XML says, and the size of its disks.
-import { childElements, firstChild, parseXml, type XmlElement } from '../../conf/xml.ts'
+// Commands that show a guest's devices: what its XML says, the size of its disks, addresses of its interfaces.
+import { virDomainInterfaceAddressesSource } from '../../conf/enums.ts'
+import { firstChild, type XmlElement } from '../../conf/xml.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
-import { ClientError } from '../failure.ts'
+import { devicesIn } from '../device-xml.ts'
+import { ClientError, saying } from '../failure.ts'
 import { formatTable } from '../table.ts'
 
 const VIR_DOMAIN_XML_INACTIVE = 2
@@ -9,9 +11,7 @@ const VIR_DOMAIN_XML_INACTIVE = 2
 /** The elements of that name among a guest's devices. */
 async function devices({ shim, given }: DomainCall, name: string): Promise<XmlElement[]> {
   const flags = given.has('inactive') ? VIR_DOMAIN_XML_INACTIVE : 0
-  const { xml } = await shim.call('virDomainGetXMLDesc', { flags })
-  const parent = firstChild(parseXml(xml), 'devices')
-  return parent ? childElements(parent, name) : []
+  return devicesIn((await shim.call('virDomainGetXMLDesc', { flags })).xml, name)
 }
 
 /** The first of several attributes a child element has. */
@@ -74,6 +74,36 @@ async function domblkinfo(call: DomainCall): Promise<void> {
   session.print(formatTable(['Target', 'Capacity', 'Allocation', 'Physical'], rows, session.options.quiet))
 }
 
+const ADDRESS_SOURCES = new Map(
+  Object.entries(virDomainInterfaceAddressesSource).map(([name, source]) => [
+    name.replace('VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_', '').toLowerCase(),
+    source
+  ])
+)
+const PROTOCOLS = ['ipv4', 'ipv6']
+
+async function domifaddr({ shim, given, session }: DomainCall): Promise<void> {
+  const name = given.text('source') ?? 'lease'
+  const source = ADDRESS_SOURCES.get(name)
+  if (source === undefined) throw new ClientError(`Unknown data source '${name}'`)
+  const call = shim.call('virDomainInterfaceAddresses', { source })
+  const { ifaces } = await saying('Failed to query for interfaces addresses', call)
+  const line = (iface: string, mac: string, rest: string) =>
+    session.print(` ${iface.padEnd(10)} ${mac.padEnd(17)}    ${rest}\n`)
+  const header = ` ${'Name'.padEnd(10)} ${'MAC address'.padEnd(20)} ${'Protocol'.padEnd(8)}     Address`
+  session.printExtra(`${header}\n${'-'.repeat(79)}\n`)
+  const wanted = given.text('interface')
+  for (const { name: iface, hwaddr, addrs } of ifaces) {
+    if (wanted !== undefined && wanted !== iface) continue
+    if (addrs.length === 0) line(iface, hwaddr ?? 'N/A', `${'N/A'.padEnd(12)} N/A`)
+    addrs.forEach(({ type, addr, prefix }, i) => {
+      const address = `${(PROTOCOLS[type] ?? '').padEnd(12)} ${addr}/${prefix}`
+      if (i === 0 || given.has('full')) line(iface, hwaddr ?? '', address)
+      else line('-', '-', address)
+    })
+  }
+}
+
 export const device: Commands = {
   domblkinfo: onDomain(
     'domain block device size information',
@@ -101,6 +131,16 @@ export const device: Commands = {
       const header = [...(details ? ['Type', 'Device'] : []), 'Target', 'Source']
       session.print(formatTable(header, rows, session.options.quiet))
     }
+  ),
+
+  domifaddr: onDomain(
+    "Get network interfaces' addresses for a running domain",
+    {
+      interface: option.text('network interface name'),
+      full: option.bool('always display names and MACs of interfaces'),
+      source: option.text("address source: 'lease', 'agent', or 'arp'", { values: [...ADDRESS_SOURCES.keys()] })
+    },
+    domifaddr
   ),
 
   domiflist: onDomain(

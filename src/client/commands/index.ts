@@ -1,5 +1,6 @@
 // All commands, in the groups `help` shows.
 import { type Command, type CommandGroup, commandIn } from '../command.ts'
+import { attaching } from './attach.ts'
 import { consoles } from './console.ts'
 import { cpu } from './cpu.ts'
 import { device } from './device.ts'
@@ -7,6 +8,7 @@ import { event } from './event.ts'
 import { host } from './host.ts'
 import { info } from './info.ts'
 import { lifecycle } from './lifecycle.ts'
+import { checkpoints, snapshots } from './moment.ts'
 import { monitor } from './monitor.ts'
 import { native } from './native.ts'
 import { node } from './node.ts'
@@ -14,16 +16,19 @@ import { qemu } from './qemu.ts'
 import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
 import { vcpu } from './vcpu.ts'
+import { work } from './work.ts'
 
 export const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
-    commands: { ...lifecycle, ...consoles, ...info, ...vcpu, ...qemu, ...native }
+    commands: { ...attaching, ...lifecycle, ...consoles, ...info, ...vcpu, ...work, ...qemu, ...native }
   },
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },
   { name: 'Host and Hypervisor', keyword: 'host', commands: { ...host, ...cpu, ...node } },
+  { name: 'Checkpoint', keyword: 'checkpoint', commands: checkpoints },
+  { name: 'Snapshot', keyword: 'snapshot', commands: snapshots },
   { name: 'virshim itself', keyword: 'virshim', commands: { ...resources, ...selfCommands(() => groups) } }
 ]
 

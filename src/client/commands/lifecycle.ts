@@ -1,11 +1,13 @@
 // Commands that start, stop and hold a guest.
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
+import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { virDomainRebootFlagValues, virDomainShutdownFlagValues } from '../../conf/enums.ts'
+import type { News } from '../../server/starter.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import { ClientError, saying } from '../failure.ts'
-import { readInput } from '../input.ts'
+import { readOrFail } from '../input.ts'
 import type { Session } from '../session.ts'
 import { runConsole } from './console.ts'
 
@@ -52,6 +54,8 @@ const rebootModes = {
   paravirt: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_PARAVIRT
 }
 
+const autodestroy = option.bool('automatically destroy the guest when virshim disconnects')
+
 export const lifecycle: Commands = {
   create: {
     help: 'create a domain from an XML file',
@@ -59,14 +63,15 @@ export const lifecycle: Commands = {
       file: option.text('file containing an XML domain description, - for standard input', { required: true }),
       console: option.bool('attach to console after creation'),
       paused: option.bool('leave the guest paused after creation'),
-      autodestroy: option.bool('automatically destroy the guest when the shim ends')
+      autodestroy
     },
     async run(session, given) {
       const file = given.text('file')!
       const bytes = await readOrFail(file)
       const { decodeXml, firstChild, parseXml, textOf } = await import('../../conf/xml.ts')
-      const options = ['paused', 'autodestroy'].filter(name => given.has(name)).map(name => `--${name}`)
-      await saying(`Failed to create domain from ${file}`, startShim(session, [...options, file], bytes))
+      const options = given.has('paused') ? ['--paused'] : []
+      const starting = startShim(session, [...options, file], bytes, given.has('autodestroy'))
+      await saying(`Failed to create domain from ${file}`, starting)
       const name = textOf(firstChild(parseXml(decodeXml(bytes)), 'name')!)
       session.printExtra(`Domain '${name}' created from ${file}\n`)
       if (given.has('console')) await runConsole(session, await session.lookup(name))
@@ -116,13 +121,16 @@ export const lifecycle: Commands = {
     {
       console: option.bool('attach to console after creation'),
       paused: option.bool('leave the guest paused after creation'),
-      autodestroy: option.bool('automatically destroy the guest when the shim ends')
+      autodestroy
     },
     async ({ shim, given, id, name, session }) => {
       if (id !== -1) throw new ClientError('Domain is already active')
       const flags = (given.has('paused') ? 1 : 0) | (given.has('autodestroy') ? 2 : 0)
-      const call = flags ? shim.call('virDomainCreateWithFlags', { flags }) : shim.call('virDomainCreate')
-      await saying(`Failed to start domain '${name}'`, call)
+      const start = () => {
+        if (given.has('autodestroy')) return shim.callTied('virDomainCreateWithFlags', { flags })
+        return flags ? shim.call('virDomainCreateWithFlags', { flags }) : shim.call('virDomainCreate')
+      }
+      await saying(`Failed to start domain '${name}'`, start())
       session.printExtra(`Domain '${name}' started\n`)
       if (given.has('console')) await runConsole(session, await session.lookup(name))
     },
@@ -141,35 +149,39 @@ export const lifecycle: Commands = {
   )
 }
 
-async function readOrFail(file: string): Promise<Buffer> {
-  try {
-    return await readInput(file)
-  } catch {
-    throw new ClientError(`Failed to open file '${file}': No such file or directory`)
-  }
-}
-
 /**
  * Starts a shim of its own process and waits until its guest runs; what it says when it fails is the error.
  * @param input what the shim reads if its file is `-`
+ * @param tied its guest ends with us
  */
-async function startShim(session: Session, args: string[], input: Buffer): Promise<void> {
+async function startShim(session: Session, args: string[], input: Buffer, tied: boolean): Promise<void> {
   if (session.options.connect !== undefined || session.options.readOnly) {
     throw new ClientError('this function is not supported by the connection driver: virDomainCreateXML')
   }
   const program = join(realpathSync(process.argv[1]!), '../virshimd')
-  const child = spawn(program, ['--detach', ...args], { stdio: ['pipe', 'ignore', 'pipe'] })
+  const how = tied ? ['--tied', '--background'] : ['--detach']
+  const child = spawn(program, [...how, ...args], { detached: tied, stdio: ['pipe', 'ignore', 'pipe', 'ipc'] })
   // it may end, or be none, before it has read
-  child.stdin.on('error', () => undefined).end(input)
+  child.stdin!.on('error', () => undefined).end(input)
   let said = ''
-  child.stderr.on('data', chunk => {
+  child.stderr!.on('data', chunk => {
     said += chunk
   })
   const status = await new Promise(resolve => {
     child.once('error', error => resolve(error.message))
     child.once('exit', resolve)
+    child.on('message', (news: News) => {
+      if ('state' in news) resolve(0)
+    })
   })
-  if (status === 0) return
+  if (status === 0) return letRun(child)
   const errors = said.split('\n').filter(line => line !== '' && !line.startsWith('{'))
   throw new ClientError(...errors.map(line => line.replace(/^(virshimd: )?(error: )?/, '')))
+}
+
+/** Goes on without waiting for it; the channel, which may tie its guest to us, closes when we end. */
+function letRun(child: ChildProcess): void {
+  child.unref()
+  child.channel?.unref()
+  ;(child.stderr as Socket).unref()
 }

@@ -1,8 +1,7 @@
 // Commands about the host itself: CPUs, memory, pages, sleep.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatBitmap } from '../../conf/bitmap.ts'
-import { unitFactor } from '../../conf/scalar.ts'
-import { type Given, parseInteger } from '../arguments.ts'
+import { type Given, parseInteger, scaledInteger, ULLONG_MAX } from '../arguments.ts'
 import { type Commands, option } from '../command.ts'
 import { ClientError, saying } from '../failure.ts'
 import type { Session } from '../session.ts'
@@ -12,21 +11,12 @@ const WHOLE_HOST = -1
 
 /** virsh's limit of a page's size. */
 const PAGE_BYTES_MAX = 2n ** 32n - 1n
-const ULLONG_MAX = 2n ** 64n - 1n
 
 /** A size in KiB, unless it says otherwise; rounded up to whole KiB. @throws ClientError in virsh's words */
 function pageSizeKiB(given: Given): number | undefined {
   const text = given.text('pagesize')
   if (text === undefined) return undefined
-  const bad = (...why: string[]) =>
-    new ClientError(`Scaled numeric value '${text}' for <pagesize> option is malformed or out of range`, ...why)
-  const [, digits, suffix = ''] = /^\s*\+?(\d+)(.*)$/s.exec(text) ?? []
-  if (digits === undefined || BigInt(digits) > ULLONG_MAX) throw bad()
-  const amount = BigInt(digits)
-  const factor = suffix === '' ? 1024n : unitFactor(suffix)
-  if (factor === undefined) throw bad(`invalid argument: unknown suffix '${suffix}'`)
-  if (amount * factor > PAGE_BYTES_MAX) throw bad(`numerical overflow: value too large: ${amount}${suffix}`)
-  return Number((amount * factor + 1023n) / 1024n)
+  return Number((scaledInteger(text, '<pagesize>', { unit: 1024n, max: PAGE_BYTES_MAX }) + 1023n) / 1024n)
 }
 
 /** Page sizes of the host and its cells, as capabilities tell them. */

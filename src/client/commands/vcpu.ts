@@ -1,8 +1,9 @@
-// Commands that show a guest's vCPUs.
+// Commands that show a guest's vCPUs and IOThreads.
 import type { RetOf } from '../../drivers/qemu/index.ts'
-import { type Commands, type DomainCall, impact, onDomain, option } from '../command.ts'
+import { type Commands, type DomainCall, impact, impactFlags, onDomain, option } from '../command.ts'
 import { ApiError, ClientError, saying } from '../failure.ts'
 import { VCPU_STATES } from '../names.ts'
+import { formatTable } from '../table.ts'
 
 const AFFECT_LIVE = 1
 const AFFECT_CONFIG = 2
@@ -66,6 +67,14 @@ function ranges(map: boolean[]): string {
   return found.join(',')
 }
 
+async function iothreadinfo({ shim, given, session }: DomainCall): Promise<void> {
+  const call = shim.call('virDomainGetIOThreadInfo', { flags: impactFlags(given) })
+  const { info } = await saying('Unable to get domain IOThreads information', call)
+  if (info.length === 0) return session.printExtra('No IOThreads found for the domain')
+  const rows = info.map(({ iothread_id, cpumap }) => [String(iothread_id), ranges(cpumap)])
+  session.print(formatTable(['IOThread ID', 'CPU Affinity'], rows, session.options.quiet))
+}
+
 type CpuStats = RetOf<'virDomainGetCPUStats'>['params']
 
 async function cpuStats({ shim, given, session, name }: DomainCall): Promise<void> {
@@ -114,6 +123,7 @@ export const vcpu: Commands = {
     },
     cpuStats
   ),
+  iothreadinfo: onDomain('view domain IOThreads', impact, iothreadinfo),
   vcpucount: onDomain(
     'domain vcpu counts',
     {

@@ -4,7 +4,7 @@ import { isX86Arch } from '../arch.ts'
 import { attr, type Def, type Field, type Fields, liveOnly, readFirst } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { string } from '../scalar.ts'
-import { chardevSource, knownChardevType } from './chardev-source.ts'
+import { chardevSource, knownChardevType, sameChardevSource } from './chardev-source.ts'
 import { validateChardevSource } from './chardev-source-validate.ts'
 import {
   channelTarget,
@@ -91,6 +91,13 @@ export function assignIsaSerialPorts(serials: SerialDef[]): void {
   }
 }
 
+/** Comparison of two of a kind: their backends, and their places in the guest (virDomainChrEquals). */
+const sameBy =
+  <D extends ChardevDef>(...place: (keyof D['target'])[]) =>
+  (wanted: D, there: D): boolean =>
+    sameChardevSource(wanted.source, there.source) &&
+    place.every(key => (wanted.target as D['target'])[key] === (there.target as D['target'])[key])
+
 export const serial = deviceFamily({
   element: 'serial',
   fields: serialFields,
@@ -101,7 +108,8 @@ export const serial = deviceFamily({
     }
     if (dev.target.port === undefined) assignPortsAbove([...def.devices.serials, dev])
   },
-  validate: ({ source }, def) => validateChardevSource(source, def)
+  validate: ({ source }, def) => validateChardevSource(source, def),
+  same: sameBy<SerialDef>('type', 'port')
 })
 
 export const parallel = deviceFamily({
@@ -111,19 +119,25 @@ export const parallel = deviceFamily({
   postParse(dev, { devices }) {
     if (dev.target.port === undefined) assignPortsInOrder([...devices.parallels, dev])
   },
-  validate: ({ source }, def) => validateChardevSource(source, def)
+  validate: ({ source }, def) => validateChardevSource(source, def),
+  same: sameBy<ParallelDef>('port')
 })
 
 export const console = deviceFamily({
   element: 'console',
   fields: consoleFields,
   asRead: asRead(consoleFields, spicevmcChecks.console),
+  // numbered as they stand, whatever was written
+  parsed(list) {
+    for (const [at, { target }] of list.entries()) target.port = at
+    return list
+  },
   postParse(dev, { devices }) {
     if (dev.target.type === 'none') dev.target.type = 'serial'
-    const at = devices.consoles.indexOf(dev)
-    dev.target.port = at < 0 ? nextPort(devices.consoles) : at
+    dev.target.port ??= nextPort(devices.consoles)
   },
   validate: ({ source }, def) => validateChardevSource(source, def),
+  same: sameBy<ConsoleDef>('port'),
   shown(dev, index, { serials }) {
     const twin = dev.target.type === 'serial' || dev.target.type === 'none' ? serials[index] : undefined
     const { target, ...rest } = twin ?? dev
@@ -143,5 +157,6 @@ export const channel = deviceFamily({
   asRead: asRead(channelFields, spicevmcChecks.channel),
   validate({ source, target: { type } }, def) {
     validateChardevSource(source, def, type === 'virtio' || type === 'xen')
-  }
+  },
+  same: sameBy<ChannelDef>('type', 'name', 'address', 'port')
 })

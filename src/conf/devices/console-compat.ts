@@ -17,7 +17,7 @@ const CONSOLE_SERIALS: ReadonlySet<SerialType> = new Set([
 ])
 
 /** The console entry that stands for the first serial port. */
-const stub = (): ConsoleDef => ({ source: { type: 'null' }, target: { type: 'serial' } })
+export const consoleTwin = (): ConsoleDef => ({ source: { type: 'null' }, target: { type: 'serial' } })
 
 /**
  * Turns a first console of type serial into the serial port it means, or adds the console a serial port implies
@@ -35,7 +35,7 @@ export function addConsoleCompat(def: DomainDef): void {
   if (first && (first.target.type === 'serial' || first.target.type === 'none')) {
     if (!port) {
       serials.push({ ...first, target: { type: 'none', model: 'none', port: 0 } })
-      consoles[0] = stub()
-    } else if (!sameChardevSource(port.source, first.source)) consoles[0] = stub()
-  } else if (port && CONSOLE_SERIALS.has(port.target.type)) consoles.unshift(stub())
+      consoles[0] = consoleTwin()
+    } else if (!sameChardevSource(port.source, first.source)) consoles[0] = consoleTwin()
+  } else if (port && CONSOLE_SERIALS.has(port.target.type)) consoles.unshift(consoleTwin())
 }

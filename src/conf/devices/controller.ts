@@ -219,7 +219,7 @@ const PCI_RANGES = [
 /** PCI controllers: index and options in range (virDomainControllerDefValidate). */
 function validatePci(dev: ControllerDef): void {
   const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
-  const { index = 0, target = {} } = dev
+  const { index = -1, target = {} } = dev
   if ((dev.model === 'pci-root' || dev.model === 'pcie-root') && dev.address) {
     throw unsupported('pci-root and pcie-root controllers should not have an address')
   }
@@ -292,5 +292,7 @@ export const controller = deviceFamily({
   },
   validate(dev) {
     if (dev.type === 'pci') validatePci(dev)
-  }
+  },
+  // virDomainControllerFind
+  same: (wanted, there) => wanted.type === there.type && wanted.index === there.index
 })

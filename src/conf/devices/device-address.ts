@@ -1,4 +1,5 @@
 // <address>: where a device sits on its bus, one table per type of address (device_conf.c).
+import { isDeepStrictEqual } from 'node:util'
 import {
   attr,
   childAlways,
@@ -17,6 +18,8 @@ import { hex, hexlong, onOff, type Scalar, uint, uintAnyBase } from '../scalar.t
 import { element, firstChild } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DEVICE')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
+const failPci = errorsFrom('VIR_FROM_NONE')
 
 /** USB hubs can be nested this deep, the controller's own port included. */
 export const USB_MAX_PORT_DEPTH = 4
@@ -124,10 +127,25 @@ export function sameDrive(a: DriveAddress, b: DriveAddress): boolean {
   return a.controller === b.controller && a.bus === b.bus && a.target === b.target && a.unit === b.unit
 }
 
+/**
+ * True if two devices are at one place, or both at none: a PCI place counts without its flags
+ * (virDomainDeviceInfoAddressIsEqual).
+ */
+export function sameAddress(a: Address | undefined, b: Address | undefined): boolean {
+  const place = (address: Address | undefined) =>
+    address?.type === 'pci' ? { ...address, multifunction: undefined, zpci: undefined } : address
+  return isDeepStrictEqual(place(a), place(b))
+}
+
+/** True unless the device that is looked for is at another place; without an address any place will do. */
+export function fitsAddress(wanted: { address?: Address }, there: { address?: Address }): boolean {
+  return wanted.address === undefined || sameAddress(wanted.address, there.address)
+}
+
 /** Rejects what is no place on a PCI bus (virPCIDeviceAddressIsValid). @throws VIR_ERR_XML_ERROR */
 export function checkPci(address: Pick<PciAddress, 'bus' | 'slot' | 'function'>): void {
   const { bus, slot, function: fn } = address
-  const invalid = (what: string) => fail('VIR_ERR_XML_ERROR', `Invalid PCI address ${what}`)
+  const invalid = (what: string) => failPci('VIR_ERR_XML_ERROR', `Invalid PCI address ${what}`)
   const hexOf = (value: number) => `0x${value.toString(16)}`
   if (bus > 0xff) throw invalid(`bus='${hexOf(bus)}', must be <= 0xFF`)
   if (slot > 0x1f) throw invalid(`slot='${hexOf(slot)}', must be <= 0x1F`)
@@ -164,9 +182,10 @@ export const address: Field<Address | undefined> = custom<Address | undefined>({
     const found = firstChild(node, 'address')
     if (!found) return undefined
     const type = found.attributes.type
-    if (type === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'No type specified for device address')
-    if (type === 'virtio-s390') throw fail('VIR_ERR_XML_ERROR', "virtio-s390 bus doesn't have an address")
-    if (!Object.hasOwn(addressKinds, type)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown address type '${type}'`)
+    if (type === undefined) throw failDomain('VIR_ERR_INTERNAL_ERROR', 'No type specified for device address')
+    if (type === 'virtio-s390') throw failDomain('VIR_ERR_XML_ERROR', "virtio-s390 bus doesn't have an address")
+    if (!Object.hasOwn(addressKinds, type))
+      throw failDomain('VIR_ERR_CONFIG_UNSUPPORTED', `unknown address type '${type}'`)
     const parsed = { type, ...parseFields(found, kindsAsRead[type]!, context) } as Address
     if (parsed.type === 'pci') {
       if (!isPciAddressEmpty(parsed)) checkPci(parsed)

@@ -221,5 +221,6 @@ export const disk = deviceFamily({
     assignDiskAddress(dev, def)
     dev.iotune = groupIoTune(dev, def.devices.disks)
   },
-  validate: validateDisk
+  validate: validateDisk,
+  isUsb: ({ target }) => target?.bus === 'usb'
 })

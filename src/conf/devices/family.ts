@@ -24,6 +24,10 @@ export interface DeviceFamily<D> {
   postParse?(dev: D, def: DomainDef): void
   /** checks that need only the definition; libvirt: virDomainDeviceDefValidateInternal */
   validate?(dev: D, def: DomainDef): void
+  /** true if libvirt takes one for the description of the other (virDomain…DefFind, virDomain…DefEquals) */
+  same?(wanted: D, there: D): boolean
+  /** true for a device that needs a USB bus (virDomainDeviceIsUSB) */
+  isUsb?(dev: D): boolean
   /** the device that is written in its place, if that is not itself; undefined: nothing */
   shown?(dev: D, index: number, devices: Devices, context: FormatContext): D | undefined
 }

@@ -136,7 +136,9 @@ export const filesystem = deviceFamily({
     if (dev.boot && dev.driver?.type !== 'virtiofs') {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'boot order is only supported for virtiofs')
     }
-  }
+  },
+  // virDomainFSIndexByName
+  same: (wanted, there) => wanted.target === there.target
 })
 
 /** Two virtiofs mounts cannot have the same tag (virDomainDefFSValidate). */

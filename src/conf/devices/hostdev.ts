@@ -1,5 +1,5 @@
 // <hostdev>: devices of the host given to the guest.
-
+import { isDeepStrictEqual } from 'node:util'
 import { assignScsiPlaces, isScsiDiskAt } from '../drive-address.ts'
 import { attr, custom, type Def, type Field, type Fields, flag, parseAttribute, readIf, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
@@ -7,11 +7,13 @@ import { ipInfo } from '../net/ip.ts'
 import { enumOf, onOff, type Scalar, yesNo } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
 import { isUsbDisabled } from './controller.ts'
+import { sameAddress } from './device-address.ts'
 import { deviceBoot, deviceInfoWithRom } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 import {
   type HostdevMode,
   type HostdevSource,
+  type HostdevSourceOf,
   hostdevSource,
   hostdevSourceNames,
   hostdevSources,
@@ -192,8 +194,42 @@ export const hostdev = deviceFamily({
       throw unsupported('missing required persistent attribute in hostdev teaming element')
     }
     if (source.type !== 'pci') throw unsupported('teaming is only supported for pci hostdev devices')
-  }
+  },
+  same: (wanted, there) => sameHostdevSource(wanted.source, there.source),
+  isUsb: ({ source }) => source.type === 'usb'
 })
+
+/** True if both name one device of the host (virDomainHostdevMatch). */
+export function sameHostdevSource(a: HostdevSource, b: HostdevSource): boolean {
+  switch (a.type) {
+    case 'usb':
+      // a place names one device; without, any of that make will do
+      if (b.type !== 'usb') return false
+      return a.place?.bus && a.place.device
+        ? isDeepStrictEqual(a.place, b.place)
+        : a.ids?.vendor === b.ids?.vendor && a.ids?.product === b.ids?.product
+    case 'pci':
+      return b.type === 'pci' && sameAddress(a.place, b.place)
+    case 'scsi':
+      return b.type === 'scsi' && isDeepStrictEqual(scsiKey(a.from), scsiKey(b.from))
+    case 'scsi_host':
+      return b.type === 'scsi_host' && a.from.wwpn === b.from.wwpn
+    case 'mdev':
+      return b.type === 'mdev' && a.uuid === b.uuid
+    default:
+      return isDeepStrictEqual(a, b)
+  }
+}
+
+/** The part of a SCSI source that names its device: of an iSCSI target its first host counts. */
+function scsiKey(from: HostdevSourceOf<'scsi'>['from']): object {
+  if (from.protocol !== 'iscsi') return from
+  const {
+    name,
+    hosts: [host]
+  } = from
+  return { name, host: host?.name, port: host?.port }
+}
 
 /** Kinds of mediated devices that sit on a bus. */
 const MDEV_ADDRESSES: Record<string, string> = { 'vfio-pci': 'pci', 'vfio-ccw': 'ccw' }

@@ -30,5 +30,6 @@ export const hub = deviceFamily({
     if (isUsbDisabled(controllers)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "Can't add USB hub: USB is disabled for this domain")
     }
-  }
+  },
+  isUsb: () => true
 })

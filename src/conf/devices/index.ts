@@ -16,6 +16,7 @@ import {
 } from './chardev.ts'
 import { type ControllerDef, controller } from './controller.ts'
 import { type CryptoDef, crypto } from './crypto.ts'
+import { type Address, sameAddress } from './device-address.ts'
 import type { DeviceInfo } from './device-info.ts'
 import { type DiskDef, disk } from './disk.ts'
 import type { DeviceFamily } from './family.ts'
@@ -265,6 +266,11 @@ export function* eachDeviceInfo(of: Devices): Generator<[DeviceKind, AnyDevice]>
     for (const dev of of[kind])
       if (kind !== 'consoles' || !isSerialTwin(dev as ConsoleDef, of)) yield [kind, dev as AnyDevice]
   }
+}
+
+/** True if a device is at that place (virDomainDefHasDeviceAddress). */
+export function hasDeviceAt({ devices }: { devices: Devices }, address: Address): boolean {
+  return [...eachDeviceInfo(devices)].some(([, dev]) => dev.address && sameAddress(dev.address, address))
 }
 
 /** True for the first console where it only shows the first serial port (virDomainSkipBackcompatConsole). */

@@ -6,6 +6,7 @@ import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, path as pathType } from '../scalar.ts'
 import { element, firstChild } from '../xml.ts'
 import { isUsbDisabled } from './controller.ts'
+import { fitsAddress } from './device-address.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 import type { Devices } from './index.ts'
@@ -89,12 +90,14 @@ function defaultBus({ type }: InputDef, arch: string): InputDef['bus'] {
  * Buses of input devices, which libvirt settles while it reads them (virDomainInputDefParseXML): before the machine's
  * own mouse and keyboard are added.
  */
-export function assignInputBuses({ devices, os }: DomainDef): void {
-  for (const dev of devices.inputs) {
-    if (dev.bus !== undefined) continue
-    dev.bus = defaultBus(dev, os.arch ?? '')
-    checkUsb(dev, devices)
-  }
+export function assignInputBuses(def: DomainDef): void {
+  for (const dev of def.devices.inputs) assignInputBus(dev, def, def.devices)
+}
+
+function assignInputBus(dev: InputDef, { os }: DomainDef, beside: Pick<Devices, 'controllers'>): void {
+  if (dev.bus !== undefined) return
+  dev.bus = defaultBus(dev, os.arch ?? '')
+  checkUsb(dev, beside)
 }
 
 /** A USB device has a USB address, and a bus to be on. */
@@ -111,7 +114,8 @@ export const input = deviceFamily({
   fields: inputFields,
   asRead: readLast(readFirst(inputFields, 'type', 'model', 'bus'), 'source', 'driver'),
   checkRead: checkUsb,
-
+  // a device that is read by itself
+  postParse: (dev, def) => assignInputBus(dev, def, { controllers: [] }),
   validate(dev) {
     if (dev.bus === 'ps2' && dev.type !== 'mouse' && dev.type !== 'keyboard') {
       throw fail('VIR_ERR_INTERNAL_ERROR', `ps2 bus does not support ${dev.type} input device`)
@@ -127,6 +131,13 @@ export const input = deviceFamily({
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `only bus 'virtio' is supported for input model '${dev.model}'`)
     }
   },
+
+  same: (wanted, there) =>
+    wanted.type === there.type &&
+    wanted.bus === there.bus &&
+    (wanted.type !== 'passthrough' || wanted.source?.path === there.source?.path) &&
+    fitsAddress(wanted, there),
+  isUsb: ({ bus }) => bus === 'usb',
 
   /** Older libvirt knows no keyboards of its own making. */
   shown: (dev, _index, _devices, { migratable }) =>

@@ -193,6 +193,12 @@ export const interfaceFields = {
       into.children.push(element('mac', { address: value }))
     }
   }),
+  /** the user has named no address: one was drawn just now */
+  macGenerated: custom<true | undefined>({
+    names: [],
+    parse: node => (firstChild(node, 'mac')?.attributes.address === undefined ? true : undefined),
+    format: () => undefined
+  }),
   macType: attrOfWritten('mac', 'type', enumOf('generated', 'static')),
   macCheck: attrOfWritten('mac', 'check', yesNo),
   source: interfaceSource,

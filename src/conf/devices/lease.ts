@@ -43,4 +43,8 @@ export const leaseFields = {
 } satisfies Fields
 export type LeaseDef = Def<typeof leaseFields>
 
-export const lease = deviceFamily({ element: 'lease', fields: leaseFields })
+export const lease = deviceFamily({
+  element: 'lease',
+  fields: leaseFields,
+  same: (wanted, there) => wanted.lockspace === there.lockspace && wanted.key === there.key
+})

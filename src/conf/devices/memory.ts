@@ -9,6 +9,7 @@ import { randomUUID } from '../random.ts'
 import { enumOf, hexlong, int, string, uuid, yesNo } from '../scalar.ts'
 import { childAmount, memoryKiB, missingAmount } from '../scaled.ts'
 import { element, firstChild, textOf, type XmlElement } from '../xml.ts'
+import { fitsAddress } from './device-address.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -214,8 +215,26 @@ export const memory = deviceFamily({
   validate(dev, def) {
     checkTargetNode(dev, def)
     CHECKS[dev.model]?.(dev, def)
-  }
+  },
+  same: (wanted, there) => fitsAddress(wanted, there) && sameMemory(wanted, there)
 })
+
+/** True if all but their addresses is the same (virDomainMemoryFindByDefInternal). */
+export function sameMemory(wanted: MemoryDef, there: MemoryDef): boolean {
+  const { path, nodemask, pagesizeKiB } = wanted.source
+  const { node, sizeKiB, blockKiB, requestedKiB } = wanted.target
+  return (
+    (wanted.alias === undefined || wanted.alias === there.alias) &&
+    wanted.model === there.model &&
+    there.target.node === node &&
+    there.target.sizeKiB === sizeKiB &&
+    there.target.blockKiB === blockKiB &&
+    there.target.requestedKiB === requestedKiB &&
+    there.source.path === path &&
+    there.source.nodemask === nodemask &&
+    there.source.pagesizeKiB === pagesizeKiB
+  )
+}
 
 const isPpc64 = ({ os }: DomainDef) => os.arch === 'ppc64' || os.arch === 'ppc64le'
 

@@ -3,8 +3,9 @@ import type { DomainDef } from '../domain-def.ts'
 import { custom, type Def, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf } from '../scalar.ts'
-import { type ChardevSource, chardevSourceField } from './chardev-source.ts'
+import { type ChardevSource, chardevSourceField, sameChardevSource } from './chardev-source.ts'
 import { validateChardevSource } from './chardev-source-validate.ts'
+import { fitsAddress } from './device-address.ts'
 import { deviceBoot, deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 import { named } from './named.ts'
@@ -53,5 +54,10 @@ export const redirdev = deviceFamily({
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'cannot add redirected USB device: USB is disabled for this domain')
     }
     validateChardevSource(dev.source, def)
-  }
+  },
+  same: (wanted, there) =>
+    sameChardevSource(wanted.source, there.source) &&
+    fitsAddress(wanted, there) &&
+    (wanted.alias === undefined || wanted.alias === there.alias),
+  isUsb: () => true
 })

@@ -1,10 +1,12 @@
 // <rng>: a source of randomness for the guest.
+import { isDeepStrictEqual } from 'node:util'
 import { attr, child, custom, type Def, type Fields, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, uint } from '../scalar.ts'
 import { childElements, element, firstChild, textOf } from '../xml.ts'
-import { type ChardevSource, chardevSourceField } from './chardev-source.ts'
+import { type ChardevSource, chardevSourceField, sameChardevSource } from './chardev-source.ts'
 import { validateChardevSource } from './chardev-source-validate.ts'
+import { fitsAddress } from './device-address.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -101,5 +103,15 @@ export const rng = deviceFamily({
   },
   validate({ backend }, def) {
     if (backend.model === 'egd') validateChardevSource(backend.source, def)
-  }
+  },
+  same: (wanted, there) =>
+    wanted.model === there.model &&
+    isDeepStrictEqual(wanted.rate, there.rate) &&
+    sameBackend(wanted.backend, there.backend) &&
+    fitsAddress(wanted, there)
 })
+
+function sameBackend(a: RngBackend, b: RngBackend): boolean {
+  if (a.model === 'egd' && b.model === 'egd') return sameChardevSource(a.source, b.source)
+  return isDeepStrictEqual(a, b)
+}

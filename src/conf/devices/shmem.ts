@@ -1,8 +1,10 @@
 // <shmem>: memory shared between guests, as a PCI device.
+import { isDeepStrictEqual } from 'node:util'
 import { attr, childAlways, childAttr, custom, type Def, type Fields, readFirst } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, path, string, uintAnyBase, ulonglong, unitFactor } from '../scalar.ts'
 import { element, firstChild, textOf } from '../xml.ts'
+import { fitsAddress } from './device-address.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -88,5 +90,17 @@ export const shmem = deviceFamily({
     if (name === '.' || name === '..') {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `shmem name cannot be equal to '${name}'`)
     }
-  }
+  },
+  same: (wanted, there) =>
+    wanted.name === there.name &&
+    wanted.sizeBytes === there.sizeBytes &&
+    wanted.model === there.model &&
+    wanted.role === there.role &&
+    isDeepStrictEqual(wanted.server, there.server) &&
+    sameMsi(wanted.msi, there.msi) &&
+    fitsAddress(wanted, there)
 })
+
+function sameMsi(a: ShmemDef['msi'], b: ShmemDef['msi']): boolean {
+  return (a === undefined) === (b === undefined) && a?.vectors === b?.vectors && a?.ioeventfd === b?.ioeventfd
+}

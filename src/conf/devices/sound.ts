@@ -1,9 +1,11 @@
 // <sound>: sound cards.
+import { isDeepStrictEqual } from 'node:util'
 import { attr, child, custom, type Def, type Field, type Fields, inChild, nonZero, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, uint, yesNo } from '../scalar.ts'
 import { childElements, element } from '../xml.ts'
 import { ensureAudioId } from './audio.ts'
+import { fitsAddress } from './device-address.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -60,5 +62,7 @@ export const sound = deviceFamily({
   },
   validate(dev, def) {
     ensureAudioId(def, dev.audio)
-  }
+  },
+  same: (wanted, there) =>
+    wanted.model === there.model && isDeepStrictEqual(wanted.codecs, there.codecs) && fitsAddress(wanted, there)
 })

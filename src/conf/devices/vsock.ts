@@ -2,6 +2,7 @@
 import { attr, child, custom, type Def, type Fields, nonZero, readFirst } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, uint, yesNo } from '../scalar.ts'
+import { fitsAddress } from './device-address.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -40,5 +41,7 @@ export const vsock = deviceFamily({
     if (cid?.address !== undefined && cid.address < MIN_CID) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `guest CIDs must be >= ${MIN_CID}`)
     }
-  }
+  },
+  same: (wanted, there) =>
+    wanted.model === there.model && wanted.cid?.auto === there.cid?.auto && fitsAddress(wanted, there)
 })

@@ -69,9 +69,10 @@ export function initialMemoryKiB(def: DomainDef): number {
   return def.memoryKiB - hotplugMemoryKiB(def)
 }
 
-/** Sizes that follow from others (virDomainDefPostParseMemory): NUMA cells win over `<memory>`. */
-export function postParseMemory(def: DomainDef): void {
-  const numa = numaCells(def).reduce((sum, cell) => sum + cell.memoryKiB, 0)
+/** Sizes that follow from others (virDomainDefPostParseMemory): in a new definition NUMA cells win over `<memory>`. */
+export function postParseMemory(def: DomainDef, { isNew }: { isNew: boolean }): void {
+  const cells = isNew || def.memoryKiB === 0 ? numaCells(def) : []
+  const numa = cells.reduce((sum, cell) => sum + cell.memoryKiB, 0)
   const hotplug = hotplugMemoryKiB(def)
   if (numa > 0) def.memoryKiB = numa + hotplug
   else if (hotplug > def.memoryKiB) {

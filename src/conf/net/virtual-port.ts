@@ -7,6 +7,7 @@ import { type Scalar, uintAnyBase, uuid } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
+const failNet = errorsFrom('VIR_FROM_NET')
 
 export type VirtualPortType = '802.1Qbg' | '802.1Qbh' | 'openvswitch' | 'midonet'
 
@@ -107,9 +108,9 @@ function checkParameters(port: VirtualPort, demand: VirtualPortDemand): void {
   if (port.type === undefined) return
   const { required, refused } = TYPES[port.type]
   const missing = demand === 'complete' && required.find(name => port[name] === undefined)
-  if (missing) throw fail('VIR_ERR_XML_ERROR', `missing ${missing} in <virtualport type='${port.type}'>`)
+  if (missing) throw failNet('VIR_ERR_XML_ERROR', `missing ${missing} in <virtualport type='${port.type}'>`)
   const extra = refused.find(name => port[name] !== undefined)
-  if (extra) throw fail('VIR_ERR_XML_ERROR', `extra ${extra} unsupported in <virtualport type='${port.type}'>`)
+  if (extra) throw failNet('VIR_ERR_XML_ERROR', `extra ${extra} unsupported in <virtualport type='${port.type}'>`)
 }
 
 /** Reads the element. @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_XML_ERROR */

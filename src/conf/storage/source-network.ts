@@ -19,6 +19,7 @@ import { childElements, element, firstChild, textOf, type XmlElement } from '../
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 const wrong = (message: string) => fail('VIR_ERR_XML_ERROR', message)
+const wrongCookie = (message: string) => errorsFrom('VIR_FROM_STORAGE')('VIR_ERR_XML_ERROR', message)
 
 /** virStorageNetProtocol with the port each has if none is given; 0: none. */
 export const DEFAULT_PORTS = {
@@ -148,12 +149,12 @@ const COOKIE_NAME = /^[^\x01-\x20",;\\()<>@:/[\]?={}]*$/
 /** virStorageSourceNetCookiesValidate */
 function checkCookies(cookies: StorageCookie[]): void {
   cookies.forEach(({ name, value }, i) => {
-    if (!COOKIE_NAME.test(name)) throw wrong(`cookie name '${name}' contains invalid characters`)
+    if (!COOKIE_NAME.test(name)) throw wrongCookie(`cookie name '${name}' contains invalid characters`)
     const quoted = value.startsWith('"')
     const content = quoted ? value.slice(1, -1) : value
     if ((quoted && !value.endsWith('"')) || !COOKIE_VALUE.test(content))
-      throw wrong(`value of cookie '${name}' contains invalid characters`)
-    if (cookies.slice(i + 1).some(other => other.name === name)) throw wrong(`duplicate cookie '${name}'`)
+      throw wrongCookie(`value of cookie '${name}' contains invalid characters`)
+    if (cookies.slice(i + 1).some(other => other.name === name)) throw wrongCookie(`duplicate cookie '${name}'`)
   })
 }
 

@@ -5,13 +5,17 @@ import type { Connect } from '../connection.ts'
 import type { Method } from '../method.ts'
 import { agent } from './api/agent.ts'
 import { block } from './api/block.ts'
+import { blockjob } from './api/blockjob.ts'
 import { capabilities } from './api/capabilities.ts'
+import { checkpoint } from './api/checkpoint.ts'
 import { connect } from './api/connect.ts'
 import { console } from './api/console.ts'
 import { define } from './api/define.ts'
 import { description } from './api/description.ts'
+import { device } from './api/device.ts'
 import { graphics } from './api/graphics.ts'
 import { interfaces } from './api/interface.ts'
+import { iothread } from './api/iothread.ts'
 import { job } from './api/job.ts'
 import { lifecycle } from './api/lifecycle.ts'
 import { listing } from './api/listing.ts'
@@ -19,7 +23,9 @@ import { memory } from './api/memory.ts'
 import { node } from './api/node.ts'
 import { nodeDevices } from './api/node-devices.ts'
 import { nodeSettings } from './api/node-settings.ts'
+import { save } from './api/save.ts'
 import { security } from './api/security.ts'
+import { snapshot } from './api/snapshot.ts'
 import { stats } from './api/stats.ts'
 import { vcpu } from './api/vcpu.ts'
 import type { QemuDomain } from './domain/domain.ts'
@@ -41,8 +47,14 @@ const rows = {
   ...stats,
   ...memory,
   ...vcpu,
+  ...iothread,
   ...block,
+  ...blockjob,
   ...interfaces,
+  ...device,
+  ...save,
+  ...snapshot,
+  ...checkpoint,
   ...console,
   ...graphics,
   ...agent,

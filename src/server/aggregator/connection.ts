@@ -41,7 +41,7 @@ export function connectOf(registry: Registry, guests: Guests, discovery: Discove
       return records.filter(record => record !== undefined)
     },
     define: (xml, flags) => guests.define(xml, flags),
-    create: (xml, flags) => guests.create(xml, flags),
+    create: (xml, flags, connection) => guests.create(xml, flags, connection),
     add: async socket => handleOf((await discovery.add(socket)).report),
     async qemu(): Promise<Qemu> {
       const { qemuCapabilities } = await import('../../drivers/qemu/capabilities/qemu.ts')

@@ -8,12 +8,19 @@ import type { KnownGuest, Registry } from './registry.ts'
 
 type Values = Record<string, unknown>
 
-const ANSWERS: Record<string, (report: Report) => Values> = {
+/** That there are none is all a report says of snapshots and checkpoints. */
+const ifNone = (some: boolean, none: Values): Values | undefined => (some ? undefined : none)
+
+const ANSWERS: Record<string, (report: Report) => Values | undefined> = {
   virDomainGetState: ({ state, reason }) => ({ state, reason }),
   virDomainIsActive: ({ id }) => ({ active: Number(id !== -1) }),
   virDomainIsPersistent: ({ persistent }) => ({ persistent: Number(persistent) }),
   virDomainGetAutostart: ({ autostart }) => ({ autostart: Number(autostart) }),
-  virDomainHasManagedSaveImage: ({ managedSave }) => ({ result: Number(managedSave) })
+  virDomainHasManagedSaveImage: ({ managedSave }) => ({ result: Number(managedSave) }),
+  virDomainSnapshotNum: ({ snapshots }) => ifNone(snapshots, { num: 0 }),
+  virDomainListAllSnapshots: ({ snapshots }) => ifNone(snapshots, { snapshots: [], ret: 0 }),
+  virDomainHasCurrentSnapshot: ({ snapshots }) => ifNone(snapshots, { result: 0 }),
+  virDomainListAllCheckpoints: ({ checkpoints }) => ifNone(checkpoints, { checkpoints: [], ret: 0 })
 }
 
 const answers = ({ socket, unreachableSince }: KnownGuest) => socket !== undefined && unreachableSince === undefined

@@ -30,7 +30,6 @@ const DIRECTORY_MAX = 107 - '/libvirt-sock-ro.new'.length
 /** virshimd's options that mean the same as flags of virDomainCreateXML. */
 const CREATE_OPTIONS: Partial<Record<keyof typeof virDomainCreateFlags, string>> = {
   VIR_DOMAIN_START_PAUSED: '--paused',
-  VIR_DOMAIN_START_AUTODESTROY: '--autodestroy',
   VIR_DOMAIN_START_VALIDATE: '--validate',
   VIR_DOMAIN_START_RESET_NVRAM: '--reset-nvram'
 }
@@ -92,13 +91,13 @@ export class Guests {
   }
 
   /** Starts the shim of a place, after one that is being started there. */
-  start(where: ShimPlace, options: string[], xml?: string): Promise<Started> {
+  start(where: ShimPlace, options: string[], xml?: string, tie?: AbortSignal): Promise<Started> {
     const { place } = where
     const before = this.#starting.get(place)?.catch(() => undefined)
     const starting = (async () => {
       await before
       try {
-        return await startShim(where, [...this.#shimOptions, ...options], xml)
+        return await startShim(where, [...this.#shimOptions, ...options], xml, tie)
       } catch (error) {
         this.onFailure(place)
         throw error
@@ -122,12 +121,13 @@ export class Guests {
     })
   }
 
-  /** virDomainCreateXML. */
-  create(xml: string, bits: number): Promise<GuestHandle> {
+  /** virDomainCreateXML. @param connection its client's, aborted when it closes */
+  create(xml: string, bits: number, connection?: AbortSignal): Promise<GuestHandle> {
+    const tie = (bits & virDomainCreateFlags.VIR_DOMAIN_START_AUTODESTROY) !== 0 ? connection : undefined
     return this.#of(xml, async (def, known) => {
       if (known) {
         checkCreatable(known.report)
-        return this.#call(known, 'virDomainCreateXML', { xmlDesc: xml, flags: bits })
+        return this.#call(known, 'virDomainCreateXML', { xmlDesc: xml, flags: bits }, tie)
       }
       const options = Object.entries(CREATE_OPTIONS).filter(
         ([flag]) => (bits & virDomainCreateFlags[flag as keyof typeof virDomainCreateFlags]) !== 0
@@ -135,7 +135,8 @@ export class Guests {
       return this.#startNew(
         def,
         options.map(([, option]) => option),
-        xml
+        xml,
+        tie
       )
     })
   }
@@ -162,9 +163,9 @@ export class Guests {
     })
   }
 
-  async #startNew(def: DomainDef, options: string[], xml: string): Promise<GuestHandle> {
+  async #startNew(def: DomainDef, options: string[], xml: string, tie?: AbortSignal): Promise<GuestHandle> {
     const where = this.#newPlace(def)
-    const started = await this.start(where, options, xml)
+    const started = await this.start(where, options, xml, tie)
     if (started.state === 'ended') throw fail('VIR_ERR_OPERATION_FAILED', 'domain ended while it was started')
     const { name, uuid, id } = started
     await this.#untilKnown(where.place, { name, uuid, id })
@@ -193,15 +194,12 @@ export class Guests {
     return shimPlace(this.#layout, isUsable && !isTaken ? named : join(guestsDir, uuid))
   }
 
-  /** Calls an API of a guest's shim that gives a domain. */
-  async #call({ report: { uuid } }: KnownGuest, api: string, args: object): Promise<GuestHandle> {
+  /** Calls an API of a guest's shim that gives a domain. @param tie what it does is to end when this aborts */
+  async #call({ report: { uuid } }: KnownGuest, api: string, args: object, tie?: AbortSignal): Promise<GuestHandle> {
     const shim = await reach(() => this.socketOf(uuid))
-    const { status, body } = await askOn(shim, {
-      method: 'POST',
-      path: `/v1/${api}`,
-      body: formatJson(args),
-      timeoutMs: CALL_LIMIT_MS
-    }).catch(error => {
+    const call = { method: 'POST', path: `/v1/${api}`, body: formatJson(args), timeoutMs: CALL_LIMIT_MS } as const
+    const asked = tie ? (await import('../tied-call.ts')).askTied(shim, call, tie) : askOn(shim, call)
+    const { status, body } = await asked.catch(error => {
       throw fail('VIR_ERR_OPERATION_FAILED', `the guest's shim does not answer: ${(error as Error).message}`, error)
     })
     const answer = parseJson(body)

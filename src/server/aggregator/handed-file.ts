@@ -2,6 +2,7 @@
 // through, so the shim's WebSocket is joined to one end of a socket pair and the client gets the other.
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { createWebSocketStream, WebSocket } from 'ws'
 import { errorsFrom } from '../../conf/error.ts'
 import { socketPair } from '../../host/pass-descriptor.ts'
@@ -34,12 +35,12 @@ export async function handedFile(
     maxPayload: FRAME_MAX,
     perMessageDeflate: false
   })
-  await new Promise<void>((done, refuse) => {
-    socket.once('open', () => done())
+  const stream = await new Promise<Duplex>((done, refuse) => {
+    // at once: what the shim says first may have come with its answer
+    socket.once('open', () => done(createWebSocketStream(socket)))
     socket.once('error', error => refuse(fail('VIR_ERR_OPERATION_FAILED', `cannot reach the shim: ${error.message}`)))
     socket.once('unexpected-response', (_, answer) => readError(answer).then(refuse, refuse))
   })
-  const stream = createWebSocketStream(socket)
   try {
     const [ours, theirs] = await socketPair(directory)
     for (const [from, to] of [

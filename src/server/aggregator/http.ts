@@ -1,11 +1,22 @@
 // The aggregator's HTTP: connection-level APIs here, calls for a guest at its shim, and what is known of all guests.
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import { errorsFrom } from '../../conf/error.ts'
+import { fieldsToJson } from '../../conf/wire.ts'
+import { findMethod } from '../../drivers/qemu/index.ts'
 import { apiRoutes } from '../api-routes.ts'
 import { checkAccess, factOf } from '../dispatch.ts'
-import { checkSource, createApp, JSON_TYPE, send, sendErrorRaw, serviceOf, streamEvents } from '../http-app.ts'
-import { wholeNumber } from '../query.ts'
+import {
+  checkSource,
+  createApp,
+  type EventFeed,
+  eventRoute,
+  JSON_TYPE,
+  send,
+  sendErrorRaw,
+  serviceOf
+} from '../http-app.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { claimRoutes } from './claims-http.ts'
@@ -21,10 +32,11 @@ const fail = errorsFrom('VIR_FROM_RPC')
 export async function createHttp(aggregator: Aggregator, readOnly: boolean): Promise<Service> {
   const app = createApp(aggregator.log)
   const streams = new Set<() => void>()
-  apiRoutes(app, { connect: aggregator.connect, rows: aggregatorRows }, readOnly, ['/v1/:api'])
+  const events: EventFeed = { about: 'events of all guests', listen: eventsOf(aggregator), streams }
+  apiRoutes(app, { connect: aggregator.connect, rows: aggregatorRows }, { readOnly, events }, ['/v1/:api'])
   guestRoutes(app, aggregator, readOnly)
   plainRoutes(app, aggregator)
-  eventRoute(app, aggregator, streams)
+  eventRoute(app, events)
   resourceRoutes(app, aggregator, readOnly)
   return serviceOf(app, streams)
 }
@@ -32,6 +44,10 @@ export async function createHttp(aggregator: Aggregator, readOnly: boolean): Pro
 /** The socket of a guest's shim that a connection of this kind may use. */
 const ofKind = (apiSocket: string, readOnly: boolean) =>
   readOnly ? apiSocket.replace(/api\.sock$/, 'api-ro.sock') : apiSocket
+
+/** What a report answers is a call without arguments. */
+const hasArguments = ({ url = '', headers }: IncomingMessage) =>
+  url.includes('?') || 'transfer-encoding' in headers || Number(headers['content-length'] ?? 0) > '{}'.length
 
 /** Calls for one guest. */
 function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
@@ -47,8 +63,8 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
       const guest = registry.find(domain)
       // a shim is not woken for what it may not do
       if (factOf(api)) checkAccess(api, readOnly)
-      const known = guest && withoutShim(guest, api)
-      if (known) return send(reply, known)
+      const known = guest && !hasArguments(request.raw) && withoutShim(guest, api)
+      if (known) return send(reply, fieldsToJson(known, findMethod(api)!.ret))
       reply.hijack()
       await forward(() => shimOf(domain), request.raw, reply.raw).catch(error => sendErrorRaw(reply.raw, error))
       if (!guest || factOf(api)?.readOnly) return
@@ -86,16 +102,12 @@ function plainRoutes(app: FastifyInstance, aggregator: Aggregator): void {
   })
 }
 
-/** Events of all guests as they come (SSE). */
-function eventRoute(app: FastifyInstance, aggregator: Aggregator, streams: Set<() => void>): void {
-  app.get<{ Querystring: { since?: string } }>('/v1/events', async (request, reply) => {
-    const since = wholeNumber(request.query.since ?? (request.headers['last-event-id'] as string | undefined), 'since')
+const eventsOf =
+  (aggregator: Aggregator): EventFeed['listen'] =>
+  async (emit, since) => {
     const events = await aggregator.hostEvents()
-    await streamEvents(reply, streams, 'events of all guests', emit =>
-      events.listen(({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, ...data }), since)
-    )
-  })
-}
+    return events.listen(({ id, event, timestampUs, data }) => emit(id, event, { timestampUs, ...data }), since)
+  }
 
 /** The aggregator is well as long as it answers; how many guests are not is told beside it. */
 function health(registry: Registry): { ok: true; guests: number; unreachable: number } {

@@ -38,8 +38,18 @@ export async function createRpc(
   const events = await aggregator.events()
   return serveRpc(aggregator.log, client => {
     const guests = (connection: Connection) => new ForwardedGuests(aggregator, secondary, connection)
-    return new Connection({ served, events, client, readOnly, guests })
+    const directory = () => aggregator.layout.root.dir
+    return new Connection({ served, events, client, readOnly, guests, directory })
   })
+}
+
+/** True for a call whose work ends with its client's connection: that with the shim is as good, as long as it is open. */
+function isTied({ api, first, others }: Procedure, frame: Frame): boolean {
+  const method = findMethod(api)
+  if (!method?.tied) return false
+  const from = readerOf(frame)
+  readFields(first, from)
+  return method.tied(readFields(others, from))
 }
 
 /** The guests of all shims, as one client has to do with them: its calls go to their daemons. */
@@ -96,13 +106,15 @@ class ForwardedGuests implements Guests {
     return { files: [await handedFile(await this.#aggregator.socketOf(guest.uuid), api, values, root.dir)] }
   }
 
-  async #forward({ api }: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
+  async #forward(procedure: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
+    const { api } = procedure
     if (!factOf(api)?.readOnly) {
       this.#changed.set(guest.uuid, performance.now())
       this.#aggregator.registry.touch(guest.uuid)
     }
     this.#sweep ??= setInterval(() => this.#shims.closeIdle(Date.now() - IDLE_MS), IDLE_MS / 2).unref()
     const shim = await this.#shims.get(guest.uuid, () => this.#open(guest))
+    if (isTied(procedure, frame)) shim.keep()
     await shim.forward(frame, findMethod(api)?.stream !== undefined)
     return { sent: true }
   }

@@ -2,6 +2,8 @@
 //
 //   spawn ── XML on its standard input ──► it serves: told over Node's channel, which is closed then
 //                                          it cannot: told with libvirt's error, and it ends
+//
+// The channel of one whose guest is tied to a client's connection is closed with that.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
 import { basename, delimiter, dirname, join } from 'node:path'
@@ -39,12 +41,19 @@ export type Started = ({ state: 'running' | 'inactive' } & GuestHandle) | { stat
 /**
  * Starts a shim; settles when it serves its guest, or when it has found nothing to serve and ended in order.
  * @param xml the guest's definition, for one that is new
+ * @param tie the guest ends when it aborts, or when we end
  * @throws the shim's own error, VIR_ERR_INTERNAL_ERROR when it ends without one, VIR_ERR_OPERATION_TIMEOUT
  */
-export function startShim({ args, root }: ShimPlace, options: string[], xml?: string): Promise<Started> {
+export function startShim(
+  { args, root }: ShimPlace,
+  options: string[],
+  xml?: string,
+  tie?: AbortSignal
+): Promise<Started> {
   const program = join(dirname(realpathSync(process.argv[1]!)), 'virshimd')
   const input = xml === undefined ? [] : ['-']
-  const child = spawn(program, [...args, ...options, '--linger', '--background', ...input], {
+  const tied = tie ? ['--tied'] : []
+  const child = spawn(program, [...args, ...options, ...tied, '--linger', '--background', ...input], {
     detached: true,
     cwd: '/',
     stdio: [xml === undefined ? 'ignore' : 'pipe', 'ignore', 'ignore', 'ipc'],
@@ -55,7 +64,7 @@ export function startShim({ args, root }: ShimPlace, options: string[], xml?: st
   return new Promise<Started>((resolve, reject) => {
     const over = (settle: () => void) => {
       clearTimeout(timer)
-      letGo(child)
+      letGo(child, tie)
       settle()
     }
     const timer = setTimeout(() => {
@@ -77,8 +86,14 @@ export function startShim({ args, root }: ShimPlace, options: string[], xml?: st
   })
 }
 
-/** It is on its own. */
-function letGo(child: ChildProcess): void {
-  if (child.connected) child.disconnect()
+/** It is on its own, or once its tie ends. */
+function letGo(child: ChildProcess, tie?: AbortSignal): void {
   child.unref()
+  child.channel?.unref()
+  const disconnect = () => {
+    if (child.connected) child.disconnect()
+  }
+  if (!tie || tie.aborted) disconnect()
+  tie?.addEventListener('abort', disconnect, { once: true })
+  child.once('disconnect', () => tie?.removeEventListener('abort', disconnect))
 }

@@ -16,12 +16,16 @@ import { bodyStream, channelStream } from './stream.ts'
 
 const { VIR_TYPED_PARAM_STRING_OKAY } = virTypedParameterFlags
 
-/** Carries out the call of a procedure with the arguments that came. @throws as rowFor and dispatch */
+/**
+ * Carries out the call of a procedure with the arguments that came.
+ * @param signal aborts when the client's connection closes
+ * @throws as rowFor and dispatch
+ */
 export async function answer(
   served: Served,
   procedure: Procedure,
   given: Values,
-  { readOnly, signal }: Pick<Call, 'readOnly' | 'signal'>
+  { readOnly, signal, files }: Pick<Call, 'readOnly' | 'signal' | 'files'>
 ): Promise<Reply> {
   const { api, ret } = procedure
   const row = rowFor(served, api, readOnly, true)
@@ -32,7 +36,7 @@ export async function answer(
   const stringsOkay = withoutStringFlag(procedure, values, given)
   Object.assign(values, exception?.args?.(given))
   const guest = procedure.onGuest ? guestOf(procedure, given) : undefined
-  const result = await dispatch(served, { row, values, readOnly, guest, signal })
+  const result = await dispatch(served, { row, values, readOnly, guest, signal, connection: signal, files })
   if (row.stream === 'file') return { files: [(result as FileChannel).file] }
   if (row.stream === 'channel') return { stream: channelStream(result as ByteChannel) }
   if (row.stream === 'body') {

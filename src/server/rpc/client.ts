@@ -2,9 +2,13 @@
 //
 // Replies may overtake each other, as in libvirt. Events leave in order and after the replies that were ready before
 // them. A client that does not read is not read either, and one that lets events pile up is closed.
+import { setMaxListeners } from 'node:events'
 import type { Socket } from 'node:net'
 import { errorsFrom, toVirError, type VirError } from '../../conf/error.ts'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
+import { OrderedWriter } from '../../host/ordered-writer.ts'
+import type { ReceivedFiles } from '../../host/received-files.ts'
+import { exactSocket } from './exact-socket.ts'
 import {
   type Frame,
   FrameReader,
@@ -19,6 +23,7 @@ import {
   payloadOf,
   QEMU_PROGRAM,
   REMOTE_PROGRAM,
+  withoutFiles,
   writeError
 } from './frame.ts'
 import type { RpcStream } from './stream.ts'
@@ -62,6 +67,8 @@ export interface RpcHandler {
   readonly isBusy?: boolean
   /** bytes waiting for the client have changed */
   pace?(backlog: number): void
+  /** room for the files that follow a call; undefined where it takes none */
+  roomFor?(call: Frame): Promise<ReceivedFiles> | undefined
 }
 
 export class RpcClient {
@@ -77,15 +84,23 @@ export class RpcClient {
   #keepalive: NodeJS.Timeout | undefined
   #unanswered = 0
   #finishing = false
-  /** what is to be sent once files have been passed */
-  #held: Buffer[] | undefined
+  /** what comes next are files and no bytes to be read */
+  #filesAhead = false
+  readonly #out: OrderedWriter
   readonly #gone: Promise<void>
 
-  constructor(socket: Socket, log: Log, makeHandler: (client: RpcClient) => RpcHandler) {
+  /** @param accepted is not used any more, but closed with the client */
+  constructor(accepted: Socket, log: Log, makeHandler: (client: RpcClient) => RpcHandler) {
+    const socket = exactSocket(accepted, {
+      room: () => this.#reader.room,
+      filled: count => this.#receive(count)
+    })
     this.#socket = socket
+    this.#out = new OrderedWriter(socket)
     this.#log = log
     this.#handler = makeHandler(this)
-    socket.on('data', chunk => this.#receive(chunk))
+    // any number of guests may end with it
+    setMaxListeners(0, this.#abort.signal)
     socket.on('drain', () => this.#pace())
     socket.on('error', () => socket.destroy())
     this.#gone = new Promise(resolve =>
@@ -94,6 +109,7 @@ export class RpcClient {
         resolve()
       })
     )
+    socket.resume()
   }
 
   /**
@@ -126,10 +142,12 @@ export class RpcClient {
     this.#handler.closed()
   }
 
-  #receive(chunk: Buffer): void {
+  #receive(count: number): void {
     this.#unanswered = 0
     try {
-      for (const frame of this.#reader.push(chunk)) this.#dispatch(frame)
+      const frame = this.#reader.filled(count)
+      if (!frame) return
+      this.#dispatch(frame)
     } catch (error) {
       this.#log.info({ reason: (error as Error).message }, 'RPC client does not speak the protocol')
       this.#socket.destroy()
@@ -139,8 +157,9 @@ export class RpcClient {
 
   /** Reads on only while replies get away and calls get done. */
   #pace(): void {
-    const backlog = this.#socket.writableLength
-    const busy = this.#waiting.length > 0 || backlog > REPLY_BACKLOG_MAX || this.#handler.isBusy === true
+    const backlog = this.#out.length
+    const full = this.#waiting.length > 0 || backlog > REPLY_BACKLOG_MAX || this.#handler.isBusy === true
+    const busy = full || this.#filesAhead
     if (busy !== this.#socket.isPaused()) this.#socket[busy ? 'pause' : 'resume']()
     for (const stream of this.#streams.values()) stream.pace(backlog)
     this.#handler.pace?.(backlog)
@@ -154,7 +173,7 @@ export class RpcClient {
   /** Sends a packet of somebody else's. @returns the bytes that wait for the client now */
   pass(packet: Buffer): number {
     this.#send(packet)
-    return this.#socket.writableLength
+    return this.#out.length
   }
 
   /** Ends somebody else's stream with an error. */
@@ -168,13 +187,18 @@ export class RpcClient {
     if (program === KEEPALIVE_PROGRAM) this.#keepAlive(frame)
     else if (type === STREAM || type === STREAM_HOLE) this.#streamed(frame)
     else if (type !== CALL && type !== CALL_WITH_FDS) return
-    else if (this.#calls >= CALLS_MAX) this.#waiting.push(frame)
-    else void this.#call(frame)
+    else {
+      this.#filesAhead = type === CALL_WITH_FDS
+      if (this.#calls >= CALLS_MAX) this.#waiting.push(frame)
+      else void this.#call(frame)
+    }
   }
 
-  async #call(frame: Frame): Promise<void> {
+  async #call(call: Frame): Promise<void> {
     this.#calls++
+    let frame = call
     try {
+      if (call.type === MessageType.CALL_WITH_FDS) frame = await this.#receiveFiles(call)
       checkCall(frame)
       const answer = this.#handler.call(frame, this.#abort.signal)
       const reply = answer instanceof Promise ? await answer : answer
@@ -185,6 +209,7 @@ export class RpcClient {
     } catch (thrown) {
       this.#sendError(frame, thrown, MessageType.REPLY)
     } finally {
+      frame.files?.drop()
       this.#calls--
       const next = this.#waiting.shift()
       if (next) void this.#call(next)
@@ -193,25 +218,51 @@ export class RpcClient {
     }
   }
 
-  /** Sends files behind their reply, one byte each. Whatever else is to be sent meanwhile waits. */
-  async #replyWith(call: Frame, files: readonly Socket[]): Promise<void> {
-    const turn = this.#held
-    const held: Buffer[] = []
-    this.#held = held
+  /**
+   * Gives the call with the files that follow it; those of a call that takes none are passed over.
+   * @throws VIR_ERR_SYSTEM_ERROR when something else follows, which ends the connection as libvirt ends it
+   */
+  async #receiveFiles(call: Frame): Promise<Frame> {
+    let files: ReceivedFiles | undefined
     try {
-      this.#socket.write(
-        makeFrame(answerTo(call, MessageType.REPLY_WITH_FDS, MessageStatus.OK), to => to.uint(files.length))
-      )
-      const { passDescriptor } = await import('../../host/pass-descriptor.ts')
-      for (const file of files) await passDescriptor(this.#socket, file)
+      files = await this.#handler.roomFor?.(call)
+    } finally {
+      if (!files) this.#passFilesOver(call)
+    }
+    if (!files) return withoutFiles(call)
+    try {
+      await files.receive(this.#socket, this.#abort.signal)
+    } catch (error) {
+      this.#log.info({ reason: (error as Error).message }, 'RPC client does not send the files it has announced')
+      files.drop()
+      this.#socket.destroy()
+      throw error
+    }
+    this.#filesAhead = false
+    this.#pace()
+    return { ...call, files }
+  }
+
+  /** The kernel closes what goes with bytes that are read. */
+  #passFilesOver({ fileCount }: Frame): void {
+    this.#reader.skip(fileCount)
+    this.#filesAhead = false
+  }
+
+  /** Sends files behind their reply, one byte each. */
+  async #replyWith(call: Frame, files: readonly Socket[]): Promise<void> {
+    const head = makeFrame(answerTo(call, MessageType.REPLY_WITH_FDS, MessageStatus.OK), to => to.uint(files.length))
+    try {
+      await this.#out.pass(head, async () => {
+        const { passDescriptor } = await import('../../host/pass-descriptor.ts')
+        for (const file of files) await passDescriptor(this.#socket, file)
+      })
     } catch (error) {
       // the client waits for a file that does not come
       this.#log.error({ err: error }, 'a file could not be passed')
       this.#socket.destroy()
     } finally {
       for (const file of files) file.destroy()
-      this.#held = turn
-      this.#send(...held)
     }
   }
 
@@ -222,9 +273,8 @@ export class RpcClient {
   }
 
   #send(...packets: Buffer[]): void {
-    if (this.#socket.destroyed || !this.#socket.writable) return
-    if (this.#held) return void this.#held.push(...packets)
-    for (const packet of packets) this.#socket.write(packet)
+    if (!this.#socket.writable) return
+    for (const packet of packets) this.#out.write(packet)
   }
 
   /** Sends a message of the program's own accord, after the replies that are ready now. */
@@ -248,8 +298,8 @@ export class RpcClient {
   #sendEvents(): void {
     const events = this.#events
     this.#events = []
-    if (this.#socket.writableLength > EVENT_BACKLOG_MAX) {
-      this.#log.warn({ backlog: this.#socket.writableLength }, 'RPC client reads too slowly for its events, closing it')
+    if (this.#out.length > EVENT_BACKLOG_MAX) {
+      this.#log.warn({ backlog: this.#out.length }, 'RPC client reads too slowly for its events, closing it')
       this.#socket.destroy()
       return
     }
@@ -299,7 +349,7 @@ export class RpcClient {
         this.#streams.delete(key)
         this.#sendError(call, error, MessageType.STREAM)
       },
-      backlog: () => this.#socket.writableLength
+      backlog: () => this.#out.length
     })
   }
 
@@ -338,7 +388,7 @@ const answerTo = ({ program, version, procedure, serial }: Header, type: number,
 })
 
 /** libvirt's checks before it looks for the procedure. */
-function checkCall({ program, version, type, status }: Frame): void {
+function checkCall({ program, version, status }: Frame): void {
   if (program !== REMOTE_PROGRAM && program !== QEMU_PROGRAM) {
     throw fail('VIR_ERR_RPC', `Cannot find program ${program} version ${version}`)
   }
@@ -346,7 +396,4 @@ function checkCall({ program, version, type, status }: Frame): void {
     throw fail('VIR_ERR_RPC', `version mismatch (actual ${version.toString(16)}, expected ${PROTOCOL_VERSION})`)
   }
   if (status !== MessageStatus.OK) throw fail('VIR_ERR_RPC', `Unexpected message status ${status}`)
-  if (type === MessageType.CALL_WITH_FDS) {
-    throw fail('VIR_ERR_NO_SUPPORT', 'file descriptors cannot be passed to virshim')
-  }
 }

@@ -1,6 +1,8 @@
 // One client's connection: what is open, what it has registered for, and the guests its calls are on.
 import { errorsFrom } from '../../conf/error.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
+import { findMethod } from '../../drivers/qemu/index.ts'
+import { ReceivedFiles } from '../../host/received-files.ts'
 import { checkAccess, noDomain, type Served } from '../dispatch.ts'
 import { answer } from './answer.ts'
 import type { Reply, RpcClient, RpcHandler } from './client.ts'
@@ -33,6 +35,8 @@ export interface ConnectionOptions {
   readOnly: boolean
   /** makes the guests, for this connection */
   guests(connection: Connection): Guests
+  /** ours alone: files of the client's are received by way of it */
+  directory(): string
 }
 
 export class Connection implements RpcHandler {
@@ -40,16 +44,18 @@ export class Connection implements RpcHandler {
   readonly events: EventSubscriptions
   readonly #served: Served
   readonly #guests: Guests
+  readonly #directory: () => string
   /** the socket, or the client itself, wants it so */
   readOnly: boolean
   opened = false
 
-  constructor({ served, events, client, readOnly, guests }: ConnectionOptions) {
+  constructor({ served, events, client, readOnly, guests, directory }: ConnectionOptions) {
     this.#served = served
     this.client = client
     this.readOnly = readOnly
     this.events = new EventSubscriptions(events, client)
     this.#guests = guests(this)
+    this.#directory = directory
   }
 
   call(frame: Frame, signal: AbortSignal): Reply | Promise<Reply> {
@@ -72,6 +78,13 @@ export class Connection implements RpcHandler {
     }
     await this.#guests.settled?.()
     return answer(this.#served, procedure, given, { readOnly: this.readOnly, signal })
+  }
+
+  /** Nobody has a file received who may not make the call. */
+  roomFor({ program, procedure, fileCount }: Frame): Promise<ReceivedFiles> | undefined {
+    const api = findProcedure(program, procedure)?.api
+    if (api === undefined || !this.opened || this.readOnly || !findMethod(api)?.takesFiles) return undefined
+    return ReceivedFiles.room(fileCount, this.#directory())
   }
 
   /** @throws VIR_ERR_NO_DOMAIN unless the handle is of one of this connection's guests */

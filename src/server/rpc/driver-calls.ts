@@ -17,6 +17,7 @@ const CALLS = {
   145: 'SECRET_GET_VALUE secret:secret flags:uint > value:opaque<65536>',
   147: 'SECRET_LOOKUP_BY_USAGE usageType:int usageID:string > secret:secret',
   154: 'STORAGE_POOL_IS_ACTIVE pool:storagePool > active:int',
+  341: 'NETWORK_GET_DHCP_LEASES net:network mac:string? need_results:int flags:uint > leases:dhcpLease<65536> ret:uint',
   405: 'NETWORK_PORT_LOOKUP_BY_UUID net:network uuid:uuid > port:networkPort',
   406: 'NETWORK_PORT_CREATE_XML net:network xml:string flags:uint > port:networkPort',
   409: 'NETWORK_PORT_GET_XML_DESC port:networkPort flags:uint > xml:string',

@@ -42,7 +42,7 @@ const FEATURES: Record<number, boolean> = {
   4: true, // MIGRATION_P2P
   6: true, // MIGRATION_V3
   7: true, // MIGRATE_CHANGE_PROTECTION
-  8: true, // FD_PASSING: towards the client; a call that brings files is refused
+  8: true, // FD_PASSING
   9: true, // TYPED_PARAM_STRING
   11: true, // XML_MIGRATABLE
   12: true, // MIGRATION_OFFLINE
@@ -129,6 +129,15 @@ const typedExceptions: Exceptions = {
     ret({ info, cpumaps }: RetValues<'virDomainGetVcpus'>, { maxinfo, maplen }) {
       const maps = cpumaps.slice(0, maxinfo).map(cpus => cpuBits(cpus, maplen))
       return { info: info.slice(0, maxinfo), cpumaps: Buffer.concat(maps) }
+    }
+  },
+  DOMAIN_GET_IOTHREAD_INFO: {
+    ret({ info }: RetValues<'virDomainGetIOThreadInfo'>) {
+      const mapped = info.map(({ cpumap, ...one }) => ({
+        ...one,
+        cpumap: cpuBits(cpumap, Math.ceil(cpumap.length / 8))
+      }))
+      return { info: mapped, ret: info.length }
     }
   },
   NODE_GET_SEV_INFO: { anyRoom: true },

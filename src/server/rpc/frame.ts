@@ -2,9 +2,11 @@
 //
 //   | length | program | version | procedure | type | serial | status | payload … |
 //
-// The length counts itself. Source: virnetprotocol.x.
+// The length counts itself. The payload of a call that brings files begins with their number; each follows the packet
+// with a byte of its own, which the length does not count. Source: virnetprotocol.x.
 import { type ErrorCode, type ErrorDomain, VirError } from '../../conf/error.ts'
 import { ERROR_CODES, ERROR_DOMAINS } from '../../conf/error-table.ts'
+import type { ReceivedFiles } from '../../host/received-files.ts'
 import { fieldsOf, readFields, writeFields } from './codec.ts'
 import type { FieldsIn } from './notation.ts'
 import { STRUCTURES, type Structures } from './remote-protocol.ts'
@@ -41,6 +43,10 @@ export interface Header {
 export interface Frame extends Header {
   /** the whole packet, to be passed on as it is */
   bytes: Buffer
+  /** files that follow it */
+  fileCount: number
+  /** those files, once they have been received */
+  files?: ReceivedFiles
 }
 
 /** Key that a call, its reply and its stream have in common. */
@@ -49,14 +55,21 @@ export const frameKey = ({ program, procedure, serial }: Header): string => `${p
 const LENGTH_SIZE = 4
 export const HEADER_SIZE = 24
 const PAYLOAD_AT = LENGTH_SIZE + HEADER_SIZE
+const TYPE_AT = 16
+/** The word that says how many files follow a call. */
+const COUNT_SIZE = 4
+/** VIR_NET_MESSAGE_NUM_FDS_MAX */
 const FILES_MAX = 32
 /** VIR_NET_MESSAGE_MAX and its length word. */
 const FRAME_MAX = 32 * 1024 * 1024 + LENGTH_SIZE
+/** Memory for a frame before more of it has come. */
+const FIRST_ROOM = 64 * 1024
 /** Payload of one stream packet, as old clients can take it (VIR_NET_MESSAGE_LEGACY_PAYLOAD_MAX). */
 export const STREAM_PAYLOAD_MAX = 262_120
 
-/** Reads the items of a packet's payload. */
-export const readerOf = ({ bytes }: Frame): XdrReader => new XdrReader(bytes, PAYLOAD_AT)
+/** Reads the items of a packet's payload; a count of files goes before them. */
+export const readerOf = ({ bytes, type }: Frame): XdrReader =>
+  new XdrReader(bytes, type === MessageType.CALL_WITH_FDS ? PAYLOAD_AT + COUNT_SIZE : PAYLOAD_AT)
 
 /** A packet's payload as it is; shares the packet's memory. */
 export const payloadOf = ({ bytes }: Frame): Buffer => bytes.subarray(PAYLOAD_AT)
@@ -64,71 +77,100 @@ export const payloadOf = ({ bytes }: Frame): Buffer => bytes.subarray(PAYLOAD_AT
 /** A peer that does not speak the protocol. */
 export class FrameError extends Error {}
 
-/** Cuts a byte stream into frames. What has not arrived yet takes no memory. */
+/**
+ * Cuts a byte stream into frames. Who reads no more than there is `room` for never reads beyond a frame, as libvirt's
+ * daemon does not. What has not arrived yet takes no memory.
+ */
 export class FrameReader {
-  #chunks: Buffer[] = []
+  readonly #head = Buffer.allocUnsafeSlow(PAYLOAD_AT)
+  /** the frame that comes in, as far as there is memory for it */
+  #bytes: Buffer = this.#head
   #have = 0
-  /** bytes to come that go with files */
-  #fileBytes = 0
+  #skip = 0
 
-  /** Frames completed by this chunk. @throws FrameError for a length no frame can have */
+  /** The place for the bytes that come next, as many or fewer. */
+  get room(): Buffer {
+    return this.#have === 0 ? this.#bytes : this.#bytes.subarray(this.#have)
+  }
+
+  /** Takes what stands in `room` now; gives the frame it completes. @throws FrameError for one that cannot be */
+  filled(count: number): Frame | undefined {
+    this.#have += this.#skip === 0 ? count : this.#skipped(count)
+    if (this.#have < LENGTH_SIZE) return undefined
+    const length = this.#bytes.readUInt32BE(0)
+    if (length < PAYLOAD_AT || length > FRAME_MAX) throw new FrameError(`packet of ${length} bytes`)
+    if (this.#have < this.#bytes.length) return undefined
+    if (this.#have < length) {
+      this.#bytes = grown(this.#bytes, length)
+      return undefined
+    }
+    const bytes = this.#bytes === this.#head ? Buffer.from(this.#head) : this.#bytes
+    this.#bytes = this.#head
+    this.#have = 0
+    return readFrame(bytes)
+  }
+
+  /** Passes over that many bytes before the next frame. */
+  skip(count: number): void {
+    this.#skip += count
+  }
+
+  /** @returns the bytes that are left of those that came */
+  #skipped(count: number): number {
+    const { room } = this
+    const here = Math.min(this.#skip, count)
+    this.#skip -= here
+    room.copyWithin(0, here, count)
+    return count - here
+  }
+
+  /** Frames completed by this chunk. @throws FrameError */
   push(chunk: Buffer): Frame[] {
     const frames: Frame[] = []
-    this.#chunks.push(chunk)
-    this.#have += chunk.length
-    this.#dropFiles(0)
-    while (this.#have >= LENGTH_SIZE) {
-      const length = this.#peekLength()
-      if (length < PAYLOAD_AT || length > FRAME_MAX) {
-        throw new FrameError(`packet of ${length} bytes`)
-      }
-      if (this.#have < length) break
-      const frame = readFrame(this.#take(length))
-      frames.push(frame)
-      if (frame.type === MessageType.CALL_WITH_FDS) this.#dropFiles(filesOf(frame))
+    for (let at = 0; at < chunk.length; ) {
+      const count = chunk.copy(this.room, 0, at)
+      at += count
+      const frame = this.filled(count)
+      if (frame) frames.push(frame)
     }
     return frames
   }
-
-  /** Drops the byte each file travels with behind its call; the kernel closes the files themselves. */
-  #dropFiles(more: number): void {
-    this.#fileBytes += more
-    const here = Math.min(this.#fileBytes, this.#have)
-    if (here > 0) this.#take(here)
-    this.#fileBytes -= here
-  }
-
-  #peekLength(): number {
-    if (this.#chunks[0]!.length < LENGTH_SIZE) this.#chunks = [Buffer.concat(this.#chunks)]
-    return this.#chunks[0]!.readUInt32BE(0)
-  }
-
-  #take(length: number): Buffer {
-    const [first] = this.#chunks
-    const all = this.#chunks.length === 1 ? first! : Buffer.concat(this.#chunks)
-    this.#have = all.length - length
-    this.#chunks = this.#have > 0 ? [all.subarray(length)] : []
-    return this.#have > 0 ? all.subarray(0, length) : all
-  }
 }
 
-/** The files that follow a call. @throws FrameError for more than there may be (VIR_NET_MESSAGE_NUM_FDS_MAX) */
-function filesOf({ bytes }: Frame): number {
-  const count = bytes.length < PAYLOAD_AT + LENGTH_SIZE ? 0 : bytes.readUInt32BE(PAYLOAD_AT)
-  if (count > FILES_MAX) throw new FrameError(`${count} files with a call`)
-  return count
+function grown(bytes: Buffer, length: number): Buffer {
+  const more = Buffer.allocUnsafe(Math.min(length, Math.max(FIRST_ROOM, 2 * bytes.length)))
+  bytes.copy(more)
+  return more
 }
 
+/** @throws FrameError for more files than there may be */
 function readFrame(bytes: Buffer): Frame {
+  const type = bytes.readInt32BE(TYPE_AT)
   return {
     program: bytes.readUInt32BE(4),
     version: bytes.readUInt32BE(8),
     procedure: bytes.readInt32BE(12),
-    type: bytes.readInt32BE(16),
+    type,
     serial: bytes.readUInt32BE(20),
     status: bytes.readInt32BE(24),
-    bytes
+    bytes,
+    fileCount: type === MessageType.CALL_WITH_FDS ? filesOf(bytes) : 0
   }
+}
+
+function filesOf(bytes: Buffer): number {
+  if (bytes.length < PAYLOAD_AT + COUNT_SIZE) throw new FrameError('a call with files that does not say how many')
+  const count = bytes.readUInt32BE(PAYLOAD_AT)
+  if (count > FILES_MAX) throw new FrameError(`${count} files with a call`)
+  return count
+}
+
+/** The same call as one that brings no files. */
+export function withoutFiles({ bytes }: Frame): Frame {
+  const plain = Buffer.concat([bytes.subarray(0, PAYLOAD_AT), bytes.subarray(PAYLOAD_AT + COUNT_SIZE)])
+  plain.writeUInt32BE(plain.length, 0)
+  plain.writeInt32BE(MessageType.CALL, TYPE_AT)
+  return readFrame(plain)
 }
 
 /** One packet; `payload` writes what follows the header. */

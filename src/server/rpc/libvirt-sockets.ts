@@ -12,9 +12,12 @@ export function libvirtDirectory(): string {
   return join(process.env.XDG_RUNTIME_DIR || join(homedir(), '.cache'), 'libvirt')
 }
 
+/** libvirt's URI of a driver, for this user. */
+export const driverUri = (driver: SecondaryDriver): string => `${driver}:///${isSystem() ? 'system' : 'session'}`
+
 /** Connections by which a driver may be reached, the first that can be opened counts. */
 export function driverLinks(driver: SecondaryDriver, directory: string, readOnly: boolean): LinkOptions[] {
-  const uri = `${driver}:///${isSystem() ? 'system' : 'session'}`
+  const uri = driverUri(driver)
   return [`virt${driver}d`, 'libvirt'].map(daemon => ({
     socket: join(directory, `${daemon}-sock`),
     uri,

@@ -3,6 +3,8 @@
 // While something is under way a daemon that says nothing is asked whether it is there, as libvirt's client does.
 import { connect, type Socket } from 'node:net'
 import { errorsFrom, type VirError } from '../../conf/error.ts'
+import { OrderedWriter } from '../../host/ordered-writer.ts'
+import type { ReceivedFiles } from '../../host/received-files.ts'
 import type { Layout } from './codec.ts'
 import { readFields, writeFields } from './codec.ts'
 import {
@@ -63,6 +65,7 @@ export class Link {
   readonly #options: LinkOptions
   readonly #listener: LinkListener
   readonly #socket: Socket
+  readonly #out: OrderedWriter
   readonly #reader = new FrameReader()
   readonly #calls = new Map<number, { done(frame: Frame): void; failed(error: VirError): void }>()
   readonly #opened: Promise<void>
@@ -75,6 +78,7 @@ export class Link {
     this.#options = options
     this.#listener = listener
     this.#socket = connect(options.socket)
+    this.#out = new OrderedWriter(this.#socket)
     this.#socket.on('data', chunk => this.#receive(chunk))
     this.#socket.on('drain', () => listener.drained?.())
     this.#socket.on('error', error => this.#end(`: ${error.message}`, error))
@@ -95,7 +99,7 @@ export class Link {
 
   /** More than it takes has been sent to the daemon. */
   get isBusy(): boolean {
-    return this.#socket.writableLength > BACKLOG_MAX
+    return this.#out.length > BACKLOG_MAX
   }
 
   /** Stops reading from the daemon, or goes on. */
@@ -104,8 +108,19 @@ export class Link {
   }
 
   send(packet: Buffer): void {
-    this.#socket.write(packet)
+    this.#out.write(packet)
     this.#watch()
+  }
+
+  /** Sends a call and its files behind it. */
+  async sendWith(packet: Buffer, files: ReceivedFiles): Promise<void> {
+    this.#watch()
+    try {
+      await this.#out.pass(packet, () => files.passTo(this.#socket))
+    } catch (error) {
+      // the daemon waits for a file that does not come
+      this.#end(`: ${(error as Error).message}`, error)
+    }
   }
 
   close(): void {
@@ -187,7 +202,7 @@ export class Link {
     const { MESSAGE } = MessageType
     const { OK } = MessageStatus
     const header = { program: KEEPALIVE_PROGRAM, version: PROTOCOL_VERSION, procedure }
-    this.#socket.write(makeFrame({ ...header, type: MESSAGE, serial: 0, status: OK }))
+    this.#out.write(makeFrame({ ...header, type: MESSAGE, serial: 0, status: OK }))
   }
 
   /** The link is over, for whatever reason. */

@@ -16,9 +16,9 @@ const EVENTS: Record<number, Readonly<Record<number, string>>> = {
 
 /** The API that answers a procedure; where several share one, the first in libvirt's documentation. */
 const apis = new Map<string, string>()
-for (const [name, { proc, program }] of Object.entries(API_FACTS)) {
+for (const [name, { proc, program, steps }] of Object.entries(API_FACTS)) {
   const key = `${program === 'qemu' ? QEMU_PROGRAM : REMOTE_PROGRAM}/${proc}`
-  if (proc !== undefined && !apis.has(key)) apis.set(key, name)
+  if (proc !== undefined && !steps && !apis.has(key)) apis.set(key, name)
 }
 
 export interface Procedure extends Layout {

@@ -1,6 +1,7 @@
 // RPC on one of a daemon's sockets. Loaded with its first client.
 import type { Socket } from 'node:net'
 import type { Log, QemuDomain } from '../../drivers/qemu/domain/domain.ts'
+import { ReceivedFiles } from '../../host/received-files.ts'
 import type { Activity } from '../activity.ts'
 import { servedBy } from '../connection.ts'
 import type { Served } from '../dispatch.ts'
@@ -18,7 +19,7 @@ export function createRpc(domain: QemuDomain, readOnly: boolean, activity: Activ
   const events = eventsOf(domain)
   const service = serveRpc(domain.log, client => {
     const guests = (connection: Connection) => localGuest(served, connection)
-    return new Connection({ served, events, client, readOnly, guests })
+    return new Connection({ served, events, client, readOnly, guests, directory: () => domain.root.dir })
   })
   return {
     ...service,
@@ -35,7 +36,8 @@ function localGuest(served: Served & { domain: QemuDomain }, connection: Connect
     has: uuid => uuid === served.domain.uuid,
     async call(procedure, frame, signal) {
       const given = readFields(procedure.args, readerOf(frame))
-      return answer(served, procedure, given, { readOnly: connection.readOnly, signal })
+      const files = frame.files ?? ReceivedFiles.none
+      return answer(served, procedure, given, { readOnly: connection.readOnly, signal, files })
     }
   }
 }

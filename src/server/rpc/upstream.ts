@@ -24,6 +24,7 @@ export class Upstream implements LinkListener {
   readonly #pending = new Map<string, Pending[]>()
   readonly #streams = new Map<string, Header>()
   #lastUse = Date.now()
+  #isKept = false
 
   constructor(client: RpcClient, options: LinkOptions) {
     this.#client = client
@@ -36,7 +37,12 @@ export class Upstream implements LinkListener {
 
   /** Nothing has been under way since then. */
   isIdle(sinceMs: number): boolean {
-    return !this.isWaiting && this.#lastUse < sinceMs
+    return !this.#isKept && !this.isWaiting && this.#lastUse < sinceMs
+  }
+
+  /** From now on it is never idle: something there ends with it. */
+  keep(): void {
+    this.#isKept = true
   }
 
   get isClosed(): boolean {
@@ -70,7 +76,8 @@ export class Upstream implements LinkListener {
       const alike = this.#pending.get(key) ?? []
       alike.push({ opensStream, done, failed })
       this.#pending.set(key, alike)
-      this.#link.send(frame.bytes)
+      if (frame.files) void this.#link.sendWith(frame.bytes, frame.files)
+      else this.#link.send(frame.bytes)
     })
   }
 

@@ -1,6 +1,6 @@
 // Disks and interfaces as the XML has them, sizes of disks.
 import { device } from '../../../src/client/commands/device.ts'
-import { checkRows } from '../../helper/command-rows.ts'
+import { BOOM, checkRows } from '../../helper/command-rows.ts'
 
 const DISKS = `<domain><devices>
   <disk type='file' device='disk'><source file='/a.img'/><target dev='vda'/></disk>
@@ -11,6 +11,20 @@ const DISKS = `<domain><devices>
   <interface type='user'><mac address='52:54:00:00:00:01'/><model type='virtio'/></interface>
   <interface type='bridge'><source bridge='br0'/><target dev='vnet3'/></interface>
 </devices></domain>`
+const ADDRESSES = [
+  {
+    name: 'vnet0',
+    hwaddr: '52:54:00:00:00:01',
+    addrs: [
+      { type: 0, addr: '10.0.0.2', prefix: 24 },
+      { type: 1, addr: 'fe80::1', prefix: 64 }
+    ]
+  },
+  { name: 'lo', addrs: [] }
+]
+const ADDRESS_HEADER = ` Name       MAC address          Protocol     Address
+-------------------------------------------------------------------------------
+`
 const sizes = (capacity: number | bigint, allocation = 0, physical = 0) => ({ capacity, allocation, physical })
 
 await checkRows(device, [
@@ -81,5 +95,30 @@ await checkRows(device, [
 `
   ],
   ['domblkinfo tiny', {}, [], '', ["command 'domblkinfo' requires <device> option"]],
-  ['domblkinfo tiny vda --all', {}, [], '', ['Options --all and --device are mutually exclusive']]
+  ['domblkinfo tiny vda --all', {}, [], '', ['Options --all and --device are mutually exclusive']],
+  [
+    'domifaddr tiny',
+    { virDomainInterfaceAddresses: { ifaces: ADDRESSES } },
+    ['virDomainInterfaceAddresses {"source":0}'],
+    `${ADDRESS_HEADER} vnet0      52:54:00:00:00:01    ipv4         10.0.0.2/24
+ -          -                    ipv6         fe80::1/64
+ lo         N/A                  N/A          N/A
+`
+  ],
+  [
+    'domifaddr tiny --source arp --full --interface vnet0',
+    { virDomainInterfaceAddresses: { ifaces: ADDRESSES } },
+    ['virDomainInterfaceAddresses {"source":2}'],
+    `${ADDRESS_HEADER} vnet0      52:54:00:00:00:01    ipv4         10.0.0.2/24
+ vnet0      52:54:00:00:00:01    ipv6         fe80::1/64
+`
+  ],
+  ['domifaddr tiny --source dns', {}, [], '', ["Unknown data source 'dns'"]],
+  [
+    'domifaddr tiny --source agent',
+    { virDomainInterfaceAddresses: BOOM },
+    ['virDomainInterfaceAddresses {"source":1}'],
+    '',
+    ['Failed to query for interfaces addresses', 'it went wrong']
+  ]
 ])

@@ -93,5 +93,18 @@ CPU Affinity:   -yy
     ["Failed to retrieve CPU statistics for domain 'tiny'", 'it went wrong']
   ],
   ['cpu-stats tiny --start -1', {}, [], '', ['Invalid value for start CPU']],
-  ['cpu-stats tiny --count -1', {}, [], '', ['Invalid value for number of CPUs to show']]
+  ['cpu-stats tiny --count -1', {}, [], '', ['Invalid value for number of CPUs to show']],
+  [
+    'iothreadinfo tiny --config',
+    { virDomainGetIOThreadInfo: { info: [{ iothread_id: 2, cpumap: [true, true, false, true] }] } },
+    ['virDomainGetIOThreadInfo {"flags":2}'],
+    ' IOThread ID   CPU Affinity\n---\n 2             0-1,3\n'
+  ],
+  [
+    'iothreadinfo tiny',
+    { virDomainGetIOThreadInfo: { info: [] } },
+    ['virDomainGetIOThreadInfo {"flags":0}'],
+    'No IOThreads found for the domain'
+  ],
+  ['iothreadinfo tiny --current --live', {}, [], '', ['Options --current and --live are mutually exclusive']]
 ])

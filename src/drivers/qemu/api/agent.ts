@@ -9,6 +9,7 @@ import { formatJson, parseJson } from '../../../conf/json.ts'
 import { defaulted, flags, flagsIn, hyper, int, text, uint } from '../../../conf/wire.ts'
 import { methodFor } from '../../method.ts'
 import { availableAgent } from '../agent/channel.ts'
+import { interfaceLeases } from '../device/interface/leases.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { taint } from '../domain/taint.ts'
 import { QmpError } from '../monitor/qmp.ts'
@@ -45,12 +46,12 @@ function parseCommand(cmd: string): { execute: string; arguments?: object } {
 }
 
 export const agent = {
-  /** The guest's own idea of its name. */
+  /** The guest's own idea of its name, with VIR_DOMAIN_GET_HOSTNAME_LEASE that of its first lease which has one. */
   virDomainGetHostname: method({
     since: '0.10.0',
     on: 'domain',
     acl: 'domain:read',
-    job: { agent: 'query' },
+    job: ({ flags: bits }) => ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0 ? undefined : { agent: 'query' }),
     needs: 'active',
     args: { flags: flags(virDomainGetHostnameFlags) },
     ret: { hostname: text() },
@@ -63,7 +64,10 @@ export const agent = {
     },
     async run(domain, { flags: bits }) {
       if ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0) {
-        throw fail('VIR_ERR_NO_SUPPORT', 'virDomainGetHostname from DHCP leases')
+        const leased = await interfaceLeases(domain.def, domain.context)
+        const hostname = leased.flatMap(({ leases }) => leases).find(lease => lease.hostname)?.hostname
+        if (hostname === undefined) throw fail('VIR_ERR_NO_HOSTNAME', `no hostname found for domain ${domain.name}`)
+        return { hostname }
       }
       const reply = await availableAgent(domain).execute<{ 'host-name': string }>('guest-get-host-name')
       return { hostname: String(reply['host-name']) }

@@ -3,10 +3,11 @@ import { virDomainCreateFlags, virDomainDefineFlags, virDomainUndefineFlagsValue
 import { argumentErrorsFrom } from '../../../conf/error.ts'
 import { flags, optional, text } from '../../../conf/wire.ts'
 import { type Connect, domainHandle } from '../../connection.ts'
-import { methodFor, noFlags } from '../../method.ts'
+import { type CallOf, methodFor, noFlags } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { renameDomain } from '../domain/rename.ts'
 import { undefineDomain } from '../domain/undefine.ts'
+import { asksForTie } from '../process/auto-destroy.ts'
 
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const onConnect = methodFor<Connect>()
@@ -26,11 +27,14 @@ export const createXmlFlags = {
 const createXml = {
   on: 'connect',
   acl: 'domain:start',
+  tied: asksForTie,
   args: { xmlDesc: text('domain XML'), flags: flags(createXmlFlags) },
   ret: { dom: domainHandle },
-  run: async (connect: Connect, { xmlDesc, flags: bits }: { xmlDesc: string; flags: number }) => ({
-    dom: await connect.create(xmlDesc, bits)
-  })
+  run: async (
+    connect: Connect,
+    { xmlDesc, flags: bits }: { xmlDesc: string; flags: number },
+    { connection }: CallOf<undefined>
+  ) => ({ dom: await connect.create(xmlDesc, bits, connection) })
 } as const
 
 export const define = {

@@ -1,5 +1,4 @@
 // Identity, definition and metadata: what is answered from the definition alone, and what changes it.
-import { existsSync } from 'node:fs'
 import { getMetadata, setMetadata } from '../../../conf/domain/metadata.ts'
 import { formatDomain } from '../../../conf/domain-xml.ts'
 import {
@@ -10,7 +9,7 @@ import {
 } from '../../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
 import { array, flags, flagsIn, int, oneOf, optional, text } from '../../../conf/wire.ts'
-import { methodFor, noFlags } from '../../method.ts'
+import { methodFor } from '../../method.ts'
 import { withUpdatedCpu } from '../cpu/guest.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import type { QemuDomain } from '../domain/domain.ts'
@@ -202,15 +201,5 @@ export const description = {
     args: { flags: flags(virDomainMessageType) },
     ret: { msgs: array(text(), 2048) },
     run: (domain, { flags: bits }) => ({ msgs: messagesOf(domain, bits) })
-  }),
-
-  /** Tells that a start would restore a saved image. */
-  virDomainHasManagedSaveImage: method({
-    since: '0.8.0',
-    on: 'domain',
-    acl: 'domain:read',
-    args: noFlags,
-    ret: { result: int() },
-    run: ({ root }) => ({ result: Number(existsSync(root.managedSave)) })
   })
 }

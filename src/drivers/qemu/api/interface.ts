@@ -1,12 +1,44 @@
-// Network interface statistics, from the host's side of the interface.
+// Network interfaces: statistics of the host's end, addresses of the guest's.
+import { virDomainInterfaceAddressesSource } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { hyper, text } from '../../../conf/wire.ts'
+import { array, defaulted, flags, hyper, int, oneOf, optional, struct, text, uint } from '../../../conf/wire.ts'
+import { neighbours } from '../../../host/neighbours.ts'
 import { methodFor } from '../../method.ts'
+import { availableAgent } from '../agent/channel.ts'
+import { type AddressedInterface, agentInterfaces } from '../agent/interfaces.ts'
+import { interfaceLeases } from '../device/interface/leases.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { interfaceStats } from '../stats/interface.ts'
 
+const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 const method = methodFor<QemuDomain>()
+
+const SOURCE = virDomainInterfaceAddressesSource
+/** libvirt's REMOTE_DOMAIN_INTERFACE_MAX and REMOTE_DOMAIN_IP_ADDR_MAX. */
+const ADDRESSES_MAX = 2048
+
+/** Addresses that the networks of interfaces have given them; interfaces without are left out (virDomainNetDHCPInterfaces). */
+async function byLease(domain: QemuDomain): Promise<AddressedInterface[]> {
+  const leased = await interfaceLeases(domain.def, domain.context)
+  return leased
+    .filter(({ leases }) => leases.length > 0)
+    .map(({ net: { target, mac }, leases }) => ({
+      name: target?.dev ?? '',
+      hwaddr: mac,
+      addrs: leases.map(({ type, addr, prefix }) => ({ type, addr, prefix }))
+    }))
+}
+
+/** Addresses the host has met on its networks, one an entry (virDomainNetARPInterfaces). */
+async function byArp({ def }: QemuDomain): Promise<AddressedInterface[]> {
+  const table = await neighbours()
+  return def.devices.interfaces.flatMap(({ target, mac }) =>
+    table
+      .filter(neighbour => neighbour.mac === mac)
+      .map(({ addr }) => ({ name: target?.dev ?? '', hwaddr: mac, addrs: [{ type: 0, addr, prefix: 0 }] }))
+  )
+}
 
 export const interfaces = {
   /** Counters of one interface, by the host's name of it or its MAC address. */
@@ -42,6 +74,40 @@ export const interfaces = {
         tx_errs: stats.tx_errors!,
         tx_drop: stats.tx_dropped!
       }
+    }
+  }),
+
+  /**
+   * Addresses of the guest's interfaces, as its networks, its agent or the host's neighbour table know them.
+   * Source: qemuDomainInterfaceAddresses, 9.0.0.
+   */
+  virDomainInterfaceAddresses: method({
+    since: '1.2.14',
+    on: 'domain',
+    acl: 'domain:read',
+    job: ({ source }) => (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT ? { agent: 'query' } : undefined),
+    needs: 'active',
+    args: {
+      source: defaulted(
+        oneOf(SOURCE, source => fail('VIR_ERR_ARGUMENT_UNSUPPORTED', `Unknown IP address data source ${source}`)),
+        SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE
+      ),
+      flags: flags()
+    },
+    ret: {
+      ifaces: array(
+        struct({
+          name: text(),
+          hwaddr: optional(text()),
+          addrs: array(struct({ type: int('virIPAddrType'), addr: text(), prefix: uint() }), ADDRESSES_MAX)
+        }),
+        ADDRESSES_MAX
+      )
+    },
+    async run(domain, { source }) {
+      if (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE) return { ifaces: await byLease(domain) }
+      if (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP) return { ifaces: await byArp(domain) }
+      return { ifaces: await agentInterfaces(availableAgent(domain)) }
     }
   })
 }

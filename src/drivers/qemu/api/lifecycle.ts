@@ -15,6 +15,7 @@ import { flags } from '../../../conf/wire.ts'
 import { removeSynced } from '../../../state/store.ts'
 import { methodFor, noFlags } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { asksForTie } from '../process/auto-destroy.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
 import { rebootGuest, shutdownGuest } from '../process/power-button.ts'
 import { startDomain } from '../process/start.ts'
@@ -41,11 +42,11 @@ const createFlags = flags({
 const shutdownFlags = flags({ VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT })
 const rebootFlags = flags({ VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT })
 
-async function create(domain: QemuDomain, bits: number): Promise<Record<string, never>> {
+async function create(domain: QemuDomain, bits: number, connection?: AbortSignal): Promise<Record<string, never>> {
   if ((bits & VIR_DOMAIN_START_FORCE_BOOT) !== 0) removeSynced(domain.root.managedSave)
   await startDomain(domain, {
     paused: (bits & VIR_DOMAIN_START_PAUSED) !== 0,
-    autoDestroy: (bits & VIR_DOMAIN_START_AUTODESTROY) !== 0,
+    autoDestroy: asksForTie({ flags: bits }) ? connection : undefined,
     resetNvram: (bits & VIR_DOMAIN_START_RESET_NVRAM) !== 0
   })
   return {}
@@ -77,16 +78,17 @@ export const lifecycle = {
     run: domain => create(domain, 0)
   }),
 
-  /** As virDomainCreate; paused, with new UEFI variables, to be destroyed with this process, without its saved image. */
+  /** As virDomainCreate; paused, with new UEFI variables, to end with its client's connection, without its saved image. */
   virDomainCreateWithFlags: method({
     since: '0.8.2',
     on: 'domain',
     acl: 'domain:start',
     job: { async: 'start' },
     needs: 'inactive',
+    tied: asksForTie,
     args: { flags: createFlags },
     ret: {},
-    run: (domain, args) => create(domain, args.flags)
+    run: (domain, args, { connection }) => create(domain, args.flags, connection)
   }),
 
   /** Ends the guest as pulling the plug does. Its job waits for no other: it must work on a stuck guest. */

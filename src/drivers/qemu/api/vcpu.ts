@@ -2,7 +2,7 @@
 import { cpus as hostCpus } from 'node:os'
 import { virDomainModificationImpact, virDomainVcpuFlags, virVcpuState } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { array, flags, int, struct, uhyper, uint, type Wire } from '../../../conf/wire.ts'
+import { array, bool, flags, int, struct, uhyper, uint } from '../../../conf/wire.ts'
 import { allowedCpus, cpuTimes } from '../../../host/proc.ts'
 import { methodFor } from '../../method.ts'
 import { availableAgent } from '../agent/channel.ts'
@@ -12,13 +12,6 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_VCPU_MAXIMUM, VIR_DOMAIN_VCPU_GUEST } = virDomainVcpuFlags
-
-const bool: Wire<boolean> = {
-  kind: 'int',
-  schema: { type: 'boolean' },
-  fromJson: value => value === true,
-  toJson: value => value
-}
 
 export const vcpu = {
   /** vCPUs the running guest may have. */

@@ -1,7 +1,8 @@
 // QEMU's part in the passes over a definition: parse, post-parse, validate, prepare, command line.
+import { type Device, parseDevice } from '../../../conf/device-xml.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
-import { type DefDriver, postParse } from '../../../conf/domain-postparse.ts'
-import { validate } from '../../../conf/domain-validate.ts'
+import { type DefDriver, devicePostParse, postParse } from '../../../conf/domain-postparse.ts'
+import { validate, validateDevice } from '../../../conf/domain-validate.ts'
 import { type ParseOptions, parseDomain } from '../../../conf/domain-xml.ts'
 import type { QemuContext } from '../context.ts'
 import { qemuFamily } from '../device/index.ts'
@@ -18,11 +19,20 @@ import { validateDomain } from './validate.ts'
 /** The surroundings of a guest, known once its emulator is: parse calls it between the two halves of post-parse. */
 export type ContextFor = (def: DomainDef) => Promise<QemuContext>
 
-function driver(context: QemuContext, { live = false, abiUpdate = false } = {}): DefDriver {
+/** Kinds of definitions the passes go over. */
+interface Passed {
+  /** of a running guest, whose run-time values are kept */
+  live?: boolean
+  /** just given by a user; others have been completed before */
+  isNew?: boolean
+}
+
+function driver(context: QemuContext, { live = false, isNew = true }: Passed = {}): DefDriver {
   return {
-    postParse: def => postParseDomain(def, context, abiUpdate),
+    isNew,
+    postParse: def => postParseDomain(def, context, isNew),
     devicePostParse: (kind, dev, def) => qemuFamily(kind)?.postParse?.(dev, def, context, live),
-    assignAddresses: def => assignAddresses(def, context),
+    assignAddresses: def => assignAddresses(def, context, isNew),
     validate: def => validateDomain(def, context),
     deviceValidate(kind, dev, def) {
       validateDeviceInfo(kind, dev, def, context)
@@ -34,25 +44,43 @@ function driver(context: QemuContext, { live = false, abiUpdate = false } = {}):
 /**
  * Parses, completes and checks a definition (virDomainDefParseString). It is taken for a new one, as by
  * virDomainDefineXML, unless options.abiUpdate is false.
+ * @param check false: it is one that is kept, and is checked again when it starts
  */
 export async function loadDomain(
   xml: string,
   contextFor: ContextFor,
-  { abiUpdate = true, ...options }: ParseOptions = {}
+  { check = true, abiUpdate = true, ...options }: ParseOptions & { check?: boolean } = {}
 ): Promise<{ def: DomainDef; context: QemuContext }> {
   const def = parseDomain(xml, { ...options, abiUpdate })
   postParseBasic(def)
   const context = await contextFor(def)
-  const qemu = driver(context, { live: options.inactive === false, abiUpdate })
+  const qemu = driver(context, { live: options.inactive === false, isNew: abiUpdate })
   postParse(def, qemu)
-  validate(def, qemu)
+  if (check) validate(def, qemu)
   return { def, context }
 }
 
 /** Fills the defaults into a definition that is part of a snapshot's or checkpoint's; it is not checked again. */
-export function completeDomain(def: DomainDef, context: QemuContext): void {
+export function completeDomain(def: DomainDef, context: QemuContext, { isNew = true }: Passed = {}): void {
   postParseBasic(def)
-  postParse(def, driver(context))
+  postParse(def, driver(context, { isNew }))
+}
+
+/**
+ * Reads, completes and, unless told otherwise, checks one device that is not in the definition (virDomainDeviceDefParse).
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED for what is no device, and as loadDomain
+ */
+export function loadDevice(
+  xml: string,
+  def: DomainDef,
+  context: QemuContext,
+  { check = true }: { check?: boolean } = {}
+): Device {
+  const [kind, dev] = parseDevice(xml)
+  const qemu = driver(context)
+  devicePostParse(kind, dev, def, qemu)
+  if (check) validateDevice(kind, dev, def, qemu)
+  return [kind, dev]
 }
 
 /**
@@ -79,7 +107,8 @@ export function prepareStart(def: DomainDef, context: QemuContext, nextNode?: ()
 /** The first half of prepareStart: checks that need this run. */
 export function checkStart(def: DomainDef, context: QemuContext): QemuContext {
   const started = withCustomCapabilities(def, context)
-  if (started !== context) validate(def, driver(started))
+  // one that is only shown has just been checked
+  if (!context.pretend || started !== context) validate(def, driver(started))
   validateStart(def, started)
   return started
 }

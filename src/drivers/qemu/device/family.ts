@@ -1,11 +1,14 @@
 // The row of a device family: all that QEMU's driver knows of it.
-import type { DeviceKind, Devices } from '../../../conf/devices/index.ts'
+import { type AnyDevice, type DeviceKind, type Devices, familyOf } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
+import { type ErrorCode, errorsFrom } from '../../../conf/error.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
 import type { GuestRoot } from '../../../state/root.ts'
 import type { QemuContext } from '../context.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 import type { Builder } from '../parts/builder.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** The QEMU side of one device family. */
 export interface QemuFamily<D> {
@@ -40,6 +43,27 @@ export interface QemuFamily<D> {
    * such devices stay as long as QEMU runs. libvirt: the last part of qemuDomainRemoveDevice
    */
   unplug?(dev: D, def: DomainDef): void
+  /** changes in a definition that nothing runs from; absent: there its devices stay as they were defined */
+  config?: ConfigRules<D>
+}
+
+/**
+ * Rules for devices of a family in a definition that nothing runs from; libvirt: its part of
+ * qemuDomainAttachDeviceConfig, qemuDomainDetachDeviceConfig and qemuDomainUpdateDeviceConfig.
+ */
+export interface ConfigRules<D> {
+  /** puts a new device into its list; absent: there can be no more. @throws where there is no place for it */
+  attach?(dev: D, def: DomainDef): void
+  /** the device that is meant; absent: the first that libvirt takes for the same. @throws where it could be several */
+  find?(dev: D, def: DomainDef): D | undefined
+  /** libvirt's error where there is none to detach; absent: they cannot be detached */
+  noneToDetach?(dev: D): Error
+  /** takes a device out, where that is not what `unplug` does */
+  detach?(dev: D, def: DomainDef): void
+  /** libvirt's error where there is none to update; absent: they cannot be updated */
+  noneToUpdate?(dev: D): Error
+  /** the device that an update means, where that is not the one `find` gives */
+  findToUpdate?(dev: D, def: DomainDef): D | undefined
 }
 
 /** The host's end of the devices of a family. */
@@ -62,6 +86,45 @@ export interface HostGuest {
   readonly owner: ProcessOwner
   readonly log: { warn(values: object, message: string): void }
 }
+
+/** Puts a device at the end of its list: `attach` of many families. */
+export const join =
+  <K extends DeviceKind>(kind: K) =>
+  (dev: Devices[K][number], { devices }: DomainDef): void => {
+    const list: Devices[K][number][] = devices[kind]
+    list.push(dev)
+  }
+
+/** `attach` where there may be one. @param refusal libvirt's error for another, VIR_ERR_OPERATION_INVALID */
+export const joinAlone =
+  <K extends DeviceKind>(kind: K, refusal: string) =>
+  (dev: Devices[K][number], def: DomainDef): void => {
+    if (def.devices[kind].length > 0) throw fail('VIR_ERR_OPERATION_INVALID', refusal)
+    join(kind)(dev, def)
+  }
+
+/** `attach` where each is there once. @param refusal libvirt's error for a second one, VIR_ERR_OPERATION_INVALID */
+export const joinOnce =
+  <K extends DeviceKind>(kind: K, refusal: Words<Devices[K][number]>) =>
+  (dev: Devices[K][number], def: DomainDef): void => {
+    const list = def.devices[kind] as AnyDevice[]
+    if (list.some(one => familyOf(kind).same?.(dev as AnyDevice, one))) {
+      throw fail('VIR_ERR_OPERATION_INVALID', wordsFor(dev, refusal))
+    }
+    join(kind)(dev, def)
+  }
+
+/** An error's words, which may name the device. */
+type Words<D> = string | ((dev: D) => string)
+const wordsFor = <D>(dev: D, words: Words<D>): string => (typeof words === 'function' ? words(dev) : words)
+
+const NOT_PRESENT = 'device not present in domain configuration'
+
+/** libvirt's error for a device that is not in a definition. */
+export const missing =
+  <D>(words: Words<D> = NOT_PRESENT, code: ErrorCode = 'VIR_ERR_DEVICE_MISSING') =>
+  (dev: D): Error =>
+    fail(code, wordsFor(dev, words))
 
 /** Takes a device out of its list: `unplug` of most families. */
 export const leave =

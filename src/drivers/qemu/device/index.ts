@@ -15,6 +15,7 @@ import { qemuHub } from './hub.ts'
 import { qemuInput } from './input.ts'
 import { qemuInterface } from './interface/interface.ts'
 import { qemuIommu } from './iommu.ts'
+import { qemuLease } from './lease.ts'
 import { qemuMemballoon } from './memballoon.ts'
 import { qemuMemory } from './memory/memory.ts'
 import { qemuNvram } from './nvram.ts'
@@ -48,6 +49,7 @@ const families: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
   videos: qemuVideo,
   sounds: qemuSound,
   watchdogs: qemuWatchdog,
+  leases: qemuLease,
   redirdevs: qemuRedirdev,
   hostdevs: qemuHostdev,
   memories: qemuMemory,
@@ -63,7 +65,7 @@ const families: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
   hubs: qemuHub
 }
 
-/** The row of a list of devices; leases and filters of redirection have none. */
+/** The row of a list of devices; filters of redirection have none. */
 export function qemuFamily(kind: DeviceKind): QemuFamily<AnyDevice> | undefined {
   return families[kind] as QemuFamily<AnyDevice> | undefined
 }

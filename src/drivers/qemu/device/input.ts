@@ -6,7 +6,7 @@ import type { Capability } from '../capabilities/signs.ts'
 import { isX86 } from '../machine-type.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import { leave, type QemuFamily } from './family.ts'
+import { join, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -48,7 +48,8 @@ export const qemuInput: QemuFamily<InputDef> = {
     if (!pretend) checkThere(source?.path)
   },
   add: addInput,
-  unplug: leave('inputs')
+  unplug: leave('inputs'),
+  config: { attach: join('inputs'), noneToDetach: missing('matching input device not found') }
 }
 
 /** PS/2 devices are part of the machine. */

@@ -1,4 +1,5 @@
 // <rng>: QEMU's defaults, checks and arguments.
+import { hasDeviceAt } from '../../../conf/devices/index.ts'
 import type { RngBackend, RngDef } from '../../../conf/devices/rng.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { checkThere } from '../../../host/there.ts'
@@ -6,7 +7,7 @@ import type { Capability } from '../capabilities/signs.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
 import { addChardev, prepareChardevSource, validateQemuChardevSource } from './chardev/backend.ts'
-import { leave, type QemuFamily } from './family.ts'
+import { leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -30,7 +31,16 @@ export const qemuRng: QemuFamily<RngDef> = {
     if (backend.model === 'random' && !context.pretend) checkThere(backend.path)
   },
   add: addRng,
-  unplug: leave('rngs')
+  unplug: leave('rngs'),
+  config: {
+    attach(dev, def) {
+      if (dev.address && hasDeviceAt(def, dev.address)) {
+        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'a device with the same address already exists ')
+      }
+      def.devices.rngs.push(dev)
+    },
+    noneToDetach: missing('no matching RNG device was found')
+  }
 }
 
 /** Milliseconds a rate counts for where the user names none. */

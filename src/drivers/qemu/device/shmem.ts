@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder, DeviceProps } from '../parts/builder.ts'
 import { addChardev } from './chardev/backend.ts'
-import { leave, type QemuFamily } from './family.ts'
+import { joinOnce, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -36,7 +36,11 @@ export const qemuShmem: QemuFamily<ShmemDef> = {
     if (server) server.path ??= `/var/lib/libvirt/shmem-${name}-sock`
   },
   add: addShmem,
-  unplug: leave('shmems')
+  unplug: leave('shmems'),
+  config: {
+    attach: joinOnce('shmems', 'device is already in the domain configuration'),
+    noneToDetach: missing('matching shmem device was not found')
+  }
 }
 
 function checkSize(sizeBytes: bigint | undefined): void {

@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import { atStart, type Builder } from '../parts/builder.ts'
 import { audiodevId } from './audio.ts'
-import type { QemuFamily } from './family.ts'
+import { join, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -35,7 +35,8 @@ export const qemuSound: QemuFamily<SoundDef> = {
     // the PC speaker is part of the machine (command/machine.ts)
     if (dev.model === 'pcspk') atStart(to, 'pcspk')
     else addSoundCard(to, dev)
-  }
+  },
+  config: { attach: join('sounds'), noneToDetach: missing() }
 }
 
 const DRIVERS: Partial<Record<SoundDef['model'], string>> = {

@@ -5,7 +5,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import { leave, type QemuFamily } from './family.ts'
+import { joinAlone, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -19,7 +19,11 @@ export const qemuVsock: QemuFamily<VsockDef> = {
   },
   prepare: prepareVsock,
   add: addVsock,
-  unplug: leave('vsocks')
+  unplug: leave('vsocks'),
+  config: {
+    attach: joinAlone('vsocks', 'domain already has a vsock device'),
+    noneToDetach: missing('matching vsock device not found', 'VIR_ERR_OPERATION_FAILED')
+  }
 }
 
 /** Context ids below are the hypervisor's and the host's own; the highest means any. */

@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { isI440fx, isQ35, isS390 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import { leave, type QemuFamily } from './family.ts'
+import { joinAlone, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -32,7 +32,12 @@ export const qemuWatchdog: QemuFamily<WatchdogDef> = {
   async update(dev, qmp) {
     await qmp.execute('watchdog-set-action', { action: qemuAction(dev) })
   },
-  unplug: leave('watchdogs')
+  unplug: leave('watchdogs'),
+  config: {
+    attach: joinAlone('watchdogs', 'domain already has a watchdog'),
+    find: (_dev, { devices }) => devices.watchdogs[0],
+    noneToDetach: missing('domain has no watchdog')
+  }
 }
 
 /** QEMU cannot dump: it pauses, and the dump is made when its event comes. */

@@ -75,7 +75,10 @@ export class Run {
   deprecations: string[] = []
   /** the guest is to stay paused after its start */
   paused = false
+  /** it was started to end with somebody: its client's connection, or this process */
   autoDestroy = false
+  /** lets the connection go that it ends with; absent for one that ends with none */
+  untie: (() => void) | undefined
   /** the shutdown under way is to end in a reboot */
   fakeReboot = false
   /** that shutdown has stopped the CPUs, which is nobody's business */
@@ -114,6 +117,8 @@ export class Run {
   /** Stops what goes on by itself. */
   close(): void {
     clearInterval(this.#logs)
+    this.untie?.()
+    this.untie = undefined
     this.output?.close()
   }
 

@@ -87,7 +87,7 @@ export const STATUS = {
     ...field('fakeReboot', yesNo('a shutdown under way is to end in a reboot')),
     save: ({ fakeReboot }) => fakeReboot || undefined
   }),
-  autoDestroy: line(field('autoDestroy', yesNo())),
+  autoDestroy: line(field('autoDestroy', yesNo("it was started to end with its client's connection, or its shim"))),
   cgroups: line(field('cgroups', texts())),
   registration: optional(
     field('registration', {

@@ -27,8 +27,10 @@ function asleep(domain: QemuDomain, detail: number, timestampUs: number): void {
 
 export const lifecycleEvents: Handlers = {
   /** The guest's shutdown stops there: QEMU waits for what we do. A reboot by shutdown is no shutdown to anyone else. */
-  async SHUTDOWN(domain, { guest }, timestampUs) {
+  async SHUTDOWN(domain, { guest, reason }, timestampUs) {
     const { run } = domain
+    // `quit` in the monitor ends QEMU under the guest: nobody has shut it down
+    if (reason === 'host-qmp-quit') return
     if (run?.phase === undefined || run.phase === 'starting' || domain.state === VIR_DOMAIN_SHUTDOWN) return
     if (run.fakeReboot || domain.def.onPoweroff === 'restart') run.pausedShutdown = true
     else {

@@ -5,6 +5,8 @@ import { connect, type Socket } from 'node:net'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { errorsFrom, type VirError } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
+import { OrderedWriter } from '../../../host/ordered-writer.ts'
+import type { ReceivedFile } from '../../../host/received-files.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -55,27 +57,31 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
   #partialBytes = 0
   #greeting: { resolve(): void; reject(error: Error): void } | undefined
   #closed: VirError | undefined
-  /** commands that wait until a file is passed: its byte must not come between theirs */
-  #held: string[] | undefined
-  #passing: Promise<void> | undefined
+  #isBroken = false
   readonly #readable: Readable
   readonly #writable: Writable
+  readonly #commands: OrderedWriter
 
   constructor(readable: Readable, writable: Writable) {
     super()
     this.#readable = readable
     this.#writable = writable
+    this.#commands = new OrderedWriter(writable)
     readable.on('data', chunk => this.#receive(chunk))
     readable.on('end', () => this.#end(fail('VIR_ERR_INTERNAL_ERROR', 'End of file from qemu monitor')))
     readable.on('close', () => this.#end(fail('VIR_ERR_INTERNAL_ERROR', 'End of file from qemu monitor')))
-    const broken = (error: Error) =>
-      this.#end(fail('VIR_ERR_INTERNAL_ERROR', `Unable to read from monitor: ${error.message}`, error))
+    const broken = (error: Error) => this.#break(`Unable to read from monitor: ${error.message}`, error)
     readable.on('error', broken)
     if ((writable as unknown) !== readable) writable.on('error', broken)
   }
 
   get closed(): boolean {
     return this.#closed !== undefined
+  }
+
+  /** It ended by an error, rather than by QEMU's end or by close(). */
+  get isBroken(): boolean {
+    return this.#isBroken
   }
 
   /** The id the next command is sent under. */
@@ -104,7 +110,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     try {
       return (await this.#timed(command, options.timeoutMs ?? QMP_TIMEOUT_MS, options.signal, (resolve, reject) => {
         this.#waiting.set(id, { command, resolve, reject })
-        this.#send(`${formatJson({ execute: command, arguments: args, id })}\r\n`)
+        this.#commands.write(`${formatJson({ execute: command, arguments: args, id })}\r\n`)
         return () => this.#waiting.delete(id)
       })) as T
     } catch (error) {
@@ -114,31 +120,18 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
   }
 
   /**
-   * Hands QEMU an open connection, which commands know by that name from then on (getfd).
+   * Hands QEMU an open connection of ours, or a file of a client's, which commands know by that name from then on (getfd).
    * @throws VIR_ERR_SYSTEM_ERROR when it cannot be passed, and what execute throws
    */
-  async passFile(fdname: string, file: Socket): Promise<void> {
-    while (this.#passing) await this.#passing
-    const held: string[] = []
-    this.#held = held
-    const passing = import('../../../host/pass-descriptor.ts').then(({ passDescriptor }) =>
-      passDescriptor(this.#writable as Socket, file, BLANK)
-    )
-    this.#passing = passing
-      .catch(() => undefined)
-      .then(() => {
-        this.#held = undefined
-        this.#passing = undefined
-        for (const text of held) this.#writable.write(text)
-      })
-    await passing
-    await this.#passing
+  async passFile(fdname: string, file: Socket | ReceivedFile): Promise<void> {
+    const to = this.#writable as Socket
+    // its byte must not come between those of commands
+    await this.#commands.pass('', async () => {
+      if ('passTo' in file) return file.passTo(to, BLANK)
+      const { passDescriptor } = await import('../../../host/pass-descriptor.ts')
+      await passDescriptor(to, file, BLANK)
+    })
     await this.execute('getfd', { fdname })
-  }
-
-  #send(text: string): void {
-    if (this.#held) this.#held.push(text)
-    else this.#writable.write(text)
   }
 
   /** Lets go of the connection; QEMU goes on. */
@@ -188,7 +181,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     this.#partial.push(rest)
     this.#partialBytes += rest.length
     if (this.#partialBytes > MAX_LINE_BYTES) {
-      this.#end(fail('VIR_ERR_INTERNAL_ERROR', `QEMU monitor reply exceeds ${MAX_LINE_BYTES} bytes`))
+      this.#break(`QEMU monitor reply exceeds ${MAX_LINE_BYTES} bytes`)
     }
   }
 
@@ -200,7 +193,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
       if (typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)) message = parsed as typeof message
     } catch {}
     if (!message) {
-      this.#end(fail('VIR_ERR_INTERNAL_ERROR', `cannot parse json ${line.slice(0, 200)}: not a QEMU monitor message`))
+      this.#break(`cannot parse json ${line.slice(0, 200)}: not a QEMU monitor message`)
     } else if (typeof message.event === 'string') {
       this.emit('event', {
         event: message.event,
@@ -218,9 +211,13 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
       const { class: cls, desc } = message.error as Record<string, unknown>
       const error = new QmpError(String(cls), String(desc))
       if (waiting) waiting.reject(error)
-      else if (message.id === undefined)
-        this.#end(fail('VIR_ERR_INTERNAL_ERROR', `QEMU monitor: ${error.message}`, error))
-    } else this.#end(fail('VIR_ERR_INTERNAL_ERROR', 'unexpected message from QEMU monitor'))
+      else if (message.id === undefined) this.#break(`QEMU monitor: ${error.message}`, error)
+    } else this.#break('unexpected message from QEMU monitor')
+  }
+
+  #break(why: string, cause?: Error): void {
+    this.#isBroken ||= !this.closed
+    this.#end(fail('VIR_ERR_INTERNAL_ERROR', why, cause))
   }
 
   #end(reason: VirError): void {

@@ -52,6 +52,8 @@ async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: Vi
   // a start that fails cleans up by itself, and tells nobody that the guest has stopped
   await run.startDone
   if (domain.run !== run || run.phase !== 'running' || !run.process) return
+  // libvirt tells it of a connection that was reset or garbled (qemuProcessHandleMonitorError), not of one that ended
+  if (monitor.isBroken) domain.events.emit('VIR_DOMAIN_EVENT_ID_CONTROL_ERROR', {})
   const { process: identity } = run
   for (let i = 0; i < 100 && isAlive(identity); i++) await sleep(10)
   if (domain.run !== run || run.phase !== 'running') return

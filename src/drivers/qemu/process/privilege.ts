@@ -15,7 +15,7 @@ const CAP_SETPCAP = 8
 
 export interface Privileges {
   owner: ProcessOwner
-  /** QEMU dies with this process (auto-destroy) */
+  /** QEMU dies with this process */
   dieWithUs: boolean
   /** bytes of memory QEMU may lock, if the usual ones are not enough */
   memoryLock?: number | 'unlimited' | undefined

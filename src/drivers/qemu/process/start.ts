@@ -24,6 +24,7 @@ import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { Run } from '../domain/run.ts'
 import { makeNvram } from '../firmware/nvram.ts'
+import { tieTo } from './auto-destroy.ts'
 import { claimStart } from './claim.ts'
 import { startCpus } from './cpus.ts'
 import { callHook, hasHooks } from './hooks.ts'
@@ -46,8 +47,10 @@ const LAST_WORDS_MS = 1000
 export interface StartOptions {
   /** VIR_DOMAIN_START_PAUSED */
   paused?: boolean
-  /** VIR_DOMAIN_START_AUTODESTROY */
-  autoDestroy?: boolean
+  /** VIR_DOMAIN_START_AUTODESTROY: the connection whose end is the guest's, aborted when it closes */
+  autoDestroy?: AbortSignal
+  /** QEMU is killed when this process ends, however it does */
+  dieWithUs?: boolean
   /** VIR_DOMAIN_START_RESET_NVRAM */
   resetNvram?: boolean
   /** called once QEMU is spawned: work that needs no monitor may be done beside its initialisation */
@@ -64,14 +67,16 @@ export async function startDomain(domain: QemuDomain, options: StartOptions = {}
   domain.run = run
   const starting = start(domain, run, options)
   run.startDone = starting.catch(() => undefined)
+  if (options.autoDestroy) tieTo(options.autoDestroy, domain, run)
   return starting
 }
 
 async function start(domain: QemuDomain, run: Run, options: StartOptions): Promise<void> {
+  const { dieWithUs = false } = options
   domain.definitions.separate()
   domain.id = 1
   run.paused = options.paused ?? false
-  run.autoDestroy = options.autoDestroy ?? false
+  run.autoDestroy = dieWithUs || options.autoDestroy !== undefined
   let ports: HeldPorts | undefined
   let outputMade: Promise<QemuOutput> | undefined
   const files = new OpenedFiles()
@@ -115,7 +120,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
       output,
       runId: run.id,
       owner: run.owner,
-      dieWithUs: run.autoDestroy,
+      dieWithUs,
       memoryLock: memoryLockLimit(domain.def),
       files
     })

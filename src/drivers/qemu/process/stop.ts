@@ -89,6 +89,9 @@ const STOPPED_DETAIL: Record<number, number> = {
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED
 }
 
+const reasonName = (reason: number) =>
+  Object.entries(virDomainShutoffReason).find(([, known]) => known === reason)?.[0] ?? String(reason)
+
 /** Audience of a run's end: listeners to events and those who ask for the state, the latter only, or nobody. */
 type Audience = 'all' | 'state' | 'nobody'
 
@@ -122,6 +125,7 @@ async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience
   run.close()
   if (audience === 'nobody') return
   domain.lastEnd = ended
+  domain.log.info({ reason: reasonName(ended.reason) }, 'guest stopped')
   domain.setState(virDomainState.VIR_DOMAIN_SHUTOFF, ended.reason)
   const { VIR_DOMAIN_EVENT_STOPPED_FAILED } = virDomainEventStoppedDetailType
   const known = STOPPED_DETAIL[ended.reason] ?? VIR_DOMAIN_EVENT_STOPPED_FAILED

@@ -32,6 +32,36 @@ const QUESTIONS: Question[] = [
     nonsense: [null, /^VIR_ERR_INTERNAL_ERROR /]
   },
   {
+    api: 'virDomainInterfaceAddresses',
+    args: { source: 1 },
+    command: 'guest-network-get-interfaces',
+    answer: [
+      { name: 'lo', 'ip-addresses': [{ 'ip-address-type': 'ipv4', 'ip-address': '127.0.0.1', prefix: 8 }] },
+      {
+        name: 'eth0',
+        'hardware-address': '52:54:00:00:00:01',
+        'ip-addresses': [{ 'ip-address-type': 'ipv6', 'ip-address': 'fe80::1', prefix: 64 }]
+      },
+      { name: 'eth0:1', 'ip-addresses': [{ 'ip-address-type': 'ipv4', 'ip-address': '10.0.0.2', prefix: 24 }] },
+      { name: 'eth1' }
+    ],
+    gives: {
+      ifaces: [
+        { name: 'lo', addrs: [{ type: 0, addr: '127.0.0.1', prefix: 8 }] },
+        {
+          name: 'eth0',
+          hwaddr: '52:54:00:00:00:01',
+          addrs: [
+            { type: 1, addr: 'fe80::1', prefix: 64 },
+            { type: 0, addr: '10.0.0.2', prefix: 24 }
+          ]
+        },
+        { name: 'eth1', addrs: [] }
+      ]
+    },
+    nonsense: [{ name: 'eth0' }, /^VIR_ERR_INTERNAL_ERROR .*qemu agent didn't return an array of interfaces$/]
+  },
+  {
     api: 'virDomainGetTime',
     command: 'guest-get-time',
     answer: 2n ** 62n + 7n,
@@ -70,6 +100,26 @@ async function asked(t: Test, { command, answer }: Question): Promise<StandInGue
   guest.qemu.agent.answers[command] = answer
   return guest
 }
+
+t.test('interfaces that an agent tells of in another form', async t => {
+  const address = { 'ip-address-type': 'ipv4', 'ip-address': '10.0.0.2', prefix: 24 }
+  const on = (...addresses: unknown[]) => [{ name: 'eth0', 'ip-addresses': addresses }]
+  for (const [answer, why] of [
+    [[{}], "qemu agent didn't provide 'name' field"],
+    [[null], "qemu agent didn't provide 'name' field"],
+    [[{ name: 'eth0', 'ip-addresses': {} }], 'Malformed ip-addresses array'],
+    [on(7), "qemu agent didn't provide 'ip-address-type' field for interface 'eth0'"],
+    [on({ ...address, 'ip-address-type': 'ipx' }), "unknown ip address type 'ipx'"],
+    [on({ ...address, 'ip-address': 7 }), "qemu agent didn't provide 'ip-address' field for interface 'eth0'"],
+    [on({ ...address, prefix: -1 }), "malformed 'prefix' field"],
+    [on({ ...address, prefix: '24' }), "malformed 'prefix' field"]
+  ] as const) {
+    const guest = await StandInGuest.running(t, AGENT)
+    guest.qemu.agent.answers['guest-network-get-interfaces'] = answer
+    const failure = await guest.failureOf('virDomainInterfaceAddresses', { source: 1 })
+    t.equal(failure, `VIR_ERR_INTERNAL_ERROR VIR_FROM_QEMU: internal error: ${why}`)
+  }
+})
 
 t.test('answers', async t => {
   for (const question of QUESTIONS) {

@@ -131,7 +131,8 @@ t.test('a start that fails leaves its guest as it was', async t => {
 
 t.test('auto-destroy is kept for who takes the guest over', async t => {
   const guest = await StandInGuest.make(t, { persistent: true })
-  await guest.call('virDomainCreateWithFlags', { flags: ['VIR_DOMAIN_START_AUTODESTROY'] })
+  const connection = new AbortController().signal
+  await guest.call('virDomainCreateWithFlags', { flags: ['VIR_DOMAIN_START_AUTODESTROY'] }, connection)
   t.equal((await guest.status())?.autoDestroy, true)
 })
 

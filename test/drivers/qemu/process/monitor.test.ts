@@ -82,6 +82,22 @@ t.test('the connection cannot tell what happened', async t => {
   t.equal(await guest.failureOf('virDomainSuspend'), '', 'and QEMU can be told')
 })
 
+t.test('listeners hear of a connection that breaks, not of one that ends', async t => {
+  const ways: [what: string, part: (guest: StandInGuest) => void, isTold: boolean][] = [
+    ['it ends', ({ qemu }) => qemu.peer.hangUp(), false],
+    ['it is garbled', ({ qemu }) => qemu.peer.write('hello\r\n'), true],
+    ['it answers what nobody asked', ({ qemu }) => qemu.peer.send({ id: 1 }), true]
+  ]
+  for (const [what, part, isTold] of ways) {
+    const guest = await StandInGuest.running(t)
+    const { connections } = guest.qemu.peer
+    part(guest)
+    await guest.qemu.peer.connected(connections + 1)
+    await guest.untilLogged(LOST)
+    t.same(guest.told, isTold ? [['CONTROL_ERROR', {}]] : [], what)
+  }
+})
+
 const deaths: [what: string, die: (guest: StandInGuest) => unknown, state: string, events: string[]][] = [
   ['dies', ({ qemu }) => qemu.kill('SIGSEGV'), 'SHUTOFF CRASHED', ['STOPPED FAILED']],
   ['ends in order, unasked', ({ qemu }) => qemu.exit(0), 'SHUTOFF CRASHED', ['STOPPED FAILED']],
@@ -126,4 +142,5 @@ t.test('the last words of a QEMU that died are in the log', async t => {
   guest.qemu.exit(1, 'qemu: hardware error')
   await ended
   t.match(guest.logged, [{ level: 'error', message: 'QEMU ended unexpectedly', qemu: /hardware error/ }])
+  t.match(guest.logged.at(-1), { message: 'guest stopped', reason: 'VIR_DOMAIN_SHUTOFF_CRASHED' })
 })

@@ -5,7 +5,7 @@ import { assignMemorySlots } from '../../device/memory/align.ts'
 import { assignCcwAddresses } from './ccw.ts'
 import { assignPciAddresses } from './pci.ts'
 import { assignSpaprVioAddresses } from './spapr-vio.ts'
-import { assignUsbAddresses } from './usb.ts'
+import { assignUsbAddresses, hasUsbPorts } from './usb.ts'
 import { assignVirtioMmioAddresses } from './virtio-devices.ts'
 import { assignVirtioSerialAddresses } from './virtio-serial.ts'
 
@@ -20,7 +20,12 @@ const BUSES: ((def: DomainDef, context: QemuContext) => void)[] = [
   assignMemorySlots
 ]
 
-/** Fills in every address; adds the controllers and hubs that takes. */
-export function assignAddresses(def: DomainDef, context: QemuContext): void {
-  for (const assign of BUSES) assign(def, context)
+/**
+ * Fills in every address; adds the controllers and hubs that takes.
+ * @param isNew false: USB ports are left as they are unless every device has one, as QEMU may have chosen the others
+ */
+export function assignAddresses(def: DomainDef, context: QemuContext, isNew = true): void {
+  for (const assign of BUSES) {
+    if (assign !== assignUsbAddresses || isNew || hasUsbPorts(def)) assign(def, context)
+  }
 }

@@ -6,6 +6,7 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import { usbControllerPorts, usbDevices } from './usb-devices.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
+const failQemu = errorsFrom('VIR_FROM_QEMU')
 
 const HUB_PORTS = 8
 
@@ -113,6 +114,11 @@ export function ensureUsbAddress(def: DomainDef, dev: AnyDevice): void {
   else if (isUsbPortWanted(dev)) buses.assign(dev)
 }
 
+/** True if every USB device has its port. */
+export function hasUsbPorts(def: DomainDef): boolean {
+  return [...def.devices.hubs, ...usbDevices(def)].every(dev => placed(dev) !== undefined)
+}
+
 const isUsbPortWanted = ({ address }: AnyDevice) =>
   address === undefined || (address.type === 'usb' && address.port === undefined)
 
@@ -141,7 +147,7 @@ function addHubs(def: DomainDef): void {
   const needed = hubs.length + usbDevices(def).length
   const hasUsb = controllers.some(({ type, model }) => type === 'usb' && model !== 'none')
   if (needed > 0 && !hasUsb) {
-    throw fail(
+    throw failQemu(
       'VIR_ERR_CONFIG_UNSUPPORTED',
       'USB is disabled for this domain, but USB devices are present in the domain XML'
     )

@@ -1,7 +1,15 @@
 // <serial>, <parallel>, <channel>, <console>: QEMU's defaults, checks and arguments.
 import { join } from 'node:path'
-import type { ChannelDef, ChardevDef, ConsoleDef, ParallelDef, SerialDef } from '../../../../conf/devices/chardev.ts'
+import {
+  type ChannelDef,
+  type ChardevDef,
+  type ConsoleDef,
+  console as consoleFamily,
+  type ParallelDef,
+  type SerialDef
+} from '../../../../conf/devices/chardev.ts'
 import type { ConsoleType, SerialModel, SerialTarget, SerialType } from '../../../../conf/devices/chardev-target.ts'
+import { consoleTwin } from '../../../../conf/devices/console-compat.ts'
 import type { AddressType } from '../../../../conf/devices/device-info.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
@@ -11,7 +19,7 @@ import type { QemuContext } from '../../context.ts'
 import { isArmVirt, isPseries, isRiscvVirt, isS390, isX86 } from '../../machine-type.ts'
 import { addressProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
-import { leave, type QemuFamily } from '../family.ts'
+import { joinOnce, leave, missing, type QemuFamily } from '../family.ts'
 import { addChardev, prepareChardevSource, validateQemuChardevSource } from './backend.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -38,6 +46,10 @@ const SERIAL_MODELS: Record<Exclude<SerialModel, 'none'>, { type: SerialType; ne
   '16550a': { type: 'system-serial' },
   'isa-debugcon': { type: 'isa-debug' }
 }
+
+// qemuDomainChrPreInsert, qemuDomainChrRemove
+const ALREADY_THERE = 'chardev already exists'
+const noneToDetach = missing(undefined, 'VIR_ERR_INVALID_ARG')
 
 /** The type a machine's own serial ports have. */
 function defaultSerialType(def: DomainDef): SerialType {
@@ -105,9 +117,18 @@ export const qemuSerial: QemuFamily<SerialDef> = {
   add: addSerial,
   unplug(dev, def) {
     // the first console may be the first port over again (qemuDomainChrRemove)
-    const [twin] = def.devices.consoles
-    if (twin && twin.alias === dev.alias) leave('consoles')(twin, def)
+    const { consoles, serials } = def.devices
+    const [twin] = consoles
+    if (twin?.target.type === 'serial' && serials[0] === dev) leave('consoles')(twin, def)
     leave('serials')(dev, def)
+  },
+  config: {
+    attach(dev, def) {
+      joinOnce('serials', ALREADY_THERE)(dev, def)
+      const { serials, consoles } = def.devices
+      if (serials.length === 1 && consoles.length === 0) consoles.push(consoleTwin())
+    },
+    noneToDetach
   }
 }
 
@@ -143,7 +164,8 @@ export const qemuParallel: QemuFamily<ParallelDef> = {
   },
   prepare: ({ source }, _def, context) => prepareChardevSource(source, context),
   add: addParallel,
-  unplug: leave('parallels')
+  unplug: leave('parallels'),
+  config: { attach: joinOnce('parallels', ALREADY_THERE), noneToDetach }
 }
 
 export const qemuConsole: QemuFamily<ConsoleDef> = {
@@ -151,7 +173,22 @@ export const qemuConsole: QemuFamily<ConsoleDef> = {
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
   prepare: ({ source }, _def, context) => prepareChardevSource(source, context),
   add: addConsole,
-  unplug: leave('consoles')
+  unplug: leave('consoles'),
+  config: {
+    attach(dev, def) {
+      if (dev.target.type === 'serial') {
+        throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'attaching serial console is not supported')
+      }
+      joinOnce('consoles', ALREADY_THERE)(dev, def)
+    },
+    find(dev, { devices }) {
+      if (dev.target.type === 'serial') {
+        throw fail('VIR_ERR_OPERATION_INVALID', 'detaching serial console is not supported')
+      }
+      return devices.consoles.find(one => consoleFamily.same?.(one, dev))
+    },
+    noneToDetach
+  }
 }
 
 export const qemuChannel: QemuFamily<ChannelDef> = {
@@ -162,7 +199,8 @@ export const qemuChannel: QemuFamily<ChannelDef> = {
   validate: (dev, def, { qemu }) => validateQemuChardevSource(dev.source, def, qemu),
   prepare: prepareChannel,
   add: addChannel,
-  unplug: leave('channels')
+  unplug: leave('channels'),
+  config: { attach: joinOnce('channels', ALREADY_THERE), noneToDetach }
 }
 
 /** QEMU's capability for consoles that are no serial port and no virtio port. */

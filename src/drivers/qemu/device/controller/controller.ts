@@ -1,4 +1,5 @@
 // <controller>: the arguments (qemuBuildControllersCommandLine). Defaults and checks are in files of their own.
+import { findController, insertController } from '../../../../conf/controllers.ts'
 import type { ControllerDef } from '../../../../conf/devices/controller.ts'
 import {
   isVirtioScsi,
@@ -13,7 +14,7 @@ import type { Capability } from '../../capabilities/signs.ts'
 import { hasBuiltinEsp, hasBuiltinIde, isPseries, isQ35, isS390 } from '../../machine-type.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
-import { leave, type QemuFamily } from '../family.ts'
+import { leave, missing, type QemuFamily } from '../family.ts'
 import { postParseController } from './postparse.ts'
 import { validateController } from './validate.ts'
 
@@ -24,7 +25,16 @@ export const qemuController: QemuFamily<ControllerDef> = {
   postParse: postParseController,
   validate: validateController,
   add: addController,
-  unplug: leave('controllers')
+  unplug: leave('controllers'),
+  config: {
+    attach(dev, def) {
+      if (dev.index !== undefined && findController(def, dev.type, dev.index)) {
+        throw fail('VIR_ERR_OPERATION_INVALID', `controller index='${dev.index}' already exists`)
+      }
+      insertController(def.devices.controllers, dev)
+    },
+    noneToDetach: missing()
+  }
 }
 
 function addController(to: Builder, dev: ControllerDef): void {

@@ -63,7 +63,7 @@ const OPTIONS = [
 export function validatePciController(dev: ControllerDef, def: DomainDef, { qemu }: QemuContext): void {
   const model = pciModelOf(dev)
   if (model === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'Unexpected PCI controller model -1')
-  const { index = 0, pciModelName, target = {} } = dev
+  const { index = -1, pciModelName, target = {} } = dev
   const { names, required = [], optional = [] } = MODELS[model]
   const of = `PCI controller with index '${index}', model '${model}' and modelName '${pciModelName ?? 'none'}'`
   const invalid = (option: string) => unsupported(`Option '${option}' is not valid for ${of}`)

@@ -1,6 +1,7 @@
 // <disk>: QEMU's defaults, what a start settles, and the arguments in their order.
-import type { DiskDef } from '../../../../conf/devices/disk.ts'
+import { type DiskDef, sortDisks } from '../../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { driveOf, isScsiPlaceTaken } from '../../../../conf/drive-address.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { storageChain } from '../../../../conf/storage/chain.ts'
 import { isStorageEmpty, type StorageSource } from '../../../../conf/storage/source.ts'
@@ -12,8 +13,9 @@ import { throttleDisk } from '../../block/throttle.ts'
 import type { QemuContext } from '../../context.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
 import { addChardev } from '../chardev/backend.ts'
-import { leave, type QemuFamily } from '../family.ts'
+import { leave, missing, type QemuFamily } from '../family.ts'
 import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './guest-device.ts'
+import { diskNamed } from './lookup.ts'
 import { isOnlyManaged, managedReservationsPath, reservationsHelper } from './pr-helper.ts'
 import { sdDriveArg } from './sd.ts'
 import { removeTransientOverlay } from './transient.ts'
@@ -41,7 +43,21 @@ export const qemuDisk: QemuFamily<DiskDef> = {
     }
   },
   update: throttleDisk,
-  unplug: leave('disks')
+  unplug: leave('disks'),
+  config: {
+    attach(disk, def) {
+      if (diskNamed(def, disk.target?.dev, { first: true })) {
+        throw fail('VIR_ERR_OPERATION_INVALID', `target ${disk.target?.dev} already exists`)
+      }
+      if (disk.target?.bus === 'scsi' && isScsiPlaceTaken(def, driveOf(disk))) {
+        throw fail('VIR_ERR_OPERATION_INVALID', 'Domain already contains a disk with that address')
+      }
+      def.devices.disks = sortDisks([...def.devices.disks, disk])
+    },
+    find: (disk, def) => diskNamed(def, disk.target?.dev),
+    noneToDetach: missing(({ target }) => `no target device ${target?.dev}`),
+    noneToUpdate: missing(({ target }) => `target ${target?.dev} doesn't exist.`, 'VIR_ERR_INVALID_ARG')
+  }
 }
 
 /**

@@ -35,6 +35,16 @@ export function diskSourcePath({ source }: DiskDef): string | undefined {
   return isLocalStorage(source) ? source.path : undefined
 }
 
+/**
+ * The disk of a target name, or of a source path (virDomainDiskIndexByName).
+ * @param first the first of several with one source will do; else they are none
+ */
+export function diskNamed({ devices }: DomainDef, name = '', { first = false } = {}): DiskDef | undefined {
+  if (!name.startsWith('/')) return devices.disks.find(({ target }) => target?.dev === name)
+  const found = devices.disks.filter(disk => diskSourcePath(disk) === name)
+  return found.length === 1 || first ? found[0] : undefined
+}
+
 /** The disk a user means by its target name or source path. */
 export function lookupDisk({ devices }: DomainDef, path: string): DiskDef | undefined {
   return devices.disks.find(one => one.target?.dev === path || diskSourcePath(one) === path)

@@ -8,7 +8,7 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
 import { keyValue } from '../../parts/props.ts'
 import { addChardev } from '../chardev/backend.ts'
-import { leave, type QemuFamily } from '../family.ts'
+import { joinOnce, leave, missing, type QemuFamily } from '../family.ts'
 import { requireSharedMemory } from './shared-memory.ts'
 import { prepareFilesystem, virtiofsd, virtiofsSocket } from './virtiofsd.ts'
 
@@ -20,7 +20,11 @@ export const qemuFilesystem: QemuFamily<FilesystemDef> = {
   prepare: prepareFilesystem,
   add: (to, dev) => (isVirtiofs(dev) ? addVhostUserFs(to, dev) : add9p(to, dev)),
   host: virtiofsd,
-  unplug: leave('filesystems')
+  unplug: leave('filesystems'),
+  config: {
+    attach: joinOnce('filesystems', 'Target already exists'),
+    noneToDetach: missing('no matching filesystem device was found')
+  }
 }
 
 /** libvirt's checks, in its order (qemuValidateDomainDeviceDefFS). */

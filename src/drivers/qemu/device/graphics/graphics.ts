@@ -7,7 +7,7 @@ import type { Capability } from '../../capabilities/signs.ts'
 import { atStart, type Builder, type StartOptions } from '../../parts/builder.ts'
 import { keyValue } from '../../parts/props.ts'
 import { audiodevId } from '../audio.ts'
-import type { QemuFamily } from '../family.ts'
+import { missing, type QemuFamily } from '../family.ts'
 import { startDbusDaemon, stopDbusDaemon } from './dbus-daemon.ts'
 import { setGraphicsPassword } from './password.ts'
 import { prepareGraphics, removeGeneratedSockets } from './prepare.ts'
@@ -28,6 +28,14 @@ const CAPABILITIES: Partial<Record<GraphicsDef['type'], Capability>> = {
 }
 
 export const qemuGraphics: QemuFamily<GraphicsDef> = {
+  config: {
+    // qemuDomainFindGraphicsIndex
+    findToUpdate: (dev, { devices }) => devices.graphics.find(({ type }) => type === dev.type),
+    noneToUpdate: missing(
+      ({ type }) => `cannot find existing graphics type '${type}' device to modify`,
+      'VIR_ERR_INVALID_ARG'
+    )
+  },
   postParse(dev, _def, { config }) {
     if (dev.type === 'vnc') dropDriverSockets(dev, config.libDir)
   },

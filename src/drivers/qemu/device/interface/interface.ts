@@ -1,4 +1,11 @@
 // <interface>: QEMU's defaults and the arguments: a -netdev for the host's end, a -device for the guest's.
+import {
+  type AddressOf,
+  ccwText,
+  pciAddressOf,
+  pciAddressText,
+  sameAddress
+} from '../../../../conf/devices/device-address.ts'
 import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
 import { isVirtioModel } from '../../../../conf/devices/interface-driver.ts'
 import { networkHostdev } from '../../../../conf/devices/interface-hostdev.ts'
@@ -10,7 +17,7 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { bootIndex } from '../../parts/boot-index.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
-import { leave, type QemuFamily } from '../family.ts'
+import { join, leave, type QemuFamily } from '../family.ts'
 import { addHostdev, qemuHostdev } from '../hostdev/hostdev.ts'
 import { addNetdev, isOnBoard } from './netdev.ts'
 import { networkPort } from './network-port.ts'
@@ -18,6 +25,7 @@ import { networkDevice } from './tap.ts'
 import { validateActualInterface, validateQemuInterface } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failConf = errorsFrom('VIR_FROM_DOMAIN')
 
 export const qemuInterface: QemuFamily<InterfaceDef> = {
   postParse(dev, def, context) {
@@ -48,7 +56,44 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
   async update({ link = 'up', alias: name }, qmp, before) {
     if (link !== (before?.link ?? 'up')) await qmp.execute('set_link', { name, up: link === 'up' })
   },
-  unplug: leave('interfaces')
+  unplug: leave('interfaces'),
+  config: { attach: join('interfaces'), find: findInterface, noneToDetach: noCard, noneToUpdate: noCard }
+}
+
+/**
+ * The card with the address, place and alias that are named (virDomainNetFindIdx).
+ * @throws VIR_ERR_OPERATION_FAILED where several have them
+ */
+function findInterface(dev: InterfaceDef, { devices }: DomainDef): InterfaceDef | undefined {
+  const place = placeOf(dev)
+  const [found, another] = devices.interfaces.filter(
+    ({ mac, address, alias }) =>
+      (dev.macGenerated || mac === dev.mac) &&
+      (place === undefined || sameAddress(place, address)) &&
+      (dev.alias === undefined || alias === undefined || alias === dev.alias)
+  )
+  if (!another) return found
+  throw failConf(
+    'VIR_ERR_OPERATION_FAILED',
+    dev.macGenerated ? 'multiple matching devices found' : `multiple devices matching MAC address ${dev.mac} found`
+  )
+}
+
+/** The place that tells a card from others: on a bus where each has its own. */
+function placeOf({ address }: InterfaceDef): AddressOf<'pci'> | AddressOf<'ccw'> | undefined {
+  if (address?.type === 'ccw') return address.devno === undefined ? undefined : address
+  return pciAddressOf({ address })
+}
+
+function noCard(dev: InterfaceDef): Error {
+  const place = placeOf(dev)
+  const at = place && (place.type === 'ccw' ? ccwText(place) : pciAddressText(place))
+  const mac = dev.macGenerated ? undefined : dev.mac
+  const shown = (text: string | undefined) => `'${text ?? '(<null>)'}'`
+  return failConf(
+    'VIR_ERR_DEVICE_MISSING',
+    `no device found at address ${shown(at)} matching MAC address ${shown(mac)} and alias ${shown(dev.alias)}`
+  )
 }
 
 /** The card of a user who names none (qemuDomainDefaultNetModel). */

@@ -1,13 +1,15 @@
 // <memory> below <devices>: QEMU's checks and arguments.
 import { existsSync } from 'node:fs'
-import type { MemoryDef, MemoryModel } from '../../../../conf/devices/memory.ts'
+import { sameAddress } from '../../../../conf/devices/device-address.ts'
+import { hasDeviceAt } from '../../../../conf/devices/index.ts'
+import { type MemoryDef, type MemoryModel, memory, sameMemory } from '../../../../conf/devices/memory.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { transparentHugePageKiB } from '../../../../host/memory.ts'
 import type { Capability } from '../../capabilities/signs.ts'
 import { addressProps } from '../../parts/address.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
-import { leave, type QemuFamily } from '../family.ts'
+import { leave, missing, type QemuFamily } from '../family.ts'
 import { alignPpc64Memory } from './align.ts'
 import { addMemoryObject, deviceMemory, memoryBytes, memoryObject } from './backend.ts'
 import { memoryFile } from './files.ts'
@@ -60,7 +62,36 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
   unplug(dev, def) {
     leave('memories')(dev, def)
     def.memoryKiB -= dev.target.sizeKiB
+  },
+  config: {
+    attach: attachMemory,
+    // the place of one that has none yet is no matter
+    find: (dev, { devices: { memories } }) =>
+      memories.find(one => memory.same?.(dev, one)) ?? memories.find(one => !one.address && sameMemory(dev, one)),
+    noneToDetach: missing('matching memory device was not found'),
+    detach(dev, def) {
+      qemuMemory.unplug?.(dev, def)
+      if (def.currentMemoryKiB !== undefined) def.currentMemoryKiB -= dev.target.sizeKiB
+    },
+    // virDomainMemoryFindByDeviceInfo
+    findToUpdate: ({ address, alias }, { devices }) =>
+      devices.memories.find(one => sameAddress(one.address, address) && (alias === undefined || one.alias === alias)),
+    noneToUpdate: missing('memory not found', 'VIR_ERR_INVALID_ARG')
   }
+}
+
+/** A module takes a slot, and adds to the guest's memory (virDomainMemoryInsert). */
+function attachMemory(dev: MemoryDef, def: DomainDef): void {
+  const { devices, maxMemory } = def
+  if (devices.memories.length === (maxMemory?.slots ?? 0)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'no free memory device slot available')
+  }
+  if (dev.address && hasDeviceAt(def, dev.address)) {
+    throw failConf('VIR_ERR_OPERATION_INVALID', 'Domain already contains a device with the same address')
+  }
+  devices.memories.push(dev)
+  def.memoryKiB += dev.target.sizeKiB
+  if (def.currentMemoryKiB !== undefined) def.currentMemoryKiB += dev.target.sizeKiB
 }
 
 /** Modules are named by their slot, the others in order (qemuAssignDeviceMemoryAlias). */
