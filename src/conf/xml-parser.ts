@@ -1,9 +1,10 @@
 // The one place that meets fast-xml-parser: XML text to an ordered element tree. No entities but XML's own five are ever
 // expanded and no document type is accepted, so neither bombs nor external references can do harm. What
 // fast-xml-parser lets pass and libxml2 does not is refused here.
-import { type MatcherView, type X2jOptions, XMLParser, XMLValidator } from 'fast-xml-parser'
+import { type MatcherView, type X2jOptions, XMLParser } from 'fast-xml-parser'
 import { type ErrorDomain, errorsFrom, VirError } from './error.ts'
-import { type Fault, findFault } from './xml-well-formed.ts'
+import { firstFault } from './xml-fault.ts'
+import { isWellFormed, XML_MAX_DEPTH } from './xml-well-formed.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 
@@ -29,8 +30,9 @@ export type XmlNode = XmlElement | string
 
 /** libvirt's own ceiling for one XML document (VIR_DOMAIN_XML over RPC: 4 MiB strings), in bytes. */
 export const XML_MAX_BYTES = 4 * 1024 * 1024
-/** libxml2's default depth limit, which libvirt inherits. */
-export const XML_MAX_DEPTH = 256
+
+/** Characters of an error's message: it repeats a line, which may be all of a document. */
+const MESSAGE_MAX = 64 * 1024
 
 /** Names of the elements that comments and CDATA sections are kept as. */
 export const COMMENT = '#comment'
@@ -105,15 +107,9 @@ class Document {
 
   root(verbatim: boolean): XmlElement {
     const text = this.#text
-    if (text === '') throw this.#error('Document is empty')
-    const forbidden = text.search(FORBIDDEN)
-    if (forbidden >= 0) throw this.#error(`PCDATA invalid Char value ${text.charCodeAt(forbidden)}`, forbidden)
-    const start = /\S/.exec(text)?.index ?? text.length
-    if (text[start] !== '<') throw this.#error("Start tag expected, '<' not found", start)
     const doctype = text.search(DOCTYPE)
+    if (FORBIDDEN.test(text) || (doctype < 0 && !isWellFormed(text))) throw this.#illFormed()
     if (doctype >= 0) throw this.#error('document type declarations are not accepted', doctype)
-    const fault = findFault(text)
-    if (fault) throw this.#illFormed(fault)
     this.#read(verbatim)
     return this.#root!
   }
@@ -136,7 +132,7 @@ class Document {
       parser.parse(plain)
     } catch (error) {
       if (error instanceof VirError) throw error
-      throw this.#error(error instanceof Error ? error.message : String(error), 0, error)
+      throw this.#error(error instanceof Error ? error.message : String(error), 0, { cause: error })
     }
     this.#closeTo(0)
   }
@@ -198,35 +194,33 @@ class Document {
     }
   }
 
-  /** fast-xml-parser's word on what is not well-formed, or ours where it lets pass what libxml2 does not. */
-  #illFormed(fault?: Fault): VirError {
-    const valid = XMLValidator.validate(this.#text)
-    if (valid !== true) return this.#error(valid.err.msg, this.#offsetOf(valid.err.line, valid.err.col))
-    return this.#error(fault?.reason ?? 'attributes construct error', fault?.at)
+  /** What libxml2 says of a document that is not well-formed. */
+  #illFormed(): VirError {
+    const { at, reason, seenAt } = firstFault(this.#text) ?? { at: 0, reason: 'not well-formed' }
+    return this.#error(reason, at, { seenAt })
   }
 
   /** libvirt's form of a parser's error: its line, its words, and the line with a pointer into it. */
-  #error(reason: string, at = 0, cause?: unknown): VirError {
+  #error(
+    reason: string,
+    at = 0,
+    { seenAt = at, cause }: { seenAt?: number | undefined; cause?: unknown } = {}
+  ): VirError {
     const text = this.#text
-    const begin = at === 0 ? 0 : text.lastIndexOf('\n', at - 1) + 1
+    const isBreak = (place: number) => text[place] === '\n'
+    let begin = at
+    while (begin > 0 && isBreak(begin)) begin--
+    while (begin > 0 && !isBreak(begin)) begin--
+    if (isBreak(begin)) begin++
     const newline = text.indexOf('\n', begin)
-    const line = text.slice(begin, newline < 0 ? text.length : newline).slice(0, 200)
-    const number = text.slice(0, begin).split('\n').length
-    const pointer = `${'-'.repeat(Math.min(at - begin, 200))}^`
-    const message = `${this.#what}:${number}: ${reason}\n${line || '(null)'}\n${pointer}`
-    return errorsFrom(READERS[this.#what] ?? 'VIR_FROM_XML')('VIR_ERR_XML_DETAIL', message, cause)
-  }
-
-  /** The place of a line and column, both counted from 1. */
-  #offsetOf(line: number, column: number): number {
-    let begin = 0
-    for (let i = 1; i < line; i++) begin = this.#text.indexOf('\n', begin) + 1
-    return Math.min(begin + Math.max(0, column - 1), this.#text.length)
-  }
-
-  /** The error of a piece of text, at its first occurrence. */
-  #errorIn(piece: string, reason: string): VirError {
-    return this.#error(reason, Math.max(0, this.#text.indexOf(piece)))
+    const line = text.slice(begin, newline < 0 ? text.length : newline)
+    // a dash a byte
+    const pointer = Buffer.from(line.slice(0, at - begin))
+      .toString('latin1')
+      .replace(/[^\t]/g, '-')
+    const number = text.slice(0, seenAt).split('\n').length
+    const message = `${this.#what}:${number}: ${reason}\n${line || '(null)'}\n${pointer}^`
+    return errorsFrom(READERS[this.#what] ?? 'VIR_FROM_XML')('VIR_ERR_XML_DETAIL', message.slice(0, MESSAGE_MAX), cause)
   }
 
   #attribute(raw: string): string {
@@ -235,34 +229,28 @@ class Document {
   }
 
   #content(raw: string): string {
-    if (raw.includes(']]>')) throw this.#errorIn(']]>', "Sequence ']]>' not allowed in content")
+    if (raw.includes(']]>')) throw this.#illFormed()
     return this.#decode(raw)
   }
 
   /** Text with entities and character references replaced. */
   #decode(raw: string): string {
     if (!raw.includes('&')) return raw
-    return raw.replace(/&([^;&\s]*)(;?)/g, (whole, name: string, end: string) => {
-      if (name === '') throw this.#errorIn(raw, 'xmlParseEntityRef: no name')
-      if (end === '') throw this.#errorIn(whole, "EntityRef: expecting ';'")
-      return name[0] === '#' ? this.#character(whole, name) : this.#entity(whole, name)
+    return raw.replace(/&([^;&\s]*)(;?)/g, (_whole, name: string, end: string) => {
+      const char = end === '' ? undefined : name[0] === '#' ? character(name) : ENTITIES.get(name)
+      if (char === undefined) throw this.#illFormed()
+      return char
     })
-  }
-
-  #entity(whole: string, name: string): string {
-    const char = Object.hasOwn(ENTITIES, name) ? ENTITIES[name] : undefined
-    if (char === undefined) throw this.#errorIn(whole, `Entity '${name}' not defined`)
-    return char
-  }
-
-  #character(whole: string, name: string): string {
-    const [, hex, decimal] = /^#(?:x([0-9a-fA-F]+)|([0-9]+))$/.exec(name) ?? []
-    const point = hex ? Number.parseInt(hex, 16) : Number(decimal ?? Number.NaN)
-    if (!(point < 0x110000)) throw this.#errorIn(whole, `xmlParseCharRef: invalid value ${name.slice(1)}`)
-    const char = String.fromCodePoint(point)
-    if (FORBIDDEN.test(char)) throw this.#errorIn(whole, `xmlParseCharRef: invalid xmlChar value ${point}`)
-    return char
   }
 }
 
-const ENTITIES: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
+/** What a character reference stands for, if a document may have it. */
+function character(name: string): string | undefined {
+  const [, hex, decimal] = /^#(?:x([0-9a-fA-F]+)|([0-9]+))$/.exec(name) ?? []
+  const point = hex ? Number.parseInt(hex, 16) : Number(decimal ?? Number.NaN)
+  if (!(point < 0x110000)) return undefined
+  const char = String.fromCodePoint(point)
+  return FORBIDDEN.test(char) ? undefined : char
+}
+
+const ENTITIES = new Map(Object.entries({ lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }))

@@ -2,7 +2,7 @@
 import { errorsFrom } from './error.ts'
 import { CDATA, COMMENT, type XmlElement, type XmlNode } from './xml-parser.ts'
 
-export { parseXml, XML_MAX_BYTES, XML_MAX_DEPTH, type XmlElement, type XmlNode } from './xml-parser.ts'
+export { parseXml, XML_MAX_BYTES, type XmlElement, type XmlNode } from './xml-parser.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 

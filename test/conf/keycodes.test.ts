@@ -8,9 +8,9 @@ const rows = KEYCODE_TABLE.trim()
   .map(line => line.split(' '))
 
 t.test('the table is whole', async t => {
-  t.ok(rows.length > 200, `${rows.length} keys`)
+  t.ok(rows.length > 450, `${rows.length} keys`)
   for (const row of rows) {
-    t.match(row.join(' '), /^(KEY_\w+)?( (\d+|-)){9}$/)
+    t.match(row.join(' '), /^((?:KEY|BTN)_\w+)?( (\d+|-)){9}$/)
     t.not(row[1], '-', `${row[0]} has a Linux code`)
   }
   const names = rows.map(([name]) => name).filter(name => name !== '')
@@ -35,7 +35,8 @@ t.test('a key has the same number in every set', async t => {
       // the first key of a code is meant
       if (code === '-' || seen.has(code)) continue
       seen.add(code)
-      const qnum = codes[8] === '-' ? undefined : Number(codes[8])
+      // libvirt presses key 0 for what QEMU lacks
+      const qnum = codes[8] === '-' ? 0 : Number(codes[8])
       if (toQnum(set, Number(code)) !== qnum) t.fail(`set ${at}: ${name}`)
     }
     t.ok(seen.size > 90, `set ${at}: ${seen.size} codes`)

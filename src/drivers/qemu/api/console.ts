@@ -128,11 +128,14 @@ export const console = {
     args: { codeset: uint('virKeycodeSet'), holdtime: uint('ms'), keycodes: array(uint(), MAX_KEYS), flags: flags() },
     ret: {},
     async run(domain, { codeset, holdtime, keycodes }) {
-      const { toQnum } = await import('../../../conf/keycodes.ts')
+      const { KEYCODE_SETS, toQnum } = await import('../../../conf/keycodes.ts')
       const keys = keycodes.map(code => {
         const data = toQnum(codeset, code)
         if (data === undefined)
-          throw fail('VIR_ERR_INTERNAL_ERROR', `cannot translate keycode ${code} of codeset ${codeset} to rfb keycode`)
+          throw fail(
+            'VIR_ERR_INTERNAL_ERROR',
+            `cannot translate keycode ${code} of ${KEYCODE_SETS[codeset]} codeset to qnum keycode`
+          )
         return { type: 'number', data }
       })
       await domain.qmp.execute('send-key', { keys, 'hold-time': holdtime === 0 ? undefined : holdtime })

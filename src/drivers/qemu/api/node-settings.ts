@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs'
 import { virNodeAllocPagesFlags } from '../../../conf/enums.ts'
 import { systemError } from '../../../conf/errno.ts'
-import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { argumentErrorsFrom, errorsFrom, VirError } from '../../../conf/error.ts'
 import { array, flags, flagsIn, int, typedInput, uhyper, uint } from '../../../conf/wire.ts'
 import { cellRange, hugePagesDirectory, noPages, PAGE_KIB, readText } from '../../../host/topology.ts'
 import type { Connect } from '../../connection.ts'
@@ -130,7 +130,13 @@ export const nodeSettings = {
         try {
           writeFileSync(file, String(value))
         } catch (error) {
-          throw systemError('VIR_FROM_NONE', `failed to set ${name}`, error)
+          // virHostMemSetParameterValue takes -1 for the kernel's reason
+          throw new VirError(
+            'VIR_FROM_NONE',
+            'VIR_ERR_SYSTEM_ERROR',
+            `failed to set ${name}: Operation not permitted`,
+            { cause: error }
+          )
         }
       }
       return {}

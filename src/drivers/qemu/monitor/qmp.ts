@@ -86,7 +86,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
 
   /** The id the next command is sent under. */
   get nextId(): string {
-    return `virshim-${this.#nextId}`
+    return `libvirt-${this.#nextId}`
   }
 
   /** Waits for QEMU's greeting and leaves negotiation mode. */

@@ -29,14 +29,20 @@ export const STATS_GROUPS: [bit: number, group: StatsGroup][] = [
   [virDomainStatsTypes.VIR_DOMAIN_STATS_VM, vmGroup]
 ]
 
+const NO_TIMES = { totalNs: 0n, userNs: 0n, systemNs: 0n }
+
 async function cpuGroup(domain: QemuDomain): Promise<TypedParams> {
-  if (!domain.process) return {}
-  const { totalNs, userNs, systemNs } = cpuTimes(domain.process.pid)
-  const polled = await haltPollNs(domain)
-  return {
+  const { totalNs, userNs, systemNs } = domain.process ? cpuTimes(domain.process.pid) : NO_TIMES
+  const times = {
     'cpu.time': typed.ullong(totalNs),
     'cpu.user': typed.ullong(userNs),
-    'cpu.system': typed.ullong(systemNs),
+    'cpu.system': typed.ullong(systemNs)
+  }
+  // libvirt has these fields for a guest that is shut off as well, with times of its own process
+  if (!domain.process) return times
+  const polled = await haltPollNs(domain)
+  return {
+    ...times,
     // none is ever made: cache monitors need resctrl
     'cpu.cache.monitor.count': typed.uint(0),
     ...(polled && {

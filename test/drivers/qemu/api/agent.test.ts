@@ -298,7 +298,7 @@ t.test('raw commands', async t => {
   const raw = (cmd: string) => guest.call('virDomainQemuMonitorCommand', { cmd })
   t.match(JSON.parse((await raw('{"execute": "query-status"}')).result), {
     return: { status: 'running' },
-    id: /^virshim-\d+$/
+    id: /^libvirt-\d+$/
   })
   t.match((await raw('{"execute":"query-balloon"}')).result, /"actual":9223372036854775808\b/, 'all digits')
   t.match(

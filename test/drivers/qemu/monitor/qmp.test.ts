@@ -105,13 +105,13 @@ t.test('what is told, and what comes back', async t => {
   t.same(
     peer.orders.map(({ command, id }) => [command, id]),
     [
-      ['qmp_capabilities', 'virshim-1'],
-      ['balloon', 'virshim-2'],
-      ['qom-get', 'virshim-3'],
-      ['stop', 'virshim-4']
+      ['qmp_capabilities', 'libvirt-1'],
+      ['balloon', 'libvirt-2'],
+      ['qom-get', 'libvirt-3'],
+      ['stop', 'libvirt-4']
     ]
   )
-  t.equal(monitor.nextId, 'virshim-5')
+  t.equal(monitor.nextId, 'libvirt-5')
 })
 
 t.test('answers come in any order', async t => {
@@ -231,7 +231,7 @@ t.test('what is no message ends the connection, and every call with it', async t
 t.test('answers nobody waits for are let pass', async t => {
   const answer = '{"return": "right", "id": "ID"}\n'
   for (const said of [
-    '{"return": "wrong", "id": "virshim-99"}\n',
+    '{"return": "wrong", "id": "libvirt-99"}\n',
     '{"return": "wrong"}\n',
     '{"return": "wrong", "id": {"a": 1}}\n',
     '{"return": "wrong", "id": null}\n',
@@ -314,7 +314,7 @@ t.test('events', async t => {
   peer.event('RTC_CHANGE', { offset: 2n ** 60n }, { seconds: 5, microseconds: 6 })
   const before = Date.now() * 1000
   for (const timestamp of ['{}', 'null', '{"seconds": "soon"}', '7'])
-    peer.write(`{"event": "X", "timestamp": ${timestamp}, "id": "virshim-2", "return": "no answer"}\n`)
+    peer.write(`{"event": "X", "timestamp": ${timestamp}, "id": "libvirt-2", "return": "no answer"}\n`)
   peer.write('{"event": "Y", "timestamp": {"seconds": 1}}\n')
   order.reply('the answer')
   t.equal(await done, 'the answer', 'an event answers nothing')
