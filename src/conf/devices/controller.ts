@@ -8,12 +8,23 @@ import {
   type Def,
   type Field,
   type Fields,
+  nonZero,
   parseFields,
   readFirst,
   readIf
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, int, nonNegativeHex, nonNegativeInt, nonNegativeIntAnyBase, onOff, string, uint } from '../scalar.ts'
+import {
+  enumOf,
+  int,
+  nonNegativeHex,
+  nonNegativeInt,
+  nonNegativeIntAnyBase,
+  onOff,
+  string,
+  uint,
+  ulonglongAnyBase
+} from '../scalar.ts'
 import { childAmount, memoryKiB } from '../scaled.ts'
 import { childElements, element, firstChild, textOf, type XmlElement } from '../xml.ts'
 import {
@@ -26,6 +37,7 @@ import {
 } from './controller-models.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
+import { iothreadMapping } from './iothread-mapping.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -102,7 +114,9 @@ const targetAttributes = {
   port: attr('port', nonNegativeHex),
   busNr: attr('busNr', nonNegativeIntAnyBase),
   index: attr('index', nonNegativeIntAnyBase),
-  hotplug: attr('hotplug', onOff)
+  hotplug: attr('hotplug', onOff),
+  /** KiB of memory space set aside for what is plugged in behind it */
+  memReserve: nonZero(attr('memReserve', ulonglongAnyBase))
 } satisfies Fields
 
 /** `<node>`, the guest NUMA node of an expander bus or host bridge. */
@@ -124,7 +138,7 @@ const targetNode = custom<number | undefined>({
 const targetFields = { ...targetAttributes, node: targetNode } satisfies Fields
 export type ControllerTarget = Def<typeof targetFields>
 /** virDomainControllerDefParseXML */
-const targetAsRead = readFirst(targetFields, 'chassisNr', 'chassis', 'port', 'busNr', 'hotplug')
+const targetAsRead = readFirst(targetFields, 'chassisNr', 'chassis', 'port', 'busNr', 'hotplug', 'index', 'memReserve')
 const targetElement = childAlways('target', targetFields)
 
 /** `<target>`: the options of a PCI controller. */
@@ -150,8 +164,10 @@ const driver = {
   maxSectors: notZero(attr('max_sectors', uint)),
   ioeventfd: attr('ioeventfd', onOff),
   iothread: notZero(attr('iothread', uint)),
-  ...virtioDriver
+  ...virtioDriver,
+  iothreads: iothreadMapping
 } satisfies Fields
+const driverElement = childAlways('driver', driver)
 
 /** `<pcihole64>`: the size in KiB of the window for 64-bit addresses, on root buses. */
 const pcihole64KiB = custom<number | undefined>({
@@ -185,12 +201,9 @@ export const controllerFields = {
   pciModelName,
   target,
   driver: custom<Def<typeof driver> | undefined>({
-    ...childAlways('driver', driver),
+    ...driverElement,
     format(value, into, context) {
-      const node = element('controller')
-      childAlways('driver', driver).format(value, node, context)
-      const [made] = childElements(node)
-      if (made && Object.keys(made.attributes).length > 0) into.children.push(made)
+      if (value && Object.values(value).some(one => one !== undefined)) driverElement.format(value, into, context)
     }
   }),
   alias: unlessUsbNone(deviceInfo.alias),
@@ -237,6 +250,18 @@ function validatePci(dev: ControllerDef): void {
   if (target.node !== undefined && index === 0) {
     throw unsupported("The PCI controller with index=0 can't be associated with a NUMA node")
   }
+}
+
+/** I/O threads are virtio-scsi's, and told in one way (virDomainControllerDefValidate). */
+function validateIothreads({ type, model, driver: { iothread, iothreads } = {} }: ControllerDef): void {
+  if (iothread === undefined && !iothreads) return
+  if (type !== 'scsi' || !isVirtioScsi(model))
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "iothreads are supported only by 'virtio-scsi' controllers")
+  if (iothread !== undefined && iothreads)
+    throw fail(
+      'VIR_ERR_XML_ERROR',
+      "controller driver 'iothread' attribute can't be used together with 'iothreads' subelement"
+    )
 }
 
 /** The SCSI model that has the number of this controller's model: libvirt does not look at the type there. */
@@ -292,6 +317,7 @@ export const controller = deviceFamily({
   },
   validate(dev) {
     if (dev.type === 'pci') validatePci(dev)
+    validateIothreads(dev)
   },
   // virDomainControllerFind
   same: (wanted, there) => wanted.type === there.type && wanted.index === there.index

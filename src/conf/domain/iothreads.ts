@@ -1,8 +1,18 @@
 // <iothreads>, <iothreadids> and <defaultiothread>: threads of QEMU that do the I/O of disks and controllers.
 import type { DomainDef } from '../domain-def.ts'
-import { attr, claim, custom, type Fields, missingAttribute, nonZero, parseFields } from '../element.ts'
+import {
+  attr,
+  child,
+  claim,
+  custom,
+  type Def,
+  type Fields,
+  missingAttribute,
+  nonZero,
+  parseFields
+} from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { nonNegativeInt, uint } from '../scalar.ts'
+import { nonNegativeInt, uint, ulonglong } from '../scalar.ts'
 import { childElements, element, firstChild, textOf } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -17,6 +27,7 @@ export interface ThreadPool {
 }
 export interface IothreadDef extends ThreadPool {
   id: number
+  poll?: IothreadPoll
   /** numbered by us, not by the user */
   autofill?: true
 }
@@ -27,9 +38,19 @@ const pool = {
 } satisfies Fields
 const iothreadId = nonZero(attr('id', uint))
 
+const pollFields = {
+  /** longest time, ns */
+  max: attr('max', ulonglong),
+  grow: attr('grow', ulonglong),
+  shrink: attr('shrink', ulonglong)
+} satisfies Fields
+/** Time that a thread polls before it sleeps, and the steps it is changed by; zero leaves a step to QEMU. */
+export type IothreadPoll = Def<typeof pollFields>
+const poll = child('poll', pollFields)
+
 export const iothreadFields = {
   iothreads: custom<IothreadDef[]>({
-    names: ['iothreads', ['iothreadids', { iothread: claim(['iothread', { id: iothreadId, ...pool }]) }]],
+    names: ['iothreads', ['iothreadids', { iothread: claim(['iothread', { id: iothreadId, ...pool, poll }]) }]],
     parse(node, context) {
       const text = textOf(firstChild(node, 'iothreads') ?? element('iothreads'))
       const count = text === '' ? 0 : uint.parse(text)
@@ -41,7 +62,7 @@ export const iothreadFields = {
       for (const one of childElements(node, 'iothreadids').flatMap(list => childElements(list, 'iothread'))) {
         const id = iothreadId.parse(one, context)
         if (id === undefined) throw missingAttribute(one, 'id')
-        const thread = { id, ...parseFields(one, pool, context) }
+        const thread = { id, ...parseFields(one, { ...pool, poll }, context) }
         if (used.has(id)) throw fail('VIR_ERR_XML_ERROR', `duplicate iothread id '${id}' found`)
         used.add(id)
         threads.push(thread)
@@ -49,11 +70,16 @@ export const iothreadFields = {
       for (let id = 1; threads.length < count; id++) if (!used.has(id)) threads.push({ id, autofill: true })
       return threads
     },
-    format(value, into) {
+    format(value, into, context) {
       if (value.length === 0) return
       into.children.push(element('iothreads', {}, [String(value.length)]))
-      if (value.every(one => one.autofill && one.poolMin === undefined && one.poolMax === undefined)) return
-      const ids = value.map(one => element('iothread', { id: one.id, ...poolAttributes(one) }))
+      if (value.every(one => one.autofill && !one.poll && one.poolMin === undefined && one.poolMax === undefined))
+        return
+      const ids = value.map(one => {
+        const node = element('iothread', { id: one.id, ...poolAttributes(one) })
+        poll.format(one.poll, node, context)
+        return node
+      })
       into.children.push(element('iothreadids', {}, ids))
     }
   }),

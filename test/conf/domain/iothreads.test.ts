@@ -40,3 +40,10 @@ fragments('iothreads', { in: 'domain', show: ['iothreads', 'iothreadids', 'defau
   <defaultiothread thread_pool_min='x'/>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'thread_pool_min' in element 'defaultiothread': 'x'. Expected integer value
 `
+
+fragments('polling', { in: 'domain' })`
+  <iothreads>1</iothreads><iothreadids><iothread id='7'><poll max='5' grow='6' shrink='0'/></iothread></iothreadids>
+    =
+  <iothreads>1</iothreads><iothreadids><iothread id='7'><poll max='x'/></iothread></iothreadids>
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'max' in element 'poll': 'x'. Expected non-negative integer value
+`

@@ -1,12 +1,20 @@
 // -object of I/O threads and of the main loop's thread pool.
-import type { ThreadPool } from '../../../conf/domain/iothreads.ts'
+import type { IothreadPoll, ThreadPool } from '../../../conf/domain/iothreads.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
+import { iothreadId } from '../parts/iothread-mapping.ts'
 import type { Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** Zero leaves a step to QEMU. */
+const pollProps = ({ max, grow, shrink }: IothreadPoll = {}): Props => ({
+  'poll-max-ns': max,
+  'poll-grow': grow,
+  'poll-shrink': shrink
+})
 
 const poolProps = ({ poolMin, poolMax }: ThreadPool): Props => ({
   'thread-pool-min': poolMin,
@@ -17,7 +25,8 @@ const poolProps = ({ poolMin, poolMax }: ThreadPool): Props => ({
 export function iothreadsArgs(command: Command): void {
   const { iothreads, defaultIothread } = command.def
   for (const thread of iothreads) {
-    command.object({ 'qom-type': 'iothread', id: `iothread${thread.id}`, ...poolProps(thread) })
+    const id = iothreadId(thread.id)
+    command.object({ 'qom-type': 'iothread', id, ...poolProps(thread), ...pollProps(thread.poll) })
   }
   if (defaultIothread) command.object({ 'qom-type': 'main-loop', id: 'main-loop', ...poolProps(defaultIothread) })
 }

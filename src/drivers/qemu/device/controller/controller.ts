@@ -14,6 +14,7 @@ import type { Capability } from '../../capabilities/signs.ts'
 import { hasBuiltinEsp, hasBuiltinIde, isPseries, isQ35, isS390 } from '../../machine-type.ts'
 import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
+import { iothreadId, iothreadMappingProps } from '../../parts/iothread-mapping.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
 import { postParseController } from './postparse.ts'
 import { validateController } from './validate.ts'
@@ -94,12 +95,13 @@ const SCSI_DRIVERS: Partial<Record<ScsiModel, string>> = {
 
 function scsiProps({ model, alias, address, driver = {} }: ControllerDef): DeviceProps {
   if (isVirtioScsi(model)) {
-    const { queues, cmdPerLun, maxSectors, ioeventfd, iothread } = driver
+    const { queues, cmdPerLun, maxSectors, ioeventfd, iothread, iothreads } = driver
     return {
       ...virtioProps('virtio-scsi', model, address, driver),
-      iothread: iothread === undefined ? undefined : `iothread${iothread}`,
+      iothread: iothread === undefined ? undefined : iothreadId(iothread),
       id: alias,
       num_queues: queues,
+      'iothread-vq-mapping': iothreadMappingProps(iothreads),
       cmd_per_lun: cmdPerLun,
       max_sectors: maxSectors,
       ioeventfd
@@ -151,16 +153,17 @@ function usbDriver({ model, ports }: ControllerDef, qemu: Qemu): string {
 
 function pciProps({ model, pciModelName, alias: id, target = {} }: ControllerDef): DeviceProps | undefined {
   const driver = pciModelName ?? 'none'
-  const { chassisNr, chassis, port, busNr, index, hotplug, node } = target
+  const { chassisNr, chassis, port, busNr, index, hotplug, node, memReserve } = target
+  const reserved = { 'mem-reserve': memReserve === undefined ? undefined : memReserve * 1024n }
   switch (model as PciModel) {
     case 'pci-bridge':
-      return { driver, chassis_nr: chassisNr, id }
+      return { driver, chassis_nr: chassisNr, ...reserved, id }
     case 'pci-expander-bus':
     case 'pcie-expander-bus':
       return { driver, bus_nr: busNr, id, numa_node: node }
     case 'pcie-root-port':
     case 'pcie-switch-downstream-port':
-      return { driver, port, chassis, id, hotplug }
+      return { driver, port, chassis, id, hotplug, ...reserved }
     case 'pci-root':
       return index === 0 ? undefined : { driver, index, id, numa_node: node }
     default:

@@ -24,10 +24,14 @@ const EXPANDER_OPTIONS = { required: ['busNr'], optional: ['node'] } as const
 const MODELS: Record<PciModel, Row> = {
   'pci-root': { names: [HOST_BRIDGE], optional: ['index', 'node', 'hotplug'] },
   'pcie-root': { names: [] },
-  'pci-bridge': { names: ['pci-bridge'], required: ['chassisNr'] },
+  'pci-bridge': { names: ['pci-bridge'], required: ['chassisNr'], optional: ['memReserve'] },
   'dmi-to-pci-bridge': { names: ['i82801b11-bridge'] },
   'pcie-to-pci-bridge': { names: ['pcie-pci-bridge'] },
-  'pcie-root-port': { names: ['ioh3420', 'pcie-root-port'], ...PORT_OPTIONS },
+  'pcie-root-port': {
+    names: ['ioh3420', 'pcie-root-port'],
+    required: PORT_OPTIONS.required,
+    optional: ['hotplug', 'memReserve']
+  },
   'pcie-switch-upstream-port': { names: ['x3130-upstream'] },
   'pcie-switch-downstream-port': { names: ['xio3130-downstream'], ...PORT_OPTIONS },
   'pci-expander-bus': { names: ['pxb'], ...EXPANDER_OPTIONS },
@@ -56,7 +60,8 @@ const OPTIONS = [
   ['chassisNr', 'chassisNr'],
   ['chassis', 'chassis'],
   ['port', 'port'],
-  ['hotplug', 'hotplug']
+  ['hotplug', 'hotplug'],
+  ['memReserve', 'memReserve']
 ] as const
 
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED for options that do not fit, VIR_ERR_INTERNAL_ERROR for missing ones */

@@ -7,6 +7,7 @@ import type { Qemu } from '../../capabilities/qemu.ts'
 import type { Capability } from '../../capabilities/signs.ts'
 import type { QemuContext } from '../../context.ts'
 import { hasBuiltinEsp, hasBuiltinIde, isQ35 } from '../../machine-type.ts'
+import { validateIothreadMapping } from '../../parts/iothread-mapping.ts'
 import { validatePciController } from './pci-validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -17,7 +18,7 @@ export function validateController(dev: ControllerDef, def: DomainDef, context: 
   if (dev.type === 'scsi') checkScsiModel(dev, context.qemu)
   checkVirtioScsiOptions(dev)
   if (dev.type === 'ide') checkIde(dev, def)
-  if (dev.type === 'scsi') checkScsi(dev, def)
+  if (dev.type === 'scsi') checkScsi(dev, def, context.qemu)
   if (dev.type === 'pci') validatePciController(dev, def, context)
   // the first SATA controller of Q35 is part of the machine
   if (dev.type === 'sata' && (dev.index !== 0 || !isQ35(def)) && !context.qemu.has('ich9-ahci')) {
@@ -66,17 +67,21 @@ function checkIde({ index }: ControllerDef, def: DomainDef): void {
   if (index !== 0) throw unsupported('Only a single IDE controller is supported for this machine type')
 }
 
-function checkScsi({ model, index, driver, address }: ControllerDef, def: DomainDef): void {
+function checkScsi({ model, index, driver, address }: ControllerDef, def: DomainDef, qemu: Qemu): void {
   if (model === 'ncr53c90') {
     if (index !== 0) throw unsupported('ncr53c90 can only be used as first SCSI controller')
     if (!hasBuiltinEsp(def)) throw unsupported('ncr53c90 SCSI controller is not a built-in for this machine')
   }
-  const { iothread } = driver ?? {}
-  if (iothread === undefined) return
+  const { iothread, iothreads, queues } = driver ?? {}
+  if (iothread === undefined && !iothreads) return
   if (address && address.type !== 'pci' && address.type !== 'ccw') {
     throw unsupported('virtio-scsi IOThreads only available for virtio pci and virtio ccw controllers')
   }
-  if (!def.iothreads.some(({ id }) => id === iothread)) {
+  if (iothreads && !qemu.has('virtio-scsi.iothread-mapping')) {
+    throw unsupported('IOThread mapping for virtio-scsi controllers is not available with this QEMU binary')
+  }
+  validateIothreadMapping(def, iothreads, queues)
+  if (iothread !== undefined && !def.iothreads.some(({ id }) => id === iothread)) {
     throw unsupported(`controller iothread '${iothread}' not defined in iothreadid`)
   }
 }
