@@ -23,6 +23,7 @@ import { qemuNamespaceFields } from './domain/qemu-namespace.ts'
 import { resourceFields } from './domain/resource.ts'
 import { seclabelFields } from './domain/seclabel.ts'
 import { sysinfoFields } from './domain/sysinfo.ts'
+import { throttlegroupFields } from './domain/throttlegroups.ts'
 import { vcpuFields } from './domain/vcpu.ts'
 import { attr, childText, custom, type Def, type Fields, liveOnly, readAhead, readFirst, required } from './element.ts'
 import { errorsFrom } from './error.ts'
@@ -92,6 +93,7 @@ export const domainFields = {
   ...memoryBackingFields,
   ...vcpuFields,
   ...iothreadFields,
+  ...throttlegroupFields,
   ...cputuneFields,
   ...numatuneFields,
   ...resourceFields,
@@ -157,6 +159,7 @@ export const domainFieldsAsRead = readFirst(
   ...keysOf(perfFields),
   ...keysOf(clockFields),
   'osBoot',
+  ...keysOf(throttlegroupFields),
   'devices',
   ...keysOf(idmapFields),
   ...keysOf(sysinfoFields),

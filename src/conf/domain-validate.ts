@@ -18,6 +18,7 @@ import { validateNumatune } from './domain/numatune.ts'
 import { validateBoot } from './domain/os-boot.ts'
 import { validateFirmware } from './domain/os-firmware.ts'
 import { validateResource } from './domain/resource.ts'
+import { validateThrottleGroups } from './domain/throttlegroups.ts'
 import type { DomainDef } from './domain-def.ts'
 import type { DefDriver } from './domain-postparse.ts'
 import { validateDriveAddresses } from './drive-address.ts'
@@ -61,7 +62,8 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateNumatune,
   validateNuma,
   ({ devices }) => validateFilesystems(devices),
-  validateIothreads
+  validateIothreads,
+  validateThrottleGroups
 ]
 
 /**

@@ -14,7 +14,7 @@ import type { MemoryDef } from '../conf/devices/memory.ts'
 import { numaCells } from '../conf/domain/numa.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { storageChain } from '../conf/storage/chain.ts'
-import { isLocalStorage, type StorageSource, storagePath } from '../conf/storage/source.ts'
+import { isLocalStorage, type StorageSource, storagePath, withDataStore } from '../conf/storage/source.ts'
 
 /** One resource: identified by a key, or counted by an amount. */
 export interface Allocation {
@@ -85,13 +85,16 @@ function unique(def: DomainDef): Allocation[] {
   return [...ofDevices, ...nvram(def), ...cpusets(def)]
 }
 
-/** The images of a disk: the top is written by this guest alone, unless told otherwise; those below are only read. */
+/**
+ * The images of a disk, with those their data is in: the top is written by this guest alone, unless told otherwise; those
+ * below are only read.
+ */
 function diskAllocations({ source: top, readonly, shareable, transient }: DiskDef): Allocation[] {
   return storageChain(top).flatMap(image => {
     // a transient disk's image gets another on top, which is then the first
     const isOverlaid = transient !== undefined && !storagePath(top)?.includes('.TRANSIENT-')
     const isShared = image !== top || readonly || shareable || isOverlaid
-    return imageAllocation(image, isShared ? 'shared' : 'exclusive')
+    return withDataStore(image).flatMap(one => imageAllocation(one, isShared ? 'shared' : 'exclusive'))
   })
 }
 
@@ -99,6 +102,7 @@ const known = new WeakMap<StorageSource, Allocation>()
 
 /** An image's key is found once: the guest goes on with the file it opened, whatever becomes of its name. */
 function imageAllocation(image: StorageSource, mode: Allocation['mode']): Allocation[] {
+  if (image.type === 'vhostvdpa') return [file('path', image.path)]
   if (image.type === 'nvme') return [held('pci', pciAddressText({ type: 'pci', ...image.address }))]
   if (image.type === 'network' && image.name !== undefined) {
     const servers = image.hosts?.map(({ name, port, socket }) => socket ?? `${name}:${port ?? ''}`).join(',')

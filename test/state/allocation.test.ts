@@ -50,6 +50,9 @@ t.test('images, by what they are', async t => {
   const [top, base] = [keyOf('top'), keyOf('base')]
   t.same(used(disk(`${dir}/top`, '', below)), [`disk ${top} exclusive`, `disk ${base} shared`])
   t.same(used(disk(`${dir}/other-name`)), [`disk ${top} exclusive`], 'by another name it is the same')
+  const store = `<dataStore type='file'><format type='raw'/><source file='${dir}/base'/></dataStore>`
+  const split = `<disk><driver type='qcow2'/><source file='${dir}/top'>${store}</source><target dev='vda'/></disk>`
+  t.same(used(split), [`disk ${top} exclusive`, `disk ${base} exclusive`], 'data beside its image')
   t.same(used(disk(`${dir}/top`, '<readonly/>')), [`disk ${top} shared`])
   t.same(used(disk(`${dir}/top`, '<shareable/>')), [`disk ${top} shared`])
   t.same(used(disk(`${dir}/top`, '<transient/>')), [`disk ${top} shared`], 'an overlay will be written')

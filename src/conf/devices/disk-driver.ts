@@ -18,6 +18,7 @@ import { metadataCache } from '../storage/chain.ts'
 import { type StorageFormat, type StorageSource, storageFormat } from '../storage/source.ts'
 import { firstChild } from '../xml.ts'
 import { virtioDriver } from './device-info.ts'
+import { iothreadMapping } from './iothread-mapping.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -63,15 +64,23 @@ const driverFields = {
   /** id of the I/O thread that serves it */
   iothread: nonZero(attr('iothread', uint)),
   detectZeroes: attr('detect_zeroes', enumOf('off', 'on', 'unmap')),
+  /** clusters the guest discards stay its image's own, so that it does not fragment */
+  discardNoUnref: attr('discard_no_unref', onOff),
   queues: absentIf(0, attr('queues', uint)),
   queueSize: absentIf(0, attr('queue_size', uint)),
   ...virtioDriver,
-  metadataCacheMaxSize: layoutFields.metadataCacheMaxSize
+  metadataCacheMaxSize: layoutFields.metadataCacheMaxSize,
+  iothreads: iothreadMapping
 } satisfies Fields
 
 /** virDomainDiskDefDriverParseXML and, for the image, virDomainDiskDefDriverSourceParseXML */
 const driverAsRead = readLast(
   readFirst(driverFields, ...(Object.keys(virtioDriver) as (keyof typeof virtioDriver)[])),
+  'iothreads',
+  'detectZeroes',
+  'queues',
+  'queueSize',
+  'discardNoUnref',
   'format',
   'metadataCacheMaxSize'
 )

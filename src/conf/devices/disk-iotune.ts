@@ -2,7 +2,7 @@
 import { claim, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { ulonglong } from '../scalar.ts'
-import { element, firstChild, textOf } from '../xml.ts'
+import { element, firstChild, textOf, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -39,25 +39,31 @@ export function sameIoTune(a: IoTune = {}, b: IoTune = {}): boolean {
   return a.group_name === b.group_name && IOTUNE_LIMITS.every(limit => (a[limit] ?? 0n) === (b[limit] ?? 0n))
 }
 
+/**
+ * Limits and group of an element that has each in a child.
+ * @param what it is, for errors
+ */
+export function parseLimits(node: XmlElement, what: string): IoTune {
+  const out: IoTune = {}
+  const textIn = (name: string) => textOf(firstChild(node, name) ?? element(name))
+  for (const limit of IOTUNE_LIMITS) {
+    const text = textIn(limit)
+    if (text === '') continue
+    const value = ulonglong.parse(text)
+    if (value === undefined) throw fail('VIR_ERR_XML_ERROR', `${what} field '${limit}' must be an integer`)
+    if (value !== 0n) out[limit] = value
+  }
+  const name = textIn('group_name')
+  return { ...out, ...(name !== '' && { group_name: name }) }
+}
+
 /** `<iotune>` (virDomainDiskDefIotuneParse). */
 export const iotune: Field<IoTune | undefined> = {
   names: [['iotune', { limits: claim(...IOTUNE_LIMITS, 'group_name') }]],
   parse(node) {
     const found = firstChild(node, 'iotune')
-    if (!found) return undefined
-    const out: IoTune = {}
-    for (const limit of IOTUNE_LIMITS) {
-      const child = firstChild(found, limit)
-      const text = child && textOf(child)
-      if (!text) continue
-      const value = ulonglong.parse(text)
-      if (value === undefined) throw fail('VIR_ERR_XML_ERROR', `disk iotune field '${limit}' must be an integer`)
-      if (value !== 0n) out[limit] = value
-    }
-    const group = firstChild(found, 'group_name')
-    const name = group && textOf(group)
-    if (name) out.group_name = name
-    return Object.keys(out).length > 0 ? out : undefined
+    const limits = found && parseLimits(found, 'disk iotune')
+    return limits && Object.keys(limits).length > 0 ? limits : undefined
   },
   format(value, into) {
     if (!value) return
@@ -74,7 +80,7 @@ const SUMS = (['bytes_sec', 'iops_sec', 'bytes_sec_max', 'iops_sec_max'] as cons
   rate => [rate, `total_${rate}`, `read_${rate}`, `write_${rate}`] as const
 )
 
-/** Sums exclude their parts (virDomainDiskDefValidate). @throws VIR_ERR_XML_ERROR */
+/** Sums exclude their parts (virDomainDiskIoTuneValidate). @throws VIR_ERR_XML_ERROR */
 export function checkIoTuneSums(iotune: IoTune): void {
   for (const [rate, total, read, write] of SUMS) {
     if (iotune[total] && (iotune[read] || iotune[write])) {

@@ -30,6 +30,8 @@ const SECRET_USAGES = ['none', 'volume', 'ceph', 'iscsi', 'tls', 'vtpm']
 
 /** virDomainDiskDefValidateSourceChainOne */
 function validateSource(source: StorageSource): void {
+  if (source.type === 'network' && source.protocol === 'sheepdog')
+    throw unsupported("'sheepdog' protocol is no longer supported by any hypervisor driver")
   if (source.type === 'network' && source.auth) {
     if (!Object.hasOwn(AUTH_USAGE, source.protocol))
       throw unsupported(`authentication is not supported for protocol '${source.protocol}'`)
@@ -41,6 +43,15 @@ function validateSource(source: StorageSource): void {
   }
   if (source.encryption?.format === 'luks' && source.encryption.cipher)
     throw unsupported('supplying <cipher> for domain disk definition is unnecessary')
+  if (source.dataStore) validateDataStore(source.dataStore, source)
+}
+
+function validateDataStore(store: StorageSource, { format }: StorageSource): void {
+  if (format !== 'qcow2') throw unsupported('<dataStore> feature available only with qcow2 images')
+  if (store.format !== 'raw') throw unsupported("only 'raw' images supported as <dataStore>")
+  if (store.dataStore)
+    throw wrong("The <source> of <dataStore> can't have another nested <dataStore> or <backingStore> element")
+  if (store.slice) throw wrong('slices are not supported for <dataStore>')
 }
 
 /** virDomainDiskDefSourceLUNValidate */
@@ -79,7 +90,8 @@ function validateBus({ target, address, model, driver }: DiskDef, dev: string): 
   }
   if (bus === 'virtio') return
   if (model) throw unsupported(`disk model '${model}' not supported for bus '${bus}'`)
-  if (driver.queues) throw unsupported('queues attribute in disk driver element is only supported by virtio-blk')
+  if (driver.queues) throw unsupported('queues attribute in disk driver element is only supported for virtio bus')
+  if (driver.queueSize) throw unsupported('queue_size attribute in disk driver is only supported for virtio bus')
   if (driver.eventIdx !== undefined) throw unsupported('disk event_idx mode supported only for virtio bus')
   if (driver.ioeventfd !== undefined) throw unsupported('disk ioeventfd mode supported only for virtio bus')
   checkNoVirtioOptions(driver)
@@ -88,6 +100,8 @@ function validateBus({ target, address, model, driver }: DiskDef, dev: string): 
 /** Lengths of SCSI's INQUIRY fields, in bytes. */
 const VENDOR_LEN = 8
 const PRODUCT_LEN = 16
+/** That of ATA's IDENTIFY DEVICE. */
+const ATA_MODEL_LEN = 40
 
 function validateInquiry(what: string, text: string | undefined, limit: number): void {
   if (text === undefined) return
@@ -100,7 +114,8 @@ function validateDevice({ device, target }: DiskDef): void {
   const internal = (message: string) => fail('VIR_ERR_INTERNAL_ERROR', message)
   if (device === 'floppy' && bus !== 'fdc') throw internal(`Invalid bus type '${bus}' for floppy disk`)
   if (device !== 'floppy' && bus === 'fdc') throw internal(`Invalid bus type '${bus}' for disk`)
-  if (target?.removable !== undefined && bus !== 'usb') throw wrong('removable is only valid for usb disks')
+  if (target?.removable !== undefined && bus !== 'usb' && !(bus === 'scsi' && device === 'disk'))
+    throw wrong('removable is only valid for usb or scsi disks')
 }
 
 /** virDomainDiskDefValidateStartupPolicy */
@@ -133,7 +148,7 @@ export function validateDisk(disk: DiskDef, def: DomainDef): void {
   const { source, target } = disk
   const dev = target?.dev
   if (dev === undefined) {
-    const named = source.type === 'volume' && source.pool !== undefined
+    const named = source.type === 'volume'
     throw fail(
       'VIR_ERR_NO_TARGET',
       named ? `pool = '${source.pool}', volume = '${source.volume}'` : storagePath(source)
@@ -150,12 +165,33 @@ export function validateDisk(disk: DiskDef, def: DomainDef): void {
   if (target?.tray && disk.device !== 'floppy' && disk.device !== 'cdrom')
     throw unsupported('tray is only valid for cdrom and floppy')
   validateInquiry('vendor', disk.vendor, VENDOR_LEN)
-  validateInquiry('product', disk.product, PRODUCT_LEN)
+  validateInquiry('product', disk.product, target?.bus === 'scsi' ? PRODUCT_LEN : ATA_MODEL_LEN)
   validateDevice(disk)
   validateStartupPolicy(disk)
   if (disk.wwn && !WWN.test(disk.wwn)) throw fail('VIR_ERR_INTERNAL_ERROR', `Malformed wwn: ${disk.wwn}`)
   validateName(disk, dev)
   if (disk.device === 'disk' && isStorageEmpty(source)) throw fail('VIR_ERR_NO_SOURCE', dev)
+  validateDiscard(disk)
+  if (disk.driver.iothread && disk.driver.iothreads)
+    throw wrong("disk driver 'iothread' attribute can't be used together with 'iothreads' subelement")
+  validateThrottleFilters(disk, def)
+}
+
+function validateDiscard({ driver, source, readonly }: DiskDef): void {
+  if (!driver.discardNoUnref) return
+  if (source.format !== 'qcow2') throw unsupported("'discard_no_unref' only works with qcow2 disk format")
+  if (readonly) throw unsupported("'discard_no_unref' is not compatible with read-only disk")
+}
+
+function validateThrottleFilters({ throttlefilters, iotune, target, device }: DiskDef, def: DomainDef): void {
+  if (!throttlefilters) return
+  const refused = (message: string) => fail('VIR_ERR_OPERATION_UNSUPPORTED', message)
+  if (iotune) throw refused(`block 'throttlefilters' can't be used together with 'iotune' for disk '${target?.dev}'`)
+  if (device === 'cdrom') throw refused("cdrom device with throttle filters isn't supported")
+  for (const { group } of throttlefilters) {
+    if (!def.throttlegroups?.some(({ group_name }) => group_name === group))
+      throw wrong(`throttle group '${group}' not found`)
+  }
 }
 
 /** A target is one disk's alone (virDomainDefDuplicateDiskInfoValidate). */

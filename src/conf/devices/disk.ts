@@ -24,6 +24,7 @@ import { hasIoTuneLimits, iotune } from './disk-iotune.ts'
 import { diskMirror } from './disk-mirror.ts'
 import { diskIndex } from './disk-name.ts'
 import { authInDisk, diskSource, encryptionInDisk } from './disk-source.ts'
+import { throttlefilters } from './disk-throttle.ts'
 import { validateDisk } from './disk-validate.ts'
 import { deviceFamily } from './family.ts'
 
@@ -97,17 +98,22 @@ export const diskFields = {
   geometry: wholeGeometry,
   blockio: child('blockio', {
     logical: absentIf(0, attr('logical_block_size', uint)),
-    physical: absentIf(0, attr('physical_block_size', uint))
+    physical: absentIf(0, attr('physical_block_size', uint)),
+    discardGranularity: absentIf(0, attr('discard_granularity', uint))
   }),
   mirror: diskMirror,
   target: {
     ...target,
     format(value, into, context, def) {
-      const shown = value?.tray && !isRemovable(def) ? { ...value, tray: undefined } : (value ?? {})
+      const shown = { ...value }
+      if (!isRemovable(def)) delete shown.tray
+      // libvirt forgets it of SCSI disks, where it takes it
+      if (value?.bus !== 'usb') delete shown.removable
       target.format(shown, into, context)
     }
   } satisfies typeof target,
   iotune,
+  throttlefilters,
   readonly: flag('readonly'),
   shareable: flag('shareable'),
   /** the guest's writes are forgotten when it stops; a shared backing image stays open for other guests */
@@ -204,7 +210,8 @@ export const disk = deviceFamily({
     'driver',
     'mirror',
     'transient',
-    'iotune'
+    'iotune',
+    'throttlefilters'
   ),
   parsed: sortDisks,
   // virDomainDiskDefPostParse

@@ -1,17 +1,17 @@
 // Chains of images: <backingStore> below a disk's <source>, and images with a <format> of their own.
 import { claim, custom, type Field, type FormatContext, type ParseContext } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { uint } from '../scalar.ts'
 import { childAmount, scaledValue } from '../scaled.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
 import {
+  dataStore,
   formatStorageSource,
+  parseStorageBase,
   parseStorageSource,
   type SourceFormat,
   type StorageSource,
   shownSource,
-  storageFormat,
-  storageType
+  withDataStore
 } from './source.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -23,6 +23,9 @@ export function storageChain(source: StorageSource): StorageSource[] {
   for (let one: StorageSource | undefined = source; one && one.type !== 'none'; one = one.backingStore) chain.push(one)
   return chain
 }
+
+/** The images of a chain, each with the one its data is in. */
+export const storageImages = (source: StorageSource): StorageSource[] => storageChain(source).flatMap(withDataStore)
 
 /** @param path how errors name it, from the element libvirt looks from */
 function parseMetadataCache(node: XmlElement, path = './metadata_cache/max_size'): bigint | undefined {
@@ -40,17 +43,6 @@ export const metadataCache: Field<bigint | undefined> = custom<bigint | undefine
   }
 })
 
-/** Type, format and number of a further image of a chain (virDomainStorageSourceParseBase). */
-function parseBase(type: string, format: string | undefined, index: string | undefined) {
-  const known = storageType.parse(type)
-  if (!known) throw wrong(`unknown storage source type '${type}'`)
-  const layout = format === undefined ? undefined : storageFormat.parse(format)
-  if (format !== undefined && !layout) throw wrong(`unknown storage source format '${format}'`)
-  const number = index === undefined ? undefined : uint.parse(index)
-  if (index !== undefined && number === undefined) throw wrong(`invalid storage source index '${index}'`)
-  return { type: known, layout: { ...(layout && { format: layout }), ...(number && { index: number }) } }
-}
-
 /**
  * Reads an image with `<format>` and `<source>` of its own, as `<backingStore>` and `<mirror>` are.
  * @param missing the error for no `<source>`
@@ -65,7 +57,7 @@ export function parseStorageImage(
   const format = firstChild(node, 'format')
   const source = firstChild(node, 'source')
   if (!source) throw wrong(missing)
-  const base = parseBase(type, format?.attributes.type || undefined, index)
+  const base = parseStorageBase(type, format?.attributes.type || undefined, index)
   const cache = format && parseMetadataCache(format, './format/metadata_cache/max_size')
   const image = parseStorageSource(base.type, source, context)
   const below = backingStore.parse(node, context)
@@ -102,7 +94,10 @@ export const backingStore: Field<StorageSource | undefined> = {
     if (type === undefined) return { type: 'none' }
     if (!firstChild(found, 'format')?.attributes.type) throw wrong('missing disk backing store format')
     const index = context.inactive ? undefined : found.attributes.index
-    return parseStorageImage(found, type, index, 'missing disk backing store source', context)
+    const image = parseStorageImage(found, type, index, 'missing disk backing store source', context)
+    // libvirt takes it beside the source too
+    const store = dataStore.parse(found, context)
+    return { ...image, ...(store && { dataStore: store }) }
   },
   format(value, into, context) {
     if (value === undefined || (context.inactive && value.detected)) return

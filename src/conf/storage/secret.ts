@@ -89,7 +89,7 @@ const ivgen = child('ivgen', {
 /** Fields of `<encryption>` (virStorageEncryptionParseNode). */
 export const encryptionFields = {
   format: requiredOr(
-    word('format', enumOf('default', 'qcow', 'luks', 'luks2'), 'unknown volume encryption format type'),
+    word('format', enumOf('default', 'qcow', 'luks', 'luks2', 'luks-any'), 'unknown volume encryption format type'),
     () => wrong('unknown volume encryption format')
   ),
   /** the part that decrypts: QEMU itself or librbd */

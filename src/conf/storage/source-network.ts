@@ -3,12 +3,14 @@ import {
   absentIf,
   attr,
   child,
+  childAlways,
   childAttr,
   custom,
   type Def,
   type Field,
   type Fields,
   inChild,
+  parseAttribute,
   readIf,
   required,
   secret
@@ -42,6 +44,8 @@ export type StorageProtocol = keyof typeof DEFAULT_PORTS
 export const storageProtocol = enumOf(...(Object.keys(DEFAULT_PORTS) as StorageProtocol[]))
 
 export const storageTransport = enumOf('tcp', 'unix', 'rdma')
+/** Open files are an NBD server's alone. */
+const anyTransport = enumOf(...storageTransport.values, 'fd')
 
 /** A storage server: name and port, or a socket on this host. */
 export interface StorageHost {
@@ -61,19 +65,18 @@ export function parsePort(text: string): number | undefined {
 }
 
 /** One host, of any element (virDomainStorageNetworkParseHost). */
-export function parseStorageHost({ attributes }: XmlElement): StorageHost {
-  const { name, port, socket } = attributes
-  const how = attributes.transport === undefined ? 'tcp' : storageTransport.parse(attributes.transport)
-  if (how === undefined)
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown protocol transport type '${attributes.transport}'`)
+export function parseStorageHost(node: XmlElement): StorageHost {
+  const { name, port, socket } = node.attributes
+  const how = parseAttribute(node, 'transport', anyTransport) ?? 'tcp'
   if (how === 'unix') {
     if (socket === undefined) throw wrong('missing socket for unix transport')
     return { transport: how, socket }
   }
-  if (socket !== undefined)
-    throw wrong(`transport '${attributes.transport ?? '(null)'}' does not support socket attribute`)
-  if (name === undefined) throw wrong('missing name for host')
+  // libvirt's slip: it means not allowed
+  if (how === 'fd') throw wrong("transport 'fd' is now allowed")
+  if (socket !== undefined) throw wrong(`transport '${how}' does not support socket attribute`)
   const number = port === undefined ? undefined : parsePort(port)
+  if (name === undefined) throw wrong('missing name for host')
   return { name, ...(number !== undefined && { port: number }), transport: how }
 }
 
@@ -221,6 +224,23 @@ export const storageInitiator: Field<string | undefined> = inChild(
   absentIf('', childAttr('iqn', 'name', string))
 )
 
+/** Fields of an SSH server's `<identity>`: who asks, and the key or agent that shows it. */
+const sshIdentityFields = {
+  username: required(attr('username', string)),
+  keyfile: attr('keyfile', string),
+  agentsock: attr('agentsock', string)
+} satisfies Fields
+const sshIdentityElement = childAlways('identity', sshIdentityFields)
+const sshIdentity: typeof sshIdentityElement = {
+  ...sshIdentityElement,
+  parse(node, context) {
+    const identity = sshIdentityElement.parse(node, context)
+    if (identity && identity.keyfile === undefined && identity.agentsock === undefined)
+      throw wrong("element 'identity' requires either 'keyfile' or 'agentsock' attribute")
+    return identity
+  }
+}
+
 /** virDomainDiskSourceNetworkParse, virDomainDiskSourceFormatNetwork */
 export const networkFields = {
   protocol: required(attr('protocol', storageProtocol)),
@@ -231,6 +251,8 @@ export const networkFields = {
   tlsFromConfig,
   hosts,
   identity: only(['nfs'], child('identity', { user: attr('user', string), group: attr('group', string) })),
+  /** seconds until requests fail where the server is gone */
+  reconnectDelay: only(['nbd'], absentIf(0, childAttr('reconnect', 'delay', uint))),
   snapshot: absentIf('', childAttr('snapshot', 'name', string)),
   config: absentIf('', childAttr('config', 'file', string)),
   initiator: storageInitiator,
@@ -239,7 +261,10 @@ export const networkFields = {
   /** bytes */
   readahead: only([...HTTP, ...FTP], amount('readahead', 'size')),
   /** seconds */
-  timeout: only([...HTTP, ...FTP], amount('timeout', 'seconds'))
+  timeout: only([...HTTP, ...FTP], amount('timeout', 'seconds')),
+  /** file with the keys of SSH servers; like the identity it is nbdkit's matter, QEMU takes no more than the user */
+  knownHosts: only(['ssh'], inChild('knownHosts', required(attr('path', string)))),
+  sshIdentity: only(['ssh'], sshIdentity)
 } satisfies Fields
 export type NetworkSource = Def<typeof networkFields>
 

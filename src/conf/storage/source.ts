@@ -22,11 +22,12 @@ import {
   parseFields,
   readAhead,
   readFirst,
+  required,
   requiredOr,
   type Variant
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, string, ulonglong, ulonglongWrapping, yesNo } from '../scalar.ts'
+import { enumOf, string, uint, ulonglong, yesNo } from '../scalar.ts'
 import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
 import { reservations } from './reservations.ts'
 import { storageAuth, storageEncryption } from './secret.ts'
@@ -71,11 +72,7 @@ const volumeFields = {
     }
   }),
   volume: attr('volume', string),
-  mode: custom<'host' | 'direct' | undefined>({
-    ...attrOr('mode', enumOf('host', 'direct'), text =>
-      fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown source mode '${text}' for volume type disk`)
-    )
-  })
+  mode: attr('mode', enumOf('host', 'direct'))
 } satisfies Fields
 
 const onlyType = <const T extends string>(expected: T, missing: string, other: (text: string) => string): Field<T> =>
@@ -102,10 +99,7 @@ const nvmeFields = {
   bus: onlyType('pci', "missing 'type' attribute to disk source", text => `unsupported source type '${text}'`),
   /** libvirt takes the controller from the host's driver and gives it back */
   managed: attr('managed', yesNo),
-  namespace: requiredOr(
-    attrOr('namespace', ulonglongWrapping, text => wrong(`malformed namespace '${text}'`)),
-    () => wrong("missing 'namespace' attribute to disk source")
-  ),
+  namespace: required(attr('namespace', ulonglong)),
   address: requiredOr(checkedAddress, () => wrong('NVMe disk source is missing address'))
 } satisfies Fields
 
@@ -128,15 +122,20 @@ const kinds = {
   network: networkFields,
   volume: volumeFields,
   nvme: nvmeFields,
-  vhostuser: vhostUserFields
+  vhostuser: vhostUserFields,
+  vhostvdpa: { path: required(attr('dev', string)) }
 } satisfies Record<string, Fields>
 
 type StorageKinds = typeof kinds
 export type StorageType = keyof StorageKinds
-export const storageType = enumOf('file', 'block', 'dir', 'network', 'volume', 'nvme', 'vhostuser')
+export const storageType = enumOf('file', 'block', 'dir', 'network', 'volume', 'nvme', 'vhostuser', 'vhostvdpa')
 
 /** In libvirt's order of reading, which decides about the error. */
-const kindsAsRead: Record<StorageType, Fields> = { ...kinds, nvme: readFirst(nvmeFields, 'bus', 'namespace') }
+const kindsAsRead: Record<StorageType, Fields> = {
+  ...kinds,
+  network: readFirst(networkFields, 'protocol', 'name', 'tls', 'tlsHostname', 'tlsFromConfig', 'reconnectDelay'),
+  nvme: readFirst(nvmeFields, 'bus', 'namespace')
+}
 
 /** Part of a file or device that is the image: offset and size in bytes. */
 export interface StorageSlice {
@@ -193,6 +192,8 @@ interface StorageLayout {
   index?: number
   /** the image below; type 'none': there is none, absent: not known */
   backingStore?: StorageSource
+  /** the raw image the guest's data is in, where this one holds no more than its tables */
+  dataStore?: StorageSource
   /** who asks an SSH server, and false for one whose key is not looked at: known of images that other images name */
   sshUser?: string
   sshHostKeyCheck?: false
@@ -218,6 +219,10 @@ export function storagePath(source: StorageSource): string | undefined {
   return hasVolume(source.protocol) ? splitVolume(source.name).path : source.name
 }
 
+/** The image and the one its data is in. */
+export const withDataStore = (image: StorageSource): StorageSource[] =>
+  image.dataStore ? [image, image.dataStore] : [image]
+
 /** True for a file, device or directory of this host (virStorageSourceIsLocalStorage). */
 export function isLocalStorage(source: StorageSource): source is StorageSourceOf<'file' | 'block' | 'dir'> {
   return source.type === 'file' || source.type === 'block' || source.type === 'dir'
@@ -239,7 +244,46 @@ const commonAsRead = (({ slice, seclabels, ...first }) => ({ ...first, slice, se
 export function parseStorageSource(type: StorageType, node: XmlElement, context: ParseContext): StorageSource {
   if (type === 'none') throw fail('VIR_ERR_INTERNAL_ERROR', 'unexpected disk type none')
   const source = { type, ...parseFields(node, kindsAsRead[type], context) }
-  return Object.assign(source, parseFields(node, commonAsRead, context)) as StorageSource
+  Object.assign(source, parseFields(node, commonAsRead, context))
+  const store = dataStore.parse(node, context)
+  return { ...source, ...(store && { dataStore: store }) } as StorageSource
+}
+
+/**
+ * Type, format and number of an image that has an element of its own (virDomainStorageSourceParseBase).
+ * @throws VIR_ERR_XML_ERROR
+ */
+export function parseStorageBase(type: string, format: string | undefined, index: string | undefined) {
+  const known = storageType.parse(type)
+  if (!known) throw wrong(`unknown storage source type '${type}'`)
+  const layout = format === undefined ? undefined : storageFormat.parse(format)
+  if (format !== undefined && !layout) throw wrong(`unknown storage source format '${format}'`)
+  const number = index === undefined ? undefined : uint.parse(index)
+  if (index !== undefined && number === undefined) throw wrong(`invalid storage source index '${index}'`)
+  return { type: known, layout: { ...(layout && { format: layout }), ...(number && { index: number }) } }
+}
+
+/** `<dataStore>` (virDomainDiskDataStoreParse). */
+export const dataStore: Field<StorageSource | undefined> = {
+  names: [['dataStore', null]],
+  parse(node, context) {
+    const found = firstChild(node, 'dataStore')
+    if (!found) return undefined
+    const type = required(attr('type', string)).parse(found, context)
+    const format = firstChild(found, 'format')?.attributes.type
+    if (!format) throw wrong('missing data file store format')
+    const source = firstChild(found, 'source')
+    if (!source) throw wrong('missing disk data file store source')
+    const base = parseStorageBase(type, format, context.inactive ? undefined : source.attributes.index)
+    return { ...parseStorageSource(base.type, source, context), ...base.layout }
+  },
+  format(value, into, context) {
+    if (!value) return
+    const node = element('dataStore', { type: shownSource(value).type }, [element('format', { type: 'raw' })])
+    const source = formatStorageSource('source', value, context, { attributes: { index: value.index } })
+    if (source) node.children.push(source)
+    into.children.push(node)
+  }
 }
 
 /** Differences in writing, by the element a source is part of. */
@@ -265,14 +309,15 @@ export function formatStorageSource(
   const parts: Partial<Def<typeof common>> = { ...source }
   for (const part of [...without, ...(UNWRITTEN[source.type] ?? [])]) parts[part] = undefined
   formatFieldsInto(node, parts as Def<typeof common>, common, context)
+  dataStore.format(source.dataStore, node, context)
   for (const key in attributes) if (attributes[key] !== undefined) node.attributes[key] = String(attributes[key])
   return Object.keys(node.attributes).length + node.children.length > 0 ? node : undefined
 }
 
 /** Names on and below a `<source>` of any kind, for strict validation. */
-export const sourceNames: Name[] = [...Object.values<Fields>(kinds), common].flatMap(table =>
-  Object.values<Field<unknown>>(table).flatMap(field => field.names)
-)
+export const sourceNames: Name[] = [...Object.values<Fields>(kinds), common]
+  .flatMap(table => Object.values<Field<unknown>>(table).flatMap(field => field.names))
+  .concat(dataStore.names)
 
 /** `type` of an element and its `<source>`, for elements that have nothing else to tell of an image. */
 export function typedSource(defaultType: StorageType = 'file'): Field<StorageSource | undefined> {

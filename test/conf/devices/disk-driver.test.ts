@@ -107,7 +107,7 @@ fragments('of a SCSI disk', inDisk("<target dev='sda' bus='scsi'/>"))`
   <driver name='qemu'/>
     = <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/a'/><target dev='sda' bus='scsi'/></disk>
   <driver queues='4'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: queues attribute in disk driver element is only supported by virtio-blk
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: queues attribute in disk driver element is only supported for virtio bus
   <driver event_idx='on'/>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: disk event_idx mode supported only for virtio bus
   <driver ioeventfd='on'/>

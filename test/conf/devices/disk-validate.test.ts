@@ -43,7 +43,7 @@ fragments('names and buses')`
   <disk type='file' device='disk'><source file='/a'/><target dev='vda' bus='usb' removable='on'/></disk>
     = <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/a'/><target dev='vda' bus='usb' removable='on'/></disk>
   <disk type='file' device='disk'><source file='/a'/><target dev='vda' bus='virtio' removable='on'/></disk>
-    ! VIR_ERR_XML_ERROR: XML error: removable is only valid for usb disks
+    ! VIR_ERR_XML_ERROR: XML error: removable is only valid for usb or scsi disks
   <disk type='file' device='disk'><source file='/a'/><target dev='vda' bus='virtio' rotation_rate='7200'/></disk>
     ! VIR_ERR_INTERNAL_ERROR: internal error: rotation rate is only valid for SCSI/IDE/SATA bus
   <disk type='file' device='disk'><source file='/a'/><target dev='sda' bus='sata' rotation_rate='7200'/></disk>

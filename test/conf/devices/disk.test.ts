@@ -85,8 +85,8 @@ t.test('contradictions are refused in libvirt’s words', async t => {
       'VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: tray is only valid for cdrom and floppy'
     ],
     [
-      without("<target dev='sda' removable='on'/>"),
-      'VIR_ERR_XML_ERROR: XML error: removable is only valid for usb disks'
+      without("<target dev='vda' removable='on'/>"),
+      'VIR_ERR_XML_ERROR: XML error: removable is only valid for usb or scsi disks'
     ],
     [disk('<wwn>12</wwn>'), 'VIR_ERR_INTERNAL_ERROR: internal error: Malformed wwn: 12'],
     [

@@ -20,7 +20,10 @@ const CASES: [devices: string, error: string][] = [
     "<disk device='x'><driver><metadata_cache><max_size>y</max_size></metadata_cache></driver></disk>",
     "attribute 'device' in element 'disk': 'x'"
   ],
-  ["<disk type='nvme'><source type='pci' managed='x' namespace='y'/></disk>", "malformed namespace 'y'"],
+  [
+    "<disk type='nvme'><source type='pci' managed='x' namespace='y'/></disk>",
+    "attribute 'namespace' in element 'source': 'y'"
+  ],
   ["<disk><source><auth type='x'/></source></disk>", 'missing username for auth'],
   // what all cards have, then what their driver has
   ["<interface type='user'><ip/><rom enabled='no' bar='on'/></interface>", 'ROM tuning is not supported'],

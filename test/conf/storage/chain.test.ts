@@ -106,3 +106,24 @@ fragments('reservations', {
   <reservations managed='no'><source type='unix' path='/p'/></reservations>
     ! VIR_ERR_XML_ERROR: XML error: missing connection mode for <reservations/>
 `
+
+fragments('data stores', {
+  around: [
+    "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>",
+    "<target dev='vda' bus='virtio'/></disk>"
+  ],
+  show: ['disk']
+})`
+  <source file='/a'><dataStore type='block'><format type='raw'/><source dev='/d'/></dataStore></source>
+    = <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a'><dataStore type='block'><format type='raw'/><source dev='/d'/></dataStore></source><target dev='vda' bus='virtio'/></disk>
+  <source file='/a'><dataStore type='file'><source file='/d'/></dataStore></source>
+    ! VIR_ERR_XML_ERROR: XML error: missing data file store format
+  <source file='/a'><dataStore type='file'><format type='raw'/></dataStore></source>
+    ! VIR_ERR_XML_ERROR: XML error: missing disk data file store source
+  <source file='/a'><dataStore><format type='raw'/><source file='/d'/></dataStore></source>
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'type' in element 'dataStore'
+  <source file='/a'><dataStore type='file'><format type='qcow2'/><source file='/d'/></dataStore></source>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: only 'raw' images supported as <dataStore>
+  <source file='/a'><dataStore type='file'><format type='raw'/><source file='/d'><slices><slice type='storage' offset='0' size='1'/></slices></source></dataStore></source>
+    ! VIR_ERR_XML_ERROR: XML error: slices are not supported for <dataStore>
+`

@@ -44,7 +44,7 @@ fragments('encryption', {
   <encryption format='luks' engine='qemu'><secret type='passphrase' usage='s'/></encryption>
     = <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a'><encryption format='luks' engine='qemu'><secret type='passphrase' usage='s'/></encryption></source><target dev='vda' bus='virtio'/></disk>
   <encryption format='luks2'><secret type='passphrase' usage='s'/></encryption>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: luks2 is currently not supported by the qemu encryption engine
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: 'luks2' is currently not supported by the qemu encryption engine
   <encryption format='qcow'><secret type='passphrase' usage='s'/></encryption>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: old qcow/qcow2 encryption is not supported
   <encryption format='default'/>
@@ -66,7 +66,7 @@ fragments('encryption', {
   <encryption format='luks'><secret type='passphrase'/></encryption>
     ! VIR_ERR_XML_ERROR: XML error: missing secret uuid or usage attribute
   <encryption format='luks'><secret type='passphrase' usage='s'/><secret type='passphrase' usage='s'/></encryption>
-    = <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a'><encryption format='luks' engine='qemu'><secret type='passphrase' usage='s'/><secret type='passphrase' usage='s'/></encryption></source><target dev='vda' bus='virtio'/></disk>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: qemu encryption engine expects only a single secret
   <encryption format='luks'><cipher name='aes' size='256' mode='cbc' hash='sha256'/><secret type='passphrase' usage='s'/></encryption>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: supplying <cipher> for domain disk definition is unnecessary
 `

@@ -17,7 +17,7 @@ fragments('protocols', inDisk)`
   <source protocol='nbd' tls='no'><host name='h'/></source>
     = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd' tls='no'><host name='h' port='10809'/></source><target dev='vda' bus='virtio'/></disk>
   <source protocol='nbd'><host name='h'/><reconnect delay='10'/></source>
-    = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd'><host name='h' port='10809'/></source><target dev='vda' bus='virtio'/></disk>
+    = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd'><host name='h' port='10809'/><reconnect delay='10'/></source><target dev='vda' bus='virtio'/></disk>
   <source protocol='nbd'><host name='h'/><reconnect delay='0'/></source>
     = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd'><host name='h' port='10809'/></source><target dev='vda' bus='virtio'/></disk>
   <source protocol='rbd' name='pool/image'><host name='mon1' port='6321'/><host name='mon2'/><snapshot name='s'/><config file='/c'/></source>
@@ -25,7 +25,7 @@ fragments('protocols', inDisk)`
   <source protocol='rbd' name='pool/image'/>
     = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='pool/image'/><target dev='vda' bus='virtio'/></disk>
   <source protocol='sheepdog' name='a'/>
-    = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='sheepdog' name='a'/><target dev='vda' bus='virtio'/></disk>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: 'sheepdog' protocol is no longer supported by any hypervisor driver
   <source protocol='gluster' name='vol/a'><host name='h' port='24007'/><host transport='rdma' name='i' port='1'/><host transport='unix' socket='/s'/></source>
     = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='gluster' name='vol/a'><host name='h' port='24007'/><host name='i' port='1' transport='rdma'/><host transport='unix' socket='/s'/></source><target dev='vda' bus='virtio'/></disk>
   <source protocol='iscsi' name='iqn.2013-07.a:b'><host name='h' port='3260'/><initiator><iqn name='iqn.2013-07.c:d'/></initiator></source>
@@ -80,7 +80,7 @@ fragments('refused', inDisk)`
   <source protocol='nbd'><host name='h' port='http'/></source>
     ! VIR_ERR_INVALID_ARG: invalid argument: failed to parse port number 'http'
   <source protocol='nbd'><host transport='x' name='h'/></source>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown protocol transport type 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'transport' in element 'host': 'x'.
   <source protocol='nbd'><host transport='unix'/></source>
     ! VIR_ERR_XML_ERROR: XML error: missing socket for unix transport
   <source protocol='nbd'><host transport='tcp' socket='/s' name='h'/></source>
@@ -90,7 +90,7 @@ fragments('refused', inDisk)`
   <source protocol='rbd' name='a/b' tls='yes'><host name='h'/></source>
     = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='a/b' tls='yes'><host name='h'/></source><target dev='vda' bus='virtio'/></disk>
   <source protocol='nbd'><host name='h'/><reconnect delay='x'/></source>
-    = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nbd'><host name='h' port='10809'/></source><target dev='vda' bus='virtio'/></disk>
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'delay' in element 'reconnect': 'x'. Expected non-negative integer value
   <source protocol='rbd' name='a/b'><reconnect delay='1'/></source>
     = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='a/b'/><target dev='vda' bus='virtio'/></disk>
   <source protocol='iscsi' name='iqn.2013-07.a:b/x'><host name='h'/></source>
@@ -117,4 +117,17 @@ fragments('refused', inDisk)`
     = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='nfs' name='/a'><host name='h'/><identity user='u'/></source><target dev='vda' bus='virtio'/></disk>
   <source protocol='nfs' name='/a'/>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: 'nfs' protocol requires the usage of exactly one host
+`
+
+fragments('SSH', inDisk)`
+  <source protocol='ssh' name='a'><host name='h' port='22'/><knownHosts path='/k'/><identity username='u' keyfile='/f' agentsock='/s'/></source>
+    = <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='ssh' name='a'><host name='h' port='22'/><knownHosts path='/k'/><identity username='u' keyfile='/f' agentsock='/s'/></source><target dev='vda' bus='virtio'/></disk>
+  <source protocol='ssh' name='a'><host name='h'/><knownHosts/></source>
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'path' in element 'knownHosts'
+  <source protocol='ssh' name='a'><host name='h'/><identity keyfile='/f'/></source>
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'username' in element 'identity'
+  <source protocol='ssh' name='a'><host name='h'/><identity username='u'/></source>
+    ! VIR_ERR_XML_ERROR: XML error: element 'identity' requires either 'keyfile' or 'agentsock' attribute
+  <source protocol='nbd' name='a'><host transport='fd'/></source>
+    ! VIR_ERR_XML_ERROR: XML error: transport 'fd' is now allowed
 `

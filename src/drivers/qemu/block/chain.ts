@@ -62,8 +62,9 @@ function determineChain(top: StorageSource): StorageSource[] {
   const chain = storageChain(top)
   for (const image of chain) checkAccess(image, top)
   // those below the last are looked at as they are found
-  for (const { format, ...image } of chain.slice(0, -1)) {
-    if (format === 'qcow2' && isLocalStorage(image) && image.path !== undefined) refuseDataFile(image.path)
+  for (const image of chain.slice(0, -1)) {
+    if (image.format !== 'qcow2' || image.dataStore || !isLocalStorage(image)) continue
+    if (image.path !== undefined) refuseDataFile(image.path)
   }
   const last = chain.at(-1)
   if (!last || last.backingStore) return []
@@ -97,7 +98,7 @@ function detectBacking(image: StorageSource, seen: Set<string>): void {
     )
   }
   seen.add(image.path)
-  const { backing: told } = look(image.path, image.format ?? 'raw')
+  const { backing: told } = look(image.path, image.format ?? 'raw', image.dataStore)
   if (!told) {
     image.backingStore = { type: 'none' }
     return
@@ -132,12 +133,19 @@ function presentType(source: StorageSource): StorageSource['type'] {
   }
 }
 
+interface ImageHeader {
+  format: StorageFormat
+  backing: Backing | undefined
+  dataFile: string | undefined
+}
+
 /**
  * An image's format, the given one or else that of its signature, and the image below it.
+ * @param dataStore the image its data is in, as far as the definition names it
  * @throws VIR_ERR_INTERNAL_ERROR for what cannot be read or contradicts itself
  */
-function look(path: string, given?: StorageFormat): { format: StorageFormat; backing: Backing | undefined } {
-  let found: { format: StorageFormat; backing: Backing | undefined; dataFile: string | undefined }
+function look(path: string, given?: StorageFormat, dataStore?: StorageSource): Pick<ImageHeader, 'format' | 'backing'> {
+  let found: ImageHeader
   try {
     const header = readHeader(path)
     const format = given ?? probeFormat(header)
@@ -149,7 +157,8 @@ function look(path: string, given?: StorageFormat): { format: StorageFormat; bac
       error
     )
   }
-  if (found.format === 'qcow2') refuseDataFile(path, found.dataFile)
+  // a name of the definition's takes the place of the header's
+  if (found.format === 'qcow2' && !dataStore) refuseDataFile(path, found.dataFile)
   return found
 }
 

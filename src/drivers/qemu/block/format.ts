@@ -3,7 +3,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage/source.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Props } from '../parts/props.ts'
-import type { StorageIds } from './node-names.ts'
+import type { StorageIds, StorageUse } from './node-names.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -25,23 +25,26 @@ export function needsFormatNode(source: StorageSource, qemu: Qemu): boolean {
   return !qemu.has('blockjob.backing-mask-protocol') || source.format !== 'raw' || isRawLuks(source)
 }
 
-function rawProps(source: StorageSource, ids: StorageIds): Driver {
+/** Secrets that decrypt an image, the outermost layer's first; they are named for the node above its storage if it has one. */
+export function encryptionSecrets(source: StorageSource, ids: StorageIds, qemu: Qemu): string[] {
+  const node = needsFormatNode(source, qemu) ? ids.formatNode : ids.storageNode
+  return (source.encryption?.secrets ?? []).map((_, layer) => encryptionSecret(node, layer))
+}
+export const encryptionSecret = (owner: string, layer = 0): string => `${owner}-encryption-secret${layer}`
+
+function rawProps(source: StorageSource, { formatNode }: StorageIds): Driver {
   if (!isRawLuks(source)) return { driver: 'raw' }
   if (source.encryption!.secrets.length === 0)
     throw fail('VIR_ERR_INTERNAL_ERROR', "missing secret info for 'luks' driver")
-  return { driver: 'luks', 'key-secret': ids.encryptionSecret }
+  return { driver: 'luks', 'key-secret': encryptionSecret(formatNode) }
 }
 
-function qcowProps(source: StorageSource, ids: StorageIds): Driver {
-  const { format, encryption, metadataCacheMaxSize } = source
-  const decrypts = isDecrypted(source) && encryption!.secrets.length > 0
-  return {
-    driver: format!,
-    encrypt: decrypts
-      ? { format: encryption!.format === 'qcow' ? 'aes' : encryption!.format, 'key-secret': ids.encryptionSecret }
-      : undefined,
-    'cache-size': format === 'qcow2' ? metadataCacheMaxSize : undefined
-  }
+/** Encryption of qcow and qcow2, in the image itself. */
+function decryption(source: StorageSource, { formatNode }: StorageIds): Props | undefined {
+  const { encryption } = source
+  if (!isDecrypted(source) || encryption!.secrets.length === 0) return undefined
+  const format = encryption!.format === 'qcow' ? 'aes' : encryption!.format
+  return { format, 'key-secret': encryptionSecret(formatNode) }
 }
 
 /** QEMU's names of formats it calls otherwise. */
@@ -49,11 +52,29 @@ const NAMES: { [F in StorageFormat]?: string } = { ploop: 'parallels', vhd: 'vhd
 /** Formats no driver of QEMU reads. */
 const UNREADABLE: (StorageFormat | undefined)[] = ['cow', 'iso', 'dir', undefined]
 
-/** Driver and options of the format node. @throws VIR_ERR_INTERNAL_ERROR for a format QEMU cannot read */
-export function formatProps(source: StorageSource, ids: StorageIds): Driver {
-  const { format } = source
+/**
+ * Driver and options of the format node.
+ * @param dataNode of the image the data is in
+ * @throws VIR_ERR_INTERNAL_ERROR for a format QEMU cannot read
+ */
+export function formatProps(
+  source: StorageSource,
+  ids: StorageIds,
+  { discardNoUnref }: StorageUse,
+  dataNode: string | undefined
+): Driver {
+  const { format, metadataCacheMaxSize } = source
   if (format === 'raw' || format === 'fat') return rawProps(source, ids)
-  if (format === 'qcow2' || format === 'qcow') return qcowProps(source, ids)
+  if (format === 'qcow') return { driver: format, encrypt: decryption(source, ids) }
+  if (format === 'qcow2') {
+    return {
+      driver: format,
+      encrypt: decryption(source, ids),
+      'cache-size': metadataCacheMaxSize,
+      'discard-no-unref': discardNoUnref,
+      'data-file': dataNode
+    }
+  }
   if (format === undefined || UNREADABLE.includes(format))
     throw fail('VIR_ERR_INTERNAL_ERROR', `mishandled storage format '${format ?? 'none'}'`)
   return { driver: NAMES[format] ?? format }

@@ -97,9 +97,8 @@ function qcow2Extension(header: Buffer, wanted: number, end: number): Buffer | u
 function qcow2BackingFormat(header: Buffer, end: number): StorageFormat | undefined {
   const name = qcow2Extension(header, EXTENSION_BACKING_FORMAT, end)?.toString()
   if (name === undefined) return undefined
-  const format = storageFormat.parse(name)
-  if (!format) throw new BrokenHeader('unknown format of the backing file')
-  return format
+  // QEMU takes the name of a protocol too, for one that has no format
+  return storageFormat.parse(name) ?? 'raw'
 }
 
 /**

@@ -9,6 +9,7 @@ export interface StorageUse {
   io?: DiskDriver['io']
   discard?: DiskDriver['discard']
   detectZeroes?: DiskDriver['detectZeroes']
+  discardNoUnref?: boolean
   isFloppy?: boolean
   isCdrom?: boolean
 }
@@ -19,7 +20,6 @@ export interface StorageIds {
   formatNode: string
   sliceNode: string
   authSecret: string
-  encryptionSecret: string
   cookieSecret: string
   tls: string
   prManager: string
@@ -35,15 +35,16 @@ export const MANAGED_PR_MANAGER = 'pr-helper0'
  * The ids of an image.
  * @param prefix of its nodes; images of disks are numbered when the guest starts
  */
-export function storageIds(source: StorageSource, prefix = `libvirt-${source.index}`): StorageIds {
-  const storageNode = `${prefix}-storage`
-  const formatNode = `${prefix}-format`
+export const storageIds = (source: StorageSource, prefix = `libvirt-${source.index}`): StorageIds =>
+  idsAfter(source, `${prefix}-storage`, `${prefix}-format`)
+
+/** The ids of an image by the names of its nodes. */
+export function idsAfter(source: StorageSource, storageNode: string, formatNode: string): StorageIds {
   return {
     storageNode,
     formatNode,
     sliceNode: `libvirt-${source.index}-slice-sto`,
     authSecret: `${storageNode}-auth-secret0`,
-    encryptionSecret: `${formatNode}-encryption-secret0`,
     cookieSecret: `${storageNode}-httpcookie-secret0`,
     tls: `obj${storageNode}_tls0`,
     prManager: source.reservations?.managed ? MANAGED_PR_MANAGER : `pr-helper-${storageNode}`

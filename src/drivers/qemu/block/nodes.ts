@@ -1,9 +1,11 @@
 // Images as QEMU's block nodes: for each a node of its storage and one of its format, and the objects both need,
 // from the bottom of a chain to its top (qemuBuildStorageSourceChainAttachPrepareBlockdev).
 //
-//   device -> [copy-on-read] -> [libvirt-1-format] -> [libvirt-1-slice-sto] -> libvirt-1-storage
-//                                   | backing
-//                               libvirt-2-format -> …
+//   device -> [throttle] -> [copy-on-read] -> [libvirt-1-format] -> [libvirt-1-slice-sto] -> libvirt-1-storage
+//                                                 | data-file
+//                                                 +--> libvirt-2-storage
+//                                                 | backing
+//                                             libvirt-3-format -> …
 //
 // The uppermost of an image is its effective node, which has what the device asks for: newer QEMU needs none above the
 // storage of a raw image.
@@ -17,7 +19,7 @@ import type { Qemu } from '../capabilities/qemu.ts'
 import type { Builder } from '../parts/builder.ts'
 import type { Props } from '../parts/props.ts'
 import { addSecret } from '../parts/secret.ts'
-import { formatProps, needsFormatNode, needsSliceNode } from './format.ts'
+import { encryptionSecrets, formatProps, needsFormatNode, needsSliceNode } from './format.ts'
 import { NODE_NAME_MAX, type StorageIds, type StorageUse, storageIds } from './node-names.ts'
 import { protocolProps } from './protocol.ts'
 
@@ -43,40 +45,48 @@ type Driver = Props & { driver: string }
 type NamedSecret = [usage: SecretUsage, lookup: SecretLookup]
 
 /** The secrets an image needs: towards its server, and for its content (qemuDomainSecretStorageSourcePrepare). */
-export function secretsOf(source: StorageSource): { auth?: NamedSecret; encryption?: NamedSecret } {
+export function secretsOf(source: StorageSource): { auth: NamedSecret[]; encryption: NamedSecret[] } {
   const { auth, encryption } = source
   const usage = source.type === 'network' && source.protocol === 'rbd' ? 'ceph' : 'iscsi'
-  const [passphrase] = encryption?.secrets ?? []
   return {
-    ...(auth && { auth: [usage, auth.secret.lookup] }),
-    ...(passphrase && { encryption: ['volume', passphrase.lookup] })
+    auth: auth ? [[usage, auth.secret.lookup]] : [],
+    encryption: (encryption?.secrets ?? []).map(({ lookup }) => ['volume', lookup])
   }
 }
 
 /** Their values. @throws as SecretStore.value */
 export function storageSecrets(source: StorageSource, secrets: SecretStore) {
   const { auth, encryption } = secretsOf(source)
-  return { auth: auth && secrets.value(...auth), encryption: encryption && secrets.value(...encryption) }
+  const values = (named: NamedSecret[]) => named.map(one => secrets.value(...one))
+  const [password] = values(auth)
+  return { auth: password, encryption: values(encryption) }
 }
 
-/** Objects the nodes of an image refer to (qemuBuildStorageSourceAttachPrepareCommon). */
-export function addStorageObjects(to: Builder, source: StorageSource, ids: StorageIds): void {
+/**
+ * Objects the nodes of an image refer to (qemuBuildStorageSourceAttachPrepareCommon).
+ * @param keys ids of the secrets that decrypt it
+ */
+export function addStorageObjects(
+  to: Builder,
+  source: StorageSource,
+  ids: StorageIds,
+  keys = encryptionSecrets(source, ids, to.qemu)
+): void {
   const { reservations } = source
   const { config } = to.context
   const { auth, encryption } = storageSecrets(source, to.context.secrets)
   if (reservations && !reservations.managed)
     to.object({ 'qom-type': 'pr-manager-helper', id: ids.prManager, path: reservations.path })
   if (auth) addSecret(to, ids.authSecret, auth)
-  if (encryption) addSecret(to, ids.encryptionSecret, encryption)
-  if (source.type !== 'network') return
-  if (source.cookies) {
+  if (source.type === 'network' && source.cookies) {
     const text = source.cookies.map(({ name, value }) => `${name}=${value}`).join('; ')
     addSecret(to, ids.cookieSecret, Buffer.from(text))
   }
-  if (source.tls) {
+  if (source.type === 'network' && source.tls) {
     const dir = source.protocol === 'vxhs' ? config.vxhsTlsX509CertDir : config.nbdTlsX509CertDir
     to.object({ 'qom-type': 'tls-creds-x509', id: ids.tls, dir, endpoint: 'client', 'verify-peer': true })
   }
+  for (const [layer, value] of encryption.entries()) addSecret(to, keys[layer]!, value)
 }
 
 /** The uppermost node below that of an image's format (qemuBlockStorageSourceGetEffectiveStorageNodename). */
@@ -140,16 +150,21 @@ export function addStorage(
   if (needsSliceNode(source)) named(sliceNode, { driver: 'raw', file: storageNode, ...source.slice })
   if (effective !== formatNode) return
   const file = contentNode(source, ids)
-  named(formatNode, { ...formatProps(source, ids), file, ...backingProps(source, to.qemu) })
+  const dataNode = source.dataStore && effectiveNode(source.dataStore, to.qemu)
+  named(formatNode, { ...formatProps(source, ids, use, dataNode), file, ...backingProps(source, to.qemu) })
 }
 
-/** As `addStorage`, of an image and all it stands on; those are only read. */
+/**
+ * As `addStorage`, of an image and all it stands on; those are only read. Data that the top keeps elsewhere is opened for
+ * writing even of a disk that is not: libvirt asks before it has read `<readonly>`. Zeroes are detected in all layers,
+ * as newer libvirt does (11.3 in the top alone, Debian 13’s in all).
+ */
 export function addStorageChain(to: Builder, source: StorageSource, use: StorageUse): void {
-  const { detectZeroes, ...shared } = use
-  const chain = storageChain(source).map((image, depth) => ({
-    image,
-    use: depth === 0 ? use : { ...shared, readOnly: true }
-  }))
-  for (const { image } of chain) backingProps(image, to.qemu)
-  for (const one of chain.reverse()) addStorage(to, one.image, one.use)
+  const images = storageChain(source).flatMap((image, depth) => {
+    const ofData = { ...use, readOnly: depth > 0 }
+    const own = depth > 0 ? ofData : use
+    return [{ image, use: own }, ...(image.dataStore ? [{ image: image.dataStore, use: ofData }] : [])]
+  })
+  for (const { image } of images) backingProps(image, to.qemu)
+  for (const { image, use } of images.reverse()) addStorage(to, image, use)
 }

@@ -7,6 +7,8 @@ import { type StorageHost, type StorageProtocol, splitVolume } from '../../../co
 import { groupId, userId } from '../../../host/ids.ts'
 import type { Builder } from '../parts/builder.ts'
 import type { Props } from '../parts/props.ts'
+import { vdpaFile } from '../parts/vdpa.ts'
+import { encryptionSecrets } from './format.ts'
 import type { StorageIds, StorageUse } from './node-names.ts'
 
 import { storageUri } from './uri.ts'
@@ -58,13 +60,13 @@ function curlProps(source: Network, ids: StorageIds): Driver {
   }
 }
 
-function iscsiProps({ name = '', hosts, auth, initiator }: Network, ids: StorageIds): Driver {
+function iscsiProps(source: Network, ids: StorageIds): Driver {
+  const { name = '', auth, initiator } = source
+  const host = onlyHost(source, 'iSCSI')
   const slash = name.indexOf('/')
   const target = slash < 0 ? name : name.slice(0, slash)
   const lun = slash < 0 ? '0' : name.slice(slash + 1)
   if (!/^\s*\+?\d+$/.test(lun) || Number(lun) > 0xffffffff) throw internal(`cannot parse target for lunStr '${target}'`)
-  const [host] = hosts
-  if (!host) throw internal('iscsi protocol accepts only one host')
   const address = host.name !== undefined && isIPv6(host.name) ? `[${host.name}]` : host.name
   return {
     driver: 'iscsi',
@@ -78,9 +80,11 @@ function iscsiProps({ name = '', hosts, auth, initiator }: Network, ids: Storage
   }
 }
 
-function rbdProps({ name, hosts, auth, encryption, snapshot, config }: Network, ids: StorageIds): Driver {
+function rbdProps(source: Network, ids: StorageIds, { qemu }: Builder): Driver {
+  const { name, hosts, auth, encryption, snapshot, config } = source
   const { volume, path } = splitVolume(name)
-  const byLibrbd = encryption?.engine === 'librbd' ? encryption : undefined
+  const secrets = encryption?.engine === 'librbd' ? encryptionSecrets(source, ids, qemu) : []
+  const format = encryption?.format
   return {
     driver: 'rbd',
     pool: given('pool', volume),
@@ -88,7 +92,11 @@ function rbdProps({ name, hosts, auth, encryption, snapshot, config }: Network, 
     snapshot,
     conf: config,
     server: hosts.length > 0 ? hosts.map(inetAddress) : undefined,
-    encrypt: byLibrbd && { format: byLibrbd.format, 'key-secret': ids.encryptionSecret },
+    // each layer's parent is the one it lies in
+    encrypt: secrets.reduceRight<Props | undefined>(
+      (parent, key) => ({ format, 'key-secret': key, parent }),
+      undefined
+    ),
     user: auth?.username,
     'auth-client-required': auth && ['cephx', 'none'],
     'key-secret': auth && ids.authSecret
@@ -138,15 +146,18 @@ const NETWORK: { [P in StorageProtocol]?: Build } = {
     server: socketAddress(onlyHost(source)),
     export: source.name,
     'tls-creds': source.tls ? ids.tls : undefined,
-    'tls-hostname': source.tlsHostname
+    'tls-hostname': source.tlsHostname,
+    'reconnect-delay': source.reconnectDelay
   }),
   rbd: rbdProps,
-  sheepdog: source => ({ driver: 'sheepdog', server: socketAddress(onlyHost(source)), vdi: given('vdi', source.name) }),
+  sheepdog: () => {
+    throw internal('unsupported disk protocol')
+  },
   ssh: source => ({
     driver: 'ssh',
     server: inetAddress(onlyHost(source)),
     path: given('path', source.name),
-    user: source.auth?.username ?? source.sshUser,
+    user: source.auth?.username ?? source.sshIdentity?.username ?? source.sshUser,
     'host-key-check': source.sshHostKeyCheck === false ? { mode: 'none' } : undefined
   }),
   nfs: nfsProps
@@ -164,6 +175,11 @@ function isHostCdrom(path: string | undefined, { isCdrom }: StorageUse, { contex
 export function isCdromDrive(path: string | undefined): boolean {
   const stats = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })
   return stats?.isBlockDevice() === true && Math.floor(stats.rdev / 256) === SCSI_CDROM_MAJOR
+}
+
+/** Opens a vDPA device for QEMU, if there is one to be started. @throws VIR_ERR_SYSTEM_ERROR */
+function passVdpa(to: Builder, { storageNode }: StorageIds, path: string): string | undefined {
+  return to.context.pretend ? undefined : vdpaFile(to, `${storageNode}-vdpa`, path)
 }
 
 /** Driver and options that say where the bytes of an image are. @throws VIR_ERR_INTERNAL_ERROR for what QEMU cannot open */
@@ -192,6 +208,8 @@ export function protocolProps(to: Builder, source: StorageSource, use: StorageUs
       if (!build) throw internal(`unexpected protocol '${source.protocol}'`)
       return build(source, ids, to)
     }
+    case 'vhostvdpa':
+      return { driver: 'virtio-blk-vhost-vdpa', path: given('path', passVdpa(to, ids, source.path)) }
     case 'vhostuser':
       throw internal('unable to create blockdev props for vhostuser disk type')
     case 'volume':

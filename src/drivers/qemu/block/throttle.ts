@@ -1,8 +1,16 @@
-// Limits of disks on a running guest: QEMU is told of them by its monitor (qemuProcessSetupDiskThrottling).
+// Limits of disks: on a running guest QEMU is told of them by its monitor (qemuProcessSetupDiskThrottling), those of
+// groups are objects.
 import type { DiskDef } from '../../../conf/devices/disk.ts'
-import { hasIoTuneLimits, IOTUNE_LIMITS, type IoTune, type IoTuneLimit } from '../../../conf/devices/disk-iotune.ts'
+import {
+  hasIoTuneLimits,
+  IOTUNE_LIMITS,
+  IOTUNE_RATES,
+  type IoTune,
+  type IoTuneLimit
+} from '../../../conf/devices/disk-iotune.ts'
 import { isStorageEmpty } from '../../../conf/storage/source.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
+import type { Props } from '../parts/props.ts'
 
 /** Path of a disk's block device in QEMU's object model (qemuAssignDeviceDiskAlias). */
 export function diskQomPath({ alias, target }: DiskDef): string {
@@ -27,6 +35,23 @@ export function throttleArguments(disk: DiskDef, iotune: IoTune): Record<string,
   }
   if (iotune.group_name !== undefined) out.group = iotune.group_name
   return out
+}
+
+/** QEMU's id of a group of limits. */
+export const throttleGroupId = (name: string): string => `throttle-${name}`
+
+/** The name of a limit among those of a group: bps-total, iops-write-max-length. */
+function groupLimitName(limit: IoTuneLimit): string {
+  if (limit === 'size_iops_sec') return 'iops-size'
+  const [, who, what, rest = ''] = /^(total|read|write)_(bytes|iops)_sec(.*)$/.exec(limit)!
+  return `${what === 'bytes' ? 'bps' : 'iops'}-${who}${rest.replaceAll('_', '-')}`
+}
+
+/** Limits of a group; lengths QEMU has defaults for are left to it (qemuMonitorMakeThrottleGroupLimits). */
+export function throttleGroupLimits(group: IoTune): Props {
+  return Object.fromEntries(
+    IOTUNE_LIMITS.map(limit => [groupLimitName(limit), group[limit] ?? (IOTUNE_RATES.includes(limit) ? 0n : undefined)])
+  )
 }
 
 const isLimited = ({ iotune, source }: DiskDef) => !!iotune && hasIoTuneLimits(iotune) && !isStorageEmpty(source)

@@ -34,16 +34,22 @@ function validateNetwork(source: StorageSource): void {
   }
 }
 
-function validateEncryption({ engine, format }: StorageEncryption, source: StorageSource, qemu: Qemu): void {
+function validateEncryption(encryption: StorageEncryption, source: StorageSource, qemu: Qemu): void {
+  const { engine, format, secrets } = encryption
   if (format === 'default' || format === 'qcow') throw unsupported('old qcow/qcow2 encryption is not supported')
   if (engine === 'librbd') {
     if (!qemu.has('rbd-encryption')) throw unsupported('librbd encryption is not supported by this QEMU binary')
     if (source.type !== 'network') throw unsupported('librbd encryption is supported only with RBD backed disks')
+    if (secrets.length > 1 && !qemu.has('rbd-encryption-layering'))
+      throw unsupported('librbd encryption layering is not supported by this QEMU binary')
+    if (format === 'luks-any' && !qemu.has('rbd-encryption-luks-any'))
+      throw unsupported('luks-any encryption is not supported by this QEMU binary')
     return
   }
-  if (format === 'luks2') throw unsupported('luks2 is currently not supported by the qemu encryption engine')
+  if (format !== 'luks') throw unsupported(`'${format}' is currently not supported by the qemu encryption engine`)
   if (source.format !== 'qcow2' && source.format !== 'raw')
     throw unsupported("encryption is supported only with 'raw' and 'qcow2' image format")
+  if (secrets.length > 1) throw unsupported('qemu encryption engine expects only a single secret')
 }
 
 function validateTlsHostname(source: StorageSource, qemu: Qemu): void {

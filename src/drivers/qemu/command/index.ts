@@ -31,6 +31,7 @@ import { qemuNamespaceArgs } from './qemu-namespace.ts'
 import { sandboxArgs } from './sandbox.ts'
 import { fwcfgArgs, smbiosArgs } from './smbios.ts'
 import { smpArgs } from './smp.ts'
+import { throttleGroupArgs } from './throttle.ts'
 import { watchdogArgs } from './watchdog.ts'
 
 type AddArguments = (command: Command) => void
@@ -66,6 +67,7 @@ const ARGUMENTS: AddArguments[] = [
   memoryArgs,
   smpArgs,
   iothreadsArgs,
+  throttleGroupArgs,
   numaArgs,
   uuidArgs,
   smbiosArgs,

@@ -5,7 +5,7 @@ import { isUserAlias } from '../../../conf/devices/device-info.ts'
 import { parseCpu } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { formatDomain } from '../../../conf/domain-xml.ts'
-import { storageChain } from '../../../conf/storage/chain.ts'
+import { storageImages } from '../../../conf/storage/chain.ts'
 import { parseXml } from '../../../conf/xml.ts'
 import type { QemuContext } from '../context.ts'
 import { addDefaultAudio } from '../device/audio.ts'
@@ -79,7 +79,7 @@ function dropAudio(def: DomainDef): void {
 function resetImages({ devices }: DomainDef): void {
   for (const { source } of devices.disks) {
     if (source.type !== 'volume') source.format ??= 'raw'
-    for (const image of storageChain(source)) image.index = undefined
+    for (const image of storageImages(source)) image.index = undefined
   }
 }
 

@@ -1,5 +1,7 @@
 // Limit of the memory a guest's QEMU may lock.
 import type { DomainDef } from '../../../conf/domain-def.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
+import type { StorageType } from '../../../conf/storage/source.ts'
 
 /** Memory that devices take on top of the guest's, in KiB. */
 const DEVICES_KIB = 1024 * 1024
@@ -15,9 +17,11 @@ export function memoryLockLimit(def: DomainDef): number | 'unlimited' | undefine
   const { hardLimitKiB } = def.memtune ?? {}
   const wanted = hardLimitKiB === undefined ? undefined : hardLimitKiB * 1024
   if (def.memoryBacking?.locked) return wanted ?? 'unlimited'
-  const { hostdevs, interfaces, iommus } = def.devices
+  const { disks, hostdevs, interfaces, iommus } = def.devices
+  const disksOn = (type: StorageType) =>
+    disks.filter(({ source }) => storageChain(source).some(image => image.type === type)).length
   const vfio = hostdevs.filter(({ source }) => source.type === 'pci' || source.type === 'mdev').length
-  const vdpa = interfaces.filter(({ type }) => type === 'vdpa').length
-  const times = vdpa + (iommus.length > 0 ? vfio : Math.min(vfio, 1))
+  const vdpa = interfaces.filter(({ type }) => type === 'vdpa').length + disksOn('vhostvdpa')
+  const times = vdpa + disksOn('nvme') + (iommus.length > 0 ? vfio : Math.min(vfio, 1))
   return times === 0 ? undefined : (wanted ?? (times * (def.memoryKiB ?? 0) + DEVICES_KIB) * 1024)
 }

@@ -3,7 +3,7 @@
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom, toVirError } from '../../../conf/error.ts'
-import { storageChain } from '../../../conf/storage/chain.ts'
+import { storageChain, storageImages } from '../../../conf/storage/chain.ts'
 import type { SecretLookup } from '../../../conf/storage/secret.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import type { SecretStore, SecretUsage } from '../../../state/secrets.ts'
@@ -77,8 +77,8 @@ type Secret = [usage: SecretUsage, lookup: SecretLookup]
 
 /** Secrets a start needs that are in no file of the host's. */
 function missingSecrets({ devices }: DomainDef, secrets: SecretStore): Secret[] {
-  const images = devices.disks.flatMap(({ source }) => storageChain(source))
-  const wanted: Secret[] = images.flatMap(image => Object.values(secretsOf(image)).filter(one => one !== undefined))
+  const images = devices.disks.flatMap(({ source }) => storageImages(source))
+  const wanted: Secret[] = images.flatMap(image => Object.values(secretsOf(image)).flat())
   for (const { backend } of devices.tpms) {
     if (backend.type === 'emulator' && backend.secret) wanted.push(['vtpm', { uuid: backend.secret }])
   }

@@ -28,6 +28,7 @@ t.test('a chain has nodes from the bottom up, the copy-on-read filter on top', a
       'node-name': 'libvirt-2-format',
       'read-only': true,
       discard: 'unmap',
+      'detect-zeroes': 'unmap',
       cache,
       driver: 'raw',
       file: 'libvirt-2-storage'
@@ -107,4 +108,68 @@ t.test('what cannot be started is told', async t => {
   )
   const started = await values('-blockdev', volume(" startupPolicy='optional'"))
   t.same(started, [], 'an optional medium may be missing')
+})
+
+t.test('data that an image keeps elsewhere has a node before it', async t => {
+  const store = (file: string) => `<dataStore type='file'><format type='raw'/><source file='${file}'/></dataStore>`
+  const xml = `<disk><driver type='qcow2' discard_no_unref='on'/><source file='/top'>${store('/data')}</source>
+    <backingStore type='file'><format type='qcow2'/><source file='/base'>${store('/old')}</source></backingStore><target dev='vda'/></disk>`
+  const nodes = await values('-blockdev', xml)
+  t.same(
+    nodes.filter(({ filename }) => filename).map(node => [node.filename, node['node-name']]),
+    [
+      ['/old', 'libvirt-4-storage'],
+      ['/base', 'libvirt-3-storage'],
+      ['/data', 'libvirt-2-storage'],
+      ['/top', 'libvirt-1-storage']
+    ]
+  )
+  const top = nodes.find(node => node['node-name'] === 'libvirt-1-format')!
+  t.match(top, { 'discard-no-unref': true, backing: 'libvirt-3-format', 'data-file': /^libvirt-2-/ })
+  t.equal(nodes.find(node => node['node-name'] === top['data-file'])!['read-only'], false)
+  const base = nodes.find(node => node['node-name'] === 'libvirt-3-format')!
+  t.equal(nodes.find(node => node['node-name'] === base['data-file'])!['read-only'], true)
+})
+
+t.test('properties of the guest’s device that libvirt 11.3 adds', async t => {
+  const device = (rest: string, target: string) => deviceOf(`<disk><source file='/a'/>${target}${rest}</disk>`)
+  t.match(await device("<blockio discard_granularity='4096'/>", "<target dev='vda'/>"), { discard_granularity: 4096 })
+  t.match(await device('', "<target dev='sda' bus='scsi' removable='on'/>"), { removable: true })
+  t.match(await device('<product>name</product>', "<target dev='sda' bus='sata'/>"), { model: 'name' })
+  t.match(await device('<product>name</product>', "<target dev='sda' bus='scsi'/>"), { product: 'name' })
+  const threads = "<driver queues='1'><iothreads><iothread id='1'><queue id='0'/></iothread></iothreads></driver>"
+  t.match(
+    await deviceOf(`<disk>${threads}<source file='/a'/><target dev='vda'/></disk>`, {
+      outside: '<iothreads>1</iothreads>'
+    }),
+    {
+      'iothread-vq-mapping': [{ iothread: 'iothread1', vqs: [0] }]
+    }
+  )
+})
+
+t.test('layers of encryption lie in one another', async t => {
+  const key = "<secret type='passphrase' usage='s'/>"
+  const xml = `<disk type='network'><source protocol='rbd' name='p/i'><encryption format='luks-any' engine='librbd'>${key}${key}</encryption></source><target dev='vda'/></disk>`
+  const [node] = await values('-blockdev', xml)
+  t.match(node!.encrypt, {
+    format: 'luks-any',
+    'key-secret': /-encryption-secret0$/,
+    parent: { format: 'luks-any', 'key-secret': /-encryption-secret1$/ }
+  })
+  t.match(
+    await errorOf(() => argvOf(xml, { missing: ['rbd-encryption-layering'] })),
+    'librbd encryption layering is not supported by this QEMU binary'
+  )
+})
+
+t.test('a vDPA device is opened for QEMU, which a shown command line has not', async t => {
+  const xml = "<disk type='vhostvdpa'><driver cache='none'/><source dev='/dev/vhost-vdpa-0'/><target dev='vda'/></disk>"
+  const outside = "<memoryBacking><access mode='shared'/></memoryBacking>"
+  t.match(await errorOf(() => argvOf(xml, { outside })), "argument key 'path' must not have null value")
+  t.match(await errorOf(() => argvOf(xml)), "'vhostvdpa' requires shared memory")
+  t.match(
+    await errorOf(() => argvOf(xml.replace('none', 'unsafe'), { outside })),
+    "requires cache mode 'directsync' or 'none'"
+  )
 })

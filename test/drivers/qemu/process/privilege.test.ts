@@ -45,6 +45,9 @@ t.test('memory that has to be locked', async t => {
   t.equal(await limit(locked + bounded), 102_400)
   const device = "<hostdev mode='subsystem' type='pci'><source><address bus='1' slot='0'/></source></hostdev>"
   t.equal(await limit('', device), (64 + 1024) * 1024 * 1024)
+  const nvme = (n: number) =>
+    `<disk type='nvme'><source type='pci' namespace='1'><address domain='0' bus='${n}' slot='0' function='0'/></source><target dev='vd${'ab'[n]}'/></disk>`
+  t.equal(await limit('', nvme(0) + nvme(1)), (2 * 64 + 1024) * 1024 * 1024)
 })
 
 /** Fields of /proc/PID/status of the guest's QEMU. */

@@ -4,20 +4,20 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { driveOf, isScsiPlaceTaken } from '../../../../conf/drive-address.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { storageChain } from '../../../../conf/storage/chain.ts'
-import { isStorageEmpty, type StorageSource } from '../../../../conf/storage/source.ts'
-import { MANAGED_PR_MANAGER, type StorageUse, storageIds } from '../../block/node-names.ts'
-import { addStorageChain, addStorageObjects, effectiveNode } from '../../block/nodes.ts'
+import { isStorageEmpty, type StorageSource, withDataStore } from '../../../../conf/storage/source.ts'
+import { MANAGED_PR_MANAGER, type StorageUse } from '../../block/node-names.ts'
+import { addStorageChain, effectiveNode } from '../../block/nodes.ts'
 import { prepareImage } from '../../block/prepare.ts'
 import { applyStartupPolicy } from '../../block/startup-policy.ts'
-import { throttleDisk } from '../../block/throttle.ts'
+import { throttleDisk, throttleGroupId } from '../../block/throttle.ts'
 import type { QemuContext } from '../../context.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
 import { addChardev } from '../chardev/backend.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
-import { copyOnReadNode, diskDeviceProps, vhostUserChardev } from './guest-device.ts'
+import { contentNode, copyOnReadNode, diskDeviceProps, filterNode, vhostUserChardev } from './guest-device.ts'
 import { diskNamed } from './lookup.ts'
 import { isOnlyManaged, managedReservationsPath, reservationsHelper } from './pr-helper.ts'
-import { sdDriveArg } from './sd.ts'
+import { addSdObjects, sdDriveArg } from './sd.ts'
 import { removeTransientOverlay } from './transient.ts'
 import { validateQemuDisk } from './validate.ts'
 
@@ -66,16 +66,19 @@ export const qemuDisk: QemuFamily<DiskDef> = {
  */
 function prepareDisk(disk: DiskDef, def: DomainDef, context: QemuContext, nextNode: () => number): void {
   const { source, driver, target } = disk
-  const volume = storageChain(source).find(image => image.type === 'volume' && image.pool !== undefined)
+  const volume = storageChain(source).find(image => image.type === 'volume')
   if (volume) applyStartupPolicy(def, disk, noPool(volume))
   if (volume || source.type === 'vhostuser') return
   if (disk.shareable && !disk.readonly) driver.cache ??= 'none'
-  for (const [depth, image] of storageChain(source).entries()) {
-    if (target?.bus !== 'sd') image.index = nextNode()
-    prepareImage(image, depth > 0 || (disk.readonly ?? false), context)
-    if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
-    if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
+  for (const [depth, top] of storageChain(source).entries()) {
+    for (const image of withDataStore(top)) {
+      if (target?.bus !== 'sd') image.index = nextNode()
+      prepareImage(image, depth > 0 || (disk.readonly ?? false), context)
+      if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
+      if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
+    }
   }
+  if (target?.bus !== 'sd') for (const filter of disk.throttlefilters ?? []) filter.index = nextNode()
 }
 
 /** Open files cannot be handed over: only virDomainFDAssociate does that. */
@@ -85,18 +88,20 @@ function noFiles(group: string): Error {
 
 function noPool(source: StorageSource): Error {
   const pool = source.type === 'volume' ? source.pool : undefined
+  if (pool === undefined) return fail('VIR_ERR_INVALID_ARG', 'name in virStoragePoolLookupByName must not be NULL')
   return failStorage('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name '${pool}'`)
 }
 
 /** A disk's use of its image (qemuDomainPrepareDiskSourceData). */
 export function diskUse({ readonly, driver, device }: DiskDef): StorageUse {
-  const { cache, io, discard, detectZeroes } = driver
+  const { cache, io, discard, detectZeroes, discardNoUnref } = driver
   return {
     readOnly: readonly ?? false,
     cache,
     io,
     discard,
     detectZeroes,
+    discardNoUnref,
     isFloppy: device === 'floppy',
     isCdrom: device === 'cdrom'
   }
@@ -128,14 +133,32 @@ function addDiskBackend(to: Builder, disk: DiskDef): void {
     return
   }
   if (disk.target?.bus === 'sd') {
-    if (!isStorageEmpty(source)) addStorageObjects(to, source, storageIds(source, disk.alias))
+    if (!isStorageEmpty(source)) addSdObjects(to, disk)
     atStart(to, 'sd disk').add('-drive', sdDriveArg(to, disk))
-    return
-  }
+  } else addImages(to, disk)
+  addThrottleFilters(to, disk)
+}
+
+/** Nodes of a disk's images, and the one that fills the top with what is read from those below. */
+function addImages(to: Builder, disk: DiskDef): void {
+  const { source } = disk
   if (isStorageEmpty(source)) return
   addStorageChain(to, source, diskUse(disk))
   if (disk.driver.copyOnRead) {
     const file = effectiveNode(source, to.qemu)
     to.blockdev({ driver: 'copy-on-read', 'node-name': copyOnReadNode(disk), file, discard: 'unmap' })
+  }
+}
+
+/** A node for each group of limits, one on the other (qemuBuildDiskThrottleFiltersCommandLine). */
+function addThrottleFilters(to: Builder, disk: DiskDef): void {
+  let file = contentNode(disk, to.qemu)
+  for (const filter of disk.throttlefilters ?? []) {
+    const lacking = file === undefined ? 'file' : 'node-name'
+    if (file === undefined || filter.index === undefined)
+      throw fail('VIR_ERR_INTERNAL_ERROR', `argument key '${lacking}' must not have null value`)
+    const node = filterNode(filter)
+    to.blockdev({ driver: 'throttle', 'node-name': node, 'throttle-group': throttleGroupId(filter.group), file })
+    file = node
   }
 }

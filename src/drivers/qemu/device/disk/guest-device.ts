@@ -1,5 +1,6 @@
 // -device of a disk: what the guest sees (qemuBuildDiskDeviceProps).
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
+import type { ThrottleFilter } from '../../../../conf/devices/disk-throttle.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { isStorageEmpty } from '../../../../conf/storage/source.ts'
 import { CACHE_MODES, effectiveNode } from '../../block/nodes.ts'
@@ -8,6 +9,7 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { bootIndex } from '../../parts/boot-index.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import { driveProps } from '../../parts/drive-address.ts'
+import { iothreadId, iothreadMappingProps } from '../../parts/iothread-mapping.ts'
 import type { Props } from '../../parts/props.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -18,46 +20,59 @@ export const copyOnReadNode = ({ target }: DiskDef): string => `libvirt-CoR-${ta
 /** The character device to the process that serves a disk. */
 export const vhostUserChardev = ({ alias }: DiskDef): string => `chr-vu-${alias}`
 
-/** The top node of a disk, if it has a medium (qemuDomainDiskGetTopNodename). */
-export function diskNode(disk: DiskDef, qemu: Qemu): string | undefined {
+/** The node that keeps a disk within the limits of a group. */
+export const filterNode = ({ index }: ThrottleFilter): string => `libvirt-${index}-filter`
+
+/** The node of a disk's content, if it has a medium. */
+export function contentNode(disk: DiskDef, qemu: Qemu): string | undefined {
   if (isStorageEmpty(disk.source) || disk.source.type === 'vhostuser') return undefined
   return disk.driver.copyOnRead ? copyOnReadNode(disk) : effectiveNode(disk.source, qemu)
+}
+
+/** The top node of a disk, if it has a medium (qemuDomainDiskGetTopNodename). */
+export function diskNode(disk: DiskDef, qemu: Qemu): string | undefined {
+  const content = contentNode(disk, qemu)
+  const filter = disk.throttlefilters?.at(-1)
+  return content !== undefined && filter ? filterNode(filter) : content
 }
 
 /** libvirt's old name of a drive, which the guest may know a SCSI disk by. */
 const driveName = ({ alias }: DiskDef): string => `drive-${alias}`
 
-function virtioBlkProps(to: Builder, disk: DiskDef): DeviceProps {
+function virtioBlkProps(disk: DiskDef): DeviceProps {
   const { driver, device, model, address, source } = disk
   const isVhostUser = source.type === 'vhostuser'
   return {
     ...virtioProps(isVhostUser ? 'vhost-user-blk' : 'virtio-blk', model, address, driver),
-    iothread: driver.iothread && `iothread${driver.iothread}`,
+    iothread: driver.iothread && iothreadId(driver.iothread),
     ioeventfd: driver.ioeventfd,
     event_idx: driver.eventIdx,
-    scsi: !isVhostUser && device === 'lun' && to.qemu.has('virtio-blk-pci.scsi') ? true : undefined,
+    scsi: !isVhostUser && device === 'lun' ? true : undefined,
     'num-queues': driver.queues,
-    'queue-size': driver.queueSize
+    'queue-size': driver.queueSize,
+    'iothread-vq-mapping': iothreadMappingProps(driver.iothreads)
   }
 }
 
 /** Driver and options by bus. */
-function busProps(to: Builder, disk: DiskDef): DeviceProps {
+function busProps(disk: DiskDef): DeviceProps {
   const { device, target } = disk
   switch (target?.bus) {
     case 'ide':
     case 'sata':
-      return { driver: device === 'cdrom' ? 'ide-cd' : 'ide-hd' }
+      return { driver: device === 'cdrom' ? 'ide-cd' : 'ide-hd', model: disk.product }
     case 'scsi':
       if (device === 'lun') return { driver: 'scsi-block' }
-      return { driver: device === 'cdrom' ? 'scsi-cd' : 'scsi-hd', device_id: disk.serial ?? driveName(disk) }
-    case 'virtio':
-      return virtioBlkProps(to, disk)
-    case 'usb':
       return {
-        driver: 'usb-storage',
-        removable: to.qemu.has('usb-storage.removable') ? (target.removable ?? false) : undefined
+        driver: device === 'cdrom' ? 'scsi-cd' : 'scsi-hd',
+        device_id: disk.serial ?? driveName(disk),
+        product: disk.product,
+        removable: device === 'cdrom' ? undefined : target.removable
       }
+    case 'virtio':
+      return virtioBlkProps(disk)
+    case 'usb':
+      return { driver: 'usb-storage', removable: target.removable ?? false }
     case 'fdc':
       return { driver: 'floppy' }
     default:
@@ -86,7 +101,7 @@ export function diskDeviceProps(to: Builder, disk: DiskDef): DeviceProps {
   const { address, target, device, blockio, serial, source, driver } = disk
   const { cache } = driver
   const writeback = cache === undefined || device === 'lun' ? undefined : CACHE_MODES[cache].writeback
-  const bus = busProps(to, disk)
+  const bus = busProps(disk)
   const place = address?.type === 'drive' && target?.bus ? driveProps(to, target.bus, address) : addressProps(to, disk)
   return {
     ...bus,
@@ -98,10 +113,10 @@ export function diskDeviceProps(to: Builder, disk: DiskDef): DeviceProps {
     bootindex: device === 'floppy' ? undefined : bootIndex(to.def, disk),
     logical_block_size: blockio?.logical,
     physical_block_size: blockio?.physical,
+    discard_granularity: blockio?.discardGranularity,
     ...wwnProps(disk),
     rotation_rate: target?.rotationRate,
     vendor: disk.vendor,
-    product: disk.product,
     'write-cache': writeback === undefined ? undefined : writeback ? 'on' : 'off',
     ...geometryProps(disk),
     serial: serial?.replace(/[\\ ]/g, char => `\\${char}`),

@@ -2,7 +2,7 @@
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import { storageChain } from '../../../../conf/storage/chain.ts'
+import { storageImages } from '../../../../conf/storage/chain.ts'
 import { isLocalStorage, type StorageSource } from '../../../../conf/storage/source.ts'
 import { storageIds } from '../../block/node-names.ts'
 import { copyOnReadNode } from './guest-device.ts'
@@ -22,7 +22,7 @@ export function imageOfNode(
 ): { disk: DiskDef; source: StorageSource } | undefined {
   for (const disk of devices.disks) {
     if (disk.driver?.copyOnRead && copyOnReadNode(disk) === node) return { disk, source: disk.source }
-    for (const source of storageChain(disk.source)) {
+    for (const source of storageImages(disk.source)) {
       const { formatNode, storageNode } = storageIds(source)
       if (source.index !== undefined && (node === formatNode || node === storageNode)) return { disk, source }
     }

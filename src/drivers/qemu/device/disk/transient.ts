@@ -7,6 +7,7 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import type { StorageSource } from '../../../../conf/storage/source.ts'
 import { runHostCommand } from '../../../../host/command.ts'
 import { giveTo, type ProcessOwner } from '../../../../host/owner.ts'
+import { capacityOf, readHeader } from '../../block/image-header.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -49,7 +50,10 @@ export async function makeTransientOverlays(def: DomainDef, owner: ProcessOwner)
     const below = disk.source.backingStore
     if (path === undefined || below?.type !== 'file' || below.path === undefined) continue
     const format = below.format ?? 'raw'
-    await runHostCommand('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', format, '-b', below.path, path])
+    const create = ['create', '-q', '-f', 'qcow2', '-F', format, '-b', below.path]
+    // asked for the size itself, qemu-img opens the file that a header names for the data
+    const size = below.dataStore && capacityOf(readHeader(below.path), format)
+    await runHostCommand('qemu-img', size === undefined ? [...create, path] : [...create, '-u', path, String(size)])
     giveTo(path, owner)
   }
 }

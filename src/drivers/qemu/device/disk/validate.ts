@@ -11,6 +11,7 @@ import type { Qemu } from '../../capabilities/qemu.ts'
 import type { Capability } from '../../capabilities/signs.ts'
 import type { QemuContext } from '../../context.ts'
 import { isPseries } from '../../machine-type.ts'
+import { validateIothreadMapping } from '../../parts/iothread-mapping.ts'
 import { requireSharedMemory } from '../filesystem/shared-memory.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -41,19 +42,11 @@ function validateMedium(disk: DiskDef): void {
     throw unsupported(`copy_on_read is not supported with removable disk '${target?.dev}'`)
 }
 
-function validateIdentity(disk: DiskDef, _def: DomainDef, qemu: Qemu): void {
-  if (disk.wwn) {
-    if (!isOn(disk, 'ide', 'scsi')) throw unsupported('Only ide and scsi disk support wwn')
-    if (isOn(disk, 'ide') && !qemu.has('ide-drive.wwn'))
-      throw unsupported('Setting wwn for ide disk is not supported by this QEMU')
-    if (isOn(disk, 'scsi') && !qemu.has('scsi-disk.wwn'))
-      throw unsupported('Setting wwn for scsi disk is not supported by this QEMU')
-  }
-  if (disk.vendor || disk.product) {
-    if (!isOn(disk, 'scsi')) throw unsupported('Only scsi disk supports vendor and product')
-    if (!qemu.has('scsi-disk.wwn'))
-      throw unsupported('Setting vendor or product for scsi disk is not supported by this QEMU')
-  }
+function validateIdentity(disk: DiskDef): void {
+  if (disk.wwn && !isOn(disk, 'ide', 'scsi')) throw unsupported('Only ide and scsi disk support wwn')
+  if (disk.vendor && !isOn(disk, 'scsi')) throw unsupported("Only scsi disk supports 'vendor'")
+  if (disk.product && !isOn(disk, 'ide', 'sata', 'scsi'))
+    throw unsupported("Only ide, sata and scsi disk supports 'product'")
 }
 
 function validateLun(disk: DiskDef, _def: DomainDef, qemu: Qemu): void {
@@ -62,6 +55,8 @@ function validateLun(disk: DiskDef, _def: DomainDef, qemu: Qemu): void {
     throw unsupported(`disk device='lun' is not supported for bus='${disk.target?.bus}'`)
   if (isOn(disk, 'scsi') && !qemu.has('scsi-block'))
     throw unsupported("This QEMU doesn't support scsi-block for lun passthrough")
+  if (isOn(disk, 'virtio') && !qemu.has('virtio-blk-pci.scsi'))
+    throw unsupported("This QEMU doesn't support SCSI emulation with 'virtio-blk' device")
   if (disk.driver.copyOnRead) throw unsupported(`copy_on_read is not compatible with 'lun' disk '${disk.target?.dev}'`)
   if (disk.wwn) throw unsupported('Setting wwn is not supported for lun device')
   if (disk.vendor || disk.product) throw unsupported('Setting vendor or product is not supported for lun device')
@@ -85,9 +80,8 @@ function validateBus(disk: DiskDef, _def: DomainDef, qemu: Qemu): void {
     needs('virtio-blk.queue-size', "queue-size property isn't supported by this QEMU binary")
   if (!isOn(disk, 'usb')) return
   needs('usb-storage', "This QEMU doesn't support '-device usb-storage'")
+  if (isStorageEmpty(disk.source)) throw unsupported("'usb' disk must not be empty")
   if (address && address.type !== 'usb') throw internal('unexpected address type for usb disk')
-  if (target?.removable !== undefined)
-    needs('usb-storage.removable', "This QEMU doesn't support setting the removable flag of USB storage devices")
 }
 
 function validateAccess(disk: DiskDef, _def: DomainDef, qemu: Qemu): void {
@@ -111,12 +105,16 @@ function validateSerial(disk: DiskDef): void {
   if (!SERIAL.test(serial)) throw internal(`driver serial '${serial}' contains unsafe characters`)
 }
 
-function validateIothread(disk: DiskDef, def: DomainDef): void {
-  const { iothread } = disk.driver
-  if (!iothread) return
+/** qemuValidateDomainDeviceDefDiskIOThreads */
+function validateIothreads(disk: DiskDef, def: DomainDef, qemu: Qemu): void {
+  const { iothread, iothreads, queues } = disk.driver
+  if (!iothread && !iothreads) return
   const { bus, dev } = disk.target ?? {}
   if (bus !== 'virtio') throw unsupported(`IOThreads not available for bus ${bus} target ${dev}`)
-  if (!def.iothreads.some(({ id }) => id === iothread))
+  if (iothreads && !qemu.has('virtio-blk.iothread-mapping'))
+    throw unsupported(`IOThread mapping for disk '${dev}' is not available with this QEMU binary`)
+  validateIothreadMapping(def, iothreads, queues)
+  if (iothread && !def.iothreads.some(({ id }) => id === iothread))
     throw unsupported(`Disk iothread '${iothread}' not defined in iothreadid`)
 }
 
@@ -143,6 +141,9 @@ function validateIoTune(disk: DiskDef, { devices }: DomainDef): void {
   const group = iotune.group_name
   if (group !== undefined) {
     if (!hasIoTuneLimits(iotune)) throw unsupported('group_name can be configured only together with settings')
+  }
+  if (target?.bus === 'sd' && hasIoTuneLimits(iotune)) throw unsupported("<iotune> is not supported with bus='sd'")
+  if (group !== undefined) {
     const other = ofOtherLimits(disk, iotune, devices.disks)
     if (other) throw unsupported(`different iotunes for disks ${target?.dev} and ${other.target?.dev}`)
   }
@@ -174,7 +175,7 @@ function validateTransient(disk: DiskDef, def: DomainDef, qemu: Qemu): void {
     throw unsupported(`disk bus '${disk.target?.bus}' doesn't support transiend disk backing image sharing`)
 }
 
-function validateName({ target, driver, source, readonly, shareable }: DiskDef): void {
+function validateName({ target, driver, source, readonly, shareable }: DiskDef, _def: DomainDef, qemu: Qemu): void {
   const dev = target?.dev ?? ''
   if (shareable && !readonly && source.format !== 'raw')
     throw unsupported(`shared access for disk '${dev}' requires use of supported storage format`)
@@ -183,14 +184,26 @@ function validateName({ target, driver, source, readonly, shareable }: DiskDef):
   const partition = diskPartition(dev)
   if (partition === undefined) throw unsupported(`invalid disk target '${dev}'`)
   if (partition !== 0) throw unsupported(`invalid disk target '${dev}', partitions can't appear in disk targets`)
+  if (driver.discardNoUnref !== undefined && !qemu.has('qcow2-discard-no-unref'))
+    throw unsupported("'discard_no_unref' is not supported by this QEMU binary")
 }
 
-function validateImages({ source, readonly }: DiskDef, def: DomainDef, qemu: Qemu): void {
+function validateImages({ source, target, readonly }: DiskDef, _def: DomainDef, qemu: Qemu): void {
   for (const [depth, image] of storageChain(source).entries())
     validateStorage(image, depth > 0 || (readonly ?? false), qemu)
-  if (source.type !== 'vhostuser') return
-  if (!qemu.has('vhost-user-blk')) throw unsupported('vhostuser disk is not supported with this QEMU binary')
-  requireSharedMemory(def, 'vhostuser', qemu)
+  if (target?.bus === 'sd' && source.encryption && source.encryption.secrets.length > 1)
+    throw unsupported(`sd card '${target.dev}' does not support multiple encryption secrets`)
+}
+
+/** Disks that QEMU hands on to another process or device. */
+const VHOST = { vhostuser: 'vhost-user-blk', vhostvdpa: 'virtio-blk-vhost-vdpa' } as const
+
+function validateVhost({ source: { type }, driver }: DiskDef, def: DomainDef, qemu: Qemu): void {
+  if (type !== 'vhostuser' && type !== 'vhostvdpa') return
+  if (!qemu.has(VHOST[type])) throw unsupported(`${type} disk is not supported with this QEMU binary`)
+  requireSharedMemory(def, type)
+  if (type === 'vhostvdpa' && driver.cache !== 'directsync' && driver.cache !== 'none')
+    throw unsupported(`disk type '${type}' requires cache mode 'directsync' or 'none'`)
 }
 
 const CHECKS: Check[] = [
@@ -202,11 +215,12 @@ const CHECKS: Check[] = [
   validateBus,
   validateAccess,
   validateSerial,
-  validateIothread,
+  validateIothreads,
   validateIoTune,
   validateTransient,
   validateName,
-  validateImages
+  validateImages,
+  validateVhost
 ]
 
 /** @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_INTERNAL_ERROR, VIR_ERR_ARGUMENT_UNSUPPORTED */
@@ -217,7 +231,7 @@ export function validateQemuDisk(disk: DiskDef, def: DomainDef, { qemu }: QemuCo
 /** Refuses disks no guest can be started with (qemuProcessStartValidateDisks). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateDisksStart(def: DomainDef, { qemu }: QemuContext): void {
   for (const { source, device } of def.devices.disks) {
-    if (source.type === 'network' && source.protocol === 'vxhs' && !qemu.has('vxhs'))
+    if (source.type === 'network' && source.protocol === 'vxhs')
       throw unsupported('VxHS protocol is not supported with this QEMU binary')
     if (device === 'floppy' && isPseries(def))
       throw unsupported('PowerPC pseries machines do not support floppy device')

@@ -61,7 +61,7 @@ function validateVirtiofs(dev: FilesystemDef, def: DomainDef, { qemu, privileged
   if (!qemu.has('vhost-user-fs')) throw unsupported('virtiofs is not supported with this QEMU binary')
   if (dev.multidevs !== undefined) throw unsupported('virtiofs does not support multidevs')
   if ((dev.fmode ?? dev.dmode) !== undefined) throw unsupported('virtiofs does not support fmode and dmode')
-  requireSharedMemory(def, 'virtiofs', qemu)
+  requireSharedMemory(def, 'virtiofs')
   if (dev.boot && !qemu.has('vhost-user-fs.bootindex')) {
     throw unsupported('setting virtiofs boot order is not supported with this QEMU binary')
   }

@@ -1,7 +1,6 @@
 // The demand of vhost-user devices on the guest's memory: their backend must see it.
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import type { Qemu } from '../../capabilities/qemu.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -10,13 +9,9 @@ const fail = errorsFrom('VIR_FROM_QEMU')
  * @param name what the message says needs it: `virtiofs`
  * @throws VIR_ERR_CONFIG_UNSUPPORTED
  */
-export function requireSharedMemory(def: DomainDef, name: string, qemu: Qemu): void {
+export function requireSharedMemory(def: DomainDef, name: string): void {
   const access = def.memoryBacking?.access
   const cells = def.cpu?.numa?.cells ?? []
-  const machine = def.os.machine === undefined ? undefined : qemu.machine(def.os.machine)
-  const shared =
-    cells.length > 0
-      ? cells.every(cell => (cell.memAccess ?? access) === 'shared')
-      : machine?.defaultRamId !== undefined && access === 'shared'
+  const shared = cells.length > 0 ? cells.every(cell => (cell.memAccess ?? access) === 'shared') : access === 'shared'
   if (!shared) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `'${name}' requires shared memory`)
 }

@@ -7,9 +7,9 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { IpInfo } from '../../../../conf/net/ip.ts'
 import { isUsable } from '../../../../host/inherited-files.ts'
-import { checkThere } from '../../../../host/there.ts'
 import type { Builder } from '../../parts/builder.ts'
 import type { Props } from '../../parts/props.ts'
+import { vdpaFile } from '../../parts/vdpa.ts'
 import { addChardev } from '../chardev/backend.ts'
 import { actualSource } from './network-port.ts'
 import { isMacvtap, macvtapPath, queueName } from './tap.ts'
@@ -53,7 +53,7 @@ function netdev(to: Builder, dev: InterfaceDef): Netdev {
       addChardev(to, vhostUserSource(source), `char${dev.alias}`, { wait: to.atStart !== undefined })
       return { type: 'vhost-user', chardev: `char${dev.alias}`, queues: dev.driver?.queues }
     case 'vdpa':
-      return { type: 'vhost-vdpa', vhostdev: passVdpa(to, dev, source.dev), queues: dev.driver?.queues }
+      return { type: 'vhost-vdpa', vhostdev: vdpaFile(to, `${dev.alias}-vdpa`, source.dev), queues: dev.driver?.queues }
     default:
       throw fail(
         'VIR_ERR_CONFIG_UNSUPPORTED',
@@ -81,17 +81,6 @@ function vhostUserSource({ path, mode, reconnect }: InterfaceSourceOf<'vhostuser
     mode: mode === 'server' ? 'bind' : 'connect',
     ...(reconnect && { reconnect })
   } as ChardevSource
-}
-
-/** Opens the vDPA device for QEMU. */
-function passVdpa(to: Builder, { alias }: InterfaceDef, path: string): string {
-  const place = to.fd({ name: `${alias}-vdpa`, path, set: true })
-  if (place === undefined) {
-    const failed = `Unable to open '${path}' for vdpa device`
-    checkThere(path, failed)
-    throw fail('VIR_ERR_SYSTEM_ERROR', `${failed}: Permission denied`)
-  }
-  return place
 }
 
 /**
