@@ -42,7 +42,9 @@ const pollFields = {
   /** longest time, ns */
   max: attr('max', ulonglong),
   grow: attr('grow', ulonglong),
-  shrink: attr('shrink', ulonglong)
+  shrink: attr('shrink', ulonglong),
+  /** shift of what the latest interval counts; since 12.7 */
+  weight: attr('weight', uint)
 } satisfies Fields
 /** Time that a thread polls before it sleeps, and the steps it is changed by; zero leaves a step to QEMU. */
 export type IothreadPoll = Def<typeof pollFields>

@@ -42,7 +42,7 @@ fragments('iothreads', { in: 'domain', show: ['iothreads', 'iothreadids', 'defau
 `
 
 fragments('polling', { in: 'domain' })`
-  <iothreads>1</iothreads><iothreadids><iothread id='7'><poll max='5' grow='6' shrink='0'/></iothread></iothreadids>
+  <iothreads>1</iothreads><iothreadids><iothread id='7'><poll max='5' grow='6' shrink='0' weight='3'/></iothread></iothreadids>
     =
   <iothreads>1</iothreads><iothreadids><iothread id='7'><poll max='x'/></iothread></iothreadids>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'max' in element 'poll': 'x'. Expected non-negative integer value

@@ -10,10 +10,11 @@ import type { Command } from './command.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Zero leaves a step to QEMU. */
-const pollProps = ({ max, grow, shrink }: IothreadPoll = {}): Props => ({
+const pollProps = ({ max, grow, shrink, weight }: IothreadPoll = {}): Props => ({
   'poll-max-ns': max,
   'poll-grow': grow,
-  'poll-shrink': shrink
+  'poll-shrink': shrink,
+  'poll-weight': weight
 })
 
 const poolProps = ({ poolMin, poolMax }: ThreadPool): Props => ({

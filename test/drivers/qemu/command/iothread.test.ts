@@ -22,10 +22,10 @@ t.test('pools must be known to QEMU', async t => {
 
 t.test('polling as it is told, zero too', async t => {
   const outside =
-    "<iothreads>2</iothreads><iothreadids><iothread id='7'><poll max='5' grow='0'/></iothread><iothread id='8'><poll/></iothread></iothreadids>"
+    "<iothreads>2</iothreads><iothreadids><iothread id='7'><poll max='5' grow='0' weight='3'/></iothread><iothread id='8'><poll/></iothread></iothreadids>"
   const objects = (await argvOf('', { outside })).filter(line => line.includes('iothread'))
   t.same(objects, [
-    '-object {"qom-type":"iothread","id":"iothread7","poll-max-ns":5,"poll-grow":0}',
+    '-object {"qom-type":"iothread","id":"iothread7","poll-max-ns":5,"poll-grow":0,"poll-weight":3}',
     '-object {"qom-type":"iothread","id":"iothread8"}'
   ])
 })
