@@ -41,6 +41,9 @@ function drawMac(): string {
   return ['52', '54', '00', ...randomBytes(3).toString('hex').match(/../g)!].join(':')
 }
 
+/** The address that stands for none (virMacAddrIsAllClear). */
+const ZERO_MAC = '00:00:00:00:00:00'
+
 /** An attribute of an element that another field has written. */
 function attrOfWritten<T>(name: string, attribute: string, type: Scalar<T>): Field<T | undefined> {
   return {
@@ -187,7 +190,7 @@ export const interfaceFields = {
       if (Number.parseInt(address.slice(0, 2), 16) & 1) {
         throw fail('VIR_ERR_XML_ERROR', `expected unicast mac address, found multicast '${text}'`)
       }
-      return address
+      return address === ZERO_MAC ? drawMac() : address
     },
     format(value, into) {
       into.children.push(element('mac', { address: value }))
@@ -196,7 +199,10 @@ export const interfaceFields = {
   /** the user has named no address: one was drawn just now */
   macGenerated: custom<true | undefined>({
     names: [],
-    parse: node => (firstChild(node, 'mac')?.attributes.address === undefined ? true : undefined),
+    parse(node) {
+      const text = firstChild(node, 'mac')?.attributes.address
+      return text === undefined || mac.parse(text) === ZERO_MAC ? true : undefined
+    },
     format: () => undefined
   }),
   macType: attrOfWritten('mac', 'type', enumOf('generated', 'static')),
