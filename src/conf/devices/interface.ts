@@ -276,5 +276,6 @@ export const interfaceFamily = deviceFamily({
     const onHost = networkHostdev(dev)
     // its teaming has been checked as the card's
     if (onHost) hostdev.validate?.({ ...onHost, teaming: undefined }, def)
-  }
+  },
+  isUsb: ({ model }) => model === 'usb-net'
 })
