@@ -1,4 +1,5 @@
 // passt: carries a card's packets to the host's network as an ordinary program's connections (qemu_passt.c).
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
@@ -27,9 +28,15 @@ export const passt: HostEnd<InterfaceDef> = {
   },
   /** it ends with its connection to QEMU */
   async give(dev, { context }) {
-    if (dev.source.passt) await endHelper(passtSocket(dev, context.paths))
+    if (!dev.source.passt) return
+    const socket = passtSocket(dev, context.paths)
+    await endHelper(socket)
+    for (const left of [readyFileOf(socket), `${socket}.repair`]) rmSync(left, { force: true })
   }
 }
+
+/** passt's own PID file: written once it has shut itself in, which may fail. */
+const readyFileOf = (socket: string) => `${socket}.ready`
 
 /** Starts a card's passt, anew if it is there already (qemuPasstStart). @throws as `take` */
 export async function startPasst(dev: InterfaceDef, { context, root, owner }: HostGuest): Promise<void> {
@@ -38,6 +45,7 @@ export async function startPasst(dev: InterfaceDef, { context, root, owner }: Ho
     command: 'passt',
     args: ['--foreground', ...runAs(owner), ...passtArgs(dev, socket)],
     socket,
+    readyFile: readyFileOf(socket),
     log: helperLog(root, `${dev.alias}-passt`),
     logMode: 'w',
     owner,
@@ -60,6 +68,7 @@ export function passtArgs(dev: InterfaceDef, socket: string): string[] {
     ...(type === 'vhostuser' ? ['--vhost-user'] : []),
     '--one-off',
     ...option('socket', socket),
+    ...option('pid', readyFileOf(socket)),
     ...option('mtu', mtu),
     ...option('interface', source.passt?.dev),
     ...option('log-file', backend?.logFile),

@@ -13,17 +13,29 @@ const card = (inside: string, type = 'user') => `<interface type='${type}'>${ins
 
 t.test('arguments of passt', async t => {
   for (const [inside, type, args] of [
-    [PASST, 'user', ['--one-off', '--socket', '/s']],
-    [PASST, 'vhostuser', ['--vhost-user', '--one-off', '--socket', '/s']],
+    [PASST, 'user', ['--one-off', '--socket', '/s', '--pid', '/s.ready']],
+    [PASST, 'vhostuser', ['--vhost-user', '--one-off', '--socket', '/s', '--pid', '/s.ready']],
     [
       "<mtu size='9000'/><source dev='eth0'/><backend type='passt' logFile='/l'/>",
       'user',
-      ['--one-off', '--socket', '/s', '--mtu', '9000', '--interface', 'eth0', '--log-file', '/l']
+      ['--one-off', '--socket', '/s', '--pid', '/s.ready', '--mtu', '9000', '--interface', 'eth0', '--log-file', '/l']
     ],
     [
       `<ip address='10.0.0.1' prefix='24'/><ip address='fec0::1' prefix='64'/>${PASST}`,
       'user',
-      ['--one-off', '--socket', '/s', '--address', '10.0.0.1', '--netmask', '24', '--address', 'fec0::1']
+      [
+        '--one-off',
+        '--socket',
+        '/s',
+        '--pid',
+        '/s.ready',
+        '--address',
+        '10.0.0.1',
+        '--netmask',
+        '24',
+        '--address',
+        'fec0::1'
+      ]
     ]
   ] as const) {
     const [dev] = (await define(card(inside, type), SHARED)).devices.interfaces
@@ -46,7 +58,7 @@ t.test('ports that reach the guest', async t => {
     ]
   ] as const) {
     const [dev] = (await define(card(forward + PASST))).devices.interfaces
-    t.same(passtArgs(dev!, '/s').slice(3), args)
+    t.same(passtArgs(dev!, '/s').slice(5), args)
   }
 })
 
@@ -54,7 +66,7 @@ t.test('ports that reach the guest', async t => {
 function standInPasst(t: Test, script?: string): { dir: string; asked: () => string[] } {
   const dir = t.testdir()
   const notes = join(dir, 'asked')
-  const serve = `echo "$@" >> ${notes}\nwhile [ "$1" != --socket ]; do shift; done\n: > "$2"\nexec sleep 600\n`
+  const serve = `echo "$@" >> ${notes}\nwhile [ "$1" != --socket ]; do shift; done\n: > "$2"\necho $$ > "$4"\nexec sleep 600\n`
   writeFileSync(join(dir, 'passt'), `#!/bin/sh\n${script ?? serve}`)
   chmodSync(join(dir, 'passt'), 0o755)
   const { PATH } = process.env
@@ -76,10 +88,11 @@ t.test('is there while its card is', async t => {
   const socket = passtSocket(def.devices.interfaces[0]!, context.paths)
   await takeDevices('interfaces', guest)
   t.ok(isServed(socket))
-  t.same(asked(), [`--foreground --one-off --socket ${socket}`], 'the other card has none')
+  t.same(asked(), [`--foreground --one-off --socket ${socket} --pid ${socket}.ready`], 'the other card has none')
   await giveDevices('interfaces', guest)
   t.notOk(isServed(socket))
   t.notOk(existsSync(socket))
+  t.notOk(existsSync(`${socket}.ready`))
 })
 
 t.test('a start fails with its words', async t => {
