@@ -11,6 +11,7 @@ import {
   type Def,
   type Field,
   type Fields,
+  liveOnly,
   parseAttribute,
   readFirst
 } from '../element.ts'
@@ -57,6 +58,13 @@ function attrOfWritten<T>(name: string, attribute: string, type: Scalar<T>): Fie
       if (written && value !== undefined) written.attributes[attribute] = type.format(value)
     }
   }
+}
+
+const currentMacOfStatus = attrOfWritten('mac', 'currentAddress', mac)
+/** Written of guests that run; read from our own status only. */
+const currentMac: Field<string | undefined> = {
+  ...liveOnly(currentMacOfStatus),
+  parse: (node, context) => (context.status ? currentMacOfStatus.parse(node, context) : undefined)
 }
 
 /** Prefixes of the names libvirt gives to host devices it makes itself; such a name is no configuration. */
@@ -207,6 +215,8 @@ export const interfaceFields = {
   }),
   macType: attrOfWritten('mac', 'type', enumOf('generated', 'static')),
   macCheck: attrOfWritten('mac', 'check', yesNo),
+  /** the address that a guest which runs has given its card, where it is another */
+  currentMac,
   source: interfaceSource,
   vlan,
   virtualPort: virtualPort(node => {

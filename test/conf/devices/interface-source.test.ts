@@ -128,6 +128,8 @@ fragments('parts', {
 })`
   <mac address='52:54:00:11:22:33'/>
     = <interface type='bridge'><mac address='52:54:00:11:22:33'/><source bridge='br0'/><model type='virtio'/></interface>
+  <mac address='52:54:00:11:22:33' type='static' check='no' currentAddress='52:54:00:11:22:34'/>
+    = <interface type='bridge'><mac address='52:54:00:11:22:33' type='static' check='no'/><source bridge='br0'/><model type='virtio'/></interface>
   <mac address='525400112233'/>
     ! VIR_ERR_XML_ERROR: XML error: unable to parse mac address '525400112233'
   <mac address='53:54:00:11:22:33'/>
