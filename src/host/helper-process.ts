@@ -1,7 +1,7 @@
 // Programs that serve QEMU over a socket: its TPM, shared directories, reservations, its D-Bus. Each is known by a file
 // beside its socket, so that a shim that comes after a killed one ends what that had started.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -32,6 +32,8 @@ export interface Program {
 export interface Helper extends Program {
   /** made by the program when it is ready */
   socket: string
+  /** file the program writes to when it is ready, where it makes its socket before that */
+  readyFile?: string
   /** the user QEMU runs as, who connects to it */
   owner: ProcessOwner
   /** the error for a program that ended, with its last words, or that made no socket in time */
@@ -69,8 +71,9 @@ export function whenProgramEnded(child: ChildProcess): Promise<string> {
 
 /** Starts a helper and waits until QEMU can connect to it; one left by an earlier run is ended first. */
 export async function startHelper(helper: Helper): Promise<void> {
-  const { socket, log, owner, failure } = helper
+  const { socket, readyFile, log, owner, failure } = helper
   await endHelper(socket)
+  if (readyFile !== undefined) rmSync(readyFile, { force: true })
   const since = helper.logMode === 'w' ? 0 : endOfLog(log)
   const child = runProgram(helper)
   let gone: string | undefined
@@ -79,13 +82,16 @@ export async function startHelper(helper: Helper): Promise<void> {
   })
   const identity = child.pid === undefined ? undefined : processIdentity(child.pid)
   if (identity) writeFileSync(pidFileOf(socket), JSON.stringify(identity), { mode: 0o600 })
-  for (const deadline = Date.now() + SOCKET_TIMEOUT_MS; !existsSync(socket); await sleep(POLL_MS)) {
+  const isReady = () => existsSync(socket) && (readyFile === undefined || hasText(readyFile))
+  for (const deadline = Date.now() + SOCKET_TIMEOUT_MS; !isReady(); await sleep(POLL_MS)) {
     if (gone !== undefined) throw failure(lastWords(log, since) || gone)
     if (Date.now() >= deadline) throw failure(undefined)
   }
   giveTo(socket, owner)
   child.unref()
 }
+
+const hasText = (file: string): boolean => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0
 
 /** True while a helper serves this socket. */
 export function isServed(socket: string): boolean {

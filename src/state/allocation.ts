@@ -123,7 +123,9 @@ function interfaceAllocations(dev: InterfaceDef): Allocation[] {
   return [
     held('mac', mac),
     ...(target?.dev !== undefined && !target.dev.includes('%d') ? [held('tap', target.dev)] : []),
-    ...(source.type === 'vhostuser' && source.mode === 'server' ? [place(source.path)] : []),
+    ...(source.type === 'vhostuser' && source.mode === 'server' && source.path !== undefined
+      ? [place(source.path)]
+      : []),
     ...(device ? hostdevAllocations(device) : [])
   ]
 }

@@ -1,11 +1,25 @@
 // <hostdev>: devices of the host given to the guest.
 import { isDeepStrictEqual } from 'node:util'
 import { assignScsiPlaces, isScsiDiskAt } from '../drive-address.ts'
-import { attr, custom, type Def, type Field, type Fields, flag, parseAttribute, readIf, readLast } from '../element.ts'
+import {
+  attr,
+  child,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  type FormatContext,
+  flag,
+  missingAttribute,
+  type ParseContext,
+  parseAttribute,
+  readIf,
+  readLast
+} from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { ipInfo } from '../net/ip.ts'
-import { enumOf, onOff, type Scalar, yesNo } from '../scalar.ts'
-import { element, firstChild, type XmlElement } from '../xml.ts'
+import { enumOf, onOff, type Scalar, string, yesNo } from '../scalar.ts'
+import { firstChild, type XmlElement } from '../xml.ts'
 import { isUsbDisabled } from './controller.ts'
 import { sameAddress } from './device-address.ts'
 import { deviceBoot, deviceInfoWithRom } from './device-info.ts'
@@ -45,6 +59,8 @@ export interface HostdevOptions {
   ramfb?: boolean
   /** the host's driver that passes the device through; pci only */
   backend?: (typeof backend.values)[number]
+  /** module of the host's kernel that passes it through, a variant of vfio-pci; pci only */
+  driverModel?: string
 }
 
 const ATTRIBUTES = {
@@ -62,13 +78,30 @@ const scsiOnly = (field: Field<true | undefined>) => readIf(node => node.attribu
 /** Addresses of a network device handed to a container; QEMU has none, but what is wrong is refused as such. */
 const netAddresses = ipInfo('Domain hostdev device')
 
+/** `<driver>` of a PCI device (virDeviceHostdevPCIDriverInfo). */
+const hostdevDriver = { backend: attr('name', backend), driverModel: attr('model', string) } satisfies Fields
+const driverChild = child('driver', hostdevDriver)
+
+/** The driver of a PCI device of the host, as options of the device. */
+export function parseHostdevDriver(node: XmlElement, context: ParseContext): Def<typeof hostdevDriver> | undefined {
+  return driverChild.parse(node, context)
+}
+
+export function formatHostdevDriver(
+  { backend, driverModel }: HostdevOptions,
+  into: XmlElement,
+  context: FormatContext
+) {
+  driverChild.format({ backend, driverModel }, into, context)
+}
+
 const table = {
   source: custom<HostdevSource & HostdevOptions>({
     names: [
       '@mode',
       '@type',
       ...Object.values(ATTRIBUTES).flatMap(field => field.names),
-      ['driver', { name: attr('name', backend) }],
+      ['driver', hostdevDriver],
       ['source', hostdevSourceNames]
     ],
     parse(node, context) {
@@ -82,10 +115,9 @@ const table = {
       const source = firstChild(node, 'source')
       if (!source) throw bad('Missing <source> element in hostdev device')
       if (known === 'capabilities' && type === 'net') netAddresses.parse(node, context)
-      const options = known === 'subsystem' ? parseOptions(node, source, type) : {}
+      const options = known === 'subsystem' ? parseHostdevOptions(node, source, type) : {}
       const parsed = parseHostdevSource(source, known, type, context)
-      const name = type === 'pci' && backendOf(node)
-      return { ...parsed, ...options, ...(name && { backend: name }) }
+      return { ...parsed, ...options, ...(type === 'pci' && parseHostdevDriver(node, context)) }
     },
     format(value, into, context) {
       into.attributes.mode = value.mode
@@ -96,7 +128,7 @@ const table = {
           if (shown[key] !== undefined) (ATTRIBUTES[key] as Field<unknown>).format(shown[key], into, context)
         }
       }
-      if (value.backend) into.children.push(element('driver', { name: value.backend }))
+      formatHostdevDriver(value, into, context)
       hostdevSource.format(value, into, context)
     }
   }),
@@ -110,8 +142,8 @@ const table = {
 } satisfies Fields
 export type HostdevDef = Def<typeof table>
 
-/** The attributes of `<hostdev>`, in libvirt's order of reading. */
-function parseOptions(node: XmlElement, source: XmlElement, type: string): HostdevOptions {
+/** The attributes of `<hostdev>`, or of an `<interface>` that is one, in libvirt's order of reading. */
+export function parseHostdevOptions(node: XmlElement, source: XmlElement, type: string): HostdevOptions {
   if (type !== 'usb' && source.attributes.startupPolicy) {
     throw unsupported('Setting startupPolicy is only allowed for USB devices')
   }
@@ -136,7 +168,7 @@ function parseOptions(node: XmlElement, source: XmlElement, type: string): Hostd
     // 'default' is one of libvirt's values
     if (model !== 'default') read('model', vhostModel)
   } else if (type === 'mdev') {
-    if (!read('model', mdevModel)) throw bad("Missing required attribute 'model' in element 'hostdev'")
+    if (!read('model', mdevModel)) throw missingAttribute(node, 'model')
     read('display', onOff)
     read('ramfb', onOff)
   } else if (type === 'pci' && model === undefined) {
@@ -146,11 +178,6 @@ function parseOptions(node: XmlElement, source: XmlElement, type: string): Hostd
     throw bad(`'model' attribute in <hostdev> is only supported when type='${type}'`)
   }
   return options
-}
-
-function backendOf(node: XmlElement): HostdevOptions['backend'] {
-  const driver = firstChild(node, 'driver')
-  return driver && parseAttribute(driver, 'name', backend)
 }
 
 export const hostdev = deviceFamily({

@@ -1,5 +1,15 @@
 // <model>, <driver> and <backend> of an <interface>: the guest's card and what serves it on the host.
-import { attr, child, custom, type Def, type Field, type Fields, parseFields, readFirst } from '../element.ts'
+import {
+  attr,
+  attrUnless,
+  child,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  parseFields,
+  readFirst
+} from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
 import { enumOf, onOff, type Scalar, string, uint } from '../scalar.ts'
@@ -15,6 +25,7 @@ const MODELS = [
   'virtio',
   'e1000',
   'e1000e',
+  'igb',
   'virtio-transitional',
   'virtio-non-transitional',
   'usb-net',
@@ -135,14 +146,14 @@ export const interfaceDriver: Field<InterfaceDriver | undefined> = custom<Interf
 const path: Scalar<string> = { ...string, parse: sanitizePath }
 
 const backend = {
-  /** passt is no backend of this version */
-  type: attr('type', enumOf<never>()),
+  /** the host's program that carries the packets; absent: QEMU's own network stack, or a vhost-user switch */
+  type: attrUnless('type', 'default', enumOf('passt')),
   tap: attr('tap', path),
   vhost: attr('vhost', path),
   logFile: attr('logFile', string)
 } satisfies Fields
 
-/** `<backend>`: the host devices the card is served by. */
+/** `<backend>`: the program or the host's devices that serve the card. */
 export const interfaceBackend: Field<Def<typeof backend> | undefined> = {
   ...child('backend', backend),
   parse(node, context) {

@@ -1,9 +1,15 @@
 // <interface type='hostdev'>: the host's own network card, given to the guest (virDomainHostdevDefParseXMLSubsys).
-import { attr, custom, type Field, missingAttribute } from '../element.ts'
+import { attr, custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { enumOf, string, yesNo } from '../scalar.ts'
-import { element, firstChild } from '../xml.ts'
-import type { HostdevDef, HostdevOptions } from './hostdev.ts'
+import { string } from '../scalar.ts'
+import { firstChild } from '../xml.ts'
+import {
+  formatHostdevDriver,
+  type HostdevDef,
+  type HostdevOptions,
+  parseHostdevDriver,
+  parseHostdevOptions
+} from './hostdev.ts'
 import {
   type HostdevSourceOf,
   hostdevSource,
@@ -13,11 +19,10 @@ import {
 } from './hostdev-source.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
+const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
 /** Types of host devices that can be a network card. */
 const CARDS = ['pci', 'usb'] as const
-
-const backend = attr('name', enumOf('kvm', 'vfio', 'xen'))
 
 /** The device with its options. */
 export interface InterfaceHostdev {
@@ -27,32 +32,24 @@ export interface InterfaceHostdev {
 export const interfaceHostdev: Field<InterfaceHostdev> = custom<InterfaceHostdev>({
   names: ['@managed', ['source', { ...hostdevSourceNames, type: attr('type', string) }]],
   parse(node, context) {
-    const managed = yesNo.parse(node.attributes.managed ?? '')
     const source = firstChild(node, 'source')
     const said = source && firstChild(source, 'address')?.attributes.type
     const type = said || (source && firstChild(source, 'vendor') ? 'usb' : undefined)
-    if (!type) throw fail('VIR_ERR_XML_ERROR', 'missing source address type')
-    if (!Object.hasOwn(hostdevSources.subsystem, type)) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown host device source address type '${type}'`)
+    if (!source || !type || !Object.hasOwn(hostdevSources.subsystem, type)) {
+      throw unsupported(`unknown host device source address type '${type ?? '(null)'}'`)
     }
-    if (type !== 'usb' && source!.attributes.startupPolicy) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Setting startupPolicy is only allowed for USB devices')
-    }
-    if (type === 'mdev' && node.attributes.model === undefined) throw missingAttribute(node, 'model')
-    const parsed = parseHostdevSource(source!, 'subsystem', type, context)
+    const options = parseHostdevOptions(node, source, type)
+    const parsed = parseHostdevSource(source, 'subsystem', type, context)
     if (!(CARDS as readonly string[]).includes(type)) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `address type='${type}' not supported in hostdev interfaces`)
+      throw unsupported(`address type='${type}' not supported in hostdev interfaces`)
     }
-    const device = parsed as InterfaceHostdev['device']
-    if (managed) device.managed = true
-    const driver = type === 'pci' ? firstChild(node, 'driver') : undefined
-    const name = driver && backend.parse(driver, context)
-    if (name) device.backend = name
+    const driver = type === 'pci' ? parseHostdevDriver(node, context) : undefined
+    const device = { ...parsed, ...options, ...driver } as InterfaceHostdev['device']
     return { device }
   },
   format({ device }, into, context) {
     if (device.managed) into.attributes.managed = 'yes'
-    if (device.backend) into.children.push(element('driver', { name: device.backend }))
+    formatHostdevDriver(device, into, context)
     hostdevSource.format(device, into, context)
     const place = firstChild(firstChild(into, 'source') ?? into, 'address')
     if (place) place.attributes = { type: device.type, ...place.attributes }

@@ -17,6 +17,7 @@ import { errorsFrom } from '../error.ts'
 import { type IpInfo, ipInfo } from '../net/ip.ts'
 import { enumOf, int, longlongAnyBase, string, uint, uuid, yesNo } from '../scalar.ts'
 import { element, firstChild, type XmlElement } from '../xml.ts'
+import { interfaceBackend } from './interface-driver.ts'
 import { type InterfaceHostdev, interfaceHostdev } from './interface-hostdev.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -38,9 +39,9 @@ const reconnect: Field<Def<typeof reconnectFields> | undefined> = {
 
 /** vhost-user speaks over unix sockets only. */
 const unixOnly: Field<'unix'> = {
-  ...text('type'),
-  parse(node, context) {
-    const type = text('type').parse(node, context)
+  ...withDefault(attr('type', enumOf('unix')), 'unix'),
+  parse(node) {
+    const { type = 'unix' } = node.attributes
     if (type === 'unix') return type
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Type='${type}' unsupported for <interface type='vhostuser'>`)
   }
@@ -68,13 +69,13 @@ const macvlanMode = enumOf('vepa', 'private', 'bridge', 'passthrough')
 
 /** Attributes and children of `<source>` by type; virDomainNetType has the types in this order. */
 const kinds = {
-  /** the device is for the passt backend only and never written without it */
-  user: { dev: custom<string | undefined>({ ...attr('dev', string), format: () => undefined }) },
+  user: {},
   ethernet: {},
   vhostuser: {
     socketType: unixOnly,
-    path: text('path'),
-    mode: required(attr('mode', enumOf('client', 'server'))),
+    /** passt has one of its own */
+    path: attr('path', string),
+    mode: withDefault(attr('mode', enumOf('client', 'server')), 'client'),
     reconnect
   },
   server: { address: attr('address', string), port },
@@ -102,9 +103,9 @@ const kinds = {
   null: {},
   vds: {
     switchid: required(attr('switchid', uuid)),
-    portid: required(attr('portid', longlongAnyBase)),
-    portgroupid: text('portgroupid'),
-    connectionid: required(attr('connectionid', longlongAnyBase))
+    portid: withDefault(attr('portid', longlongAnyBase), 0n),
+    portgroupid: attr('portgroupid', string),
+    connectionid: withDefault(attr('connectionid', longlongAnyBase), 0n)
   }
 } satisfies Record<string, Fields>
 type Kinds = typeof kinds
@@ -115,6 +116,8 @@ export const interfaceTypes = Object.keys(kinds) as InterfaceType[]
 interface Extra {
   /** addresses and routes of the host's end; type ethernet only */
   hostIp?: IpInfo
+  /** passt serves the card: with the addresses and routes of this device of the host, or of its default route's */
+  passt?: { dev?: string }
 }
 /** The connection of an interface, by type. */
 export type InterfaceSource =
@@ -123,7 +126,7 @@ export type InterfaceSource =
 export type InterfaceSourceOf<T extends InterfaceType> = Extract<InterfaceSource, { type: T }>
 
 /** Types that do without a `<source>`; that of a host device has its own message. */
-const OPTIONAL: readonly InterfaceType[] = ['user', 'ethernet', 'null', 'hostdev']
+const OPTIONAL: readonly InterfaceType[] = ['user', 'ethernet', 'vhostuser', 'null', 'hostdev']
 
 const hostIp = ipInfo('interface host IP')
 
@@ -135,8 +138,14 @@ export function interfaceType(node: XmlElement): InterfaceType {
   return type as InterfaceType
 }
 
+const passtFields = { dev: attr('dev', string) } satisfies Fields
+
 export const interfaceSource: Field<InterfaceSource> = custom<InterfaceSource>({
-  names: ['@type', ...interfaceHostdev.names, ['source', Object.assign({}, ...Object.values(kinds), { hostIp })]],
+  names: [
+    '@type',
+    ...interfaceHostdev.names,
+    ['source', Object.assign({}, ...Object.values(kinds), { ...passtFields, hostIp })]
+  ],
   parse(node, context) {
     const type = interfaceType(node)
     const found = firstChild(node, 'source')
@@ -148,7 +157,9 @@ export const interfaceSource: Field<InterfaceSource> = custom<InterfaceSource>({
       type === 'hostdev'
         ? interfaceHostdev.parse(node, context)
         : parseFields(found ?? element('source'), kinds[type] as Fields, context)
-    return { type, ...rest, ...(ip && { hostIp: ip }) } as InterfaceSource
+    const isPasst = interfaceBackend.parse(node, context)?.type === 'passt'
+    const passt = isPasst && parseFields(found ?? element('source'), passtFields, context)
+    return { type, ...rest, ...(passt && { passt }), ...(ip && { hostIp: ip }) } as InterfaceSource
   },
   format(value, into, context) {
     // a running guest's interface is shown as what it is
@@ -156,7 +167,9 @@ export const interfaceSource: Field<InterfaceSource> = custom<InterfaceSource>({
     into.attributes = { type: plugged ?? value.type, ...into.attributes }
     if (value.type === 'hostdev') return interfaceHostdev.format(value, into, context)
     const source = element('source')
-    formatFieldsInto(source, value as never, kinds[value.type] as Fields, context)
+    // what passt leaves to the user is the device; the rest is fixed
+    if (value.passt) formatFieldsInto(source, value.passt, passtFields, context)
+    else formatFieldsInto(source, value as never, kinds[value.type] as Fields, context)
     hostIp.format(value.hostIp, source, context)
     if (Object.keys(source.attributes).length + source.children.length > 0) into.children.push(source)
   }

@@ -1,5 +1,6 @@
 // Checks of an <interface> that need no hypervisor (virDomainNetDefValidate).
 import { errorsFrom } from '../error.ts'
+import { checkBandwidth } from '../net/bandwidth.ts'
 import type { InterfaceDef } from './interface.ts'
 import { isVirtioModel } from './interface-driver.ts'
 import { checkNoVirtioOptions } from './virtio-options.ts'
@@ -22,17 +23,26 @@ export function validateInterface(dev: InterfaceDef): void {
   checkTeaming(dev)
   checkPortOptions(dev)
   if (!isVirtioModel(dev.model)) checkNoVirtioOptions(dev.driver)
-  if (source.type === 'vhostuser') {
-    if (!isVirtioModel(dev.model)) {
-      throw fail(
-        'VIR_ERR_INTERNAL_ERROR',
-        "Wrong or no <model> 'type' attribute specified with <interface type='vhostuser'/>. " +
-          'vhostuser requires the virtio-net* frontend'
-      )
-    }
-    if (source.mode === 'server' && source.reconnect?.enabled) {
-      throw unsupported("'reconnect' attribute unsupported 'server' mode for <interface type='vhostuser'>")
-    }
+  checkPasst(dev)
+  checkBandwidth(dev.bandwidth)
+}
+
+/** What passt can serve, and what only passt does. */
+function checkPasst({ type, source: { passt }, portForwards }: InterfaceDef): void {
+  const canServe = type === 'user' || type === 'vhostuser'
+  if (passt && !canServe) {
+    throw unsupported("The 'passt' backend can only be used with interface type='user' or type='vhostuser'")
+  }
+  if (portForwards.length > 0 && !passt) {
+    throw unsupported(
+      "The <portForward> element can only be used with the 'passt' backend of interface type='user' or type='vhostuser'"
+    )
+  }
+  const ranges = portForwards.flatMap(forward => forward.ranges)
+  if (ranges.some(({ start, end, to, exclude }) => start === undefined && (end ?? to ?? exclude) !== undefined)) {
+    throw unsupported(
+      "The 'range' of a 'portForward' requires 'start' attribute if 'end', 'to', or 'exclude' is specified"
+    )
   }
 }
 

@@ -11,6 +11,7 @@ import {
   type Def,
   type Field,
   type Fields,
+  liveOnly,
   parseAttribute,
   readFirst
 } from '../element.ts'
@@ -41,6 +42,9 @@ function drawMac(): string {
   return ['52', '54', '00', ...randomBytes(3).toString('hex').match(/../g)!].join(':')
 }
 
+/** The address that stands for none (virMacAddrIsAllClear). */
+const ZERO_MAC = '00:00:00:00:00:00'
+
 /** An attribute of an element that another field has written. */
 function attrOfWritten<T>(name: string, attribute: string, type: Scalar<T>): Field<T | undefined> {
   return {
@@ -54,6 +58,13 @@ function attrOfWritten<T>(name: string, attribute: string, type: Scalar<T>): Fie
       if (written && value !== undefined) written.attributes[attribute] = type.format(value)
     }
   }
+}
+
+const currentMacOfStatus = attrOfWritten('mac', 'currentAddress', mac)
+/** Written of guests that run; read from our own status only. */
+const currentMac: Field<string | undefined> = {
+  ...liveOnly(currentMacOfStatus),
+  parse: (node, context) => (context.status ? currentMacOfStatus.parse(node, context) : undefined)
 }
 
 /** Prefixes of the names libvirt gives to host devices it makes itself; such a name is no configuration. */
@@ -187,7 +198,7 @@ export const interfaceFields = {
       if (Number.parseInt(address.slice(0, 2), 16) & 1) {
         throw fail('VIR_ERR_XML_ERROR', `expected unicast mac address, found multicast '${text}'`)
       }
-      return address
+      return address === ZERO_MAC ? drawMac() : address
     },
     format(value, into) {
       into.children.push(element('mac', { address: value }))
@@ -196,11 +207,16 @@ export const interfaceFields = {
   /** the user has named no address: one was drawn just now */
   macGenerated: custom<true | undefined>({
     names: [],
-    parse: node => (firstChild(node, 'mac')?.attributes.address === undefined ? true : undefined),
+    parse(node) {
+      const text = firstChild(node, 'mac')?.attributes.address
+      return text === undefined || mac.parse(text) === ZERO_MAC ? true : undefined
+    },
     format: () => undefined
   }),
   macType: attrOfWritten('mac', 'type', enumOf('generated', 'static')),
   macCheck: attrOfWritten('mac', 'check', yesNo),
+  /** the address that a guest which runs has given its card, where it is another */
+  currentMac,
   source: interfaceSource,
   vlan,
   virtualPort: virtualPort(node => {
@@ -270,5 +286,6 @@ export const interfaceFamily = deviceFamily({
     const onHost = networkHostdev(dev)
     // its teaming has been checked as the card's
     if (onHost) hostdev.validate?.({ ...onHost, teaming: undefined }, def)
-  }
+  },
+  isUsb: ({ model }) => model === 'usb-net'
 })

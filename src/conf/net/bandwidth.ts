@@ -50,6 +50,22 @@ function parseRate({ attributes }: XmlElement): BandwidthRate {
   return rate
 }
 
+/** What the host's traffic control can hold, in KiB/s and KiB. */
+const SPEED_LIMIT = 1n << 54n
+const SIZE_LIMIT = (2n ** 32n - 1n) >> 10n
+
+/** @throws VIR_ERR_OVERFLOW for a limit that the host cannot set (virNetDevBandwidthValidate) */
+export function checkBandwidth({ inbound, outbound }: Bandwidth = {}): void {
+  for (const rate of [inbound, outbound]) {
+    if (!rate) continue
+    for (const name of RATES) {
+      const limit = name === 'burst' ? SIZE_LIMIT : SPEED_LIMIT
+      if (rate[name] <= limit) continue
+      throw fail('VIR_ERR_OVERFLOW', `value '${rate[name]}' is too big for '${name}' parameter, maximum is '${limit}'`)
+    }
+  }
+}
+
 function parseDirection(node: XmlElement, name: 'inbound' | 'outbound'): BandwidthRate | undefined {
   const [found] = childElements(node, name)
   return found && parseRate(found)

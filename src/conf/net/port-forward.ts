@@ -1,4 +1,4 @@
-// <portForward>: ports of the host that reach the guest, for interfaces of type user.
+// <portForward>: ports of the host that reach the guest, of interfaces that passt serves.
 import {
   attr,
   children,

@@ -46,7 +46,9 @@ fragments('the host’s end')`
   <serial type='tcp'><source mode='connect' host='h' service='1' tls='x'/></serial>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'tls' in element 'source': 'x'.
   <serial type='tcp'><source mode='connect' host='h' service='1'/><protocol type='x'/></serial>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: Unknown protocol 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'type' in element 'protocol': 'x'.
+  <serial type='tcp'><source mode='connect' host='h' service='1'/><protocol type='telnets'/></serial>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: tcp chardev protocol 'telnets' not supported
   <serial type='tcp'><source mode='connect' service='1'/></serial>
     ! VIR_ERR_INTERNAL_ERROR: internal error: Missing source host attribute for char device
   <serial type='tcp'><source mode='connect' host='h'/></serial>

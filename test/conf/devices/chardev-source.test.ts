@@ -52,7 +52,7 @@ t.test('refuses with libvirt’s words', async t => {
     ['file', "<source path='/a'/><source path='/b'/>", 'only one source element is allowed for character device'],
     ['udp', '<source/><source/><source/>', 'only two source elements are allowed for character device'],
     ['tcp', "<source mode='listen'/>", "Invalid value for attribute 'mode' in element 'source': 'listen'."],
-    ['tcp', "<protocol type='ssh'/>", "Unknown protocol 'ssh'"],
+    ['tcp', "<protocol type='ssh'/>", "Invalid value for attribute 'type' in element 'protocol': 'ssh'."],
     ['unix', "<source><reconnect enabled='yes'/></source>", "Missing required attribute 'timeout'"],
     ['qemu-vdagent', '<source><mouse/></source>', "Missing required attribute 'mode'"],
     ['null', '<log/><log/>', 'only one log element is allowed for character device'],

@@ -27,14 +27,10 @@ fragments('types')`
     = <interface type='mcast'><source address='230.0.0.1' port='5558'/><model type='rtl8139'/></interface>
   <interface type='udp'><source address='127.0.0.1' port='1'><local address='127.0.0.1' port='2'/></source></interface>
     = <interface type='udp'><source address='127.0.0.1' port='1'><local address='127.0.0.1' port='2'/></source><model type='rtl8139'/></interface>
-  <interface type='vhostuser'><source type='unix' path='/s' mode='server'/><model type='virtio'/></interface>
-    =
-  <interface type='vhostuser'><source type='unix' path='/s' mode='client'><reconnect enabled='yes' timeout='10'/></source><model type='virtio'/></interface>
-    =
-  <interface type='vhostuser'><source type='unix' path='/s' mode='client'><reconnect enabled='no' timeout='10'/></source><model type='virtio'/></interface>
-    = <interface type='vhostuser'><source type='unix' path='/s' mode='client'><reconnect enabled='no'/></source><model type='virtio'/></interface>
   <interface type='vdpa'><source dev='/dev/vhost-vdpa-0'/><model type='virtio'/></interface>
     =
+  <interface type='vdpa'><source dev='/dev/vhost-vdpa-0'/></interface>
+    = <interface type='vdpa'><source dev='/dev/vhost-vdpa-0'/><model type='virtio'/></interface>
   <interface type='internal'><source name='a'/></interface>
     = <interface type='internal'><source name='a'/><model type='rtl8139'/></interface>
   <interface type='hostdev' managed='yes'><source><address type='pci' domain='0x0' bus='0x3' slot='0x7' function='0x1'/></source></interface>
@@ -43,6 +39,18 @@ fragments('types')`
     = <interface type='null'><model type='rtl8139'/></interface>
   <interface type='vds'><source switchid='77777777-7777-7777-7777-777777777777' portid='-1' portgroupid='g' connectionid='1'/></interface>
     = <interface type='vds'><source switchid='77777777-7777-7777-7777-777777777777' portid='-1' portgroupid='g' connectionid='1'/><model type='rtl8139'/></interface>
+  <interface type='vds'><source switchid='77777777-7777-7777-7777-777777777777'/></interface>
+    = <interface type='vds'><source switchid='77777777-7777-7777-7777-777777777777' portid='0' connectionid='0'/><model type='rtl8139'/></interface>
+  <interface type='hostdev'><driver name='vfio' model='mlx5_vfio_pci'/><source><address type='pci' domain='0x0000' bus='0x03' slot='0x07' function='0x1'/></source><address type='pci' domain='0x0000' bus='0x00' slot='0x02' function='0x0'/></interface>
+    =
+  <interface type='user'><source dev=''/><backend type='passt'/></interface>
+    = <interface type='user'><source dev=''/><model type='rtl8139'/><backend type='passt'/></interface>
+  <interface type='user'><backend logFile=''/></interface>
+    = <interface type='user'><model type='rtl8139'/><backend logFile=''/></interface>
+  <interface type='user'><backend type='passt' logFile='/a//b'/><mtu size='9000'/></interface>
+    = <interface type='user'><model type='rtl8139'/><backend type='passt' logFile='/a//b'/><mtu size='9000'/></interface>
+  <interface type='user'><portForward proto='tcp'><range/></portForward><backend type='passt'/></interface>
+    = <interface type='user'><portForward proto='tcp'/><model type='rtl8139'/><backend type='passt'/></interface>
 `
 
 fragments('refused')`
@@ -70,10 +78,28 @@ fragments('refused')`
     ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'address' in element 'local'
   <interface type='vhostuser'><source type='tcp' path='/s' mode='server'/></interface>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: Type='tcp' unsupported for <interface type='vhostuser'>
+  <interface type='vhostuser'/>
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'path' in element 'source'
   <interface type='vhostuser'><source type='unix' mode='server'/></interface>
     ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'path' in element 'source'
   <interface type='vhostuser'><source type='unix' path='/s'/></interface>
-    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'mode' in element 'source'
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: 'interface' requires shared memory
+  <interface type='vhostuser'><backend type='passt'/></interface>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: 'interface' requires shared memory
+  <interface type='vhostuser'><source path='/s' mode='server'><reconnect enabled='yes' timeout='3'/></source></interface>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: 'reconnect' attribute is not supported when source mode='server' for <interface type='vhostuser'>
+  <interface type='vhostuser'><source path='/s'/><ip address='10.0.0.1'/></interface>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: Invalid attempt to set network interface guest-side IP address info, not supported by QEMU
+  <interface type='vdpa'><source dev='/dev/v'/><model type='foo'/></interface>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: invalid model for interface of type 'vdpa': 'unknown' - must be 'virtio'
+  <interface type='user'><portForward proto='tcp'/></interface>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: The <portForward> element can only be used with the 'passt' backend of interface type='user' or type='vhostuser'
+  <interface type='user'><portForward proto='none'/><backend type='passt'/></interface>
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'proto' in element 'portForward': 'none'.
+  <interface type='user'><portForward proto='tcp'><range exclude='yes'/></portForward><backend type='passt'/></interface>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: The 'range' of a 'portForward' requires 'start' attribute if 'end', 'to', or 'exclude' is specified
+  <interface type='user'><ip address='10.0.0.1' prefix='30'/><backend type='passt'/></interface>
+    ! VIR_ERR_XML_ERROR: XML error: invalid prefix, must be in range of 4-27
   <interface type='vhostuser'><source type='unix' path='/s' mode='x'/></interface>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'mode' in element 'source': 'x'.
   <interface type='vhostuser'><source type='unix' path='/s' mode='client'><reconnect enabled='yes'/></source></interface>
@@ -85,7 +111,11 @@ fragments('refused')`
   <interface type='internal'><source/></interface>
     ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'name' in element 'source'
   <interface type='hostdev'/>
-    ! VIR_ERR_XML_ERROR: XML error: missing source address type
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown host device source address type '(null)'
+  <interface type='hostdev' display='on'><source><address type='pci' bus='3'/></source></interface>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: graphics device is needed for attribute value 'display=on' in <hostdev>
+  <interface type='hostdev' model='virtio'><source><address type='pci' bus='3'/></source></interface>
+    ! VIR_ERR_XML_ERROR: XML error: 'model' attribute in <hostdev> is only supported when type='pci'
   <interface type='hostdev'><source><address type='usb' bus='1'/></source></interface>
     ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'device' in element 'address'
   <interface type='vds'><source switchid='x' portid='1' portgroupid='g' connectionid='1'/></interface>
@@ -98,6 +128,8 @@ fragments('parts', {
 })`
   <mac address='52:54:00:11:22:33'/>
     = <interface type='bridge'><mac address='52:54:00:11:22:33'/><source bridge='br0'/><model type='virtio'/></interface>
+  <mac address='52:54:00:11:22:33' type='static' check='no' currentAddress='52:54:00:11:22:34'/>
+    = <interface type='bridge'><mac address='52:54:00:11:22:33' type='static' check='no'/><source bridge='br0'/><model type='virtio'/></interface>
   <mac address='525400112233'/>
     ! VIR_ERR_XML_ERROR: XML error: unable to parse mac address '525400112233'
   <mac address='53:54:00:11:22:33'/>
@@ -153,9 +185,11 @@ fragments('parts', {
   <backend tap='/dev/net//tun' vhost='/dev/vhost-net'/>
     = <interface type='bridge'><source bridge='br0'/><model type='virtio'/><backend tap='/dev/net/tun' vhost='/dev/vhost-net'/></interface>
   <backend type='passt'/>
-    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'type' in element 'backend': 'passt'.
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: The 'passt' backend can only be used with interface type='user' or type='vhostuser'
+  <bandwidth><outbound average='1000' burst='4194304'/></bandwidth>
+    ! VIR_ERR_OVERFLOW: numerical overflow: value '4194304' is too big for 'burst' parameter, maximum is '4194303'
   <ip address='1.2.3.4'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: Invalid attempt to set network interface guest-side IP route and/or address info, not supported by QEMU
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: Invalid attempt to set network interface guest-side IP address info, not supported by QEMU
   <driver name='qemu' txmode='iothread' ioeventfd='on' event_idx='off' queues='4' rx_queue_size='256' tx_queue_size='512' rss='on' rss_hash_report='off'/>
     = <interface type='bridge'><source bridge='br0'/><model type='virtio'/><driver name='qemu' txmode='iothread' ioeventfd='on' event_idx='off' queues='4' rx_queue_size='256' tx_queue_size='512' rss='on' rss_hash_report='off'/></interface>
   <driver name='vhost'><host csum='off' gso='off' tso4='off' tso6='off' ecn='off' ufo='off' mrg_rxbuf='off'/><guest csum='off' tso4='off' tso6='off' ecn='off' ufo='off'/></driver>
@@ -182,11 +216,30 @@ fragments('parts', {
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'ufo' in element 'guest': 'x'.
 `
 
+fragments('vhost-user', { outside: "<memoryBacking><access mode='shared'/></memoryBacking>" })`
+  <interface type='vhostuser'><source type='unix' path='/s' mode='server'/><model type='virtio'/></interface>
+    =
+  <interface type='vhostuser'><source type='unix' path='/s' mode='client'><reconnect enabled='yes' timeout='10'/></source><model type='virtio'/></interface>
+    =
+  <interface type='vhostuser'><source type='unix' path='/s' mode='client'><reconnect enabled='no' timeout='10'/></source><model type='virtio'/></interface>
+    = <interface type='vhostuser'><source type='unix' path='/s' mode='client'><reconnect enabled='no'/></source><model type='virtio'/></interface>
+  <interface type='vhostuser'><source path='/s'/></interface>
+    = <interface type='vhostuser'><source type='unix' path='/s' mode='client'/><model type='virtio'/></interface>
+  <interface type='vhostuser'><source path=''/></interface>
+    = <interface type='vhostuser'><source type='unix' path='' mode='client'/><model type='virtio'/></interface>
+  <interface type='vhostuser'><source dev='eth0' path='/s'/><ip address='10.0.0.1' prefix='8'/><backend type='passt'/></interface>
+    = <interface type='vhostuser'><source dev='eth0'/><ip address='10.0.0.1' family='ipv4' prefix='8'/><model type='virtio'/><backend type='passt'/></interface>
+  <interface type='vhostuser'><source path='/s' mode='server'/><model type='rtl8139'/></interface>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: invalid model for interface of type 'vhostuser': 'rtl8139' - must be 'virtio'
+`
+
 fragments('models', { around: ["<interface type='user'>", '</interface>'], show: ['interface'] })`
   <model type='e1000'/>
     = <interface type='user'><model type='e1000'/></interface>
   <model type='E1000'/>
     = <interface type='user'><model type='e1000'/></interface>
+  <model type='IGB'/>
+    = <interface type='user'><model type='igb'/></interface>
   <model type='82540em'/>
     = <interface type='user'><model type='82540EM'/></interface>
   <model type='my-card_1'/>

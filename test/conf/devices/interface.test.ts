@@ -21,6 +21,11 @@ t.test('reads and writes every part', async t => {
     nic(
       "<tune><sndbuf>0</sndbuf></tune><teaming type='transient' persistent='ua-x'/><link state='down'/><mtu size='9'/>"
     ),
+    nic(
+      "<source dev='eth0'/><portForward proto='udp' address='::1' dev='lo'><range start='5' end='9' to='15'/></portForward><backend type='passt' logFile='/l'/>",
+      'user'
+    ),
+    nic("<source dev='eth0'/><backend type='passt'/>", 'vhostuser'),
     nic("<virtualport type='midonet'><parameters interfaceid='09b11c53-8b5c-4eeb-8f00-d84eaa0aaa4f'/></virtualport>")
   ]) {
     t.equal(throughTable(interfaceFields, xml), xml)
@@ -35,6 +40,11 @@ t.test('drops what libvirt drops', async t => {
     [nic("<model type='e1000'/><backend vhost='/dev/vhost-net'/>"), nic("<model type='e1000'/>")],
     [nic("<filterref filter='f'/>", 'user'), nic('', 'user')],
     [nic("<source dev='eth0'/>", 'user'), nic('', 'user')],
+    [nic("<backend type='default'/>", 'user'), nic('', 'user')],
+    [
+      nic("<source type='unix' path='/s' mode='server'/><backend type='passt'/>", 'vhostuser'),
+      nic("<backend type='passt'/>", 'vhostuser')
+    ],
     [nic("<vlan trunk='no'><tag id='1'/></vlan>"), nic("<vlan><tag id='1'/></vlan>")],
     [nic("<mtu size='0'/><coalesce><rx><frames max='0'/></rx></coalesce>"), nic('')],
     [nic("<link/><link state='up'/>"), nic("<link state='up'/>")]
@@ -63,7 +73,7 @@ t.test('refuses with libvirt’s words', async t => {
     [nic('<virtualport/>', 'user'), "<virtualport> element unsupported for <interface type='user'>"],
     [nic('<virtualport/>'), 'missing required virtualport type'],
     [nic("<virtualport type='802.1Qbh'/>"), "missing profileid in <virtualport type='802.1Qbh'>"],
-    [nic("<backend type='passt'/>"), "Invalid value for attribute 'type' in element 'backend': 'passt'."],
+    [nic("<backend type='x'/>"), "Invalid value for attribute 'type' in element 'backend': 'x'."],
     [nic("<link state='x'/>"), "unknown interface link state 'x'"],
     [nic("<teaming persistent='ua-x'/>"), "unknown teaming type '(null)'"],
     [nic("<ip address='10.0.0.1' prefix='33'/>", 'user'), "Invalid prefix value '33' in <ip>"],
@@ -82,7 +92,7 @@ t.test('checks what is left', async t => {
     [nic("<teaming type='transient'/>"), 'teaming persistent attribute must be set'],
     [nic("<port isolated='yes'/>", 'user'), "<port isolated='yes'/> is not supported"],
     [nic("<driver iommu='on'/>"), 'iommu driver option is only supported for virtio devices'],
-    [nic("<source type='unix' path='/x' mode='client'/>", 'vhostuser'), 'vhostuser requires the virtio-net* frontend'],
+    [nic("<source type='unix' path='/x' mode='client'/>", 'vhostuser'), "'interface' requires shared memory"],
     [nic("<source><ip address='10.0.0.1'/></source>", 'user'), 'host-side IP route and/or address info']
   ] as const) {
     t.match(await errorOf(() => define(xml)), error, xml)

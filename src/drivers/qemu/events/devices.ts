@@ -5,6 +5,7 @@ import { setRdmaAddress } from '../../../host/rdma.ts'
 import { MANAGED_PR_MANAGER } from '../block/node-names.ts'
 import { diskOfDevice, imageOfNode } from '../device/disk/lookup.ts'
 import { hasManagedReservations, startReservationsHelper } from '../device/disk/pr-helper.ts'
+import { startPasst } from '../device/interface/passt.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { removableDevice, removeDevice } from '../hotplug/removal.ts'
@@ -22,6 +23,18 @@ const isRefusal = (status: number) => status === 0x01 || (status >= 0x80 && stat
 
 function removalFailed(domain: QemuDomain, devAlias: string, timestampUs: number): void {
   domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED', { devAlias }, timestampUs)
+}
+
+/** A card's passt went away: QEMU connects to the next by itself (processNetdevDisconnectedEvent). */
+async function restartPasst(domain: QemuDomain, data: Record<string, unknown>): Promise<void> {
+  const name = textOf(data, 'netdev-id')
+  await domain.jobs.run('query', { api: 'passt' }, async () => {
+    if (!domain.isActive) return
+    const dev = domain.def.devices.interfaces.find(({ alias }) => name === `host${alias}`)
+    if (!dev?.source.passt) return
+    domain.log.warn({ alias: dev.alias }, 'passt is gone, starting it again')
+    await startPasst(dev, hostGuest(domain))
+  })
 }
 
 export const deviceEvents: Handlers = {
@@ -121,6 +134,9 @@ export const deviceEvents: Handlers = {
     domain.changed()
     domain.events.emit('VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE', { alias, size }, timestampUs)
   },
+
+  NETDEV_STREAM_DISCONNECTED: restartPasst,
+  NETDEV_VHOST_USER_DISCONNECTED: restartPasst,
 
   /** The helper for persistent reservations went away. */
   async PR_MANAGER_STATUS_CHANGED(domain, data) {

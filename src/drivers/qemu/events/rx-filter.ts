@@ -12,12 +12,23 @@ interface RxFilter {
   'vlan-table': number[]
 }
 
+/** The address the guest has given its card is shown beside the one it was given. */
+function noteAddress(domain: QemuDomain, dev: InterfaceDef, address: string): void {
+  const current = address === dev.mac ? undefined : address
+  if (current === dev.currentMac) return
+  if (current === undefined) delete dev.currentMac
+  else dev.currentMac = current
+  domain.changed()
+}
+
 /** Asks QEMU for a card's filter, so that it tells the next change, and takes it over (qemuDomainSyncRxFilter). */
 export async function syncRxFilter(domain: QemuDomain, dev: InterfaceDef): Promise<void> {
   domain.checkActive()
   const [filter] = await domain.qmp.execute<RxFilter[]>('query-rx-filter', { name: dev.alias })
+  if (!filter) return
+  noteAddress(domain, dev, filter['main-mac'])
   const name = dev.target?.dev
-  if (!filter || dev.source.type !== 'direct' || name === undefined) return
+  if (dev.source.type !== 'direct' || name === undefined) return
   const onOff = (on: boolean) => (on ? 'on' : 'off')
   const { promiscuous, multicast } = filter
   const all = multicast === 'all' || (multicast === 'normal' && filter['multicast-overflow'])

@@ -24,9 +24,12 @@ t.test('backends', async t => {
     ],
     [
       "type='unix'><source path='/s'><reconnect enabled='yes' timeout='4'/></source>",
-      'socket,id=charserial0,path=/s,reconnect=4'
+      'socket,id=charserial0,path=/s,reconnect-ms=4000'
     ],
-    ["type='unix'><source path='/s'><reconnect enabled='no'/></source>", 'socket,id=charserial0,path=/s,reconnect=0'],
+    [
+      "type='unix'><source path='/s'><reconnect enabled='no'/></source>",
+      'socket,id=charserial0,path=/s,reconnect-ms=0'
+    ],
     [
       "type='qemu-vdagent'><source><clipboard copypaste='yes'/><mouse mode='server'/></source>",
       'qemu-vdagent,id=charserial0,name=vdagent,clipboard=on,mouse=off'
@@ -77,10 +80,14 @@ t.test('targets', async t => {
 
 t.test('sockets libvirt made up are forgotten, those of the user kept', async t => {
   for (const [path, kept] of [
-    ['/lib/channel/domain-3-guest/org.a', false],
-    ['/elsewhere/domain-3-guest/org.a', false],
-    ['/lib/channel/guest.org.a', false],
-    ['/lib/channel/guest/org.a', true],
+    ['/run/libvirt/qemu/channel/3-guest/org.a', false],
+    ['/run/libvirt/qemu/channel/domain-3-guest/org.a', false],
+    ['/var/lib/libvirt/qemu/channel/target/domain-guest/org.a', false],
+    ['/etc/libvirt/qemu/channel/target/guest.org.a', false],
+    ['/lib/channel/guest/org.a', false],
+    ['/run/libvirt/qemu/channel/guest/org.a', true],
+    ['/run/libvirt/qemu/channel/3-guest/org.b', true],
+    ['/elsewhere/domain-3-guest/org.a', true],
     ['/run/org.a', true]
   ] as const) {
     const xml = `<channel type='unix'><source mode='bind' path='${path}'/><target type='virtio' name='org.a'/></channel>`

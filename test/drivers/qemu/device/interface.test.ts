@@ -1,10 +1,13 @@
 import t from 'tap'
+import type { Capability } from '../../../../src/drivers/qemu/capabilities/signs.ts'
 import { buildCommand } from '../../../../src/drivers/qemu/command/index.ts'
 import { prepareStart } from '../../../../src/drivers/qemu/definition/passes.ts'
 import { argvOf, define, errorOf, type GuestOptions, testContext } from '../../../helper/definition.ts'
 
 const MAC = "<mac address='52:54:00:00:00:01'/>"
 const nic = (type: string, inside = '') => `<interface type='${type}'>${MAC}${inside}</interface>`
+
+const SHARED = { outside: "<memoryBacking><access mode='shared'/></memoryBacking>" }
 
 const isNetwork = (line: string) => /hostnet|charnet|add-fd/.test(line)
 const shortened = (line: string) => line.replace(/,"bus":"pci.*/, '}')
@@ -57,13 +60,33 @@ t.test('the host’s end by type', async t => {
   ] as const) {
     t.equal((await startArgv(xml))[0], netdev)
   }
-  t.same(
-    (await startArgv(nic('vhostuser', "<source type='unix' path='/s' mode='server'/><model type='virtio'/>"))).slice(
-      0,
-      2
-    ),
-    ['socket,id=charnet0,path=/s,server=on', '{"type":"vhost-user","chardev":"charnet0","id":"hostnet0"}']
-  )
+  t.same((await startArgv(nic('vhostuser', "<source type='unix' path='/s' mode='server'/>"), SHARED)).slice(0, 2), [
+    'socket,id=charnet0,path=/s,server=on',
+    '{"type":"vhost-user","chardev":"charnet0","id":"hostnet0"}'
+  ])
+})
+
+t.test('passt serves a card over a socket', async t => {
+  const passt = "<backend type='passt'/>"
+  const socket = `${testContext().paths.libDir}/net0-passt.sock`
+  const stream = (retry: string) =>
+    `{"type":"stream","addr":{"type":"unix","path":"${socket}"},"server":false${retry},"id":"hostnet0"}`
+  for (const [missing, retry] of [
+    [[], ',"reconnect-ms":5000'],
+    [['netdev-stream-reconnect-miliseconds'], ',"reconnect":5'],
+    [['netdev-stream-reconnect-miliseconds', 'netdev.stream.reconnect'], '']
+  ] as [Capability[], string][]) {
+    t.equal((await startArgv(nic('user', passt), { missing }))[0], stream(retry))
+  }
+  t.same((await startArgv(nic('vhostuser', passt), SHARED)).slice(0, 2), [
+    `socket,id=charnet0,path=${socket},reconnect-ms=5000`,
+    '{"type":"vhost-user","chardev":"charnet0","id":"hostnet0"}'
+  ])
+  const gone = "the 'passt' network backend is not supported with this QEMU binary"
+  t.match(await errorOf(() => startArgv(nic('user', passt), { missing: ['netdev.stream'] })), gone)
+  t.match(await define(nic('user'), { missing: ['netdev.user'] }), {
+    devices: { interfaces: [{ backend: { type: 'passt' }, source: { passt: {} } }] }
+  })
 })
 
 t.test('what only virtio cards have', async t => {
@@ -100,11 +123,8 @@ t.test('refuses what QEMU cannot do', async t => {
       nic('user', "<model type='virtio'/><driver queues='2'/>"),
       'multiqueue is not supported for network interfaces of type user'
     ],
-    [
-      nic('bridge', "<source bridge='b'/><vlan><tag id='1'/></vlan>"),
-      'vlan tag not supported for this connection type'
-    ],
-    [nic('ethernet', "<ip address='10.0.0.1'/>"), 'guest-side IP route and/or address info, not supported by QEMU'],
+    [nic('direct', "<source dev='e'/><vlan><tag id='1'/></vlan>"), 'vlan tag not supported for this connection type'],
+    [nic('ethernet', "<ip address='10.0.0.1'/>"), 'guest-side IP address info, not supported by QEMU'],
     [nic('user', "<ip address='10.0.0.1' prefix='28'/>"), 'invalid prefix, must be in range of 4-27'],
     [
       nic('vdpa', "<source dev='/dev/none'/><model type='e1000'/>"),

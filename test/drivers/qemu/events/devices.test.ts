@@ -130,6 +130,25 @@ t.test('images that have filled so far', async t => {
     )
 })
 
+t.test('the address the guest has given its card', async t => {
+  const devices = "<interface type='user' trustGuestRxFilters='yes'><mac address='52:54:00:00:00:01'/></interface>"
+  const guest = await StandInGuest.running(t, { devices })
+  const changed = async (address: string) => {
+    guest.qemu.answers['query-rx-filter'] = [{ 'main-mac': address }]
+    guest.qemu.peer.event('NIC_RX_FILTER_CHANGED', { name: 'net0' })
+    await guest.qemu.peer.told('query-rx-filter')
+    await guest.failureOf('virDomainInjectNMI')
+    guest.forget()
+  }
+  await changed('52:54:00:00:00:02')
+  const both = "<mac address='52:54:00:00:00:01' currentAddress='52:54:00:00:00:02'/>"
+  t.match(await xmlOf(guest), both)
+  t.match((await guest.status())?.xml, both)
+  t.notMatch((await guest.call('virDomainGetXMLDesc', { flags: 2 })).xml, 'currentAddress')
+  await changed('52:54:00:00:00:01')
+  t.notMatch(await xmlOf(guest), 'currentAddress')
+})
+
 t.test('the filter of a card', async t => {
   const card = (trust: string) => `<interface type='user'${trust}/>`
   const changed: [string, object] = ['NIC_RX_FILTER_CHANGED', { name: 'net0', path: '/machine/peripheral/net0' }]

@@ -56,7 +56,7 @@ function network({ source, model, address }: InterfaceDef): Connection {
   if (model === 'usb-net') return 'none'
   if (model === 'virtio' || model === 'virtio-non-transitional') return 'virtio'
   // libvirt takes a model it does not know for a host device of a network's pool
-  return model === 'e1000e' || knownModel(model) === 'unknown' ? 'pcie' : 'pci'
+  return model === 'e1000e' || model === 'igb' || knownModel(model) === 'unknown' ? 'pcie' : 'pci'
 }
 
 /** Drivers of file systems that are no device of the guest's. */

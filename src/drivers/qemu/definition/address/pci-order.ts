@@ -39,7 +39,7 @@ function isPciHostdev({ source }: HostdevDef): boolean {
 const ORDER: readonly Turn<DeviceKind>[] = [
   turn('controllers', ({ type, model }) => type === 'pci' && model !== 'pci-root' && model !== 'pcie-root'),
   turn('filesystems'),
-  turn('interfaces', ({ type }) => type !== 'hostdev'),
+  turn('interfaces', ({ type, model }) => type !== 'hostdev' && model !== 'usb-net'),
   turn('sounds', ({ model }) => !NOT_PCI_SOUND.has(model)),
   turn('controllers', isPlacedController),
   turn('disks', ({ target }) => target?.bus === 'virtio'),

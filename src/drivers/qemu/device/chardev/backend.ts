@@ -1,7 +1,7 @@
 // -chardev: the host side of every device that has one.
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { ChardevSource } from '../../../../conf/devices/chardev-source.ts'
+import type { ChardevProtocol, ChardevSource } from '../../../../conf/devices/chardev-source.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { checkPlace, checkThere } from '../../../../host/there.ts'
@@ -20,11 +20,16 @@ interface ChardevOptions {
   wait?: boolean
 }
 
+const PROTOCOLS: readonly ChardevProtocol[] = ['raw', 'telnet']
+
 /** Refuses backends QEMU does not have (qemuValidateDomainChrSourceDef). */
 export function validateQemuChardevSource(source: ChardevSource, def: DomainDef, qemu: Qemu): void {
   switch (source.type) {
     case 'tcp':
     case 'unix':
+      if (source.type === 'tcp' && !PROTOCOLS.includes(source.protocol)) {
+        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `tcp chardev protocol '${source.protocol}' not supported`)
+      }
       if (source.reconnect?.enabled && source.reconnect.timeout === 0) {
         throw fail('VIR_ERR_INVALID_ARG', `chardev reconnect source timeout cannot be '0'`)
       }

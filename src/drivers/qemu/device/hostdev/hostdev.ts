@@ -52,13 +52,14 @@ const CHECKS: Partial<Record<HostdevDef['source']['type'], Check>> = {
       throw unsupported('guestReset is not supported with this version of QEMU')
     }
   },
-  pci({ source }, _def, { qemu }) {
+  pci({ source }, { devices }, { qemu }) {
     if (source.backend === 'vfio' && !qemu.has('vfio-pci')) {
       throw unsupported('VFIO PCI device assignment is not supported by this version of qemu')
     }
     if ((source as HostdevSourceOf<'pci'>).writeFiltering !== undefined) {
       throw unsupported('Write filtering of PCI device configuration space is not supported by qemu')
     }
+    checkDisplay(source, devices)
   },
   scsi_host({ boot }, _def, { qemu }) {
     if (boot) throw unsupported('booting from assigned devices is not supported by vhost SCSI devices')
@@ -66,6 +67,13 @@ const CHECKS: Partial<Record<HostdevDef['source']['type'], Check>> = {
   },
   mdev(dev, def, context) {
     MDEV_CHECKS[dev.source.model ?? '']?.(dev, def, context)
+  }
+}
+
+/** A picture needs something to show it. */
+function checkDisplay({ display }: HostdevDef['source'], { graphics }: DomainDef['devices']): void {
+  if (display && graphics.length === 0) {
+    throw unsupported("graphics device is needed for attribute value 'display=on' in <hostdev>")
   }
 }
 
@@ -82,9 +90,7 @@ const MDEV_CHECKS: Record<string, Check> = {
     if (!qemu.has('vfio-pci.display')) {
       throw unsupported('display property of device vfio-pci is not supported by this version of QEMU')
     }
-    if (source.display && devices.graphics.length === 0) {
-      throw unsupported("graphics device is needed for attribute value 'display=on' in <hostdev>")
-    }
+    checkDisplay(source, devices)
   },
   'vfio-ap'({ boot }, { devices }, { qemu }) {
     if (!qemu.has('vfio-ap')) {

@@ -21,19 +21,23 @@ import { join, leave, type QemuFamily } from '../family.ts'
 import { addHostdev, qemuHostdev } from '../hostdev/hostdev.ts'
 import { addNetdev, isOnBoard } from './netdev.ts'
 import { networkPort } from './network-port.ts'
+import { passt } from './passt.ts'
 import { networkDevice } from './tap.ts'
-import { validateActualInterface, validateQemuInterface } from './validate.ts'
+import { networkBackends, validateActualInterface, validateQemuInterface } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failConf = errorsFrom('VIR_FROM_DOMAIN')
 
 export const qemuInterface: QemuFamily<InterfaceDef> = {
   postParse(dev, def, context) {
-    if (dev.model !== undefined || dev.type === 'hostdev') return
-    dev.model = dev.type === 'vdpa' ? 'virtio' : defaultModel(def, context)
+    if (dev.type !== 'hostdev') {
+      dev.model ??= dev.type === 'vdpa' || dev.type === 'vhostuser' ? 'virtio' : defaultModel(def, context)
+    }
+    const backends = networkBackends(context.qemu)
+    if (dev.type === 'user' && !backends.includes('default') && backends.includes('passt')) servedByPasst(dev)
   },
   validate(dev, def, context) {
-    validateQemuInterface(dev, context)
+    validateQemuInterface(dev, def, context)
     const onHost = networkHostdev(dev)
     if (onHost) qemuHostdev.validate?.(onHost, def, context)
   },
@@ -46,8 +50,10 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
     async take(dev, guest) {
       await networkPort.take(dev, guest)
       await networkDevice.take(dev, guest)
+      await passt.take(dev, guest)
     },
     async give(dev, guest) {
+      await passt.give(dev, guest)
       await networkDevice.give(dev, guest)
       await networkPort.give(dev, guest)
     }
@@ -94,6 +100,12 @@ function noCard(dev: InterfaceDef): Error {
     'VIR_ERR_DEVICE_MISSING',
     `no device found at address ${shown(at)} matching MAC address ${shown(mac)} and alias ${shown(dev.alias)}`
   )
+}
+
+/** Chooses passt, where QEMU has no network stack of its own. */
+function servedByPasst(dev: InterfaceDef): void {
+  dev.backend = { ...dev.backend, type: 'passt' }
+  dev.source.passt ??= {}
 }
 
 /** The card of a user who names none (qemuDomainDefaultNetModel). */

@@ -7,11 +7,13 @@ import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { IpInfo } from '../../../../conf/net/ip.ts'
 import { isUsable } from '../../../../host/inherited-files.ts'
+import type { QemuContext } from '../../context.ts'
 import type { Builder } from '../../parts/builder.ts'
 import type { Props } from '../../parts/props.ts'
 import { vdpaFile } from '../../parts/vdpa.ts'
 import { addChardev } from '../chardev/backend.ts'
 import { actualSource } from './network-port.ts'
+import { PASST_RECONNECT_SECONDS, passtNetdev, passtSocket } from './passt.ts'
 import { isMacvtap, macvtapPath, queueName } from './tap.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -45,12 +47,12 @@ function netdev(to: Builder, dev: InterfaceDef): Netdev {
     case 'udp':
       return { type: 'socket', udp: place(source), localaddr: place(source.local) }
     case 'user':
-      return { type: 'user', ...userProps(dev.guestIp) }
+      return source.passt ? passtNetdev(dev, to.context.paths, to.qemu) : { type: 'user', ...userProps(dev.guestIp) }
     case 'internal':
       return { type: 'user' }
     case 'vhostuser':
       // a guest that is started waits for its switch; one that runs does not stop for it
-      addChardev(to, vhostUserSource(source), `char${dev.alias}`, { wait: to.atStart !== undefined })
+      addChardev(to, vhostUserSource(dev, source, to.context), `char${dev.alias}`, { wait: to.atStart !== undefined })
       return { type: 'vhost-user', chardev: `char${dev.alias}`, queues: dev.driver?.queues }
     case 'vdpa':
       return { type: 'vhost-vdpa', vhostdev: vdpaFile(to, `${dev.alias}-vdpa`, source.dev), queues: dev.driver?.queues }
@@ -74,7 +76,21 @@ function userProps(guestIp: IpInfo | undefined): Props {
   return out
 }
 
-function vhostUserSource({ path, mode, reconnect }: InterfaceSourceOf<'vhostuser'>): ChardevSource {
+/** The socket of a card; passt's is ours, and connected to again after passt has gone (qemuPasstPrepareVhostUser). */
+function vhostUserSource(
+  dev: InterfaceDef,
+  { path, mode, reconnect, passt }: InterfaceSourceOf<'vhostuser'>,
+  { paths }: QemuContext
+): ChardevSource {
+  if (passt) {
+    const again = { enabled: true, timeout: PASST_RECONNECT_SECONDS }
+    return {
+      type: 'unix',
+      path: passtSocket(dev, paths),
+      mode: mode === 'server' ? 'bind' : 'connect',
+      reconnect: again
+    }
+  }
   return {
     type: 'unix',
     path,

@@ -3,10 +3,13 @@ import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
 import { isVirtioModel, knownModel } from '../../../../conf/devices/interface-driver.ts'
 import type { InterfaceType } from '../../../../conf/devices/interface-source.ts'
 import { checkPortOptions } from '../../../../conf/devices/interface-validate.ts'
+import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
+import { checkBandwidth } from '../../../../conf/net/bandwidth.ts'
 import type { IpAddress } from '../../../../conf/net/ip.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
 import type { QemuContext } from '../../context.ts'
+import { requireSharedMemory } from '../filesystem/shared-memory.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failConf = errorsFrom('VIR_FROM_DOMAIN')
@@ -19,11 +22,18 @@ const WITH_QUEUES: readonly InterfaceType[] = ['network', 'bridge', 'direct', 'e
 const TAP: readonly InterfaceType[] = ['network', 'bridge', 'ethernet']
 
 /** Checks a definition, in libvirt's order. */
-export function validateQemuInterface(dev: InterfaceDef, { qemu }: QemuContext): void {
+export function validateQemuInterface(dev: InterfaceDef, def: DomainDef, { qemu }: QemuContext): void {
   const { type, teaming } = dev
   validateGuestIp(dev, qemu)
+  if (type === 'vdpa' && !qemu.has('netdev.vhost-vdpa')) {
+    throw unsupported('vDPA devices are not supported with this QEMU binary')
+  }
+  validateVhostUser(dev, def, qemu)
   if (isVirtioModel(dev.model)) validateVirtio(dev, qemu)
-  if (dev.mtu !== undefined && !WITH_MTU.includes(type)) {
+  else if (type === 'vdpa' || type === 'vhostuser') {
+    throw unsupported(`invalid model for interface of type '${type}': '${knownModel(dev.model)}' - must be 'virtio'`)
+  }
+  if (dev.mtu !== undefined && !WITH_MTU.includes(type) && !dev.source.passt) {
     throw unsupported(`setting MTU on interface type ${type} is not supported yet`)
   }
   if (teaming?.type === 'persistent' && !isVirtioModel(dev.model)) {
@@ -39,23 +49,21 @@ export function validateQemuInterface(dev: InterfaceDef, { qemu }: QemuContext):
   }
 }
 
-function validateGuestIp({ type, model, guestIp }: InterfaceDef, qemu: Qemu): void {
-  if (type === 'vdpa') {
-    if (!qemu.has('netdev.vhost-vdpa')) throw unsupported('vDPA devices are not supported with this QEMU binary')
-    if (model !== 'virtio') throw unsupported(`invalid model for interface of type '${type}': '${knownModel(model)}'`)
-    return
-  }
-  if (!guestIp) return
-  if (type !== 'user') {
-    throw unsupported(
-      'Invalid attempt to set network interface guest-side IP route and/or address info, not supported by QEMU'
-    )
-  }
-  if (guestIp.routes.length > 0) {
+/** Addresses are given out by what stands for a router: QEMU's own network stack, or passt. */
+function validateGuestIp({ type, source, guestIp }: InterfaceDef, qemu: Qemu): void {
+  if (guestIp && guestIp.routes.length > 0) {
     throw unsupported('Invalid attempt to set network interface guest-side IP route, not supported by QEMU')
   }
+  if (type !== 'user' && !(type === 'vhostuser' && source.passt)) {
+    if (!guestIp) return
+    throw unsupported('Invalid attempt to set network interface guest-side IP address info, not supported by QEMU')
+  }
+  const backend = source.passt ? 'passt' : 'default'
+  if (!networkBackends(qemu).includes(backend)) {
+    throw unsupported(`the '${backend}' network backend is not supported with this QEMU binary`)
+  }
   const seen = new Set<string>()
-  for (const ip of guestIp.ips) {
+  for (const ip of guestIp?.ips ?? []) {
     if (ip.peer !== undefined) throw unsupported('Invalid attempt to set peer IP for guest')
     if (seen.has(ip.family)) {
       throw unsupported(`Only one ${ip.family === 'ipv4' ? 'IPv4' : 'IPv6'} address per interface is allowed`)
@@ -63,6 +71,27 @@ function validateGuestIp({ type, model, guestIp }: InterfaceDef, qemu: Qemu): vo
     seen.add(ip.family)
     validatePrefix(ip)
   }
+}
+
+/** What can serve a card of type user (virQEMUCapsFillDomainDeviceNetCaps). */
+export function networkBackends(qemu: Qemu): ('default' | 'passt')[] {
+  return [
+    ...(qemu.has('netdev.user') ? (['default'] as const) : []),
+    ...(qemu.has('netdev.stream') ? (['passt'] as const) : [])
+  ]
+}
+
+function validateVhostUser({ source }: InterfaceDef, def: DomainDef, qemu: Qemu): void {
+  if (source.type !== 'vhostuser') return
+  if (source.path === undefined && !source.passt) {
+    throw fail('VIR_ERR_XML_ERROR', "Missing required attribute 'path' in element 'source'")
+  }
+  if (source.mode === 'server' && source.reconnect?.enabled) {
+    throw unsupported(
+      "'reconnect' attribute is not supported when source mode='server' for <interface type='vhostuser'>"
+    )
+  }
+  requireSharedMemory(def, 'interface', qemu)
 }
 
 function validatePrefix({ family, prefix = 0 }: IpAddress): void {
@@ -102,6 +131,7 @@ export function validateActualInterface(dev: InterfaceDef): void {
       `interface ${mac} - bandwidth settings are not supported for hostdev interfaces`
     )
   }
+  checkBandwidth(dev.bandwidth)
   checkPortOptions(dev)
   if (dev.driver?.queues !== undefined && !WITH_QUEUES.includes(type)) {
     throw unsupported(`interface ${mac} - multiqueue is not supported for network interfaces of type ${source.type}`)
@@ -124,9 +154,9 @@ export function validateActualInterface(dev: InterfaceDef): void {
   }
 }
 
-/** Tags are for cards passed through and for Open vSwitch. */
+/** Tags are for cards passed through and for bridges: Open vSwitch's, and the kernel's own that filter VLANs. */
 function canTag({ source, virtualPort }: InterfaceDef): boolean {
   if (source.type === 'hostdev') return true
   if (source.type === 'direct') return source.mode === 'passthrough'
-  return source.type === 'bridge' && virtualPort?.type === 'openvswitch'
+  return source.type === 'bridge' && (virtualPort === undefined || virtualPort.type === 'openvswitch')
 }
