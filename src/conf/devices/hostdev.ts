@@ -1,7 +1,19 @@
 // <hostdev>: devices of the host given to the guest.
 import { isDeepStrictEqual } from 'node:util'
 import { assignScsiPlaces, isScsiDiskAt } from '../drive-address.ts'
-import { attr, custom, type Def, type Field, type Fields, flag, parseAttribute, readIf, readLast } from '../element.ts'
+import {
+  attr,
+  custom,
+  type Def,
+  type Field,
+  type Fields,
+  flag,
+  invalidAttribute,
+  missingAttribute,
+  parseAttribute,
+  readIf,
+  readLast
+} from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { ipInfo } from '../net/ip.ts'
 import { enumOf, onOff, type Scalar, yesNo } from '../scalar.ts'
@@ -73,12 +85,10 @@ const table = {
     ],
     parse(node, context) {
       const { mode = 'subsystem', type } = node.attributes
-      if (!Object.hasOwn(hostdevSources, mode)) throw unsupported(`unknown hostdev mode '${mode}'`)
-      if (type === undefined) throw bad('missing source address type')
+      if (!Object.hasOwn(hostdevSources, mode)) throw invalidAttribute(node, 'mode', mode)
+      if (type === undefined) throw missingAttribute(node, 'type')
       const known = mode as HostdevMode
-      if (!Object.hasOwn(hostdevSources[known], type)) {
-        throw unsupported(`unknown host device source address type '${type}'`)
-      }
+      if (!Object.hasOwn(hostdevSources[known], type)) throw invalidAttribute(node, 'type', type)
       const source = firstChild(node, 'source')
       if (!source) throw bad('Missing <source> element in hostdev device')
       if (known === 'capabilities' && type === 'net') netAddresses.parse(node, context)
