@@ -1,5 +1,5 @@
 // Every public function around domains that libvirt's QEMU driver has: where it stands in the remote protocol and whether
-// a read-only connection may call it. Source: libvirt 9.0.0's remote_protocol.x, qemu_protocol.x and virCheckReadOnlyGoto.
+// a read-only connection may call it. Source: libvirt 11.3.0's remote_protocol.x, qemu_protocol.x and virCheckReadOnlyGoto.
 import type { ErrorDomain } from './error.ts'
 
 /** Facts of an API that libvirt's own tables settle before any code of ours does. */
@@ -118,7 +118,9 @@ export const API_AREAS: Record<string, Record<string, ApiFact>> = {
     virDomainInjectNMI: rw(210),
     virDomainSetLifecycleAction: rw(390),
     virDomainGetAutostart: ro(15),
-    virDomainSetAutostart: rw(29)
+    virDomainSetAutostart: rw(29),
+    virDomainGetAutostartOnce: ro(449),
+    virDomainSetAutostartOnce: rw(450)
   },
   'State, XML, metadata, messages, statistics': {
     virDomainGetInfo: ro(16),
@@ -182,6 +184,8 @@ export const API_AREAS: Record<string, Record<string, ApiFact>> = {
     virDomainBlockResize: rw(251),
     virDomainGetBlockIoTune: ro(253),
     virDomainSetBlockIoTune: rw(252),
+    virDomainSetThrottleGroup: rw(451),
+    virDomainDelThrottleGroup: rw(452),
     virDomainGetBlkioParameters: ro(206),
     virDomainSetBlkioParameters: rw(205),
     virDomainSetBlockThreshold: rw(386),
@@ -310,6 +314,7 @@ export const API_AREAS: Record<string, Record<string, ApiFact>> = {
     virDomainOpenChannel: rw(296),
     virDomainOpenGraphics: rw(249),
     virDomainOpenGraphicsFD: rw(343),
+    virDomainGraphicsReload: rw(448),
     virDomainScreenshot: rw(211),
     virDomainSendKey: rw(226)
   },

@@ -12,6 +12,7 @@ import { validateCputune } from './domain/cputune.ts'
 import { validateEvents } from './domain/events.ts'
 import { validateIdmap } from './domain/idmap.ts'
 import { validateIothreads } from './domain/iothreads.ts'
+import { validateLaunchSecurity } from './domain/launch-security.ts'
 import { validateHugepages } from './domain/memory-backing.ts'
 import { validateNuma } from './domain/numa.ts'
 import { validateNumatune } from './domain/numatune.ts'
@@ -63,7 +64,8 @@ const COMMON_CHECKS: ((def: DomainDef) => void)[] = [
   validateNuma,
   ({ devices }) => validateFilesystems(devices),
   validateIothreads,
-  validateThrottleGroups
+  validateThrottleGroups,
+  validateLaunchSecurity
 ]
 
 /**

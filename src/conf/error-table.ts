@@ -120,7 +120,10 @@ export const ERROR_CODES = {
   VIR_ERR_NO_NETWORK_PORT: [107, 'network port not found', 'network port not found: %s'],
   VIR_ERR_NO_HOSTNAME: [108, 'no hostname found', 'no hostname found: %s'],
   VIR_ERR_CHECKPOINT_INCONSISTENT: [109, 'checkpoint inconsistent', 'checkpoint inconsistent: %s'],
-  VIR_ERR_MULTIPLE_DOMAINS: [110, 'multiple matching domains found', 'multiple matching domains found: %s']
+  VIR_ERR_MULTIPLE_DOMAINS: [110, 'multiple matching domains found', 'multiple matching domains found: %s'],
+  VIR_ERR_NO_NETWORK_METADATA: [111, 'metadata not found', 'metadata not found: %s'],
+  VIR_ERR_AGENT_COMMAND_TIMEOUT: [112, 'guest agent command timed out', 'guest agent command timed out: %s'],
+  VIR_ERR_AGENT_COMMAND_FAILED: [113, 'guest agent command failed', 'guest agent command failed: %s']
 } as const satisfies Record<string, readonly [number, string, string]>
 
 /** Parts of libvirt that report errors: number, and the prefix of their log lines (virErrorDomain). */

@@ -1,8 +1,15 @@
 // Programs of the host's own that a guest's start and end need: run by name and arguments, never through a shell.
-import { execFile } from 'node:child_process'
+import { execFile, spawnSync } from 'node:child_process'
+import { constants } from 'node:os'
+import { errnoText } from '../conf/errno.ts'
 import { errorsFrom } from '../conf/error.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+
+const failCommand = errorsFrom('VIR_FROM_NONE')
+
+/** Exit status of a child that could not become the program it was made for. */
+const NOT_RUN = 127
 
 /** Directories with administration tools, which are not in everyone's PATH. */
 const PATH = '/usr/sbin:/usr/bin:/sbin:/bin'
@@ -46,6 +53,25 @@ export function hostCommand(
       reject(new CommandFailed(stderr.trim() || error.message, error.killed === true, error))
     })
   })
+}
+
+/**
+ * Runs a short program to its end, while this process waits, and gives its output.
+ * @throws VIR_ERR_INTERNAL_ERROR for one that is not there or ends with a failure (virCommandRun)
+ */
+export function programOutput(program: string, args: readonly string[]): string {
+  const { error, status, signal, stdout, stderr } = spawnSync(program, args, {
+    encoding: 'utf8',
+    timeout: LIMITS.timeoutMs,
+    maxBuffer: LIMITS.outputBytes,
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  if (!error && status === 0) return stdout
+  const [how, said] = error
+    ? [`exit status ${NOT_RUN}`, `libvirt:  error : cannot execute binary ${program}: ${errnoText(error)}\n`]
+    : [signal ? `fatal signal ${constants.signals[signal]}` : `exit status ${status}`, stderr]
+  const line = [program, ...args].join(' ')
+  throw failCommand('VIR_ERR_INTERNAL_ERROR', `Child process (${line}) unexpected ${how}${said && `: ${said}`}`, error)
 }
 
 /** Variables of ours that programs get which are not told another environment (virCommandAddEnvPassCommon). */

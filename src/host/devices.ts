@@ -87,3 +87,12 @@ export function hasVfio(): boolean {
     return false
   }
 }
+
+/** True where KVM makes guests of Intel's TDX (virQEMUCapsKVMSupportsSecureGuest). */
+export function hasTdx(): boolean {
+  try {
+    return readFileSync(hostFile('/sys/module/kvm_intel/parameters/tdx'), 'utf8').startsWith('Y')
+  } catch {
+    return false
+  }
+}

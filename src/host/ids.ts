@@ -1,5 +1,7 @@
 // User and group names of the host as numbers (virGetUserID, virGetGroupID).
 import { readFileSync } from 'node:fs'
+import type { IdMapEntry } from '../conf/domain/idmap.ts'
+import { systemError } from '../conf/errno.ts'
 import { errorsFrom } from '../conf/error.ts'
 import { uint } from '../conf/scalar.ts'
 import { hostFile } from './root.ts'
@@ -39,6 +41,44 @@ export const groupId = idIn('/etc/group', 'group')
 /** The name of a user there is. */
 export const userName = (uid: number): string | undefined =>
   entry('/etc/passwd', fields => fields[2] === String(uid))?.[0]
+
+/** The name of a group there is. */
+const groupName = (gid: number): string | undefined => entry('/etc/group', fields => fields[2] === String(gid))?.[0]
+
+/**
+ * The ids an unprivileged user may give to others: its own for root, and those subordinate to it behind
+ * (qemuVirtioFSPrepareIdMap).
+ * @throws VIR_ERR_SYSTEM_ERROR
+ */
+export function subordinateIdmap(uid: number, gid: number): Record<'uids' | 'gids', IdMapEntry[]> {
+  return {
+    uids: ownAndSubordinate('/etc/subuid', uid, userName(uid)),
+    gids: ownAndSubordinate('/etc/subgid', gid, groupName(gid))
+  }
+}
+
+function ownAndSubordinate(file: string, id: number, name: string | undefined): IdMapEntry[] {
+  const found = subordinateLines(file).find(([whose]) => whose === name || whose === String(id))
+  const own = { start: 0, target: id, count: 1 }
+  return found ? [own, { start: 1, target: Number(found[1]), count: Number(found[2]) }] : [own]
+}
+
+/** The lines up to one that is none: owner, first id, count. */
+function subordinateLines(file: string): string[][] {
+  const lines = readHostFile(file)
+    .split('\n')
+    .map(line => line.split(':'))
+  const end = lines.findIndex(fields => fields.length !== 3)
+  return end < 0 ? lines : lines.slice(0, end)
+}
+
+function readHostFile(file: string): string {
+  try {
+    return readFileSync(hostFile(file), 'utf8')
+  } catch (error) {
+    throw systemError('VIR_FROM_NONE', `Failed to open file '${file}'`, error)
+  }
+}
 
 /** The group a user is in by default; that of the same number for a user there is not. */
 export function primaryGroupId(uid: number): number {

@@ -8,6 +8,8 @@ import {
   type Field,
   type Fields,
   formatFieldsInto,
+  invalidAttribute,
+  missingAttribute,
   parseFields,
   readFirst,
   required,
@@ -182,10 +184,9 @@ export const address: Field<Address | undefined> = custom<Address | undefined>({
     const found = firstChild(node, 'address')
     if (!found) return undefined
     const type = found.attributes.type
-    if (type === undefined) throw failDomain('VIR_ERR_INTERNAL_ERROR', 'No type specified for device address')
+    if (type === undefined) throw missingAttribute(found, 'type')
     if (type === 'virtio-s390') throw failDomain('VIR_ERR_XML_ERROR', "virtio-s390 bus doesn't have an address")
-    if (!Object.hasOwn(addressKinds, type))
-      throw failDomain('VIR_ERR_CONFIG_UNSUPPORTED', `unknown address type '${type}'`)
+    if (!Object.hasOwn(addressKinds, type)) throw invalidAttribute(found, 'type', type)
     const parsed = { type, ...parseFields(found, kindsAsRead[type]!, context) } as Address
     if (parsed.type === 'pci') {
       if (!isPciAddressEmpty(parsed)) checkPci(parsed)

@@ -2,8 +2,8 @@
 import { attr, child, childAttr, custom, type Def, type Field, type Fields } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { sanitizePath } from '../path.ts'
-import { enumOf, int, onOff, string } from '../scalar.ts'
-import { element, firstChild, xpathAttribute } from '../xml.ts'
+import { enumOf, int, onOff, string, ulonglong, ulonglongWrapping } from '../scalar.ts'
+import { element, firstChild, type XmlElement, xpathAttribute } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -21,6 +21,21 @@ const threadPoolSize = custom<number | undefined>({
   }
 })
 
+/** The most files it may have open. */
+const openFiles = custom<bigint | undefined>({
+  names: [['openfiles', { max: attr('max', ulonglong) }]],
+  parse(node) {
+    const text = xpathAttribute(node, 'openfiles', 'max')
+    if (!text) return undefined
+    const max = ulonglongWrapping.parse(text)
+    if (max === undefined) throw fail('VIR_ERR_XML_ERROR', `cannot parse openfiles '${text}' for virtiofs`)
+    return max || undefined
+  },
+  format(value, into) {
+    if (value !== undefined) into.children.push(element('openfiles', { max: value }))
+  }
+})
+
 const binary = {
   path: custom<string | undefined>({
     ...attr('path', string),
@@ -30,15 +45,17 @@ const binary = {
   cache: childAttr('cache', 'mode', enumOf('none', 'always')),
   sandbox: childAttr('sandbox', 'mode', enumOf('namespace', 'chroot')),
   lock: child('lock', { posix: attr('posix', onOff), flock: attr('flock', onOff) }),
-  threadPoolSize
+  threadPoolSize,
+  openFiles
 } satisfies Fields
 export type FilesystemBinary = Def<typeof binary>
+
+/** True for a <filesystem> whose driver is virtiofs. */
+export const isVirtiofsElement = (node: XmlElement): boolean =>
+  firstChild(node, 'driver')?.attributes.type === 'virtiofs'
 
 /** Read for virtiofs only. */
 export const filesystemBinary: Field<FilesystemBinary | undefined> = {
   ...child('binary', binary),
-  parse(node, context) {
-    if (firstChild(node, 'driver')?.attributes.type !== 'virtiofs') return undefined
-    return child('binary', binary).parse(node, context)
-  }
+  parse: (node, context) => (isVirtiofsElement(node) ? child('binary', binary).parse(node, context) : undefined)
 }

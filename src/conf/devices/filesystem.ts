@@ -1,4 +1,5 @@
 // <filesystem>: directories of the host that the guest mounts, by 9p or virtiofs.
+import { type IdmapDef, idmap } from '../domain/idmap.ts'
 import {
   attr,
   attrUnless,
@@ -21,7 +22,7 @@ import { storageFormat } from '../storage/source.ts'
 import { element } from '../xml.ts'
 import { deviceBoot, deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
-import { filesystemBinary } from './filesystem-binary.ts'
+import { filesystemBinary, isVirtiofsElement } from './filesystem-binary.ts'
 import { filesystemSource, filesystemType } from './filesystem-source.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -42,7 +43,7 @@ function mode(name: 'fmode' | 'dmode'): Field<number | undefined> {
 
 /** Attributes of `<driver>` that are written only where its type is named. */
 const driver = {
-  type: attrUnless('type', 'default', enumOf('path', 'handle', 'loop', 'nbd', 'ploop', 'virtiofs')),
+  type: attrUnless('type', 'default', enumOf('path', 'handle', 'loop', 'nbd', 'ploop', 'virtiofs', 'mtp')),
   format: custom<string | undefined>({
     ...attr('format', string),
     parse(node) {
@@ -90,6 +91,15 @@ function limit(name: string): Field<bigint | undefined> {
   }
 }
 
+/** Read for virtiofs only, and written where it has users. */
+const owners: Field<IdmapDef | undefined> = {
+  ...idmap,
+  parse: (node, context) => (isVirtiofsElement(node) ? idmap.parse(node, context) : undefined),
+  format(value, into, context) {
+    if (value?.uids) idmap.format(value, into, context)
+  }
+}
+
 export const filesystemFields = {
   type: withDefault(attr('type', filesystemType), 'mount'),
   accessmode: attrUnless('accessmode', '', enumOf('passthrough', 'mapped', 'squash')),
@@ -100,6 +110,7 @@ export const filesystemFields = {
   dmode: mode('dmode'),
   driver: driverElement,
   binary: filesystemBinary,
+  idmap: owners,
   source: filesystemSource,
   /** the tag the guest mounts it by */
   target: childAttrText('target', 'dir'),
@@ -126,6 +137,7 @@ export const filesystem = deviceFamily({
     'spaceSoftLimitBytes',
     'driver',
     'binary',
+    'idmap',
     'source'
   ),
   postParse(dev) {

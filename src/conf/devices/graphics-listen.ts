@@ -38,7 +38,7 @@ type Server = 'vnc' | 'spice' | 'rdp'
 /** Reads all places (virDomainGraphicsListensParseXML); there is always at least one. */
 export function parseListens(node: XmlElement, server: Server, context: ParseContext): [ListenDef, ...ListenDef[]] {
   const [first, ...rest] = childElements(node, 'listen').map((child, index) =>
-    parseListen(child, server, context, index === 0 ? node.attributes : {})
+    parseListen(child, context, index === 0 ? node.attributes : {})
   )
   const socket = server === 'vnc' ? node.attributes.socket : undefined
   if (socket !== undefined && (!first || first.type === 'address' || first.type === 'network')) {
@@ -48,16 +48,8 @@ export function parseListens(node: XmlElement, server: Server, context: ParseCon
   return [first ?? { type: 'address', ...(address && { address }) }, ...rest]
 }
 
-function parseListen(
-  node: XmlElement,
-  server: Server,
-  context: ParseContext,
-  older: Record<string, string>
-): ListenDef {
+function parseListen(node: XmlElement, context: ParseContext, older: Record<string, string>): ListenDef {
   const type = fields.type.parse(node, context)
-  if (server === 'rdp' && (type === 'socket' || type === 'none')) {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `listen type '${type}' is not available for graphics type '${server}'`)
-  }
   const { network } = node.attributes
   const address = agreed(node, 'address', 'listen', type === 'address' ? older : {})
   const socket = agreed(node, 'socket', 'socket', type === 'socket' ? older : {})
@@ -92,6 +84,18 @@ function agreed(
     )
   }
   return value ?? compat
+}
+
+/** @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED; libvirt: virDomainGraphicsDefListensValidate */
+export function validateListens(listens: ListenDef[], server: Server): void {
+  for (const { type, network } of listens) {
+    if (server === 'rdp' && (type === 'socket' || type === 'none')) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `listen type '${type}' is not available for graphics type '${server}'`)
+    }
+    if (type === 'network' && !network) {
+      throw fail('VIR_ERR_XML_ERROR', "'network' attribute is required for listen type 'network'")
+    }
+  }
 }
 
 /** The older listen= attribute (virDomainGraphicsListenDefFormatAddr). */

@@ -1,4 +1,4 @@
-// The password of a VNC or Spice server, how long it is valid, and what becomes of clients when it changes.
+// The password of a server of screens and whose it is, how long it is valid, and what becomes of clients when it changes.
 import { custom, type Field } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 
@@ -7,6 +7,7 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 const CONNECTED = ['fail', 'disconnect', 'keep'] as const
 
 export interface PasswordDef {
+  username?: string
   passwd: string
   /** seconds since the epoch */
   validTo?: number
@@ -34,11 +35,11 @@ function parseTime(text: string): number {
 
 const formatTime = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 19)
 
-/** Attributes `passwd`, `passwdValidTo` and `connected`; the latter two count only with the first. */
-export const password = (server: 'vnc' | 'spice'): Field<PasswordDef | undefined> =>
+/** Attributes `username`, `passwd`, `passwdValidTo` and `connected`; all count only with the password. */
+export const password = (server: 'vnc' | 'spice' | 'rdp'): Field<PasswordDef | undefined> =>
   custom<PasswordDef | undefined>({
-    names: ['@passwd', '@passwdValidTo', '@connected'],
-    parse({ attributes: { passwd, passwdValidTo, connected } }) {
+    names: ['@username', '@passwd', '@passwdValidTo', '@connected'],
+    parse({ attributes: { username, passwd, passwdValidTo, connected } }) {
       if (passwd === undefined) return undefined
       const validTo = passwdValidTo === undefined ? undefined : parseTime(passwdValidTo)
       const action = CONNECTED.find(known => known === connected)
@@ -48,10 +49,16 @@ export const password = (server: 'vnc' | 'spice'): Field<PasswordDef | undefined
       if (server === 'vnc' && action && action !== 'keep') {
         throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "VNC supports connected='keep' only")
       }
-      return { passwd, ...(validTo !== undefined && { validTo }), ...(action && { connected: action }) }
+      return {
+        ...(username !== undefined && { username }),
+        passwd,
+        ...(validTo !== undefined && { validTo }),
+        ...(action && { connected: action })
+      }
     },
     format(value, into, { secure }) {
       if (!value) return
+      if (value.username !== undefined) into.attributes.username = value.username
       if (secure) into.attributes.passwd = value.passwd
       if (value.validTo !== undefined) into.attributes.passwdValidTo = formatTime(value.validTo)
       if (value.connected) into.attributes.connected = value.connected

@@ -117,7 +117,7 @@ export const rdpServer: SpreadField<ServerDef> = spread<ServerDef>({
     return { ...(port && { port }), autoport, listens }
   },
   format({ port, autoport, listens }, into, context) {
-    into.attributes.port = String(port ?? 0)
+    if (port || autoport) into.attributes.port = String(port ?? 0)
     if (autoport) into.attributes.autoport = 'yes'
     formatListenAttribute(listens, into, context)
     formatListens('rdp', listens, into, context)

@@ -22,6 +22,7 @@ import { enumOf, onOff, type Scalar, string, uint, yesNo } from '../scalar.ts'
 import { childElements, element } from '../xml.ts'
 import { ensureAudioId } from './audio.ts'
 import { deviceFamily } from './family.ts'
+import { validateListens } from './graphics-listen.ts'
 import { password } from './graphics-password.ts'
 import { rdpServer, spiceServer, spiceWithoutPorts, vncServer } from './graphics-server.ts'
 
@@ -112,7 +113,8 @@ const kinds = {
   rdp: {
     server: rdpServer,
     replaceUser: yesOnly('replaceUser'),
-    multiUser: yesOnly('multiUser')
+    multiUser: yesOnly('multiUser'),
+    password: password('rdp')
   },
   desktop: { display: attr('display', string), fullscreen }
 } satisfies Record<string, Fields>
@@ -134,9 +136,7 @@ export const graphics = deviceFamily({
   element: 'graphics',
   fields: graphicsFields,
   validate(dev, def) {
-    if ('listens' in dev && dev.listens.some(({ type, network }) => type === 'network' && !network)) {
-      throw fail('VIR_ERR_XML_ERROR', "'network' attribute is required for listen type 'network'")
-    }
+    if ('listens' in dev) validateListens(dev.listens, dev.type)
     if (dev.type === 'vnc') ensureAudioId(def, dev.audio)
     if (dev.type === 'dbus' && dev.p2p && dev.address !== undefined) {
       throw fail('VIR_ERR_XML_ERROR', 'D-Bus p2p with an address is not supported')

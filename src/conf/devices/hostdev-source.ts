@@ -127,11 +127,8 @@ const scsi: Field<ScsiUnit | IscsiSource> = custom<ScsiUnit | IscsiSource>({
     ...Object.values(iscsiFields).flatMap(field => field.names)
   ],
   parse(node, context) {
-    const { protocol = 'adapter' } = node.attributes
+    const protocol = parseAttribute(node, 'protocol', enumOf('adapter', 'iscsi')) ?? 'adapter'
     if (protocol === 'iscsi') return parseIscsi(node, context)
-    if (protocol !== 'adapter') {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unknown SCSI subsystem protocol '${protocol}'`)
-    }
     const found = firstChild(node, 'address')
     if (!found) throw bad("'address' must be specified for scsi hostdev source")
     const place = parseFields(found, unitNumbers, context)
@@ -149,14 +146,14 @@ const scsi: Field<ScsiUnit | IscsiSource> = custom<ScsiUnit | IscsiSource>({
   }
 })
 
+const vhostProtocol = required(attr('protocol', enumOf('vhost')))
+
 /** A vhost target of the kernel: its name is naa. and 16 digits. */
 const vhostTarget: Field<{ protocol: 'vhost'; wwpn: string }> = {
   names: ['@protocol', '@wwpn'],
-  parse({ attributes: { protocol, wwpn } }) {
-    if (protocol === undefined) throw bad('Missing scsi_host subsystem protocol')
-    if (protocol !== 'vhost') {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unknown scsi_host subsystem protocol '${protocol}'`)
-    }
+  parse(node, context) {
+    const protocol = vhostProtocol.parse(node, context)
+    const { wwpn } = node.attributes
     if (wwpn === undefined) throw bad('missing vhost-scsi hostdev source wwpn')
     if (!/^naa\.(0x)?[0-9a-fA-F]{16}$/.test(wwpn)) throw bad("malformed 'wwpn' value")
     return { protocol, wwpn }

@@ -10,6 +10,7 @@ import {
   type Fields,
   type FormatContext,
   flag,
+  invalidAttribute,
   missingAttribute,
   type ParseContext,
   parseAttribute,
@@ -106,12 +107,10 @@ const table = {
     ],
     parse(node, context) {
       const { mode = 'subsystem', type } = node.attributes
-      if (!Object.hasOwn(hostdevSources, mode)) throw unsupported(`unknown hostdev mode '${mode}'`)
-      if (type === undefined) throw bad('missing source address type')
+      if (!Object.hasOwn(hostdevSources, mode)) throw invalidAttribute(node, 'mode', mode)
+      if (type === undefined) throw missingAttribute(node, 'type')
       const known = mode as HostdevMode
-      if (!Object.hasOwn(hostdevSources[known], type)) {
-        throw unsupported(`unknown host device source address type '${type}'`)
-      }
+      if (!Object.hasOwn(hostdevSources[known], type)) throw invalidAttribute(node, 'type', type)
       const source = firstChild(node, 'source')
       if (!source) throw bad('Missing <source> element in hostdev device')
       if (known === 'capabilities' && type === 'net') netAddresses.parse(node, context)

@@ -116,7 +116,7 @@ export const input = deviceFamily({
   checkRead: checkUsb,
   // a device that is read by itself
   postParse: (dev, def) => assignInputBus(dev, def, { controllers: [] }),
-  validate(dev) {
+  validate(dev, { features }) {
     if (dev.bus === 'ps2' && dev.type !== 'mouse' && dev.type !== 'keyboard') {
       throw fail('VIR_ERR_INTERNAL_ERROR', `ps2 bus does not support ${dev.type} input device`)
     }
@@ -129,6 +129,9 @@ export const input = deviceFamily({
     }
     if (dev.model !== undefined && dev.bus !== 'virtio') {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `only bus 'virtio' is supported for input model '${dev.model}'`)
+    }
+    if (dev.bus === 'ps2' && features?.ps2 === false) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'ps2 bus inputs require the ps2 feature not to be disabled')
     }
   },
 

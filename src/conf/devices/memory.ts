@@ -9,11 +9,15 @@ import { randomUUID } from '../random.ts'
 import { enumOf, hexlong, int, string, uuid, yesNo } from '../scalar.ts'
 import { childAmount, memoryKiB, missingAmount } from '../scaled.ts'
 import { element, firstChild, textOf, type XmlElement } from '../xml.ts'
-import { fitsAddress } from './device-address.ts'
+import { fitsAddress, sameAddress } from './device-address.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
+
+/** Of the hosts QEMU's guests with persistent memory run on. */
+const PAGE_KIB = 4
+const PAGE_BYTES = BigInt(PAGE_KIB) * 1024n
 
 const model = enumOf('dimm', 'nvdimm', 'virtio-pmem', 'virtio-mem', 'sgx-epc')
 export type MemoryModel = (typeof model.values)[number]
@@ -215,6 +219,7 @@ export const memory = deviceFamily({
   validate(dev, def) {
     checkTargetNode(dev, def)
     CHECKS[dev.model]?.(dev, def)
+    checkConflict(dev, def)
   },
   same: (wanted, there) => fitsAddress(wanted, there) && sameMemory(wanted, there)
 })
@@ -234,6 +239,46 @@ export function sameMemory(wanted: MemoryDef, there: MemoryDef): boolean {
     there.source.nodemask === nodemask &&
     there.source.pagesizeKiB === pagesizeKiB
   )
+}
+
+/** The first address of a device, in bytes, where the user has chosen one. */
+const startOf = ({ address, target }: MemoryDef): bigint =>
+  address?.type === 'dimm' ? BigInt(address.base ?? 0) : (target.address ?? 0n)
+
+/** The size of what is mapped into the guest, without an NVDIMM's label (virDomainMemoryGetMappedSize). */
+function mappedBytes({ source, target }: MemoryDef): bigint {
+  const align = source.alignsizeKiB ?? PAGE_KIB
+  const label = Math.ceil((target.labelSizeKiB ?? 0) / align) * align
+  return BigInt(target.sizeKiB - label) * 1024n
+}
+
+/** No two devices have one slot or overlap (virDomainMemoryDefCheckConflict). */
+function checkConflict(dev: MemoryDef, { devices }: DomainDef): void {
+  const slot = dev.address?.type === 'dimm' ? dev.address.slot : undefined
+  const start = startOf(dev)
+  if (start === 0n && slot === undefined) return
+  const end = start + mappedBytes(dev)
+  for (const other of devices.memories) {
+    if (other === dev) continue
+    if (slot !== undefined && other.address?.type === 'dimm' && other.address.slot === slot) {
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        `memory device slot '${slot}' is already being used by another memory device`
+      )
+    }
+    // a device that is updated is not its own neighbour
+    if (slot === undefined && (sameAddress(other.address, dev.address) || (dev.alias && other.alias === dev.alias)))
+      continue
+    const otherStart = startOf(other)
+    if (start === 0n || otherStart === 0n) continue
+    if (start <= otherStart ? end > otherStart : otherStart + mappedBytes(other) > start) {
+      const [from, to, there] = [start, end, otherStart].map(one => `0x${one.toString(16)}`)
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        `memory device address [${from}:${to}] overlaps with other memory device (${there})`
+      )
+    }
+  }
 }
 
 const isPpc64 = ({ os }: DomainDef) => os.arch === 'ppc64' || os.arch === 'ppc64le'
@@ -271,6 +316,9 @@ const CHECKS: Partial<Record<MemoryModel, (dev: MemoryDef, def: DomainDef) => vo
     }
     if (target.node !== undefined) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'virtio-pmem does not support NUMA nodes')
+    }
+    if ((target.address ?? 0n) % PAGE_BYTES !== 0n) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `memory address must be aligned to ${PAGE_BYTES} bytes`)
     }
   },
   'sgx-epc'({ address }) {

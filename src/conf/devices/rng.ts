@@ -1,6 +1,6 @@
 // <rng>: a source of randomness for the guest.
 import { isDeepStrictEqual } from 'node:util'
-import { attr, child, custom, type Def, type Fields, readLast } from '../element.ts'
+import { attr, child, custom, type Def, type Fields, readLast, required } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, uint } from '../scalar.ts'
 import { childElements, element, firstChild, textOf } from '../xml.ts'
@@ -27,20 +27,10 @@ const egdSource = chardevSourceField({
   unknown: type => `unknown backend type '${type}' for egd`
 })
 
+const backendModel = required(attr('model', enumOf('random', 'egd', 'builtin')))
+
 export const rngFields = {
-  model: custom<RngModel>({
-    names: ['@model'],
-    parse(node) {
-      const text = node.attributes.model
-      if (text === undefined) throw fail('VIR_ERR_XML_ERROR', 'missing RNG device model')
-      const known = model.parse(text)
-      if (known === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown RNG model '${text}'`)
-      return known
-    },
-    format(value, into) {
-      into.attributes.model = value
-    }
-  }),
+  model: required(attr('model', model)),
   /** at most so many bytes in so many milliseconds; no bytes: no limit */
   rate: custom<{ bytes: number; period?: number } | undefined>({
     names: [['rate', { bytes: attr('bytes', uint), period: attr('period', uint) }]],
@@ -63,14 +53,12 @@ export const rngFields = {
     }
   }),
   backend: custom<RngBackend>({
-    names: [['backend', { model: attr('model', enumOf('random', 'egd', 'builtin')), source: egdSource }]],
+    names: [['backend', { model: backendModel, source: egdSource }]],
     parse(node, context) {
       const [found, ...more] = childElements(node, 'backend')
       if (!found || more.length > 0) throw fail('VIR_ERR_XML_ERROR', 'only one RNG backend is supported')
-      const kind = found.attributes.model
+      const kind = backendModel.parse(found, context)
       switch (kind) {
-        case undefined:
-          throw fail('VIR_ERR_XML_ERROR', 'missing RNG device backend model')
         case 'random': {
           const path = textOf(found)
           return { model: kind, ...(path && { path }) }
@@ -79,8 +67,6 @@ export const rngFields = {
           return { model: kind, source: egdSource.parse(found, context) }
         case 'builtin':
           return { model: kind }
-        default:
-          throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown RNG backend model '${kind}'`)
       }
     },
     format(value, into, context) {

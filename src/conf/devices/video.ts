@@ -3,18 +3,18 @@ import type { DomainDef } from '../domain-def.ts'
 import {
   absentIf,
   attr,
+  attrUnless,
   child,
   childAlways,
   custom,
   type Def,
-  type Field,
   type Fields,
   parseFields,
   readAhead,
   readFirst,
   required
 } from '../element.ts'
-import { type ErrorCode, errorsFrom } from '../error.ts'
+import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, path, uint, yesNo } from '../scalar.ts'
 import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
@@ -39,20 +39,7 @@ const videoModel = enumOf(
 )
 export type VideoModel = (typeof videoModel.values)[number]
 
-/** A number of `<model>` with an error of its own; an empty one is none. */
-function number(name: string, code: ErrorCode = 'VIR_ERR_XML_ERROR'): Field<number | undefined> {
-  return custom<number | undefined>({
-    ...attr(name, uint),
-    parse({ attributes: { [name]: text } }) {
-      if (!text) return undefined
-      const value = uint.parse(text)
-      if (value === undefined) throw fail(code, `cannot parse video ${name} '${text}'`)
-      return value
-    }
-  })
-}
-
-const size = (name: string) => absentIf(0, number(name))
+const size = (name: string) => absentIf(0, attr(name, uint))
 
 const acceleration = {
   accel3d: attr('accel3d', yesNo),
@@ -63,22 +50,14 @@ const acceleration = {
 const resolution = { x: required(attr('x', uint)), y: required(attr('y', uint)) } satisfies Fields
 
 const model = {
-  type: custom<VideoModel | undefined>({
-    ...attr('type', videoModel),
-    parse({ attributes: { type } }) {
-      if (!type || type === 'default') return undefined
-      const known = videoModel.parse(type)
-      if (known === undefined) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown video model '${type}'`)
-      return known
-    }
-  }),
+  type: attrUnless('type', 'default', videoModel),
   ram: size('ram'),
   vram: size('vram'),
   vram64: size('vram64'),
   vgamem: size('vgamem'),
   heads: custom<number | undefined>({
-    ...number('heads', 'VIR_ERR_INTERNAL_ERROR'),
-    parse: (node, context) => number('heads', 'VIR_ERR_INTERNAL_ERROR').parse(node, context) ?? 1,
+    ...attr('heads', uint),
+    parse: (node, context) => attr('heads', uint).parse(node, context) ?? 1,
     format(value, into) {
       if (value) into.attributes.heads = String(value)
     }

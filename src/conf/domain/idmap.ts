@@ -1,4 +1,5 @@
-// <idmap>: user and group ids inside a container and outside. QEMU has no use for it; it is kept and checked.
+// <idmap>: user and group ids inside a container and outside. QEMU has no use for the guest's; those of a directory
+// shared by virtiofs are what its files seem to belong to.
 import type { DomainDef } from '../domain-def.ts'
 import { attr, custom, type Field, type Fields, gatheredChild } from '../element.ts'
 import { errorsFrom } from '../error.ts'
@@ -35,9 +36,10 @@ function entries(name: 'uid' | 'gid'): Field<IdMapEntry[] | undefined> {
   })
 }
 
-export const idmapFields = {
-  idmap: gatheredChild('idmap', { uids: entries('uid'), gids: entries('gid') })
-} satisfies Fields
+export const idmap = gatheredChild('idmap', { uids: entries('uid'), gids: entries('gid') })
+export type IdmapDef = NonNullable<ReturnType<(typeof idmap)['parse']>>
+
+export const idmapFields = { idmap } satisfies Fields
 
 /** virDomainDefIdMapValidate. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateIdmap({ idmap }: DomainDef): void {

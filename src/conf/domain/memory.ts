@@ -26,7 +26,10 @@ export const memoryFields = {
       return slots > 0 || sizeKiB > 0 ? { slots, sizeKiB } : undefined
     },
     format(value, into) {
-      if (value) into.children.push(element('maxMemory', { slots: value.slots, unit: 'KiB' }, [String(value.sizeKiB)]))
+      if (value)
+        into.children.push(
+          element('maxMemory', { slots: value.slots || undefined, unit: 'KiB' }, [String(value.sizeKiB)])
+        )
     }
   }),
   /** all memory: the initial and that of memory devices */
@@ -84,8 +87,8 @@ export function postParseMemory(def: DomainDef, { isNew }: { isNew: boolean }): 
   if (!def.currentMemoryKiB || def.currentMemoryKiB > def.memoryKiB) def.currentMemoryKiB = def.memoryKiB
   const { maxMemory } = def
   if (!maxMemory) return
-  if (maxMemory.slots === 0 || maxMemory.sizeKiB === 0) {
-    throw fail('VIR_ERR_XML_ERROR', 'both maximum memory size and memory slot count must be specified')
+  if (maxMemory.sizeKiB === 0) {
+    throw fail('VIR_ERR_XML_ERROR', 'maximum memory size must be specified when specifying number of memory slots')
   }
   if (maxMemory.sizeKiB < def.memoryKiB) {
     throw fail('VIR_ERR_XML_ERROR', 'maximum memory size must be equal or greater than the actual memory size')

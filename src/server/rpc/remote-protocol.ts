@@ -292,7 +292,12 @@ export const REMOTE_CALLS = {
   440: 'DOMAIN_SAVE_PARAMS dom params:param<64> flags:uint',
   441: 'DOMAIN_RESTORE_PARAMS params:param<64> flags:uint',
   442: 'DOMAIN_ABORT_JOB_FLAGS dom flags:uint',
-  443: 'DOMAIN_FD_ASSOCIATE dom name:string flags:uint'
+  443: 'DOMAIN_FD_ASSOCIATE dom name:string flags:uint',
+  448: 'DOMAIN_GRAPHICS_RELOAD dom type:uint flags:uint',
+  449: 'DOMAIN_GET_AUTOSTART_ONCE dom > autostart:int',
+  450: 'DOMAIN_SET_AUTOSTART_ONCE dom autostart:int',
+  451: 'DOMAIN_SET_THROTTLE_GROUP dom group:string params:param<32> flags:uint',
+  452: 'DOMAIN_DEL_THROTTLE_GROUP dom group:string? flags:uint'
 } as const
 
 /** The messages the remote program sends by itself. */
@@ -340,7 +345,8 @@ export const REMOTE_EVENTS: Readonly<Record<number, string>> = {
   379: 'DOMAIN_EVENT_CALLBACK_METADATA_CHANGE callbackID:int dom type:int nsuri:string?',
   385: 'DOMAIN_EVENT_BLOCK_THRESHOLD callbackID:int dom dev:string path:string? threshold:uhyper excess:uhyper',
   423: 'DOMAIN_EVENT_MEMORY_FAILURE callbackID:int dom recipient:int action:int flags:uint',
-  438: 'DOMAIN_EVENT_MEMORY_DEVICE_SIZE_CHANGE callbackID:int dom alias:string size:uhyper'
+  438: 'DOMAIN_EVENT_MEMORY_DEVICE_SIZE_CHANGE callbackID:int dom alias:string size:uhyper',
+  453: 'DOMAIN_EVENT_NIC_MAC_CHANGE callbackID:int dom alias:string oldMAC:string newMAC:string'
 }
 
 /** The QEMU program's calls. */

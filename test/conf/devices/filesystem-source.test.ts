@@ -44,7 +44,7 @@ fragments('9p')`
   <filesystem type='mount'><driver type='path' format='raw'/><source dir='/a'/><target dir='t'/></filesystem>
     = <filesystem type='mount' accessmode='passthrough'><driver type='path' format='raw'/><source dir='/a'/><target dir='t'/></filesystem>
   <filesystem type='mount'><source dir='/a'/><target dir='t'/><space_hard_limit unit='G'>1</space_hard_limit></filesystem>
-    = <filesystem type='mount' accessmode='passthrough'><source dir='/a'/><target dir='t'/><space_hard_limit unit='bytes'>1073741824</space_hard_limit></filesystem>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: filesystem usage limits are not supported with QEMU
 `
 
 fragments('types QEMU has not')`
@@ -86,7 +86,7 @@ fragments('virtiofs', { outside: SHARED })`
   <filesystem type='mount' model='virtio-transitional'><driver type='virtiofs'/><source dir='/a'/><target dir='t'/></filesystem>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: virtiofs does not support model
   <filesystem type='mount'><driver type='virtiofs'/><source dir='/a'/><target dir='t'/><readonly/></filesystem>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: virtiofs does not yet support read-only mode
+    = <filesystem type='mount' accessmode='passthrough'><driver type='virtiofs'/><source dir='/a'/><target dir='t'/><readonly/></filesystem>
   <filesystem type='mount' fmode='0600'><driver type='virtiofs'/><source dir='/a'/><target dir='t'/></filesystem>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: fmode and dmode must be used with accessmode=mapped
   <filesystem type='mount' multidevs='warn'><driver type='virtiofs'/><source dir='/a'/><target dir='t'/></filesystem>

@@ -13,6 +13,11 @@ t.test('reads and writes every part', async t => {
       `<driver type='virtiofs' queue='1024'/><binary path='/usr/bin/virtiofsd' xattr='on'><cache mode='none'/>` +
         `<sandbox mode='chroot'/><lock posix='on' flock='off'/><thread_pool size='0'/></binary>${PLACE}`
     ),
+    fs(
+      "<driver type='virtiofs'/><binary><openfiles max='122333'/></binary><idmap><uid start='0' target='1' count='1'/>" +
+        `<uid start='1' target='9' count='2'/><gid start='0' target='5' count='1'/></idmap>${PLACE}<readonly/>`
+    ),
+    fs(`<driver type='mtp'/>${PLACE}<readonly/>`),
     fs("<driver type='virtiofs'/><source socket='/run/fs'/><target dir='tag'/>"),
     fs(`${PLACE}<space_hard_limit unit='bytes'>1024</space_hard_limit>`),
     fs("<source usage='4' units='KiB'/><target dir='/'/>", "type='ram'"),
@@ -28,6 +33,12 @@ t.test('drops what libvirt drops', async t => {
     fs(`<driver ats='on'/>${PLACE}`)
   )
   t.equal(throughTable(filesystemFields, fs(`<binary xattr='on'/>${PLACE}`)), fs(PLACE))
+  const groups = "<idmap><gid start='0' target='5' count='1'/></idmap>"
+  t.equal(
+    throughTable(filesystemFields, fs(`<driver type='virtiofs'/>${groups}${PLACE}`)),
+    fs(`<driver type='virtiofs'/>${PLACE}`)
+  )
+  t.equal(throughTable(filesystemFields, fs(`<idmap><uid start='x'/></idmap>${PLACE}`)), fs(PLACE))
   t.equal(throughTable(filesystemFields, fs(PLACE, "accessmode='' multidevs='default'")), fs(PLACE))
 })
 
@@ -38,6 +49,14 @@ t.test('refuses with libvirt’s words', async t => {
     [fs(PLACE, "fmode='9'"), "Invalid value for attribute 'fmode' in element 'filesystem': '9'."],
     [fs(`<driver format='x'/>${PLACE}`), "unknown driver format value 'x'"],
     [fs(`<driver type='virtiofs' queue='x'/>${PLACE}`), "cannot parse queue size 'x' for virtiofs"],
+    [
+      fs(`<driver type='virtiofs'/><binary><openfiles max='x'/></binary>${PLACE}`),
+      "cannot parse openfiles 'x' for virtiofs"
+    ],
+    [
+      fs(`<driver type='virtiofs'/><idmap><uid start='0'/></idmap>${PLACE}`),
+      'invalid idmap start/target/count settings'
+    ],
     [fs('<source/>', "type='ram'"), "missing 'usage' attribute for RAM filesystem"]
   ] as const) {
     t.match(await errorOf(() => throughTable(filesystemFields, xml)), error, xml)

@@ -80,7 +80,7 @@ fragments('SCSI')`
   <hostdev mode='subsystem' type='scsi'><source><adapter name='a'/><address bus='0' target='1'/></source></hostdev>
     ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'unit' in element 'address'
   <hostdev mode='subsystem' type='scsi'><source protocol='x'/></hostdev>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: Unknown SCSI subsystem protocol 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'protocol' in element 'source': 'x'.
   <hostdev mode='subsystem' type='scsi'><source protocol='iscsi'><host name='h'/></source></hostdev>
     ! VIR_ERR_XML_ERROR: XML error: missing iSCSI hostdev source path name
   <hostdev mode='subsystem' type='scsi'><source protocol='iscsi' name='a'/></hostdev>
@@ -105,9 +105,9 @@ fragments('vhost and mediated devices')`
   <hostdev mode='subsystem' type='scsi_host' model='virtio-transitional'><source protocol='vhost' wwpn='naa.5123456789abcde0'/></hostdev>
     = <hostdev mode='subsystem' type='scsi_host' managed='no' model='virtio-transitional'><source protocol='vhost' wwpn='naa.5123456789abcde0'/></hostdev>
   <hostdev mode='subsystem' type='scsi_host'><source wwpn='naa.5123456789abcde0'/></hostdev>
-    ! VIR_ERR_XML_ERROR: XML error: Missing scsi_host subsystem protocol
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'protocol' in element 'source'
   <hostdev mode='subsystem' type='scsi_host'><source protocol='x' wwpn='naa.5123456789abcde0'/></hostdev>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: Unknown scsi_host subsystem protocol 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'protocol' in element 'source': 'x'.
   <hostdev mode='subsystem' type='scsi_host'><source protocol='vhost'/></hostdev>
     ! VIR_ERR_XML_ERROR: XML error: missing vhost-scsi hostdev source wwpn
   <hostdev mode='subsystem' type='scsi_host'><source protocol='vhost' wwpn='naa.123'/></hostdev>
@@ -144,13 +144,13 @@ fragments('other modes and types')`
   <hostdev mode='capabilities' type='storage'><source/></hostdev>
     ! VIR_ERR_XML_ERROR: XML error: Missing <block> element in hostdev storage device
   <hostdev mode='capabilities' type='x'><source/></hostdev>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown host device source address type 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'type' in element 'hostdev': 'x'.
   <hostdev mode='subsystem' type='x'><source/></hostdev>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown host device source address type 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'type' in element 'hostdev': 'x'.
   <hostdev mode='subsystem'><source/></hostdev>
-    ! VIR_ERR_XML_ERROR: XML error: missing source address type
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'type' in element 'hostdev'
   <hostdev mode='x' type='pci'><source/></hostdev>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown hostdev mode 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'mode' in element 'hostdev': 'x'.
   <hostdev type='pci' managed='x'><source/></hostdev>
     = <hostdev mode='subsystem' type='pci' managed='no'><source/></hostdev>
 `

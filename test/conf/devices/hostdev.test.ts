@@ -40,8 +40,8 @@ t.test('what is written', async t => {
 
 t.test('what cannot be read', async t => {
   for (const [attributes, inner, error] of [
-    ["mode='other' type='pci'", PCI, "unknown hostdev mode 'other'"],
-    ['', PCI, 'missing source address type'],
+    ["mode='other' type='pci'", PCI, "Invalid value for attribute 'mode' in element 'hostdev': 'other'."],
+    ['', PCI, "Missing required attribute 'type' in element 'hostdev'"],
     ["type='pci'", '', 'Missing <source> element in hostdev device'],
     ["type='pci' model='x'", PCI, "'model' attribute in <hostdev> is only supported when type='pci'"],
     ["type='pci' sgio='filtered'", PCI, 'sgio is only supported for scsi host device'],

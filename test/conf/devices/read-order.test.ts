@@ -5,7 +5,10 @@ import { define, errorOf } from '../../helper/definition.ts'
 const CASES: [devices: string, error: string][] = [
   // families, whatever the order of the document
   ["<rng model='foo'/><tpm/><disk type='foo'/>", "attribute 'type' in element 'disk': 'foo'"],
-  ["<tpm><backend type='foo'/></tpm><rng model='foo'/>", "unknown RNG model 'foo'"],
+  [
+    "<tpm><backend type='foo'/></tpm><rng model='foo'/>",
+    "Invalid value for attribute 'model' in element 'rng': 'foo'."
+  ],
   ["<serial type='foo'/><parallel type='bar'/>", 'unknown type presented to host for character device: bar'],
   // the guest's side of a character device, then the host's
   ["<channel type='unix'><source mode='foo'/><target type='bar'/></channel>", "unknown target type 'bar'"],
@@ -30,10 +33,22 @@ const CASES: [devices: string, error: string][] = [
   ["<interface type='user'><vlan><tag id='x'/></vlan><virtualport/></interface>", '<virtualport> element unsupported'],
   // a place at the end, of input devices and panic devices earlier
   ["<controller type='usb' index='-1' model='foo'/>", "Unknown model type 'foo'"],
-  ["<controller type='pci' ports='x'><address type='foo'/></controller>", "unknown address type 'foo'"],
-  ["<input type='mouse'><driver ats='x'/><address type='foo'/></input>", "unknown address type 'foo'"],
-  ["<panic model='foo'><address type='bar'/></panic>", "unknown address type 'bar'"],
-  ["<rng model='virtio'><backend model='builtin'/><driver ats='x'/><address/></rng>", 'No type specified for device'],
+  [
+    "<controller type='pci' ports='x'><address type='foo'/></controller>",
+    "Invalid value for attribute 'type' in element 'address': 'foo'."
+  ],
+  [
+    "<input type='mouse'><driver ats='x'/><address type='foo'/></input>",
+    "Invalid value for attribute 'type' in element 'address': 'foo'."
+  ],
+  [
+    "<panic model='foo'><address type='bar'/></panic>",
+    "Invalid value for attribute 'type' in element 'address': 'bar'."
+  ],
+  [
+    "<rng model='virtio'><backend model='builtin'/><driver ats='x'/><address/></rng>",
+    "Missing required attribute 'type' in element 'address'"
+  ],
   ["<hub type='usb'><address type='usb' bus='x' port='y'/></hub>", "Cannot parse <address> 'port' attribute"],
   // one device checked before the next is read
   [

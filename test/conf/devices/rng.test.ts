@@ -35,15 +35,15 @@ fragments('backends')`
 
 fragments('refused')`
   <rng><backend model='builtin'/></rng>
-    ! VIR_ERR_XML_ERROR: XML error: missing RNG device model
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'model' in element 'rng'
   <rng model='x'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown RNG model 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'model' in element 'rng': 'x'.
   <rng model='virtio'/>
     ! VIR_ERR_XML_ERROR: XML error: only one RNG backend is supported
   <rng model='virtio'><backend/></rng>
-    ! VIR_ERR_XML_ERROR: XML error: missing RNG device backend model
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'model' in element 'backend'
   <rng model='virtio'><backend model='x'/></rng>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown RNG backend model 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'model' in element 'backend': 'x'.
   <rng model='virtio'><backend model='builtin'/><backend model='builtin'/></rng>
     ! VIR_ERR_XML_ERROR: XML error: only one RNG backend is supported
   <rng model='virtio'><backend model='egd'/></rng>

@@ -77,12 +77,12 @@ t.test('written as read, or as libvirt writes it', async t => {
 
 t.test('refuses values with libvirt’s words', async t => {
   const cases: [Fields, string, string][] = [
-    [rngFields, '<rng/>', 'missing RNG device model'],
-    [rngFields, "<rng model='x'/>", "unknown RNG model 'x'"],
+    [rngFields, '<rng/>', "Missing required attribute 'model' in element 'rng'"],
+    [rngFields, "<rng model='x'/>", "Invalid value for attribute 'model' in element 'rng': 'x'."],
     [rngFields, "<rng model='virtio'><rate bytes='x'/></rng>", 'invalid RNG rate bytes value'],
     [rngFields, "<rng model='virtio'><backend model='egd'/></rng>", 'missing EGD backend type'],
-    [watchdogFields, '<watchdog/>', 'watchdog must contain model name'],
-    [watchdogFields, "<watchdog model='itco'/>", "unknown watchdog model 'itco'"],
+    [watchdogFields, '<watchdog/>', "Missing required attribute 'model' in element 'watchdog'"],
+    [watchdogFields, "<watchdog model='tco'/>", "Invalid value for attribute 'model' in element 'watchdog': 'tco'."],
     [inputFields, "<input type='mouse' bus='adb'/>", "unknown input bus type 'adb'"],
     [inputFields, "<input type='passthrough'><source/></input>", 'Missing evdev path for input device'],
     [shmemFields, "<shmem name='a'><msi/></shmem>", 'msi option is only supported with a server'],
@@ -95,7 +95,7 @@ t.test('refuses values with libvirt’s words', async t => {
       "<tpm><backend type='emulator'><active_pcr_banks><md5/></active_pcr_banks></backend></tpm>",
       "Unsupported PCR banks 'md5'"
     ],
-    [tpmFields, "<tpm><backend type='external'/></tpm>", 'missing external TPM backend type'],
+    [tpmFields, "<tpm><backend type='external'/></tpm>", 'missing external TPM backend source type'],
     [vsockFields, "<vsock><cid address='0'/></vsock>", 'Zero is not permitted']
   ]
   for (const [fields, xml, error] of cases) t.match(await errorOf(() => throughTable(fields, xml)), error)
@@ -103,7 +103,7 @@ t.test('refuses values with libvirt’s words', async t => {
 
 t.test('checks across a definition', async t => {
   for (const [devices, error] of [
-    ["<watchdog model='ib700'/><watchdog model='ib700'/>", 'only a single watchdog device is supported'],
+    ["<watchdog model='ib700'/><watchdog model='ib700'/>", "domain can only have one watchdog with model 'ib700'"],
     ["<memballoon model='none'/><memballoon model='none'/>", 'only a single memory balloon device is supported'],
     ["<panic/><panic model='isa'/>", "Multiple panic devices with model 'isa'"],
     ["<panic model='s390'/>", "only S390 guests support panic device of model 's390'"],

@@ -5,7 +5,7 @@ import { define, errorOf, throughTable } from '../../helper/definition.ts'
 t.test('what is read is written in libvirt’s order', async t => {
   for (const [given, expected] of [
     ['<video/>', "<video><model heads='1'/></video>"],
-    ["<video><model type='default' ram='' vram='0' primary='no'/></video>", "<video><model heads='1'/></video>"],
+    ["<video><model type='default' ram='0' vram='0' primary='no'/></video>", "<video><model heads='1'/></video>"],
     [
       "<video><model type='virtio'><resolution x='0' y='5'/><acceleration rendernode='/dev//dri/x/'/></model><driver ats='on' iommu='off' vgaconf='io' name='qemu'/></video>",
       "<video><driver iommu='off' ats='on' name='qemu'/><model type='virtio' heads='1'><acceleration rendernode='/dev/dri/x'/><resolution/></model></video>"
@@ -18,10 +18,19 @@ t.test('what is read is written in libvirt’s order', async t => {
 
 t.test('refuses numbers and models it does not know', async t => {
   for (const [model, error] of [
-    ["vram='-1'", "VIR_ERR_XML_ERROR: XML error: cannot parse video vram '-1'"],
-    ["vram='4294967296'", "VIR_ERR_XML_ERROR: XML error: cannot parse video vram '4294967296'"],
-    ["heads='x'", "VIR_ERR_INTERNAL_ERROR: internal error: cannot parse video heads 'x'"],
-    ["type='cga'", "VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown video model 'cga'"]
+    [
+      "vram='-1'",
+      "VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'vram' in element 'model': '-1'. Expected non-negative integer value"
+    ],
+    [
+      "vram='4294967296'",
+      "VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'vram' in element 'model': '4294967296'. Expected non-negative integer value"
+    ],
+    [
+      "heads='x'",
+      "VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'heads' in element 'model': 'x'. Expected non-negative integer value"
+    ],
+    ["type='cga'", "VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'type' in element 'model': 'cga'."]
   ] as const) {
     t.equal(await errorOf(() => throughTable(videoFields, `<video><model ${model}/></video>`)), error)
   }

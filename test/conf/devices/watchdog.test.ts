@@ -16,11 +16,11 @@ fragments('watchdog')`
   <watchdog model='i6300esb' action='none'/>
     =
   <watchdog/>
-    ! VIR_ERR_INTERNAL_ERROR: internal error: watchdog must contain model name
+    ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'model' in element 'watchdog'
   <watchdog model='x'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown watchdog model 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'model' in element 'watchdog': 'x'.
   <watchdog model='i6300esb' action='x'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unknown watchdog action 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'action' in element 'watchdog': 'x'.
   <watchdog model='diag288'/>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: diag288 model of watchdog is allowed for s390 and s390x only
   <watchdog model='ib700'><address type='pci' slot='9'/></watchdog>
@@ -28,5 +28,5 @@ fragments('watchdog')`
   <watchdog model='i6300esb'><address type='isa' iobase='0x1'/></watchdog>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: i6300esb model of watchdog can go only on PCI bus
   <watchdog model='i6300esb'/><watchdog model='ib700'/>
-    ! VIR_ERR_INTERNAL_ERROR: internal error: only a single watchdog device is supported
+    = <watchdog model='i6300esb' action='reset'/><watchdog model='ib700' action='reset'/>
 `

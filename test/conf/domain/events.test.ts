@@ -46,7 +46,7 @@ t.test('refused', async t => {
       "<launchSecurity type='sev'><policy>1</policy><cbitpos>x</cbitpos></launchSecurity>",
       'Invalid format for launch security cbitpos'
     ],
-    ["<launchSecurity type='tdx'/>", "Invalid value for attribute 'type' in element 'launchSecurity': 'tdx'."]
+    ["<launchSecurity type='txt'/>", "Invalid value for attribute 'type' in element 'launchSecurity': 'txt'."]
   ] as const) {
     t.match(await errorOf(() => through(inner)), error, inner)
   }

@@ -82,13 +82,13 @@ fragments('size', { in: 'domain', show: ['memory', 'currentMemory', 'maxMemory']
   <maxMemory slots='16' unit='GiB'>1</maxMemory>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: At least one numa node has to be configured when enabling memory hotplug
   <maxMemory unit='GiB'>1</maxMemory>
-    ! VIR_ERR_XML_ERROR: XML error: both maximum memory size and memory slot count must be specified
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: At least one numa node has to be configured when enabling memory hotplug
   <maxMemory slots='0' unit='GiB'>1</maxMemory>
-    ! VIR_ERR_XML_ERROR: XML error: both maximum memory size and memory slot count must be specified
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: At least one numa node has to be configured when enabling memory hotplug
   <maxMemory slots='x' unit='GiB'>1</maxMemory>
     ! VIR_ERR_XML_ERROR: XML error: Failed to parse memory slot count
   <maxMemory slots='16' unit='KiB'>1</maxMemory>
     ! VIR_ERR_XML_ERROR: XML error: maximum memory size must be equal or greater than the actual memory size
   <maxMemory slots='16'/>
-    ! VIR_ERR_XML_ERROR: XML error: both maximum memory size and memory slot count must be specified
+    ! VIR_ERR_XML_ERROR: XML error: maximum memory size must be specified when specifying number of memory slots
 `

@@ -35,7 +35,7 @@ fragments('keywrap', { in: 'domain', around: ['<keywrap>', '</keywrap>'], show: 
 
 fragments('launchSecurity', { in: 'domain', machine: 'q35' })`
   <launchSecurity type='sev'><cbitpos>47</cbitpos><reducedPhysBits>1</reducedPhysBits><policy>0x0001</policy></launchSecurity>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: SEV launch security is not supported with this QEMU binary
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: 'sev' launch security is not supported with this QEMU binary
   <launchSecurity type='sev'><policy>x</policy></launchSecurity>
     ! VIR_ERR_XML_ERROR: XML error: failed to get launch security policy
   <launchSecurity type='sev'/>
@@ -47,7 +47,7 @@ fragments('launchSecurity', { in: 'domain', machine: 'q35' })`
   <launchSecurity type='sev' kernelHashes='x'><policy>1</policy></launchSecurity>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'kernelHashes' in element 'launchSecurity': 'x'.
   <launchSecurity type='s390-pv'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: S390 PV launch security is not supported with this QEMU binary
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: 's390-pv' launch security is not supported with this QEMU binary
   <launchSecurity type='x'/>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'type' in element 'launchSecurity': 'x'.
   <launchSecurity/>

@@ -213,6 +213,7 @@ export const CAPABILITY_SIGNS = {
   'sev-guest-kernel-hashes': [{ qapi: 'object-add/arg-type/+sev-guest/kernel-hashes' }],
   'sev-inject-launch-secret': [{ command: 'sev-inject-launch-secret' }],
   'sev-snp-guest': [{ type: 'sev-snp-guest' }],
+  'tdx-guest': [{ type: 'tdx-guest' }],
   'sgx-epc': [{ type: 'sgx-epc' }],
   shim: [{ machine: 'none', prop: 'shim' }],
   'smp-clusters': [{ qapi: 'query-hotpluggable-cpus/ret-type/props/cluster-id' }],

@@ -53,7 +53,7 @@ const hpet = ({ clock }: DomainDef): boolean | undefined => clock.timers.find(({
 
 function launchSecurityProps({ def, qemu }: Command): Props {
   if (!def.launchSecurity) return {}
-  const modern = def.launchSecurity.type === 's390-pv' || qemu.has('confidential-guest-support')
+  const modern = !def.launchSecurity.type.startsWith('sev') || qemu.has('confidential-guest-support')
   return { [modern ? 'confidential-guest-support' : 'memory-encryption']: LAUNCH_SECURITY_ID }
 }
 

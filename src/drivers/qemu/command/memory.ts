@@ -3,7 +3,7 @@ import { initialMemoryKiB } from '../../../conf/domain/memory.ts'
 import { numaCells } from '../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { addMemoryObject, machineMemory, memoryObject, memPath, usesMemPath } from '../device/memory/backend.ts'
-import type { Props } from '../parts/props.ts'
+import { keyValue, type Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
 /** Without hotplug a size has always been whole half MiB; libvirt keeps to that in KiB. */
@@ -22,7 +22,7 @@ export function memoryArgs(command: Command): void {
   command.add(
     '-m',
     maxMemory
-      ? `size=${initialKiB}k,slots=${maxMemory.slots},maxmem=${maxMemory.sizeKiB}k`
+      ? keyValue('', { size: `${initialKiB}k`, slots: maxMemory.slots || undefined, maxmem: `${maxMemory.sizeKiB}k` })
       : `size=${toHalfMiB(initialKiB)}k`
   )
   if (numaCells(def).length === 0) {

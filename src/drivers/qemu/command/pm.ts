@@ -2,7 +2,6 @@
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Capability } from '../capabilities/signs.ts'
-import type { QemuContext } from '../context.ts'
 import { isQ35, isX86 } from '../machine-type.ts'
 import type { Command } from './command.ts'
 
@@ -10,9 +9,9 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** ACPI's sleep states: the setting, and the property of the chipset's power management that turns each off. */
 const SLEEP_STATES = [
-  { name: 'S3', property: 'disable_s3', setting: 'suspendToMem', ich9: 'ich9-disable-s3', piix: 'disable-s3' },
-  { name: 'S4', property: 'disable_s4', setting: 'suspendToDisk', ich9: 'ich9-disable-s4', piix: 'disable-s4' }
-] as const satisfies { ich9: Capability; piix: Capability; [key: string]: string }[]
+  { property: 'disable_s3', setting: 'suspendToMem', ich9: 'ich9-disable-s3' },
+  { property: 'disable_s4', setting: 'suspendToDisk', ich9: 'ich9-disable-s4' }
+] as const satisfies { ich9: Capability; [key: string]: string }[]
 
 /** Q35 machines of a QEMU without the ICH9 property get PIIX4's, as they always did: QEMU warns and starts. */
 export function pmArgs(command: Command): void {
@@ -29,10 +28,9 @@ export function pmArgs(command: Command): void {
   }
 }
 
-/** @throws VIR_ERR_CONFIG_UNSUPPORTED; libvirt: qemuValidateDomainDefPM */
-export function validatePm(def: DomainDef, { qemu }: QemuContext): void {
-  for (const { name, setting, ich9, piix } of SLEEP_STATES) {
-    if (def.pm?.[setting] === undefined || (isQ35(def) && qemu.has(ich9)) || qemu.has(piix)) continue
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `setting ACPI ${name} not supported`)
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED; libvirt: qemuValidateDomainDef */
+export function validatePm(def: DomainDef): void {
+  if (!isX86(def) && SLEEP_STATES.some(({ setting }) => def.pm?.[setting] !== undefined)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'setting ACPI S3/S4 not supported')
   }
 }

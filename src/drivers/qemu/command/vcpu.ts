@@ -21,7 +21,7 @@ export function checkVcpuStates(def: DomainDef): void {
     }
     if (vcpu.hotpluggable === false) {
       if (previous.hotpluggable) {
-        throw unsupported('online non-hotpluggable vcpus need to be ordered prior to hotplugable vcpus')
+        throw unsupported('online non-hotpluggable vcpus need to be ordered prior to hotpluggable vcpus')
       }
       if ((previous.order ?? 0) > (vcpu.order ?? 0)) {
         throw unsupported('online non-hotpluggable vcpus must be ordered in ascending order')

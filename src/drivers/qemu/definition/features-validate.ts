@@ -3,7 +3,6 @@ import type { FeaturesDef } from '../../../conf/domain/features.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
-import type { Capability } from '../capabilities/signs.ts'
 import type { QemuContext } from '../context.ts'
 import { hasPs2, isArmVirt, isI440fx, isPpc64, isPseries, isQ35, isRiscvVirt, isX86 } from '../machine-type.ts'
 
@@ -19,15 +18,11 @@ function refuseUnless(fits: boolean, { os }: DomainDef, what: string): void {
   if (!fits) throw unsupported(`${what} not supported for architecture '${os.arch}' or machine type '${os.machine}'`)
 }
 
-/** A setting of pSeries machines, with the property of the machine that carries it. */
+/** A setting of pSeries machines. */
 const pSeriesOnly =
-  (name: string, capability?: Capability, title = name): FeatureCheck<unknown> =>
-  (_value, def, qemu) => {
+  (name: string): FeatureCheck<unknown> =>
+  (_value, def) =>
     refuseUnless(isPseries(def), def, `The '${name}' feature is`)
-    if (capability && !qemu.has(capability)) {
-      throw unsupported(`${title} configuration is not supported by this QEMU binary`)
-    }
-  }
 
 /** Checks in the order of libvirt's features; each runs for a feature that is given. */
 const CHECKS: FeatureChecks = {
@@ -67,21 +62,16 @@ const CHECKS: FeatureChecks = {
   },
   gic: (_value, def) => refuseUnless(isArmVirt(def), def, "The 'gic' feature is"),
   ioapic: (_value, def) => refuseUnless(isX86(def), def, "The 'ioapic' feature is"),
-  hpt(value, def, qemu) {
-    pSeriesOnly('hpt')(value, def, qemu)
-    if (value.maxPageSizeKiB && !qemu.has('machine.pseries.cap-hpt-max-page-size')) {
-      throw unsupported('Configuring the page size for HPT guests is not supported by this QEMU binary')
-    }
-  },
+  hpt: pSeriesOnly('hpt'),
   vmcoreinfo(on, _def, qemu) {
     if (on && !qemu.has('vmcoreinfo')) throw unsupported('vmcoreinfo is not available with this QEMU binary')
   },
-  htm: pSeriesOnly('htm', 'machine.pseries.cap-htm', 'HTM'),
-  nestedHv: pSeriesOnly('nested-hv', 'machine.pseries.cap-nested-hv', 'Nested HV'),
-  ccfAssist: pSeriesOnly('ccf-assist', 'machine.pseries.cap-ccf-assist'),
-  cfpc: pSeriesOnly('cfpc', 'machine.pseries.cap-cfpc'),
-  sbbc: pSeriesOnly('sbbc', 'machine.pseries.cap-sbbc'),
-  ibs: pSeriesOnly('ibs', 'machine.pseries.cap-ibs'),
+  htm: pSeriesOnly('htm'),
+  nestedHv: pSeriesOnly('nested-hv'),
+  ccfAssist: pSeriesOnly('ccf-assist'),
+  cfpc: pSeriesOnly('cfpc'),
+  sbbc: pSeriesOnly('sbbc'),
+  ibs: pSeriesOnly('ibs'),
   tcg({ tbCacheKiB }, { type }) {
     if (type !== 'qemu') throw unsupported(`TCG features are incompatible with domain type '${type}'`)
     if (tbCacheKiB % KIB_PER_MIB !== 0) throw unsupported('tb-cache size must be an integer multiple of MiB')

@@ -15,6 +15,7 @@ import { validateMemoryHotplug } from '../device/memory/align.ts'
 import { validateHmat, validateMemoryBacking, validateMemtune, validateResctrl } from '../device/memory/validate.ts'
 import { validatePanics } from '../device/panic.ts'
 import { validateTpms } from '../device/tpm/tpm.ts'
+import { validateWatchdogs } from '../device/watchdog.ts'
 import { validateNvram } from '../firmware/nvram.ts'
 import { validateFeatures } from './features-validate.ts'
 import {
@@ -57,6 +58,7 @@ const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   validateFirmwareFiles,
   validatePanics,
   validateTpms,
+  validateWatchdogs,
   validateLaunchSecurity
 ]
 
@@ -65,13 +67,16 @@ export function validateDomain(def: DomainDef, context: QemuContext): void {
   for (const check of CHECKS) check(def, context)
 }
 
-function emulatorFits({ os, type, devices }: DomainDef, { qemu }: QemuContext): void {
+function emulatorFits({ os, type, devices, features }: DomainDef, { qemu }: QemuContext): void {
   const refuse = (what: string) =>
     fail('VIR_ERR_CONFIG_UNSUPPORTED', `Emulator '${devices.emulator}' does not support ${what}`)
   if (os.type !== 'hvm') throw refuse(`os type '${os.type}'`)
   if (!runsArch(qemu.arch, os.arch)) throw refuse(`arch '${os.arch}'`)
   if (!(type === 'qemu' ? qemu.has('tcg') : type === 'kvm' && qemu.kvm)) throw refuse(`virt type '${type}'`)
   if (!qemu.machines.some(({ name }) => name === os.machine)) throw refuse(`machine type '${os.machine}'`)
+  if (features?.acpi && qemu.machine(os.machine ?? '')?.acpi === false) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `machine type '${os.machine}' does not support ACPI`)
+  }
 }
 
 interface LifecycleActions {

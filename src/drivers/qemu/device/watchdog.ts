@@ -1,5 +1,6 @@
 // <watchdog>: QEMU's checks and arguments.
 import type { WatchdogDef } from '../../../conf/devices/watchdog.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isI440fx, isQ35, isS390 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
@@ -37,6 +38,18 @@ export const qemuWatchdog: QemuFamily<WatchdogDef> = {
     attach: joinAlone('watchdogs', 'domain already has a watchdog'),
     find: (_dev, { devices }) => devices.watchdogs[0],
     noneToDetach: missing('domain has no watchdog')
+  }
+}
+
+/** One watchdog of a model, but any number of i6300esb (qemuValidateDomainDefWatchdogs). @throws VIR_ERR_CONFIG_UNSUPPORTED */
+export function validateWatchdogs({ devices: { watchdogs } }: DomainDef): void {
+  const seen = new Set<string>()
+  for (const { model } of watchdogs) {
+    if (model === 'i6300esb') continue
+    if (seen.has(model)) {
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `domain can only have one watchdog with model '${model}'`)
+    }
+    seen.add(model)
   }
 }
 

@@ -1,5 +1,7 @@
 import t from 'tap'
-import { argvOf, errorOf, type GuestOptions } from '../../../helper/definition.ts'
+import type { DomainDef } from '../../../../src/conf/domain-def.ts'
+import { validatePm } from '../../../../src/drivers/qemu/command/pm.ts'
+import { argvOf, errorOf, fakeQemu, type GuestOptions } from '../../../helper/definition.ts'
 
 const lineOf = async (option: string, outside: string, options: GuestOptions = {}) =>
   (await argvOf('', { outside, ...options })).filter(line => line.startsWith(`${option} `) || line === option)
@@ -65,12 +67,11 @@ t.test('what the machine, QEMU or libvirt refuse', async t => {
       "Configuring the 'armvtimer' timer is not supported for virtType=qemu"
     ],
     ["<clock offset='absolute' start='253402300800'/>", 'is 253402300799'],
-    ['<pm><suspend-to-mem enabled="no"/></pm>', 'setting ACPI S3 not supported', { missing: ['disable-s3'] }],
     ['<on_crash>rename-restart</on_crash>', "qemu driver doesn't support the 'rename-restart' action"],
     ['<on_reboot>coredump-restart</on_reboot>', "Lifecycle event 'reboot' doesn't support 'coredump-restart' action"],
     [
       "<launchSecurity type='sev'><policy>1</policy></launchSecurity>",
-      'SEV launch security is not supported with this QEMU'
+      "'sev' launch security is not supported with this QEMU binary"
     ],
     [
       '<vcpu>4</vcpu><cpu><topology sockets="1" cores="3" threads="1"/></cpu>',
@@ -82,4 +83,23 @@ t.test('what the machine, QEMU or libvirt refuse', async t => {
   }
   t.match(await errorOf(() => argvOf('', { machine: 'abacus' })), /machine type 'abacus'|PCI/)
   t.match(await errorOf(() => argvOf('', { type: 'kvm' })), "does not support virt type 'kvm'")
+})
+
+t.test('sleep states are those of PCs', async t => {
+  const pm = { suspendToMem: false }
+  validatePm({ os: { arch: 'x86_64' }, pm } as DomainDef)
+  t.match(
+    await errorOf(() => validatePm({ os: { arch: 'aarch64' }, pm } as DomainDef)),
+    'VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: setting ACPI S3/S4 not supported'
+  )
+})
+
+t.test('a machine that cannot have ACPI is refused with it', async t => {
+  const qemu = fakeQemu()
+  qemu.machines.find(({ name }) => name.startsWith('pc-i440fx-'))!.acpi = false
+  const { name } = qemu.machines.find(({ acpi }) => acpi === false)!
+  t.match(
+    await errorOf(() => argvOf('', { machine: name, outside: features('<acpi/>'), qemu })),
+    `machine type '${name}' does not support ACPI`
+  )
 })

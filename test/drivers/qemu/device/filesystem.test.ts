@@ -28,12 +28,27 @@ t.test('virtiofs: the socket is ours or the user’s', async t => {
   ])
 })
 
+t.test('a directory as a media player is on USB', async t => {
+  const mtp = fs("<driver type='mtp'/>", '', "<source dir='/srv'/><readonly/>")
+  const keyboard = "<input type='keyboard' bus='usb'/>"
+  const lines = (await argvOf(mtp + keyboard)).filter(line => /usb-(mtp|kbd)/.test(line))
+  t.same(lines, [
+    '-device {"driver":"usb-mtp","id":"fs0","rootdir":"/srv","desc":"tag","readonly":true,"bus":"usb.0","port":"2"}',
+    '-device {"driver":"usb-kbd","id":"input0","bus":"usb.0","port":"1"}'
+  ])
+})
+
 t.test('refuses what QEMU cannot do', async t => {
   const virtiofs = "<driver type='virtiofs'/>"
   for (const [xml, error] of [
     [fs('', "fmode='644'"), 'fmode and dmode must be used with accessmode=mapped'],
     [fs("<driver type='handle'/>", "accessmode='mapped'"), 'only supports passthrough accessmode'],
-    [fs(`${virtiofs}<readonly/>`), 'virtiofs does not yet support read-only mode'],
+    [fs('<space_soft_limit>1</space_soft_limit>'), 'filesystem usage limits are not supported with QEMU'],
+    [fs("<driver type='mtp'/>", "accessmode='squash'"), 'mtp only supports passthrough accessmode'],
+    [
+      fs(`${virtiofs}<boot order='1'/><address type='virtio-mmio'/>`),
+      'setting virtiofs boot order is supported only with PCI bus'
+    ],
     [fs(virtiofs, "model='virtio'"), 'virtiofs does not support model'],
     [fs(virtiofs, "multidevs='warn'"), 'virtiofs does not support multidevs'],
     [fs('').replace('mount', 'bind'), 'only supports mount filesystem type']
@@ -41,6 +56,4 @@ t.test('refuses what QEMU cannot do', async t => {
     t.match(await errorOf(() => argvOf(xml, SHARED)), error, xml)
   }
   t.match(await errorOf(() => argvOf(fs(virtiofs))), "'virtiofs' requires shared memory")
-  const session = { ...SHARED, privileged: false }
-  t.match(await errorOf(() => argvOf(fs(virtiofs), session)), 'virtiofs is not yet supported in session mode')
 })

@@ -44,7 +44,7 @@ t.test('what cannot be', async t => {
     ["<graphics type='vnc' port='80'/>", 'vnc port must be in range [5900,65535]'],
     [
       "<graphics type='vnc'/><graphics type='vnc'/>",
-      'only 1 graphics device of each type (sdl, vnc, spice, headless, dbus) is supported'
+      'only 1 graphics device of each type (sdl, vnc, spice, headless, dbus, rdp) is supported'
     ],
     [
       "<graphics type='vnc'><listen type='address'/><listen type='address'/></graphics>",

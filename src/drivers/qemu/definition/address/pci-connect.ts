@@ -59,8 +59,8 @@ function network({ source, model, address }: InterfaceDef): Connection {
   return model === 'e1000e' || model === 'igb' || knownModel(model) === 'unknown' ? 'pcie' : 'pci'
 }
 
-/** Drivers of file systems that are no device of the guest's. */
-const NO_GUEST_DRIVER: ReadonlySet<string | undefined> = new Set(['loop', 'nbd', 'ploop'])
+/** Drivers of file systems that are no device of the guest's, or one on USB. */
+const NOT_PCI_FILESYSTEM: ReadonlySet<string | undefined> = new Set(['loop', 'nbd', 'ploop', 'mtp'])
 
 function hostdev({ source, address }: Pick<HostdevDef, 'source' | 'address'>): Connection {
   switch (source.type) {
@@ -78,7 +78,7 @@ function hostdev({ source, address }: Pick<HostdevDef, 'source' | 'address'>): C
 /** A row per family that can be PCI; the others never are. */
 const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDef) => Connection } = {
   controllers: controller,
-  filesystems: ({ driver, model }) => (NO_GUEST_DRIVER.has(driver?.type) ? 'none' : virtio(model)),
+  filesystems: ({ driver, model }) => (NOT_PCI_FILESYSTEM.has(driver?.type) ? 'none' : virtio(model)),
   interfaces: network,
   sounds: ({ model }) => (model === 'virtio' ? 'virtio' : PCI_SOUND.has(model) ? 'pci' : 'none'),
   disks: ({ target, model }) => (target?.bus === 'virtio' ? virtio(model) : 'none'),

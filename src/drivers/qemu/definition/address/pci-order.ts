@@ -38,7 +38,7 @@ function isPciHostdev({ source }: HostdevDef): boolean {
 /** The order, kept as it was with the oldest QEMU, so that guests find their devices where they were. */
 const ORDER: readonly Turn<DeviceKind>[] = [
   turn('controllers', ({ type, model }) => type === 'pci' && model !== 'pci-root' && model !== 'pcie-root'),
-  turn('filesystems'),
+  turn('filesystems', ({ driver }) => driver?.type !== 'mtp'),
   turn('interfaces', ({ type, model }) => type !== 'hostdev' && model !== 'usb-net'),
   turn('sounds', ({ model }) => !NOT_PCI_SOUND.has(model)),
   turn('controllers', isPlacedController),

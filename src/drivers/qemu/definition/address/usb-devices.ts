@@ -3,25 +3,27 @@ import type { ControllerDef } from '../../../../conf/devices/controller.ts'
 import type { AnyDevice, DeviceKind, Devices } from '../../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 
-const always = () => true
+/** A family, and the devices of it that are on USB. */
+const row = <K extends DeviceKind>(kind: K, isUsb: (dev: Devices[K][number]) => boolean) =>
+  [kind, isUsb as (dev: unknown) => boolean] as const
 
-/** USB devices by family, in the order in which they get their ports (virDomainUSBDeviceDefForeach). */
-const USB_DEVICES: { [K in DeviceKind]?: (dev: Devices[K][number]) => boolean } = {
-  interfaces: ({ source }) => 'device' in source && source.device.type === 'usb',
-  hostdevs: ({ source }) => source.type === 'usb',
-  disks: ({ target }) => target?.bus === 'usb',
-  controllers: ({ type }) => type === 'ccid',
-  inputs: ({ bus }) => bus === 'usb',
-  serials: ({ target }) => target.type === 'usb-serial',
-  sounds: ({ model }) => model === 'usb',
-  redirdevs: always
-}
+/** USB devices in the order in which they get their ports (virDomainUSBDeviceDefForeach). */
+const USB_DEVICES = [
+  row('disks', ({ target }) => target?.bus === 'usb'),
+  row('interfaces', ({ model }) => model === 'usb-net'),
+  row('sounds', ({ model }) => model === 'usb'),
+  row('interfaces', ({ source }) => 'device' in source && source.device.type === 'usb'),
+  row('hostdevs', ({ source }) => source.type === 'usb'),
+  row('controllers', ({ type }) => type === 'ccid'),
+  row('serials', ({ target }) => target.type === 'usb-serial'),
+  row('inputs', ({ bus }) => bus === 'usb'),
+  row('filesystems', ({ driver }) => driver?.type === 'mtp'),
+  row('redirdevs', () => true)
+]
 
 /** Every USB device but hubs. */
 export function usbDevices({ devices }: DomainDef): AnyDevice[] {
-  return (Object.entries(USB_DEVICES) as [DeviceKind, (dev: unknown) => boolean][]).flatMap(([kind, isUsb]) =>
-    (devices[kind] as AnyDevice[]).filter(isUsb)
-  )
+  return USB_DEVICES.flatMap(([kind, isUsb]) => (devices[kind] as AnyDevice[]).filter(isUsb))
 }
 
 /** Ports by model. An ICH9 master has the ports of its companions, so they count none. */

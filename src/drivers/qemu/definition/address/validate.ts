@@ -54,9 +54,7 @@ function validateAddress(
       return
     case 'ccw':
       if (!isS390Ccw(def)) {
-        throw unsupported(
-          `cannot use CCW address type for device '${dev.alias ?? '<null>'}' using machine type '${def.os.machine}'`
-        )
+        throw unsupported(`CCW addresses are not supported by machine type '${def.os.machine}'`)
       }
       return
     case 'drive':

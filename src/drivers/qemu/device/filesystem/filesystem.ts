@@ -18,7 +18,11 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 export const qemuFilesystem: QemuFamily<FilesystemDef> = {
   validate: validateQemuFilesystem,
   prepare: prepareFilesystem,
-  add: (to, dev) => (isVirtiofs(dev) ? addVhostUserFs(to, dev) : add9p(to, dev)),
+  add(to, dev) {
+    if (isVirtiofs(dev)) addVhostUserFs(to, dev)
+    else if (dev.driver?.type === 'mtp') addMtp(to, dev)
+    else add9p(to, dev)
+  },
   host: virtiofsd,
   unplug: leave('filesystems'),
   config: {
@@ -30,6 +34,9 @@ export const qemuFilesystem: QemuFamily<FilesystemDef> = {
 /** libvirt's checks, in its order (qemuValidateDomainDeviceDefFS). */
 function validateQemuFilesystem(dev: FilesystemDef, def: DomainDef, context: QemuContext): void {
   if (dev.type !== 'mount') throw unsupported('only supports mount filesystem type')
+  if ((dev.spaceHardLimitBytes ?? dev.spaceSoftLimitBytes) !== undefined) {
+    throw unsupported('filesystem usage limits are not supported with QEMU')
+  }
   if (dev.multidevs !== undefined && !context.qemu.has('fsdev.multidevs')) {
     throw unsupported('multidevs is not supported with this QEMU binary')
   }
@@ -46,13 +53,15 @@ function validateQemuFilesystem(dev: FilesystemDef, def: DomainDef, context: Qem
       throw unsupported('Filesystem driver type not supported')
     case 'virtiofs':
       validateVirtiofs(dev, def, context)
+      break
+    case 'mtp':
+      if (!context.qemu.has('usb-mtp')) throw unsupported('mtp is not supported with this QEMU binary')
+      if (dev.accessmode !== 'passthrough') throw unsupported('mtp only supports passthrough accessmode')
   }
 }
 
-function validateVirtiofs(dev: FilesystemDef, def: DomainDef, { qemu, privileged }: QemuContext): void {
+function validateVirtiofs(dev: FilesystemDef, def: DomainDef, { qemu }: QemuContext): void {
   if (dev.source?.socket === undefined) {
-    if (dev.readonly) throw unsupported('virtiofs does not yet support read-only mode')
-    if (!privileged) throw unsupported('virtiofs is not yet supported in session mode')
     if (dev.accessmode !== 'passthrough') throw unsupported('virtiofs only supports passthrough accessmode')
     if (dev.driver?.wrpolicy !== undefined) throw unsupported('virtiofs does not support wrpolicy')
   }
@@ -62,8 +71,12 @@ function validateVirtiofs(dev: FilesystemDef, def: DomainDef, { qemu, privileged
   if (dev.multidevs !== undefined) throw unsupported('virtiofs does not support multidevs')
   if ((dev.fmode ?? dev.dmode) !== undefined) throw unsupported('virtiofs does not support fmode and dmode')
   requireSharedMemory(def, 'virtiofs')
-  if (dev.boot && !qemu.has('vhost-user-fs.bootindex')) {
+  if (!dev.boot) return
+  if (!qemu.has('vhost-user-fs.bootindex')) {
     throw unsupported('setting virtiofs boot order is not supported with this QEMU binary')
+  }
+  if (dev.address !== undefined && dev.address.type !== 'pci') {
+    throw unsupported('setting virtiofs boot order is supported only with PCI bus')
   }
 }
 
@@ -77,6 +90,18 @@ function addVhostUserFs(to: Builder, dev: FilesystemDef): void {
     'queue-size': dev.driver?.queue,
     tag: dev.target,
     bootindex: dev.boot?.order,
+    ...addressProps(to, dev)
+  })
+}
+
+/** A directory that the guest sees as a media player on USB. */
+function addMtp(to: Builder, dev: FilesystemDef): void {
+  to.device({
+    driver: 'usb-mtp',
+    id: dev.alias,
+    rootdir: dev.source?.path,
+    desc: dev.target,
+    readonly: dev.readonly ?? false,
     ...addressProps(to, dev)
   })
 }

@@ -101,7 +101,7 @@ export function limitGraphics({ def }: { def: DomainDef }): void {
   if (new Set(types).size < types.length) {
     throw fail(
       'VIR_ERR_CONFIG_UNSUPPORTED',
-      'only 1 graphics device of each type (sdl, vnc, spice, headless, dbus) is supported'
+      'only 1 graphics device of each type (sdl, vnc, spice, headless, dbus, rdp) is supported'
     )
   }
 }

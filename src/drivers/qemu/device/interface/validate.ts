@@ -28,7 +28,7 @@ export function validateQemuInterface(dev: InterfaceDef, def: DomainDef, { qemu 
   if (type === 'vdpa' && !qemu.has('netdev.vhost-vdpa')) {
     throw unsupported('vDPA devices are not supported with this QEMU binary')
   }
-  validateVhostUser(dev, def, qemu)
+  validateVhostUser(dev, def)
   if (isVirtioModel(dev.model)) validateVirtio(dev, qemu)
   else if (type === 'vdpa' || type === 'vhostuser') {
     throw unsupported(`invalid model for interface of type '${type}': '${knownModel(dev.model)}' - must be 'virtio'`)
@@ -81,7 +81,7 @@ export function networkBackends(qemu: Qemu): ('default' | 'passt')[] {
   ]
 }
 
-function validateVhostUser({ source }: InterfaceDef, def: DomainDef, qemu: Qemu): void {
+function validateVhostUser({ source }: InterfaceDef, def: DomainDef): void {
   if (source.type !== 'vhostuser') return
   if (source.path === undefined && !source.passt) {
     throw fail('VIR_ERR_XML_ERROR', "Missing required attribute 'path' in element 'source'")
@@ -91,7 +91,7 @@ function validateVhostUser({ source }: InterfaceDef, def: DomainDef, qemu: Qemu)
       "'reconnect' attribute is not supported when source mode='server' for <interface type='vhostuser'>"
     )
   }
-  requireSharedMemory(def, 'interface', qemu)
+  requireSharedMemory(def, 'interface')
 }
 
 function validatePrefix({ family, prefix = 0 }: IpAddress): void {

@@ -22,11 +22,13 @@ export function validateMemoryHotplug(def: DomainDef): void {
   if (!isPpc64(def) && numaCells(def).length === 0) {
     throw unsupported('At least one numa node has to be configured when enabling memory hotplug')
   }
-  if (memories.length > maxMemory.slots) {
-    throw unsupported(`memory device count '${memories.length}' exceeds slots count '${maxMemory.slots}'`)
+  for (const dev of memories) validateDevice(dev, def, maxMemory.slots)
+  const needed = memories.filter(isModule).length
+  if (needed > maxMemory.slots) {
+    throw unsupported(
+      `count of memory devices requiring memory slots '${needed}' exceeds slots count '${maxMemory.slots}'`
+    )
   }
-  const shared = sharedPlaces(memories)
-  for (const dev of memories) validateDevice(dev, def, shared)
   const hotplug = memories.reduce((sum, { target }) => sum + target.sizeKiB, 0)
   if (hotplug > maxMemory.sizeKiB - initialMemoryKiB(def)) {
     throw unsupported('memory device total size exceeds hotplug space')
@@ -34,58 +36,23 @@ export function validateMemoryHotplug(def: DomainDef): void {
 }
 
 /** qemuDomainDefValidateMemoryHotplugDevice; enclave memory is no hotplug device. */
-function validateDevice(dev: MemoryDef, def: DomainDef, shared: Set<string>): void {
+function validateDevice(dev: MemoryDef, def: DomainDef, slots: number): void {
   const { model, address, target } = dev
   if (model === 'sgx-epc') return
   const cells = numaCells(def).length
-  const needsNode = () => {
-    if (cells > 0 && target.node === undefined) {
-      throw unsupported('target NUMA node needs to be specified for memory device')
-    }
-  }
   if (isModule(dev)) {
     if (address && address.type !== 'dimm') {
       throw unsupported("only 'dimm' addresses are supported for the pc-dimm device")
     }
-    needsNode()
-    checkSlot(dev, def, shared)
-  } else if (address && address.type !== 'pci') {
-    throw unsupported(`only 'pci' addresses are supported for the ${model} device`)
-  }
-  if (model === 'virtio-mem') needsNode()
-}
-
-/** Slot and address of a module. */
-function placesOf({ address }: MemoryDef): string[] {
-  if (address?.type !== 'dimm') return []
-  return [`slot ${address.slot}`, ...(address.base ? [`base ${address.base}`] : [])]
-}
-
-/** Slots and addresses more than one module has. */
-function sharedPlaces(memories: MemoryDef[]): Set<string> {
-  const seen = new Set<string>()
-  const shared = new Set<string>()
-  for (const place of memories.flatMap(placesOf)) (seen.has(place) ? shared : seen).add(place)
-  return shared
-}
-
-/** The slot exists and no other module is there or at the same address (qemuCheckMemoryDimmConflict). */
-function checkSlot(dev: MemoryDef, { maxMemory, devices }: DomainDef, shared: Set<string>): void {
-  const { address } = dev
-  if (address?.type !== 'dimm') return
-  const { slot, base } = address
-  if (slot >= maxMemory!.slots) {
-    throw unsupported(`memory device slot '${slot}' exceeds slots count '${maxMemory!.slots}'`)
-  }
-  if (!placesOf(dev).some(place => shared.has(place))) return
-  for (const other of devices.memories) {
-    if (other === dev || other.address?.type !== 'dimm') continue
-    if (other.address.slot === slot) {
-      throw unsupported(`memory device slot '${slot}' is already being used by another memory device`)
+    if (address && address.slot >= slots) {
+      throw unsupported(`memory device slot '${address.slot}' exceeds slots count '${slots}'`)
     }
-    if (base && other.address.base === base) {
-      throw unsupported(`memory device base '0x${base.toString(16)}' is already being used by another memory device`)
-    }
+  } else if (address && address.type !== 'pci' && !(model === 'virtio-mem' && address.type === 'ccw')) {
+    const kinds = model === 'virtio-mem' ? "'pci' and 'ccw'" : "'pci'"
+    throw unsupported(`only ${kinds} addresses are supported for the ${model} device`)
+  }
+  if (model !== 'virtio-pmem' && cells > 0 && target.node === undefined) {
+    throw unsupported('target NUMA node needs to be specified for memory device')
   }
 }
 

@@ -60,11 +60,12 @@ function validateVersion(model: string, backend: TpmBackend, def: DomainDef): vo
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `TPM version '${version}' is not supported`)
   }
   if (version !== '1.2') return
-  if (model === 'tpm-crb') throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `Unsupported interface '${model}' for TPM 1.2`)
-  if (model === 'tpm-spapr') {
-    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'TPM 1.2 is not supported with the SPAPR device model')
+  if (model !== 'tpm-tis') {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `TPM 1.2 is not supported for model '${model}'`)
   }
-  if (isArmVirt(def)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'TPM 1.2 is not supported on ARM')
+  if (!isX86(def)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `TPM 1.2 is not supported on architecture '${def.os.arch}'`)
+  }
 }
 
 /** One TPM, and on pSeries one proxy beside it (qemuValidateDomainDefTPMs). */

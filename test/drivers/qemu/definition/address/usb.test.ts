@@ -57,3 +57,18 @@ t.test('a device that comes to a running guest', async t => {
     'Duplicate USB address'
   )
 })
+
+t.test('ports are given out in the order in which libvirt goes over devices', async t => {
+  const { devices } = await define(
+    "<redirdev bus='usb' type='spicevmc'/><graphics type='spice'/><input type='keyboard' bus='usb'/>" +
+      "<filesystem type='mount'><driver type='mtp'/><source dir='/a'/><target dir='t'/></filesystem>" +
+      "<sound model='usb'/><disk type='file' device='disk'><source file='/x'/><target dev='sda' bus='usb'/></disk>" +
+      usb(0, 'qemu-xhci', "ports='8'")
+  )
+  const families = [devices.disks, devices.sounds, devices.inputs, devices.filesystems, devices.redirdevs]
+  const ports = families.map(list => list.find(({ address }) => address?.type === 'usb')?.address)
+  t.match(
+    ports,
+    ['1', '2', '3', '4', '5'].map(port => ({ port }))
+  )
+})
