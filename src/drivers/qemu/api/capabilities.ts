@@ -91,7 +91,7 @@ export const capabilities = {
     args: { ...emulator, xmlCPU: text('<cpu>'), flags: compareFlags },
     ret: { result: int('0 incompatible, 1 identical, 2 the hypervisor has more') },
     async run(connect, { xmlCPU, flags: bits, ...wanted }) {
-      const [{ compareXml, describeHost }, { lookUpEmulator }, { hostModel }] = await Promise.all([
+      const [{ hypervisorCompareXml }, { lookUpEmulator }, { hostModel }] = await Promise.all([
         import('../cpu/compare-xml.ts'),
         import('../capabilities-xml/emulator-lookup.ts'),
         import('../cpu/host-model.ts')
@@ -110,7 +110,7 @@ export const capabilities = {
           `comparing with the hypervisor CPU is not supported for arch ${arch}`
         )
       }
-      const result = compareXml(arch, describeHost(offered), xmlCPU, (bits & FAIL) !== 0, (bits & VALIDATE) !== 0)
+      const result = hypervisorCompareXml(qemu, offered, xmlCPU, (bits & FAIL) !== 0, (bits & VALIDATE) !== 0)
       return { result: COMPARED[result] }
     }
   }),

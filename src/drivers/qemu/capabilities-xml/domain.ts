@@ -14,7 +14,7 @@ import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import { cpuidLeaf } from '../cpu/cpuid.ts'
 import { hostModel } from '../cpu/host-model.ts'
-import { cpuModels } from '../cpu/models.ts'
+import { cpuModel } from '../cpu/models.ts'
 import { matchesMachine } from '../firmware/choose.ts'
 import { readDescriptors } from '../firmware/descriptors.ts'
 import { hasBuiltinIde, isPseries } from '../machine-type.ts'
@@ -255,16 +255,15 @@ const mode = (name: string, is: boolean, children: XmlNode[] = []): XmlElement =
 function cpuElement({ qemu, type }: Found, connect: Connect): XmlElement {
   const model = hostModel({ qemu, hostArch: connect.hostArch }, type)
   const isX86 = isX86Arch(qemu.arch)
-  const known = cpuModels()
   const models = qemu.cpuModels
-    .filter(({ name }) => name !== 'host' && (!isX86 || known.has(name)))
+    .filter(({ name }) => name !== 'host' && (!isX86 || cpuModel(name)))
     .map(({ name, blockers, deprecated }) =>
       element(
         'model',
         {
           usable: blockers === '' ? 'yes' : 'no',
           deprecated: deprecated ? 'yes' : undefined,
-          vendor: known.get(name)?.vendor ?? 'unknown'
+          vendor: cpuModel(name)?.vendor ?? 'unknown'
         },
         [name]
       )

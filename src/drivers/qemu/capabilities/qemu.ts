@@ -13,7 +13,7 @@ import { CAPABILITY_SIGNS, type Capability } from './signs.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Form of the cache files; files of another form are made anew. */
-const CACHE_VERSION = 6
+const CACHE_VERSION = 7
 
 /** A QEMU binary as the rest of the driver sees it. */
 export interface Qemu {
