@@ -6,6 +6,7 @@ import { isX86Arch } from '../../../conf/arch.ts'
 import { formatCpu } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { element, formatXml, type XmlElement, type XmlNode } from '../../../conf/xml.ts'
+import { cpuinfo } from '../../../host/cpuinfo.ts'
 import { hasVfio } from '../../../host/devices.ts'
 import { swtpmVersions } from '../../../host/swtpm.ts'
 import type { Connect } from '../../connection.ts'
@@ -13,8 +14,9 @@ import { isNative, runsArch } from '../capabilities/emulator.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import { cpuidLeaf } from '../cpu/cpuid.ts'
-import { hostModel } from '../cpu/host-model.ts'
-import { cpuModel } from '../cpu/models.ts'
+import { disableDeprecated } from '../cpu/guest.ts'
+import { hostModel, offeredModels } from '../cpu/host-model.ts'
+import { canonicalModel, cpuModel } from '../cpu/models.ts'
 import { matchesMachine } from '../firmware/choose.ts'
 import { readDescriptors } from '../firmware/descriptors.ts'
 import { hasBuiltinIde, isPseries } from '../machine-type.ts'
@@ -251,23 +253,43 @@ const BUILT_IN_FIRMWARE = [
 const mode = (name: string, is: boolean, children: XmlNode[] = []): XmlElement =>
   element('mode', { name, supported: is ? 'yes' : 'no' }, is ? children : [])
 
-/** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
-function cpuElement({ qemu, type }: Found, connect: Connect): XmlElement {
-  const model = hostModel({ qemu, hostArch: connect.hostArch }, type)
+/** Models a guest may name, each with what it needs and this host lacks (virDomainCapsCPUCustomFormat). */
+function modelElements(qemu: Qemu): XmlElement[] {
   const isX86 = isX86Arch(qemu.arch)
-  const models = qemu.cpuModels
+  const offered = offeredModels(qemu)
+  return qemu.cpuModels
     .filter(({ name }) => name !== 'host' && (!isX86 || cpuModel(name)))
-    .map(({ name, blockers, deprecated }) =>
-      element(
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap(({ name, deprecated }) => {
+      const blockers = [...new Set(offered.get(name))].sort()
+      const model = element(
         'model',
         {
-          usable: blockers === '' ? 'yes' : 'no',
+          usable: blockers.length === 0 ? 'yes' : 'no',
           deprecated: deprecated ? 'yes' : undefined,
-          vendor: cpuModel(name)?.vendor ?? 'unknown'
+          vendor: (isX86 && cpuModel(name)?.vendor) || 'unknown',
+          canonical: isX86 ? canonicalModel(name) : undefined
         },
         [name]
       )
-    )
+      if (blockers.length === 0) return [model]
+      return [
+        model,
+        element(
+          'blockers',
+          { model: name },
+          blockers.map(blocker => element('feature', { name: blocker }))
+        )
+      ]
+    })
+}
+
+/** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
+function cpuElement({ qemu, type }: Found, connect: Connect, withoutDeprecated: boolean): XmlElement {
+  const model = hostModel({ qemu, hostArch: connect.hostArch }, type)?.reported
+  if (model && withoutDeprecated) disableDeprecated(model.features, qemu)
+  const models = modelElements(qemu)
+  const limit = type === 'kvm' ? cpuinfo().physicalAddressBits : undefined
   const passthrough = (type === 'kvm' || type === 'hvf') && isNative(connect.hostArch, qemu.arch)
   const max = qemu.cpuModels.some(({ name }) => name === 'max')
   return element('cpu', {}, [
@@ -282,9 +304,10 @@ function cpuElement({ qemu, type }: Found, connect: Connect): XmlElement {
         formatCpu({
           mode: 'custom',
           match: 'exact',
-          model: { name: model.reported.model, fallback: 'forbid' },
-          ...(model.reported.vendor !== undefined && { vendor: model.reported.vendor }),
-          features: model.reported.features
+          model: { name: model.model, fallback: 'forbid' },
+          ...(model.vendor !== undefined && { vendor: model.vendor }),
+          ...(limit !== undefined && { maxphysaddr: { mode: 'passthrough', limit } }),
+          features: model.features
         }).children
     ),
     mode('custom', models.length > 0, models)
@@ -334,7 +357,10 @@ function featuresElement(asked: Asked): XmlElement {
  * The domain capabilities of an emulator named by any of its parts.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR
  */
-export async function lookUpDomainCapabilities(connect: Connect, wanted: Wanted): Promise<string> {
+export async function lookUpDomainCapabilities(
+  connect: Connect,
+  { withoutDeprecated, ...wanted }: Wanted & { withoutDeprecated: boolean }
+): Promise<string> {
   const found = await lookUpEmulator(connect, wanted)
   const { qemu, arch, type, machine } = found
   const refuse = (code: 'VIR_ERR_INVALID_ARG' | 'VIR_ERR_CONFIG_UNSUPPORTED', what: string) =>
@@ -345,14 +371,14 @@ export async function lookUpDomainCapabilities(connect: Connect, wanted: Wanted)
   if (!machinesInOrder(qemu).some(({ name }) => name === machine)) {
     throw refuse('VIR_ERR_CONFIG_UNSUPPORTED', `machine type '${machine ?? '<null>'}'`)
   }
-  return domainCapabilities(connect, found)
+  return domainCapabilities(connect, found, withoutDeprecated)
 }
 
 /** KVM's own limit of vCPUs of a guest on x86 with no word from the kernel (KVM_MAX_VCPUS). */
 const KVM_MAX_VCPUS = 1024
 
 /** The document `virsh domcapabilities` shows. */
-function domainCapabilities(connect: Connect, found: Found): string {
+function domainCapabilities(connect: Connect, found: Found, withoutDeprecated: boolean): string {
   const { qemu, arch, type, machine } = found
   const has = (...any: Capability[]) => any.some(capability => qemu.has(capability))
   const guest = { os: { arch, machine } } as Asked['guest']
@@ -369,7 +395,7 @@ function domainCapabilities(connect: Connect, found: Found): string {
       vcpus > 0 ? element('vcpu', { max: vcpus }) : undefined,
       supported('iothreads', has('iothread')),
       osElement(found, connect),
-      cpuElement(found, connect),
+      cpuElement(found, connect, withoutDeprecated),
       supported('memoryBacking', true, enumsOf(MEMORY_BACKING, asked)),
       element(
         'devices',
