@@ -19,7 +19,7 @@ import { hostModel, offeredModels } from '../cpu/host-model.ts'
 import { canonicalModel, cpuModel } from '../cpu/models.ts'
 import { matchesMachine } from '../firmware/choose.ts'
 import { readDescriptors } from '../firmware/descriptors.ts'
-import { hasBuiltinIde, isPseries } from '../machine-type.ts'
+import { hasBuiltinIde, hasPs2, isPseries, isS390, isX86 } from '../machine-type.ts'
 import { type Found, lookUpEmulator, machinesInOrder, type Wanted } from './emulator-lookup.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -166,21 +166,59 @@ const DEVICES: Record<string, Enum[]> = {
     ['backendVersion', () => swtpmVersions() ?? []]
   ],
   redirdev: [['bus', ({ has }) => [['usb', has('usb-redir')]]]],
-  channel: [['type', ({ has }) => ['pty', 'unix', ['spicevmc', has('spice')]]]]
+  channel: [['type', ({ has }) => ['pty', 'unix', ['spicevmc', has('spice')]]]],
+  crypto: [
+    ['model', ({ has }) => [['virtio', has('virtio-crypto')]]],
+    ['type', () => ['qemu']],
+    ['backendModel', ({ has }) => ['builtin', ['lkcf', has('cryptodev-backend-lkcf')]]]
+  ],
+  interface: [
+    [
+      'backendType',
+      ({ has }) => [
+        ['default', has('netdev.user')],
+        ['passt', has('netdev.stream')]
+      ]
+    ]
+  ],
+  panic: [
+    [
+      'model',
+      ({ guest, has }) => [
+        ['isa', has('pvpanic')],
+        ['pseries', isPseries(guest)],
+        ['hyperv', isX86(guest)],
+        ['s390', isS390(guest)],
+        ['pvpanic', has('pvpanic-pci')]
+      ]
+    ]
+  ]
 }
 
 /** Devices that are only supported if their first enumeration has a value. */
-const NEEDS_A_VALUE = new Set(['tpm', 'redirdev'])
+const NEEDS_A_VALUE = new Set(['tpm', 'redirdev', 'panic'])
 /** Enumerations that are left out when they are empty. */
 const SHOWN_WITH_VALUES = new Set(['backendVersion'])
 
-/** <features>, in order; hyperv has enumerations and comes last. */
-const FEATURES: [name: string, holds: (asked: Asked) => boolean | undefined][] = [
+/** <features> that are there or not, in order. */
+const FEATURES: [name: string, holds: (asked: Asked) => boolean][] = [
   ['gic', () => false],
   ['vmcoreinfo', ({ has }) => has('vmcoreinfo')],
   ['genid', ({ has }) => has('vmgenid')],
   ['backingStoreInput', () => true],
-  ['backup', () => true]
+  ['backup', () => true],
+  ['async-teardown', ({ has }) => has('run-with.async-teardown')],
+  ['ps2', ({ guest, qemu, has }) => has('machine-i8042-opt') && hasPs2(guest, qemu)]
+]
+
+/** Ways to keep a guest's memory from the host. */
+const LAUNCH_SECURITY: Enum = [
+  'sectype',
+  ({ qemu, has }) => [
+    ['sev', qemu.sev && has('sev-guest')],
+    ['sev-snp', qemu.sev && has('sev-snp-guest')],
+    ['s390-pv', has('s390-pv-guest') && has('confidential-guest-support')]
+  ]
 ]
 
 /** libvirt's order of enlightenments (virDomainHyperv). */
@@ -199,7 +237,9 @@ const HYPERV = [
   'tlbflush',
   'ipi',
   'evmcs',
-  'avic'
+  'avic',
+  'emsr_bitmap',
+  'xmm_input'
 ]
 
 const supported = (name: string, is: boolean, children: (XmlNode | undefined)[] = []): XmlElement =>
@@ -344,12 +384,14 @@ function sgxElement({ sgx }: Qemu): XmlElement {
 
 function featuresElement(asked: Asked): XmlElement {
   const { hyperv } = asked.qemu
+  const [security] = enumsOf([LAUNCH_SECURITY], asked)
   const enlightenments = HYPERV.filter(name => hyperv?.includes(name))
   return element('features', {}, [
-    ...FEATURES.map(([name, holds]) => supported(name, holds(asked) ?? false)),
+    ...FEATURES.map(([name, holds]) => supported(name, holds(asked))),
     sevElement(asked.qemu),
     sgxElement(asked.qemu),
-    enlightenments.length > 0 ? supported('hyperv', true, [enumElement('features', enlightenments)]) : undefined
+    enlightenments.length > 0 ? supported('hyperv', true, [enumElement('features', enlightenments)]) : undefined,
+    supported('launchSecurity', security!.children.length > 0, [security])
   ])
 }
 
@@ -393,7 +435,7 @@ function domainCapabilities(connect: Connect, found: Found, withoutDeprecated: b
       machine === undefined ? undefined : text('machine', machine),
       text('arch', arch),
       vcpus > 0 ? element('vcpu', { max: vcpus }) : undefined,
-      supported('iothreads', has('iothread')),
+      supported('iothreads', true),
       osElement(found, connect),
       cpuElement(found, connect, withoutDeprecated),
       supported('memoryBacking', true, enumsOf(MEMORY_BACKING, asked)),

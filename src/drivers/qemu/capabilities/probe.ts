@@ -155,7 +155,7 @@ async function askHost(
     expand('static'),
     expand('static', { migratable: false }),
     tellsDeprecated ? expand('full') : undefined,
-    accelerator === 'kvm' ? expand('full', { migratable: false, 'hv-passthrough': true }) : undefined,
+    expand('full', { migratable: false, 'hv-passthrough': true }),
     execute<QmpSev>('query-sev-capabilities').catch(() => undefined),
     execute<QmpSgx>('query-sgx-capabilities').catch(() => undefined)
   ])
