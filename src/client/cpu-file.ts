@@ -1,7 +1,7 @@
 // CPUs in a file: alone or in a row, in domain XML, in capabilities of hosts and of hypervisors.
 import { errnoText } from '../conf/errno.ts'
 import { toVirError } from '../conf/error.ts'
-import { childElements, decodeXml, formatXml, parseXml, type XmlElement } from '../conf/xml.ts'
+import { childElements, decodeXml, formatXml, parseXml, textOf, type XmlElement } from '../conf/xml.ts'
 import { ClientError } from './failure.ts'
 import { readInput } from './input.ts'
 
@@ -11,8 +11,16 @@ const DECLARATION = /^<\?xml[\s\S]*?\?>/
 const below = (nodes: XmlElement[], ...path: string[]): XmlElement[] =>
   path.reduce((found, name) => found.flatMap(node => childElements(node, name)), nodes)
 
-/** Each CPU as XML of its own. @throws ClientError in virsh's words */
-export async function cpusIn(path: string): Promise<string[]> {
+/** A host's CPU: its features have no policy, which a hypervisor would want to know. */
+const isHosts = (cpu: XmlElement) =>
+  childElements(cpu, 'feature').some(({ attributes }) => attributes.policy === undefined)
+
+/**
+ * Each CPU as XML of its own (vshExtractCPUDefXMLs).
+ * @param warn told of each CPU that is a host's; absent: these are welcome
+ * @throws ClientError in virsh's words
+ */
+export async function cpusIn(path: string, warn?: (line: string) => void): Promise<string[]> {
   let root: XmlElement
   try {
     const text = decodeXml(await readInput(path), path).replace(DECLARATION, '')
@@ -37,5 +45,14 @@ export async function cpusIn(path: string): Promise<string[]> {
       `File '${path}' does not contain any <cpu> element or valid domain XML, host capabilities XML, or domain capabilities XML`
     )
   }
+  for (const _ of found.filter(isHosts)) warn?.('using host CPU definition as input may provide incorrect results')
   return found.map(node => formatXml(node))
+}
+
+/** Names of the models in <domainCapabilities> that guests can have, or of all. */
+export function usableModels(capabilities: string, all: boolean): string[] {
+  const models = below([parseXml(capabilities, 'domcapabilities')], 'cpu', 'mode', 'model')
+  return models
+    .filter(({ attributes: { usable } }) => (all ? usable !== undefined : usable === 'yes'))
+    .map(model => textOf(model))
 }

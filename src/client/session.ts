@@ -29,6 +29,11 @@ export class Session {
     process.stdout.write(text)
   }
 
+  /** Says what the user should know of, beside what is printed (vshWarn). */
+  warn(line: string): void {
+    process.stderr.write(`error: ${line}\n`)
+  }
+
   /** Prints a text that `--quiet` leaves out. */
   printExtra(text: string): void {
     if (!this.options.quiet) this.print(text)

@@ -586,6 +586,10 @@ export const virConnectBaselineCPUFlags = {
   VIR_CONNECT_BASELINE_CPU_MIGRATABLE: 2
 } as const
 
+export const virConnectGetDomainCapabilitiesFlags = {
+  VIR_CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES: 1
+} as const
+
 export const virNodeAllocPagesFlags = {
   VIR_NODE_ALLOC_PAGES_ADD: 0,
   VIR_NODE_ALLOC_PAGES_SET: 1

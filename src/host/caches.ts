@@ -8,8 +8,8 @@ import { hostCpus, readText } from './topology.ts'
 
 const SYSTEM = '/sys/devices/system'
 
-/** Smaller caches belong to one core, which is of no interest. */
-const LEVEL_MIN = 3
+/** Caches below belong to one core, which is of no interest. */
+const LEVEL_MIN = 2
 const TYPES: Record<string, string> = { Unified: 'both', Instruction: 'code', Data: 'data' }
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB']
 const KERNEL_UNITS: Record<string, number> = { '': 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3 }

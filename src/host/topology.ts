@@ -44,6 +44,8 @@ export interface HostCpu {
   id: number
   socket: number
   die: number
+  /** 0 where the architecture has no clusters, as its kernel says with -1 */
+  cluster: number
   core: number
   siblings: string
 }
@@ -62,6 +64,7 @@ export function cpuPlace(id: number): HostCpu {
     id,
     socket: Number(topology('physical_package_id') ?? 0),
     die: Number(topology('die_id') ?? 0),
+    cluster: Math.max(0, Number(topology('cluster_id') ?? 0)),
     core: Number(topology('core_id') ?? 0),
     siblings: topology('thread_siblings_list') ?? String(id)
   }

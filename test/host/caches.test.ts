@@ -28,6 +28,7 @@ t.test('banks: each once, small ones left out, by level and number', () => {
   const files = {
     [`${SYSTEM}/cpu/online`]: '0-1\n',
     ...cache(0, 0, { id: 0, level: 1, type: 'Data', size: '48K', shared_cpu_list: '0' }),
+    ...cache(0, 2, { id: 0, level: 2, type: 'Unified', size: '2048K', shared_cpu_list: '0' }),
     ...cache(0, 3, { id: 1, ...shared }),
     ...cache(1, 3, { id: 1, ...shared }),
     ...cache(1, 4, { id: 0, level: 3, type: 'Instruction', size: '1M', shared_cpu_list: '1' }),
@@ -38,6 +39,7 @@ t.test('banks: each once, small ones left out, by level and number', () => {
     t.equal(
       formatXml(cacheBanks()!),
       `<cache>
+  <bank id='0' level='2' type='both' size='2' unit='MiB' cpus='0'/>
   <bank id='0' level='3' type='code' size='1' unit='MiB' cpus='1'/>
   <bank id='1' level='3' type='both' size='33' unit='MiB' cpus='0-1'/>
 </cache>

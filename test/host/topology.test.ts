@@ -61,10 +61,16 @@ t.test('two sockets, a cell each, two threads a core', () =>
     t.same(hostCpus(), { present: 8, online: [0, 1, 2, 3, 4, 5, 6, 7] })
     t.same(hostCells(), [0, 1])
     t.same(cellCpus(1), [2, 3, 6, 7])
-    t.same(cpuPlace(6), { id: 6, socket: 1, die: 0, core: 0, siblings: '2,6' })
+    t.same(cpuPlace(6), { id: 6, socket: 1, die: 0, cluster: 0, core: 0, siblings: '2,6' })
     t.same(hostTopology(), { nodes: 2, sockets: 1, cores: 2, threads: 2 })
   })
 )
+
+t.test('clusters, where the architecture has them', async () => {
+  const cluster = `${SYSTEM}/cpu/cpu6/topology/cluster_id`
+  await onHost({ ...SMT, [cluster]: '3\n' }, () => t.equal(cpuPlace(6).cluster, 3))
+  await onHost({ ...SMT, [cluster]: '-1\n' }, () => t.equal(cpuPlace(6).cluster, 0))
+})
 
 t.test('CPUs that are off make it flat', () =>
   onHost({ ...SMT, [`${SYSTEM}/cpu/online`]: '0-6\n' }, () => {
@@ -77,7 +83,7 @@ t.test('a kernel that tells nothing', () =>
   onHost({}, () => {
     t.same(hostCpus(), { present: 1, online: [0] })
     t.same(hostCells(), [0])
-    t.same(cpuPlace(0), { id: 0, socket: 0, die: 0, core: 0, siblings: '0' })
+    t.same(cpuPlace(0), { id: 0, socket: 0, die: 0, cluster: 0, core: 0, siblings: '0' })
     t.same(hostTopology(), { nodes: 1, sockets: 1, cores: 1, threads: 1 })
     t.same(memoryKiB(), {})
     t.same(pageSizesKiB(), [4])

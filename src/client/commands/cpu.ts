@@ -40,7 +40,8 @@ const texts = (given: Given, ...names: string[]): Record<string, string> =>
 
 const hypervisorArgs = (given: Given) => texts(given, ...Object.keys(hypervisorOptions))
 
-const cpusIn = async (path: string): Promise<string[]> => (await import('../cpu-file.ts')).cpusIn(path)
+const cpusIn = async (path: string, warn?: (line: string) => void): Promise<string[]> =>
+  (await import('../cpu-file.ts')).cpusIn(path, warn)
 
 /** Words of virsh for each result; an incompatible CPU is a failure of the command. */
 type Verdicts = [incompatible: string, identical: string, superset: string]
@@ -51,7 +52,7 @@ export const cpu: Commands = {
     options: {},
     async run(session) {
       const { capabilities } = await saying('failed to get capabilities', session.ask('virConnectGetCapabilities'))
-      session.print(`${capabilities}\n`)
+      session.print(capabilities)
     }
   },
   domcapabilities: {
@@ -60,14 +61,21 @@ export const cpu: Commands = {
       virttype: hypervisorOptions.virttype,
       emulatorbin: hypervisorOptions.emulator,
       arch: option.text('domain architecture (/domain/os/type/@arch)'),
-      machine: hypervisorOptions.machine
+      machine: hypervisorOptions.machine,
+      'disable-deprecated-features': option.bool('report host CPU model with deprecated features disabled')
     },
     async run(session, given) {
+      const flags = flagsOf(given, {
+        'disable-deprecated-features': 'VIR_CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES'
+      })
       const { capabilities } = await saying(
         'failed to get emulator capabilities',
-        session.ask('virConnectGetDomainCapabilities', texts(given, 'virttype', 'emulatorbin', 'arch', 'machine'))
+        session.ask('virConnectGetDomainCapabilities', {
+          ...texts(given, 'virttype', 'emulatorbin', 'arch', 'machine'),
+          ...(flags.length > 0 && { flags })
+        })
       )
-      session.print(`${capabilities}\n`)
+      session.print(capabilities)
     }
   },
   'cpu-models': {
@@ -119,7 +127,7 @@ export const cpu: Commands = {
     },
     async run(session, given) {
       const from = given.text('file')!
-      const [xmlCPU] = await cpusIn(from)
+      const [xmlCPU] = await cpusIn(from, line => session.warn(line))
       const { result } = await saying(
         `Failed to compare hypervisor CPU with ${from}`,
         session.ask('virConnectCompareHypervisorCPU', {
@@ -135,6 +143,22 @@ export const cpu: Commands = {
       ]
       session.print(`${verdicts[result]}\n`)
       if (result === 0) throw new ClientError()
+    }
+  },
+  'hypervisor-cpu-models': {
+    help: 'Hypervisor reported CPU models',
+    options: {
+      ...hypervisorOptions,
+      all: option.bool('include all CPU models known to the hypervisor for the architecture')
+    },
+    async run(session, given) {
+      const { emulator, ...wanted } = hypervisorArgs(given)
+      const { capabilities } = await saying(
+        'failed to get hypervisor CPU model names',
+        session.ask('virConnectGetDomainCapabilities', { ...wanted, ...(emulator && { emulatorbin: emulator }) })
+      )
+      const { usableModels } = await import('../cpu-file.ts')
+      for (const model of usableModels(capabilities, given.has('all'))) session.print(`${model}\n`)
     }
   },
   'hypervisor-cpu-baseline': {
@@ -153,7 +177,8 @@ export const cpu: Commands = {
       if (from === undefined && model === undefined) {
         throw new ClientError('Either --file or --model must be provided')
       }
-      const xmlCPUs = from === undefined ? [`<cpu><model>${model}</model></cpu>`] : await cpusIn(from)
+      const xmlCPUs =
+        from === undefined ? [`<cpu><model>${model}</model></cpu>`] : await cpusIn(from, line => session.warn(line))
       const { cpu: found } = await session.ask('virConnectBaselineHypervisorCPU', {
         ...hypervisorArgs(given),
         xmlCPUs,

@@ -61,7 +61,9 @@ const cpuAttributes = {
         "Attribute migratable is only allowed for 'host-passthrough' / 'maximum' CPU mode"
       )
     }
-  })
+  }),
+  /** false: what QEMU calls deprecated of the model is turned off */
+  deprecatedFeatures: attr('deprecated_features', onOff)
 } satisfies Fields
 
 /** The model and what belongs to it; the host's own CPU has a name at most. */
@@ -195,7 +197,19 @@ export const cpuCommon = {
   }),
   maxphysaddr: childAlways('maxphysaddr', {
     mode: required(attr('mode', enumOf('emulate', 'passthrough'))),
-    bits: attr('bits', nonNegativeInt)
+    bits: attr('bits', nonNegativeInt),
+    /** of the host's own width: no more bits than these */
+    limit: custom<number | undefined>({
+      ...count('limit'),
+      parse(node, context) {
+        const limit = count('limit').parse(node, context)
+        if (limit === undefined || node.attributes.mode === 'passthrough') return limit
+        throw fail(
+          'VIR_ERR_CONFIG_UNSUPPORTED',
+          "attribute 'limit' is only supported for maxphysaddr mode 'passthrough'"
+        )
+      }
+    })
   })
 } satisfies Fields
 
@@ -209,7 +223,18 @@ const cpuTable = {
 } satisfies Fields
 export type CpuDef = Def<typeof cpuTable>
 
-const cpuParsed = readFirst(cpuTable, 'mode', 'migratable', 'match', 'check', 'model', 'vendor', 'topology', 'features')
+const cpuParsed = readFirst(
+  cpuTable,
+  'mode',
+  'migratable',
+  'match',
+  'check',
+  'deprecatedFeatures',
+  'model',
+  'vendor',
+  'topology',
+  'features'
+)
 
 /** True if a CPU is asked for, not only a topology, cache or NUMA cells. */
 export function hasCpuModel(cpu: CpuDef | undefined): cpu is CpuDef {
@@ -243,13 +268,23 @@ export function validateTopology({ cpu }: { cpu?: CpuDef }): void {
 
 /** The CPU as it is written: without attributes if no CPU is asked for, without a model if it is the host's own. */
 function shown(cpu: CpuDef): Partial<CpuDef> {
-  const { mode: cpuMode, match, check: cpuCheck, migratable, model: cpuModel, vendor: cpuVendor, ...rest } = cpu
+  const {
+    mode: cpuMode,
+    match,
+    check: cpuCheck,
+    migratable,
+    deprecatedFeatures,
+    model: cpuModel,
+    vendor: cpuVendor,
+    ...rest
+  } = cpu
   return {
     ...(hasCpuModel(cpu) && {
       mode: cpuMode,
       ...(cpuMode === 'custom' && { match }),
       ...(cpuCheck && { check: cpuCheck }),
-      ...(migratable !== undefined && { migratable })
+      ...(migratable !== undefined && { migratable }),
+      ...(deprecatedFeatures !== undefined && { deprecatedFeatures })
     }),
     ...(!isHost(cpuMode) && { ...(cpuModel && { model: cpuModel }), ...(cpuVendor && { vendor: cpuVendor }) }),
     ...rest

@@ -8,14 +8,47 @@ const at = (name: string) => join(dir, name)
 writeFileSync(at('cpu'), '<cpu><arch>x86_64</arch><model>486</model></cpu>')
 writeFileSync(at('other'), '<other/>')
 
+const MODELS = `<domainCapabilities><cpu>
+  <mode name='host-model' supported='yes'><model fallback='forbid'>n270</model></mode>
+  <mode name='custom' supported='yes'>
+    <model usable='yes' vendor='unknown' canonical='486-v1'>486</model>
+    <model usable='no' vendor='AMD'>EPYC</model><blockers model='EPYC'><feature name='npt'/></blockers>
+  </mode>
+</cpu></domainCapabilities>`
+
 await checkRows(cpu, [
-  ['capabilities', { virConnectGetCapabilities: { capabilities: '<c/>' } }, ['virConnectGetCapabilities {}'], '<c/>\n'],
+  ['capabilities', { virConnectGetCapabilities: { capabilities: '<c/>' } }, ['virConnectGetCapabilities {}'], '<c/>'],
   [
     'domcapabilities --virttype qemu --arch i686',
     { virConnectGetDomainCapabilities: BOOM },
     ['virConnectGetDomainCapabilities {"virttype":"qemu","arch":"i686"}'],
     '',
     ['failed to get emulator capabilities', 'it went wrong']
+  ],
+  [
+    'domcapabilities --disable-deprecated-features',
+    { virConnectGetDomainCapabilities: { capabilities: '<c/>\n' } },
+    ['virConnectGetDomainCapabilities {"flags":["VIR_CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES"]}'],
+    '<c/>\n'
+  ],
+  [
+    'hypervisor-cpu-models --virttype kvm --emulator /q',
+    { virConnectGetDomainCapabilities: { capabilities: MODELS } },
+    ['virConnectGetDomainCapabilities {"virttype":"kvm","emulatorbin":"/q"}'],
+    '486\n'
+  ],
+  [
+    'hypervisor-cpu-models --all',
+    { virConnectGetDomainCapabilities: { capabilities: MODELS } },
+    ['virConnectGetDomainCapabilities {}'],
+    '486\nEPYC\n'
+  ],
+  [
+    'hypervisor-cpu-models',
+    { virConnectGetDomainCapabilities: BOOM },
+    ['virConnectGetDomainCapabilities {}'],
+    '',
+    ['failed to get hypervisor CPU model names', 'it went wrong']
   ],
   [
     'cpu-models ppc64',

@@ -16,7 +16,7 @@ t.test('read and written', async t => {
     ],
     [
       "<cpu mode='maximum'><feature name='avx'/><topology sockets='1' cores='2' threads='3'/></cpu>",
-      "<cpu mode='maximum'><topology sockets='1' dies='1' cores='2' threads='3'/><feature policy='require' name='avx'/></cpu>"
+      "<cpu mode='maximum'><topology sockets='1' dies='1' clusters='1' cores='2' threads='3'/><feature policy='require' name='avx'/></cpu>"
     ],
     [
       "<cpu mode='custom' match='exact'><model vendor_id='KVMKVMKVMKVM'/></cpu>",

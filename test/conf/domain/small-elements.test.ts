@@ -147,9 +147,9 @@ fragments('cpu', { in: 'domain', outside: '<vcpu>4</vcpu>', show: ['cpu'] })`
   <cpu match='exact' check='none'><model fallback='forbid'>qemu64</model></cpu>
     -
   <cpu mode='custom'><model>qemu64</model><topology sockets='1' cores='2' threads='2'/></cpu>
-    = <cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model><topology sockets='1' dies='1' cores='2' threads='2'/></cpu>
+    = <cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model><topology sockets='1' dies='1' clusters='1' cores='2' threads='2'/></cpu>
   <cpu mode='custom'><model>qemu64</model><topology sockets='1' dies='2' cores='2' threads='1'/></cpu>
-    = <cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model><topology sockets='1' dies='2' cores='2' threads='1'/></cpu>
+    = <cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model><topology sockets='1' dies='2' clusters='1' cores='2' threads='1'/></cpu>
   <cpu mode='custom'><model>qemu64</model><topology sockets='1' cores='2' threads='1'/></cpu>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: CPU topology doesn't match maximum vcpu count
   <cpu mode='custom'><model>qemu64</model><topology sockets='0' cores='2' threads='1'/></cpu>
@@ -182,6 +182,16 @@ fragments('cpu', { in: 'domain', outside: '<vcpu>4</vcpu>', show: ['cpu'] })`
     ! VIR_ERR_XML_ERROR: XML error: invalid CPU cache level, must be in range [1,3]
   <cpu mode='custom'><model>qemu64</model><maxphysaddr mode='emulate' bits='42'/></cpu>
     = <cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model><maxphysaddr mode='emulate' bits='42'/></cpu>
+  <cpu mode='custom'><model>qemu64</model><maxphysaddr mode='passthrough' limit='39'/></cpu>
+    = <cpu mode='custom' match='exact' check='none'><model fallback='allow'>qemu64</model><maxphysaddr mode='passthrough' limit='39'/></cpu>
+  <cpu mode='custom'><model>qemu64</model><maxphysaddr mode='emulate' bits='42' limit='39'/></cpu>
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: attribute 'limit' is only supported for maxphysaddr mode 'passthrough'
+  <cpu mode='custom'><model>qemu64</model><maxphysaddr mode='passthrough' limit='0'/></cpu>
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'limit' in element 'maxphysaddr': Zero is not permitted
+  <cpu mode='custom' deprecated_features='off'><model>qemu64</model></cpu>
+    = <cpu mode='custom' match='exact' check='none' deprecated_features='off'><model fallback='allow'>qemu64</model></cpu>
+  <cpu mode='custom' deprecated_features='yes'><model>qemu64</model></cpu>
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'deprecated_features' in element 'cpu': 'yes'.
   <cpu mode='custom'><model>qemu64</model><maxphysaddr mode='x'/></cpu>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'mode' in element 'maxphysaddr': 'x'.
   <cpu mode='custom' match='x'><model>qemu64</model></cpu>

@@ -1,7 +1,11 @@
 // APIs about what host and QEMU can do: capabilities, CPU models, comparison of CPUs. What they need is loaded when
 // they are first called.
 import { isX86Arch } from '../../../conf/arch.ts'
-import { virConnectBaselineCPUFlags, virConnectCompareCPUFlags } from '../../../conf/enums.ts'
+import {
+  virConnectBaselineCPUFlags,
+  virConnectCompareCPUFlags,
+  virConnectGetDomainCapabilitiesFlags
+} from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { array, flags, int, optional, text } from '../../../conf/wire.ts'
 import type { Connect } from '../../connection.ts'
@@ -20,6 +24,8 @@ const { VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE: FAIL, VIR_CONNECT_COMPARE_CPU
   virConnectCompareCPUFlags
 const { VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES: EXPAND, VIR_CONNECT_BASELINE_CPU_MIGRATABLE: MIGRATABLE } =
   virConnectBaselineCPUFlags
+const { VIR_CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES: DISABLE_DEPRECATED } =
+  virConnectGetDomainCapabilitiesFlags
 
 /** virCPUCompareResult */
 const COMPARED = { incompatible: 0, identical: 1, superset: 2 } as const
@@ -45,11 +51,16 @@ export const capabilities = {
   virConnectGetDomainCapabilities: method({
     ...reads,
     since: '1.2.7',
-    args: { emulatorbin: emulator.emulator, ...emulatorArgs, flags: flags() },
+    args: {
+      emulatorbin: emulator.emulator,
+      ...emulatorArgs,
+      flags: flags(virConnectGetDomainCapabilitiesFlags)
+    },
     ret: { capabilities: text('<domainCapabilities>') },
-    async run(connect, { emulatorbin, ...wanted }) {
+    async run(connect, { emulatorbin, flags: bits, ...wanted }) {
       const { lookUpDomainCapabilities } = await import('../capabilities-xml/domain.ts')
-      return { capabilities: await lookUpDomainCapabilities(connect, { ...wanted, emulator: emulatorbin }) }
+      const asked = { ...wanted, emulator: emulatorbin, withoutDeprecated: (bits & DISABLE_DEPRECATED) !== 0 }
+      return { capabilities: await lookUpDomainCapabilities(connect, asked) }
     }
   }),
 
@@ -91,7 +102,7 @@ export const capabilities = {
     args: { ...emulator, xmlCPU: text('<cpu>'), flags: compareFlags },
     ret: { result: int('0 incompatible, 1 identical, 2 the hypervisor has more') },
     async run(connect, { xmlCPU, flags: bits, ...wanted }) {
-      const [{ compareXml, describeHost }, { lookUpEmulator }, { hostModel }] = await Promise.all([
+      const [{ hypervisorCompareXml }, { lookUpEmulator }, { hostModel }] = await Promise.all([
         import('../cpu/compare-xml.ts'),
         import('../capabilities-xml/emulator-lookup.ts'),
         import('../cpu/host-model.ts')
@@ -110,7 +121,7 @@ export const capabilities = {
           `comparing with the hypervisor CPU is not supported for arch ${arch}`
         )
       }
-      const result = compareXml(arch, describeHost(offered), xmlCPU, (bits & FAIL) !== 0, (bits & VALIDATE) !== 0)
+      const result = hypervisorCompareXml(qemu, offered, xmlCPU, (bits & FAIL) !== 0, (bits & VALIDATE) !== 0)
       return { result: COMPARED[result] }
     }
   }),

@@ -6,6 +6,7 @@ import { isX86Arch } from '../../../conf/arch.ts'
 import { formatCpu } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { element, formatXml, type XmlElement, type XmlNode } from '../../../conf/xml.ts'
+import { cpuinfo } from '../../../host/cpuinfo.ts'
 import { hasVfio } from '../../../host/devices.ts'
 import { swtpmVersions } from '../../../host/swtpm.ts'
 import type { Connect } from '../../connection.ts'
@@ -13,11 +14,12 @@ import { isNative, runsArch } from '../capabilities/emulator.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import { cpuidLeaf } from '../cpu/cpuid.ts'
-import { hostModel } from '../cpu/host-model.ts'
-import { cpuModels } from '../cpu/models.ts'
+import { disableDeprecated } from '../cpu/guest.ts'
+import { hostModel, offeredModels } from '../cpu/host-model.ts'
+import { canonicalModel, cpuModel } from '../cpu/models.ts'
 import { matchesMachine } from '../firmware/choose.ts'
 import { readDescriptors } from '../firmware/descriptors.ts'
-import { hasBuiltinIde, isPseries } from '../machine-type.ts'
+import { hasBuiltinIde, hasPs2, isPseries, isS390, isX86 } from '../machine-type.ts'
 import { type Found, lookUpEmulator, machinesInOrder, type Wanted } from './emulator-lookup.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -164,21 +166,59 @@ const DEVICES: Record<string, Enum[]> = {
     ['backendVersion', () => swtpmVersions() ?? []]
   ],
   redirdev: [['bus', ({ has }) => [['usb', has('usb-redir')]]]],
-  channel: [['type', ({ has }) => ['pty', 'unix', ['spicevmc', has('spice')]]]]
+  channel: [['type', ({ has }) => ['pty', 'unix', ['spicevmc', has('spice')]]]],
+  crypto: [
+    ['model', ({ has }) => [['virtio', has('virtio-crypto')]]],
+    ['type', () => ['qemu']],
+    ['backendModel', ({ has }) => ['builtin', ['lkcf', has('cryptodev-backend-lkcf')]]]
+  ],
+  interface: [
+    [
+      'backendType',
+      ({ has }) => [
+        ['default', has('netdev.user')],
+        ['passt', has('netdev.stream')]
+      ]
+    ]
+  ],
+  panic: [
+    [
+      'model',
+      ({ guest, has }) => [
+        ['isa', has('pvpanic')],
+        ['pseries', isPseries(guest)],
+        ['hyperv', isX86(guest)],
+        ['s390', isS390(guest)],
+        ['pvpanic', has('pvpanic-pci')]
+      ]
+    ]
+  ]
 }
 
 /** Devices that are only supported if their first enumeration has a value. */
-const NEEDS_A_VALUE = new Set(['tpm', 'redirdev'])
+const NEEDS_A_VALUE = new Set(['tpm', 'redirdev', 'panic'])
 /** Enumerations that are left out when they are empty. */
 const SHOWN_WITH_VALUES = new Set(['backendVersion'])
 
-/** <features>, in order; hyperv has enumerations and comes last. */
-const FEATURES: [name: string, holds: (asked: Asked) => boolean | undefined][] = [
+/** <features> that are there or not, in order. */
+const FEATURES: [name: string, holds: (asked: Asked) => boolean][] = [
   ['gic', () => false],
   ['vmcoreinfo', ({ has }) => has('vmcoreinfo')],
   ['genid', ({ has }) => has('vmgenid')],
   ['backingStoreInput', () => true],
-  ['backup', () => true]
+  ['backup', () => true],
+  ['async-teardown', ({ has }) => has('run-with.async-teardown')],
+  ['ps2', ({ guest, qemu, has }) => has('machine-i8042-opt') && hasPs2(guest, qemu)]
+]
+
+/** Ways to keep a guest's memory from the host. */
+const LAUNCH_SECURITY: Enum = [
+  'sectype',
+  ({ qemu, has }) => [
+    ['sev', qemu.sev && has('sev-guest')],
+    ['sev-snp', qemu.sev && has('sev-snp-guest')],
+    ['s390-pv', has('s390-pv-guest') && has('confidential-guest-support')]
+  ]
 ]
 
 /** libvirt's order of enlightenments (virDomainHyperv). */
@@ -197,7 +237,9 @@ const HYPERV = [
   'tlbflush',
   'ipi',
   'evmcs',
-  'avic'
+  'avic',
+  'emsr_bitmap',
+  'xmm_input'
 ]
 
 const supported = (name: string, is: boolean, children: (XmlNode | undefined)[] = []): XmlElement =>
@@ -251,24 +293,43 @@ const BUILT_IN_FIRMWARE = [
 const mode = (name: string, is: boolean, children: XmlNode[] = []): XmlElement =>
   element('mode', { name, supported: is ? 'yes' : 'no' }, is ? children : [])
 
-/** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
-function cpuElement({ qemu, type }: Found, connect: Connect): XmlElement {
-  const model = hostModel({ qemu, hostArch: connect.hostArch }, type)
+/** Models a guest may name, each with what it needs and this host lacks (virDomainCapsCPUCustomFormat). */
+function modelElements(qemu: Qemu): XmlElement[] {
   const isX86 = isX86Arch(qemu.arch)
-  const known = cpuModels()
-  const models = qemu.cpuModels
-    .filter(({ name }) => name !== 'host' && (!isX86 || known.has(name)))
-    .map(({ name, blockers, deprecated }) =>
-      element(
+  const offered = offeredModels(qemu)
+  return qemu.cpuModels
+    .filter(({ name }) => name !== 'host' && (!isX86 || cpuModel(name)))
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap(({ name, deprecated }) => {
+      const blockers = [...new Set(offered.get(name))].sort()
+      const model = element(
         'model',
         {
-          usable: blockers === '' ? 'yes' : 'no',
+          usable: blockers.length === 0 ? 'yes' : 'no',
           deprecated: deprecated ? 'yes' : undefined,
-          vendor: known.get(name)?.vendor ?? 'unknown'
+          vendor: (isX86 && cpuModel(name)?.vendor) || 'unknown',
+          canonical: isX86 ? canonicalModel(name) : undefined
         },
         [name]
       )
-    )
+      if (blockers.length === 0) return [model]
+      return [
+        model,
+        element(
+          'blockers',
+          { model: name },
+          blockers.map(blocker => element('feature', { name: blocker }))
+        )
+      ]
+    })
+}
+
+/** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
+function cpuElement({ qemu, type }: Found, connect: Connect, withoutDeprecated: boolean): XmlElement {
+  const model = hostModel({ qemu, hostArch: connect.hostArch }, type)?.reported
+  if (model && withoutDeprecated) disableDeprecated(model.features, qemu)
+  const models = modelElements(qemu)
+  const limit = type === 'kvm' ? cpuinfo().physicalAddressBits : undefined
   const passthrough = (type === 'kvm' || type === 'hvf') && isNative(connect.hostArch, qemu.arch)
   const max = qemu.cpuModels.some(({ name }) => name === 'max')
   return element('cpu', {}, [
@@ -283,9 +344,10 @@ function cpuElement({ qemu, type }: Found, connect: Connect): XmlElement {
         formatCpu({
           mode: 'custom',
           match: 'exact',
-          model: { name: model.reported.model, fallback: 'forbid' },
-          ...(model.reported.vendor !== undefined && { vendor: model.reported.vendor }),
-          features: model.reported.features
+          model: { name: model.model, fallback: 'forbid' },
+          ...(model.vendor !== undefined && { vendor: model.vendor }),
+          ...(limit !== undefined && { maxphysaddr: { mode: 'passthrough', limit } }),
+          features: model.features
         }).children
     ),
     mode('custom', models.length > 0, models)
@@ -322,12 +384,14 @@ function sgxElement({ sgx }: Qemu): XmlElement {
 
 function featuresElement(asked: Asked): XmlElement {
   const { hyperv } = asked.qemu
+  const [security] = enumsOf([LAUNCH_SECURITY], asked)
   const enlightenments = HYPERV.filter(name => hyperv?.includes(name))
   return element('features', {}, [
-    ...FEATURES.map(([name, holds]) => supported(name, holds(asked) ?? false)),
+    ...FEATURES.map(([name, holds]) => supported(name, holds(asked))),
     sevElement(asked.qemu),
     sgxElement(asked.qemu),
-    enlightenments.length > 0 ? supported('hyperv', true, [enumElement('features', enlightenments)]) : undefined
+    enlightenments.length > 0 ? supported('hyperv', true, [enumElement('features', enlightenments)]) : undefined,
+    supported('launchSecurity', security!.children.length > 0, [security])
   ])
 }
 
@@ -335,7 +399,10 @@ function featuresElement(asked: Asked): XmlElement {
  * The domain capabilities of an emulator named by any of its parts.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR
  */
-export async function lookUpDomainCapabilities(connect: Connect, wanted: Wanted): Promise<string> {
+export async function lookUpDomainCapabilities(
+  connect: Connect,
+  { withoutDeprecated, ...wanted }: Wanted & { withoutDeprecated: boolean }
+): Promise<string> {
   const found = await lookUpEmulator(connect, wanted)
   const { qemu, arch, type, machine } = found
   const refuse = (code: 'VIR_ERR_INVALID_ARG' | 'VIR_ERR_CONFIG_UNSUPPORTED', what: string) =>
@@ -346,14 +413,14 @@ export async function lookUpDomainCapabilities(connect: Connect, wanted: Wanted)
   if (!machinesInOrder(qemu).some(({ name }) => name === machine)) {
     throw refuse('VIR_ERR_CONFIG_UNSUPPORTED', `machine type '${machine ?? '<null>'}'`)
   }
-  return domainCapabilities(connect, found)
+  return domainCapabilities(connect, found, withoutDeprecated)
 }
 
 /** KVM's own limit of vCPUs of a guest on x86 with no word from the kernel (KVM_MAX_VCPUS). */
 const KVM_MAX_VCPUS = 1024
 
 /** The document `virsh domcapabilities` shows. */
-function domainCapabilities(connect: Connect, found: Found): string {
+function domainCapabilities(connect: Connect, found: Found, withoutDeprecated: boolean): string {
   const { qemu, arch, type, machine } = found
   const has = (...any: Capability[]) => any.some(capability => qemu.has(capability))
   const guest = { os: { arch, machine } } as Asked['guest']
@@ -368,9 +435,9 @@ function domainCapabilities(connect: Connect, found: Found): string {
       machine === undefined ? undefined : text('machine', machine),
       text('arch', arch),
       vcpus > 0 ? element('vcpu', { max: vcpus }) : undefined,
-      supported('iothreads', has('iothread')),
+      supported('iothreads', true),
       osElement(found, connect),
-      cpuElement(found, connect),
+      cpuElement(found, connect, withoutDeprecated),
       supported('memoryBacking', true, enumsOf(MEMORY_BACKING, asked)),
       element(
         'devices',

@@ -74,8 +74,9 @@ export async function lookUpEmulator(connect: Connect, wanted: Wanted): Promise<
     throw invalid(`architecture from emulator '${served}' doesn't match given architecture '${arch}'`)
   }
   const type = asked === undefined || asked === 'none' ? (kvm ? 'kvm' : 'qemu') : asked
-  if ((type === 'kvm' || type === 'hvf') && !kvm) {
-    throw invalid(`the accel '${type}' is not supported by '${binary}' on this host`)
+  if (type !== 'qemu' && !kvm) {
+    const accelerator = type === 'kvm' || type === 'hvf' ? type : 'tcg'
+    throw invalid(`the accel '${accelerator}' is not supported by '${binary}' on this host`)
   }
   const qemu = await emulatorFor(connect, binary, type)
   if (wanted.machine === undefined) return { qemu, arch, type, machine: machinesInOrder(qemu)[0]?.name }

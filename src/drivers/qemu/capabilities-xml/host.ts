@@ -19,8 +19,8 @@ function cpusOf(cell: number): XmlElement {
   return element(
     'cpus',
     { num: cpus.length },
-    cpus.map(({ id, socket, die, core, siblings }) =>
-      element('cpu', { id, socket_id: socket, die_id: die, core_id: core, siblings })
+    cpus.map(({ id, socket, die, cluster, core, siblings }) =>
+      element('cpu', { id, socket_id: socket, die_id: die, cluster_id: cluster, core_id: core, siblings })
     )
   )
 }
@@ -117,7 +117,8 @@ function guestElement(arch: string, qemu: Qemu): XmlElement {
       isX86(arch) ? toggled('apic', 'no') : undefined,
       element('cpuselection'),
       element('deviceboot'),
-      toggled('disksnapshot', 'no')
+      toggled('disksnapshot', 'no'),
+      element('externalSnapshot')
     ])
   ])
 }

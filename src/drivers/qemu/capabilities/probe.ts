@@ -86,7 +86,6 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
   const typeNames = new Set(types.map(type => type.name))
   const machineType = (name: string) => `${machines.find(({ alias }) => alias === name)?.name ?? name}-machine`
   const properties = await askProperties(execute, typeNames, machineType)
-  const host = await askHost(execute, accelerator)
   const facts = {
     arch: ARCH_NAMES[target.arch] ?? target.arch,
     types: typeNames,
@@ -96,6 +95,8 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
     options: new Map(options.map(({ option, parameters }) => [option, new Set(parameters.map(({ name }) => name))])),
     schema: indexSchema(schema)
   }
+  const has = (capability: Capability) => CAPABILITY_SIGNS[capability].some((sign: Sign) => holds(sign, facts))
+  const host = await askHost(execute, accelerator, has('query-cpu-model-expansion.deprecated-props'))
   const { major, minor, micro } = version.qemu
   return {
     binary,
@@ -106,9 +107,7 @@ async function ask(binary: string, monitor: QmpMonitor, accelerator: Accelerator
     machines: machines.map(machineOf),
     cpuModels: models.map(cpuModelOf),
     ...host,
-    capabilities: (Object.entries(CAPABILITY_SIGNS) as [Capability, Sign[]][])
-      .filter(([, any]) => any.some(sign => holds(sign, facts)))
-      .map(([capability]) => capability)
+    capabilities: (Object.keys(CAPABILITY_SIGNS) as Capability[]).filter(has)
   }
 }
 
@@ -144,22 +143,24 @@ async function askProperties(
 /** Abilities of the host that QEMU tells of: the CPU this accelerator can give, enlightenments, SEV, SGX. */
 async function askHost(
   execute: Execute,
-  accelerator: Accelerator
+  accelerator: Accelerator,
+  tellsDeprecated: boolean
 ): Promise<Pick<Probed, 'hostCpu' | 'hyperv' | 'sev' | 'sgx'>> {
   const expand = (type: 'static' | 'full', props?: object) =>
     execute<Expansion>('query-cpu-model-expansion', {
       type,
       model: { name: accelerator === 'kvm' ? 'host' : 'max', ...(props && { props }) }
     }).catch(() => undefined)
-  const [expanded, unmigratable, hyperv, sev, sgx] = await Promise.all([
+  const [expanded, unmigratable, deprecated, hyperv, sev, sgx] = await Promise.all([
     expand('static'),
     expand('static', { migratable: false }),
-    accelerator === 'kvm' ? expand('full', { migratable: false, 'hv-passthrough': true }) : undefined,
+    tellsDeprecated ? expand('full') : undefined,
+    expand('full', { migratable: false, 'hv-passthrough': true }),
     execute<QmpSev>('query-sev-capabilities').catch(() => undefined),
     execute<QmpSgx>('query-sgx-capabilities').catch(() => undefined)
   ])
   return {
-    ...(expanded && { hostCpu: hostCpu(expanded, unmigratable) }),
+    ...(expanded && { hostCpu: { ...hostCpu(expanded, unmigratable), deprecated: deprecated?.['deprecated-props'] } }),
     ...(hyperv && { hyperv: enlightenments(hyperv) }),
     ...(sev && { sev: sevHost(sev) }),
     ...(sgx?.sections && { sgx: sgxHost(sgx) })
@@ -188,6 +189,7 @@ const cpuModelOf = (model: QmpCpuDefinition): CpuModel => ({
 
 interface Expansion {
   model: { props: Record<string, unknown> }
+  'deprecated-props'?: string[]
 }
 
 /**
@@ -271,6 +273,8 @@ export interface HostCpu {
   features: string[]
   /** those of `features` a guest that may migrate cannot have */
   unmigratable: string[]
+  /** those QEMU may do without one day, of a QEMU that tells */
+  deprecated?: string[]
   vendor?: string
   family: number
   model: number

@@ -13,7 +13,7 @@ import { CAPABILITY_SIGNS, type Capability } from './signs.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Form of the cache files; files of another form are made anew. */
-const CACHE_VERSION = 6
+const CACHE_VERSION = 7
 
 /** A QEMU binary as the rest of the driver sees it. */
 export interface Qemu {
@@ -31,7 +31,7 @@ export interface Qemu {
   cpuModels: CpuModel[]
   /** the CPU this accelerator offers at most; absent where QEMU does not tell */
   hostCpu?: HostCpu
-  /** Hyper-V enlightenments KVM can give, under libvirt's names; absent without KVM */
+  /** Hyper-V enlightenments the accelerator can give, under libvirt's names; absent where CPUs have none */
   hyperv?: string[]
   /** of AMD hosts that can encrypt guest memory, and a QEMU that can use it */
   sev?: SevHost

@@ -54,6 +54,8 @@ export const CAPABILITY_SIGNS = {
     { object: 'max-arm-cpu', prop: 'unavailable-features' },
     { object: 'max-x86_64-cpu', prop: 'unavailable-features' }
   ],
+  // no name of libvirt's and no sign of its own: QEMU sets ht and cmp-legacy by itself; told by a feature of its age
+  'cpu.features-of-topology': [{ object: 'max-x86_64-cpu', prop: 'cet-ss' }],
   'cpu.kvm-no-adjvtime': [
     { object: 'max-arm-cpu', prop: 'kvm-no-adjvtime' },
     { object: 'max-x86_64-cpu', prop: 'kvm-no-adjvtime' }

@@ -3,9 +3,9 @@
 import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { qemuFeatureName } from '../cpu/feature-name.ts'
+import { libvirtFeatureName, qemuFeatureName } from '../cpu/feature-name.ts'
 import { hypervProps } from '../cpu/hyperv.ts'
-import { isPpc64 } from '../machine-type.ts'
+import { isPpc64, isX86 } from '../machine-type.ts'
 import { keyValue, type Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
@@ -63,8 +63,12 @@ function modelProps({ def, context, qemu }: Command): Props {
     if (qemu.has('cpu.migratable')) props.migratable = cpu.migratable
   }
   props.vendor = cpu.model?.vendorId
+  const known = isX86(def) ? qemu.hostCpu?.known.map(name => libvirtFeatureName(name, os.arch!)) : undefined
   for (const { name, policy } of cpu.features) {
-    if (policy !== 'optional') props[qemuFeatureName(name, os.arch!)] = policy === 'force' || policy === 'require'
+    const on = policy === 'force' || policy === 'require'
+    // what QEMU does not know is off: it need not, and cannot, be turned off
+    if (policy === 'optional' || !(on || !known || known.includes(name))) continue
+    props[qemuFeatureName(name, os.arch!)] = on
   }
   return props
 }
@@ -111,5 +115,6 @@ function cacheProps({ def: { cpu }, qemu }: Command): Props {
 function addressProps({ cpu }: DomainDef): Props {
   const address = cpu?.maxphysaddr
   if (!address) return {}
-  return address.mode === 'passthrough' ? { 'host-phys-bits': true } : { 'phys-bits': address.bits }
+  if (address.mode === 'passthrough') return { 'host-phys-bits': true, 'host-phys-bits-limit': address.limit }
+  return address.bits ? { 'phys-bits': address.bits } : { 'host-phys-bits': false }
 }

@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { AnyCpu } from '../../../conf/host-cpu.ts'
 import { describeCpu } from './compare.ts'
 import { CPU_FEATURES, CPU_VENDORS, inMapOrder, UNMIGRATABLE_FEATURES } from './map.ts'
-import { allFeatures, decode, disableRemoved, modelNamed, type OfferedModels, setFeature } from './model.ts'
+import { addRemoved, allFeatures, decode, modelNamed, type OfferedModels, setFeature } from './model.ts'
 
 const fail = errorsFrom('VIR_FROM_CPU')
 const failed = (message: string) => fail('VIR_ERR_OPERATION_FAILED', message)
@@ -88,6 +88,6 @@ export function expandFeatures(cpu: CpuDef): CpuDef {
   for (const { name, policy } of cpu.features) {
     if (policy === 'require' || policy === 'disable') setFeature(features, name, policy)
   }
-  disableRemoved(features, model)
+  addRemoved(features, model)
   return { ...cpu, features: features.sort((a, b) => (a.name < b.name ? -1 : 1)) }
 }

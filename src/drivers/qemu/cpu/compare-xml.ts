@@ -1,6 +1,6 @@
 // CPUs as documents: comparing them, finding what they have in common, naming models (virCPUCompareXML, virCPUBaseline,
 // virCPUGetModels).
-import { isArmArch, isPpc64Arch, isS390Arch, isX86Arch } from '../../../conf/arch.ts'
+import { archFamily, isArmArch, isPpc64Arch, isS390Arch, isX86Arch } from '../../../conf/arch.ts'
 import { type CpuDef, formatCpu } from '../../../conf/domain/cpu.ts'
 import { architecture } from '../../../conf/domain/os-type.ts'
 import { checkNames } from '../../../conf/domain-xml.ts'
@@ -9,12 +9,13 @@ import { type AnyCpu, type HostCpuDef, parseAnyCpu } from '../../../conf/host-cp
 import { formatXml } from '../../../conf/xml.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import { baselineCpu, expandFeatures } from './baseline.ts'
-import { type Comparison, compareCpu, describeCpu } from './compare.ts'
+import { checkDomainCpu } from './check.ts'
+import { type Comparison, compareCpu, describeCpu, refuseIncompatible } from './compare.ts'
 import { libvirtFeatureName } from './feature-name.ts'
 import { NOT_FOR_QEMU } from './guest.ts'
 import { offeredModels } from './host-model.ts'
 import type { PlainCpu } from './model.ts'
-import { cpuModels } from './models.ts'
+import { cpuModelNames } from './models.ts'
 
 const fail = errorsFrom('VIR_FROM_CPU')
 const failQemu = errorsFrom('VIR_FROM_QEMU')
@@ -22,12 +23,21 @@ const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 
 const PPC64_MODELS = ['POWER6', 'POWER7', 'POWER8', 'POWER9', 'POWER10', 'POWERPC_e5500', 'POWERPC_e6500']
 
-/** libvirt's CPU drivers: the models each knows, none where QEMU's are taken as they are. */
-const DRIVERS: { serves(arch: string): boolean; models: () => string[] }[] = [
-  { serves: isX86Arch, models: () => [...cpuModels().keys()] },
+interface CpuDriver {
+  serves(arch: string): boolean
+  /** the models it knows, none where QEMU's are taken as they are */
+  models: () => string[]
+  /** QEMU itself finds out if it can run a CPU: here any is as good as the host's */
+  runsAny?: true
+}
+
+/** libvirt's CPU drivers. */
+const DRIVERS: CpuDriver[] = [
+  { serves: isX86Arch, models: cpuModelNames },
   { serves: isPpc64Arch, models: () => PPC64_MODELS },
-  { serves: isS390Arch, models: () => [] },
-  { serves: isArmArch, models: () => [] }
+  { serves: isS390Arch, models: () => [], runsAny: true },
+  { serves: isArmArch, models: () => [] },
+  { serves: archFamily(/^(riscv64|loongarch64)$/), models: () => [], runsAny: true }
 ]
 
 /** The driver of an architecture. @throws VIR_ERR_NO_SUPPORT where libvirt has none */
@@ -45,12 +55,6 @@ export function modelNames(arch: string): string[] {
   return driverOf(arch).models()
 }
 
-/** The host's side of a comparison, from what a hypervisor reports. */
-export const describeHost = ({ model, vendor, features }: PlainCpu): HostSide => ({
-  model,
-  ...(vendor !== undefined && { vendor }),
-  plain: features
-})
 /** A host to compare with: a model and its features, or a whole description. */
 type HostSide = { model: string; vendor?: string; plain: PlainCpu['features'] } | HostCpuDef
 
@@ -71,15 +75,32 @@ export function compareXml(
   failIncompatible: boolean,
   validate: boolean
 ): Comparison['result'] {
-  const cpu = parseAnyCpu(xml, validate ? { check: (root, names) => checkNames(root, names, 'cpu.rng') } : {})
-  driverOf(arch)
+  const cpu = readCpu(xml, validate)
+  if (driverOf(arch).runsAny) return 'identical'
   if (!isX86Arch(arch)) throw fail('VIR_ERR_NO_SUPPORT', `cannot compare CPUs of ${arch} architecture`)
   const comparison = compareCpu(host && plainOf(host), cpu)
-  if (comparison.result === 'incompatible' && failIncompatible) {
-    throw fail('VIR_ERR_CPU_INCOMPATIBLE', comparison.reason)
-  }
+  if (failIncompatible) refuseIncompatible(comparison)
   return comparison.result
 }
+
+/**
+ * Compares a CPU with the one a QEMU can give guests.
+ * @throws VIR_ERR_CPU_INCOMPATIBLE with the reason if asked to, and the errors of reading XML
+ */
+export function hypervisorCompareXml(
+  qemu: Qemu,
+  reported: PlainCpu,
+  xml: string,
+  failIncompatible: boolean,
+  validate: boolean
+): Comparison['result'] {
+  const comparison = checkDomainCpu(qemu, { reported, compat: reported }, readCpu(xml, validate))
+  if (failIncompatible) refuseIncompatible(comparison)
+  return comparison.result
+}
+
+const readCpu = (xml: string, validate: boolean): AnyCpu =>
+  parseAnyCpu(xml, validate ? { check: (root, names) => checkNames(root, names, 'cpu.rng') } : {})
 
 /** Reads a list of CPUs for `api`; with `as` all are hosts'. @throws VIR_ERR_INVALID_ARG for an empty list */
 export function parseCpus(xmlCPUs: readonly string[], api: string, as?: 'host'): AnyCpu[] {
@@ -128,5 +149,19 @@ export function hypervisorBaselineXml(cpus: AnyCpu[], qemu: Qemu, { migratable, 
     ...(allowed && { allowed }),
     migratable: migratable && !allowed
   })
-  return formatted({ ...cpu, model: { ...cpu.model!, fallback: 'forbid' } }, expand)
+  const limit = addressLimit(cpus)
+  return formatted(
+    {
+      ...cpu,
+      model: { ...cpu.model!, fallback: 'forbid' },
+      ...(limit !== undefined && { maxphysaddr: { mode: 'passthrough', limit } })
+    },
+    expand
+  )
+}
+
+/** The narrowest physical address of those CPUs, if each tells of one. */
+function addressLimit(cpus: readonly AnyCpu[]): number | undefined {
+  const limits = cpus.map(({ cpu }) => cpu.maxphysaddr?.limit)
+  return limits.every(limit => limit !== undefined) ? Math.min(...limits) : undefined
 }

@@ -1,6 +1,5 @@
 // Comparison of a host's CPU with a guest's, or with another host's (virCPUx86Compare).
 import { isX86Arch } from '../../../conf/arch.ts'
-import type { CpuDef } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { AnyCpu } from '../../../conf/host-cpu.ts'
 import { inMapOrder } from './map.ts'
@@ -11,6 +10,7 @@ const fail = errorsFrom('VIR_FROM_CPU')
 /** The result: the host's CPU is the same, has more, or cannot run the other, with the reason. */
 export type Comparison = { result: 'identical' | 'superset' } | { result: 'incompatible'; reason: string }
 
+/** The result with what stands in the way; features in the order of the map. */
 const incompatible = (reason: string, names?: ReadonlySet<string>): Comparison => ({
   result: 'incompatible',
   reason: names ? `${reason}: ${inMapOrder(names).join(', ')}` : reason
@@ -57,8 +57,7 @@ export function compareCpu(host: PlainCpu | undefined, given: AnyCpu): Compariso
   return { result: 'superset' }
 }
 
-/** Checks that the host can run a CPU. @throws VIR_ERR_CPU_INCOMPATIBLE with features missing, forbidden or too many */
-export function checkHostRuns(host: PlainCpu | undefined, cpu: CpuDef): void {
-  const comparison = compareCpu(host, { of: 'guest', cpu })
+/** The result for those who want an error instead. @throws VIR_ERR_CPU_INCOMPATIBLE with the reason */
+export function refuseIncompatible(comparison: Comparison): void {
   if (comparison.result === 'incompatible') throw fail('VIR_ERR_CPU_INCOMPATIBLE', comparison.reason)
 }

@@ -1,12 +1,11 @@
 // The CPUID instruction and RDMSR, by way of the kernel's cpuid and msr drivers: Node.js can execute neither.
 import { closeSync, openSync, readSync } from 'node:fs'
-import { CPUID_REGISTERS, featuresInMsr, featuresInRegister } from './map.ts'
+import { CPUID_REGISTERS, featuresInMsr, featuresInRegister, MSRS } from './map.ts'
 
 const CPUID_DEVICE = '/dev/cpu/0/cpuid'
 const CPUID_BYTES = 16
 const MSR_DEVICE = '/dev/cpu/0/msr'
 const MSR_BYTES = 8
-const IA32_ARCH_CAPABILITIES = 0x10a
 const OFFSETS: Record<string, number> = { eax: 0, ebx: 4, ecx: 8, edx: 12 }
 const EXTENDED = 0x8000_0000
 /** Leaves that mean something only with a feature of an earlier one: the register that tells, and its bit (cpuidSet). */
@@ -69,9 +68,16 @@ export function cpuidFeatures(): Set<string> | undefined {
   })
 }
 
-/** Features of IA32_ARCH_CAPABILITIES on the first CPU; undefined if it cannot be read (virHostCPUGetMSR). */
-export function archCapabilities(): string[] | undefined {
+/** Features of the map's MSRs that the first CPU has; undefined if none can be read (virHostCPUGetMSR). */
+export function msrFeatures(): string[] | undefined {
   return withDevice(MSR_DEVICE, MSR_BYTES, read =>
-    featuresInMsr(IA32_ARCH_CAPABILITIES, read(BigInt(IA32_ARCH_CAPABILITIES)).readBigUInt64LE())
+    MSRS.flatMap(index => {
+      try {
+        return featuresInMsr(index, read(BigInt(index)).readBigUInt64LE())
+      } catch {
+        // the CPU has no such MSR
+        return []
+      }
+    })
   )
 }

@@ -11,7 +11,8 @@ const QEMU_NAMES: Record<string, string> = {
   pclmuldq: 'pclmulqdq',
   perfctr_core: 'perfctr-core',
   perfctr_nb: 'perfctr-nb',
-  tsc_adjust: 'tsc-adjust'
+  tsc_adjust: 'tsc-adjust',
+  'vmx-invvpid-single-context-noglobals': 'vmx-invept-single-context-noglobals'
 }
 const LIBVIRT_NAMES: Record<string, string> = Object.fromEntries(
   Object.entries(QEMU_NAMES).map(([libvirt, qemu]) => [qemu, libvirt])

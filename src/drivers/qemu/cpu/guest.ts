@@ -5,19 +5,36 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { cpuinfo } from '../../../host/cpuinfo.ts'
 import { isNative } from '../capabilities/emulator.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
 import { isPpc64, isX86 } from '../machine-type.ts'
-import { checkHostRuns } from './compare.ts'
-import { libvirtFeatureName } from './feature-name.ts'
+import { checkDomainCpu } from './check.ts'
+import { refuseIncompatible } from './compare.ts'
 import { type HostModel, hostModel, offeredModels } from './host-model.ts'
 import { CPU_FEATURES, MSR_FEATURES } from './map.ts'
-import { allFeatures, dataOfModel, decode, disableRemoved, modelNamed, type PlainCpu, setFeature } from './model.ts'
+import { addRemoved, allFeatures, dataOfModel, decode, modelNamed, type PlainCpu, setFeature } from './model.ts'
+import { cpuModel } from './models.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failCpu = errorsFrom('VIR_FROM_CPU')
 
-/** Features of the host's own bookkeeping, or that the guest's kernel turns on: nothing to tell QEMU. */
-export const NOT_FOR_QEMU = new Set(['cmt', 'mbm_total', 'mbm_local', 'osxsave', 'ospke'])
+/**
+ * Features of the host's own bookkeeping, that the guest's kernel turns on, or that QEMU never knew: nothing to tell it
+ * (virQEMUCapsCPUFilterFeatures).
+ */
+export const NOT_FOR_QEMU: ReadonlySet<string> = new Set([
+  'cmt',
+  'mbm_total',
+  'mbm_local',
+  'osxsave',
+  'ospke',
+  'vmx-ept-uc',
+  'vmx-ept-wb',
+  'vmx-invvpid-single-context'
+])
+
+/** Features QEMU turns on where the guest's topology has more than one CPU of a kind. */
+const OF_TOPOLOGY: ReadonlySet<string> = new Set(['ht', 'cmp_legacy'])
 
 /** Difference between a guest's TSC and the host's that needs no scaling, in millionths. */
 const TSC_TOLERANCE_PPM = 250n
@@ -62,17 +79,43 @@ export function updateGuestCpu(def: DomainDef, context: QemuContext): void {
   if (!isX86(def)) return
   if (cpu.check !== 'none' && host) checkForbidden(cpu, host.full)
   if (cpu.mode === 'custom' || cpu.mode === 'host-model') {
-    if (cpu.check === 'partial') checkHostRuns(host?.full, cpu)
+    if (cpu.check === 'partial') {
+      refuseIncompatible(
+        checkDomainCpu(context.qemu, { reported: host?.reported, compat: host?.full }, { of: 'guest', cpu })
+      )
+    }
     makeAbsolute(cpu, host?.migratable, relative)
     translate(cpu, context)
     cpu.model!.fallback = 'forbid'
   }
-  const known = new Set(context.qemu.hostCpu?.known.map(name => libvirtFeatureName(name, def.os.arch!)))
-  cpu.features = cpu.features.filter(({ name, policy }) => {
-    if (NOT_FOR_QEMU.has(name)) return false
-    // a feature QEMU does not know is off: it need not, and cannot, be turned off
-    return known.size === 0 || known.has(name) || (policy !== 'disable' && policy !== 'forbid')
-  })
+  turnOffDeprecated(cpu, context)
+  const byTopology = context.qemu.has('cpu.features-of-topology')
+  cpu.features = cpu.features.filter(({ name }) => !NOT_FOR_QEMU.has(name) && !(byTopology && OF_TOPOLOGY.has(name)))
+}
+
+/**
+ * Features that left the CPU's model since the guest was started are still the guest's: it names all others that had
+ * left it (qemuProcessRefreshCPU).
+ */
+export function keepRemoved(def: DomainDef): void {
+  const { cpu } = def
+  if (!isX86(def) || cpu?.mode !== 'custom') return
+  const model = cpuModel(cpu.model?.name ?? '')
+  if (model) addRemoved(cpu.features, model, 'require')
+}
+
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED where the user has a word on deprecated features, and QEMU none */
+function turnOffDeprecated({ deprecatedFeatures, features }: CpuDef, { qemu }: QemuContext): void {
+  if (deprecatedFeatures === undefined) return
+  if (!qemu.has('query-cpu-model-expansion.deprecated-props')) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'toggling deprecated features for CPU model is unsupported')
+  }
+  if (!deprecatedFeatures) disableDeprecated(features, qemu)
+}
+
+/** Turns off what QEMU calls deprecated of its host's CPU (virQEMUCapsUpdateCPUDeprecatedFeatures). */
+export function disableDeprecated(features: CpuFeatureDef[], { hostCpu }: Qemu): void {
+  for (const name of hostCpu?.deprecated ?? []) setFeature(features, name, 'disable')
 }
 
 /**
@@ -128,7 +171,7 @@ function makeAbsolute(cpu: CpuDef, host: PlainCpu | undefined, relative: boolean
     }
     if (cpu.mode === 'host-model' || cpu.match === 'minimum') becomeHost(cpu, host)
   }
-  disableRemoved(cpu.features, modelNamed(cpu.model!.name!))
+  addRemoved(cpu.features, modelNamed(cpu.model!.name!))
 }
 
 function becomeHost(cpu: CpuDef, host: PlainCpu): void {

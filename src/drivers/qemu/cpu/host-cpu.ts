@@ -6,7 +6,7 @@ import { hostTopology } from '../../../host/topology.ts'
 import type { Connect } from '../../connection.ts'
 import { findEmulator } from '../capabilities/emulator.ts'
 import { qemuCapabilities } from '../capabilities/qemu.ts'
-import { archCapabilities } from './cpuid.ts'
+import { msrFeatures } from './cpuid.ts'
 import { libvirtFeatureName } from './feature-name.ts'
 import { ownCpu } from './host-model.ts'
 import { MSR_FEATURES } from './map.ts'
@@ -31,7 +31,7 @@ export function hostCpu(connect: CpuConnect): Promise<HostCpuDef> {
  * the host's QEMU has asked the same when it was probed with KVM.
  */
 async function msrFeaturesOfKvm({ hostArch, cacheDir }: CpuConnect): Promise<string[]> {
-  const binary = cpuinfo().flags.has('arch_capabilities') && isUsable(KVM) && findEmulator(hostArch, hostArch)
+  const binary = isUsable(KVM) && findEmulator(hostArch, hostArch)
   if (!binary) return []
   const qemu = await qemuCapabilities(binary, cacheDir, 'kvm').catch(() => undefined)
   const features = (qemu?.kvm && qemu.hostCpu?.features) || []
@@ -43,7 +43,7 @@ async function probe(connect: CpuConnect): Promise<HostCpuDef> {
   const { sockets, cores, threads } = hostTopology()
   const topology = { sockets, dies: 1, clusters: 1, cores, threads }
   if (arch !== 'x86_64' && arch !== 'i686') return { arch, topology, features: [] }
-  const { model, vendor, features } = ownCpu(archCapabilities() ?? (await msrFeaturesOfKvm(connect)))
+  const { model, vendor, features } = ownCpu(msrFeatures() ?? (await msrFeaturesOfKvm(connect)))
   const { microcode, family, model: number, stepping, tscHz, flags, physicalAddressBits } = cpuinfo()
   const names = features.map(({ name }) => name)
   return {

@@ -4,7 +4,7 @@ import { type Cpuinfo, cpuinfo } from '../../../host/cpuinfo.ts'
 import { isNative } from '../capabilities/emulator.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
-import { archCapabilities, cpuidFeatures } from './cpuid.ts'
+import { cpuidFeatures, msrFeatures } from './cpuid.ts'
 import { libvirtFeatureName } from './feature-name.ts'
 import { CPU_FEATURES, CPU_VENDORS, MSR_FEATURES } from './map.ts'
 import { allFeatures, type CpuData, decode, type OfferedModels, type PlainCpu, setFeature } from './model.ts'
@@ -21,7 +21,10 @@ export interface HostModel {
 /** The x86 models QEMU has. */
 export function offeredModels({ cpuModels, arch }: Qemu): OfferedModels {
   return new Map(
-    cpuModels.map(({ name, blockers }) => [name, blockers.split(' ').map(blocker => libvirtFeatureName(blocker, arch))])
+    cpuModels.map(({ name, blockers }) => [
+      name,
+      blockers === '' ? [] : blockers.split(' ').map(blocker => libvirtFeatureName(blocker, arch))
+    ])
   )
 }
 
@@ -72,7 +75,7 @@ export const ownCpu = (msr: readonly string[]): PlainCpu => decode(known(ownData
 /** KVM may run what it does not offer by default: the host's own features join in. */
 function withOwnFeatures(reported: PlainCpu): PlainCpu {
   // MSRs that only KVM may read are in its report already
-  const host = decode(known(ownData(cpuinfo(), archCapabilities() ?? [])))
+  const host = decode(known(ownData(cpuinfo(), msrFeatures() ?? [])))
   const features: CpuFeatureDef[] = [...host.features]
   for (const name of allFeatures(reported)) setFeature(features, name, 'require')
   return { ...host, features }

@@ -4,10 +4,10 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isX86 } from '../machine-type.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
-import { libvirtFeatureName } from './feature-name.ts'
+import { libvirtFeatureName, qemuFeatureName } from './feature-name.ts'
 import { HYPERV_SWITCHES } from './hyperv.ts'
 import { CPU_FEATURES, featuresInRegister, MSR_FEATURES } from './map.ts'
-import { allFeatures, disableRemoved, featuresUnder, modelNamed, setFeature } from './model.ts'
+import { addRemoved, allFeatures, featuresUnder, modelNamed, setFeature } from './model.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failCpu = errorsFrom('VIR_FROM_CPU')
@@ -44,15 +44,19 @@ export async function verifyGuestCpu(def: DomainDef, qmp: QmpMonitor, cpus: Prom
     qmp.execute<T>('qom-get', { path: first['qom-path'], property: name })
   await verifyAskedFor(def, name => property<boolean>(name).catch(() => false))
   if (!hasCpuModel(def.cpu)) return
-  const live = await liveCpu(property)
-  if (allFeaturesOf(def.cpu).has('invtsc') && !live.enabled.has('invtsc')) {
+  const wanted = allFeaturesOf(def.cpu)
+  const live = await liveCpu(property, wanted)
+  if (wanted.has('invtsc') && !live.enabled.has('invtsc')) {
     throw unsupported("host doesn't support invariant TSC")
   }
   if (def.cpu.mode === 'custom' || def.cpu.check === 'full') updateLive(def.cpu, live)
 }
 
-/** CPUID comes in one piece; each MSR's feature is a question of its own, asked only where the MSR is there. */
-async function liveCpu(property: <T>(name: string) => Promise<T>): Promise<LiveCpu> {
+/**
+ * CPUID comes in one piece; each MSR's feature is a question of its own, asked only where CPUID tells of the MSR or the
+ * guest was to have some of it: TCG may give that without a word in CPUID.
+ */
+async function liveCpu(property: <T>(name: string) => Promise<T>, wanted: ReadonlySet<string>): Promise<LiveCpu> {
   const [words, missing] = await Promise.all([
     property<FeatureWord[]>('feature-words'),
     property<string[]>('unavailable-features').catch(() => [])
@@ -63,12 +67,20 @@ async function liveCpu(property: <T>(name: string) => Promise<T>): Promise<LiveC
       return featuresInRegister(leaf, subleaf, register.toLowerCase(), word.features)
     })
   )
-  if (enabled.has('arch-capabilities') || enabled.has('core-capability')) {
-    const names = [...MSR_FEATURES]
-    const values = await Promise.all(names.map(name => property<boolean>(name).catch(() => false)))
-    for (const [i, name] of names.entries()) if (values[i]) enabled.add(name)
-  }
+  const all = [...MSR_FEATURES]
+  const told = new Set(all.filter(name => wanted.has(name)).map(msrTold))
+  const names = all.filter(name => enabled.has(msrTold(name)) || told.has(msrTold(name)))
+  const values = await Promise.all(
+    names.map(name => property<boolean>(qemuFeatureName(name, 'x86_64')).catch(() => false))
+  )
+  for (const [i, name] of names.entries()) if (values[i]) enabled.add(name)
   return { enabled, unavailable: new Set(missing.map(name => libvirtFeatureName(name, 'x86_64'))) }
+}
+
+/** The feature of CPUID without which there is no MSR with this one. */
+function msrTold(name: string): string {
+  if (name.startsWith('vmx-')) return 'vmx'
+  return name === 'split-lock-detect' ? 'core-capability' : 'arch-capabilities'
 }
 
 /** Checks that enlightenments and paravirtual locks asked for are there. @throws VIR_ERR_CONFIG_UNSUPPORTED */
@@ -97,6 +109,13 @@ const described = ({ model, features }: CpuDef) => ({ ...(model?.name && { model
 const allFeaturesOf = (cpu: CpuDef): Set<string> => allFeatures(described(cpu))
 
 function updateLive(cpu: CpuDef, { enabled, unavailable }: LiveCpu): void {
+  const conflict = [...CPU_FEATURES].find(name => enabled.has(name) && unavailable.has(name))
+  if (conflict !== undefined) {
+    throw failCpu(
+      'VIR_ERR_OPERATION_FAILED',
+      `hypervisor provided conflicting CPU data: feature '${conflict}' is both enabled and disabled at the same time`
+    )
+  }
   const wanted = allFeaturesOf(cpu)
   const open = cpu.mode === 'host-passthrough' || cpu.mode === 'maximum'
   const refused = featuresUnder('disable', described(cpu))
@@ -104,9 +123,13 @@ function updateLive(cpu: CpuDef, { enabled, unavailable }: LiveCpu): void {
   const added = names.filter(name => !wanted.has(name) && (!open || refused.has(name)) && enabled.has(name))
   const removed = names.filter(name => unavailable.has(name) || (wanted.has(name) && !enabled.has(name)))
   if (cpu.check === 'full') {
+    // QEMU always had these with the model, long before libvirt knew of them.
+    const late = cpu.model?.name === undefined ? undefined : modelNamed(cpu.model.name).added
+    const matters = (name: string) => !late?.has(name) || wanted.has(name) || refused.has(name)
+    const [extra, missing] = [added.filter(matters), removed.filter(matters)]
     const parts = [
-      added.length > 0 && `extra features: ${added.join(',')}`,
-      removed.length > 0 && `missing features: ${removed.join(',')}`
+      extra.length > 0 && `extra features: ${extra.join(',')}`,
+      missing.length > 0 && `missing features: ${missing.join(',')}`
     ].filter(part => part !== false)
     if (parts.length > 0) {
       throw failCpu('VIR_ERR_OPERATION_FAILED', `guest CPU doesn't match specification: ${parts.join(', ')}`)
@@ -118,6 +141,6 @@ function updateLive(cpu: CpuDef, { enabled, unavailable }: LiveCpu): void {
     if (off.has(name)) setFeature(cpu.features, name, 'disable')
     else if (on.has(name)) setFeature(cpu.features, name, 'require')
   }
-  if (cpu.mode === 'custom') disableRemoved(cpu.features, modelNamed(cpu.model!.name!))
+  if (cpu.mode === 'custom') addRemoved(cpu.features, modelNamed(cpu.model!.name!))
   cpu.check = 'full'
 }

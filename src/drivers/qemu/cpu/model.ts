@@ -1,8 +1,8 @@
-// CPUs as sets of features: those of a definition, and the model closest to a set (libvirt 9.0, src/cpu/cpu_x86.c).
+// CPUs as sets of features: those of a definition, and the model closest to a set (libvirt 11.3, src/cpu/cpu_x86.c).
 import type { CpuFeatureDef, FeaturePolicy } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { CPU_FEATURES, inMapOrder } from './map.ts'
-import { type CpuModel, cpuModels } from './models.ts'
+import { type CpuModel, cpuModel, cpuModels } from './models.ts'
 
 const fail = errorsFrom('VIR_FROM_CPU')
 
@@ -31,7 +31,7 @@ export type Described = { model?: string; features: CpuFeatureDef[] }
 
 /** The model of that name. @throws VIR_ERR_INTERNAL_ERROR for one libvirt does not know */
 export function modelNamed(name: string): CpuModel {
-  const model = cpuModels().get(name)
+  const model = cpuModel(name)
   if (!model) throw fail('VIR_ERR_INTERNAL_ERROR', `Unknown CPU model ${name}`)
   return model
 }
@@ -66,10 +66,17 @@ export function setFeature(features: CpuFeatureDef[], name: string, policy: Feat
   else features.push({ policy, name })
 }
 
-/** Features that left the model in QEMU are told to it one way or the other. */
-export function disableRemoved(features: CpuFeatureDef[], model: CpuModel): void {
-  for (const name of model.removed) {
-    if (!features.some(feature => feature.name === name)) features.push({ policy: 'disable', name })
+/**
+ * Features that left the model in QEMU are told to it one way or the other.
+ * @param policy of those the definition does not name (virCPUx86AddRemovedFeatures)
+ */
+export function addRemoved(
+  features: CpuFeatureDef[],
+  { removed }: CpuModel,
+  policy: 'disable' | 'require' = 'disable'
+): void {
+  for (const name of removed) {
+    if (!features.some(feature => feature.name === name)) features.push({ policy, name })
   }
 }
 
@@ -83,7 +90,7 @@ function asModel(data: CpuData, model: CpuModel, blockers: readonly string[], is
   for (const blocker of blockers) if (CPU_FEATURES.has(blocker) && !more.has(blocker)) less.add(blocker)
   const under = (policy: FeaturePolicy, names: ReadonlySet<string>) => inMapOrder(names).map(name => ({ policy, name }))
   const features = [...under('require', more), ...under('disable', less)]
-  if (!isHost) disableRemoved(features, model)
+  if (!isHost) addRemoved(features, model)
   return { model: model.name, features }
 }
 
@@ -131,7 +138,7 @@ export function decode(data: CpuData, { offered, isHost = false, preferred = [] 
   const seen = { ...data, features: difference(data.features, broken) }
   const fits = (model: CpuModel) => model.hasSignature(data)
   let best: { model: CpuModel; cpu: PlainCpu } | undefined
-  for (const model of [...cpuModels().values()].reverse()) {
+  for (const model of cpuModels().reverse()) {
     const blockers = offered ? offered.get(model.name) : []
     if (!blockers || (data.vendor && model.vendor && data.vendor !== model.vendor)) continue
     if (!(isHost ? model.host : model.guest)) continue

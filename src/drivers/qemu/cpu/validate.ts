@@ -15,7 +15,7 @@ export function validateCpu(def: DomainDef, context: QemuContext): void {
   if (!cpu) return
   if (cpu.maxphysaddr) validateAddress(def, cpu.maxphysaddr, context)
   if (cpu.cache) validateCache(def, cpu, cpu.cache)
-  if (hasCpuModel(cpu)) validateMode(def, cpu, context)
+  if (hasCpuModel(cpu)) validateMode(cpu, context)
 }
 
 function validateAddress(
@@ -33,10 +33,9 @@ function validateAddress(
     }
     return
   }
-  if (bits === undefined) throw unsupported(`if using ${what} mode='emulate', bits= must be specified too`)
   // libvirtd checks this only once it has probed the host's CPU, which domxml-to-native does not make it do
   const { physicalAddressBits } = cpuinfo()
-  if (!pretend && physicalAddressBits !== undefined && bits > physicalAddressBits) {
+  if (!pretend && physicalAddressBits !== undefined && bits !== undefined && bits > physicalAddressBits) {
     throw unsupported('The number of virtual CPU address bits cannot exceed the number supported by the host CPU')
   }
 }
@@ -53,14 +52,9 @@ function validateCache(def: DomainDef, cpu: CpuDef, { mode, level }: NonNullable
   if (level !== undefined) throw unsupported(`unsupported CPU cache level for mode '${mode}'`)
 }
 
-function validateMode({ os }: DomainDef, { mode, migratable }: CpuDef, { qemu, hostArch }: QemuContext): void {
-  if (mode === 'host-passthrough') {
-    if (os.arch === 'armv7l' && hostArch === 'aarch64' && !qemu.has('aarch64-off')) {
-      throw unsupported('QEMU binary does not support CPU host-passthrough for armv7l on aarch64 host')
-    }
-    if (migratable && !qemu.has('cpu.migratable')) {
-      throw unsupported('Migratable attribute for host-passthrough CPU is not supported by this QEMU binary')
-    }
+function validateMode({ mode, migratable }: CpuDef, { qemu }: QemuContext): void {
+  if (mode === 'host-passthrough' && migratable && !qemu.has('cpu.migratable')) {
+    throw unsupported('Migratable attribute for host-passthrough CPU is not supported by this QEMU binary')
   }
   if (mode === 'maximum' && !qemu.cpuModels.some(({ name }) => name === 'max')) {
     throw unsupported('maximum CPU is not supported by QEMU binary')

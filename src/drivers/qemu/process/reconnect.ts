@@ -1,6 +1,7 @@
 // Taking over a guest that a former shim left.
 import { virDomainShutoffReason } from '../../../conf/enums.ts'
 import { isAlive } from '../../../state/status.ts'
+import { keepRemoved } from '../cpu/guest.ts'
 import { withCustomCapabilities } from '../definition/custom-capabilities.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { Run } from '../domain/run.ts'
@@ -54,6 +55,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   }
   if (status.job) domain.jobs.restore(status.job)
   run.monitor = await openMonitor(domain)
+  keepRemoved(domain.def)
   await refreshDomain(domain)
   await catchUp(domain)
   await callHook(domain, 'reconnect').catch(async error => {

@@ -6,7 +6,8 @@ import {
   featuresInMsr,
   featuresInRegister,
   inMapOrder,
-  MSR_FEATURES
+  MSR_FEATURES,
+  MSRS
 } from '../../../../src/drivers/qemu/cpu/map.ts'
 
 const bit = (number: number) => (1 << number) >>> 0
@@ -17,6 +18,9 @@ t.test('CPUID registers', t => {
     [1, undefined, 'ecx', bit(31), ['hypervisor']],
     [7, 0, 'ebx', bit(5) | bit(16), ['avx2', 'avx512f']],
     [7, 0, 'edx', bit(29), ['arch-capabilities']],
+    [7, 1, 'edx', bit(19), ['avx10']],
+    [0x24, 0, 'ebx', bit(18), ['avx10-512']],
+    [0x8000_0021, undefined, 'eax', bit(8), ['auto-ibrs']],
     [0xd, 1, 'eax', bit(3), ['xsaves']],
     [0x14, 0, 'ecx', bit(31), ['intel-pt-lip']],
     [0x8000_0001, undefined, 'ecx', bit(2), ['svm']],
@@ -43,8 +47,11 @@ t.test('MSRs', t => {
     'pschange-mc-no',
     'taa-no'
   ])
-  t.same(featuresInMsr(0x10a, ~0n & 0xffff_ffff_ffff_fe00n), [], 'bits the map has no names for')
+  t.same(featuresInMsr(0x10a, 0xffff_ffff_e000_1e00n), [], 'bits the map has no names for')
   t.same(featuresInMsr(0xcf, 1n << 5n), ['split-lock-detect'])
+  t.same(featuresInMsr(0x480, 1n << 54n), ['vmx-ins-outs'])
+  t.same(featuresInMsr(0x48c, 1n << 43n), ['vmx-invvpid-single-context-noglobals'])
+  t.same(featuresInMsr(0x491, 1n), ['vmx-eptp-switching'])
   t.same(featuresInMsr(0x10, 0xffn), [], 'an MSR that is not in the map')
   t.end()
 })
@@ -53,7 +60,7 @@ t.test('every feature is one bit of one register', t => {
   const all = CPUID_REGISTERS.flatMap(({ leaf, subleaf, register }) =>
     featuresInRegister(leaf, subleaf, register, 0xffff_ffff)
   )
-  const msr = [0x10a, 0xcf].flatMap(index => featuresInMsr(index, 0xffff_ffffn))
+  const msr = MSRS.flatMap(index => featuresInMsr(index, 0xffff_ffff_ffff_ffffn))
   t.same(new Set([...all, ...msr]), CPU_FEATURES)
   t.equal(all.length + msr.length, CPU_FEATURES.size, 'none twice')
   t.same(new Set(msr), MSR_FEATURES)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { CPU_FEATURES } from '../../../../src/drivers/qemu/cpu/map.ts'
 import { allFeatures, dataOfModel, decode } from '../../../../src/drivers/qemu/cpu/model.ts'
-import { cpuModels } from '../../../../src/drivers/qemu/cpu/models.ts'
+import { canonicalModel, cpuModel, cpuModels } from '../../../../src/drivers/qemu/cpu/models.ts'
 import { parseCpuinfo } from '../../../../src/host/cpuinfo.ts'
 import { errorOf } from '../../../helper/definition.ts'
 
@@ -11,13 +11,44 @@ const plain = (model: string, features: Record<string, 'require' | 'disable'> = 
 })
 
 t.test('models are made of features of the map', async t => {
-  for (const { name, features, removed } of cpuModels().values()) {
+  for (const { name, features, added, removed } of cpuModels()) {
     t.same(
-      [...features, ...removed].filter(feature => !CPU_FEATURES.has(feature)),
+      [...features, ...added, ...removed].filter(feature => !CPU_FEATURES.has(feature)),
       [],
       name
     )
   }
+})
+
+t.test('versions of models', async t => {
+  t.equal(canonicalModel('EPYC'), 'EPYC-v1')
+  t.equal(canonicalModel('EPYC-IBPB'), 'EPYC-v2')
+  t.same([canonicalModel('EPYC-v1'), canonicalModel('nosuch')], [undefined, undefined])
+  const [epyc, first, third] = ['EPYC', 'EPYC-v1', 'EPYC-v3'].map(name => cpuModel(name)!)
+  t.same(first!.features, epyc!.features)
+  t.same([first!.removed, epyc!.removed], [[], ['monitor']])
+  t.ok(first!.hasSignature({ family: 23, model: 1, stepping: 2 }))
+  t.same([epyc!.guest, first!.guest, third!.guest], [true, false, false], 'hosts only')
+  t.same([epyc!.compatCheck, first!.compatCheck, third!.compatCheck], [true, false, false])
+  t.ok(third!.features.has('xsaveerptr') && !epyc!.features.has('xsaveerptr'))
+})
+
+t.test('features of VMX', async t => {
+  const has = (name: string) => [cpuModel(name)!.features, cpuModel(name)!.added].map(set => set.has('vmx-ept'))
+  t.same(has('Nehalem'), [false, true], 'learned later')
+  t.same(has('Skylake-Client-v4'), [true, false])
+  t.same(has('GraniteRapids'), [true, false])
+  t.same(has('EPYC'), [false, false])
+  t.equal(cpuModel('Westmere')!.added.size, cpuModel('Nehalem')!.added.size + 2)
+})
+
+t.test('features that left a model, in the order they are told to QEMU', async t => {
+  t.same(cpuModel('Icelake-Server')!.removed, ['intel-pt', 'mpx'])
+  t.same(cpuModel('Skylake-Client')!.removed, ['mpx'])
+})
+
+t.test('names of objects are no models', async t => {
+  for (const name of ['constructor', '__proto__', '']) t.equal(cpuModel(name), undefined, name)
 })
 
 t.test('a model with a signature is found again by what it has', async t => {
