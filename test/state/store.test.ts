@@ -89,4 +89,6 @@ t.test('what is there, and what is not', async t => {
   makePrivateDirectory(join(dir, 'a/b'))
   makePrivateDirectory(join(dir, 'a/b'))
   t.ok(statSync(join(dir, 'a/b')).isDirectory())
+  for (const path of ['/proc/nosuch', '/proc/nosuch/below', join(dir, 'file'), join(dir, 'file/below')])
+    t.match(await failureOf(() => makePrivateDirectory(path)), /^VIR_ERR_SYSTEM_ERROR .*cannot create directory/, path)
 })

@@ -1,11 +1,12 @@
 // Starting swtpm for a guest with an emulated TPM.
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TpmDef, TpmEmulator } from '../../../../conf/devices/tpm.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { endHelper, type Program, runProgram, startHelper, whenProgramEnded } from '../../../../host/helper-process.ts'
 import { findProgram } from '../../../../host/swtpm.ts'
+import { makePrivateDirectory } from '../../../../state/store.ts'
 import type { QemuContext } from '../../context.ts'
 import type { HostEnd, HostGuest } from '../family.ts'
 
@@ -73,7 +74,7 @@ async function makeState(emulator: Emulator): Promise<void> {
   const { def, tpm, stateDir, log } = emulator
   const common = [...versionArgs(tpm), '--tpm-state', stateDir, '--logfile', log]
   if (!existsSync(stateDir)) {
-    mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+    makePrivateDirectory(stateDir)
     try {
       const certificates = ['--createek', '--create-ek-cert', '--create-platform-cert', '--lock-nvram']
       await setup(emulator, [...common, '--vmid', `${def.name}:${def.uuid}`, ...certificates, '--not-overwrite'])
