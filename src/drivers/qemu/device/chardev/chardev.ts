@@ -74,10 +74,18 @@ function dropMadeUpPath({ source, target }: ChannelDef, { channelTargetBase }: Q
   const { path } = source
   const below = path.startsWith(`${channelTargetBase}/`) ? path.slice(channelTargetBase.length + 1) : ''
   const dotted = /^[^/]+\./.test(below)
-  const directory = target.name === undefined ? path : path.endsWith(target.name) && path.slice(0, -target.name.length)
-  const perDomain =
-    directory && (target.name === undefined ? /domain-[^/]+\//.test(directory) : /domain-[^/]+\/$/.test(directory))
-  if (dotted || perDomain) delete source.path
+  if (dotted || directoriesAbove(path, target.name).some(name => /domain-./s.test(name))) delete source.path
+}
+
+/** The directories a channel's path leads through; of one that ends with the channel's name only the last. */
+function directoriesAbove(path: string, name?: string): string[] {
+  if (name === undefined) return path.split('/').slice(0, -1)
+  return path.endsWith(`/${name}`)
+    ? path
+        .slice(0, -name.length - 1)
+        .split('/')
+        .slice(-1)
+    : []
 }
 
 /** A socket nobody gave a path is one we make. */
