@@ -1,5 +1,5 @@
 // UEFI variable stores: their places, checks, and making.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { NvramDef } from '../../../conf/domain/os-firmware.ts'
 import { usesReadonlyPflash } from '../../../conf/domain/os-firmware.ts'
@@ -7,6 +7,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isLocalStorage } from '../../../conf/storage/source.ts'
 import { giveTo, type ProcessOwner } from '../../../host/owner.ts'
+import { readPlainFile } from '../../../host/plain-file.ts'
 import { makePrivateDirectory, writeAtomic } from '../../../state/store.ts'
 import { validateStorage } from '../block/validate.ts'
 import type { QemuContext } from '../context.ts'
@@ -58,7 +59,7 @@ export function makeNvram({ os: { loader } }: DomainDef, reset = false): void {
   }
   let content: Buffer
   try {
-    content = readFileSync(template)
+    content = readPlainFile(template)
   } catch (error) {
     throw fail('VIR_ERR_SYSTEM_ERROR', `Failed to open file '${template}': ${(error as Error).message}`, error)
   }
@@ -69,7 +70,7 @@ export function makeNvram({ os: { loader } }: DomainDef, reset = false): void {
 /** Gives the variable store to QEMU's user, even if it was another user's before. @throws VIR_ERR_SYSTEM_ERROR */
 export function giveNvram({ os: { loader } }: DomainDef, owner: ProcessOwner): void {
   const path = nvramPath(loader?.nvram)
-  if (path !== undefined && existsSync(path)) giveTo(path, owner)
+  if (path !== undefined && existsSync(path)) giveTo(realpathSync(path), owner)
 }
 
 /** The file a shut-off guest's UEFI variables are in, or would be (qemuDomainUndefineFlags). */
