@@ -11,31 +11,33 @@ const badFlags = argumentErrorsFrom('VIR_FROM_NONE')
 const MONITOR_REGEX = 1
 const MONITOR_NOCASE = 2
 
-/** Time a client's regular expression has for the name of one event. */
-const MATCH_LIMIT_MS = 50
+/** Time a client's regular expression has for the name of one event: far more than one needs that comes to an end. */
+const MATCH_LIMIT_MS = 1000
 /** Names of which the answer is kept: QEMU has some hundred. */
 const NAMES_KEPT = 256
 
 /**
- * A client's regular expression, asked once for each name and stopped when it backtracks without end, as PCRE stops it.
+ * A client's regular expression, asked once for each name. One that backtracks without end is stopped, as PCRE stops it,
+ * and finds nothing from then on.
  * @throws SyntaxError
  */
 function boundedMatch(source: string, flags: string): (name: string) => boolean {
   const context = createContext({ pattern: new RegExp(source, flags) })
   const script = new Script('pattern.test(name)')
   const known = new Map<string, boolean>()
+  let isEndless = false
   return name => {
-    const before = known.get(name)
+    const before = isEndless ? false : known.get(name)
     if (before !== undefined) return before
-    let found = false
     try {
       context.name = name
-      found = script.runInContext(context, { timeout: MATCH_LIMIT_MS })
+      const found: boolean = script.runInContext(context, { timeout: MATCH_LIMIT_MS })
+      if (known.size < NAMES_KEPT) known.set(name, found)
+      return found
     } catch {
-      // not in time
+      isEndless = true
+      return false
     }
-    if (known.size < NAMES_KEPT) known.set(name, found)
-    return found
   }
 }
 
