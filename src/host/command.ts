@@ -1,5 +1,5 @@
 // Programs of the host's own that a guest's start and end need: run by name and arguments, never through a shell.
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { errorsFrom } from '../conf/error.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -50,6 +50,15 @@ export function hostCommand(
 
 /** Variables of ours that programs get which are not told another environment (virCommandAddEnvPassCommon). */
 export const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
+
+/** Runs a program that has nothing to say, without what listening would cost a start. @returns true if it succeeded */
+export function succeeds(program: string, args: readonly string[]): Promise<boolean> {
+  const child = spawn(program, args, { stdio: 'ignore', env: { LC_ALL: 'C', PATH } })
+  return new Promise(done => {
+    child.once('error', () => done(false))
+    child.once('exit', code => done(code === 0))
+  })
+}
 
 /** The environment libvirt gives to programs of others: QEMU, hook scripts. */
 export function commonEnvironment(): Record<string, string> {
