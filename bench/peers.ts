@@ -91,10 +91,17 @@ async function openMonitor(path: string) {
   }
 }
 
-/** virshimd in the foreground; it says when its guest runs. */
-/** @param aggregator socket of the aggregator it claims from */
-export async function startVirshimd(dir: string, xmlFile: string, name: string, aggregator = 'none'): Promise<Running> {
-  const root = join(dir, `${name}-root`)
+/**
+ * virshimd in the foreground; it says when its guest runs.
+ * @param aggregator socket of the aggregator it claims from
+ */
+export async function startVirshimd(
+  dir: string,
+  xmlFile: string,
+  name: string,
+  aggregator = 'none',
+  root = join(dir, `${name}-root`)
+): Promise<Running> {
   const options = ['--root', root, '--aggregator', aggregator, '--log-level', 'error']
   const begun = performance.now()
   const child = spawn('bin/virshimd', [...options, xmlFile], {
@@ -120,7 +127,9 @@ export async function startVirshimd(dir: string, xmlFile: string, name: string, 
 }
 
 /** A virshim-aggregatord for those guests that are to claim from it; it has loaded what answers them. */
-export async function startAggregator(dir: string): Promise<{ socket: string; stop(): Promise<void> }> {
+export async function startAggregator(
+  dir: string
+): Promise<{ root: string; socket: string; pid: number; stop(): Promise<void> }> {
   const root = join(dir, 'aggregator')
   const socket = join(root, 'api.sock')
   const child = spawn('bin/virshim-aggregatord', ['--root', root, '--secondary', 'none', '--log-level', 'error'], {
@@ -133,7 +142,9 @@ export async function startAggregator(dir: string): Promise<{ socket: string; st
   ])
   await post(socket, '/v1/virConnectListAllDomains')
   return {
+    root,
     socket,
+    pid: child.pid!,
     async stop() {
       child.kill('SIGTERM')
       await gone

@@ -1,5 +1,5 @@
 // Programs of the host's own that a guest's start and end need: run by name and arguments, never through a shell.
-import { execFile, spawnSync } from 'node:child_process'
+import { execFile, spawn, spawnSync } from 'node:child_process'
 import { constants } from 'node:os'
 import { errnoText } from '../conf/errno.ts'
 import { errorsFrom } from '../conf/error.ts'
@@ -76,6 +76,15 @@ export function programOutput(program: string, args: readonly string[]): string 
 
 /** Variables of ours that programs get which are not told another environment (virCommandAddEnvPassCommon). */
 export const PASSED = ['LD_PRELOAD', 'LD_LIBRARY_PATH', 'PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR']
+
+/** Runs a program that has nothing to say, without what listening would cost a start. @returns true if it succeeded */
+export function succeeds(program: string, args: readonly string[]): Promise<boolean> {
+  const child = spawn(program, args, { stdio: 'ignore', env: { LC_ALL: 'C', PATH } })
+  return new Promise(done => {
+    child.once('error', () => done(false))
+    child.once('exit', code => done(code === 0))
+  })
+}
 
 /** The environment libvirt gives to programs of others: QEMU, hook scripts. */
 export function commonEnvironment(): Record<string, string> {

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path'
 import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { VirError } from '../conf/error.ts'
-import { isAlive, type ProcessIdentity, processIdentity } from '../state/status.ts'
+import { bootId, isAlive, type ProcessIdentity, processIdentity } from '../state/status.ts'
 import { makePrivateDirectory } from '../state/store.ts'
 import { endOfLog, lastWords } from './log-file.ts'
 import { giveTo, type ProcessOwner } from './owner.ts'
@@ -81,7 +81,7 @@ export async function startHelper(helper: Helper): Promise<void> {
     gone = how
   })
   const identity = child.pid === undefined ? undefined : processIdentity(child.pid)
-  if (identity) writeFileSync(pidFileOf(socket), JSON.stringify(identity), { mode: 0o600 })
+  if (identity) writeFileSync(pidFileOf(socket), JSON.stringify({ ...identity, bootId: bootId() }), { mode: 0o600 })
   const isReady = () => existsSync(socket) && (readyFile === undefined || hasText(readyFile))
   for (const deadline = Date.now() + SOCKET_TIMEOUT_MS; !isReady(); await sleep(POLL_MS)) {
     if (gone !== undefined) throw failure(lastWords(log, since) || gone)
@@ -119,9 +119,11 @@ function signalTo({ pid }: ProcessIdentity, signal: NodeJS.Signals): void {
   }
 }
 
+/** The process a file names, if it is of this boot: start times of another may be anybody's now. */
 function readIdentity(file: string): ProcessIdentity | undefined {
   try {
-    return JSON.parse(readFileSync(file, 'utf8')) as ProcessIdentity
+    const { bootId: of = bootId(), ...identity } = JSON.parse(readFileSync(file, 'utf8'))
+    return of === bootId() ? (identity as ProcessIdentity) : undefined
   } catch {
     return undefined
   }

@@ -1,5 +1,5 @@
 // The user QEMU runs as; files and directories it needs are given to that user where it is another than ours.
-import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, existsSync, lchownSync, readdirSync, rmdirSync, statSync, unlinkSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errorsFrom } from '../conf/error.ts'
 import { userDirectories } from '../state/root.ts'
@@ -27,10 +27,10 @@ export function ownerIds({ user, group }: ProcessOwner): OwnerIds | undefined {
   return { uid, gid: group === undefined ? primaryGroupId(uid) : groupId(group) }
 }
 
-/** Makes a file QEMU's own. @throws VIR_ERR_SYSTEM_ERROR */
+/** Makes a file QEMU's own; of a link the link, not what it leads to. @throws VIR_ERR_SYSTEM_ERROR */
 export function giveTo(path: string, owner: ProcessOwner): void {
   const ids = ownerIds(owner)
-  if (ids) withReason(path, () => chownSync(path, ids.uid, ids.gid))
+  if (ids) withReason(path, () => lchownSync(path, ids.uid, ids.gid))
 }
 
 /** Makes a directory for QEMU's user alone. @throws VIR_ERR_SYSTEM_ERROR */

@@ -3,8 +3,8 @@ import { closeSync, readdirSync, readFileSync } from 'node:fs'
 
 /** Files of ours, of QEMU and of helpers are for their owner alone. */
 const UMASK = 0o077
-/** stdin, stdout and stderr stay */
-const FIRST_FD = 3
+/** Node.js itself sees to the lower ones (uv_disable_stdio_inheritance); above, it stops at the first gap. */
+const FIRST_FD = 16
 const O_CLOEXEC = 0o2000000
 
 /**
@@ -16,7 +16,7 @@ export function partWithStarter(): void {
   for (const fd of inheritedDescriptors()) closeSync(fd)
 }
 
-/** Descriptors that would pass to what we start. Those of Node.js itself would not, nor its channel to a parent. */
+/** Descriptors that would pass to what we start: not those of Node.js itself, nor its channel to a parent. */
 function inheritedDescriptors(): number[] {
   return readdirSync('/proc/self/fd')
     .map(Number)

@@ -20,6 +20,13 @@ export interface ApiRoutesOptions {
 const keepsConnection = ({ accept = '' }: IncomingHttpHeaders) =>
   accept.split(',').some(type => type.split(';')[0]!.trim().toLowerCase() === EVENT_STREAM)
 
+/** Aborts when the answer's connection closes; dear enough to be made only for who needs it. */
+function untilClosed({ raw }: FastifyReply): AbortSignal {
+  const closed = new AbortController()
+  raw.once('close', () => closed.abort())
+  return closed.signal
+}
+
 /**
  * Answers `POST` of every API, and `GET` of those that only read, at some paths. One that may be tied to its caller's
  * connection is answered with an event stream where that is accepted: the stream is the tie.
@@ -44,10 +51,8 @@ export function apiRoutes(
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) abort.abort()
     })
-    const closed = new AbortController()
-    reply.raw.once('close', () => closed.abort())
     const isHeld = row.tied !== undefined && keepsConnection(request.headers)
-    const connection = isHeld ? closed.signal : undefined
+    const connection = isHeld ? untilClosed(reply) : undefined
     const result = await dispatch(served, { row, values, readOnly, guest, signal: abort.signal, connection })
     if (isHeld) return streamEvents(reply, events, { result: fieldsToJson(result as never, row.ret) })
     if (row.stream !== 'body') return send(reply, fieldsToJson(result as never, row.ret))

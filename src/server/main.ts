@@ -1,6 +1,5 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
-import { closeSync, openSync, readFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { checkDefinable } from '../conf/domain/identity.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { virDomainEventDefinedDetailType, virDomainEventType, virDomainShutoffReason } from '../conf/enums.ts'
@@ -19,7 +18,7 @@ import { stopDomain } from '../drivers/qemu/process/stop.ts'
 import { partWithStarter } from '../host/starter.ts'
 import { chooseRoot, type GuestRoot, lockRoot, type RootLock, removeEmptyDirectories } from '../state/root.ts'
 import { bootId, removeStatus } from '../state/status.ts'
-import { makePrivateDirectory, readIfThere } from '../state/store.ts'
+import { readIfThere } from '../state/store.ts'
 import { Activity } from './activity.ts'
 import { aggregatorSocket, claimsAt } from './claim.ts'
 import { contextFor } from './guest-context.ts'
@@ -138,7 +137,8 @@ async function runGuest(options: Options): Promise<number> {
     })
     const { name, uuid, id } = domain
     await tell({ state: domain.isActive ? 'running' : 'inactive', name, uuid, id })
-    if (options.background) logTo(domain.root.shimLog)
+    // lets go of the stderr that --detach came with
+    if (options.background) log.moveTo(domain.root.shimLog)
     releaseStartMemory()
     const { linger, idleTimeoutS } = options
     const end = await serve(domain, { linger, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets, activity })
@@ -267,14 +267,6 @@ function readXml(file: string): string {
     throw new UsageError(`cannot read '${file}': ${(error as Error).message}`)
   }
   return decodeXml(bytes, '(domain_definition)')
-}
-
-/** Lets go of the stderr that --detach came with; what is said from now on goes to a file. */
-function logTo(file: string): void {
-  makePrivateDirectory(dirname(file))
-  closeSync(2)
-  // the lowest free descriptor is taken: 2
-  openSync(file, 'a', 0o600)
 }
 
 /**

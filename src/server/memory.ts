@@ -1,47 +1,68 @@
-// Memory of an idle daemon: what its start and its busy times left behind is given back, instead of whenever V8 next runs
-// short.
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
+// Memory of an idle daemon. V8 lets its heap grow by what is allocated at a time, young objects alone to 32 MiB, and looks
+// at it again only when more is allocated: a process that has been busy would keep all of it, and its garbage, for good.
+import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 
 /** After this the start and what its first clients loaded is over. */
 const SETTLED_MS = 2000
-/** Interval at which a daemon that serves many looks at its heap. */
+/** Interval at which a daemon looks whether it is idle. */
 const LOOK_MS = 5000
-/** Garbage worth a collection. */
-const GROWTH_BYTES = 8 * 1024 * 1024
+/** CPU time an idle daemon may use from one look to the next: it is asked for reports and statistics. */
+const IDLE_CPU_US = 0.05 * LOOK_MS * 1000
+/** Growth that is worth a collection: as much, or that part of what there was. */
+const GROWTH_BYTES = 4 * 1024 * 1024
+const GROWTH_PART = 1 / 8
 
-function collect(): void {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
-  setFlagsFromString('--no-expose-gc')
-  // pages that the first empties are given back by the second
-  gc()
-  gc()
+/**
+ * Collects all garbage and gives free pages back to the kernel, those of young objects included. It is what V8 does when
+ * told that memory is low; Node.js tells it so by the inspector's protocol alone. Nothing listens for a debugger.
+ */
+async function collect(): Promise<void> {
+  const { Session } = await import('node:inspector')
+  const session = new Session()
+  session.connect()
+  await new Promise(done => session.post('HeapProfiler.collectGarbage', done))
+  session.disconnect()
 }
 
 /**
- * Collects garbage once the process has settled, and gives back more than V8 usually does. The flag is not given to
- * Node.js at its start, as that would cost it the code cache of its own modules.
+ * As `collect`, and lets go of compiled code, which V8 keeps until it has grown old by collections nobody asked for. What
+ * is called again is compiled again. The flags are set for the while alone: with others V8 takes no code cache.
  */
-export function releaseStartMemory(): void {
-  setTimeout(() => {
-    setFlagsFromString('--optimize-for-size')
-    collect()
-    setFlagsFromString('--no-optimize-for-size')
-  }, SETTLED_MS).unref()
+async function unload(): Promise<void> {
+  const flags = ['flush-baseline-code', 'stress-flush-code']
+  for (const flag of flags) setFlagsFromString(`--${flag}`)
+  try {
+    await collect()
+  } finally {
+    for (const flag of flags) setFlagsFromString(`--no-${flag}`)
+  }
 }
 
-/** Collects garbage whenever the heap has grown and then stayed as it is for a while. */
-export function releaseIdleMemory(): void {
-  let kept = 0
-  let before = 0
-  const look = setInterval(() => {
-    const { heapUsed } = process.memoryUsage()
-    const isIdle = Math.abs(heapUsed - before) < GROWTH_BYTES / 4
-    before = heapUsed
-    if (!isIdle || heapUsed < kept + GROWTH_BYTES) return
-    collect()
-    before = kept = process.memoryUsage().heapUsed
-  }, LOOK_MS)
-  look.unref()
+function heapBytes(): number {
+  const { total_physical_size, external_memory } = getHeapStatistics()
+  return total_physical_size + external_memory
+}
+
+/** Gives back what the start left behind once the process has settled, and then what busy times leave. */
+export function releaseStartMemory(): void {
+  const settled = async () => {
+    // a Node.js that was built without inspector keeps its memory
+    await collect().catch(() => undefined)
+    releaseIdleMemory(heapBytes())
+  }
+  setTimeout(settled, SETTLED_MS).unref()
+}
+
+/** Gives memory back whenever the heap has grown and the process is idle. @param kept size of the heap it began with */
+export function releaseIdleMemory(kept = 0): void {
+  let cpuTime = process.cpuUsage()
+  const look = async () => {
+    const { user, system } = process.cpuUsage(cpuTime)
+    cpuTime = process.cpuUsage()
+    const growth = heapBytes() - kept
+    if (user + system > IDLE_CPU_US || growth < Math.max(GROWTH_BYTES, kept * GROWTH_PART)) return
+    await unload().catch(() => undefined)
+    kept = heapBytes()
+  }
+  setInterval(look, LOOK_MS).unref()
 }

@@ -286,7 +286,9 @@ async function withoutStaleSockets(root: GuestRoot, lock: RootLock, owned: () =>
 }
 
 /** True if somebody accepts connections there. */
-function answers(path: string): Promise<boolean> {
+async function answers(path: string): Promise<boolean> {
+  // most starts find nothing there, and need not wait for an answer
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return false
   return new Promise(done => {
     const socket = connect(path)
     const finish = (result: boolean) => {

@@ -26,9 +26,12 @@ export interface Registration {
   machine: string
 }
 
+let thisBoot: string | undefined
+
 /** This boot of the host: files of another boot speak of processes that are gone. */
 export function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  thisBoot ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  return thisBoot
 }
 
 /** Identity of a running process, undefined if there is none (a zombie is none). */

@@ -9,9 +9,10 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync
 } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { errorsFrom } from '../conf/error.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -74,9 +75,30 @@ export function readIfThere(file: string): string | undefined {
 
 /** Makes a directory only its owner can enter, with those above it. @throws VIR_ERR_SYSTEM_ERROR */
 export function makePrivateDirectory(path: string): void {
+  makeDirectories(path, 0o700)
+}
+
+/**
+ * Makes a directory with those above it. Node's own `recursive` tries without end below one that takes none, as /proc.
+ * @returns the first that was not there, as mkdirSync does
+ * @throws VIR_ERR_SYSTEM_ERROR
+ */
+export function makeDirectories(path: string, mode = 0o777): string | undefined {
+  const missing: string[] = []
+  for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at)
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    for (const directory of [...missing, path]) makeOne(directory, mode)
+    return missing[0]
   } catch (error) {
     throw fail('VIR_ERR_SYSTEM_ERROR', `cannot create directory '${path}': ${(error as Error).message}`, error)
+  }
+}
+
+/** Another process may be quicker. */
+function makeOne(directory: string, mode: number): void {
+  try {
+    mkdirSync(directory, mode)
+  } catch (error) {
+    if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) throw error
   }
 }

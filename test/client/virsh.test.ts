@@ -74,7 +74,7 @@ const steps: Step[] = [
   ['list --all', only(/t-virsh|Name/)],
   ['list --title', only(/t-virsh|Name/)],
   ['list --name', only(/t-virsh/)],
-  ['list --uuid', only(/6dfc3c2b/)],
+  ['list --uuid', only(new RegExp(UUID))],
   // ids of others' guests too
   ['list --id', text => text.replace(/(\d+\s+)+/g, 'IDS ')],
   ['list --uuid --name', only(/t-virsh/)],

@@ -41,6 +41,8 @@ export interface GuestParts extends StandInOptions {
   missing?: Capability[]
   /** it is kept */
   persistent?: boolean
+  /** QEMU runs as that user; takes root */
+  user?: string
 }
 
 /** `CODE DOMAIN: message` of an error, '' of none. */
@@ -281,7 +283,9 @@ export class StandInGuest {
       }
     const log = { debug() {}, info: line('info'), warn: line('warn'), error: line('error') } as Log
     const { root } = this
-    this.domain = new QemuDomain({ root, def, context, contextFor: this.#contextFor, log, onEvent: handleQmpEvent })
+    const { user } = this.#parts
+    const contextFor = this.#contextFor
+    this.domain = new QemuDomain({ root, def, context, contextFor, log, user, onEvent: handleQmpEvent })
     this.domain.events.listen(event => {
       this.events.push(event)
       this.#wake()

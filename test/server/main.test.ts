@@ -9,6 +9,8 @@ import { VERSION } from '../../src/conf/version.ts'
 import { bareGuest } from '../helper/shim.ts'
 
 const VIR_ERR_INVALID_ARG = 8
+/** Only against hanging. */
+const LIMIT_MS = 60_000
 
 const dir = mkdtempSync(join(tmpdir(), 'virshim-exit-'))
 t.teardown(() => rmSync(dir, { recursive: true, force: true }))
@@ -23,7 +25,7 @@ const guest = (from: string | RegExp, to: string) =>
   file(`${readdirSync(dir).length}.xml`, bareGuest('t-exit').replace(from, to))
 
 const run = (program: string, words: string[], input = '') => {
-  const { status, stdout, stderr } = spawnSync(`bin/${program}`, words, { encoding: 'utf8', input })
+  const { status, stdout, stderr } = spawnSync(`bin/${program}`, words, { encoding: 'utf8', input, timeout: LIMIT_MS })
   return { status, out: stdout, err: stderr }
 }
 const usage = (message: string | RegExp) => ({
@@ -55,6 +57,7 @@ t.test('virshimd', async t => {
     ],
     [[...root, file('nul.xml', Buffer.from('<domain>\0</domain>'))], refused(2, /^error: /)],
     [[...root, guest(/<name>.*<\/name>/, '')], refused(2, /^error: .*name/)],
+    [['--root', '/proc/nosuch', good], refused(1, /^error: .*cannot create directory '\/proc\/nosuch': ENOENT/)],
     [[...root, guest('t-exit', 'a/b')], refused(2, /^error: .*name a\/b cannot contain '\/'/)],
     [[...root, guest("type='qemu'", "type='xen'")], refused(2, /^error: .*xen/)],
     [[...root, guest('hvm', 'exe')], refused(2, /^error: XML error: init binary must be specified/)],

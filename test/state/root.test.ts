@@ -1,5 +1,17 @@
 // The directory of a guest: where everything lies, and that one process has it.
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +26,9 @@ import {
   userDirectories
 } from '../../src/state/root.ts'
 import { failureOf } from '../helper/stand-in-guest.ts'
+
+const NOBODY = 65534
+const notRoot = process.getuid?.() !== 0 && 'giving a file away takes root'
 
 /** A directory with a name short enough for sockets. */
 function scratch(t: Test): string {
@@ -99,6 +114,39 @@ t.test('sockets of one that was killed are removed, and nothing else', async t =
     []
   )
   t.ok(existsSync(root.status) && existsSync(root.monitorSocket), "QEMU's are left")
+})
+
+t.test("a name that somebody has taken beside the file system is in nobody's way", async t => {
+  const dir = scratch(t)
+  const { dev, ino } = statSync(dir)
+  const squatter = createServer()
+  t.teardown(() => squatter.close())
+  await new Promise<void>(resolve => squatter.listen(`\0virshim/${dev}/${ino}`, resolve))
+  await locked(t, guestRoot(dir))
+})
+
+t.test('a directory others can write to is ours alone from then on', async t => {
+  const dir = scratch(t)
+  chmodSync(dir, 0o777)
+  await locked(t, guestRoot(dir))
+  t.equal(statSync(dir).mode & 0o777, 0o755)
+})
+
+t.test('a directory that is, or was, in the hands of others', { skip: notRoot }, async t => {
+  const refused = async (dir: string, why: string) =>
+    t.match(await failureOf(() => lockRoot(guestRoot(dir))), new RegExp(`^VIR_ERR_OPERATION_DENIED .*'${dir}' ${why}`))
+  const theirs = scratch(t)
+  chownSync(theirs, NOBODY, NOBODY)
+  await refused(theirs, 'belongs to another user')
+  const link = join(scratch(t), 'link')
+  symlinkSync(scratch(t), link)
+  lchownSync(link, NOBODY, NOBODY)
+  await refused(link, 'belongs to another user')
+  const shared = scratch(t)
+  symlinkSync('/etc/passwd', join(shared, '.status.json.new'))
+  lchownSync(join(shared, '.status.json.new'), NOBODY, NOBODY)
+  chmodSync(shared, 0o1777)
+  await refused(shared, "could be written by other users, and '.status.json.new' is not ours")
 })
 
 t.test('a directory too deep for sockets', async t => {

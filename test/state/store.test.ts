@@ -1,6 +1,16 @@
 // Files that survive a crash at any moment: what stands there is always a whole old or a whole new text.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -37,6 +47,18 @@ t.test("what a write that was killed has left is in nobody's way", async t => {
   writeFileSync(leftOf(file), '{"half": ')
   removeSynced(file)
   t.same(readdirSync(dir), [], 'and without it')
+})
+
+t.test('nothing is written through a link that somebody has laid', async t => {
+  const dir = t.testdir({ victim: 'theirs', root: {} })
+  const file = join(dir, 'root/status.json')
+  for (const laid of [leftOf(file), file]) {
+    symlinkSync(join(dir, 'victim'), laid)
+    writeAtomic(file, 'ours')
+    t.equal(readFileSync(join(dir, 'victim'), 'utf8'), 'theirs')
+    t.ok(lstatSync(file).isFile())
+    rmSync(file)
+  }
 })
 
 t.test('a write that fails leaves the old text and nothing else', async t => {
@@ -89,4 +111,6 @@ t.test('what is there, and what is not', async t => {
   makePrivateDirectory(join(dir, 'a/b'))
   makePrivateDirectory(join(dir, 'a/b'))
   t.ok(statSync(join(dir, 'a/b')).isDirectory())
+  for (const path of ['/proc/nosuch', '/proc/nosuch/below', join(dir, 'file'), join(dir, 'file/below')])
+    t.match(await failureOf(() => makePrivateDirectory(path)), /^VIR_ERR_SYSTEM_ERROR .*cannot create directory/, path)
 })

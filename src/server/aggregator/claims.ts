@@ -8,7 +8,7 @@
 // A grant is on disk before it is answered, so it outlives us; after a restart all claims count as unsettled. Files are
 // replaced as a whole but not synced: they speak of processes of this boot, and a host that loses power loses both.
 import { randomBytes } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
@@ -24,6 +24,7 @@ import {
   ResourceTaken
 } from '../../state/claim.ts'
 import { bootId, isAlive, type ProcessIdentity } from '../../state/status.ts'
+import { makePrivateDirectory } from '../../state/store.ts'
 import type { Budget } from './budget.ts'
 import { readClaimRequest } from './claim-schema.ts'
 import { type Holder, type Holding, type Ledger, ownerOf } from './ledger.ts'
@@ -93,7 +94,7 @@ export class Claims {
   /** Takes up the claims a former aggregator granted. */
   constructor(options: ClaimsOptions) {
     this.#options = options
-    mkdirSync(options.dir, { recursive: true, mode: 0o700 })
+    makePrivateDirectory(options.dir)
     for (const name of readdirSync(options.dir)) this.#load(join(options.dir, name))
     this.#timer = setInterval(() => this.sweep(), SWEEP_MS)
     this.#timer.unref()

@@ -1,11 +1,11 @@
 // virshim-aggregatord: finds all shims of this host and serves them as one connection. It owns no guest.
-import { mkdirSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { errorsFrom, toVirError } from '../../conf/error.ts'
 import { VERSION } from '../../conf/version.ts'
 import { partWithStarter } from '../../host/starter.ts'
 import { lockRoot } from '../../state/root.ts'
+import { makeDirectories } from '../../state/store.ts'
 import { LateLog } from '../log.ts'
 import { releaseIdleMemory } from '../memory.ts'
 import { UsageError } from '../options.ts'
@@ -131,7 +131,7 @@ async function listen(aggregator: Aggregator, options: AggregatorOptions): Promi
   if (libvirtSocket !== undefined) {
     const readOnly = `${libvirtSocket}-ro`
     for (const path of [libvirtSocket, readOnly]) await checkFree(path)
-    const made = mkdirSync(dirname(libvirtSocket), { recursive: true })
+    const made = makeDirectories(dirname(libvirtSocket))
     if (made !== undefined) letPass(dirname(libvirtSocket), [access, readers])
     sockets.push(
       { path: libvirtSocket, load: rpc(false), access },

@@ -2,10 +2,11 @@
 import { lstatSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 
-/** Device and inode of the socket at a path, undefined where there is none. */
+/** Device, inode and birth of the socket at a path, undefined where there is none. */
 export function socketIdOf(path: string): string | undefined {
   const found = statSync(path, { bigint: true, throwIfNoEntry: false })
-  return found?.isSocket() ? `${found.dev}:${found.ino}` : undefined
+  // the number of one that is gone goes to the next that is made
+  return found?.isSocket() ? `${found.dev}:${found.ino}:${found.birthtimeNs}` : undefined
 }
 
 /**

@@ -159,10 +159,16 @@ export class RpcClient {
   #pace(): void {
     const backlog = this.#out.length
     const full = this.#waiting.length > 0 || backlog > REPLY_BACKLOG_MAX || this.#handler.isBusy === true
-    const busy = full || this.#filesAhead
+    const busy = full || this.#filesAhead || this.#isAhead
     if (busy !== this.#socket.isPaused()) this.#socket[busy ? 'pause' : 'resume']()
     for (const stream of this.#streams.values()) stream.pace(backlog)
     this.#handler.pace?.(backlog)
+  }
+
+  /** The guest is behind with what this client has written to a stream. */
+  get #isAhead(): boolean {
+    for (const stream of this.#streams.values()) if (stream.isBusy) return true
+    return false
   }
 
   /** Looks anew whether the handler can take more. */
@@ -329,7 +335,8 @@ export class RpcClient {
   /** From now on asks a silent client whether it is there, and closes it when it is not. */
   startKeepalive(): void {
     this.#keepalive ??= setInterval(() => {
-      if (this.#unanswered++ < KEEPALIVE_COUNT) this.#sendKeepalive(PING)
+      // the answers of one that waits for the guest are not read
+      if (this.#isAhead || this.#unanswered++ < KEEPALIVE_COUNT) this.#sendKeepalive(PING)
       else {
         this.#log.info({}, 'RPC client does not answer, closing it')
         this.#socket.destroy()
@@ -349,7 +356,8 @@ export class RpcClient {
         this.#streams.delete(key)
         this.#sendError(call, error, MessageType.STREAM)
       },
-      backlog: () => this.#out.length
+      backlog: () => this.#out.length,
+      resume: () => this.repace()
     })
   }
 

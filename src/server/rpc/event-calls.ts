@@ -1,4 +1,5 @@
 // The calls that register for events, in all forms clients of fifteen years use.
+import { createContext, Script } from 'node:vm'
 import { virDomainEventID } from '../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../conf/error.ts'
 import type { Exceptions } from './exceptions.ts'
@@ -10,8 +11,38 @@ const badFlags = argumentErrorsFrom('VIR_FROM_NONE')
 const MONITOR_REGEX = 1
 const MONITOR_NOCASE = 2
 
+/** Time a client's regular expression has for the name of one event: far more than one needs that comes to an end. */
+const MATCH_LIMIT_MS = 1000
+/** Names of which the answer is kept: QEMU has some hundred. */
+const NAMES_KEPT = 256
+
+/**
+ * A client's regular expression, asked once for each name. One that backtracks without end is stopped, as PCRE stops it,
+ * and finds nothing from then on.
+ * @throws SyntaxError
+ */
+function boundedMatch(source: string, flags: string): (name: string) => boolean {
+  const context = createContext({ pattern: new RegExp(source, flags) })
+  const script = new Script('pattern.test(name)')
+  const known = new Map<string, boolean>()
+  let isEndless = false
+  return name => {
+    const before = isEndless ? false : known.get(name)
+    if (before !== undefined) return before
+    try {
+      context.name = name
+      const found: boolean = script.runInContext(context, { timeout: MATCH_LIMIT_MS })
+      if (known.size < NAMES_KEPT) known.set(name, found)
+      return found
+    } catch {
+      isEndless = true
+      return false
+    }
+  }
+}
+
 /** The QEMU events a registration means: one by name, or all that a regular expression finds. */
-function monitorFilter(event: string | undefined, flags: number): (name: string) => boolean {
+export function monitorFilter(event: string | undefined, flags: number): (name: string) => boolean {
   const unknown = (flags & ~(MONITOR_REGEX | MONITOR_NOCASE)) >>> 0
   if (unknown !== 0) {
     const checker = 'virDomainQemuMonitorEventStateRegisterID'
@@ -23,8 +54,7 @@ function monitorFilter(event: string | undefined, flags: number): (name: string)
     return nocase ? name => name.toLowerCase() === event.toLowerCase() : name => name === event
   }
   try {
-    const pattern = new RegExp(event, nocase ? 'i' : '')
-    return name => pattern.test(name)
+    return boundedMatch(event, nocase ? 'i' : '')
   } catch (error) {
     throw failNone('VIR_ERR_INVALID_ARG', `failed to compile regex '${event}': ${(error as Error).message}`, error)
   }

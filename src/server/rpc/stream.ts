@@ -18,31 +18,45 @@ export interface StreamOutput {
   error(error: VirError): void
   /** bytes that wait to be sent to this client */
   backlog(): number
+  /** more can be taken from the client again */
+  resume(): void
 }
 
 export interface RpcStream {
   open(output: StreamOutput): void
   /** data from the client */
   write(data: Buffer): void
+  /** the guest is behind: the client is not to be read until `resume` */
+  readonly isBusy?: boolean
   /** the client finished or is gone */
   abandon(): void
   /** bytes waiting for the client have changed */
   pace(backlog: number): void
 }
 
-/** A console or channel. A client that reads too slowly is cut off: the guest's other viewers are not held up. */
+/**
+ * A console or channel. A client that reads too slowly is cut off: the guest's other viewers are not held up. One that
+ * writes faster than the guest reads waits, with all its connection, as libvirtd has it wait.
+ */
 export function channelStream(channel: ByteChannel): RpcStream {
   let over = false
+  let isBusy = false
   const end = () => {
     over = true
+    isBusy = false
     channel.close()
   }
   return {
     open(output) {
+      channel.onDrain(() => {
+        isBusy = false
+        output.resume()
+      })
       channel.onClose(() => {
         if (over) return
         end()
         output.data(Buffer.alloc(0))
+        output.resume()
       })
       channel.onData(chunk => {
         if (over) return
@@ -54,7 +68,10 @@ export function channelStream(channel: ByteChannel): RpcStream {
       })
     },
     write(data) {
-      if (!over) channel.write(Buffer.from(data))
+      if (!over) isBusy = !channel.write(Buffer.from(data))
+    },
+    get isBusy() {
+      return isBusy && !over
     },
     abandon: end,
     pace: () => undefined

@@ -3,7 +3,7 @@ import t from 'tap'
 import { scenario } from '../../helper/scenario.ts'
 
 // up to three programs at a time on a busy machine
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 
 /** A guest that can be defined. */
 const base = (inside = '', devices = '', head = "type='qemu'") =>

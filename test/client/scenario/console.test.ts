@@ -3,7 +3,7 @@ import t from 'tap'
 import { guest, scenario } from '../../helper/scenario.ts'
 
 // up to three programs at a time on a busy machine
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 
 const devices = `<channel type='pty'><target type='virtio' name='org.example.0'/></channel>
   <serial type='file'><source path='$D/serial1.log'/></serial><parallel type='null'/>`

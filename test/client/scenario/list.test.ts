@@ -3,7 +3,7 @@ import t from 'tap'
 import { guest, NAME, scenario, UUID } from '../../helper/scenario.ts'
 
 // up to three programs at a time on a busy machine
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 
 const isOurs = (line: string) => line.replace(/[-\w]*$/, '').length >= 0 && line.includes(NAME)
 /** Rows of our guests, with the heads of tables; others' guests are on libvirtd as well. */

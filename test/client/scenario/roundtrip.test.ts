@@ -3,7 +3,7 @@ import t from 'tap'
 import { guest, scenario } from '../../helper/scenario.ts'
 
 // up to three programs at a time on a busy machine
-t.setTimeout(240_000)
+t.setTimeout(600_000)
 
 const plain = `<sound model='ich6'/><input type='tablet' bus='usb'/><hub type='usb'/>`
 const devices = `${plain}<tpm model='tpm-tis'><backend type='emulator' version='2.0'/></tpm><controller type='scsi' model='virtio-scsi'/>

@@ -126,7 +126,7 @@ t.test(`${KILLS} kills among ${GUESTS} guests`, async t => {
   const next = random(SEED)
   const pick = <T>(of: readonly T[]): T | undefined => of[Math.floor(next() * of.length)]
   const guests: Guest[] = Array.from({ length: GUESTS }, (_, i) => {
-    return { name: `life-chaos-${i}`, kept: i % 2 === 0, pid: undefined, starting: false }
+    return { name: `life-chaos-${process.pid}-${i}`, kept: i % 2 === 0, pid: undefined, starting: false }
   })
   await aggregator.start('--log-level', 'warn')
   const waiting = [...guests]

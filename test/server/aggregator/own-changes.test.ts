@@ -42,7 +42,7 @@ t.test('guests are defined, renamed, undefined, created, suspended and destroyed
   t.teardown(() => aggregator.end())
   await aggregator.start()
   const uri = `qemu+unix:///system?socket=${join(aggregator.root, 'libvirt-sock')}`
-  const python = spawn('/usr/bin/python3', ['-c', CLIENT, uri, '12'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const python = spawn('/usr/bin/python3', ['-c', CLIENT, uri, '25'], { stdio: ['pipe', 'pipe', 'inherit'] })
   let out = ''
   python.stdout.on('data', chunk => {
     out += chunk

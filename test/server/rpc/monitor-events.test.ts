@@ -12,6 +12,7 @@ import { Registry } from '../../../src/server/aggregator/registry.ts'
 import { LateLog } from '../../../src/server/log.ts'
 import type { RpcClient, RpcHandler } from '../../../src/server/rpc/client.ts'
 import { readFields } from '../../../src/server/rpc/codec.ts'
+import { monitorFilter } from '../../../src/server/rpc/event-calls.ts'
 import { EventSubscriptions } from '../../../src/server/rpc/events.ts'
 import { eventLayout } from '../../../src/server/rpc/procedures.ts'
 import { serveRpc } from '../../../src/server/rpc/server.ts'
@@ -105,4 +106,22 @@ t.test("a stream that is not a shim's is left, as if it had been closed", async 
   })
   t.match(heard, [{ id: 1, data: { big: 2n ** 63n } }])
   t.equal(heard.length, 1)
+})
+
+t.test("a client's regular expression holds nobody up", async t => {
+  const REGEX = 1
+  const NOCASE = 2
+  const name = 'DEVICE_UNPLUG_GUEST_ERROR_OF_A_QEMU_THAT_LIES'
+  t.notOk(monitorFilter('^(([A-Z_]+)+)+$x', REGEX)(name), 'one that does not come to an end finds nothing')
+  const cases: [pattern: string, flags: number, found: boolean][] = [
+    ['^DEVICE', REGEX, true],
+    ['^device', REGEX, false],
+    ['^device', REGEX | NOCASE, true],
+    ['DEVICE', 0, false]
+  ]
+  for (const [pattern, flags, found] of cases) {
+    const matches = monitorFilter(pattern, flags)
+    for (let times = 0; times < 2; times++) t.equal(matches(name), found, pattern)
+  }
+  t.throws(() => monitorFilter('(', REGEX), { code: 'VIR_ERR_INVALID_ARG' })
 })

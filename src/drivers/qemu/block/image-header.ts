@@ -1,6 +1,7 @@
 // The image below, as the header of an image tells it (QEMU's docs/interop/qcow2.txt and qed_spec.txt, VMDK 5.0).
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, readSync } from 'node:fs'
 import { type StorageFormat, storageFormat } from '../../../conf/storage/source.ts'
+import { openPlainFile } from '../../../host/plain-file.ts'
 
 /** The image below, as a header names it: its name as written, and its format if that is told too. */
 export interface Backing {
@@ -13,10 +14,8 @@ const HEADER_MAX = 33 * 1024
 
 /** The first bytes of a file or block device; nothing else is waited for. @throws Error with what the system says */
 export function readHeader(path: string): Buffer {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY)
+  const fd = openPlainFile(path)
   try {
-    const found = fstatSync(fd)
-    if (!found.isFile() && !found.isBlockDevice()) throw new Error('neither a file nor a block device')
     const header = Buffer.alloc(HEADER_MAX)
     return header.subarray(0, readSync(fd, header, 0, HEADER_MAX, 0))
   } finally {

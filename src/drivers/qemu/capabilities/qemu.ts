@@ -1,12 +1,13 @@
 // Capabilities of a QEMU binary (virQEMUCaps): probed once, kept on disk until the binary changes.
-import { accessSync, constants, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { release } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { VirtType } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
 import { randomUUID } from '../../../conf/random.ts'
 import { cpuIdentity } from '../../../host/cpuinfo.ts'
+import { makePrivateDirectory } from '../../../state/store.ts'
 import { type Accelerator, type HostCpu, type Probed, probeQemu, type SevHost, type SgxHost } from './probe.ts'
 import { CAPABILITY_SIGNS, type Capability } from './signs.ts'
 
@@ -156,7 +157,7 @@ function readCache(file: string, key: string): Probed | undefined {
 function writeCache(file: string, key: string, probed: Probed): void {
   const temporary = `${file}.${randomUUID()}`
   try {
-    mkdirSync(join(file, '..'), { recursive: true, mode: 0o700 })
+    makePrivateDirectory(dirname(file))
     writeFileSync(temporary, `${beginning(key)}${formatJson(probed)}}`, { mode: 0o600 })
     renameSync(temporary, file)
   } catch {

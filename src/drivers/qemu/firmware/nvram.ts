@@ -1,5 +1,5 @@
 // UEFI variable stores: their places, checks, and making.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type LoaderDef, usesReadonlyPflash } from '../../../conf/domain/os-firmware.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
@@ -12,6 +12,7 @@ import {
 } from '../../../conf/storage/source.ts'
 import { runHostCommand } from '../../../host/command.ts'
 import { giveTo, type ProcessOwner } from '../../../host/owner.ts'
+import { readPlainFile } from '../../../host/plain-file.ts'
 import { makePrivateDirectory, writeAtomic } from '../../../state/store.ts'
 import { probeFormat, readHeader } from '../block/image-header.ts'
 import { validateStorage } from '../block/validate.ts'
@@ -75,7 +76,7 @@ function makeFile(loader: LoaderDef, { path, format }: StorageSourceOf<'file'>, 
   }
   let content: Buffer
   try {
-    content = readFileSync(template)
+    content = readPlainFile(template)
   } catch (error) {
     throw fail('VIR_ERR_SYSTEM_ERROR', `Failed to open file '${template}': ${(error as Error).message}`, error)
   }
@@ -100,7 +101,7 @@ async function makeOnDevice(loader: LoaderDef, source: StorageSourceOf<'block'>,
 export function giveNvram({ os: { loader } }: DomainDef, owner: ProcessOwner): void {
   const source = loader?.nvram?.source
   const path = source?.type === 'file' || source?.type === 'block' ? source.path : undefined
-  if (path !== undefined && existsSync(path)) giveTo(path, owner)
+  if (path !== undefined && existsSync(path)) giveTo(realpathSync(path), owner)
 }
 
 /** The file a shut-off guest's UEFI variables are in, or would be (qemuDomainUndefineFlags). */

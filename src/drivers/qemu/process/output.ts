@@ -7,7 +7,7 @@
 import { closeSync, constants, openSync, readSync, rmSync } from 'node:fs'
 import { Socket } from 'node:net'
 import { dirname } from 'node:path'
-import { runHostCommand } from '../../../host/command.ts'
+import { runHostCommand, succeeds } from '../../../host/command.ts'
 import { appendToLog, quoted } from '../../../host/log-file.ts'
 import type { GuestRoot } from '../../../state/root.ts'
 import { makePrivateDirectory } from '../../../state/store.ts'
@@ -39,7 +39,9 @@ export class QemuOutput {
     rmSync(root.output, { force: true })
     // there is a log of every run, if QEMU says nothing in it
     appendToLog(root.log, new Uint8Array())
-    await runHostCommand('mkfifo', ['-m', '600', root.output])
+    const fifo = ['-m', '600', root.output]
+    // a second try says what is wrong
+    if (!(await succeeds('mkfifo', fifo))) await runHostCommand('mkfifo', fifo)
     const output = new QemuOutput(root)
     output.#descriptor = openSync(root.output, O_RDWR | O_NONBLOCK | O_NOFOLLOW)
     return output

@@ -1,5 +1,5 @@
 // A guest that is asked to power down or to reboot: by its agent, or by the ACPI power button.
-import { virDomainRebootFlagValues, virDomainShutdownFlagValues } from '../../../conf/enums.ts'
+import { virDomainRebootFlagValues, virDomainShutdownFlagValues, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { JobOwner } from '../../../state/job.ts'
 import { availableAgent } from '../agent/channel.ts'
@@ -56,21 +56,34 @@ export async function rebootGuest(domain: QemuDomain, bits: number, owner: JobOw
 async function askGuest(domain: QemuDomain, wanted: Wanted, owner: JobOwner): Promise<void> {
   const { agent, acpi, reboot, goneIsDone, check } = wanted
   const anyWay = !agent && !acpi
+  const wasThere = domain.isActive && !isShuttingDown(domain)
+  /** it shuts down, or QEMU is gone, while we were waiting for an answer */
+  const hasObeyed = () =>
+    goneIsDone && wasThere && (isShuttingDown(domain) || !domain.isActive || domain.monitor?.closed === true)
+  let wasAsked = false
   if (agent || (anyWay && domain.agent?.connected)) {
     try {
       return await domain.jobs.run({ agent: 'modify' }, owner, () => askAgent(domain, reboot))
     } catch (error) {
+      if (hasObeyed()) return
       if (!anyWay && !acpi) throw error
       if (goneIsDone && !domain.isActive) return
+      wasAsked = true
       domain.log.info({ err: error }, 'the agent did not do it, pressing the power button')
     }
   }
   await domain.jobs.run('modify', owner, async () => {
+    if (wasAsked && hasObeyed()) return
     check()
     domain.setFakeReboot(reboot)
-    await domain.qmp.execute('system_powerdown')
+    await domain.qmp.execute('system_powerdown').catch(error => {
+      // its agent's channel closed before the monitor told why
+      if (!wasAsked || !hasObeyed()) throw error
+    })
   })
 }
+
+const isShuttingDown = ({ state }: QemuDomain) => state === virDomainState.VIR_DOMAIN_SHUTDOWN
 
 async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
   const agent = availableAgent(domain)

@@ -224,6 +224,22 @@ t.test('a guest that obeys at once closes the channel instead of answering', asy
   }
 })
 
+t.test('a guest that is on its way before its agent has answered has done as it was told', async t => {
+  for (const flags of [0, 2, 3]) {
+    const guest = await StandInGuest.running(t, AGENT)
+    guest.qemu.agent.answers['guest-shutdown'] = ({ peer }: Order) => {
+      guest.qemu.peer.event('SHUTDOWN', { guest: true, reason: 'guest-shutdown' })
+      void guest.untilState('SHUTDOWN').then(() => peer.hangUp())
+    }
+    const ended = guest.ended()
+    t.equal(await guest.failureOf('virDomainShutdownFlags', { flags }), '', `flags ${flags}`)
+    t.notOk(guest.qemu.peer.commands.includes('system_powerdown'), 'no button is pressed')
+    guest.qemu.exit(0)
+    await ended
+    t.match(await guest.state(), /^SHUTOFF/)
+  }
+})
+
 t.test('without a way asked for, the agent is tried first and the power button after it', async t => {
   for (const [answer, pressed] of [
     [{}, []],

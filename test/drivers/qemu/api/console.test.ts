@@ -1,11 +1,13 @@
 // Consoles, channels, pictures and keys.
-import { writeFileSync } from 'node:fs'
+import { lstatSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import t from 'tap'
 import type { ByteChannel } from '../../../../src/drivers/method.ts'
+import { userName } from '../../../../src/host/ids.ts'
 import { type GuestParts, StandInGuest } from '../../../helper/stand-in-guest.ts'
 import { type Order, refuses } from '../../../helper/stand-in-qemu.ts'
 
+const notRoot = process.getuid?.() !== 0 && 'running QEMU as another user takes root'
 const internal = (what: string) => `VIR_ERR_INTERNAL_ERROR VIR_FROM_QEMU: internal error: ${what}`
 
 t.test('devices there are not', async t => {
@@ -166,6 +168,34 @@ t.test('pictures', async t => {
   t.equal((await old.call('virDomainScreenshot')).mime, 'image/x-portable-pixmap')
   const blind = await StandInGuest.running(t)
   t.match(await blind.failureOf('virDomainScreenshot'), /no screens to take screenshot from$/)
+})
+
+t.test('a picture of a QEMU of another user', { skip: notRoot }, async t => {
+  const guest = await StandInGuest.running(t, {
+    ...SCREEN,
+    user: 'nobody',
+    answers: {
+      screendump(order: Order) {
+        const { uid, mode, size } = lstatSync(order.args.filename)
+        t.same([userName(uid), mode & 0o777, size], ['nobody', 0o600, 0], 'it has a file to write into')
+        draws(order)
+      }
+    }
+  })
+  const before = guest.leftovers
+  const { body } = await guest.call('virDomainScreenshot', { screen: 0 })
+  t.equal(String(body), 'picture')
+  guest.qemu.answers.screendump = (order: Order) => {
+    rmSync(order.args.filename)
+    symlinkSync('/etc/passwd', order.args.filename)
+    order.reply()
+  }
+  t.match(
+    await guest.failureOf('virDomainScreenshot', { screen: 0 }),
+    /QEMU has made no picture$/,
+    'a link it lays is not read'
+  )
+  t.same(guest.leftovers, before)
 })
 
 t.test('keys', async t => {

@@ -1,6 +1,6 @@
 // Transient disks: the guest writes to an overlay that is made when it starts and removed when it ends
 // (qemuProcessSetupDisksTransient). libvirt lays it over the running guest's disk; here it is there from the start.
-import { existsSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, openSync, rmSync } from 'node:fs'
 import type { DiskDef } from '../../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
@@ -50,11 +50,21 @@ export async function makeTransientOverlays(def: DomainDef, owner: ProcessOwner)
     const below = disk.source.backingStore
     if (path === undefined || below?.type !== 'file' || below.path === undefined) continue
     const format = below.format ?? 'raw'
+    makeEmpty(path)
     const create = ['create', '-q', '-f', 'qcow2', '-F', format, '-b', below.path]
     // asked for the size itself, qemu-img opens the file that a header names for the data
     const size = below.dataStore && capacityOf(readHeader(below.path), format)
     await runHostCommand('qemu-img', size === undefined ? [...create, path] : [...create, '-u', path, String(size)])
     giveTo(path, owner)
+  }
+}
+
+/** Makes a file that was not there: beside an image others may have laid a link. @throws VIR_ERR_SYSTEM_ERROR */
+function makeEmpty(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600))
+  } catch (error) {
+    throw fail('VIR_ERR_SYSTEM_ERROR', `cannot create overlay '${path}': ${(error as Error).message}`, error)
   }
 }
 

@@ -1,11 +1,12 @@
 // Starting swtpm for a guest with an emulated TPM.
-import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { TpmDef, TpmEmulator, TpmStateSource } from '../../../../conf/devices/tpm.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { endHelper, type Program, runProgram, startHelper, whenProgramEnded } from '../../../../host/helper-process.ts'
 import { findProgram } from '../../../../host/swtpm.ts'
+import { makePrivateDirectory } from '../../../../state/store.ts'
 import type { QemuContext } from '../../context.ts'
 import type { HostEnd, HostGuest } from '../family.ts'
 
@@ -74,7 +75,7 @@ async function makeState(emulator: Emulator): Promise<void> {
   const { type, path } = state
   const common = [...versionArgs(tpm), '--tpm-state', type === 'file' ? `file://${path}` : path, '--logfile', log]
   if (!existsSync(path)) {
-    mkdirSync(type === 'file' ? dirname(path) : path, { recursive: true, mode: 0o700 })
+    makePrivateDirectory(type === 'file' ? dirname(path) : path)
     try {
       const certificates = ['--createek', '--create-ek-cert', '--create-platform-cert', '--lock-nvram']
       const vmid = ['--vmid', `${def.name}:${def.uuid}`]

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { DomainDef } from '../../../../../src/conf/domain-def.ts'
@@ -46,4 +46,13 @@ t.test('writes go to an overlay that is gone afterwards', { skip }, async t => {
   t.equal(storageChain(def.devices.disks[0]!.source).length, 1, 'the disk is what it was')
   removeOverlays(def)
   t.ok(existsSync(image))
+})
+
+t.test('an overlay is not made through a link that somebody has laid', { skip }, async t => {
+  const dir = t.testdir({ image: 'x'.repeat(512) })
+  symlinkSync(join(dir, 'victim'), join(dir, 'image.TRANSIENT-guest'))
+  const def = await define(`<disk><source file='${join(dir, 'image')}'/><target dev='vda'/><transient/></disk>`)
+  chooseTransientOverlays(def, () => 2)
+  t.match(await errorOf(() => makeTransientOverlays(def, {})), /^VIR_ERR_SYSTEM_ERROR: .*EEXIST/)
+  t.notOk(existsSync(join(dir, 'victim')))
 })
