@@ -8,6 +8,8 @@ const HEAD_MAX = 16 * 1024
 const HEAD_END = Buffer.from('\r\n\r\n')
 const NOTHING = Buffer.alloc(0)
 
+export const EVENT_STREAM = 'text/event-stream'
+
 export interface RawAnswer {
   status: number
   body: string
