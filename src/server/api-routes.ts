@@ -5,8 +5,9 @@ import { errorsFrom } from '../conf/error.ts'
 import { fieldsToJson } from '../conf/wire.ts'
 import { isTwoWay, type Stream } from '../drivers/method.ts'
 import { dispatch, rowFor, type Served } from './dispatch.ts'
-import { EVENT_STREAM, type EventFeed, send, sendError, streamEvents } from './http-app.ts'
+import { type EventFeed, send, sendError, streamEvents } from './http-app.ts'
 import { fromQuery } from './query.ts'
+import { EVENT_STREAM } from './raw-http.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
 

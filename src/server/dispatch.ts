@@ -42,6 +42,8 @@ export interface Served {
   activity?: Activity
   /** rows beside the table's */
   rows?: Readonly<Record<string, Api>>
+  /** settles when what clients have done to the guests is in what the connection tells of them */
+  settled?(): Promise<void>
 }
 
 type Values = Readonly<Record<string, unknown>>
@@ -110,7 +112,10 @@ export async function dispatch(served: Served, call: Call): Promise<unknown> {
   const { connect, domain } = served
   const release = served.activity?.hold()
   try {
-    if (row.on === 'connect') return await row.run(connect, args, { api: row.name, signal, connection })
+    if (row.on === 'connect') {
+      await served.settled?.()
+      return await row.run(connect, args, { api: row.name, signal, connection })
+    }
     if (!domain) throw fail('VIR_ERR_INVALID_ARG', `'${row.name}' is of a guest: /v1/domains/GUEST/${row.name}`)
     if (guest !== undefined) checkGuest(domain, guest)
     return await runOn(domain, row, args, { signal, connection, files })

@@ -7,6 +7,7 @@ import { errorsFrom, toVirError, type VirError } from '../conf/error.ts'
 import { formatJson, parseJson } from '../conf/json.ts'
 import type { Log } from '../drivers/qemu/domain/domain.ts'
 import { checkQuery, wholeNumber } from './query.ts'
+import { EVENT_STREAM } from './raw-http.ts'
 import type { Service } from './sockets.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
@@ -23,7 +24,6 @@ const SSE_BACKLOG_MAX = 4 * 1024 * 1024
 const CLOSE_POLL_MS = 5
 
 export const JSON_TYPE = 'application/json; charset=utf-8'
-export const EVENT_STREAM = 'text/event-stream'
 
 /** A fastify without routes; what goes wrong in one of them is answered as libvirt's error. */
 export function createApp(log: Log): FastifyInstance {

@@ -8,6 +8,8 @@ const HEAD_MAX = 16 * 1024
 const HEAD_END = Buffer.from('\r\n\r\n')
 const NOTHING = Buffer.alloc(0)
 
+export const EVENT_STREAM = 'text/event-stream'
+
 export interface RawAnswer {
   status: number
   body: string
@@ -111,7 +113,8 @@ export function askOn(socket: Socket, { method, path, body, timeoutMs }: RawRequ
     const failed = (error: Error) => finish(() => reject(error))
     const timer = setTimeout(() => failed(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
     socket.on('error', failed)
-    socket.on('close', () => failed(new Error('the connection was closed before the answer')))
+    const closed = Object.assign(new Error('the connection was closed before the answer'), { code: 'ECONNRESET' })
+    socket.on('close', () => failed(closed))
     socket.on('data', chunk => {
       try {
         const answer = reader.push(chunk)

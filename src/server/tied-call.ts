@@ -2,11 +2,10 @@
 // with the call's result and is held open.
 import { request } from 'node:http'
 import type { Socket } from 'node:net'
-import type { RawAnswer, RawRequest } from './raw-http.ts'
+import { EVENT_STREAM, type RawAnswer, type RawRequest } from './raw-http.ts'
 
 /** Longest answer, up to its result, in characters. */
 const ANSWER_MAX = 256 * 1024
-const EVENT_STREAM = 'text/event-stream'
 const RESULT = 'event: result\ndata: '
 
 /**

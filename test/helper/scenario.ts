@@ -183,7 +183,9 @@ class Listener {
 
   async end(): Promise<Ran> {
     this.#child.kill('SIGINT')
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), HEARD_LIMIT_MS)
     const [status] = await this.#gone
+    clearTimeout(late)
     return { status, out: this.out, err: '' }
   }
 }

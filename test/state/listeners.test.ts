@@ -1,5 +1,6 @@
 // Listeners that fail: nobody else notices, and the log does.
 import t from 'tap'
+import { Changes } from '../../src/server/aggregator/changes.ts'
 import { GuestEvents } from '../../src/server/aggregator/events.ts'
 import { HostEvents } from '../../src/server/aggregator/host-events.ts'
 import { Registry } from '../../src/server/aggregator/registry.ts'
@@ -66,7 +67,7 @@ t.test('guests of an aggregator that come, change and go', async t => {
 
 t.test('events of all guests, for RPC and for HTTP', async t => {
   const log = failureLog()
-  const source = new GuestEvents(new Registry(log), log)
+  const source = new GuestEvents(new Registry(log), new Changes(async () => undefined), log)
   t.doesNotThrow(source.listen(broken), 'it can stop')
   let emit: (...told: Parameters<Parameters<GuestEvents['listen']>[0]>) => void = () => {}
   const guests = {

@@ -1,5 +1,6 @@
 // Parts of the aggregator, as they share them.
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
+import type { Changes } from './changes.ts'
 import type { Discovery } from './discovery.ts'
 import type { GuestEvents } from './events.ts'
 import type { HostEvents } from './host-events.ts'
@@ -12,6 +13,8 @@ export interface Aggregator {
   layout: Layout
   registry: Registry
   discovery: Discovery
+  /** guests whose reports may be behind what clients know */
+  changes: Changes
   /** the holders of the host's resources */
   resources: Resources
   /** all guests, as connection-level APIs ask for them */

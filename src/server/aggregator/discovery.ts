@@ -78,10 +78,9 @@ export class Discovery {
     this.#own(name)
   }
 
-  /** Asks the shims of these guests, by uuid, what is so now; the registry has it when this settles. */
-  async refresh(uuids: Iterable<string>): Promise<void> {
-    const places = [...uuids].map(uuid => this.#places.get(this.#registry.byUuid(uuid)?.place ?? ''))
-    await Promise.all(places.map(place => place?.refresh()))
+  /** Asks the shim of the guest of that uuid what is so now; the registry has it when this settles. */
+  async refresh(uuid: string): Promise<void> {
+    await this.#places.get(this.#registry.byUuid(uuid)?.place ?? '')?.refresh()
   }
 
   /**

@@ -16,6 +16,7 @@ import { Link } from '../rpc/link.ts'
 import type { ArgsIn } from '../rpc/notation.ts'
 import { eventLayout, findProcedure } from '../rpc/procedures.ts'
 import type { QEMU_EVENTS } from '../rpc/remote-protocol.ts'
+import type { Changes } from './changes.ts'
 import { EventStream, type StreamedEvent } from './event-stream.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 
@@ -51,13 +52,15 @@ interface Following {
 
 export class GuestEvents implements EventSource {
   readonly #registry: Registry
+  readonly #changes: Changes
   readonly #listeners: Listeners<Told>
   readonly #following: ShimFollower
   #begun: Promise<unknown> = Promise.resolve()
 
   /** @param log told of listeners that fail */
-  constructor(registry: Registry, log: FailureLog = console) {
+  constructor(registry: Registry, changes: Changes, log: FailureLog = console) {
     this.#registry = registry
+    this.#changes = changes
     this.#listeners = new Listeners(log)
     this.#following = new ShimFollower(registry, (guest, isNew) => this.#follow(guest, isNew ? 0 : undefined))
   }
@@ -112,7 +115,7 @@ export class GuestEvents implements EventSource {
   }
 
   #deliver({ dom, event, data, timestampUs }: StreamedEvent): void {
-    this.#registry.touch(dom.uuid)
+    if (event === 'VIR_DOMAIN_EVENT_ID_LIFECYCLE') this.#changes.heard(dom.uuid)
     this.#listeners.tell(dom, { event, data, timestampUs })
   }
 

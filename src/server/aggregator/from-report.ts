@@ -2,9 +2,9 @@
 //
 // A guest that is shut off has no shim to ask, and one whose shim hangs must not hold a list up: for these the report is
 // the answer. So it is for RPC clients (`virsh list` asks for the state of each guest) as long as nobody has changed
-// the guest through us a moment ago; all else goes to the shim.
+// the guest through us since its shim was asked last; all else goes to the shim.
 import type { Report } from '../report.ts'
-import type { KnownGuest, Registry } from './registry.ts'
+import type { KnownGuest } from './registry.ts'
 
 type Values = Record<string, unknown>
 
@@ -33,8 +33,11 @@ export function withoutShim(guest: KnownGuest, api: string): Values | undefined 
   return answers(guest) || !isInReport(api) ? undefined : ANSWERS[api]!(guest.report)
 }
 
-/** The answer of a call with no flags from what the shim has said last, undefined where the shim is to be asked. */
-export function fromReport(registry: Registry, guest: KnownGuest, api: string): Values | undefined {
-  if (answers(guest) && registry.isTouched(guest.report.uuid)) return undefined
+/**
+ * The answer of a call with no flags from what the shim has said last, undefined where the shim is to be asked.
+ * @param isBehind the guest may have changed since
+ */
+export function fromReport(guest: KnownGuest, api: string, isBehind: boolean): Values | undefined {
+  if (isBehind && answers(guest)) return undefined
   return isInReport(api) ? ANSWERS[api]!(guest.report) : undefined
 }

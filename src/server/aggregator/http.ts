@@ -23,7 +23,7 @@ import { claimRoutes } from './claims-http.ts'
 import { withoutShim } from './from-report.ts'
 import { forward, forwardUpgrade } from './proxy.ts'
 import type { Registry } from './registry.ts'
-import { aggregatorRows } from './rows.ts'
+import { servedBy } from './rows.ts'
 import { guestsJson } from './view.ts'
 
 const fail = errorsFrom('VIR_FROM_RPC')
@@ -33,7 +33,7 @@ export async function createHttp(aggregator: Aggregator, readOnly: boolean): Pro
   const app = createApp(aggregator.log)
   const streams = new Set<() => void>()
   const events: EventFeed = { about: 'events of all guests', listen: eventsOf(aggregator), streams }
-  apiRoutes(app, { connect: aggregator.connect, rows: aggregatorRows }, { readOnly, events }, ['/v1/:api'])
+  apiRoutes(app, servedBy(aggregator), { readOnly, events }, ['/v1/:api'])
   guestRoutes(app, aggregator, readOnly)
   plainRoutes(app, aggregator)
   eventRoute(app, events)
@@ -52,7 +52,7 @@ const hasArguments = ({ url = '', headers }: IncomingMessage) =>
 /** Calls for one guest. */
 function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
   type Params = { domain: string; '*': string }
-  const { registry } = aggregator
+  const { registry, changes } = aggregator
   const shimOf = async (guest: string) => ofKind(await aggregator.socketOf(guest), readOnly)
   void app.register(async proxied => {
     proxied.removeAllContentTypeParsers()
@@ -66,10 +66,9 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
       const known = guest && !hasArguments(request.raw) && withoutShim(guest, api)
       if (known) return send(reply, fieldsToJson(known, findMethod(api)!.ret))
       reply.hijack()
+      const changed = guest && !factOf(api)?.readOnly ? changes.begin(guest.report.uuid) : undefined
       await forward(() => shimOf(domain), request.raw, reply.raw).catch(error => sendErrorRaw(reply.raw, error))
-      if (!guest || factOf(api)?.readOnly) return
-      registry.touch(guest.report.uuid)
-      await aggregator.discovery.refresh([guest.report.uuid])
+      changed?.()
     })
   })
   app.server.on('upgrade', (request, socket, head) => {
@@ -89,11 +88,12 @@ function guestRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boo
 }
 
 function plainRoutes(app: FastifyInstance, aggregator: Aggregator): void {
-  const { registry } = aggregator
-  app.get<{ Querystring: { guest?: string } }>('/v1/guests', (request, reply) =>
+  const { registry, changes } = aggregator
+  app.get<{ Querystring: { guest?: string } }>('/v1/guests', async (request, reply) => {
+    await changes.settled()
     // nothing in a report is longer than a number
-    reply.type(JSON_TYPE).send(`${JSON.stringify(guestsJson(registry, request.query.guest))}\n`)
-  )
+    return reply.type(JSON_TYPE).send(`${JSON.stringify(guestsJson(registry, request.query.guest))}\n`)
+  })
   app.get('/healthz', (_request, reply) => send(reply, health(registry)))
   app.get('/openapi.json', async (_request, reply) => send(reply, (await import('./openapi.ts')).aggregatorOpenapi()))
   app.get('/metrics', async (_request, reply) => {
@@ -118,8 +118,9 @@ function health(registry: Registry): { ok: true; guests: number; unreachable: nu
 
 /** Routes of holders of resources, and of claims. */
 function resourceRoutes(app: FastifyInstance, aggregator: Aggregator, readOnly: boolean): void {
-  const { resources } = aggregator
-  app.get('/v1/allocations', (_request, reply) => send(reply, resources.allocations()))
-  app.get('/v1/conflicts', (_request, reply) => send(reply, resources.conflicts()))
+  const { resources, changes } = aggregator
+  const settled = () => changes.settled()
+  app.get('/v1/allocations', { preHandler: settled }, (_request, reply) => send(reply, resources.allocations()))
+  app.get('/v1/conflicts', { preHandler: settled }, (_request, reply) => send(reply, resources.conflicts()))
   if (!readOnly) claimRoutes(app, aggregator)
 }

@@ -12,6 +12,7 @@ import { UsageError } from '../options.ts'
 import { letPass, READ_ONLY_FOR_ALL, type SocketAccess } from '../socket-access.ts'
 import { type ApiSockets, serve } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
+import { Changes } from './changes.ts'
 import { connectOf } from './connection.ts'
 import { daemonsIn } from './daemons.ts'
 import { Discovery } from './discovery.ts'
@@ -57,6 +58,7 @@ async function run(options: AggregatorOptions): Promise<void> {
   await log.open(options.logLevel, { root: layout.root.dir })
   const registry = new Registry(log)
   const discovery = new Discovery(registry, layout, options.watch, log)
+  const changes = new Changes(uuid => discovery.refresh(uuid))
   const { overcommits, claimGraceMs: graceMs } = options
   const resources = new Resources({ layout, registry, discovery, overcommits, graceMs, log })
   const { secondary } = options
@@ -68,11 +70,12 @@ async function run(options: AggregatorOptions): Promise<void> {
   if (options.hooks !== undefined) shimOptions.push('--hooks', options.hooks)
   const guests = new Guests({ layout, registry, discovery, shimOptions })
   const supervisor = new Supervisor({ layout, registry, guests, log })
-  const events = once(async () => new (await import('./events.ts')).GuestEvents(registry, log))
+  const events = once(async () => new (await import('./events.ts')).GuestEvents(registry, changes, log))
   const aggregator: Aggregator = {
     layout,
     registry,
     discovery,
+    changes,
     resources,
     connect: connectOf(registry, guests, discovery),
     socketOf: guest => guests.socketOf(guest),

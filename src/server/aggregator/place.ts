@@ -22,6 +22,8 @@ import { socketIdOf } from './socket-id.ts'
 
 /** Errors of connect(2) that mean nobody listens. */
 const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR'])
+/** Errors of a connection that its other side has closed. */
+const CLOSED = new Set(['ECONNRESET', 'EPIPE'])
 /** A shim that is asked at once has this long to answer. */
 const REFRESH_LIMIT_MS = 1000
 /** Changes of a directory within this time are looked at together. */
@@ -90,11 +92,12 @@ export class Place {
   /** Asks what is so now; it is in the registry when this settles. A shim that does not answer keeps nobody waiting. */
   async refresh(): Promise<void> {
     if (this.#closed) return
+    const question = { method: 'GET', path: '/v1/report', timeoutMs: REFRESH_LIMIT_MS } as const
     try {
-      const { status, body } = await ask(this.root.apiSocket, {
-        method: 'GET',
-        path: '/v1/report',
-        timeoutMs: REFRESH_LIMIT_MS
+      const { status, body } = await ask(this.root.apiSocket, question).catch(error => {
+        // one that is asked when it ends leaves nobody behind, or another one
+        if (!CLOSED.has(error.code)) throw error
+        return ask(this.root.apiSocket, question)
       })
       if (status === 200 && !this.#closed) this.#take(readReport(body))
     } catch (error) {

@@ -6,9 +6,6 @@
 import { type FailureLog, Listeners } from '../../state/listeners.ts'
 import type { Report } from '../report.ts'
 
-/** A change made through us is in the guest's report long before this is over. */
-const TOUCHED_MS = 1000
-
 /** Oddity of a guest: another has its name or uuid, or the same process is reached by another socket too. */
 export type Flag = 'same name' | 'same uuid' | 'two sockets'
 
@@ -40,9 +37,6 @@ export class Registry {
 
   /** reports that are not believed: why, by the place they come from */
   readonly leftOut = new Map<string, string>()
-
-  /** until when a guest's report may be behind what a client of ours has done; ms since the epoch, by uuid */
-  readonly #touched = new Map<string, number>()
 
   /** @param log told of listeners that fail */
   constructor(log: FailureLog = console) {
@@ -120,20 +114,6 @@ export class Registry {
   /** Every guest of that uuid, at whichever place. */
   withUuid(uuid: string): readonly KnownGuest[] {
     return this.#byUuid.get(uuid) ?? []
-  }
-
-  /** A client of ours has done something to the guest, or heard of something. */
-  touch(uuid: string): void {
-    this.#touched.set(uuid, Date.now() + TOUCHED_MS)
-  }
-
-  /** Its report may be behind what a client of ours knows. */
-  isTouched(uuid: string): boolean {
-    const until = this.#touched.get(uuid)
-    if (until === undefined) return false
-    if (Date.now() < until) return true
-    this.#touched.delete(uuid)
-    return false
   }
 
   /** Every guest once: of those reached by several sockets the one that answers. */

@@ -3,6 +3,8 @@ import { text } from '../../conf/wire.ts'
 import { type Connect, domainHandle, type GuestHandle } from '../../drivers/connection.ts'
 import { methodFor } from '../../drivers/method.ts'
 import type { Api } from '../../drivers/qemu/index.ts'
+import type { Served } from '../dispatch.ts'
+import type { Aggregator } from './aggregator.ts'
 
 /** All guests, as connection-level APIs ask for them. */
 export interface AggregatorConnect extends Connect {
@@ -27,3 +29,10 @@ export const aggregatorRows: Readonly<Record<string, Api>> = {
     on: 'connect'
   }
 }
+
+/** What calls on the aggregator itself are carried out on, whichever way they come. */
+export const servedBy = ({ connect, changes }: Aggregator): Served => ({
+  connect,
+  rows: aggregatorRows,
+  settled: () => changes.settled()
+})

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { GuestHandle } from '../../drivers/connection.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
-import { factOf, type Served } from '../dispatch.ts'
+import { factOf } from '../dispatch.ts'
 import type { Reply } from '../rpc/client.ts'
 import { readFields, writeFields } from '../rpc/codec.ts'
 import { Connection, type Guests } from '../rpc/connection.ts'
@@ -16,8 +16,9 @@ import type { XdrReader } from '../rpc/xdr.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
 import { libvirtSocketOf } from './events.ts'
-import { fromReport, isInReport, withoutShim } from './from-report.ts'
-import { aggregatorRows } from './rows.ts'
+import { fromReport, isInReport } from './from-report.ts'
+import type { KnownGuest } from './registry.ts'
+import { servedBy } from './rows.ts'
 import { SecondaryDrivers, type SecondaryOptions } from './secondary.ts'
 
 /** Connections to shims that nobody has used for so long are closed: an idle shim may want to end. */
@@ -25,8 +26,6 @@ const IDLE_MS = 10_000
 /** A shim that has just ended, or is about to listen, is tried again for so long. */
 const REACH_LIMIT_MS = 5000
 const REACH_RETRY_MS = 50
-/** A change is in its guest's report long before this is over. */
-const SETTLED_MS = 5000
 
 /** Serves clients of the aggregator's libvirt sockets. */
 export async function createRpc(
@@ -34,7 +33,7 @@ export async function createRpc(
   secondary: SecondaryOptions,
   readOnly: boolean
 ): Promise<Service> {
-  const served: Served = { connect: aggregator.connect, rows: aggregatorRows }
+  const served = servedBy(aggregator)
   const events = await aggregator.events()
   return serveRpc(aggregator.log, client => {
     const guests = (connection: Connection) => new ForwardedGuests(aggregator, secondary, connection)
@@ -59,14 +58,18 @@ class ForwardedGuests implements Guests {
   readonly #shims = new UpstreamPool()
   readonly #daemons = new UpstreamPool()
   readonly #secondary: SecondaryDrivers
-  /** guests this client has changed, and when it did so last, ms of the clock */
-  readonly #changed = new Map<string, number>()
   #sweep: NodeJS.Timeout | undefined
 
   constructor(aggregator: Aggregator, secondary: SecondaryOptions, connection: Connection) {
     this.#aggregator = aggregator
     this.#connection = connection
     this.#secondary = new SecondaryDrivers(connection.client, secondary, this.#daemons)
+    aggregator.registry.on('gone', this.#gone)
+  }
+
+  /** A guest that gets the uuid of one that is gone has another shim. */
+  readonly #gone = ({ report: { uuid } }: KnownGuest): void => {
+    if (!this.has(uuid)) this.#shims.expire(uuid)
   }
 
   has(uuid: string): boolean {
@@ -80,15 +83,6 @@ class ForwardedGuests implements Guests {
     if (known) return { write: to => writeFields(procedure.ret, known, to) }
     if (findMethod(procedure.api)?.stream === 'file') return this.#handOver(procedure, frame, guest)
     return this.#forward(procedure, frame, guest)
-  }
-
-  /** A client finds what it has done a moment ago in what it is told of all guests. */
-  async settled(): Promise<void> {
-    const sinceMs = performance.now() - SETTLED_MS
-    const recent = [...this.#changed].flatMap(([uuid, atMs]) => (atMs > sinceMs ? [uuid] : []))
-    if (recent.length > 0) await this.#aggregator.discovery.refresh(recent)
-    // a guest that gets the uuid of one that is gone has another shim
-    for (const uuid of recent) if (!this.has(uuid)) this.#shims.drop(uuid)
   }
 
   ofDriver(frame: Frame): Promise<Reply> {
@@ -108,26 +102,27 @@ class ForwardedGuests implements Guests {
 
   async #forward(procedure: Procedure, frame: Frame, guest: GuestHandle): Promise<Reply> {
     const { api } = procedure
-    if (!factOf(api)?.readOnly) {
-      this.#changed.set(guest.uuid, performance.now())
-      this.#aggregator.registry.touch(guest.uuid)
+    const changed = factOf(api)?.readOnly ? undefined : this.#aggregator.changes.begin(guest.uuid)
+    try {
+      this.#sweep ??= setInterval(() => this.#shims.closeIdle(Date.now() - IDLE_MS), IDLE_MS / 2).unref()
+      const shim = await this.#shims.get(guest.uuid, () => this.#open(guest))
+      if (isTied(procedure, frame)) shim.keep()
+      await shim.forward(frame, findMethod(api)?.stream !== undefined)
+      return { sent: true }
+    } finally {
+      changed?.()
     }
-    this.#sweep ??= setInterval(() => this.#shims.closeIdle(Date.now() - IDLE_MS), IDLE_MS / 2).unref()
-    const shim = await this.#shims.get(guest.uuid, () => this.#open(guest))
-    if (isTied(procedure, frame)) shim.keep()
-    await shim.forward(frame, findMethod(api)?.stream !== undefined)
-    return { sent: true }
   }
 
-  /** The answer to a call that need not go to the shim: the guest's report has it, and this client has not changed it. */
+  /** The answer to a call that need not go to the shim: the guest's report has it, and nobody has changed it since. */
   #fromReport({ api, others }: Procedure, from: XdrReader, { uuid }: GuestHandle): Record<string, unknown> | undefined {
     if (!isInReport(api)) return undefined
-    const { registry } = this.#aggregator
+    const { registry, changes } = this.#aggregator
     const guest = registry.byUuid(uuid)
     if (!guest) return undefined
     const { flags } = readFields(others, from)
     if (flags !== undefined && flags !== 0) return undefined
-    return this.#changed.has(uuid) ? withoutShim(guest, api) : fromReport(registry, guest, api)
+    return fromReport(guest, api, changes.has(uuid))
   }
 
   async #open(guest: GuestHandle): Promise<Upstream> {
@@ -163,7 +158,7 @@ class ForwardedGuests implements Guests {
   }
 
   closed(): void {
-    for (const uuid of this.#changed.keys()) this.#aggregator.registry.touch(uuid)
+    this.#aggregator.registry.off('gone', this.#gone)
     clearInterval(this.#sweep)
     this.#shims.close()
     this.#daemons.close()

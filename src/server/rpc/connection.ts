@@ -21,8 +21,6 @@ export interface Guests extends Partial<Pick<RpcHandler, 'passStream' | 'isBusy'
   has(uuid: string): boolean
   /** A call on one of them. What is known at once is given at once. */
   call(procedure: Procedure, frame: Frame, signal: AbortSignal): Reply | Promise<Reply>
-  /** Settles when what the client has done to them is in what is told of them all. */
-  settled?(): Promise<void>
   /** A call of one of libvirt's other drivers; absent: there is none. */
   ofDriver?(frame: Frame): Promise<Reply>
 }
@@ -76,7 +74,6 @@ export class Connection implements RpcHandler {
       const result = await run(this, given)
       return { write: to => writeFields(procedure.ret, result, to) }
     }
-    await this.#guests.settled?.()
     return answer(this.#served, procedure, given, { readOnly: this.readOnly, signal })
   }
 

@@ -5,6 +5,7 @@ import type { Upstream } from './upstream.ts'
 interface Entry {
   opening: Promise<Upstream | undefined>
   upstream?: Upstream
+  isExpired?: boolean
 }
 
 export class UpstreamPool {
@@ -13,7 +14,8 @@ export class UpstreamPool {
   /** The connection to a daemon; `open` makes it if there is none, or gives undefined where there is no such daemon. */
   get<T extends Upstream | undefined>(key: string, open: () => Promise<T>): Promise<T> {
     const known = this.#entries.get(key)
-    if (known && !known.upstream?.isClosed) return known.opening as Promise<T>
+    if (known && !known.isExpired && !known.upstream?.isClosed) return known.opening as Promise<T>
+    known?.upstream?.close()
     const opening = open()
     const entry: Entry = { opening }
     this.#entries.set(key, entry)
@@ -27,10 +29,10 @@ export class UpstreamPool {
     return opening
   }
 
-  /** Closes the connection to a daemon that is to be asked no more. */
-  drop(key: string): void {
-    this.#entries.get(key)?.upstream?.close()
-    this.#entries.delete(key)
+  /** The daemon there is the last one's no more: what comes next goes to another. What is under way goes on until then. */
+  expire(key: string): void {
+    const entry = this.#entries.get(key)
+    if (entry) entry.isExpired = true
   }
 
   /** Closes connections on which nothing has been under way since then. */

@@ -116,7 +116,7 @@ t.test('a shim that dies ends its streams and calls; the next one is found', asy
   const opened = await peer.call(OPEN_CONSOLE, on(A, 0, 0))
   const pid = await shimOf(A)
   process.kill(pid, 'SIGSTOP')
-  const pending = peer.call(GET_STATE, on(A, 0))
+  const pending = peer.call(GET_XML, on(A, 0))
   // the call is on its way once another one has been answered
   await stateOf(peer, B)
   process.kill(pid, 'SIGKILL')

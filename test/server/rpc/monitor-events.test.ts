@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import type { GuestHandle } from '../../../src/drivers/connection.ts'
 import type { QmpEvent } from '../../../src/drivers/qemu/monitor/qmp.ts'
+import { Changes } from '../../../src/server/aggregator/changes.ts'
 import { EventStream, type StreamedEvent } from '../../../src/server/aggregator/event-stream.ts'
 import { GuestEvents } from '../../../src/server/aggregator/events.ts'
 import { Registry } from '../../../src/server/aggregator/registry.ts'
@@ -77,7 +78,7 @@ t.test('through an aggregator they stay, too', async t => {
   const report = { ...simulatedReport(1), sockets: { libvirt: socket } }
   registry.set('/a', { socket: join(dir, 'api.sock'), report, unreachableSince: undefined })
   const heard = new Promise<QmpEvent>(resolve => {
-    const stop = new GuestEvents(registry).listenMonitor((_guest, event) => {
+    const stop = new GuestEvents(registry, new Changes(async () => undefined)).listenMonitor((_guest, event) => {
       stop()
       resolve(event)
     }, undefined)
