@@ -346,7 +346,9 @@ export const REMOTE_EVENTS: Readonly<Record<number, string>> = {
   385: 'DOMAIN_EVENT_BLOCK_THRESHOLD callbackID:int dom dev:string path:string? threshold:uhyper excess:uhyper',
   423: 'DOMAIN_EVENT_MEMORY_FAILURE callbackID:int dom recipient:int action:int flags:uint',
   438: 'DOMAIN_EVENT_MEMORY_DEVICE_SIZE_CHANGE callbackID:int dom alias:string size:uhyper',
-  453: 'DOMAIN_EVENT_NIC_MAC_CHANGE callbackID:int dom alias:string oldMAC:string newMAC:string'
+  453: 'DOMAIN_EVENT_NIC_MAC_CHANGE callbackID:int dom alias:string oldMAC:string newMAC:string',
+  454: 'DOMAIN_EVENT_VCPU_REMOVED callbackID:int dom vcpuid:uint',
+  455: 'DOMAIN_EVENT_CHANNEL_LIFECYCLE callbackID:int dom channelName:string state:int reason:int'
 }
 
 /** The QEMU program's calls. */
