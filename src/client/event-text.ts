@@ -47,6 +47,10 @@ function paramText(type: string, value: unknown): string {
   return type === 'boolean' ? String(Number(value)) : String(value)
 }
 
+/** The agent's channel and others have the same words. */
+const portState = ({ state, reason }: Data) =>
+  ` state: '${word(AGENT_STATES, state, 'unsupported value')}' reason: '${word(AGENT_REASONS, reason, 'unsupported value')}'`
+
 /** Typed parameters, one a line. */
 function params(data: Data): string {
   const lines = Object.entries(data.params as Record<string, { type: string; value: unknown }>).map(
@@ -82,8 +86,7 @@ export const EVENT_TEXTS: Readonly<Record<string, (data: Data) => string>> = {
   'device-removed': alias,
   'block-job-2': blockJob('dst'),
   tunable: params,
-  'agent-lifecycle': ({ state, reason }) =>
-    `: state: '${word(AGENT_STATES, state, 'unsupported value')}' reason: '${word(AGENT_REASONS, reason, 'unsupported value')}'`,
+  'agent-lifecycle': data => `:${portState(data)}`,
   'device-added': alias,
   'migration-iteration': ({ iteration }) => `: iteration: '${iteration}'`,
   'job-completed': params,
@@ -102,7 +105,10 @@ export const EVENT_TEXTS: Readonly<Record<string, (data: Data) => string>> = {
       `\trecursive: ${has(RECURSIVE)}`
     ].join('\n')
   },
-  'memory-device-size-change': data => `:\nalias: ${data.alias}\nsize: ${data.size}`
+  'memory-device-size-change': data => `:\nalias: ${data.alias}\nsize: ${data.size}`,
+  'nic-mac-change': data => `:\nalias: ${data.alias}\noldMAC: ${data.oldMAC}\nnewMAC: ${data.newMAC}`,
+  'vcpu-removed': ({ vcpuid }) => `: vcpu ${vcpuid}`,
+  'channel-lifecycle': data => `: channel name: '${data.channelName}'${portState(data)}`
 }
 
 /** libvirt's event ids, where the word differs from virsh's. */

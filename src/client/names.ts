@@ -35,7 +35,8 @@ const REASONS = [
     'crashed',
     'starting up',
     'post-copy',
-    'post-copy failed'
+    'post-copy failed',
+    'api error'
   ],
   ['unknown', 'user'],
   ['unknown', 'shutdown', 'destroyed', 'crashed', 'migrated', 'saved', 'failed', 'from snapshot', 'daemon'],
@@ -60,13 +61,24 @@ export const VCPU_STATES = ['offline', 'running', 'blocked']
 export const LIFECYCLE_EVENTS: [event: string, details: string[]][] = [
   ['Defined', ['Added', 'Updated', 'Renamed', 'Snapshot']],
   ['Undefined', ['Removed', 'Renamed']],
-  ['Started', ['Booted', 'Migrated', 'Restored', 'Snapshot', 'Event wakeup']],
+  ['Started', ['Booted', 'Migrated', 'Restored', 'Snapshot', 'Event wakeup', 'Recreated']],
   [
     'Suspended',
-    ['Paused', 'Migrated', 'I/O Error', 'Watchdog', 'Restored', 'Snapshot', 'API error', 'Post-copy', 'Post-copy Error']
+    [
+      'Paused',
+      'Migrated',
+      'I/O Error',
+      'Watchdog',
+      'Restored',
+      'Snapshot',
+      'API error',
+      'Post-copy',
+      'Post-copy Error',
+      'guest shutdown'
+    ]
   ],
   ['Resumed', ['Unpaused', 'Migrated', 'Snapshot', 'Post-copy', 'Post-copy Error']],
-  ['Stopped', ['Shutdown', 'Destroyed', 'Crashed', 'Migrated', 'Saved', 'Failed', 'Snapshot']],
+  ['Stopped', ['Shutdown', 'Destroyed', 'Crashed', 'Migrated', 'Saved', 'Failed', 'Snapshot', 'Recreated']],
   ['Shutdown', ['Finished', 'Finished after guest request', 'Finished after host request']],
   ['PMSuspended', ['Memory', 'Disk']],
   ['Crashed', ['Panicked', 'Crashloaded']]

@@ -1,5 +1,5 @@
 // Every public function around domains that libvirt's QEMU driver has: where it stands in the remote protocol and whether
-// a read-only connection may call it. Source: libvirt 11.3.0's remote_protocol.x, qemu_protocol.x and virCheckReadOnlyGoto.
+// a read-only connection may call it. Source: libvirt 12.8.0's remote_protocol.x, qemu_protocol.x and virCheckReadOnlyGoto.
 import type { ErrorDomain } from './error.ts'
 
 /** Facts of an API that libvirt's own tables settle before any code of ours does. */
@@ -209,7 +209,8 @@ export const API_AREAS: Record<string, Record<string, ApiFact>> = {
     virDomainInterfaceAddresses: ro(353),
     virDomainInterfaceFree: local,
     virDomainGetInterfaceParameters: ro(257),
-    virDomainSetInterfaceParameters: rw(256)
+    virDomainSetInterfaceParameters: rw(256),
+    virDomainAnnounceInterface: rw(456)
   },
   'Save, restore, managed save, core dump': {
     virDomainSave: rw(55),

@@ -123,7 +123,12 @@ export const ERROR_CODES = {
   VIR_ERR_MULTIPLE_DOMAINS: [110, 'multiple matching domains found', 'multiple matching domains found: %s'],
   VIR_ERR_NO_NETWORK_METADATA: [111, 'metadata not found', 'metadata not found: %s'],
   VIR_ERR_AGENT_COMMAND_TIMEOUT: [112, 'guest agent command timed out', 'guest agent command timed out: %s'],
-  VIR_ERR_AGENT_COMMAND_FAILED: [113, 'guest agent command failed', 'guest agent command failed: %s']
+  VIR_ERR_AGENT_COMMAND_FAILED: [113, 'guest agent command failed', 'guest agent command failed: %s'],
+  VIR_ERR_INVALID_ENCR_KEY_SECRET: [
+    114,
+    'Invalid encryption key for the secret',
+    'Invalid encryption key for the secret: %s'
+  ]
 } as const satisfies Record<string, readonly [number, string, string]>
 
 /** Parts of libvirt that report errors: number, and the prefix of their log lines (virErrorDomain). */

@@ -80,11 +80,12 @@ export class OpenedFiles implements InheritedFiles {
 }
 
 /**
- * The numbers a command line shows that nothing is started from. They are those libvirtd has free when it is asked
- * for one: its event loop and drivers hold everything below 24 (25 on other hosts).
+ * The numbers a command line shows that nothing is started from. libvirtd shows the first it has free when it is
+ * asked, which is an accident of the daemon's life: 25 for Debian 13's and its backport after the first such question,
+ * 22 to 24 for others.
  */
 export class ShownFiles implements InheritedFiles {
-  #next = 24
+  #next = 25
 
   open(path: string): number | undefined {
     return isUsable(path) ? this.tap() : undefined

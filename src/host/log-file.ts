@@ -52,9 +52,11 @@ export function appendToLog(path: string, chunk: Uint8Array): boolean {
   }
 }
 
+/** This moment as libvirt writes it (virTimeStringNow). */
+export const timeNow = () => new Date().toISOString().replace('T', ' ').replace('Z', '+0000')
+
 /** Adds a line to QEMU's output, with the time as libvirt writes it there. */
-export function appendLog(path: string, line: string): void {
-  const time = new Date().toISOString().replace('T', ' ').replace('Z', '+0000')
+export function appendLog(path: string, line: string, time = timeNow()): void {
   appendToLog(path, Buffer.from(`${time}: ${line}\n`))
 }
 

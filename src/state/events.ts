@@ -56,6 +56,9 @@ export interface EventFields {
   VIR_DOMAIN_EVENT_ID_MEMORY_FAILURE: { recipient: number; action: number; flags: number }
   /** KiB */
   VIR_DOMAIN_EVENT_ID_MEMORY_DEVICE_SIZE_CHANGE: { alias: string; size: number }
+  VIR_DOMAIN_EVENT_ID_NIC_MAC_CHANGE: { alias: string; oldMAC: string; newMAC: string }
+  VIR_DOMAIN_EVENT_ID_VCPU_REMOVED: { vcpuid: number }
+  VIR_DOMAIN_EVENT_ID_CHANNEL_LIFECYCLE: { channelName: string; state: number; reason: number }
 }
 
 /** One event: libvirt's event id constant and its fields; `id` grows by one with each. */

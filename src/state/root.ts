@@ -44,6 +44,8 @@ export interface GuestRoot {
   helperLogs: string
   /** there while the guest is to be started with the host */
   autostart: string
+  /** there while it is to be started with the host's next boot alone */
+  autostartOnce: string
   channelDir: string
   nvramDir: string
   /** memory of a guest that crashed, where its definition asks for it */
@@ -76,6 +78,7 @@ export function guestRoot(dir: string): GuestRoot {
     shimLog: at('log/virshimd.log'),
     helperLogs: at('log/qemu-'),
     autostart: at('autostart'),
+    autostartOnce: at('autostart-once'),
     channelDir: at('channel'),
     nvramDir: at('nvram'),
     dumpDir: at('dump'),
@@ -147,6 +150,7 @@ function spreadRoot(name: string): GuestRoot {
     ...guestRoot(join(run, 'guests', name)),
     definition: join(config, 'guests', `${name}.xml`),
     autostart: join(config, 'guests/autostart', `${name}.xml`),
+    autostartOnce: join(config, 'guests/autostart', `${name}.xml.once`),
     nvramDir: join(data, 'guests', name),
     managedSave: kept('managed.save'),
     snapshotDir: kept('snapshots'),

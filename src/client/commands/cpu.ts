@@ -62,11 +62,17 @@ export const cpu: Commands = {
       emulatorbin: hypervisorOptions.emulator,
       arch: option.text('domain architecture (/domain/os/type/@arch)'),
       machine: hypervisorOptions.machine,
-      'disable-deprecated-features': option.bool('report host CPU model with deprecated features disabled')
+      'disable-deprecated-features': option.bool('report host CPU model with deprecated features disabled'),
+      'expand-cpu-features': option.bool("expand 'host-model' CPU to also show features enabled by the CPU model"),
+      'supported-cpu-features': option.bool(
+        "include all supported CPU features in 'host-model' mode, not only those enabled by default"
+      )
     },
     async run(session, given) {
       const flags = flagsOf(given, {
-        'disable-deprecated-features': 'VIR_CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES'
+        'disable-deprecated-features': 'VIR_CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES',
+        'expand-cpu-features': 'VIR_CONNECT_GET_DOMAIN_CAPABILITIES_EXPAND_CPU_FEATURES',
+        'supported-cpu-features': 'VIR_CONNECT_GET_DOMAIN_CAPABILITIES_SUPPORTED_CPU_FEATURES'
       })
       const { capabilities } = await saying(
         'failed to get emulator capabilities',
@@ -167,6 +173,9 @@ export const cpu: Commands = {
       file: option.text('file containing XML CPU descriptions, - for standard input'),
       ...hypervisorOptions,
       ...baselineOptions,
+      'ignore-host': option.bool(
+        'when computing baseline from several CPUs, do not take hypervisor capabilities into account and work with input data only'
+      ),
       model: option.text('Shortcut for calling the command with a single CPU model and no additional features')
     },
     async run(session, given) {
@@ -182,7 +191,7 @@ export const cpu: Commands = {
       const { cpu: found } = await session.ask('virConnectBaselineHypervisorCPU', {
         ...hypervisorArgs(given),
         xmlCPUs,
-        flags: baselineFlags(given)
+        flags: [...baselineFlags(given), ...flagsOf(given, { 'ignore-host': 'VIR_CONNECT_BASELINE_CPU_IGNORE_HOST' })]
       })
       session.print(found)
     }

@@ -35,6 +35,8 @@ async function dominfo({ shim, session, name, uuid, id }: DomainCall): Promise<v
   session.field('Used memory', `${info.memory} KiB`)
   session.field('Persistent', (await shim.call('virDomainIsPersistent')).persistent ? 'yes' : 'no')
   session.field('Autostart', (await shim.call('virDomainGetAutostart')).autostart ? 'enable' : 'disable')
+  const once = await ifSupported(shim.call('virDomainGetAutostartOnce'))
+  if (once) session.field('Autostart Once', once.autostart ? 'enable' : 'disable')
   const saved = await ifSupported(shim.call('virDomainHasManagedSaveImage'))
   session.field('Managed save', saved === undefined ? 'unknown' : saved.result ? 'yes' : 'no')
   const security = await ifSupported(shim.call('virNodeGetSecurityModel'))

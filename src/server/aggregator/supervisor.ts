@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import { bootId } from '../../state/status.ts'
-import { readIfThere, writeAtomic } from '../../state/store.ts'
+import { readIfThere, removeSynced, writeAtomic } from '../../state/store.ts'
 import type { Guests } from './guests.ts'
 import { guestNames, type Layout } from './layout.ts'
 import { listens } from './reach.ts'
@@ -123,26 +123,37 @@ export class Supervisor {
     return !this.#ending.signal.aborted
   }
 
-  /** Starts the guests that are to run with the host, once a boot (virDriverShouldAutostart). */
+  /**
+   * Starts the guests that are to run with the host, once a boot (virDriverShouldAutostart); those of this boot alone
+   * are no longer to be started with the next.
+   */
   async #autostart(): Promise<void> {
     const file = join(this.#layout.root.dir, 'autostarted')
     const boot = bootId()
     if (readIfThere(file) === boot) return
-    const waiting = [...this.#registry.guests()].filter(
-      ({ place, socket, report }) => report.autostart && socket === undefined && this.#guests.isOwn(place)
-    )
+    const waiting = [...this.#registry.guests()].flatMap(({ place, socket, report: { name, autostart } }) => {
+      if (!this.#guests.isOwn(place)) return []
+      const shim = shimPlace(this.#layout, place)
+      const once = existsSync(shim.root.autostartOnce)
+      return once || autostart ? [{ name, shim, once, starts: socket === undefined }] : []
+    })
     const work = async () => {
       for (let guest = waiting.shift(); guest && !this.#ending.signal.aborted; guest = waiting.shift()) {
-        const { name } = guest.report
-        try {
-          await this.#guests.start(shimPlace(this.#layout, guest.place), [])
-          this.#log.info({ name }, 'started with the host')
-        } catch (error) {
-          this.#log.error({ name, err: error }, 'could not be started with the host')
-        }
+        const { name, shim, once, starts } = guest
+        if (starts) await this.#startWithHost(name, shim)
+        if (once) removeSynced(shim.root.autostartOnce)
       }
     }
     await Promise.all(Array.from({ length: availableParallelism() }, work))
     if (!this.#ending.signal.aborted) writeAtomic(file, boot)
+  }
+
+  async #startWithHost(name: string, shim: ShimPlace): Promise<void> {
+    try {
+      await this.#guests.start(shim, [])
+      this.#log.info({ name }, 'started with the host')
+    } catch (error) {
+      this.#log.error({ name, err: error }, 'could not be started with the host')
+    }
   }
 }

@@ -1,5 +1,5 @@
 // libvirt's remote program and its QEMU program as data: every procedure and event around domains, its name and the
-// layout of its arguments and results. Source: remote_protocol.x and qemu_protocol.x of libvirt 9.0.0; parameters that
+// layout of its arguments and results. Source: remote_protocol.x and qemu_protocol.x of libvirt 12.8.0; parameters that
 // the documentation names otherwise have the documentation's name, under which the API table knows them.
 //
 //   number: 'NAME argument:type … > result:type …'
@@ -297,7 +297,8 @@ export const REMOTE_CALLS = {
   449: 'DOMAIN_GET_AUTOSTART_ONCE dom > autostart:int',
   450: 'DOMAIN_SET_AUTOSTART_ONCE dom autostart:int',
   451: 'DOMAIN_SET_THROTTLE_GROUP dom group:string params:param<32> flags:uint',
-  452: 'DOMAIN_DEL_THROTTLE_GROUP dom group:string? flags:uint'
+  452: 'DOMAIN_DEL_THROTTLE_GROUP dom group:string? flags:uint',
+  456: 'DOMAIN_ANNOUNCE_INTERFACE dom device:string? params:param<16> flags:uint'
 } as const
 
 /** The messages the remote program sends by itself. */
@@ -346,7 +347,9 @@ export const REMOTE_EVENTS: Readonly<Record<number, string>> = {
   385: 'DOMAIN_EVENT_BLOCK_THRESHOLD callbackID:int dom dev:string path:string? threshold:uhyper excess:uhyper',
   423: 'DOMAIN_EVENT_MEMORY_FAILURE callbackID:int dom recipient:int action:int flags:uint',
   438: 'DOMAIN_EVENT_MEMORY_DEVICE_SIZE_CHANGE callbackID:int dom alias:string size:uhyper',
-  453: 'DOMAIN_EVENT_NIC_MAC_CHANGE callbackID:int dom alias:string oldMAC:string newMAC:string'
+  453: 'DOMAIN_EVENT_NIC_MAC_CHANGE callbackID:int dom alias:string oldMAC:string newMAC:string',
+  454: 'DOMAIN_EVENT_VCPU_REMOVED callbackID:int dom vcpuid:uint',
+  455: 'DOMAIN_EVENT_CHANNEL_LIFECYCLE callbackID:int dom channelName:string state:int reason:int'
 }
 
 /** The QEMU program's calls. */

@@ -1,5 +1,5 @@
 // Procedures of the drivers beside QEMU's: networks, storage, secrets, node devices, filters, host interfaces. Virshim has
-// none of them; where libvirt's daemons have, their calls are passed on. Source: remote_protocol.x of libvirt 9.0.0, without
+// none of them; where libvirt's daemons have, their calls are passed on. Source: remote_protocol.x of libvirt 12.8.0, without
 // its events, which nobody calls.
 import { type ErrorDomain, errorsFrom } from '../../conf/error.ts'
 import type { Reply } from './client.ts'
@@ -146,7 +146,10 @@ const SECONDARY_CALLS: Readonly<Record<number, string>> = {
   434: 'NODE_DEVICE_SET_AUTOSTART',
   435: 'NODE_DEVICE_IS_PERSISTENT',
   436: 'NODE_DEVICE_IS_ACTIVE',
-  437: 'NETWORK_CREATE_XML_FLAGS'
+  437: 'NETWORK_CREATE_XML_FLAGS',
+  444: 'NETWORK_SET_METADATA',
+  445: 'NETWORK_GET_METADATA',
+  447: 'NODE_DEVICE_UPDATE'
 }
 
 /** libvirt's drivers beside QEMU's; of each the daemon is called virt…d. */

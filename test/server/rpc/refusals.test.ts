@@ -24,7 +24,7 @@ const NAME = `t-refusals-${process.pid}`
 const VIR_ERR_NO_SUPPORT = 3
 const VIR_ERR_OPERATION_DENIED = 29
 const VIR_ERR_RPC = 39
-/** Beyond the last number of libvirt 9.0's programs. */
+/** Beyond the last number of libvirt 12.8's programs. */
 const NUMBERS: [program: number, last: number][] = [
   [REMOTE_PROGRAM, 460],
   [QEMU_PROGRAM, 12]
@@ -85,6 +85,9 @@ function expected({ program, number, api }: Asked, readOnly: boolean): Fault | u
 }
 
 const told = ({ code, message }: Fault): Fault => ({ code, message })
+
+/** Functions of libvirt 12.8 that the libvirt these tests run beside need not have. */
+const NEWER = ['virDomainAnnounceInterface']
 
 /** Names of libvirt's functions in errors. */
 const named = new Set<string>()
@@ -168,7 +171,8 @@ await t.test('every name is of a function of libvirt', async t => {
   const script = `import ctypes, sys
 libraries = [ctypes.CDLL(f'libvirt{part}.so.0') for part in ('', '-qemu')]
 print([name for name in sys.argv[1:] if not any(hasattr(one, name) for one in libraries)])`
-  const { stdout, stderr } = spawnSync('/usr/bin/python3', ['-c', script, ...named], { encoding: 'utf8' })
+  const older = [...named].filter(name => !NEWER.includes(name))
+  const { stdout, stderr } = spawnSync('/usr/bin/python3', ['-c', script, ...older], { encoding: 'utf8' })
   t.equal(stdout.trim(), '[]', stderr)
 })
 

@@ -22,16 +22,25 @@ const BASELINE_MAX = 256
 
 const { VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE: FAIL, VIR_CONNECT_COMPARE_CPU_VALIDATE_XML: VALIDATE } =
   virConnectCompareCPUFlags
-const { VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES: EXPAND, VIR_CONNECT_BASELINE_CPU_MIGRATABLE: MIGRATABLE } =
-  virConnectBaselineCPUFlags
-const { VIR_CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES: DISABLE_DEPRECATED } =
-  virConnectGetDomainCapabilitiesFlags
+const {
+  VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES: EXPAND,
+  VIR_CONNECT_BASELINE_CPU_MIGRATABLE: MIGRATABLE,
+  VIR_CONNECT_BASELINE_CPU_IGNORE_HOST: IGNORE_HOST
+} = virConnectBaselineCPUFlags
+const {
+  VIR_CONNECT_GET_DOMAIN_CAPABILITIES_DISABLE_DEPRECATED_FEATURES: DISABLE_DEPRECATED,
+  VIR_CONNECT_GET_DOMAIN_CAPABILITIES_EXPAND_CPU_FEATURES: EXPAND_FEATURES,
+  VIR_CONNECT_GET_DOMAIN_CAPABILITIES_SUPPORTED_CPU_FEATURES: SUPPORTED_FEATURES
+} = virConnectGetDomainCapabilitiesFlags
 
 /** virCPUCompareResult */
 const COMPARED = { incompatible: 0, identical: 1, superset: 2 } as const
 
 const compareFlags = flags(virConnectCompareCPUFlags)
-const baselineFlags = flags(virConnectBaselineCPUFlags)
+const baselineFlags = {
+  VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES: EXPAND,
+  VIR_CONNECT_BASELINE_CPU_MIGRATABLE: MIGRATABLE
+}
 const emulator = { emulator: optional(text('path; absent: the host’s emulator for the architecture')), ...emulatorArgs }
 
 export const capabilities = {
@@ -59,8 +68,12 @@ export const capabilities = {
     ret: { capabilities: text('<domainCapabilities>') },
     async run(connect, { emulatorbin, flags: bits, ...wanted }) {
       const { lookUpDomainCapabilities } = await import('../capabilities-xml/domain.ts')
-      const asked = { ...wanted, emulator: emulatorbin, withoutDeprecated: (bits & DISABLE_DEPRECATED) !== 0 }
-      return { capabilities: await lookUpDomainCapabilities(connect, asked) }
+      const form = {
+        withoutDeprecated: (bits & DISABLE_DEPRECATED) !== 0,
+        supported: (bits & SUPPORTED_FEATURES) !== 0,
+        expand: (bits & EXPAND_FEATURES) !== 0
+      }
+      return { capabilities: await lookUpDomainCapabilities(connect, { ...wanted, emulator: emulatorbin }, form) }
     }
   }),
 
@@ -130,7 +143,10 @@ export const capabilities = {
   virConnectBaselineCPU: method({
     ...reads,
     since: '0.7.7',
-    args: { xmlCPUs: array(text('<cpu> with <arch>, as capabilities show it'), BASELINE_MAX), flags: baselineFlags },
+    args: {
+      xmlCPUs: array(text('<cpu> with <arch>, as capabilities show it'), BASELINE_MAX),
+      flags: flags(baselineFlags)
+    },
     ret: { cpu: text('<cpu>') },
     async run(_host, { xmlCPUs, flags: bits }) {
       const { baselineXml } = await import('../cpu/compare-xml.ts')
@@ -138,17 +154,24 @@ export const capabilities = {
     }
   }),
 
-  /** The CPU with the most features that all of these CPUs have and the emulator can give. */
+  /** The CPU with the most features that all of these CPUs have and, unless the host is ignored, the emulator can give. */
   virConnectBaselineHypervisorCPU: method({
     ...reads,
     since: '4.4.0',
-    args: { ...emulator, xmlCPUs: array(text('<cpu>'), BASELINE_MAX), flags: baselineFlags },
+    args: { ...emulator, xmlCPUs: array(text('<cpu>'), BASELINE_MAX), flags: flags(virConnectBaselineCPUFlags) },
     ret: { cpu: text('<cpu>') },
     async run(connect, { xmlCPUs, flags: bits, ...wanted }) {
       const [{ parseCpus, hypervisorBaselineXml }, { lookUpEmulator }] = await Promise.all([
         import('../cpu/compare-xml.ts'),
         import('../capabilities-xml/emulator-lookup.ts')
       ])
+      const ignoreHost = (bits & IGNORE_HOST) !== 0
+      if (ignoreHost && xmlCPUs.length === 1) {
+        throw fail(
+          'VIR_ERR_OPERATION_INVALID',
+          'ignoring host is only allowed when computing baseline from multiple CPUs'
+        )
+      }
       const cpus = parseCpus(xmlCPUs, 'virConnectBaselineHypervisorCPU')
       const { qemu, arch, type } = await lookUpEmulator(connect, wanted)
       if (qemu.cpuModels.length === 0) {
@@ -163,7 +186,7 @@ export const capabilities = {
           `computing baseline hypervisor CPU is not supported for arch ${arch}`
         )
       }
-      const options = { migratable: (bits & MIGRATABLE) !== 0, expand: (bits & EXPAND) !== 0 }
+      const options = { migratable: (bits & MIGRATABLE) !== 0, expand: (bits & EXPAND) !== 0, ignoreHost }
       return { cpu: hypervisorBaselineXml(cpus, qemu, options) }
     }
   }),

@@ -8,8 +8,8 @@ import { methodFor } from '../../method.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<Connect>()
 
-/** The libvirt whose API this is: 9.0.0. */
-export const LIBVIRT_VERSION = 9_000_000
+/** The libvirt whose answers these are: 11.3.0. Clients decide by it which elements they write. */
+export const LIBVIRT_VERSION = 11_003_000
 
 /** Most vCPUs of a guest by its virt type; of KVM what the kernel has (qemuConnectGetMaxVcpus). */
 const MAX_VCPUS: Record<string, number> = { qemu: 16, kvm: 1024 }

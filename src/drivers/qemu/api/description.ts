@@ -193,6 +193,30 @@ export const description = {
     }
   }),
 
+  virDomainGetAutostartOnce: method({
+    since: '11.2.0',
+    on: 'domain',
+    acl: 'domain:read',
+    args: {},
+    ret: { autostart: int() },
+    run: domain => ({ autostart: Number(domain.autostartOnce) })
+  }),
+
+  /** Sets that the aggregator starts the guest at the host's next boot, and at no other. */
+  virDomainSetAutostartOnce: method({
+    since: '11.2.0',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    args: { autostart: int('0 or 1') },
+    ret: {},
+    run(domain, { autostart }) {
+      if (!domain.isPersistent) throw fail('VIR_ERR_OPERATION_INVALID', 'cannot set autostart for transient domain')
+      domain.autostartOnce = autostart !== 0
+      return {}
+    }
+  }),
+
   /** Reasons that make this guest one that others cannot answer for, and its use of deprecated features. */
   virDomainGetMessages: method({
     since: '7.1.0',

@@ -3,7 +3,7 @@
 
 import { existsSync } from 'node:fs'
 import { isX86Arch } from '../../../conf/arch.ts'
-import { formatCpu } from '../../../conf/domain/cpu.ts'
+import { type CpuDef, formatCpu } from '../../../conf/domain/cpu.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { element, formatXml, type XmlElement, type XmlNode } from '../../../conf/xml.ts'
 import { cpuinfo } from '../../../host/cpuinfo.ts'
@@ -13,9 +13,11 @@ import type { Connect } from '../../connection.ts'
 import { isNative, runsArch } from '../capabilities/emulator.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { Capability } from '../capabilities/signs.ts'
+import { expandFeatures } from '../cpu/baseline.ts'
 import { cpuidLeaf } from '../cpu/cpuid.ts'
 import { disableDeprecated } from '../cpu/guest.ts'
 import { hostModel, offeredModels } from '../cpu/host-model.ts'
+import { allFeatures, setFeature } from '../cpu/model.ts'
 import { canonicalModel, cpuModel } from '../cpu/models.ts'
 import { matchesMachine } from '../firmware/choose.ts'
 import { readDescriptors } from '../firmware/descriptors.ts'
@@ -324,12 +326,40 @@ function modelElements(qemu: Qemu): XmlElement[] {
     })
 }
 
-/** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
-function cpuElement({ qemu, type }: Found, connect: Connect, withoutDeprecated: boolean): XmlElement {
-  const model = hostModel({ qemu, hostArch: connect.hostArch }, type)?.reported
-  if (model && withoutDeprecated) disableDeprecated(model.features, qemu)
-  const models = modelElements(qemu)
+/** Forms of the host's model that clients may ask for. */
+export interface HostModelForm {
+  /** features that QEMU calls deprecated are disabled */
+  withoutDeprecated: boolean
+  /** what the host has and guests get only if they ask for it by name is there too */
+  supported: boolean
+  /** every feature by name, those of the model included */
+  expand: boolean
+}
+
+/** The CPU of a guest with `host-model` here; undefined where there is none. */
+function hostModelCpu({ qemu, type }: Found, { hostArch }: Connect, form: HostModelForm): CpuDef | undefined {
+  const found = hostModel({ qemu, hostArch }, type)
+  if (!found) return undefined
+  const { model: name, vendor, features } = found.reported
+  if (form.supported) for (const feature of allFeatures(found.full)) setFeature(features, feature, 'require')
+  if (form.withoutDeprecated) disableDeprecated(features, qemu)
   const limit = type === 'kvm' ? cpuinfo().physicalAddressBits : undefined
+  const cpu: CpuDef = {
+    mode: 'custom',
+    match: 'exact',
+    model: { name, fallback: 'forbid' },
+    ...(vendor !== undefined && { vendor }),
+    ...(limit !== undefined && { maxphysaddr: { mode: 'passthrough', limit } }),
+    features
+  }
+  return form.expand ? expandFeatures(cpu) : cpu
+}
+
+/** <cpu>: the modes, with models for those that name one (virQEMUCapsFillDomainCPUCaps). */
+function cpuElement(found: Found, connect: Connect, form: HostModelForm): XmlElement {
+  const { qemu, type } = found
+  const model = hostModelCpu(found, connect, form)
+  const models = modelElements(qemu)
   const passthrough = (type === 'kvm' || type === 'hvf') && isNative(connect.hostArch, qemu.arch)
   const max = qemu.cpuModels.some(({ name }) => name === 'max')
   return element('cpu', {}, [
@@ -337,19 +367,7 @@ function cpuElement({ qemu, type }: Found, connect: Connect, withoutDeprecated: 
       enumElement('hostPassthroughMigratable', there([['on', qemu.has('cpu.migratable')], 'off']))
     ]),
     mode('maximum', max, [enumElement('maximumMigratable', ['on', 'off'])]),
-    mode(
-      'host-model',
-      model !== undefined,
-      model &&
-        formatCpu({
-          mode: 'custom',
-          match: 'exact',
-          model: { name: model.model, fallback: 'forbid' },
-          ...(model.vendor !== undefined && { vendor: model.vendor }),
-          ...(limit !== undefined && { maxphysaddr: { mode: 'passthrough', limit } }),
-          features: model.features
-        }).children
-    ),
+    mode('host-model', model !== undefined, model && formatCpu(model).children),
     mode('custom', models.length > 0, models)
   ])
 }
@@ -399,10 +417,7 @@ function featuresElement(asked: Asked): XmlElement {
  * The domain capabilities of an emulator named by any of its parts.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_SYSTEM_ERROR
  */
-export async function lookUpDomainCapabilities(
-  connect: Connect,
-  { withoutDeprecated, ...wanted }: Wanted & { withoutDeprecated: boolean }
-): Promise<string> {
+export async function lookUpDomainCapabilities(connect: Connect, wanted: Wanted, form: HostModelForm): Promise<string> {
   const found = await lookUpEmulator(connect, wanted)
   const { qemu, arch, type, machine } = found
   const refuse = (code: 'VIR_ERR_INVALID_ARG' | 'VIR_ERR_CONFIG_UNSUPPORTED', what: string) =>
@@ -413,14 +428,14 @@ export async function lookUpDomainCapabilities(
   if (!machinesInOrder(qemu).some(({ name }) => name === machine)) {
     throw refuse('VIR_ERR_CONFIG_UNSUPPORTED', `machine type '${machine ?? '<null>'}'`)
   }
-  return domainCapabilities(connect, found, withoutDeprecated)
+  return domainCapabilities(connect, found, form)
 }
 
 /** KVM's own limit of vCPUs of a guest on x86 with no word from the kernel (KVM_MAX_VCPUS). */
 const KVM_MAX_VCPUS = 1024
 
 /** The document `virsh domcapabilities` shows. */
-function domainCapabilities(connect: Connect, found: Found, withoutDeprecated: boolean): string {
+function domainCapabilities(connect: Connect, found: Found, form: HostModelForm): string {
   const { qemu, arch, type, machine } = found
   const has = (...any: Capability[]) => any.some(capability => qemu.has(capability))
   const guest = { os: { arch, machine } } as Asked['guest']
@@ -437,7 +452,7 @@ function domainCapabilities(connect: Connect, found: Found, withoutDeprecated: b
       vcpus > 0 ? element('vcpu', { max: vcpus }) : undefined,
       supported('iothreads', true),
       osElement(found, connect),
-      cpuElement(found, connect, withoutDeprecated),
+      cpuElement(found, connect, form),
       supported('memoryBacking', true, enumsOf(MEMORY_BACKING, asked)),
       element(
         'devices',

@@ -134,8 +134,13 @@ export function baselineXml(xmlCPUs: readonly string[], { migratable, expand }: 
 }
 
 /** The CPU that QEMU can give to guests of all these CPUs, of the models it has. */
-export function hypervisorBaselineXml(cpus: AnyCpu[], qemu: Qemu, { migratable, expand }: BaselineAsked): string {
-  const { hostCpu, arch } = qemu
+export function hypervisorBaselineXml(
+  cpus: AnyCpu[],
+  qemu: Qemu,
+  { migratable, expand, ignoreHost }: BaselineAsked & { ignoreHost: boolean }
+): string {
+  const { arch } = qemu
+  const hostCpu = ignoreHost ? undefined : qemu.hostCpu
   const allowed =
     hostCpu &&
     new Set(

@@ -301,6 +301,17 @@ export class QemuDomain {
     this.changed()
   }
 
+  /** The guest is to be started with the host's next boot. */
+  get autostartOnce(): boolean {
+    return existsSync(this.root.autostartOnce)
+  }
+
+  set autostartOnce(on: boolean) {
+    if (on) writeAtomic(this.root.autostartOnce, '')
+    else removeSynced(this.root.autostartOnce)
+    this.changed()
+  }
+
   /** A lifecycle event with libvirt's numbers; `of` names the guest where its present name is not the one meant. */
   lifecycle(event: number, detail: number, timestampUs?: number, of?: GuestHandle): void {
     this.events.emit('VIR_DOMAIN_EVENT_ID_LIFECYCLE', { ...(of && { dom: of }), event, detail }, timestampUs)

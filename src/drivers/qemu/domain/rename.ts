@@ -56,7 +56,7 @@ export async function renameDomain(domain: QemuDomain, name: string): Promise<Re
 
 /** The new definition is on disk before the old one goes; a failure leaves all as it was. */
 function take(domain: QemuDomain, name: string, root: GuestRoot): void {
-  const { root: oldRoot, name: oldName, autostart } = domain
+  const { root: oldRoot, name: oldName, autostart, autostartOnce } = domain
   const def = domain.newDef!
   const moves = root !== oldRoot
   if (moves) renameSync(oldRoot.dir, root.dir)
@@ -65,6 +65,7 @@ function take(domain: QemuDomain, name: string, root: GuestRoot): void {
   try {
     domain.setPersistent(def, domain.definitions.newContext)
     if (moves && autostart) domain.autostart = true
+    if (moves && autostartOnce) domain.autostartOnce = true
   } catch (error) {
     def.name = oldName
     domain.root = oldRoot
@@ -77,4 +78,5 @@ function take(domain: QemuDomain, name: string, root: GuestRoot): void {
   if (!moves) return
   removeSynced(oldRoot.definition)
   removeSynced(oldRoot.autostart)
+  removeSynced(oldRoot.autostartOnce)
 }

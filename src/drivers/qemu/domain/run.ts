@@ -1,6 +1,7 @@
 // One run of a guest: from the moment it is asked to start until nothing of its QEMU is left.
 import { virDomainPausedReason, virDomainRunningReason } from '../../../conf/enums.ts'
 import { randomBytes } from '../../../conf/random.ts'
+import type { StorageSource } from '../../../conf/storage/source.ts'
 import { boundLog } from '../../../host/log-file.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
 import type { Phase, ProcessIdentity, Registration } from '../../../state/status.ts'
@@ -73,6 +74,8 @@ export class Run {
   readonly taints = new Set<Taint>()
   /** features it uses that its QEMU means to drop */
   deprecations: string[] = []
+  /** the last I/O error of each image that QEMU had words for */
+  readonly ioErrors = new Map<StorageSource, { time: string; message: string }>()
   /** the guest is to stay paused after its start */
   paused = false
   /** it was started to end with somebody: its client's connection, or this process */

@@ -1,14 +1,19 @@
 // Taints: reasons why others cannot answer for a guest, by its making or by acts past its daemon
 // (virDomainTaint, qemuDomainObjCheckTaint). It is kept for as long as the guest runs.
+import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainMessageType } from '../../../conf/enums.ts'
+import { storageImages } from '../../../conf/storage/chain.ts'
+import { storagePath } from '../../../conf/storage/source.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
 import { TAINTS, type Taint } from '../../../state/taint.ts'
 import { isCdromDrive } from '../block/protocol.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuDomain } from './domain.ts'
+import type { Run } from './run.ts'
 
-const { VIR_DOMAIN_MESSAGE_DEPRECATION, VIR_DOMAIN_MESSAGE_TAINTING } = virDomainMessageType
+const { VIR_DOMAIN_MESSAGE_DEPRECATION, VIR_DOMAIN_MESSAGE_TAINTING, VIR_DOMAIN_MESSAGE_IOERRORS } =
+  virDomainMessageType
 
 type Rule = (def: DomainDef, owner: ProcessOwner) => boolean
 
@@ -60,7 +65,7 @@ export function taintByDefinition(domain: QemuDomain): void {
 }
 
 /** The messages of a guest; `flags` 0 asks for all (virDomainObjGetMessages). */
-export function messagesOf({ run }: QemuDomain, flags: number): string[] {
+export function messagesOf({ run, def }: QemuDomain, flags: number): string[] {
   if (!run) return []
   const { taints, deprecations } = run
   const wants = (bit: number) => flags === 0 || (flags & bit) !== 0
@@ -68,6 +73,17 @@ export function messagesOf({ run }: QemuDomain, flags: number): string[] {
     ...(wants(VIR_DOMAIN_MESSAGE_TAINTING)
       ? Object.entries(TAINTS).flatMap(([what, message]) => (taints.has(what as Taint) ? [`tainted: ${message}`] : []))
       : []),
-    ...(wants(VIR_DOMAIN_MESSAGE_DEPRECATION) ? deprecations.map(one => `deprecated configuration: ${one}`) : [])
+    ...(wants(VIR_DOMAIN_MESSAGE_DEPRECATION) ? deprecations.map(one => `deprecated configuration: ${one}`) : []),
+    ...(wants(VIR_DOMAIN_MESSAGE_IOERRORS) ? def.devices.disks.flatMap(disk => ioErrorsOf(disk, run)) : [])
   ]
+}
+
+/** What QEMU last said of the images of a disk that failed (virDomainObjGetMessagesIOErrorsDisk). */
+function ioErrorsOf({ source: top, target }: DiskDef, { ioErrors }: Run): string[] {
+  return storageImages(top).flatMap(source => {
+    const error = ioErrors.get(source)
+    if (!error) return []
+    const which = `disk='${target?.dev ?? '-'}', index='${source.index ?? 0}', path='${storagePath(source) ?? '-'}'`
+    return [`I/O error: ${which}, timestamp='${error.time}', message='${error.message}'`]
+  })
 }

@@ -51,6 +51,7 @@ export function undefineDomain(domain: QemuDomain, bits: number): Record<string,
   if (hasNvram && asked('VIR_DOMAIN_UNDEFINE_NVRAM')) remove(nvram)
   if (!isActive && !keepsTpm(domain, asked)) remove(root.swtpmDir)
   domain.autostart = false
+  domain.autostartOnce = false
   domain.setPersistent(undefined)
   domain.lifecycle(
     virDomainEventType.VIR_DOMAIN_EVENT_UNDEFINED,

@@ -14,8 +14,9 @@ import {
   virDomainShutoffReason,
   virDomainState
 } from '../../../conf/enums.ts'
-import { appendLog } from '../../../host/log-file.ts'
-import { diskOfDevice, diskSourcePath, imageOfNode } from '../device/disk/lookup.ts'
+import { storagePath } from '../../../conf/storage/source.ts'
+import { appendLog, timeNow } from '../../../host/log-file.ts'
+import { diskOfDevice, imageOfNode } from '../device/disk/lookup.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { shutdownOrReboot, startCpus } from '../process/cpus.ts'
 
@@ -128,12 +129,17 @@ export const failureEvents: Handlers = {
   },
 
   BLOCK_IO_ERROR(domain, data, timestampUs) {
-    const device = String(data.device ?? '')
-    const disk =
-      device === '' ? imageOfNode(domain.def, String(data['node-name'] ?? ''))?.disk : diskOfDevice(domain.def, device)
+    const { device, 'qom-path': qomPath, 'node-name': node, reason: message } = data as Record<string, string>
+    const byNode = node === undefined ? undefined : imageOfNode(domain.def, node)
+    const disk = byNode?.disk ?? diskOfDevice(domain.def, device || qomPath || '')
+    const source = byNode?.source ?? disk?.source
     const action = IO_ERROR_ACTIONS[String(data.action)] ?? IO_ERROR.VIR_DOMAIN_EVENT_IO_ERROR_NONE
-    const fields = { srcPath: (disk && diskSourcePath(disk)) ?? '', devAlias: disk?.alias ?? '', action }
-    const reason = data.nospace === true ? 'enospc' : ''
+    const fields = { srcPath: (source && storagePath(source)) ?? '', devAlias: disk?.alias ?? '', action }
+    const reason = data.nospace === true ? 'enospc' : message === undefined ? '' : 'message'
+    const time = timeNow()
+    const names = `device='${fields.devAlias}' node-name='${node ?? '<null>'}' reason='${message ?? '<null>'}'`
+    appendLog(domain.root.log, `IO error ${names}`, time)
+    if (source && message !== undefined) domain.run?.ioErrors.set(source, { time, message })
     domain.events.emit('VIR_DOMAIN_EVENT_ID_IO_ERROR', fields, timestampUs)
     domain.events.emit('VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON', { ...fields, reason }, timestampUs)
     if (action !== IO_ERROR.VIR_DOMAIN_EVENT_IO_ERROR_PAUSE) return

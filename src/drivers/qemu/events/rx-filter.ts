@@ -12,10 +12,12 @@ interface RxFilter {
   'vlan-table': number[]
 }
 
-/** The address the guest has given its card is shown beside the one it was given. */
+/** Shows the address the guest has given its card beside the one it was given, and tells of it. */
 function noteAddress(domain: QemuDomain, dev: InterfaceDef, address: string): void {
   const current = address === dev.mac ? undefined : address
   if (current === dev.currentMac) return
+  const change = { alias: dev.alias!, oldMAC: dev.currentMac ?? dev.mac!, newMAC: address }
+  domain.events.emit('VIR_DOMAIN_EVENT_ID_NIC_MAC_CHANGE', change)
   if (current === undefined) delete dev.currentMac
   else dev.currentMac = current
   domain.changed()

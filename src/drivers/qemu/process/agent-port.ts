@@ -14,7 +14,7 @@ export function agentChannel(domain: QemuDomain): ChardevDef | undefined {
 }
 
 /**
- * Notes that the guest has opened or closed its end of a virtio port; of the agent's an event tells
+ * Notes that the guest has opened or closed its end of a virtio port, and tells of it; the agent's has an event more
  * (processSerialChangedEvent, qemuProcessRefreshChannelVirtioState).
  * @param reason virConnectDomainEventAgentLifecycleReason
  */
@@ -22,15 +22,17 @@ export function portChanged(domain: QemuDomain, alias: string, open: boolean, re
   const channel = domain.def.devices.channels.find(one => one.alias === alias)
   if (channel?.target.type !== 'virtio') return
   channel.target.state = open ? 'connected' : 'disconnected'
-  if (channel.target.name !== AGENT_CHANNEL) return
-  if (domain.agent) {
-    domain.agent.connected = open
-    if (!open) domain.agent.close()
-  }
   const STATE = virConnectDomainEventAgentLifecycleState
   const state = open
     ? STATE.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_CONNECTED
     : STATE.VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_STATE_DISCONNECTED
+  const { name: channelName = '' } = channel.target
+  domain.events.emit('VIR_DOMAIN_EVENT_ID_CHANNEL_LIFECYCLE', { channelName, state, reason }, timeUs)
+  if (channelName !== AGENT_CHANNEL) return
+  if (domain.agent) {
+    domain.agent.connected = open
+    if (!open) domain.agent.close()
+  }
   domain.events.emit('VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE', { state, reason }, timeUs)
 }
 

@@ -109,6 +109,21 @@ t.test('autostart', async t => {
   }
 })
 
+t.test('autostart with the next boot alone', async t => {
+  const transient = await StandInGuest.running(t)
+  t.match(
+    await transient.failureOf('virDomainSetAutostartOnce', { autostart: 1 }),
+    /^VIR_ERR_OPERATION_INVALID .*cannot set autostart for transient domain$/
+  )
+  const guest = await StandInGuest.make(t, { persistent: true })
+  for (const autostart of [1, 1, 0, 0, 1]) {
+    await guest.call('virDomainSetAutostartOnce', { autostart })
+    t.same(await guest.call('virDomainGetAutostartOnce'), { autostart })
+    t.same(await guest.call('virDomainGetAutostart'), { autostart: 0 })
+    t.equal(guest.leftovers.includes('autostart-once'), autostart === 1)
+  }
+})
+
 t.test('what is told of a guest', async t => {
   const guest = await StandInGuest.make(t, { persistent: true })
   const told = async () => {
@@ -178,6 +193,7 @@ t.test('undefine', async t => {
   for (const [what, make, flags, error] of cases) {
     const guest = await StandInGuest.make(t, { persistent: true })
     await guest.call('virDomainSetAutostart', { autostart: 1 })
+    await guest.call('virDomainSetAutostartOnce', { autostart: 1 })
     make(guest)
     const before = guest.leftovers
     t.equal(await guest.failureOf('virDomainUndefineFlags', { flags }), error, `${what} ${flags}`)

@@ -29,7 +29,7 @@ t.test('domxml-to-native makes plain interfaces of all, with libvirtd’s descri
       nic('null')
   )
   t.same(lines.filter(isNetwork).map(shortened), [
-    '-netdev {"type":"tap","fd":"24","id":"hostnet0"}',
+    '-netdev {"type":"tap","fd":"25","id":"hostnet0"}',
     '-device {"driver":"e1000","netdev":"hostnet0","id":"net0","mac":"52:54:00:00:00:01"}',
     '-netdev {"type":"tap","fd":"25","id":"hostnet1"}',
     '-device {"driver":"rtl8139","netdev":"hostnet1","id":"net1","mac":"52:54:00:00:00:01"}',
@@ -40,10 +40,10 @@ t.test('domxml-to-native makes plain interfaces of all, with libvirtd’s descri
 
 t.test('the host’s end by type', async t => {
   for (const [xml, netdev] of [
-    [nic('bridge', "<source bridge='b'/>"), '{"type":"tap","fd":"24","id":"hostnet0"}'],
+    [nic('bridge', "<source bridge='b'/>"), '{"type":"tap","fd":"25","id":"hostnet0"}'],
     [
       nic('ethernet', "<model type='virtio'/><driver queues='2'/><tune><sndbuf>0</sndbuf></tune>"),
-      '{"type":"tap","fds":"24:25","sndbuf":0,"id":"hostnet0"}'
+      '{"type":"tap","fds":"25:26","sndbuf":0,"id":"hostnet0"}'
     ],
     [nic('client', "<source address='a' port='1'/>"), '{"type":"socket","connect":"a:1","id":"hostnet0"}'],
     [nic('server', "<source port='1'/>"), '{"type":"socket","listen":":1","id":"hostnet0"}'],

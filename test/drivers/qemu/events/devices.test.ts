@@ -63,20 +63,25 @@ t.test('trays', async t => {
   t.match(guest.logged, [{ level: 'error', message: 'QMP event handler failed' }])
 })
 
-t.test("the agent's port", async t => {
+t.test('ports of channels, and the agent’s among them', async t => {
   const guest = await StandInGuest.running(t, {
     devices: `<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
       <channel type='unix'><target type='virtio' name='mine'/></channel>`
   })
   const changed = (id: string, open: unknown): [string, object] => ['VSERPORT_CHANGE', { id, open }]
   guest.qemu.agent.answers['guest-get-host-name'] = { 'host-name': 'h' }
-  t.same(await hear(guest, changed('channel0', false)), [['AGENT_LIFECYCLE', { state: 2, reason: 2 }]])
+  const told = (channelName: string, state: number) => ['CHANNEL_LIFECYCLE', { channelName, state, reason: 2 }]
+  const toldOfAgent = (state: number) => [
+    told('org.qemu.guest_agent.0', state),
+    ['AGENT_LIFECYCLE', { state, reason: 2 }]
+  ]
+  t.same(await hear(guest, changed('channel0', false)), toldOfAgent(2))
   t.match(await xmlOf(guest), /guest_agent.0' state='disconnected'/)
   t.match((await guest.status())?.xml, /guest_agent.0' state='disconnected'/)
   t.match(await guest.failureOf('virDomainGetHostname', { flags: 2 }), /^VIR_ERR_AGENT_UNRESPONSIVE /)
-  t.same(await hear(guest, changed('channel0', true)), [['AGENT_LIFECYCLE', { state: 1, reason: 2 }]])
+  t.same(await hear(guest, changed('channel0', true)), toldOfAgent(1))
   t.same(await guest.call('virDomainGetHostname', { flags: 2 }), { hostname: 'h' })
-  t.same(await hear(guest, changed('channel1', false)), [], "of another port's end nobody is told")
+  t.same(await hear(guest, changed('channel1', false)), [told('mine', 2)])
   t.match(await xmlOf(guest), /name='mine' state='disconnected'/)
   t.same(await hear(guest, changed('channel7', false)), [])
   t.same(await hear(guest, changed('channel0', 1)), [])
@@ -138,14 +143,19 @@ t.test('the address the guest has given its card', async t => {
     guest.qemu.peer.event('NIC_RX_FILTER_CHANGED', { name: 'net0' })
     await guest.qemu.peer.told('query-rx-filter')
     await guest.failureOf('virDomainInjectNMI')
+    const { told } = guest
     guest.forget()
+    return told
   }
-  await changed('52:54:00:00:00:02')
+  const told = (oldMAC: string, newMAC: string) => [['NIC_MAC_CHANGE', { alias: 'net0', oldMAC, newMAC }]]
+  const [first, second] = ['52:54:00:00:00:01', '52:54:00:00:00:02']
+  t.same(await changed(second), told(first, second))
   const both = "<mac address='52:54:00:00:00:01' currentAddress='52:54:00:00:00:02'/>"
   t.match(await xmlOf(guest), both)
   t.match((await guest.status())?.xml, both)
   t.notMatch((await guest.call('virDomainGetXMLDesc', { flags: 2 })).xml, 'currentAddress')
-  await changed('52:54:00:00:00:01')
+  t.same(await changed(second), [], 'once')
+  t.same(await changed(first), told(second, first))
   t.notMatch(await xmlOf(guest), 'currentAddress')
 })
 

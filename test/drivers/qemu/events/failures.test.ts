@@ -168,7 +168,14 @@ t.test('failing disks', async t => {
     ],
     [{ device: 'drive-virtio-disk7', action: 'report' }, { ...unknown, action: 2 }, ''],
     [{ 'node-name': 'mine', action: 'new' }, { ...unknown, action: 0 }, ''],
-    [{}, { ...unknown, action: 0 }, '']
+    [{}, { ...unknown, action: 0 }, ''],
+    [{ device: '', 'qom-path': '/machine/peripheral/virtio-disk0/virtio-backend' }, { ...ours, action: 0 }, ''],
+    [
+      { 'node-name': 'libvirt-1-format', action: 'report', nospace: false, reason: 'Input/output error' },
+      { ...ours, action: 2 },
+      'message'
+    ],
+    [{ 'node-name': 'mine', reason: 'Input/output error' }, { ...unknown, action: 0 }, 'message']
   ]
   for (const [data, fields, reason] of cases) {
     guest.forget()
@@ -180,6 +187,15 @@ t.test('failing disks', async t => {
     ])
     t.equal(await guest.state(), 'RUNNING BOOTED')
   }
+  const VIR_DOMAIN_MESSAGE_IOERRORS = 4
+  const { msgs } = await guest.call('virDomainGetMessages', { flags: VIR_DOMAIN_MESSAGE_IOERRORS })
+  t.equal(msgs.length, 1, 'the last one of an image')
+  t.match(
+    msgs[0],
+    new RegExp(
+      `^I/O error: disk='vda', index='1', path='${path}', timestamp='[-0-9]+ [:.0-9]+\\+0000', message='Input/output error'$`
+    )
+  )
   guest.forget()
   guest.qemu.peer.event('BLOCK_IO_ERROR', { device: 'drive-virtio-disk0', action: 'stop', nospace: true })
   guest.qemu.peer.event('STOP')

@@ -14,7 +14,8 @@ t.test('what is told of why a guest is paused or runs', async t => {
     VIR_DOMAIN_PAUSED_MIGRATION: 1,
     VIR_DOMAIN_PAUSED_FROM_SNAPSHOT: 5,
     VIR_DOMAIN_PAUSED_POSTCOPY: 7,
-    VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: 8
+    VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: 8,
+    VIR_DOMAIN_PAUSED_API_ERROR: 6
   })
   const resumed = Object.entries(virDomainRunningReason).map(([name, reason]) => [name, resumedDetail(reason)])
   t.same(Object.fromEntries(resumed.filter(([, detail]) => detail !== 0)), {
