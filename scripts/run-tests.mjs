@@ -1,8 +1,12 @@
-// Runs the tap tests in build/test/, two files at a time, and ends with the line "N passed, N failed" (assertions).
+// Runs the tap tests in build/test/, two files at a time, and ends with the line "N passed, N failed" (assertions):
+//
+//   scripts/run-tests.mjs [--debian13] [WORD…]      files whose names contain a word; --debian13: what runs there, too
+//
 // Each file is a program that prints TAP; tap's own runner would load its TypeScript plugin, which needs another compiler.
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { Parser } from 'tap-parser'
+import { runInDebian13 } from './debian13-tests.mjs'
 import { startPeerDaemons } from './peer-daemons.mjs'
 
 const JOBS = 2
@@ -10,7 +14,8 @@ const FILE_TIMEOUT_MS = 300_000
 /** tap's own limit for a file that sets none, in seconds: its 30 are few where others use the machine */
 const TAP_TIMEOUT = '240'
 
-const wanted = process.argv.slice(2)
+const OTHER_WORLD = '--debian13'
+const wanted = process.argv.slice(2).filter(word => word !== OTHER_WORLD)
 const files = readdirSync('build/test', { recursive: true })
   .filter(name => name.endsWith('.test.mjs') && (wanted.length === 0 || wanted.some(word => name.includes(word))))
   .sort()
@@ -73,6 +78,12 @@ await Promise.all(
   })
 )
 await endPeerDaemons()
+if (process.argv.includes(OTHER_WORLD)) {
+  const there = await runInDebian13()
+  total.passed += there.passed
+  total.failed += there.failed
+  failures.push(...there.failures.map(failure => `debian13: ${failure}`))
+}
 for (const failure of failures) process.stdout.write(`not ok ${failure}\n`)
 process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`)
 process.exitCode = total.failed > 0 || total.passed === 0 ? 1 : 0

@@ -122,8 +122,9 @@ function signalTo({ pid }: ProcessIdentity, signal: NodeJS.Signals): void {
 /** The process a file names, if it is of this boot: start times of another may be anybody's now. */
 function readIdentity(file: string): ProcessIdentity | undefined {
   try {
-    const { bootId: of = bootId(), ...identity } = JSON.parse(readFileSync(file, 'utf8'))
-    return of === bootId() ? (identity as ProcessIdentity) : undefined
+    const { bootId: of = bootId(), pid, startTime } = JSON.parse(readFileSync(file, 'utf8'))
+    // programs put files of their own there: virtiofsd one with its pid alone, beside its socket
+    return of === bootId() && pid !== undefined ? { pid, startTime } : undefined
   } catch {
     return undefined
   }

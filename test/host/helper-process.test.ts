@@ -54,7 +54,8 @@ t.test("nobody else's process is", async t => {
   const named: [what: string, file: string][] = [
     ['of another boot', JSON.stringify({ ...other, bootId: 'another' })],
     ['that had the pid before', JSON.stringify({ ...other, startTime: '1', bootId: bootId() })],
-    ['of a file that was cut', JSON.stringify(other).slice(0, 9)]
+    ['of a file that was cut', JSON.stringify(other).slice(0, 9)],
+    ["of a program's own file", `${other.pid}\n`]
   ]
   for (const [what, text] of named) {
     writeFileSync(join(dir, 'helper.pid'), text)

@@ -1,7 +1,10 @@
 // The connection itself: type, versions, names, what the host is.
+import { accessSync, constants } from 'node:fs'
 import { hostname } from 'node:os'
+import { systemError } from '../../../conf/errno.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { defaulted, flags, int, optional, text, uhyper } from '../../../conf/wire.ts'
+import { hostFile } from '../../../host/root.ts'
 import type { Connect } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 
@@ -11,8 +14,19 @@ const method = methodFor<Connect>()
 /** The libvirt whose answers these are: 11.3.0. Clients decide by it which elements they write. */
 export const LIBVIRT_VERSION = 11_003_000
 
+const KVM = '/dev/kvm'
+
 /** Most vCPUs of a guest by its virt type; of KVM what the kernel has (qemuConnectGetMaxVcpus). */
 const MAX_VCPUS: Record<string, number> = { qemu: 16, kvm: 1024 }
+
+/** Asks for the host's KVM (virHostCPUGetKVMMaxVCPUs). @throws VIR_ERR_SYSTEM_ERROR */
+function checkKvm(): void {
+  try {
+    accessSync(hostFile(KVM), constants.R_OK)
+  } catch (error) {
+    throw systemError('VIR_FROM_NONE', `Unable to open ${KVM}`, error)
+  }
+}
 
 const plain = { since: '0.0.1', on: 'connect', acl: 'connect:getattr', args: {} } as const
 
@@ -51,6 +65,7 @@ export const connect = {
     run(_host, { type = 'qemu' }) {
       const max = MAX_VCPUS[type.toLowerCase()]
       if (max === undefined) throw fail('VIR_ERR_INVALID_ARG', `unknown type '${type}'`)
+      if (type.toLowerCase() === 'kvm') checkKvm()
       return { maxVcpus: max }
     }
   }),

@@ -2,8 +2,9 @@ import { createDecipheriv } from 'node:crypto'
 import t from 'tap'
 import type { StorageSource } from '../../../../src/conf/storage/source.ts'
 import { storageIds } from '../../../../src/drivers/qemu/block/node-names.ts'
-import { addStorage } from '../../../../src/drivers/qemu/block/nodes.ts'
+import { addStorage, addStorageChain } from '../../../../src/drivers/qemu/block/nodes.ts'
 import { protocolProps } from '../../../../src/drivers/qemu/block/protocol.ts'
+import type { Capability } from '../../../../src/drivers/qemu/capabilities/signs.ts'
 import { Command } from '../../../../src/drivers/qemu/command/command.ts'
 import { define, errorOf, testContext } from '../../../helper/definition.ts'
 
@@ -99,6 +100,21 @@ t.test('a slice of qcow2 has a node of its own', async t => {
       ['libvirt-2-slice-sto', 'libvirt-2-storage'],
       ['libvirt-2-format', 'libvirt-2-slice-sto']
     ]
+  )
+})
+
+t.test('a raw image stands on none, where it has a node of its format', async t => {
+  const backingStore: StorageSource = { type: 'file', path: '/b', format: 'raw', index: 2 }
+  const top: StorageSource = { type: 'file', path: '/a', format: 'raw', index: 1, backingStore }
+  const chain = async (missing: Capability[]) => {
+    const work = new Command(await define(''), testContext({ missing }))
+    addStorageChain(work, top, { readOnly: false })
+    return work.argv.filter(word => word.startsWith('{')).map(word => JSON.parse(word)['node-name'])
+  }
+  t.same(await chain([]), ['libvirt-2-storage', 'libvirt-1-storage'])
+  t.match(
+    await errorOf(() => chain(['blockjob.backing-mask-protocol'])),
+    "unsupported configuration: storage format 'raw' does not support backing store"
   )
 })
 

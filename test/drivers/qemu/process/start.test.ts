@@ -22,30 +22,42 @@ interface Guest {
   /** `@` is a directory of the guest's own, with raw images 0.img … 9.img and a directory `shared` */
   devices: string
   /** what the guest needs of the host; without it, it is left out */
-  needs?: string
+  needs?: string[]
 }
 
 const disk = (n: number, target: string, bus: string, more = '') =>
   `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='@/${n}.img'/><target dev='${target}' bus='${bus}'/>${more}</disk>`
 
+const SPICE =
+  "<graphics type='spice' autoport='yes' passwd='secret'><image compression='off'/><mouse mode='client'/></graphics>"
+const SPICE_CHANNEL =
+  "<channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel><graphics type='spice'/>"
+
+const MODULES = '/usr/lib/x86_64-linux-gnu/qemu'
+/** What QEMU has by a module, on a host that has it: some distributions pack SPICE and D-Bus apart. */
+const withModule = (name: string, xml: string) => (existsSync(`${MODULES}/${name}.so`) ? xml : '')
+
 const GUESTS: Record<string, Guest> = {
   'graphics, video and sound': {
     devices: `
       <graphics type='vnc' websocket='-1' passwd='secret' keymap='de' sharePolicy='ignore' powerControl='yes'/>
-      <graphics type='spice' autoport='yes' passwd='secret'><image compression='off'/><mouse mode='client'/></graphics>
-      <graphics type='dbus' p2p='yes'/>
-      <video><model type='vga' vram='8192'/></video><video><model type='qxl' heads='2'/></video><video><model type='virtio'/></video>
+      ${withModule('ui-spice-core', SPICE)}
+      ${withModule('ui-dbus', "<graphics type='dbus' p2p='yes'/>")}
+      <video><model type='vga' vram='8192'/></video>
+      ${withModule('hw-display-qxl', "<video><model type='qxl' heads='2'/></video>")}
+      <video><model type='virtio'/></video>
       <sound model='sb16'/><sound model='es1370'/><sound model='pcspk'/><sound model='ac97'/><sound model='usb'/>
       <sound model='ich6'/><sound model='ich9'><codec type='micro'/><codec type='output'/></sound>
       <audio id='1' type='none'/>`
   },
   'sockets of display servers': {
     devices: `
-      <graphics type='vnc'><listen type='socket'/></graphics><graphics type='spice'><listen type='socket'/></graphics>
+      <graphics type='vnc'><listen type='socket'/></graphics>
+      ${withModule('ui-spice-core', "<graphics type='spice'><listen type='socket'/></graphics>")}
       <video><model type='bochs'><resolution x='800' y='600'/></model></video>`
   },
   'a display on a D-Bus of its own': {
-    needs: '/usr/bin/dbus-daemon',
+    needs: ['/usr/bin/dbus-daemon', `${MODULES}/ui-dbus.so`],
     devices:
       "<graphics type='dbus'><audio id='1'/></graphics><audio id='1' type='dbus'/><video><model type='virtio'/></video>"
   },
@@ -87,7 +99,7 @@ const GUESTS: Record<string, Guest> = {
       <console type='pty'/><console type='pty'><target type='virtio'/></console>
       <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
       <channel type='pty'><target type='virtio' name='a.port'/></channel>
-      <channel type='spicevmc'><target type='virtio' name='com.redhat.spice.0'/></channel><graphics type='spice'/>`
+      ${withModule('ui-spice-core', SPICE_CHANNEL)}`
   },
   interfaces: {
     devices: ['virtio', 'e1000', 'e1000e', 'rtl8139', 'ne2k_pci', 'pcnet', 'virtio-transitional']
@@ -136,7 +148,7 @@ const GUESTS: Record<string, Guest> = {
   },
   UEFI: {
     machine: 'q35',
-    needs: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+    needs: ['/usr/share/OVMF/OVMF_CODE_4M.fd'],
     memory: "<memory unit='MiB'>256</memory>",
     os: `<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>
       <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>@/vars.fd</nvram><bootmenu enable='yes' timeout='100'/><smbios mode='sysinfo'/>`,
@@ -146,7 +158,7 @@ const GUESTS: Record<string, Guest> = {
   },
   'a 32 bit guest with a CPU, clock and tuning of its own': {
     arch: 'i686',
-    needs: '/usr/bin/qemu-system-i386',
+    needs: ['/usr/bin/qemu-system-i386'],
     outside: `
       <vcpu>2</vcpu><cputune><shares>512</shares></cputune><cpu mode='custom' match='exact'><model fallback='allow'>qemu32</model><feature policy='require' name='pae'/></cpu>
       <clock offset='localtime'><timer name='rtc' tickpolicy='catchup' track='guest'/><timer name='hpet' present='no'/></clock>
@@ -175,7 +187,8 @@ function prepare(shim: Shim, name: string, guest: Guest): void {
 }
 
 Object.entries(GUESTS).forEach(([what, guest], i) => {
-  const skip = guest.needs !== undefined && !existsSync(guest.needs) && `needs ${guest.needs}`
+  const missing = guest.needs?.find(file => !existsSync(file))
+  const skip = missing !== undefined && `needs ${missing}`
   t.test(`starts ${what}`, { skip }, async t => {
     const name = `t-start-${process.pid}-${i}`
     const shim = new Shim('')

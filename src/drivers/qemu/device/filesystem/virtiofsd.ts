@@ -1,5 +1,5 @@
 // virtiofsd: serves a directory of the host to the guest over vhost-user (qemu_virtiofs.c).
-import { accessSync, constants, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { accessSync, constants, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type FilesystemDef, isVirtiofs } from '../../../../conf/devices/filesystem.ts'
 import type { IdMapEntry } from '../../../../conf/domain/idmap.ts'
@@ -94,7 +94,11 @@ export const virtiofsd: HostEnd<FilesystemDef> = {
   },
   /** it may have ended with its connection to QEMU */
   async give(dev, { context }) {
-    if (isOurs(dev)) await endHelper(virtiofsSocket(dev, context.paths))
+    if (!isOurs(dev)) return
+    const socket = virtiofsSocket(dev, context.paths)
+    await endHelper(socket)
+    // a file of its own, which the one in Rust leaves
+    rmSync(`${socket}.pid`, { force: true })
   }
 }
 

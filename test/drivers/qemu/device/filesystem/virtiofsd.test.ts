@@ -1,7 +1,12 @@
+import { readdirSync, writeFileSync } from 'node:fs'
 import t from 'tap'
-import { prepareFilesystem, virtiofsdArgs } from '../../../../../src/drivers/qemu/device/filesystem/virtiofsd.ts'
+import {
+  prepareFilesystem,
+  virtiofsdArgs,
+  virtiofsSocket
+} from '../../../../../src/drivers/qemu/device/filesystem/virtiofsd.ts'
 import { define, errorOf, testContext } from '../../../../helper/definition.ts'
-import { hostGuest, takeDevices } from '../../../../helper/host-guest.ts'
+import { giveDevices, hostGuest, takeDevices } from '../../../../helper/host-guest.ts'
 
 const SHARED = { outside: "<memoryBacking><access mode='shared'/></memoryBacking>" }
 const fs = (inside: string, dir = '/a,b') =>
@@ -61,4 +66,15 @@ t.test('a program the user names is taken as it is, and has to be there', async 
     await errorOf(() => takeDevices('filesystems', hostGuest(noDirectory, '/nowhere'))),
     "the virtiofs export directory '/nowhere' does not exist"
   )
+})
+
+t.test('its files go with it, those it made itself too', async t => {
+  const dir = t.testdir({})
+  const context = testContext()
+  context.paths.libDir = dir
+  const guest = hostGuest(await define(fs("<binary path='/bin/v'/>"), SHARED), dir, { context })
+  const socket = virtiofsSocket(guest.def.devices.filesystems[0]!, context.paths)
+  for (const file of [socket, `${socket}.pid`]) writeFileSync(file, '')
+  await giveDevices('filesystems', guest)
+  t.same(readdirSync(dir), [])
 })
