@@ -165,6 +165,6 @@ export function addStorageChain(to: Builder, source: StorageSource, use: Storage
     const own = depth > 0 ? ofData : use
     return [{ image, use: own }, ...(image.dataStore ? [{ image: image.dataStore, use: ofData }] : [])]
   })
-  for (const { image } of images) backingProps(image, to.qemu)
+  for (const { image } of images) if (needsFormatNode(image, to.qemu)) backingProps(image, to.qemu)
   for (const { image, use } of images.reverse()) addStorage(to, image, use)
 }
