@@ -12,7 +12,7 @@ const DAEMONS = [
 const START_LIMIT_MS = 30_000
 const END_LIMIT_MS = 5000
 
-/** Examples whose domxml-to-native libvirtd 9.0 often does not survive: PCI devices this host does not have. */
+/** Examples whose domxml-to-native libvirtd (9.0, 11.3) often does not survive: PCI devices this host does not have. */
 export const NO_NATIVE = /^hostdev-pci/
 
 /** The daemons this process started, and only those. */

@@ -26,6 +26,8 @@ const onlyOf = <T>(of: string, field: Field<T | undefined>): Field<T | undefined
   parse: (node, context) => (node.attributes.model === of ? field.parse(node, context) : undefined)
 })
 
+const driver = child('driver', virtioDriver)
+
 export const soundFields = {
   model: required(attr('model', model)),
   codecs: custom<SoundCodec[]>({
@@ -50,7 +52,14 @@ export const soundFields = {
   streams: onlyOf('virtio', nonZero(attr('streams', uint))),
   audio: inChild('audio', required(nonZero(attr('id', uint)))),
   ...deviceInfo,
-  driver: child('driver', virtioDriver)
+  /** of virtio; that of others is read and not kept */
+  driver: custom<Def<typeof virtioDriver> | undefined>({
+    ...driver,
+    parse(node, context) {
+      const read = driver.parse(node, context)
+      return node.attributes.model === 'virtio' ? read : undefined
+    }
+  })
 } satisfies Fields
 export type SoundDef = Def<typeof soundFields>
 

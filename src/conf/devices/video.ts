@@ -10,13 +10,12 @@ import {
   type Def,
   type Fields,
   parseFields,
-  readAhead,
   readFirst,
   required
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, path, uint, yesNo } from '../scalar.ts'
-import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
+import { element, firstChild } from '../xml.ts'
 import { deviceInfo, virtioDriver } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 import { checkNoVirtioOptions } from './virtio-options.ts'
@@ -90,6 +89,8 @@ const model = {
   })
 } satisfies Fields
 
+const modelAsRead = readFirst(model, 'acceleration', 'resolution')
+
 /** Read without complaint: libvirt lets unknown values pass, and io says the same as none. */
 const vgaconf = custom<'on' | 'off' | undefined>({
   names: ['@vgaconf'],
@@ -105,32 +106,11 @@ export const videoFields = {
   driver: child('driver', driver, readFirst(driver, 'name')),
   model: custom<Def<typeof model>>({
     names: [['model', model]],
-    parse: (node, context) => parseFields(modelOf(node), model, context),
+    parse: (node, context) => parseFields(firstChild(node, 'model') ?? element('model'), modelAsRead, context),
     format: (value, into, context) => childAlways('model', model).format(value, into, context)
   }),
   ...deviceInfo
 } satisfies Fields
-/** All `<model>` as one, each attribute that of the first which has it: libvirt reads them by XPath. */
-function modelOf(node: XmlElement): XmlElement {
-  const all = childElements(node, 'model')
-  const attributes = Object.assign({}, ...all.map(one => one.attributes).reverse())
-  return element(
-    'model',
-    attributes,
-    all.flatMap(one => one.children)
-  )
-}
-
-/** In libvirt's order (virDomainVideoDefParseXML): parts of the model, the driver, the model itself. */
-const asRead = {
-  modelParts: readAhead({
-    parse(node, context) {
-      const { acceleration, resolution } = model
-      parseFields(modelOf(node), { acceleration, resolution }, context)
-    }
-  }),
-  ...videoFields
-}
 export type VideoDef = Def<typeof videoFields>
 
 /** Memory of a model that does not say how much, in KiB (virDomainVideoDefaultRAM). */
@@ -152,7 +132,7 @@ export function roundUpPowerOfTwo(kib: number): number | undefined {
 export const video = deviceFamily({
   element: 'video',
   fields: videoFields,
-  asRead,
+  asRead: readFirst(videoFields, 'model'),
   postParse({ model }) {
     const vram = model.vram ?? DEFAULT_VRAM[model.type ?? 'none']
     if (vram) model.vram = roundUpPowerOfTwo(vram)

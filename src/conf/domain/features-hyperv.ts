@@ -117,6 +117,16 @@ const hypervTable = {
 
 export type HypervDef = Def<typeof hypervTable>
 
-export const hypervFeature = closedChildAlways('hyperv', hypervTable, name =>
+const closedHyperv = closedChildAlways('hyperv', hypervTable, name =>
   fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported HyperV Enlightenment feature: ${name}`)
 )
+
+/** What is in one that passes the host's through is not looked at. */
+export const hypervFeature = custom<HypervDef | undefined>({
+  ...closedHyperv,
+  parse(node, context) {
+    const found = firstChild(node, 'hyperv')
+    const mode = found && hypervTable.mode.parse(found, context)
+    return mode === 'passthrough' ? ({ mode } as HypervDef) : closedHyperv.parse(node, context)
+  }
+})

@@ -10,6 +10,10 @@ t.test('what is read is written in libvirt’s order', async t => {
       "<video><model type='virtio'><resolution x='0' y='5'/><acceleration rendernode='/dev//dri/x/'/></model><driver ats='on' iommu='off' vgaconf='io' name='qemu'/></video>",
       "<video><driver iommu='off' ats='on' name='qemu'/><model type='virtio' heads='1'><acceleration rendernode='/dev/dri/x'/><resolution/></model></video>"
     ],
+    [
+      "<video><model type='qxl'/><model type='vga' vgamem='8'><resolution x='1' y='1'/></model></video>",
+      "<video><model type='qxl' heads='1'/></video>"
+    ],
     ["<video><driver vgaconf='nonsense'/></video>", "<video><model heads='1'/></video>"]
   ] as const) {
     t.equal(throughTable(videoFields, given), expected)

@@ -111,8 +111,8 @@ fragments('Hyper-V', inside('kvm'))`
     = <features><hyperv mode='custom'><spinlocks state='on' retries='4096'/><vpindex state='off'/></hyperv></features>
   <hyperv mode='passthrough'/>
     = <features><hyperv mode='passthrough'/></features>
-  <hyperv mode='passthrough'><relaxed state='on'/></hyperv>
-    = <features><hyperv mode='passthrough'><relaxed state='on'/></hyperv></features>
+  <hyperv mode='passthrough'><relaxed state='on'/><nosuch/></hyperv>
+    = <features><hyperv mode='passthrough'/></features>
   <hyperv mode='x'/>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'mode' in element 'hyperv': 'x'.
   <hyperv/>

@@ -100,7 +100,7 @@ function differences(file: string, expected: Answer, got: Answer): string[] {
     if (wanted && given) out.push(...difference(wanted, given).map(line => `${key} ${line}`))
     else if (wanted) out.push(`${key}: refused with ${JSON.stringify(givenError)}`)
     else if (given) out.push(`${key}: accepted, libvirt says ${JSON.stringify(wantedError)}`)
-    else if (wantedError?.[0] !== givenError?.[0]) {
+    else if (JSON.stringify(wantedError) !== JSON.stringify(givenError)) {
       out.push(`${key}: libvirt says ${JSON.stringify(wantedError)}, virshim ${JSON.stringify(givenError)}`)
     }
   }

@@ -5,7 +5,7 @@ import { hasHmat } from '../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { audiodevId } from '../device/audio.ts'
-import { isPseries } from '../machine-type.ts'
+import { isPseries, isS390 } from '../machine-type.ts'
 import { keyValue, type Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
 
@@ -57,17 +57,13 @@ function launchSecurityProps({ def, qemu }: Command): Props {
   return { [modern ? 'confidential-guest-support' : 'memory-encryption']: LAUNCH_SECURITY_ID }
 }
 
-function keywrapProps({ def, qemu }: Command): Props {
-  const props: Props = {}
-  for (const cipher of ['aes', 'dea'] as const) {
-    const state = def.keywrap?.[cipher]
-    if (state === undefined) continue
-    if (!qemu.has(`${cipher}-key-wrap`)) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `${cipher}-key-wrap is not available with this QEMU binary`)
-    }
-    props[`${cipher}-key-wrap`] = state
+function keywrapProps({ def }: Command): Props {
+  const { aes, dea } = def.keywrap ?? {}
+  if ((aes ?? dea) === undefined) return {}
+  if (!isS390(def)) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "'aes-key-wrap'/'dea-key-wrap' is not available on this architecture")
   }
-  return props
+  return { 'aes-key-wrap': aes, 'dea-key-wrap': dea }
 }
 
 /** The machine's own way to a feature, where that is an option of it. */

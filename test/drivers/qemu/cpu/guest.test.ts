@@ -172,15 +172,16 @@ t.test('widths of physical addresses', async t => {
 
 t.test('properties that are no features of the model', async t => {
   const features = `<features><apic eoi='on'/><pvspinlock state='off'/><pmu/><kvm><hidden state='on'/><pv-ipi state='off'/></kvm>
-    <hyperv mode='passthrough'><spinlocks state='on' retries='4096'/><stimer state='on'><direct state='on'/></stimer>
+    <hyperv><spinlocks state='on' retries='4096'/><stimer state='on'><direct state='on'/></stimer>
     <vendor_id state='on' value='Any'/><vapic state='off'/></hyperv></features>`
   t.equal(
     await cpuOf("<cpu mode='maximum'><cache mode='disable'/><maxphysaddr mode='passthrough'/></cpu>", {
       outside: features
     }),
-    'max,kvm-pv-eoi=on,kvm-pv-unhalt=off,hv-passthrough=on,hv-stimer=on,hv-spinlocks=0x1000,hv-stimer-direct=on,' +
+    'max,kvm-pv-eoi=on,kvm-pv-unhalt=off,hv-stimer=on,hv-spinlocks=0x1000,hv-stimer-direct=on,' +
       'hv-vendor-id=Any,kvm=off,kvm-pv-ipi=off,pmu=on,l3-cache=off,host-cache-info=off,host-phys-bits=on'
   )
+  t.equal(await cpuOf('', { outside: "<features><hyperv mode='passthrough'/></features>" }), 'qemu64,hv-passthrough=on')
   const clock = "<clock><timer name='kvmclock' present='no'/><timer name='hypervclock' present='yes'/></clock>"
   t.equal(await cpuOf('', { outside: clock }), 'qemu64,kvmclock=off,hv-time=on')
 })

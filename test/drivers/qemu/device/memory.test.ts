@@ -1,5 +1,5 @@
 import t from 'tap'
-import { argvOf, errorOf, type GuestOptions } from '../../../helper/definition.ts'
+import { argvOf, define, errorOf, type GuestOptions } from '../../../helper/definition.ts'
 
 const CELLS = "<numa><cell cpus='0' memory='32' unit='MiB'/><cell cpus='1' memory='31' unit='MiB'%/></numa>"
 const cpu = (more = '') => `<vcpu>2</vcpu><cpu>${CELLS.replace('%', more)}</cpu>`
@@ -75,11 +75,19 @@ t.test('memory devices', async t => {
   )
 })
 
+t.test('a new guest that can get memory later is put into a cell', async t => {
+  const { cpu, devices } = await define("<memory model='dimm'><target><size unit='MiB'>16</size></target></memory>", {
+    outside: `${MAX}<vcpu>2</vcpu>`
+  })
+  t.same(cpu?.numa?.cells, [{ cpus: '0-1', memoryKiB: 48 * 1024, caches: [] }])
+  t.match(devices.memories, [{ target: { node: 0 } }])
+})
+
 t.test('what QEMU cannot do', async t => {
   const dimm = "<memory model='dimm'><target><size unit='MiB'>2</size><node>0</node></target></memory>"
   for (const [outside, devices, error, missing] of [
     [cpu(), dimm, "when domain 'maxMemory' is not defined", []],
-    [MAX, '', 'At least one numa node has to be configured', []],
+    [MAX, dimm.repeat(40), 'Total size of memory devices exceeds the total memory size', []],
     [MAX + cpu(), dimm.repeat(5), 'failed to find an empty memory slot', []],
     [MAX + cpu(), dimm, "memory hotplug isn't supported by this QEMU binary", ['pc-dimm']],
     [MAX + cpu(), dimm.replace('0</node>', '2</node>'), "guest node '2' as the guest has only '2'", []],

@@ -59,7 +59,7 @@ export function spiceArgs(to: StartOptions, dev: Spice, config: QemuConfig): voi
 function spicePlace(dev: Spice): Offers & { place: string } {
   const [listen] = dev.listens
   if (listen?.type === 'socket') {
-    return { place: keyValue('unix', { addr: listen.socket ?? '' }), secure: false, insecure: true }
+    return { place: keyValue('', { unix: true, addr: listen.socket ?? '' }), secure: false, insecure: true }
   }
   if (!listensOnPort(dev)) return { place: 'port=0', secure: false, insecure: true }
   const { port = 0, tlsPort = 0 } = dev

@@ -1,12 +1,14 @@
 // <tpm>: QEMU's defaults, checks and arguments.
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import type { ChardevSource } from '../../../../conf/devices/chardev-source.ts'
 import type { TpmBackend, TpmDef } from '../../../../conf/devices/tpm.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { swtpmVersions } from '../../../../host/swtpm.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
 import type { Capability } from '../../capabilities/signs.ts'
+import type { QemuContext } from '../../context.ts'
 import { isArmVirt, isPpc64, isX86 } from '../../machine-type.ts'
 import { addressProps } from '../../parts/address.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
@@ -107,6 +109,10 @@ function addTpmDevice(to: Builder, dev: TpmDef): void {
 
 const CHARDEV = 'chrtpm'
 
+/** The emulator's socket, which it has once it has been started. */
+const swtpmSource = ({ pretend, paths }: QemuContext): ChardevSource =>
+  pretend ? { type: 'null' } : { type: 'unix', mode: 'connect', path: paths.swtpmSocket }
+
 /** QEMU has no command for what is behind a TPM. */
 function addTpm(to: Builder, dev: TpmDef): void {
   const { model, alias, backend } = dev
@@ -120,8 +126,7 @@ function addTpm(to: Builder, dev: TpmDef): void {
     const paths = passTpm(to, dev, backend.path)
     options.add('-tpmdev', keyValue('passthrough', { id: `tpm-${alias}`, ...paths }))
   } else {
-    const socket = { type: 'unix', mode: 'connect', path: to.context.paths.swtpmSocket } as const
-    addChardev(to, backend.type === 'external' ? backend.source : socket, CHARDEV)
+    addChardev(to, backend.type === 'external' ? backend.source : swtpmSource(to.context), CHARDEV)
     options.add('-tpmdev', keyValue('emulator', { id: `tpm-${alias}`, chardev: CHARDEV }))
   }
   addTpmDevice(to, dev)
