@@ -102,53 +102,46 @@ export function scaledInteger(text: string, shown: string, { unit = 1n, max = UL
 export function readArguments(command: string, options: Options, words: readonly string[]): Given {
   const given = new Given()
   const positional = Object.entries(options).filter(([, { kind, named }]) => kind !== 'bool' && !named)
-  const take = (name: string, { kind }: Option, value?: string) => {
-    if (kind !== 'argv' && given.has(name)) throw new ClientError(`option --${name} already seen`)
-    given.add(name, value)
-  }
   const takeData = (word: string) => {
     const free = positional.find(([name, { kind }]) => kind === 'argv' || !given.has(name))
     if (!free) throw new ClientError(`unexpected data '${word}'`)
-    take(...free, word)
+    given.add(free[0], word)
   }
   let dataOnly = false
   for (let at = 0; at < words.length; at++) {
     const word = words[at]!
-    if (dataOnly || !/^--(?:$|[a-zA-Z0-9])/.test(word)) takeData(word)
+    if (dataOnly || !word.startsWith('--')) takeData(word)
     else if (word === '--') dataOnly = true
     else {
       const [, name = '', value] = /^--([^=]*)(?:=(.*))?$/s.exec(word) ?? []
       if (name === 'help') {
-        given.add('help')
-        return given
+        given.add(name)
+        continue
       }
       const option = Object.hasOwn(options, name) ? options[name] : undefined
       if (!option) throw new ClientError(`command '${command}' doesn't support option --${name}`)
+      if (option.kind !== 'argv' && given.has(name)) throw new ClientError(`option --${name} already seen`)
       if (option.kind === 'bool') {
         if (value !== undefined) throw new ClientError(`invalid '=' after option --${name}`)
-        take(name, option)
+        given.add(name)
       } else {
         const data = value ?? words[++at]
         if (data === undefined) {
           throw new ClientError(`expected syntax: --${name} <${option.kind === 'int' ? 'number' : 'string'}>`)
         }
-        take(name, option, data)
+        given.add(name, data)
       }
     }
   }
-  checkRequired(command, options, given)
+  if (!given.has('help')) checkRequired(command, options, given)
   return given
 }
 
 function checkRequired(command: string, options: Options, given: Given): void {
-  const missing = Object.entries(options).filter(([name, { required }]) => required && !given.has(name))
-  if (missing.length > 0) {
-    throw new ClientError(
-      ...missing.map(
-        ([name, { named, kind }]) =>
-          `command '${command}' requires ${named || kind === 'int' ? `--${name}` : `<${name}>`} option`
-      )
-    )
+  const missing = Object.entries(options).find(([name, { required }]) => required && !given.has(name))
+  if (missing) {
+    const [name, { named }] = missing
+    throw new ClientError(`command '${command}' requires ${named ? `--${name}` : `<${name}>`} option`)
   }
   for (const [name, { kind, emptyOk }] of Object.entries(options)) {
     if (kind === 'string' && !emptyOk && given.text(name) === '') {

@@ -8,7 +8,7 @@ import { isWellFormed, XML_MAX_DEPTH } from './xml-well-formed.ts'
 
 const fail = errorsFrom('VIR_FROM_XML')
 
-/** Whose error a malformed document is, by what it is called in messages. */
+/** Whose error a malformed document is, by what libvirt calls it. */
 const READERS: Partial<Record<string, ErrorDomain>> = {
   '(domain_definition)': 'VIR_FROM_DOMAIN',
   '(CPU_definition)': 'VIR_FROM_CPU',
@@ -63,14 +63,14 @@ const OPTIONS = {
 
 /**
  * Parses one XML document.
- * @param what names the document in errors, as libvirt does: `(domain_definition)`
+ * @param what the document, as libvirt calls it, which says whose error a fault is: `(domain_definition)`
  * @param verbatim keeps comments and CDATA sections, which are otherwise kept below `<metadata>` only, as elements of
  *   the names #comment and #cdata
  * @throws VIR_ERR_XML_DETAIL for malformed, too large or too deep documents and for any document type declaration
  */
 export function parseXml(text: string, what = '(document)', { verbatim = false } = {}): XmlElement {
   if (Buffer.byteLength(text) > XML_MAX_BYTES) {
-    throw fail('VIR_ERR_XML_DETAIL', `${what}:1: document is larger than ${XML_MAX_BYTES} bytes`)
+    throw fail('VIR_ERR_XML_DETAIL', `at line 1: document is larger than ${XML_MAX_BYTES} bytes`)
   }
   const lines = text.includes('\r') ? text.replace(/\r\n?/g, '\n') : text
   const document = new Document(lines.charCodeAt(0) === 0xfeff ? lines.slice(1) : lines, what)
@@ -208,7 +208,8 @@ class Document {
   ): VirError {
     const text = this.#text
     const isBreak = (place: number) => text[place] === '\n'
-    let begin = at
+    // at the end, the line is the last one that is not empty
+    let begin = at === text.length ? Math.max(at - 1, 0) : at
     while (begin > 0 && isBreak(begin)) begin--
     while (begin > 0 && !isBreak(begin)) begin--
     if (isBreak(begin)) begin++
@@ -219,7 +220,7 @@ class Document {
       .toString('latin1')
       .replace(/[^\t]/g, '-')
     const number = text.slice(0, seenAt).split('\n').length
-    const message = `${this.#what}:${number}: ${reason}\n${line || '(null)'}\n${pointer}^`
+    const message = `at line ${number}: ${reason}\n${line || '(null)'}\n${pointer}^`
     return errorsFrom(READERS[this.#what] ?? 'VIR_FROM_XML')('VIR_ERR_XML_DETAIL', message.slice(0, MESSAGE_MAX), cause)
   }
 

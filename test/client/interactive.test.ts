@@ -200,6 +200,10 @@ t.test('console', async t => {
   t.same(normal(await inTerminal(ON_SHIM, '--force')), expected, 'virsh on the shim, by force')
   t.same(normal(await inTerminal(ON_SHIM, '--devname', 'serial0')), expected, 'virsh on the shim, by name')
   t.match(normal(await inTerminal(OURS)), expected, 'virshim')
+  for (const front of [LIBVIRTD, ON_SHIM, OURS]) {
+    await run([...front, 'suspend', NAME])
+    t.same(normal(await inTerminal(front, '--resume')), expected, 'a paused guest answers once it is resumed')
+  }
   const nobody = await run([...ON_SHIM, 'console', NAME, '--devname', 'nosuch'])
   t.match(nobody, { status: 1 })
 })

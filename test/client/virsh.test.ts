@@ -86,7 +86,7 @@ const steps: Step[] = [
   ['list --without-managed-save', only(/t-virsh/)],
   ['list --autostart --all', only(/t-virsh/)],
   ['list --no-autostart', only(/t-virsh/)],
-  'list --table --uuid',
+  ['list --table --uuid', only(/t-virsh|UUID/)],
   `dominfo ${NAME}`,
   `dominfo ${UUID}`,
   'dominfo nobody',

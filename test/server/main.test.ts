@@ -48,9 +48,9 @@ t.test('virshimd', async t => {
     [[...root, dir], usage(/cannot read '.*': EISDIR.*/)],
     [['--root', at('empty')], usage(/GUEST\.xml is missing and nothing is known of a guest in '.*empty'/)],
     [['--root', at('empty'), '--inactive'], usage(/GUEST\.xml is missing and nothing is known.*/)],
-    [[...root, '-'], refused(2, /^error: .*document is empty|^error: \(domain_definition\)/)],
-    [[...root, '-'], refused(2, /^error: \(domain_definition\):1: /), '<domain'],
-    [[...root, file('text.xml', 'not XML')], refused(2, /^error: \(domain_definition\):1: /)],
+    [[...root, '-'], refused(2, /^error: .*document is empty|^error: at line 1: /)],
+    [[...root, '-'], refused(2, /^error: at line 1: /), '<domain'],
+    [[...root, file('text.xml', 'not XML')], refused(2, /^error: at line 1: /)],
     [
       [...root, file('other.xml', '<network/>')],
       refused(2, /^error: XML error: expecting root element of 'domain', not 'network'/)
@@ -91,8 +91,8 @@ t.test('--json says the same in a line', async t => {
 })
 
 t.test('--detach passes the status on', async t => {
-  t.match(run('virshimd', [...root, '--detach', at('text.xml')]), refused(2, /^error: \(domain_definition\)/))
-  t.match(run('virshimd', [...root, '--detach', '-'], '<domain'), refused(2, /^error: \(domain_definition\)/))
+  t.match(run('virshimd', [...root, '--detach', at('text.xml')]), refused(2, /^error: at line 1: /))
+  t.match(run('virshimd', [...root, '--detach', '-'], '<domain'), refused(2, /^error: at line 1: /))
   t.match(run('virshimd', [...root, '--detach', '--nope']), usage(/Unknown option '--nope'.*/))
 })
 

@@ -15,12 +15,14 @@ const KEYS_MAX = 16
 
 const EXTENSIONS: Record<string, string> = { 'image/png': '.png', 'image/x-portable-pixmap': '.ppm' }
 
-/** Connects this terminal with a console of the guest until it ends or the escape character is typed. */
+/**
+ * Connects this terminal with a console of the guest until it ends or the escape character is typed.
+ * @param resume the guest is paused, and goes on once its console is seen
+ */
 export async function runConsole(
   session: Session,
   { shim, report }: Guest,
-  devname?: string,
-  flags = 0
+  { devname, flags = 0, resume = false }: { devname?: string | undefined; flags?: number; resume?: boolean } = {}
 ): Promise<void> {
   if (report.state === VIR_DOMAIN_SHUTOFF) throw new ClientError('The domain is not running')
   const { stdin, stdout } = process
@@ -44,6 +46,7 @@ export async function runConsole(
       socket.on('message', data => stdout.write(data as Buffer))
       socket.on('close', () => done())
       socket.on('open', () => {
+        if (resume) saying(`Failed to resume domain '${report.name}'`, shim.call('virDomainResume')).catch(failed)
         stdin.on('data', typed => {
           const bytes = Buffer.from(typed)
           const leave = bytes.indexOf(ESCAPE)
@@ -87,12 +90,14 @@ export const consoles: Commands = {
     'connect to the guest console',
     {
       devname: option.text('character device name'),
+      resume: option.bool('resume a paused guest after connecting to console'),
       force: option.bool('force console connection (disconnect already connected sessions)'),
       safe: option.bool('only connect if safe console handling is supported')
     },
     async ({ session, given, wanted }) => {
       const flags = (given.has('force') ? CONSOLE_FORCE : 0) | (given.has('safe') ? CONSOLE_SAFE : 0)
-      await runConsole(session, await session.lookup(wanted), given.text('devname'), flags)
+      const resume = given.has('resume')
+      await runConsole(session, await session.lookup(wanted), { devname: given.text('devname'), flags, resume })
     }
   ),
 

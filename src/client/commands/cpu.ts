@@ -154,7 +154,7 @@ export const cpu: Commands = {
   'hypervisor-cpu-models': {
     help: 'Hypervisor reported CPU models',
     options: {
-      ...hypervisorOptions,
+      ...Object.fromEntries(Object.entries(hypervisorOptions).map(([name, one]) => [name, { ...one, named: true }])),
       all: option.bool('include all CPU models known to the hypervisor for the architecture')
     },
     async run(session, given) {

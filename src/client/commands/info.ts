@@ -1,9 +1,8 @@
 // Commands that show or change what a guest is called and described as.
 import { type Commands, impact, impactFlags, onDomain, option } from '../command.ts'
 import { ClientError, saying } from '../failure.ts'
-import { metadataText } from './monitor.ts'
+import { METADATA_TYPES, metadataText } from './monitor.ts'
 
-const METADATA_ELEMENT = 2
 const XML_FLAGS = { 'security-info': 1, inactive: 2, 'update-cpu': 4, migratable: 8 }
 const HOSTNAME_SOURCES = new Map([
   ['lease', 1],
@@ -24,11 +23,11 @@ export const info: Commands = {
       const noun = kind.toLowerCase()
       if (given.has('new-desc')) {
         const metadata = given.all('new-desc').join(' ')
-        const call = shim.call('virDomainSetMetadata', { type: kind === 'TITLE' ? 1 : 0, metadata, flags })
+        const call = shim.call('virDomainSetMetadata', { type: METADATA_TYPES[kind], metadata, flags })
         await saying(`Failed to set new domain ${noun}`, call)
         return session.printExtra(`Domain ${noun} updated successfully`)
       }
-      const text = await metadataText(shim, kind, flags)
+      const text = await metadataText(shim, kind, { flags })
       if (text) session.print(text)
       else session.printExtra(`No ${noun} for domain: ${name}`)
     }
@@ -97,10 +96,10 @@ export const info: Commands = {
         throw new ClientError('namespace key is required when modifying metadata')
       }
       if (metadata !== undefined || given.has('remove')) {
-        await shim.call('virDomainSetMetadata', { type: METADATA_ELEMENT, metadata, key, uri, flags })
+        await shim.call('virDomainSetMetadata', { type: METADATA_TYPES.ELEMENT, metadata, key, uri, flags })
         return session.printExtra(`Metadata ${given.has('remove') ? 'removed' : 'modified'}\n`)
       }
-      session.print(`${(await shim.call('virDomainGetMetadata', { type: METADATA_ELEMENT, uri, flags })).metadata}\n`)
+      session.print(`${(await metadataText(shim, 'ELEMENT', { uri, flags })) ?? ''}\n`)
     }
   )
 }

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { join } from 'node:path'
 import { virDomainRebootFlagValues, virDomainShutdownFlagValues } from '../../conf/enums.ts'
 import type { News } from '../../server/starter.ts'
+import type { Given } from '../arguments.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import { ClientError, saying } from '../failure.ts'
 import { readOrFail } from '../input.ts'
@@ -54,27 +55,36 @@ const rebootModes = {
   paravirt: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_PARAVIRT
 }
 
-const autodestroy = option.bool('automatically destroy the guest when virshim disconnects')
+/** Options of a start. A guest whose console is to be seen from the beginning waits for that. */
+const startOptions = {
+  console: option.bool('attach to console after creation'),
+  paused: option.bool('leave the guest paused after creation'),
+  autodestroy: option.bool('automatically destroy the guest when virshim disconnects')
+}
+const startsPaused = (given: Given) => given.has('paused') || given.has('console')
+
+/** Shows the console of a guest that was started with `--console`. */
+async function showConsole(session: Session, given: Given, name: string): Promise<void> {
+  if (given.has('console')) await runConsole(session, await session.lookup(name), { resume: !given.has('paused') })
+}
 
 export const lifecycle: Commands = {
   create: {
     help: 'create a domain from an XML file',
     options: {
       file: option.text('file containing an XML domain description, - for standard input', { required: true }),
-      console: option.bool('attach to console after creation'),
-      paused: option.bool('leave the guest paused after creation'),
-      autodestroy
+      ...startOptions
     },
     async run(session, given) {
       const file = given.text('file')!
       const bytes = await readOrFail(file)
       const { decodeXml, firstChild, parseXml, textOf } = await import('../../conf/xml.ts')
-      const options = given.has('paused') ? ['--paused'] : []
+      const options = startsPaused(given) ? ['--paused'] : []
       const starting = startShim(session, [...options, file], bytes, given.has('autodestroy'))
       await saying(`Failed to create domain from ${file}`, starting)
       const name = textOf(firstChild(parseXml(decodeXml(bytes)), 'name')!)
       session.printExtra(`Domain '${name}' created from ${file}\n`)
-      if (given.has('console')) await runConsole(session, await session.lookup(name))
+      await showConsole(session, given, name)
     }
   },
 
@@ -118,21 +128,17 @@ export const lifecycle: Commands = {
 
   start: onDomain(
     'start a (previously defined) inactive domain',
-    {
-      console: option.bool('attach to console after creation'),
-      paused: option.bool('leave the guest paused after creation'),
-      autodestroy
-    },
+    startOptions,
     async ({ shim, given, id, name, session }) => {
       if (id !== -1) throw new ClientError('Domain is already active')
-      const flags = (given.has('paused') ? 1 : 0) | (given.has('autodestroy') ? 2 : 0)
+      const flags = (startsPaused(given) ? 1 : 0) | (given.has('autodestroy') ? 2 : 0)
       const start = () => {
         if (given.has('autodestroy')) return shim.callTied('virDomainCreateWithFlags', { flags })
         return flags ? shim.call('virDomainCreateWithFlags', { flags }) : shim.call('virDomainCreate')
       }
       await saying(`Failed to start domain '${name}'`, start())
       session.printExtra(`Domain '${name}' started\n`)
-      if (given.has('console')) await runConsole(session, await session.lookup(name))
+      await showConsole(session, given, name)
     },
     { id: false }
   ),

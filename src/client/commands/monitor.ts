@@ -250,7 +250,7 @@ export const monitor: Commands = {
       title: option.bool('show domain title')
     },
     async run(session, given) {
-      given.exclusive(['table', 'name'], ['table', 'uuid'], ['table', 'id'])
+      given.exclusive(['table', 'name'], ['table', 'id'])
       const inactive = given.has('inactive') || given.has('state-shutoff')
       const chosen = (await session.guests()).filter(({ report }) => {
         const active = report.id !== -1
@@ -269,7 +269,7 @@ export const monitor: Commands = {
       chosen.sort((a, b) => order(a.report.id) - order(b.report.id) || (key(a) < key(b) ? -1 : 1))
       const idOf = (id: number) => (id === -1 ? '-' : String(id))
       const columns = ['uuid', 'id', 'name'].filter(name => given.has(name))
-      if (columns.length > 0) {
+      if (columns.length > 0 && !given.has('table')) {
         for (const { report } of chosen) {
           if (report.id === -1 && columns.join() === 'id') continue
           const cells = { uuid: report.uuid, id: idOf(report.id), name: report.name } as Record<string, string>
@@ -278,14 +278,18 @@ export const monitor: Commands = {
         return
       }
       const title = given.has('title')
+      const uuid = given.has('uuid')
       const rows = await Promise.all(
         chosen.map(async ({ shim, report }) => {
           const silent = report.unreachableSince !== undefined
           const cells = [idOf(report.id), report.name, silent ? 'unreachable' : stateName(report.state)]
-          return title ? [...cells, (await metadataText(shim, 'TITLE')) ?? ''] : cells
+          if (title) cells.push((await metadataText(shim, 'TITLE')) ?? '')
+          if (uuid) cells.push(report.uuid)
+          return cells
         })
       )
-      session.print(formatTable(['Id', 'Name', 'State', ...(title ? ['Title'] : [])], rows, session.options.quiet))
+      const header = ['Id', 'Name', 'State', ...(title ? ['Title'] : []), ...(uuid ? ['UUID'] : [])]
+      session.print(formatTable(header, rows, session.options.quiet))
     }
   }
 }
@@ -312,14 +316,16 @@ function passes(
 
 const VIR_ERR_NO_DOMAIN_METADATA = 80
 
-/** Title or description; undefined when there is none. */
+/** virDomainMetadataType. */
+export const METADATA_TYPES = { DESCRIPTION: 0, TITLE: 1, ELEMENT: 2 } as const
+
+/** Title, description or the element of a namespace; undefined when there is none. */
 export async function metadataText(
   shim: DomainCall['shim'],
-  kind: 'TITLE' | 'DESCRIPTION',
-  flags = 0
+  kind: keyof typeof METADATA_TYPES,
+  { uri, flags = 0 }: { uri?: string | undefined; flags?: number } = {}
 ): Promise<string | undefined> {
-  const type = kind === 'DESCRIPTION' ? 0 : 1
-  return shim.call('virDomainGetMetadata', { type, flags }).then(
+  return shim.call('virDomainGetMetadata', { type: METADATA_TYPES[kind], uri, flags }).then(
     answer => answer.metadata,
     error => {
       if (error instanceof ApiError && error.code === VIR_ERR_NO_DOMAIN_METADATA) return undefined

@@ -10,7 +10,7 @@ const cellno = option.int('NUMA cell number')
 const WHOLE_HOST = -1
 
 /** virsh's limit of a page's size. */
-const PAGE_BYTES_MAX = 2n ** 32n - 1n
+const PAGE_BYTES_MAX = (2n ** 32n - 1n) * 1024n
 
 /** A size in KiB, unless it says otherwise; rounded up to whole KiB. @throws ClientError in virsh's words */
 function pageSizeKiB(given: Given): number | undefined {

@@ -197,7 +197,7 @@ interface StorageLayout {
   /** who asks an SSH server, and false for one whose key is not looked at: known of images that other images name */
   sshUser?: string
   sshHostKeyCheck?: false
-  /** the backing image was found in the image, not told by the user */
+  /** the backing image, or that there is none, was found in the image, not told by the user */
   detected?: true
   /** the volume of a pool that it is on this host; it is shown as that volume */
   inPool?: Def<typeof volumeFields>

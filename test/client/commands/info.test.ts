@@ -75,6 +75,12 @@ await checkRows(info, [
     ['virDomainSetMetadata {"type":2,"uri":"urn:x","flags":0}'],
     'Metadata removed\n'
   ],
+  [
+    'metadata tiny urn:x',
+    { virDomainGetMetadata: new Refused('metadata not found', 80) },
+    ['virDomainGetMetadata {"type":2,"uri":"urn:x","flags":0}'],
+    '\n'
+  ],
   ['metadata tiny urn:x --set <a/>', {}, [], '', ['namespace key is required when modifying metadata']],
   ['metadata tiny urn:x --set <a/> --remove', {}, [], '', ['Options --remove and --set are mutually exclusive']]
 ])

@@ -227,5 +227,15 @@ Managed save:   unknown
  -    Zed    shut off   tab\\x09here
 `
   ],
+  [
+    'list --inactive --table --uuid',
+    {},
+    [],
+    ` Id   Name   State      UUID
+${'-'.repeat(63)}
+ -    off    shut off   ${uuidOf(2)}
+ -    Zed    shut off   ${uuidOf(5)}
+`
+  ],
   ['list --table --name', {}, [], '', ['Options --table and --name are mutually exclusive']]
 ])

@@ -149,7 +149,7 @@ Memory size:         1152921504606846976 KiB
       ['1.5G', "invalid argument: unknown suffix '.5G'"],
       ['0x4', "invalid argument: unknown suffix 'x4'"],
       ['4GiBB', "invalid argument: unknown suffix 'GiBB'"],
-      ['4194304', 'numerical overflow: value too large: 4194304'],
+      ['4294967296', 'numerical overflow: value too large: 4294967296'],
       ['+4T', 'numerical overflow: value too large: 4T']
     ] as const
   ).map(

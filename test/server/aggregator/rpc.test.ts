@@ -106,9 +106,7 @@ for (const side of SIDES) makeFiles(side)
 
 const run = runner([
   ...masks('t-agg-[abc]', '(?:libvirtd|aggregator)-a\\.qcow2'),
-  [/\/[^\s'"<]*\/(?:libvirtd|aggregator)-/g, 'DIR/'],
-  // what is wrong with XML is said in the parser's own words
-  [/(\(domain_definition\)):[\s\S]*/, '$1']
+  [/\/[^\s'"<]*\/(?:libvirtd|aggregator)-/g, 'DIR/']
 ])
 
 /** A program of its own for what virsh does only on a terminal, or not at all. */

@@ -88,7 +88,7 @@ function checkAccess(image: StorageSource, top: StorageSource): void {
 /** Reads what an image stands on out of the image, and so on down. */
 function detectBacking(image: StorageSource, seen: Set<string>): void {
   if (!isLocalStorage(image) || image.type === 'dir' || image.path === undefined) {
-    if (isLocalStorage(image)) image.backingStore = { type: 'none' }
+    if (isLocalStorage(image)) image.backingStore = { type: 'none', detected: true }
     return
   }
   if (seen.has(image.path) || seen.size > MAX_DEPTH) {
@@ -100,7 +100,7 @@ function detectBacking(image: StorageSource, seen: Set<string>): void {
   seen.add(image.path)
   const { backing: told } = look(image.path, image.format ?? 'raw', image.dataStore)
   if (!told) {
-    image.backingStore = { type: 'none' }
+    image.backingStore = { type: 'none', detected: true }
     return
   }
   const below = sourceOf(told, image.path)

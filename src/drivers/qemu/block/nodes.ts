@@ -40,8 +40,6 @@ function cacheProps(cache: DiskCache | undefined): Props | undefined {
   return { direct, 'no-flush': noFlush }
 }
 
-type Driver = Props & { driver: string }
-
 type NamedSecret = [usage: SecretUsage, lookup: SecretLookup]
 
 /** The secrets an image needs: towards its server, and for its content (qemuDomainSecretStorageSourcePrepare). */
@@ -142,16 +140,18 @@ export function addStorage(
 ): void {
   const { storageNode, sliceNode, formatNode } = ids
   const effective = hasFormatNode ? formatNode : contentNode(source, ids)
-  const props = (node: string) => (node === effective ? askedProps(use) : lowerProps(use))
-  const named = (node: string, driver: Driver) =>
-    to.blockdev({ ...props(node), ...driver, 'node-name': nodeName(node) })
+  const common = (node: string) => ({
+    'node-name': nodeName(node),
+    ...(node === effective ? askedProps(use) : lowerProps(use))
+  })
   addStorageObjects(to, source, ids)
-  named(storageNode, protocolProps(to, source, use, ids))
-  if (needsSliceNode(source)) named(sliceNode, { driver: 'raw', file: storageNode, ...source.slice })
+  to.blockdev({ ...protocolProps(to, source, use, ids), ...common(storageNode) })
+  if (needsSliceNode(source)) to.blockdev({ driver: 'raw', file: storageNode, ...source.slice, ...common(sliceNode) })
   if (effective !== formatNode) return
   const file = contentNode(source, ids)
   const dataNode = source.dataStore && effectiveNode(source.dataStore, to.qemu)
-  named(formatNode, { ...formatProps(source, ids, use, dataNode), file, ...backingProps(source, to.qemu) })
+  const format = formatProps(source, ids, use, dataNode)
+  to.blockdev({ ...common(formatNode), ...format, file, ...backingProps(source, to.qemu) })
 }
 
 /**

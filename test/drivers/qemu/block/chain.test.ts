@@ -101,7 +101,7 @@ t.test('chains are read to their end', async t => {
       [join(directory, 'raw'), 'raw', 3, true]
     ]
   )
-  t.same(chain.at(-1)?.backingStore, { type: 'none' })
+  t.same(chain.at(-1)?.backingStore, { type: 'none', detected: true })
   t.equal((await chainOf(directory, 'unsaid-raw'))[1]?.format, 'raw')
   t.match((await chainOf(directory, 'far'))[1], {
     type: 'network',
