@@ -80,11 +80,11 @@ fragments('size', { in: 'domain', show: ['memory', 'currentMemory', 'maxMemory']
   <currentMemory unit='x'>1</currentMemory>
     ! VIR_ERR_INVALID_ARG: invalid argument: unknown suffix 'x'
   <maxMemory slots='16' unit='GiB'>1</maxMemory>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: At least one numa node has to be configured when enabling memory hotplug
+    = <maxMemory slots='16' unit='KiB'>1048576</maxMemory>
   <maxMemory unit='GiB'>1</maxMemory>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: At least one numa node has to be configured when enabling memory hotplug
+    = <maxMemory unit='KiB'>1048576</maxMemory>
   <maxMemory slots='0' unit='GiB'>1</maxMemory>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: At least one numa node has to be configured when enabling memory hotplug
+    = <maxMemory unit='KiB'>1048576</maxMemory>
   <maxMemory slots='x' unit='GiB'>1</maxMemory>
     ! VIR_ERR_XML_ERROR: XML error: Failed to parse memory slot count
   <maxMemory slots='16' unit='KiB'>1</maxMemory>

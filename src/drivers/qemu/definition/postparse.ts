@@ -1,6 +1,8 @@
 // QEMU's domain-wide defaults (qemuDomainDefPostParse).
 import { arch as nodeArch } from 'node:os'
-import { fillNumaCpus } from '../../../conf/domain/numa.ts'
+import { emptyCpu } from '../../../conf/domain/cpu.ts'
+import { initialMemoryKiB } from '../../../conf/domain/memory.ts'
+import { fillNumaCpus, numaCells } from '../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { defaultEmulator } from '../capabilities/emulator.ts'
@@ -10,7 +12,7 @@ import { defaultCpu, postParseCpu } from '../cpu/postparse.ts'
 import { addDefaultAudio } from '../device/audio.ts'
 import { needsEim } from '../device/iommu.ts'
 import { postParseFirmware } from '../firmware/choose.ts'
-import { isArmVirt, isQ35 } from '../machine-type.ts'
+import { isArmVirt, isQ35, isS390Ccw } from '../machine-type.ts'
 import { addDefaultDevices } from './default-devices.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -36,6 +38,7 @@ const DEFAULTS: ((def: DomainDef, context: QemuContext, abiUpdate: boolean) => v
   checkVcpuStates,
   postParseCpu,
   checkTseg,
+  addNumaCell,
   fillNumaCpus
 ]
 
@@ -87,4 +90,19 @@ function checkTseg(def: DomainDef, { qemu }: QemuContext): void {
     throw unsupported('Setting TSEG size is not supported with this QEMU binary')
   }
   if (bytes % MIB !== 0n) throw unsupported('SMM TSEG size must be divisible by 1 MiB')
+}
+
+/**
+ * Memory hotplug needs a NUMA cell: a new guest without any gets one with all memory that is no device's
+ * (qemuDomainDefNumaAutoAdd).
+ * @throws VIR_ERR_XML_ERROR if the devices alone have more memory than the guest
+ */
+function addNumaCell(def: DomainDef, _: QemuContext, abiUpdate: boolean): void {
+  if (!abiUpdate || !def.maxMemory || isS390Ccw(def) || numaCells(def).length > 0) return
+  const memoryKiB = initialMemoryKiB(def)
+  if (memoryKiB < 0) throw fail('VIR_ERR_XML_ERROR', 'Total size of memory devices exceeds the total memory size')
+  def.cpu = { ...(def.cpu ?? emptyCpu()), numa: { cells: [{ memoryKiB, caches: [] }], interconnects: [] } }
+  for (const { model, target } of def.devices.memories) {
+    if (model !== 'virtio-pmem' && model !== 'sgx-epc') target.node ??= 0
+  }
 }

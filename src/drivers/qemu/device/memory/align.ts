@@ -4,7 +4,7 @@ import { initialMemoryKiB } from '../../../../conf/domain/memory.ts'
 import { numaCells } from '../../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
-import { isPpc64 } from '../../machine-type.ts'
+import { isPpc64, isS390 } from '../../machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
@@ -19,7 +19,7 @@ export function validateMemoryHotplug(def: DomainDef): void {
     if (memories.length === 0) return
     throw unsupported("cannot use/hotplug a memory device when domain 'maxMemory' is not defined")
   }
-  if (!isPpc64(def) && numaCells(def).length === 0) {
+  if (!isPpc64(def) && !isS390(def) && numaCells(def).length === 0) {
     throw unsupported('At least one numa node has to be configured when enabling memory hotplug')
   }
   for (const dev of memories) validateDevice(dev, def, maxMemory.slots)
