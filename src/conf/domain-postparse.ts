@@ -6,7 +6,6 @@ import { addConsoleCompat } from './devices/console-compat.ts'
 import { expandIoTuneGroups } from './devices/disk.ts'
 import { postParseGraphics } from './devices/graphics.ts'
 import { type AnyDevice, type DeviceKind, eachDevice, eachDeviceInfo, familyOf } from './devices/index.ts'
-import { assignInputBuses } from './devices/input.ts'
 import { rejectDuplicatePanics } from './devices/panic.ts'
 import { addImplicitVideo, postParseVideo, primaryFirst } from './devices/video.ts'
 import { checkTimers } from './domain/clock.ts'
@@ -40,7 +39,6 @@ export interface DefDriver {
 /** Completes a parsed definition in place. */
 export function postParse(def: DomainDef, driver: DefDriver): void {
   primaryFirst(def.devices.videos)
-  assignInputBuses(def)
   assignControllerIndexes(def)
   driver.postParse(def)
   assignIsaSerialPorts(def.devices.serials)

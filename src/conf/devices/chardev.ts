@@ -109,7 +109,8 @@ export const serial = deviceFamily({
     if (dev.target.port === undefined) assignPortsAbove([...def.devices.serials, dev])
   },
   validate: ({ source }, def) => validateChardevSource(source, def),
-  same: sameBy<SerialDef>('type', 'port')
+  same: sameBy<SerialDef>('type', 'port'),
+  isUsb: ({ target }) => target.type === 'usb-serial'
 })
 
 export const parallel = deviceFamily({

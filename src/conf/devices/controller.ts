@@ -320,5 +320,6 @@ export const controller = deviceFamily({
     validateIothreads(dev)
   },
   // virDomainControllerFind
-  same: (wanted, there) => wanted.type === there.type && wanted.index === there.index
+  same: (wanted, there) => wanted.type === there.type && wanted.index === there.index,
+  isUsb: ({ type }) => type === 'ccid'
 })

@@ -150,7 +150,8 @@ export const filesystem = deviceFamily({
     }
   },
   // virDomainFSIndexByName
-  same: (wanted, there) => wanted.target === there.target
+  same: (wanted, there) => wanted.target === there.target,
+  isUsb: ({ driver }) => driver?.type === 'mtp'
 })
 
 /** Two virtiofs mounts cannot have the same tag (virDomainDefFSValidate). */

@@ -80,7 +80,7 @@ const scsiOnly = (field: Field<true | undefined>) => readIf(node => node.attribu
 const netAddresses = ipInfo('Domain hostdev device')
 
 /** `<driver>` of a PCI device (virDeviceHostdevPCIDriverInfo). */
-const hostdevDriver = { backend: attr('name', backend), driverModel: attr('model', string) } satisfies Fields
+export const hostdevDriver = { backend: attr('name', backend), driverModel: attr('model', string) } satisfies Fields
 const driverChild = child('driver', hostdevDriver)
 
 /** The driver of a PCI device of the host, as options of the device. */

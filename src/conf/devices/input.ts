@@ -1,6 +1,5 @@
 // <input>: mice, keyboards, tablets, and devices of the host handed through.
 import { isS390Arch, isX86Arch } from '../arch.ts'
-import type { DomainDef } from '../domain-def.ts'
 import { attr, child, custom, type Def, type Fields, readFirst, readLast } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, path as pathType } from '../scalar.ts'
@@ -86,20 +85,6 @@ function defaultBus({ type }: InputDef, arch: string): InputDef['bus'] {
   return type === 'evdev' ? 'none' : 'usb'
 }
 
-/**
- * Buses of input devices, which libvirt settles while it reads them (virDomainInputDefParseXML): before the machine's
- * own mouse and keyboard are added.
- */
-export function assignInputBuses(def: DomainDef): void {
-  for (const dev of def.devices.inputs) assignInputBus(dev, def, def.devices)
-}
-
-function assignInputBus(dev: InputDef, { os }: DomainDef, beside: Pick<Devices, 'controllers'>): void {
-  if (dev.bus !== undefined) return
-  dev.bus = defaultBus(dev, os.arch ?? '')
-  checkUsb(dev, beside)
-}
-
 /** A USB device has a USB address, and a bus to be on. */
 function checkUsb({ bus, address }: InputDef, { controllers }: Pick<Devices, 'controllers'>): void {
   if (bus !== 'usb') return
@@ -114,8 +99,10 @@ export const input = deviceFamily({
   fields: inputFields,
   asRead: readLast(readFirst(inputFields, 'type', 'model', 'bus'), 'source', 'driver'),
   checkRead: checkUsb,
-  // a device that is read by itself
-  postParse: (dev, def) => assignInputBus(dev, def, { controllers: [] }),
+  // after the machine's own mouse and keyboard were added, which are not told from one without a bus
+  postParse(dev, { os }) {
+    dev.bus ??= defaultBus(dev, os.arch ?? '')
+  },
   validate(dev, { features }) {
     if (dev.bus === 'ps2' && dev.type !== 'mouse' && dev.type !== 'keyboard') {
       throw fail('VIR_ERR_INTERNAL_ERROR', `ps2 bus does not support ${dev.type} input device`)

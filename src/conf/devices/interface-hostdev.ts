@@ -7,6 +7,7 @@ import {
   formatHostdevDriver,
   type HostdevDef,
   type HostdevOptions,
+  hostdevDriver,
   parseHostdevDriver,
   parseHostdevOptions
 } from './hostdev.ts'
@@ -30,7 +31,7 @@ export interface InterfaceHostdev {
 }
 
 export const interfaceHostdev: Field<InterfaceHostdev> = custom<InterfaceHostdev>({
-  names: ['@managed', ['source', { ...hostdevSourceNames, type: attr('type', string) }]],
+  names: ['@managed', ['driver', hostdevDriver], ['source', { ...hostdevSourceNames, type: attr('type', string) }]],
   parse(node, context) {
     const source = firstChild(node, 'source')
     const said = source && firstChild(source, 'address')?.attributes.type

@@ -73,5 +73,6 @@ export const sound = deviceFamily({
     ensureAudioId(def, dev.audio)
   },
   same: (wanted, there) =>
-    wanted.model === there.model && isDeepStrictEqual(wanted.codecs, there.codecs) && fitsAddress(wanted, there)
+    wanted.model === there.model && isDeepStrictEqual(wanted.codecs, there.codecs) && fitsAddress(wanted, there),
+  isUsb: ({ model }) => model === 'usb'
 })

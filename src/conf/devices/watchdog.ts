@@ -1,6 +1,7 @@
 // <watchdog>: a timer the guest must reset while it is well.
 import { attr, type Def, type Fields, required } from '../element.ts'
 import { enumOf } from '../scalar.ts'
+import { fitsAddress } from './device-address.ts'
 import { deviceInfo } from './device-info.ts'
 import { deviceFamily } from './family.ts'
 
@@ -17,5 +18,10 @@ export const watchdog = deviceFamily({
   fields: watchdogFields,
   postParse(dev) {
     dev.action ??= 'reset'
-  }
+  },
+  same: (wanted, there) =>
+    wanted.model === there.model &&
+    wanted.action === there.action &&
+    (wanted.alias === undefined || wanted.alias === there.alias) &&
+    fitsAddress(wanted, there)
 })

@@ -236,13 +236,11 @@ function parseScheds(nodes: XmlElement[], attribute: string, check: (id: number)
   return [...out.values()]
 }
 
-const SHARES = [2n, 262_144n] as const
 const PERIOD = [1000n, 1_000_000n] as const
 const QUOTA = [1000n, 17_592_186_044_415n] as const
 
 /** Ranges the kernel accepts, in libvirt's order of checking. */
 const RANGES: [keyof typeof limits, string, readonly [bigint, bigint]][] = [
-  ['shares', "'shares'", SHARES],
   ['period', "'period'", PERIOD],
   ['globalPeriod', "'global_period'", PERIOD],
   ['emulatorPeriod', "'emulator_period'", PERIOD],

@@ -13,7 +13,7 @@ import {
 } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, onOff, string, uintAnyBase } from '../scalar.ts'
-import { childElements, element, firstChild } from '../xml.ts'
+import { childElements, element, firstChild, gathered } from '../xml.ts'
 import { requiredState, stateRequired } from './features-state.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -117,16 +117,16 @@ const hypervTable = {
 
 export type HypervDef = Def<typeof hypervTable>
 
-const closedHyperv = closedChildAlways('hyperv', hypervTable, name =>
+const enlightenments = closedChildAlways('hyperv', hypervTable, name =>
   fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported HyperV Enlightenment feature: ${name}`)
 )
 
-/** What is in one that passes the host's through is not looked at. */
-export const hypervFeature = custom<HypervDef | undefined>({
-  ...closedHyperv,
+/** Single enlightenments are passed over where the host's are passed through. */
+export const hypervFeature: typeof enlightenments = {
+  ...enlightenments,
   parse(node, context) {
-    const found = firstChild(node, 'hyperv')
-    const mode = found && hypervTable.mode.parse(found, context)
-    return mode === 'passthrough' ? ({ mode } as HypervDef) : closedHyperv.parse(node, context)
+    const found = gathered(node, 'hyperv')
+    if (!found || hypervTable.mode.parse(found, context) !== 'passthrough') return enlightenments.parse(node, context)
+    return { mode: 'passthrough' }
   }
-})
+}

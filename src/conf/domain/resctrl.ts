@@ -15,7 +15,6 @@ const TYPES = cacheType.values
 
 /** The level of the only cache that can be monitored. */
 const MONITOR_LEVEL = 3
-const BANDWIDTH_MAX = 100
 
 export interface ResctrlDef {
   vcpus: string
@@ -123,9 +122,6 @@ function parseCaches(of: XmlElement): ResctrlDef['caches'] {
 function addBandwidth(of: XmlElement, { bandwidths }: ResctrlDef): void {
   const id = node.id.parse(of, READ)
   const bandwidth = node.bandwidth.parse(of, READ)
-  if (bandwidth > BANDWIDTH_MAX) {
-    throw failResctrl('VIR_ERR_XML_ERROR', 'Memory Bandwidth value exceeding 100 is invalid.')
-  }
   if (bandwidths.some(one => one.id === id)) {
     throw failResctrl('VIR_ERR_XML_ERROR', `Memory Bandwidth already defined for node ${id}`)
   }

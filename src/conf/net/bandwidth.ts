@@ -1,8 +1,8 @@
 // <bandwidth>: limits for what an interface sends and receives (virNetDevBandwidthParse). Rates are KiB/s, amounts KiB.
-import { claim, custom, type Field } from '../element.ts'
+import { attr, claim, custom, type Field, type ParseContext } from '../element.ts'
 import { errorsFrom } from '../error.ts'
-import { ulonglong } from '../scalar.ts'
-import { childElements, element, firstChild, type XmlElement } from '../xml.ts'
+import { uint, ulonglong } from '../scalar.ts'
+import { element, firstChild, type XmlElement } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
 
@@ -28,26 +28,22 @@ const RATES = ['average', 'peak', 'burst', 'floor'] as const
 /** In the order they are written. */
 const WRITTEN = ['average', 'peak', 'floor', 'burst'] as const
 const RATE_NAMES = { claimed: claim(...RATES.map(name => `@${name}`)) }
+const classId = attr('classID', uint)
 
-function parseRate({ attributes }: XmlElement): BandwidthRate {
-  const rate: BandwidthRate = { average: 0n, peak: 0n, floor: 0n, burst: 0n }
-  const { average, floor, peak, burst } = attributes
+/** virNetDevBandwidthParseRate. */
+function parseRate(node: XmlElement, context: ParseContext, allowFloor: boolean): BandwidthRate {
+  const given = Object.fromEntries(RATES.map(name => [name, attr(name, ulonglong).parse(node, context)]))
+  const { average, peak, burst, floor } = given
   if (average === undefined && floor === undefined) {
     throw fail('VIR_ERR_XML_DETAIL', 'Missing mandatory average or floor attributes')
   }
   if (average === undefined && (peak ?? burst) !== undefined) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "'peak' and 'burst' require 'average' attribute")
   }
-  for (const name of RATES) {
-    const text = attributes[name]
-    if (text === undefined) continue
-    const value = ulonglong.parse(text)
-    if (value === undefined) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `could not convert bandwidth ${name} value '${text}'`)
-    }
-    rate[name] = value
+  if (floor !== undefined && !allowFloor) {
+    throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'floor attribute is not supported for this config')
   }
-  return rate
+  return { average: average ?? 0n, peak: peak ?? 0n, floor: floor ?? 0n, burst: burst ?? 0n }
 }
 
 /** What the host's traffic control can hold, in KiB/s and KiB. */
@@ -66,11 +62,6 @@ export function checkBandwidth({ inbound, outbound }: Bandwidth = {}): void {
   }
 }
 
-function parseDirection(node: XmlElement, name: 'inbound' | 'outbound'): BandwidthRate | undefined {
-  const [found] = childElements(node, name)
-  return found && parseRate(found)
-}
-
 function formatRate(name: string, rate: BandwidthRate | undefined): XmlElement | undefined {
   if (!rate || rate.average + rate.floor === 0n) return undefined
   return element(name, Object.fromEntries(WRITTEN.map(key => [key, rate[key] || undefined])))
@@ -80,25 +71,18 @@ function formatRate(name: string, rate: BandwidthRate | undefined): XmlElement |
 export function bandwidth(allowFloor: (owner: XmlElement) => boolean): Field<Bandwidth | undefined> {
   return custom<Bandwidth | undefined>({
     names: [['bandwidth', { claimed: claim(['inbound', RATE_NAMES], ['outbound', RATE_NAMES]) }]],
-    parse(node) {
+    parse(node, context) {
       const found = firstChild(node, 'bandwidth')
       if (!found) return undefined
-      if (found.attributes.classID !== undefined) {
+      if (classId.parse(found, context) !== undefined) {
         throw fail('VIR_ERR_XML_DETAIL', 'classID attribute not supported on <bandwidth> in this usage context')
       }
-      for (const name of ['inbound', 'outbound']) {
-        if (childElements(found, name).length > 1) {
-          throw fail('VIR_ERR_XML_DETAIL', `Only one child <${name}> element allowed`)
-        }
+      const rate = (name: 'inbound' | 'outbound', mayFloor: boolean) => {
+        const direction = firstChild(found, name)
+        return direction && parseRate(direction, context, mayFloor)
       }
-      const inbound = parseDirection(found, 'inbound')
-      if (inbound?.floor && !allowFloor(node)) {
-        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'floor attribute is not supported for this config')
-      }
-      const outbound = parseDirection(found, 'outbound')
-      if (outbound?.floor) {
-        throw fail('VIR_ERR_CONFIG_UNSUPPORTED', "'floor' attribute allowed only in <inbound> element")
-      }
+      const inbound = rate('inbound', allowFloor(node))
+      const outbound = rate('outbound', false)
       return (inbound ?? outbound) ? { ...(inbound && { inbound }), ...(outbound && { outbound }) } : undefined
     },
     format(value, into) {

@@ -88,7 +88,7 @@ t.test('sets of controllers that cannot be', async t => {
     ],
     ["<controller type='usb' model='none'/><hub type='usb'/>", "Can't add USB hub: USB is disabled for this domain"],
     ["<controller type='pci' index='0' model='pcie-root'/>", "must be model='pci-root' for this machine type"],
-    ["<controller type='pci' index='300' model='pci-bridge'/>", 'PCI controller index 300 too high, maximum is 255'],
+    ["<controller type='pci' index='300' model='pci-bridge'/>", 'PCI controller index 256 too high, maximum is 255'],
     [
       "<controller type='pci' index='1' model='pci-bridge'><target chassisNr='0'/></controller>",
       "PCI controller chassisNr '0' out of range - must be 1-255"

@@ -2,9 +2,9 @@ import { fragments } from '../../helper/fragments.ts'
 
 fragments('buses by kind')`
   <input type='mouse'/>
-    -
+    = <input type='mouse' bus='ps2'/>
   <input type='keyboard'/>
-    -
+    = <input type='keyboard' bus='ps2'/>
   <input type='tablet'/>
     = <input type='tablet' bus='usb'/>
   <input type='passthrough'><source evdev='/dev/input/event1'/></input>

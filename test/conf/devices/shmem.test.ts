@@ -2,13 +2,13 @@ import { fragments } from '../../helper/fragments.ts'
 
 fragments('shmem')`
   <shmem name='a'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is not supported with this QEMU binary
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is no longer supported
   <shmem name='a'><model type='ivshmem-plain'/></shmem>
     = <shmem name='a'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem>
   <shmem name='a'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem>
     =
   <shmem name='a'><model type='ivshmem-plain'/><size unit='MiB'>3</size></shmem>
-    = <shmem name='a'><model type='ivshmem-plain'/><size unit='M'>3</size></shmem>
+    ! VIR_ERR_XML_ERROR: XML error: shmem size must be a power of 2 and at least 1 MiB (1024 KiB)
   <shmem name='a'><model type='ivshmem-plain'/><size>1048576</size></shmem>
     = <shmem name='a'><model type='ivshmem-plain'/><size unit='M'>1</size></shmem>
   <shmem name='a'><model type='ivshmem-plain'/><size>0</size></shmem>
@@ -24,7 +24,7 @@ fragments('shmem')`
   <shmem name='a'><model type='ivshmem-doorbell'/><server path='/s'/><msi enabled='no' vectors='1'/></shmem>
     = <shmem name='a'><model type='ivshmem-doorbell'/><server path='/s'/><msi vectors='1' ioeventfd='on'/></shmem>
   <shmem name='a'><model type='ivshmem'/><server path='/s'/></shmem>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is not supported with this QEMU binary
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is no longer supported
   <shmem name='a'><model type='ivshmem-doorbell'/></shmem>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: shmem model 'ivshmem-doorbell' is supported only with server option enabled
   <shmem name='a'><model type='ivshmem-doorbell'/><server path='/s'/><size unit='M'>4</size></shmem>
@@ -34,17 +34,17 @@ fragments('shmem')`
   <shmem/>
     ! VIR_ERR_XML_ERROR: XML error: shmem element must contain 'name' attribute
   <shmem name=''/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is not supported with this QEMU binary
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is no longer supported
   <shmem name='a/b'><model type='ivshmem-plain'/></shmem>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: shmem name cannot include '/' character
   <shmem name='.'><model type='ivshmem-plain'/></shmem>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: shmem name cannot be equal to '.'
   <shmem name='a' role='x'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is not supported with this QEMU binary
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is no longer supported
   <shmem name='a'><model type='x'/></shmem>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'type' in element 'model': 'x'.
   <shmem name='a'><model/></shmem>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is not supported with this QEMU binary
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ivshmem device is no longer supported
   <shmem name='a'><size unit='x'>1</size></shmem>
     ! VIR_ERR_INVALID_ARG: invalid argument: unknown suffix 'x'
   <shmem name='a'><size unit='M'>x</size></shmem>

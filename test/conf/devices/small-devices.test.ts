@@ -110,7 +110,11 @@ t.test('checks across a definition', async t => {
     ["<vsock><cid address='2'/></vsock>", 'guest CIDs must be >= 3'],
     ["<input type='tablet' bus='ps2'/>", 'ps2 bus does not support tablet input device'],
     ["<input type='mouse' model='virtio'/>", "only bus 'virtio' is supported for input model 'virtio'"],
-    ["<controller type='usb' model='none'/><input type='tablet'/>", "Can't add USB input device"],
+    ["<controller type='usb' model='none'/><input type='tablet' bus='usb'/>", "Can't add USB input device"],
+    [
+      "<controller type='usb' model='none'/><input type='tablet'/>",
+      'USB is disabled for this domain, but USB devices are present in the domain XML'
+    ],
     ["<shmem name='..'><model type='ivshmem-plain'/></shmem>", "shmem name cannot be equal to '..'"],
     ["<iommu model='intel'><driver intremap='on'/></iommu>", "'intel' is only supported with Q35 machines"],
     ['<nvram/>', 'nvram device is only supported for PPC64'],
@@ -131,6 +135,11 @@ t.test('keyboards of ours are kept from older libvirt', async t => {
   t.match(migratable, "<input type='keyboard' bus='virtio'>")
 })
 
-t.test('<crypto> is younger than libvirt 9.0 and passed over', async t => {
-  t.notMatch(formatDomain(await define("<crypto model='virtio'><backend model='builtin'/></crypto>")), 'crypto')
+t.test('<crypto> has a type, a model and a backend', async t => {
+  const of = (attributes: string) => define(`<crypto${attributes}><backend model='builtin'/></crypto>`)
+  t.match(
+    formatDomain(await of(" model='virtio' type='qemu'")).replace(/\n\s*/g, ''),
+    "<crypto model='virtio' type='qemu'><backend model='builtin'/><address"
+  )
+  t.match(await errorOf(() => of(" model='virtio'")), "Missing required attribute 'type' in element 'crypto'")
 })

@@ -89,7 +89,7 @@ fragments('switches', inside('qemu'))`
   <tcg><tb-cache unit='x'>32</tb-cache></tcg>
     ! VIR_ERR_INVALID_ARG: invalid argument: unknown suffix 'x'
   <async-teardown enabled='yes'/>
-    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unexpected feature 'async-teardown'
+    ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: asynchronous teardown is not available with this QEMU binary
   <capabilities policy='deny'><mknod state='on'/></capabilities>
     = <features><capabilities policy='deny'><mknod state='on'/></capabilities></features>
   <capabilities policy='x'/>
@@ -102,6 +102,11 @@ fragments('switches', inside('qemu'))`
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'mode' in element 'passthrough': 'x'.
   <xen><nosuch state='on'/></xen>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: unsupported Xen feature: nosuch
+`
+
+fragments('of newer QEMUs', { ...inside('qemu'), missing: [] })`
+  <async-teardown enabled='yes'/>
+    = <features><async-teardown enabled='yes'/></features>
 `
 
 fragments('Hyper-V', inside('kvm'))`

@@ -101,11 +101,11 @@ fragments('cells', {
   <cell id='0' cpus='0-3' memory='32' unit='MiB'><cache level='1' associativity='direct' policy='writeback'><size value='10' unit='KiB'/><line value='8' unit='B'/></cache></cell>
     = <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><numa><cell id='0' cpus='0-3' memory='32768' unit='KiB'><cache level='1' associativity='direct' policy='writeback'><size value='10' unit='KiB'/><line value='8' unit='B'/></cache></cell></numa></cpu>
   <cell id='0' cpus='0-3' memory='32' unit='MiB'><cache level='1' associativity='x' policy='writeback'><size value='10' unit='KiB'/><line value='8' unit='B'/></cache></cell>
-    ! VIR_ERR_XML_ERROR: XML error: Invalid cache associativity 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'associativity' in element 'cache': 'x'.
   <cell id='0' cpus='0-3' memory='32' unit='MiB'><cache level='1' associativity='direct' policy='x'><size value='10' unit='KiB'/><line value='8' unit='B'/></cache></cell>
-    ! VIR_ERR_XML_ERROR: XML error: Invalid cache policy 'x'
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'policy' in element 'cache': 'x'.
   <cell id='0' cpus='0-3' memory='32' unit='MiB'><cache level='0' associativity='direct' policy='none'><size value='10' unit='KiB'/><line value='8' unit='B'/></cache></cell>
-    ! VIR_ERR_XML_ERROR: XML error: Invalid 'level' attribute in cache element for NUMA node 0
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'level' in element 'cache': Zero is not permitted
   <cell id='0' cpus='0-3' memory='32' unit='MiB'><cache level='1' associativity='direct' policy='none'><line value='8' unit='B'/></cache></cell>
     ! VIR_ERR_XML_ERROR: XML error: missing element or attribute './size/@value'
   <cell id='0' cpus='0-3' memory='32' unit='MiB'><cache level='1' associativity='direct' policy='none'><size value='10' unit='KiB'/></cache></cell>
@@ -124,7 +124,7 @@ fragments('interconnects', {
   show: ['cpu']
 })`
   <latency initiator='0' target='0' type='access' value='5'/><latency initiator='0' target='0' cache='1' type='read' value='10'/><bandwidth initiator='0' target='0' type='access' value='204800' unit='KiB'/>
-    = <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><numa><cell id='0' cpus='0-1' memory='32768' unit='KiB'><cache level='1' associativity='direct'><size value='1' unit='KiB'/><line value='8' unit='B'/></cache></cell><cell id='1' cpus='2-3' memory='32768' unit='KiB'/><interconnects><latency initiator='0' target='0' type='access' value='5'/><latency initiator='0' target='0' cache='1' type='read' value='10'/><bandwidth initiator='0' target='0' type='access' value='204800' unit='KiB'/></interconnects></numa></cpu>
+    = <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><numa><cell id='0' cpus='0-1' memory='32768' unit='KiB'><cache level='1' associativity='direct' policy='none'><size value='1' unit='KiB'/><line value='8' unit='B'/></cache></cell><cell id='1' cpus='2-3' memory='32768' unit='KiB'/><interconnects><latency initiator='0' target='0' type='access' value='5'/><latency initiator='0' target='0' cache='1' type='read' value='10'/><bandwidth initiator='0' target='0' type='access' value='204800' unit='KiB'/></interconnects></numa></cpu>
   <bandwidth initiator='0' target='1' cache='1' type='write' value='1' unit='GiB'/>
     ! VIR_ERR_XML_ERROR: XML error: 'cache' refers to a non-existent NUMA node cache
   <latency target='0' type='access' value='5'/>
@@ -138,7 +138,7 @@ fragments('interconnects', {
   <latency initiator='0' target='0' type='access'/>
     ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'value' in element 'latency'
   <latency initiator='0' target='0' type='access' value='0'/>
-    = <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><numa><cell id='0' cpus='0-1' memory='32768' unit='KiB'><cache level='1' associativity='direct'><size value='1' unit='KiB'/><line value='8' unit='B'/></cache></cell><cell id='1' cpus='2-3' memory='32768' unit='KiB'/><interconnects><latency initiator='0' target='0' type='access' value='0'/></interconnects></numa></cpu>
+    = <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><numa><cell id='0' cpus='0-1' memory='32768' unit='KiB'><cache level='1' associativity='direct' policy='none'><size value='1' unit='KiB'/><line value='8' unit='B'/></cache></cell><cell id='1' cpus='2-3' memory='32768' unit='KiB'/><interconnects><latency initiator='0' target='0' type='access' value='0'/></interconnects></numa></cpu>
   <latency initiator='x' target='0' type='access' value='5'/>
     ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'initiator' in element 'latency': 'x'. Expected non-negative integer value
   <latency initiator='7' target='0' type='access' value='5'/>
@@ -156,5 +156,22 @@ fragments('interconnects', {
   <bandwidth initiator='0' target='0' type='access' value='1' unit='KiB'/><bandwidth initiator='0' target='0' type='access' value='2' unit='KiB'/>
     ! VIR_ERR_XML_ERROR: XML error: Duplicate info for NUMA latencies
   <nosuch initiator='0'/>
-    = <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><numa><cell id='0' cpus='0-1' memory='32768' unit='KiB'><cache level='1' associativity='direct'><size value='1' unit='KiB'/><line value='8' unit='B'/></cache></cell><cell id='1' cpus='2-3' memory='32768' unit='KiB'/></numa></cpu>
+    = <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><numa><cell id='0' cpus='0-1' memory='32768' unit='KiB'><cache level='1' associativity='direct' policy='none'><size value='1' unit='KiB'/><line value='8' unit='B'/></cache></cell><cell id='1' cpus='2-3' memory='32768' unit='KiB'/></numa></cpu>
+`
+
+fragments('one cell where memory can be plugged', { in: 'domain', outside: '<vcpu>4</vcpu>', show: ['cpu'] })`
+  <maxMemory slots='2' unit='GiB'>1</maxMemory>
+    = <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>qemu64</model><numa><cell id='0' cpus='0-3' memory='65536' unit='KiB'/></numa></cpu>
+  <maxMemory slots='2' unit='GiB'>1</maxMemory><cpu mode='custom' match='exact'><model>Nehalem</model></cpu>
+    = <cpu mode='custom' match='exact' check='none'><model fallback='allow'>Nehalem</model><numa><cell id='0' cpus='0-3' memory='65536' unit='KiB'/></numa></cpu>
+`
+
+fragments('memory devices belong to the one cell', {
+  outside: "<maxMemory slots='2' unit='GiB'>1</maxMemory>",
+  show: ['memory']
+})`
+  <memory model='dimm'><target><size unit='MiB'>32</size></target></memory>
+    = <memory model='dimm'><target><size unit='KiB'>32768</size><node>0</node></target></memory>
+  <memory model='dimm'><target><size unit='MiB'>128</size></target></memory>
+    ! VIR_ERR_XML_ERROR: XML error: Total size of memory devices exceeds the total memory size
 `

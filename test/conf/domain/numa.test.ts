@@ -27,7 +27,7 @@ t.test('caches and interconnects', async t => {
   const links =
     "<interconnects><latency initiator='0' target='0' cache='1' type='read' value='5'/><bandwidth initiator='0' target='0' type='write' value='2' unit='MiB'/></interconnects>"
   const out = through(cell(0, cache) + links)
-  t.match(out, "<cache level='1' policy='writeback'>")
+  t.match(out, "<cache level='1' associativity='none' policy='writeback'>")
   t.match(out, "<latency initiator='0' target='0' cache='1' type='read' value='5'/>")
   t.match(out, "<bandwidth initiator='0' target='0' type='write' value='2048' unit='KiB'/>")
 })
@@ -41,7 +41,10 @@ t.test('what is refused', async t => {
     ["<cell cpus='0'/>", "missing element or attribute './@memory'"],
     [cell(0, '<distances/>'), 'NUMA distances defined without siblings'],
     [cell(0, "<distances><sibling id='0' value='20'/></distances>"), "'value 20' is invalid for 'sibling id 0'"],
-    [cell(0, "<cache level='0' associativity='none' policy='none'/>"), "Invalid 'level' attribute in cache element"]
+    [
+      cell(0, "<cache level='0' associativity='none' policy='none'/>"),
+      "Invalid value for attribute 'level' in element 'cache': Zero is not permitted"
+    ]
   ] as const) {
     t.match(await errorOf(() => through(numa)), error)
   }

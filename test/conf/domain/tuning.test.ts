@@ -69,7 +69,7 @@ t.test('what is refused', async t => {
     ["<vcpu>2</vcpu><vcpus><vcpu id='2' enabled='yes'/></vcpus>", "vcpu id '2' is out of range of maximum vcpu count"],
     ["<iothreadids><iothread id='1'/><iothread id='1'/></iothreadids>", "duplicate iothread id '1' found"],
     ["<iothreadids><iothread id='1' thread_pool_max='0'/></iothreadids>", 'thread_pool_max must be a positive integer'],
-    [`${VCPUS}<cputune><shares>1</shares></cputune>`, "Value of cputune 'shares' must be in range [2, 262144]"],
+    [`${VCPUS}<cputune><period>1</period></cputune>`, "Value of cputune 'period' must be in range [1000, 1000000]"],
     [`${VCPUS}<cputune><iothreadpin iothread='3' cpuset='0'/></cputune>`, "Cannot find 'iothread' : 3"],
     [`${VCPUS}<cputune><emulatorpin cpuset='^0'/></cputune>`, "Invalid value of 'cpuset': ^0"],
     [`${VCPUS}<cputune><vcpusched vcpus='0' scheduler='fifo'/></cputune>`, "Missing required attribute 'priority'"],

@@ -60,10 +60,19 @@ export async function loadDomain(
   return { def, context }
 }
 
-/** Fills the defaults into a definition that is part of a snapshot's or checkpoint's; it is not checked again. */
-export function completeDomain(def: DomainDef, context: QemuContext, { isNew = true }: Passed = {}): void {
+/**
+ * Fills the defaults into a definition that is part of a snapshot's or checkpoint's, or whose devices have changed.
+ * @param check true: checks it too, as loadDomain does
+ */
+export function completeDomain(
+  def: DomainDef,
+  context: QemuContext,
+  { isNew = true, check = false }: Passed & { check?: boolean } = {}
+): void {
   postParseBasic(def)
-  postParse(def, driver(context, { isNew }))
+  const qemu = driver(context, { isNew })
+  postParse(def, qemu)
+  if (check) validate(def, qemu)
 }
 
 /**

@@ -1,7 +1,7 @@
 // QEMU's domain-wide defaults (qemuDomainDefPostParse).
 import { arch as nodeArch } from 'node:os'
 import { emptyCpu } from '../../../conf/domain/cpu.ts'
-import { hotplugMemoryKiB } from '../../../conf/domain/memory.ts'
+import { initialMemoryKiB } from '../../../conf/domain/memory.ts'
 import { fillNumaCpus, numaCells } from '../../../conf/domain/numa.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -93,15 +93,16 @@ function checkTseg(def: DomainDef, { qemu }: QemuContext): void {
 }
 
 /**
- * Puts a new guest that can get memory later into a NUMA cell (qemuDomainDefNumaAutoAdd): QEMU knows no other way.
- * @throws VIR_ERR_XML_ERROR for memory devices larger than all memory
+ * Memory hotplug needs a NUMA cell: a new guest without any gets one with all memory that is no device's
+ * (qemuDomainDefNumaAutoAdd).
+ * @throws VIR_ERR_XML_ERROR if the devices alone have more memory than the guest
  */
-function addNumaCell(def: DomainDef, _context: QemuContext, abiUpdate: boolean): void {
+function addNumaCell(def: DomainDef, _: QemuContext, abiUpdate: boolean): void {
   if (!abiUpdate || !def.maxMemory || isS390Ccw(def) || numaCells(def).length > 0) return
-  const memoryKiB = def.memoryKiB - hotplugMemoryKiB(def)
+  const memoryKiB = initialMemoryKiB(def)
   if (memoryKiB < 0) throw fail('VIR_ERR_XML_ERROR', 'Total size of memory devices exceeds the total memory size')
-  for (const { model, target } of def.devices.memories) {
-    if (model === 'dimm' || model === 'nvdimm' || model === 'virtio-mem') target.node ??= 0
-  }
   def.cpu = { ...(def.cpu ?? emptyCpu()), numa: { cells: [{ memoryKiB, caches: [] }], interconnects: [] } }
+  for (const { model, target } of def.devices.memories) {
+    if (model !== 'virtio-pmem' && model !== 'sgx-epc') target.node ??= 0
+  }
 }

@@ -3,7 +3,7 @@ import type { CryptoDef } from '../../../conf/devices/crypto.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import { leave, type QemuFamily } from './family.ts'
+import type { QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -13,8 +13,7 @@ export const qemuCrypto: QemuFamily<CryptoDef> = {
     if (!qemu.has('virtio-crypto')) throw unsupported(`model ${model}`)
     if (backend.model === 'lkcf' && !qemu.has('cryptodev-backend-lkcf')) throw unsupported(`backend ${backend.model}`)
   },
-  add: addCrypto,
-  unplug: leave('cryptos')
+  add: addCrypto
 }
 
 function addCrypto(to: Builder, dev: CryptoDef): void {

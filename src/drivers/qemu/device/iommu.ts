@@ -7,7 +7,7 @@ import type { Capability } from '../capabilities/signs.ts'
 import { isArmVirt, isQ35 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import type { QemuFamily } from './family.ts'
+import { joinAlone, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -74,7 +74,12 @@ export const qemuIommu: QemuFamily<IommuDef> = {
     }
     validateDriver(driver, qemu)
   },
-  add: addIommu
+  add: addIommu,
+  config: {
+    attach: joinAlone('iommus', 'domain already has an iommu device'),
+    find: (_dev, { devices }) => devices.iommus[0],
+    noneToDetach: missing('matching iommu device not found', 'VIR_ERR_OPERATION_FAILED')
+  }
 }
 
 /** smmuv3 is a property of the machine. */

@@ -1,17 +1,18 @@
 // <watchdog>: QEMU's checks and arguments.
 import type { WatchdogDef } from '../../../conf/devices/watchdog.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
-import { errorsFrom } from '../../../conf/error.ts'
+import { type ErrorCode, errorsFrom } from '../../../conf/error.ts'
 import { isI440fx, isQ35, isS390 } from '../machine-type.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import { joinAlone, leave, missing, type QemuFamily } from './family.ts'
+import { joinOnce, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 export const qemuWatchdog: QemuFamily<WatchdogDef> = {
   validate({ model, address, action }, def) {
-    if (action !== def.devices.watchdogs[0]?.action) {
+    const [first] = def.devices.watchdogs
+    if (first && action !== first.action) {
       throw fail(
         'VIR_ERR_CONFIG_UNSUPPORTED',
         'watchdogs with different actions are not supported with this QEMU binary'
@@ -35,19 +36,23 @@ export const qemuWatchdog: QemuFamily<WatchdogDef> = {
   },
   unplug: leave('watchdogs'),
   config: {
-    attach: joinAlone('watchdogs', 'domain already has a watchdog'),
-    find: (_dev, { devices }) => devices.watchdogs[0],
-    noneToDetach: missing('domain has no watchdog')
+    attach(dev, def) {
+      joinOnce('watchdogs', 'device is already in the domain configuration')(dev, def)
+      checkModels(def, 'VIR_ERR_OPERATION_INVALID')
+    },
+    noneToDetach: missing('no matching watchdog was found')
   }
 }
 
 /** One watchdog of a model, but any number of i6300esb (qemuValidateDomainDefWatchdogs). @throws VIR_ERR_CONFIG_UNSUPPORTED */
-export function validateWatchdogs({ devices: { watchdogs } }: DomainDef): void {
+export const validateWatchdogs = (def: DomainDef): void => checkModels(def, 'VIR_ERR_CONFIG_UNSUPPORTED')
+
+function checkModels({ devices: { watchdogs } }: DomainDef, code: ErrorCode): void {
   const seen = new Set<string>()
   for (const { model } of watchdogs) {
     if (model === 'i6300esb') continue
     if (seen.has(model)) {
-      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `domain can only have one watchdog with model '${model}'`)
+      throw fail(code, `domain can only have one watchdog with model '${model}'`)
     }
     seen.add(model)
   }

@@ -32,7 +32,7 @@ export function attachDevice(domain: QemuDomain, xml: string, meant: Meant): voi
     if (!attach) throw unsupported('attach', device)
     attach(dev, def)
   }
-  changeDevices(domain, meant, change, { isNew: true })
+  changeDevices(domain, meant, change, { isNew: true, check: true })
 }
 
 /**
@@ -102,19 +102,19 @@ const unsupported = (verb: string, [kind]: Device) =>
     `persistent ${verb} of device '${CHARDEVS.includes(kind) ? 'chr' : familyOf(kind).element}' is not supported`
   )
 
-/** @param isNew see completeDomain */
+/** @param pass see completeDomain */
 function changeDevices(
   domain: QemuDomain,
   { live, config }: Meant,
   change: (def: DomainDef, context: QemuContext) => void,
-  { isNew = false } = {}
+  pass: { isNew?: boolean; check?: boolean } = { isNew: false }
 ): void {
   if (live) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'devices of a running domain cannot be changed')
   const context = domain.definitions.newContext ?? domain.context
   domain.change({ config }, kept => {
     const def = copyOf(kept, context)
     change(def, context)
-    completeDomain(def, context, { isNew })
+    completeDomain(def, context, pass)
     return def
   })
 }

@@ -1,4 +1,4 @@
-// Names of backing images: what QEMU is told of them, or the error, beside what libvirtd 9.0 was seen to do with images
+// Names of backing images: what QEMU is told of them, or the error, beside what libvirtd was seen to do with images
 // of the same names (test/data/backing-names.json; `@` is the directory of the images).
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,6 +20,8 @@ interface Recorded {
   error?: string
   /** the lower node; null: QEMU is left to open the name */
   storage?: object | null
+  /** the node of a part of it */
+  slice?: object
   /** the upper node */
   layout?: object
 }
@@ -49,7 +51,7 @@ async function startOn(image: string) {
   const def = await define(disk)
   let node = 0
   const nextNode = () => ++node
-  const context = checkStart(def, testContext({ pretend: false }))
+  const context = checkStart(def, testContext({ pretend: false, missing: ['blockjob.backing-mask-protocol'] }))
   completeStart(def, context, nextNode)
   determineDiskChains(def, { context, nextNode, dropped: () => undefined })
   const { argv } = buildCommand(def, context)
@@ -63,7 +65,7 @@ t.test('names of all kinds, as libvirtd reads them', async t => {
   writeFileSync(join(dir, 'chain.qcow2'), imageOn('raw.img', 'raw'))
   const top = join(dir, 'top.qcow2')
   const here = (text: string) => text.replaceAll('@/', `${dir}/`)
-  for (const { name, format, error, storage, layout = {} } of recorded) {
+  for (const { name, format, error, storage, slice = {}, layout = {} } of recorded) {
     writeFileSync(top, imageOn(here(name), format))
     const answer = await startOn(top).catch((thrown: Error) => thrown)
     if (answer instanceof Error) {
@@ -72,6 +74,7 @@ t.test('names of all kinds, as libvirtd reads them', async t => {
     }
     const { 'auto-read-only': _, discard: __, ...found } = answer.nodes.get('libvirt-2-storage') ?? {}
     t.same(found, JSON.parse(here(JSON.stringify(storage ?? error ?? {}))), name)
+    t.match(answer.nodes.get('libvirt-2-slice-sto') ?? {}, slice, name)
     t.match(answer.nodes.get('libvirt-2-format') ?? {}, layout, name)
   }
   t.ok(recorded.length > 140)

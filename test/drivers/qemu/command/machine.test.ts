@@ -14,7 +14,8 @@ t.test('options of the machine and its accelerator', async t => {
   t.match(machine, /^-machine pc-q35-7.2,usb=off,vmport=off,smm=on,kernel_irqchip=split,dump-guest-core=off/)
   t.same(await lineOf('-accel', features("<tcg><tb-cache unit='MiB'>32</tb-cache></tcg>")), ['-accel tcg,tb-size=32'])
   t.same(await lineOf('-global', features('<smm><tseg>48</tseg></smm>'), { machine: 'q35' }), [
-    '-global mch.extended-tseg-mbytes=48'
+    '-global mch.extended-tseg-mbytes=48',
+    '-global ICH9-LPC.noreboot=off'
   ])
   t.same(
     await lineOf('-device', features("<vmcoreinfo state='on'/>")).then(lines =>
@@ -45,7 +46,8 @@ t.test('sleep states', async t => {
   t.same(await lineOf('-global', pm), ['-global PIIX4_PM.disable_s3=1', '-global PIIX4_PM.disable_s4=0'])
   t.same(await lineOf('-global', pm, { machine: 'q35' }), [
     '-global ICH9-LPC.disable_s3=1',
-    '-global ICH9-LPC.disable_s4=0'
+    '-global ICH9-LPC.disable_s4=0',
+    '-global ICH9-LPC.noreboot=off'
   ])
 })
 

@@ -35,10 +35,11 @@ t.test('companions name their master; built-in controllers have no argument', as
     "<controller type='usb' index='0' model='ich9-ehci1'><alias name='ua-usb'/></controller><controller type='usb' index='0' model='ich9-uhci1'/>"
   t.same(await argsOf(usb, { machine: 'q35' }), [
     '-device {"driver":"ich9-usb-ehci1","id":"ua-usb","bus":"pcie.0","addr":"0x1d.0x7"}',
-    '-device {"driver":"ich9-usb-uhci1","masterbus":"ua-usb.0","firstport":0,"bus":"pcie.0","multifunction":true,"addr":"0x1d"}'
+    '-device {"driver":"ich9-usb-uhci1","masterbus":"ua-usb.0","firstport":0,"bus":"pcie.0","multifunction":true,"addr":"0x1d"}',
+    '-global ICH9-LPC.noreboot=off'
   ])
   t.same(await argsOf("<controller type='usb' model='none'/>"), [])
-  t.same(await argsOf('', { missing: ['piix3-usb-uhci'] }), ['-usb'])
+  t.match(await errorOf(() => argsOf('', { missing: ['piix3-usb-uhci'] })), 'no model provided for USB controller')
 })
 
 t.test('ports and expanders', async t => {

@@ -1,8 +1,14 @@
 import t from 'tap'
 import { argvOf, errorOf, type GuestOptions } from '../../../helper/definition.ts'
+import { onHost } from '../../../helper/host-tree.ts'
 
-const hostdevOf = async (attributes: string, inner: string, options: GuestOptions = {}) =>
-  (await argvOf(`<hostdev ${attributes}>${inner}</hostdev>`, options)).filter(line => /"hostdev0"|-backend"/.test(line))
+/** A host that can pass PCI devices through. */
+const VFIO = { '/sys/kernel/iommu_groups/1/type': 'DMA', '/dev/vfio/vfio': '' }
+
+const hostdevOf = async (attributes: string, inner: string, options: GuestOptions = {}, beside = '') =>
+  (await argvOf(`${beside}<hostdev ${attributes}>${inner}</hostdev>`, options)).filter(line =>
+    /"hostdev0"|-backend"/.test(line)
+  )
 
 t.test('devices of each type', async t => {
   const uuid = '53764d0e-85a0-42b4-af5c-2046b460b1dc'
@@ -37,18 +43,14 @@ t.test('devices of each type', async t => {
     ["type='pci'", "<source><address bus='0xf0'/></source><address type='unassigned'/>", []]
   ] as const) {
     const controller = "<controller type='scsi' index='0' model='virtio-scsi'/>"
-    const outside = attributes.includes('scsi') ? controller : ''
-    const argv = (await argvOf(`${outside}<hostdev ${attributes}>${inner}</hostdev>`)).filter(line =>
-      /"hostdev0"|-backend"/.test(line)
-    )
-    t.same(argv, lines)
+    const beside = attributes.includes('scsi') ? controller : ''
+    await onHost(VFIO, async () => t.same(await hostdevOf(attributes, inner, {}, beside), lines))
   }
 })
 
 t.test('what QEMU cannot be given', async t => {
   const pci = (driver: string) => `${driver}<source><address bus='0xf0'/></source>`
   for (const [attributes, inner, error] of [
-    ["type='pci'", pci(''), "invalid PCI passthrough type 'default'"],
     ["type='pci'", pci("<driver name='kvm'/>"), "invalid PCI passthrough type 'kvm'"],
     ["type='pci'", "<source writeFiltering='no'><address bus='1'/></source>", 'Write filtering of PCI device'],
     ["type='usb'", "<source><vendor id='1'/><product id='1'/></source>", 'missing bus/device information'],
@@ -58,8 +60,14 @@ t.test('what QEMU cannot be given', async t => {
       "Cannot parse adapter 'fc_host1'"
     ]
   ] as const) {
-    t.match(await errorOf(() => hostdevOf(attributes, inner)), error)
+    await onHost(VFIO, async () => t.match(await errorOf(() => hostdevOf(attributes, inner)), error))
   }
+  await onHost({}, async () => {
+    const answer = (driver: string, pretend = true) => errorOf(() => hostdevOf("type='pci'", pci(driver), { pretend }))
+    t.match(await answer(''), "host doesn't support passthrough of host PCI devices")
+    t.equal(await answer("<driver name='vfio'/>"), 'accepted', 'as long as it is only shown')
+    t.match(await answer("<driver name='vfio'/>", false), "host doesn't support VFIO PCI passthrough")
+  })
   const usb = "<source guestReset='on'><address bus='1' device='1'/></source>"
   t.match(
     await errorOf(() => hostdevOf("type='usb'", usb, { missing: ['usb-host.guest-resets-all'] })),
@@ -70,7 +78,10 @@ t.test('what QEMU cannot be given', async t => {
 t.test('a network card of the host is a host device, and shown as a plain card besides', async t => {
   const card =
     "<interface type='hostdev'><mac address='52:54:00:00:00:01'/><driver name='vfio'/><source><address type='pci' bus='0xf0'/></source><model type='virtio'/></interface>"
-  const argv = await argvOf(card)
+  let argv: string[] = []
+  await onHost(VFIO, async () => {
+    argv = await argvOf(card)
+  })
   t.ok(argv.some(line => line.includes('"driver":"vfio-pci","host":"0000:f0:00.0","id":"hostdev0"')))
   t.ok(argv.some(line => line.includes('"driver":"virtio-net-pci"')))
 })

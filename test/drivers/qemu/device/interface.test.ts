@@ -33,7 +33,7 @@ t.test('domxml-to-native makes plain interfaces of all, with libvirtd’s descri
     '-device {"driver":"e1000","netdev":"hostnet0","id":"net0","mac":"52:54:00:00:00:01"}',
     '-netdev {"type":"tap","fd":"25","id":"hostnet1"}',
     '-device {"driver":"rtl8139","netdev":"hostnet1","id":"net1","mac":"52:54:00:00:00:01"}',
-    '-netdev {"type":"tap","fd":"29","id":"hostnet2"}',
+    '-netdev {"type":"tap","fd":"26","id":"hostnet2"}',
     '-device {"driver":"rtl8139","netdev":"hostnet2","id":"net2","mac":"52:54:00:00:00:01"}'
   ])
 })

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { argvOf, define, errorOf, type GuestOptions } from '../../../helper/definition.ts'
+import { loadDomain } from '../../../../src/drivers/qemu/definition/passes.ts'
+import { argvOf, define, errorOf, type GuestOptions, guestXml, testContext } from '../../../helper/definition.ts'
 
 const CELLS = "<numa><cell cpus='0' memory='32' unit='MiB'/><cell cpus='1' memory='31' unit='MiB'%/></numa>"
 const cpu = (more = '') => `<vcpu>2</vcpu><cpu>${CELLS.replace('%', more)}</cpu>`
@@ -26,12 +27,16 @@ t.test('the main memory object', async t => {
       `{"qom-type":"memory-backend-memfd","id":"pc.ram","x-use-canonical-path-for-ramblock-id":false,"prealloc":true,"prealloc-threads":2,${size}`
     ]
   ] as const) {
-    t.same(await memoryOf(backing(inner)), ['-m 64', `-object ${object}`])
+    t.same(await memoryOf(backing(inner)), ['-m size=65536k', `-object ${object}`])
   }
 })
 
 t.test('guest cells: memory of their own only where it is needed', async t => {
-  t.same(await memoryOf(cpu()), ['-m 63', '-numa node,nodeid=0,cpus=0,mem=32', '-numa node,nodeid=1,cpus=1,mem=31'])
+  t.same(await memoryOf(cpu()), [
+    '-m size=64512k',
+    '-numa node,nodeid=0,cpus=0,mem=32',
+    '-numa node,nodeid=1,cpus=1,mem=31'
+  ])
   const [, first, , second, node] = await memoryOf(cpu(" memAccess='private'"))
   t.equal(first, '-object {"qom-type":"memory-backend-ram","id":"ram-node0","size":33554432}')
   t.match(second, '"id":"ram-node1","mem-path":"/lib/ram/ram-node1","share":false')
@@ -43,7 +48,7 @@ t.test('memory bound to host nodes and allocated ahead has threads there', async
   const ahead = "<memoryBacking><allocation mode='immediate'/></memoryBacking>"
   const lines = await memoryOf(cpu() + tune + ahead)
   t.match(lines, [
-    '-m 63',
+    '-m size=64512k',
     '-object {"qom-type":"thread-context","id":"tc-ram-node0","node-affinity":[0]}',
     /"host-nodes":\[0\],"policy":"interleave","prealloc-context":"tc-ram-node0"/,
     /-numa/,
@@ -96,4 +101,7 @@ t.test('what QEMU cannot do', async t => {
   ] as const) {
     t.match(await errorOf(() => argvOf(devices, { outside, missing: [...missing] })), error)
   }
+  // a new guest is given one
+  const kept = loadDomain(guestXml('', { outside: MAX }), async () => testContext(), { abiUpdate: false })
+  t.match(await errorOf(() => kept), 'At least one numa node has to be configured')
 })

@@ -3,7 +3,7 @@ import { argvOf, errorOf } from '../../../helper/definition.ts'
 
 const soundOf = async (xml: string, pretend = true) =>
   (await argvOf(xml, { pretend }))
-    .filter(line => /"sound|soundhw|pcspk|audiodev /.test(line))
+    .filter(line => /"sound|pcspk|audiodev /.test(line))
     .map(line => line.replace(/,"bus":"pcie?\.\d+","addr":"0x[^"]*"/, ''))
 
 t.test('cards, codecs and backends', async t => {
@@ -13,6 +13,7 @@ t.test('cards, codecs and backends', async t => {
         "<sound model='pcspk'/><audio id='3' type='none'/><audio id='5' type='file' path='/tmp/x'/>"
     ),
     [
+      '-machine pc-i440fx-7.2,usb=off,dump-guest-core=off,memory-backend=pc.ram,pcspk-audiodev=audio3',
       '-audiodev {"id":"audio3","driver":"none"}',
       '-audiodev {"id":"audio5","driver":"wav","path":"/tmp/x"}',
       '-device {"driver":"sb16","id":"sound0","audiodev":"audio3"}',
@@ -20,8 +21,7 @@ t.test('cards, codecs and backends', async t => {
       '-device {"driver":"hda-duplex","id":"sound1-codec0","bus":"sound1.0","cad":0,"audiodev":"audio3"}',
       '-device {"driver":"ich9-intel-hda","id":"sound2"}',
       '-device {"driver":"hda-output","id":"sound2-codec0","bus":"sound2.0","cad":0,"audiodev":"audio5"}',
-      '-device {"driver":"hda-micro","id":"sound2-codec1","bus":"sound2.0","cad":1,"audiodev":"audio5"}',
-      '-soundhw pcspk'
+      '-device {"driver":"hda-micro","id":"sound2-codec1","bus":"sound2.0","cad":1,"audiodev":"audio5"}'
     ]
   )
 })
