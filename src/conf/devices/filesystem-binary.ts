@@ -21,7 +21,7 @@ const threadPoolSize = custom<number | undefined>({
   }
 })
 
-/** The most files it may have open. */
+/** The most files it may have open; read without a sign, written with one. */
 const openFiles = custom<bigint | undefined>({
   names: [['openfiles', { max: attr('max', ulonglong) }]],
   parse(node) {
@@ -32,7 +32,7 @@ const openFiles = custom<bigint | undefined>({
     return max || undefined
   },
   format(value, into) {
-    if (value !== undefined) into.children.push(element('openfiles', { max: value }))
+    if (value !== undefined) into.children.push(element('openfiles', { max: BigInt.asIntN(64, value) }))
   }
 })
 

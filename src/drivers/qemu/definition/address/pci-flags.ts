@@ -124,7 +124,7 @@ export function plugProblem(
   let needs = wanted
   if (needs & CONNECT.integrated) {
     if (bus !== 0) return `The device at PCI address ${where} needs to be an integrated device (bus=0)`
-    accepts |= CONNECT.autoassign
+    accepts |= CONNECT.autoassign | pci
   }
   if (fromConfig) {
     // the user may put conventional devices into Express slots and the other way round, and bridges where devices go

@@ -119,7 +119,7 @@ function checkBlocks({ target }: MemoryDef): void {
     throw bad(`block size too small, must be at least ${transparentHugePageKiB()}KiB`)
   }
   if (requestedKiB % blockKiB !== 0) throw bad('requested size must be an integer multiple of block size')
-  if (((target.address ?? 0n) % BigInt(blockKiB)) * 1024n !== 0n) {
+  if ((target.address ?? 0n) % (block * 1024n) !== 0n) {
     throw bad('memory device address must be aligned to blocksize')
   }
 }
