@@ -34,7 +34,9 @@ const VIR_FROM_QEMU = 10
 const NOT_AT_LIBVIRTD = new Set([
   'virDomainFDAssociate',
   'virDomainOpenGraphics',
-  'virConnectDomainQemuMonitorEventDeregister'
+  'virConnectDomainQemuMonitorEventDeregister',
+  // libvirt 11.3 forgets to ask
+  'virDomainDelThrottleGroup'
 ])
 /** VIR_TYPED_PARAM_STRING_OKAY, which is the protocol's and no API's */
 const STRING_OKAY = 4

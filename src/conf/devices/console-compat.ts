@@ -33,9 +33,11 @@ export function addConsoleCompat(def: DomainDef): void {
   const [first] = consoles
   const [port] = serials
   if (first && (first.target.type === 'serial' || first.target.type === 'none')) {
-    if (!port) {
-      serials.push({ ...first, target: { type: 'none', model: 'none', port: 0 } })
-      consoles[0] = consoleTwin()
-    } else if (!sameChardevSource(port.source, first.source)) consoles[0] = consoleTwin()
+    if (port && sameChardevSource(port.source, first.source)) return
+    if (!port) serials.push({ ...first, target: { type: 'none', model: 'none', port: 0 } })
+    consoles[0] = consoleTwin()
   } else if (port && CONSOLE_SERIALS.has(port.target.type)) consoles.unshift(consoleTwin())
+  else return
+  // numbered as they will be when they are read again
+  for (const [at, { target }] of consoles.entries()) target.port = at
 }

@@ -56,9 +56,9 @@ const CASES: [devices: string, error: string][] = [
     "Can't add USB input device. USB bus is disabled"
   ],
   ["<redirdev type='pty'><address type='pci'/></redirdev><redirdev/>", 'Invalid address for a USB device'],
-  // parts of a display adapter before what it is
+  // parts of a display adapter's model before what it is, the model before its driver
   ["<video><model type='foo'><acceleration/></model></video>", 'missing values for acceleration'],
-  ["<video><model type='foo'/><driver name='bar'/></video>", "attribute 'name' in element 'driver': 'bar'"],
+  ["<video><driver name='bar'/><model type='foo'/></video>", "attribute 'type' in element 'model': 'foo'"],
   // what every backend has before what its kind has
   ["<audio id='0' type='foo'/>", "attribute 'type' in element 'audio': 'foo'"],
   [

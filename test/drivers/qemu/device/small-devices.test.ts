@@ -91,7 +91,7 @@ t.test('devices', async t => {
       /tpm/,
       [
         '-add-fd set=0,fd=25,opaque=tpm0-tpm',
-        '-add-fd set=1,fd=25,opaque=tpm0-cancel',
+        '-add-fd set=1,fd=26,opaque=tpm0-cancel',
         '-tpmdev passthrough,id=tpm-tpm0,path=/dev/fdset/0,cancel-path=/dev/fdset/1',
         '-device {"driver":"tpm-tis","tpmdev":"tpm-tpm0","id":"tpm0"}'
       ]

@@ -126,7 +126,10 @@ export const qemuSerial: QemuFamily<SerialDef> = {
     attach(dev, def) {
       joinOnce('serials', ALREADY_THERE)(dev, def)
       const { serials, consoles } = def.devices
-      if (serials.length === 1 && consoles.length === 0) consoles.push(consoleTwin())
+      if (serials.length > 1 || consoles.length > 1) return
+      // an only console becomes the first port over again, whatever it was (qemuDomainChrInsertPreAlloced)
+      const { target, ...rest } = consoles[0] ?? consoleTwin()
+      consoles[0] = { ...rest, target: { ...target, type: 'serial' } }
     },
     noneToDetach
   }
