@@ -190,6 +190,7 @@ t.test('directories of users', async t => {
     dir: '/run/virshim/guests/g',
     definition: '/etc/virshim/guests/g.xml',
     autostart: '/etc/virshim/guests/autostart/g.xml',
+    autostartOnce: '/etc/virshim/guests/autostart/g.xml.once',
     managedSave: '/var/lib/virshim/guests/g/managed.save',
     log: '/var/log/virshim/g.log'
   })

@@ -10,6 +10,7 @@ await checkRows(monitor, [
       virDomainGetInfo: { state: 1, maxMem: 2097152, memory: 1048576, nrVirtCpu: 2, cpuTime: 12_340_000_000n },
       virDomainIsPersistent: { persistent: 0 },
       virDomainGetAutostart: { autostart: 1 },
+      virDomainGetAutostartOnce: { autostart: 0 },
       virDomainHasManagedSaveImage: { result: 1 },
       virNodeGetSecurityModel: { model: 'dac', doi: '0' },
       virDomainGetMessages: { msgs: ['tainted: one', 'deprecated: two'] }
@@ -19,6 +20,7 @@ await checkRows(monitor, [
       'virDomainGetInfo {}',
       'virDomainIsPersistent {}',
       'virDomainGetAutostart {}',
+      'virDomainGetAutostartOnce {}',
       'virDomainHasManagedSaveImage {}',
       'virNodeGetSecurityModel {}',
       'virDomainGetMessages {}'
@@ -34,6 +36,7 @@ Max memory:     2097152 KiB
 Used memory:    1048576 KiB
 Persistent:     no
 Autostart:      enable
+Autostart Once: disable
 Managed save:   yes
 Security model: dac
 Security DOI:   0
@@ -48,6 +51,7 @@ Messages:       tainted: one
       virDomainGetInfo: { state: 5, maxMem: 1, memory: 0, nrVirtCpu: 1, cpuTime: 0 },
       virDomainIsPersistent: { persistent: 1 },
       virDomainGetAutostart: { autostart: 0 },
+      virDomainGetAutostartOnce: BOOM,
       // what an older shim does not have is left out
       virDomainHasManagedSaveImage: BOOM
     },
@@ -56,6 +60,7 @@ Messages:       tainted: one
       'virDomainGetInfo {}',
       'virDomainIsPersistent {}',
       'virDomainGetAutostart {}',
+      'virDomainGetAutostartOnce {}',
       'virDomainHasManagedSaveImage {}',
       'virNodeGetSecurityModel {}',
       'virDomainGetMessages {}'

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Guests } from '../../../src/server/aggregator/guests.ts'
 import { layoutOf } from '../../../src/server/aggregator/layout.ts'
@@ -172,15 +172,22 @@ t.test('guests that start with the host are started once a boot, also when one o
   off('b', false)
   off('c', true)
   off('runs', true, { socket: '/x/api.sock' })
+  off('once', false)
+  const onceFiles = ['once', 'runs'].map(name => join(scene.dir, 'guests', name, 'autostart-once'))
+  for (const file of onceFiles) {
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, '')
+  }
   scene.outcome = ({ place }) => (place.endsWith('/a') ? new Error('no') : 'running')
   scene.supervisor.start()
   const file = join(scene.dir, 'autostarted')
-  await scene.until(3)
+  await scene.until(4)
   while (!existsSync(file)) await new Promise(setImmediate)
-  t.same([...scene.said].sort(), ['error: could not be started with the host', 'starts a', 'starts c'])
+  t.same([...scene.said].sort(), ['error: could not be started with the host', 'starts a', 'starts c', 'starts once'])
+  for (const onceFile of onceFiles) t.notOk(existsSync(onceFile), 'next time it is not started')
   t.equal(readFileSync(file, 'utf8'), bootId())
   scene.supervisor.close()
 
   scene.another().start()
-  t.equal((await scene.decided()).length, 3, 'not for an aggregator that is only restarted')
+  t.equal((await scene.decided()).length, 4, 'not for an aggregator that is only restarted')
 })

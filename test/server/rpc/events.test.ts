@@ -12,7 +12,12 @@ import { Shim } from '../../helper/shim.ts'
 t.setTimeout(600_000)
 
 const PAUSED = 3
-const { VIR_DOMAIN_EVENT_CRASHED: CRASHED, VIR_DOMAIN_EVENT_SUSPENDED: SUSPENDED } = virDomainEventType
+const {
+  VIR_DOMAIN_EVENT_CRASHED: CRASHED,
+  VIR_DOMAIN_EVENT_SHUTDOWN: SHUTDOWN,
+  VIR_DOMAIN_EVENT_STOPPED: STOPPED,
+  VIR_DOMAIN_EVENT_SUSPENDED: SUSPENDED
+} = virDomainEventType
 // libvirtd is shared with whoever else is on the host
 const NAME = `t-events-${process.pid}`
 const dir = mkdtempSync(join(tmpdir(), 'virshim-events-'))
@@ -264,15 +269,20 @@ function normal({ events, monitor, errors }: Heard, steps: Step[]): Heard {
       .replaceAll(/"service": ?"\d+"/g, '"service":"PORT"')
       .replaceAll(/("RTC_CHANGE[^\]]*,\d+)\d{4}\]/g, '$1]')
   let rebooted = false
+  let ended = false
   const ballooned = new Set<string>()
   let resets = new Set<string>()
   const seen = (heard: unknown[][], at: number) => {
     // the wait for a boot belongs to what made the guest boot
     if (steps[at]![0] !== 'boot') resets = new Set()
     const panicked = heard.some(([, , event, detail]) => event === CRASHED && detail === 0)
+    const ends = panicked && heard.some(([, , event]) => event === STOPPED)
+    ended ||= ends
     return heard.filter(event => {
       // libvirtd has a thread for panics: the guest may be stopped before it or after it
       if (panicked && event[2] === SUSPENDED && event[3] === 0) return false
+      // which may stop to listen before QEMU says that it was killed
+      if (ends && event[2] === SHUTDOWN) return false
       const text = JSON.stringify(event)
       rebooted ||= text.startsWith('["REBOOT')
       // QEMU holds these back for up to a second, and a slow guest comes to what was asked in several steps
@@ -285,10 +295,14 @@ function normal({ events, monitor, errors }: Heard, steps: Step[]): Heard {
       return !isAgain
     })
   }
+  const shown = events.map(seen)
   return {
-    events: JSON.parse(mask(JSON.stringify(events.map(seen)))),
+    events: JSON.parse(mask(JSON.stringify(shown))),
     monitor: monitor.filter(
-      (event, at) => event !== 'RESET' && (event !== 'BALLOON_CHANGE' || monitor.indexOf(event) === at)
+      (event, at) =>
+        event !== 'RESET' &&
+        (event !== 'BALLOON_CHANGE' || monitor.indexOf(event) === at) &&
+        !(ended && event === 'SHUTDOWN')
     ),
     errors
   }

@@ -7,7 +7,6 @@ import {
   flags,
   flagsIn,
   int,
-  openFlags,
   struct,
   type TypedParams,
   text,
@@ -209,7 +208,7 @@ export const node = {
   virNodeGetSEVInfo: method({
     ...reads,
     since: '4.5.0',
-    args: { flags: openFlags() },
+    args: { flags: flags() },
     ret: { params: typedParams },
     run() {
       throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'QEMU does not support SEV guest')

@@ -29,8 +29,6 @@ export async function stopDomain(domain: QemuDomain, reason: number, graceful = 
   const { running } = domain
   running.phase = 'stopping'
   domain.save()
-  // libvirt does not listen to the rest of a crashed guest's events either
-  if (reason === VIR_DOMAIN_SHUTOFF_CRASHED) domain.monitor?.close()
   const gone = await endProcess(domain, graceful)
   if (!gone) {
     running.phase = 'running'
