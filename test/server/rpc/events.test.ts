@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { virDomainEventType } from '../../../src/conf/enums.ts'
+import { makeGuestFiles } from '../../helper/booted-guest.ts'
 import { Daemons } from '../../helper/libvirtd.ts'
 import { deeds, makeDisks } from '../../helper/serial-guest.ts'
 import { Shim } from '../../helper/shim.ts'
@@ -220,6 +221,7 @@ const runs: Run[] = [
 ]
 
 const AUTO_DUMP = '/var/lib/libvirt/qemu/dump'
+makeGuestFiles()
 const daemons = new Daemons(dir)
 t.teardown(() => {
   spawnSync('virsh', ['-q', '-c', 'qemu:///system', 'destroy', NAME])
