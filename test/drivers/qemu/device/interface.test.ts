@@ -31,9 +31,9 @@ t.test('domxml-to-native makes plain interfaces of all, with libvirtd’s descri
   t.same(lines.filter(isNetwork).map(shortened), [
     '-netdev {"type":"tap","fd":"25","id":"hostnet0"}',
     '-device {"driver":"e1000","netdev":"hostnet0","id":"net0","mac":"52:54:00:00:00:01"}',
-    '-netdev {"type":"tap","fd":"25","id":"hostnet1"}',
+    '-netdev {"type":"tap","fd":"26","id":"hostnet1"}',
     '-device {"driver":"rtl8139","netdev":"hostnet1","id":"net1","mac":"52:54:00:00:00:01"}',
-    '-netdev {"type":"tap","fd":"26","id":"hostnet2"}',
+    '-netdev {"type":"tap","fd":"27","id":"hostnet2"}',
     '-device {"driver":"rtl8139","netdev":"hostnet2","id":"net2","mac":"52:54:00:00:00:01"}'
   ])
 })
