@@ -88,8 +88,11 @@ function validateBus({ target, address, model, driver }: DiskDef, dev: string): 
     const type: AddressType = address.type
     throw unsupported(`Invalid address type '${type}' for the disk '${dev}' with the bus type '${bus}'`)
   }
-  if (bus === 'virtio') return
-  if (model) throw unsupported(`disk model '${model}' not supported for bus '${bus}'`)
+  if (bus === 'virtio') {
+    if (model?.startsWith('usb')) throw unsupported(`disk model '${model}' not supported for bus '${bus}'`)
+    return
+  }
+  if (model?.startsWith('virtio')) throw unsupported(`disk model '${model}' not supported for bus '${bus}'`)
   if (driver.queues) throw unsupported('queues attribute in disk driver element is only supported for virtio bus')
   if (driver.queueSize) throw unsupported('queue_size attribute in disk driver is only supported for virtio bus')
   if (driver.eventIdx !== undefined) throw unsupported('disk event_idx mode supported only for virtio bus')

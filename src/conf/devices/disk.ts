@@ -69,7 +69,10 @@ export const diskFields = {
   device: withDefault(attr('device', device), 'disk'),
   model: absentIf(
     'default',
-    attr('model', enumOf('default', 'virtio', 'virtio-transitional', 'virtio-non-transitional'))
+    attr(
+      'model',
+      enumOf('default', 'virtio', 'virtio-transitional', 'virtio-non-transitional', 'usb-storage', 'usb-bot')
+    )
   ),
   rawio: attr('rawio', yesNo),
   sgio: attr('sgio', enumOf('filtered', 'unfiltered')),

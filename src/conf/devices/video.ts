@@ -48,6 +48,12 @@ const acceleration = {
 
 const resolution = { x: required(attr('x', uint)), y: required(attr('y', uint)) } satisfies Fields
 
+const virtioDevice = attr(
+  'device',
+  enumOf('virtio-vga', 'virtio-vga-gl', 'virtio-gpu', 'virtio-gpu-gl', 'vhost-user-vga', 'vhost-user-gpu')
+)
+export type VirtioVideoDevice = NonNullable<ReturnType<typeof virtioDevice.parse>>
+
 const model = {
   type: attrUnless('type', 'default', videoModel),
   ram: size('ram'),
@@ -70,6 +76,12 @@ const model = {
       if (value) into.attributes.primary = 'yes'
     }
   }),
+  edid: attr('edid', onOff),
+  /** QEMU's device, of virtio only; absent: chosen by what else there is */
+  device: {
+    ...virtioDevice,
+    parse: (node, context) => (node.attributes.type === 'virtio' ? virtioDevice.parse(node, context) : undefined)
+  } satisfies typeof virtioDevice,
   acceleration: custom<Def<typeof acceleration> | undefined>({
     ...child('acceleration', acceleration),
     parse(node, context) {
@@ -129,6 +141,9 @@ export function roundUpPowerOfTwo(kib: number): number | undefined {
   return kib > 0 && rounded < 2 ** 32 ? rounded : undefined
 }
 
+/** Models that can show the guest a monitor's description of itself. */
+const WITH_EDID: VideoModel[] = ['vga', 'virtio', 'bochs', 'none']
+
 export const video = deviceFamily({
   element: 'video',
   fields: videoFields,
@@ -155,6 +170,9 @@ export const video = deviceFamily({
     }
     if (model.type !== 'virtio' && model.blob !== undefined) {
       throw unsupported(`video type '${model.type}' does not support blob resources`)
+    }
+    if (model.edid !== undefined && !WITH_EDID.includes(model.type)) {
+      throw unsupported(`video type '${model.type}' does not support edid`)
     }
     if (model.resolution && (model.resolution.x === 0 || model.resolution.y === 0)) {
       throw unsupported('video resolution values must be greater than 0')

@@ -38,6 +38,9 @@ const pool = {
 } satisfies Fields
 const iothreadId = nonZero(attr('id', uint))
 
+/** Most bits a 64-bit interval can be shifted by. */
+const POLL_WEIGHT_MAX = 63
+
 const pollFields = {
   /** longest time, ns */
   max: attr('max', ulonglong),
@@ -108,6 +111,12 @@ export function validateIothreads({ iothreads, defaultIothread }: DomainDef): vo
     // an absent maximum counts as -1 in libvirt: a minimum alone is refused
     if (poolMin !== undefined && poolMin > (poolMax ?? -1)) {
       throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'thread_pool_min must be smaller or equal to thread_pool_max')
+    }
+  }
+  for (const { poll } of iothreads) {
+    if (poll?.weight !== undefined && poll.weight > POLL_WEIGHT_MAX) {
+      const range = `[0, ${POLL_WEIGHT_MAX}]`
+      throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `poll weight ${poll.weight} is out of range ${range}`)
     }
   }
 }

@@ -17,8 +17,8 @@ fragments('iommu', { machine: 'q35', outside: IOAPIC })`
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: IOMMU device: 'virtio' requires ACPI
   <iommu/>
     ! VIR_ERR_XML_ERROR: XML error: Missing required attribute 'model' in element 'iommu'
-  <iommu model='amd'/>
-    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'model' in element 'iommu': 'amd'.
+  <iommu model='arm'/>
+    ! VIR_ERR_XML_ERROR: XML error: Invalid value for attribute 'model' in element 'iommu': 'arm'.
   <iommu model='smmuv3'/>
     ! VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: IOMMU device: 'smmuv3' is only supported with ARM Virt machines
   <iommu model='virtio'><driver iotlb='on'/></iommu>
@@ -35,7 +35,7 @@ fragments('iommu', { machine: 'q35', outside: IOAPIC })`
     ! VIR_ERR_XML_ERROR: XML error: only a single IOMMU device is supported
 `
 
-fragments('interrupt remapping without the I/O APIC of QEMU', { machine: 'q35' })`
+fragments('interrupt remapping without a word of the I/O APIC', { machine: 'q35' })`
   <iommu model='intel'><driver intremap='on'/></iommu>
     =
   <iommu model='intel'><driver caching_mode='on'/></iommu>

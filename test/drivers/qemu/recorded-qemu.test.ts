@@ -103,12 +103,16 @@ function strangers(schema: Schema, type: string, value: unknown, path: string): 
   }
 }
 
+/** Servers of gluster, which QEMU 11 no longer knows. */
+const GLUSTER = ['driver=gluster', 'volume', 'path', 'server', 'debug'].map(of => `blockdev-add.${of}`)
+
 /** What libvirt tells every QEMU, known to it or not, and what the user names: by file. */
 const TOLD_ALL_THE_SAME: Record<string, string[]> = {
   'address-drive-elsewhere.xml': ['usb-ccid.channel', 'usb-ccid.scsi-id', 'usb-ccid.lun'],
   'address-pci-transitional.xml': ['device vhost-vsock-pci-transitional'],
   'controller-scsi-models.xml': ['device dc-390'],
-  'disk-network-servers.xml': ['driver=gluster', 'volume', 'path', 'server', 'debug'].map(of => `blockdev-add.${of}`),
+  'disk-network-servers.xml': GLUSTER,
+  'disk-reconnect-of-gluster.xml': GLUSTER,
   'interface-models-q35.xml': ['device no-such-card'],
   'interface-models.xml': ['device netfront'],
   'vsock-transitional.xml': ['device vhost-vsock-pci-transitional']

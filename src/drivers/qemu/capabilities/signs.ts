@@ -31,6 +31,7 @@ export const CAPABILITY_SIGNS = {
   ],
   'aes-key-wrap': [{ arch: 's390x' }],
   'aio.io_uring': [{ qapi: 'blockdev-add/arg-type/+file/aio/^io_uring' }],
+  'amd-iommu.pci-id': [{ device: 'amd-iommu', prop: 'pci-id' }],
   am53c974: [{ type: 'am53c974' }],
   'arm-max-cpu': [{ type: 'max-arm-cpu' }],
   'block-export-add': [{ command: 'block-export-add' }],

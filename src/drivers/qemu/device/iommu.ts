@@ -19,6 +19,7 @@ const MODELS: Record<
   { fits: (def: Parameters<typeof isQ35>[0]) => boolean; machines: string; needs: Capability[] }
 > = {
   intel: { fits: isQ35, machines: 'Q35', needs: ['intel-iommu'] },
+  amd: { fits: isQ35, machines: 'Q35', needs: ['amd-iommu.pci-id'] },
   smmuv3: { fits: isArmVirt, machines: 'ARM Virt', needs: ['machine.virt.iommu'] },
   virtio: {
     fits: def => isArmVirt(def) || isQ35(def),
@@ -45,6 +46,8 @@ function validateDriver(driver: IommuDef['driver'], qemu: Qemu): void {
   }
 }
 
+const GRANULES_KIB = [4, 8, 16, 64]
+
 /** Most vCPUs an interrupt remapping unit without extended mode can address. */
 export const VCPUS_WITHOUT_EIM = 255
 
@@ -70,9 +73,15 @@ export const qemuIommu: QemuFamily<IommuDef> = {
     if (!needs.every(capability => qemu.has(capability))) throw refuse('is not supported with this QEMU binary')
     if (model === 'virtio') {
       if (!def.features?.acpi) throw refuse('requires ACPI')
-      if (address && address.type !== 'pci') throw refuse('needs a PCI address')
     }
-    validateDriver(driver, qemu)
+    if (address && address.type !== 'pci') throw refuse('needs a PCI address')
+    if (model === 'intel') validateDriver(driver, qemu)
+    if (typeof driver?.granule === 'number' && !GRANULES_KIB.includes(driver.granule)) {
+      throw fail(
+        'VIR_ERR_CONFIG_UNSUPPORTED',
+        'iommu: unsupported granule size. Supported values are 4, 8, 16 and 64 KiB'
+      )
+    }
   },
   add: addIommu,
   config: {
@@ -85,7 +94,22 @@ export const qemuIommu: QemuFamily<IommuDef> = {
 /** smmuv3 is a property of the machine. */
 function addIommu(to: Builder, dev: IommuDef): void {
   const { model, alias: id, driver } = dev
-  if (model === 'virtio') to.device({ driver: 'virtio-iommu', id, ...addressProps(to, dev) })
+  if (model === 'virtio') {
+    const { awBits, granule } = driver ?? {}
+    const size = typeof granule === 'number' ? `${granule}k` : granule
+    to.device({ driver: 'virtio-iommu', id, 'aw-bits': awBits, granule: size, ...addressProps(to, dev) })
+  }
+  if (model === 'amd') {
+    to.device({ driver: 'AMDVI-PCI', id, ...addressProps(to, dev) })
+    to.device({
+      driver: 'amd-iommu',
+      'pci-id': id,
+      intremap: onOffAuto(driver?.intremap),
+      pt: driver?.passthrough,
+      xtsup: driver?.xtsup,
+      'device-iotlb': driver?.iotlb
+    })
+  }
   if (model !== 'intel') return
   to.device({
     driver: 'intel-iommu',

@@ -1,5 +1,5 @@
 // <video>: QEMU's defaults, checks and arguments.
-import type { VideoDef, VideoModel } from '../../../conf/devices/video.ts'
+import type { VideoDef, VideoModel, VirtioVideoDevice } from '../../../conf/devices/video.ts'
 import { roundUpPowerOfTwo } from '../../../conf/devices/video.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -68,6 +68,7 @@ export const qemuVideo: QemuFamily<VideoDef> = {
     if ((type === 'vga' || type === 'vmvga') && model.vram && model.vram < KIB_PER_MIB) {
       throw unsupported("value for 'vram' must be at least 1 MiB (1024 KiB)")
     }
+    if (model.device) validateDevice(model.device, model.primary === true, driver?.name === 'vhostuser', qemu)
     if (driver?.name === 'vhostuser') {
       if (type === 'virtio' && !qemu.has('vhost-user-gpu')) {
         throw unsupported("this QEMU does not support 'vhost-user' video device")
@@ -95,6 +96,29 @@ export const qemuVideo: QemuFamily<VideoDef> = {
   },
   add(to, dev) {
     if (dev.model.type !== 'none') to.device(videoProps(to, dev))
+  }
+}
+
+/** QEMU's capability for each of virtio's devices. */
+const DEVICE_NEEDS: Record<VirtioVideoDevice, Capability> = {
+  'virtio-vga': 'virtio-vga',
+  'virtio-vga-gl': 'virtio-vga-gl',
+  'virtio-gpu': 'virtio-gpu',
+  'virtio-gpu-gl': 'virtio-gpu-gl-pci',
+  'vhost-user-vga': 'vhost-user-vga',
+  'vhost-user-gpu': 'vhost-user-gpu'
+}
+
+function validateDevice(device: VirtioVideoDevice, isPrimary: boolean, isVhostUser: boolean, qemu: Qemu): void {
+  const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+  if (/-vga/.test(device) && !isPrimary) {
+    throw unsupported(`the '${device}' virtio video device frontend can be only used as primary video device`)
+  }
+  if (device.startsWith('vhost-user') !== isVhostUser) {
+    throw unsupported(`the '${device}' virtio video device doesn't match the selected vhostuser backend`)
+  }
+  if (!qemu.has(DEVICE_NEEDS[device])) {
+    throw unsupported(`this QEMU doesn't support the '${device}' virtio video device frontend`)
   }
 }
 
@@ -129,6 +153,7 @@ function videoProps(to: Builder, dev: VideoDef): DeviceProps {
     virgl: accel3d,
     max_outputs: heads,
     ...memoryProps(to.qemu, dev),
+    edid: model.edid,
     blob: model.type === 'virtio' ? model.blob : undefined,
     xres: model.resolution?.x,
     yres: model.resolution?.y,
@@ -138,6 +163,10 @@ function videoProps(to: Builder, dev: VideoDef): DeviceProps {
 
 /** QEMU's device; for the primary adapter the one compatible with VGA, if there is one (qemuDeviceVideoGetModel). */
 function deviceName(qemu: Qemu, { model, driver }: VideoDef): { base: string; isVga: boolean; isVirtio: boolean } {
+  if (model.device) {
+    const isVga = /-vga/.test(model.device)
+    return { base: model.device, isVga, isVirtio: !isVga }
+  }
   const isVhostUser = driver?.name === 'vhostuser'
   const vgaMissing = model.type === 'virtio' && !qemu.has(isVhostUser ? 'vhost-user-vga' : 'virtio-vga')
   const isVga = model.primary === true && !vgaMissing

@@ -51,9 +51,10 @@ export async function blockStats(domain: QemuDomain): Promise<Map<DiskDef, DiskS
   return out
 }
 
-/** QEMU names a device by its QOM path or its id; virtio ones by a child of it. */
+/** QEMU names a device by its QOM path or its id; virtio ones by a child of it, the SCSI one behind usb-bot by its own. */
 export function isDevice(qdev: string, alias: string): boolean {
-  return qdev === alias || qdev.replace(/^\/machine\/peripheral\//, '').split('/')[0] === alias
+  const [id] = qdev.replace(/^\/machine\/peripheral\//, '').split('/')
+  return qdev === alias || id === alias || id === `${alias}-device`
 }
 
 function diskStats(disk: DiskDef, { stats, parent }: QmpBlockStats, block: QmpBlock | undefined): DiskStats {

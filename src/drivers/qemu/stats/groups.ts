@@ -29,6 +29,7 @@ export const STATS_GROUPS: [bit: number, group: StatsGroup][] = [
   [virDomainStatsTypes.VIR_DOMAIN_STATS_VM, vmGroup]
 ]
 
+const UINT_MAX = 2 ** 32 - 1
 const NO_TIMES = { totalNs: 0n, userNs: 0n, systemNs: 0n }
 
 async function cpuGroup(domain: QemuDomain): Promise<TypedParams> {
@@ -144,9 +145,13 @@ interface QmpIothread {
   /** iothreadN, as we name them; others are the user's own */
   id: string
   'poll-max-ns'?: number
-  'poll-grow'?: number
-  'poll-shrink'?: number
+  'poll-grow'?: number | bigint
+  'poll-shrink'?: number | bigint
+  'poll-weight'?: number
 }
+
+/** A factor of polling times: an unsigned int as long as it fits into one. */
+const factor = (value: number | bigint) => (value > UINT_MAX ? typed.ullong(BigInt(value)) : typed.uint(Number(value)))
 
 async function iothreadGroup(domain: QemuDomain): Promise<TypedParams> {
   const list = await query<QmpIothread[]>(domain, 'query-iothreads')
@@ -155,11 +160,12 @@ async function iothreadGroup(domain: QemuDomain): Promise<TypedParams> {
   out['iothread.count'] = typed.uint(list.length)
   for (const one of list) {
     const id = /^iothread(\d+)$/.exec(one.id)?.[1]
-    const { 'poll-max-ns': max, 'poll-grow': grow, 'poll-shrink': shrink } = one
+    const { 'poll-max-ns': max, 'poll-grow': grow, 'poll-shrink': shrink, 'poll-weight': weight } = one
     if (id === undefined || max === undefined || grow === undefined || shrink === undefined) continue
     out[`iothread.${id}.poll-max-ns`] = typed.ullong(BigInt(max))
-    out[`iothread.${id}.poll-grow`] = typed.uint(grow)
-    out[`iothread.${id}.poll-shrink`] = typed.uint(shrink)
+    out[`iothread.${id}.poll-grow`] = factor(grow)
+    out[`iothread.${id}.poll-shrink`] = factor(shrink)
+    if (weight !== undefined) out[`iothread.${id}.poll-weight`] = typed.uint(weight)
   }
   return out
 }

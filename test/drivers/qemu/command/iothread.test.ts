@@ -29,3 +29,8 @@ t.test('polling as it is told, zero too', async t => {
     '-object {"qom-type":"iothread","id":"iothread8"}'
   ])
 })
+
+t.test('a weight of polling is a shift of 64 bits', async t => {
+  const outside = "<iothreads>1</iothreads><iothreadids><iothread id='1'><poll weight='64'/></iothread></iothreadids>"
+  t.match(await errorOf(() => argvOf('', { outside })), /poll weight 64 is out of range \[0, 63\]$/)
+})

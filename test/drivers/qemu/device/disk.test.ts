@@ -195,3 +195,24 @@ t.test('a vDPA device is opened for QEMU, which a shown command line has not', a
     "requires cache mode 'directsync' or 'none'"
   )
 })
+
+t.test('a USB disk is one device, or a SCSI disk behind usb-bot', async t => {
+  const disk = (model: string, bus = 'usb', removable = '') =>
+    `<disk type='file' model='${model}'><source file='/a'/><target dev='sda' bus='${bus}'${removable}/></disk>`
+  const devices = async (xml: string) =>
+    (await values('-device', xml)).filter(({ id }) => String(id).startsWith('usb-disk'))
+  const drive = { drive: 'libvirt-1-storage', bootindex: 1 }
+  const onBus = { bus: 'usb.0', port: '1' }
+  t.same(await devices(disk('usb-storage')), [
+    { driver: 'usb-storage', id: 'usb-disk0', ...onBus, ...drive, removable: false }
+  ])
+  t.same(await devices(disk('usb-bot', 'usb', " removable='on'")), [
+    { driver: 'usb-bot', id: 'usb-disk0', ...onBus },
+    { driver: 'scsi-hd', id: 'usb-disk0-device', bus: 'usb-disk0.0', 'scsi-id': 0, lun: 0, ...drive, removable: true }
+  ])
+  t.match(await errorOf(() => argvOf(disk('virtio'))), /disk model 'virtio' not supported for bus 'usb'$/)
+  t.match(
+    await errorOf(() => argvOf(disk('usb-bot', 'virtio'))),
+    /disk model 'usb-bot' not supported for bus 'virtio'$/
+  )
+})

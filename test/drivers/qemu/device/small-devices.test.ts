@@ -152,3 +152,40 @@ t.test('a real start opens what QEMU inherits', async t => {
   const tpm = "<tpm><backend type='passthrough'/></tpm>"
   t.match(await errorOf(() => argvOf(tpm, { pretend: false, files })), 'Could not open TPM device /dev/tpm0')
 })
+
+t.test('IOMMUs beside Intel’s', async t => {
+  const options = { machine: 'q35', outside: '<features><acpi/><apic/></features>' }
+  const iommu = (model: string, driver = '', inside = '') =>
+    `<iommu model='${model}'><driver${driver}>${inside}</driver></iommu>`
+  for (const [devices, expected] of [
+    [
+      iommu('amd', " intremap='on' iotlb='off' passthrough='on' xtsup='off'"),
+      [
+        '-device {"driver":"AMDVI-PCI","id":"iommu0"}',
+        '-device {"driver":"amd-iommu","pci-id":"iommu0","intremap":"on","pt":true,"xtsup":false,"device-iotlb":false}'
+      ]
+    ],
+    [
+      iommu('virtio', " aw_bits='48'", "<granule size='65536' unit='B'/>"),
+      ['-device {"driver":"virtio-iommu","id":"iommu0","aw-bits":48,"granule":"64k"}']
+    ],
+    [
+      iommu('virtio', '', "<granule mode='host'/>"),
+      ['-device {"driver":"virtio-iommu","id":"iommu0","granule":"host"}']
+    ]
+  ] as const) {
+    t.same(await argsOf(devices, /iommu0/, options), expected, devices)
+  }
+  for (const [devices, error, missing] of [
+    [iommu('amd', " eim='on'"), /XML error: iommu model 'amd' doesn't support some additional attributes$/],
+    [iommu('intel', " xtsup='on'"), /XML error: iommu model 'intel' doesn't support some additional attributes$/],
+    [iommu('virtio', " eim='on'"), /XML error: iommu model 'virtio' doesn't support additional attributes$/],
+    [iommu('virtio', '', "<granule size='4' mode='host'/>"), /'mode' and 'size' can't be specified at the same time/],
+    [iommu('virtio', '', "<granule size='3'/>"), /unsupported granule size. Supported values are 4, 8, 16 and 64 KiB$/],
+    ["<iommu model='amd'><address type='usb' port='1'/></iommu>", /IOMMU device: 'amd' needs a PCI address$/],
+    ["<iommu model='amd'/>", /'amd' is not supported with this QEMU binary$/, ['amd-iommu.pci-id']]
+  ] as [string, RegExp, Capability[]?][]) {
+    t.match(await errorOf(() => argvOf(devices, { ...options, missing: missing ?? [] })), error, devices)
+  }
+  t.match(await errorOf(() => argvOf(iommu('amd'))), /'amd' is only supported with Q35 machines$/)
+})

@@ -62,3 +62,43 @@ t.test('what cannot be', async t => {
     t.match(await errorOf(() => argvOf(xml)), error)
   }
 })
+
+t.test("virtio's device by name, and EDID", async t => {
+  for (const [xml, expected] of [
+    [one("type='virtio' device='virtio-gpu' edid='off'"), [{ driver: 'virtio-gpu-pci', max_outputs: 1, edid: false }]],
+    [one("type='virtio' device='virtio-vga-gl'"), [{ driver: 'virtio-vga-gl', max_outputs: 1 }]],
+    [one("type='vga' device='virtio-vga' edid='on'"), [{ driver: 'VGA', vgamem_mb: 16, edid: true }]],
+    [
+      one("type='virtio' device='virtio-vga'") + one("type='virtio' device='virtio-gpu-gl'"),
+      [
+        { driver: 'virtio-vga', max_outputs: 1 },
+        { driver: 'virtio-gpu-gl-pci', max_outputs: 1 }
+      ]
+    ]
+  ] as const) {
+    t.same(await devicesOf(xml), expected, xml)
+  }
+  const vhostUser = (device: string) =>
+    `<video><driver name='vhostuser'/><model type='virtio' device='${device}'/></video>`
+  const refused = (message: string) => `VIR_ERR_CONFIG_UNSUPPORTED: unsupported configuration: ${message}`
+  for (const [xml, message, missing] of [
+    [
+      one("type='virtio'") + one("type='virtio' device='virtio-vga'"),
+      "the 'virtio-vga' virtio video device frontend can be only used as primary video device"
+    ],
+    [vhostUser('virtio-gpu'), "the 'virtio-gpu' virtio video device doesn't match the selected vhostuser backend"],
+    [
+      one("type='virtio' device='vhost-user-gpu'"),
+      "the 'vhost-user-gpu' virtio video device doesn't match the selected vhostuser backend"
+    ],
+    [
+      one("type='virtio' device='virtio-vga-gl'"),
+      "this QEMU doesn't support the 'virtio-vga-gl' virtio video device frontend",
+      ['virtio-vga-gl']
+    ],
+    [one("type='cirrus' edid='on'"), "video type 'cirrus' does not support edid"]
+  ] as [string, string, Capability[]?][]) {
+    t.equal(await errorOf(() => argvOf(xml, { missing: missing ?? [] })), refused(message), xml)
+  }
+  t.match(await errorOf(() => argvOf(one("type='virtio' device='vga'"))), /Invalid value for attribute 'device'/)
+})

@@ -170,7 +170,17 @@ t.test('I/O threads and dirty rates', async t => {
       }
     ],
     [[{ ...thread, id: 'mine' }], { 'iothread.count': 1 }],
-    [[{ ...thread, 'poll-grow': undefined }], { 'iothread.count': 1 }]
+    [[{ ...thread, 'poll-grow': undefined }], { 'iothread.count': 1 }],
+    [
+      [{ ...thread, 'poll-grow': 2 ** 32, 'poll-weight': 3 }],
+      {
+        'iothread.count': 1,
+        'iothread.1.poll-max-ns': MAX,
+        'iothread.1.poll-grow': 2n ** 32n,
+        'iothread.1.poll-shrink': 2 ** 32 - 1,
+        'iothread.1.poll-weight': 3
+      }
+    ]
   ]
   for (const [said, told] of answers) {
     guest.qemu.answers['query-iothreads'] = said

@@ -90,7 +90,7 @@ const CONNECTIONS: { [K in DeviceKind]?: (dev: Devices[K][number], def: DomainDe
   inputs: ({ bus, model }) => (bus === 'virtio' ? virtio(model) : 'none'),
   serials: ({ target }) => (target.type === 'pci-serial' ? 'pci' : 'none'),
   vsocks: ({ model }) => virtio(model),
-  iommus: ({ model }) => (model === 'virtio' ? 'virtio' : 'none'),
+  iommus: ({ model }) => (model === 'virtio' ? 'virtio' : model === 'amd' ? 'pcie' : 'none'),
   hostdevs: hostdev,
   memories: ({ model }) => (model === 'virtio-pmem' || model === 'virtio-mem' ? 'virtio' : 'none'),
   cryptos: () => 'pci',
@@ -115,7 +115,7 @@ export function connectFlags(kind: DeviceKind, dev: AnyDevice, def: DomainDef, {
     case 'pci':
       return PCI_DEVICE
     case 'pcie':
-      return express
+      return kind === 'iommus' ? express | CONNECT.integrated : express
     case 'integrated':
       return PCI_DEVICE | CONNECT.integrated
     case 'virtio': {

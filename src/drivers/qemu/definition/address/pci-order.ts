@@ -52,7 +52,7 @@ const ORDER: readonly Turn<DeviceKind>[] = [
   turn('shmems'),
   turn('inputs', ({ bus }) => bus === 'virtio'),
   turn('serials', ({ target }) => target.type === 'pci-serial'),
-  turn('iommus', ({ model }) => model === 'virtio'),
+  turn('iommus', ({ model }) => model === 'virtio' || model === 'amd'),
   turn('vsocks'),
   turn('memories', ({ model }) => model === 'virtio-pmem' || model === 'virtio-mem'),
   turn('cryptos'),

@@ -14,7 +14,14 @@ import type { QemuContext } from '../../context.ts'
 import { atStart, type Builder } from '../../parts/builder.ts'
 import { addChardev } from '../chardev/backend.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
-import { contentNode, copyOnReadNode, diskDeviceProps, filterNode, vhostUserChardev } from './guest-device.ts'
+import {
+  contentNode,
+  copyOnReadNode,
+  diskDeviceProps,
+  filterNode,
+  usbBridgeProps,
+  vhostUserChardev
+} from './guest-device.ts'
 import { diskNamed } from './lookup.ts'
 import { isOnlyManaged, managedReservationsPath, reservationsHelper } from './pr-helper.ts'
 import { addSdObjects, sdDriveArg } from './sd.ts'
@@ -121,6 +128,8 @@ function addDisk(to: Builder, disk: DiskDef): void {
   if (disk.transient?.shareBacking && to.context.pretend) return
   if (!to.atStart && isOnlyManaged(disk, to.def)) addManagedReservations(to)
   addDiskBackend(to, disk)
+  const bridge = usbBridgeProps(to, disk)
+  if (bridge) to.device(bridge)
   if (disk.target?.bus !== 'sd') to.device(diskDeviceProps(to, disk))
 }
 

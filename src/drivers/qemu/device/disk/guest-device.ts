@@ -72,6 +72,9 @@ function busProps(disk: DiskDef): DeviceProps {
     case 'virtio':
       return virtioBlkProps(disk)
     case 'usb':
+      if (disk.model === 'usb-bot') {
+        return device === 'cdrom' ? { driver: 'scsi-cd' } : { driver: 'scsi-hd', removable: target.removable }
+      }
       return { driver: 'usb-storage', removable: target.removable ?? false }
     case 'fdc':
       return { driver: 'floppy' }
@@ -96,20 +99,32 @@ function geometryProps({ geometry = {} }: DiskDef): Props {
   return { cyls: cylinders, heads, secs: sectors, 'bios-chs-trans': translation }
 }
 
+/** The USB end of a disk that is a SCSI one behind it (usb-bot), at the disk's address and with its name. */
+export function usbBridgeProps(to: Builder, disk: DiskDef): DeviceProps | undefined {
+  if (disk.target?.bus !== 'usb' || disk.model !== 'usb-bot') return undefined
+  return { driver: 'usb-bot', id: disk.alias, ...addressProps(to, disk) }
+}
+
 /** Properties of the device of a disk other than an SD card; the backend is named by its block node or chardev. */
 export function diskDeviceProps(to: Builder, disk: DiskDef): DeviceProps {
   const { address, target, device, blockio, serial, source, driver } = disk
   const { cache } = driver
   const writeback = cache === undefined || device === 'lun' ? undefined : CACHE_MODES[cache].writeback
   const bus = busProps(disk)
-  const place = address?.type === 'drive' && target?.bus ? driveProps(to, target.bus, address) : addressProps(to, disk)
+  const isBridged = usbBridgeProps(to, disk) !== undefined
+  const bridge = { bus: `${disk.alias}.0`, 'scsi-id': 0, lun: 0 }
+  const place = isBridged
+    ? bridge
+    : address?.type === 'drive' && target?.bus
+      ? driveProps(to, target.bus, address)
+      : addressProps(to, disk)
   return {
     ...bus,
     ...place,
     'share-rw': disk.shareable,
     drive: diskNode(disk, to.qemu),
     chardev: source.type === 'vhostuser' ? vhostUserChardev(disk) : undefined,
-    id: disk.alias,
+    id: isBridged ? `${disk.alias}-device` : disk.alias,
     bootindex: device === 'floppy' ? undefined : bootIndex(to.def, disk),
     logical_block_size: blockio?.logical,
     physical_block_size: blockio?.physical,
