@@ -21,7 +21,7 @@ import { AggregatorRun } from './aggregator.ts'
 import { Daemons } from './libvirtd.ts'
 import { EXCEPTIONS } from './scenario-exceptions.ts'
 import { Shim } from './shim.ts'
-import { type Ran, words } from './virsh.ts'
+import { type Ran, UNNAMED_FEATURES, words } from './virsh.ts'
 
 const COMMAND_LIMIT_MS = 60_000
 const HEARD_LIMIT_MS = 60_000
@@ -94,6 +94,7 @@ export const guest = ({ suffix = '', number = '33', disk, graphics, consoles, de
 
 /** What differs between equal guests of two daemons. */
 const VARYING: [pattern: RegExp, mask: string][] = [
+  ...UNNAMED_FEATURES,
   [/\/dev\/pts\/\d+/g, '/dev/pts/N'],
   [/( id=')\d+'/g, "$1ID'"],
   [/^(Id: +)\d+/gm, '$1ID'],

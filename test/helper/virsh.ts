@@ -1,5 +1,6 @@
 // virsh and programs like it, run for their exit status and output; what differs between equal guests is masked.
 import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 
 const TIMEOUT_MS = 30_000
 
@@ -26,6 +27,20 @@ export function masks(names: string, images: string): [RegExp, string][] {
     [/\/[^\s'"<]*\/org\.qemu\.guest_agent\.0/g, 'AGENT']
   ]
 }
+
+/**
+ * Bits of the MSR IA32_ARCH_CAPABILITIES that QEMU 7.2 has no names for. libvirtd asks KVM; where the msr driver is not
+ * there, we know of the MSR what QEMU tells.
+ */
+const UNNAMED_BITS = '(?:sbdr-ssdp-no|fbsdp-no|psdp-no|gds-no|rfds-no)'
+
+/** Those bits among a host's features, in XML and in errors. */
+export const UNNAMED_FEATURES: [RegExp, string][] = existsSync('/dev/cpu/0/msr')
+  ? []
+  : [
+      [new RegExp(`\\n *<feature name='${UNNAMED_BITS}'/>`, 'g'), ''],
+      [new RegExp(`, ${UNNAMED_BITS}(?=[,\\n])`, 'g'), '']
+    ]
 
 /** Runs programs and masks what they say. */
 export function runner(varying: [RegExp, string][]) {
