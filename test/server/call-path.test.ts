@@ -36,7 +36,9 @@ const NOT_AT_LIBVIRTD = new Set([
   'virDomainOpenGraphics',
   'virConnectDomainQemuMonitorEventDeregister',
   // libvirt 11.3 forgets to ask
-  'virDomainDelThrottleGroup'
+  'virDomainDelThrottleGroup',
+  // or has no such call yet
+  'virDomainAnnounceInterface'
 ])
 /** VIR_TYPED_PARAM_STRING_OKAY, which is the protocol's and no API's */
 const STRING_OKAY = 4

@@ -263,6 +263,9 @@ async function hear(uri: string, steps: Step[]): Promise<Heard> {
   return normal(JSON.parse(out), steps)
 }
 
+/** Steps that do nothing to the guest. */
+const LOOKS = new Set(['boot', 'state', 'xml'])
+
 /** Ports of sockets are as they come, the clock goes on, and how often a BIOS resets is its own affair. */
 function normal({ events, monitor, errors }: Heard, steps: Step[]): Heard {
   const mask = (text: string) =>
@@ -271,15 +274,13 @@ function normal({ events, monitor, errors }: Heard, steps: Step[]): Heard {
       .replaceAll(/"service": ?"\d+"/g, '"service":"PORT"')
       .replaceAll(/("RTC_CHANGE[^\]]*,\d+)\d{4}\]/g, '$1]')
   let rebooted = false
-  let ended = false
   const ballooned = new Set<string>()
   let resets = new Set<string>()
   const seen = (heard: unknown[][], at: number) => {
-    // the wait for a boot belongs to what made the guest boot
-    if (steps[at]![0] !== 'boot') resets = new Set()
+    // a look at the guest, or the wait for its boot, belongs to what made it boot
+    if (!LOOKS.has(steps[at]![0])) resets = new Set()
     const panicked = heard.some(([, , event, detail]) => event === CRASHED && detail === 0)
     const ends = panicked && heard.some(([, , event]) => event === STOPPED)
-    ended ||= ends
     return heard.filter(event => {
       // libvirtd has a thread for panics: the guest may be stopped before it or after it
       if (panicked && event[2] === SUSPENDED && event[3] === 0) return false
@@ -297,15 +298,13 @@ function normal({ events, monitor, errors }: Heard, steps: Step[]): Heard {
       return !isAgain
     })
   }
-  const shown = events.map(seen)
+  // nor how much of QEMU's end libvirtd listens to
+  const end = monitor.findLastIndex(event => event !== 'STOP' && event !== 'SHUTDOWN') + 1
   return {
-    events: JSON.parse(mask(JSON.stringify(shown))),
-    monitor: monitor.filter(
-      (event, at) =>
-        event !== 'RESET' &&
-        (event !== 'BALLOON_CHANGE' || monitor.indexOf(event) === at) &&
-        !(ended && event === 'SHUTDOWN')
-    ),
+    events: JSON.parse(mask(JSON.stringify(events.map(seen)))),
+    monitor: monitor
+      .slice(0, end)
+      .filter((event, at) => event !== 'RESET' && (event !== 'BALLOON_CHANGE' || monitor.indexOf(event) === at)),
     errors
   }
 }

@@ -243,7 +243,7 @@ t.test('images of formats', async t => {
     [1, false]
   ] as const) {
     const name = `libvirt-pflash${unit}`
-    const node = `"read-only":${readOnly},"driver":"qcow2","file":"${name}-storage","backing":null,"node-name":"${name}-format"`
+    const node = `"node-name":"${name}-format","read-only":${readOnly},"driver":"qcow2","file":"${name}-storage","backing":null`
     t.match(text, node)
   }
   t.match(text, 'pflash0=libvirt-pflash0-format,pflash1=libvirt-pflash1-format')
