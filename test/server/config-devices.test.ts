@@ -94,7 +94,7 @@ t.test(
     t.notMatch(await xml(true), /dev='hdb'/)
     shim.child?.kill('SIGKILL')
     await exited
-    const disk = /<disk [^]*?<\/disk>/
+    const disk = /<disk [\s\S]*?<\/disk>/
     const [first] = disk.exec(readFileSync(file, 'utf8'))!
     writeFileSync(file, readFileSync(file, 'utf8').replace(disk, `${first}${first.replace("dev='hda'", "dev='hdb'")}`))
     void shim.run('bin/virshimd', ['--root', shim.root, '--inactive'])
