@@ -281,7 +281,7 @@ function normal({ events, monitor, errors }: Heard, steps: Step[]): Heard {
     if (!LOOKS.has(steps[at]![0])) resets = new Set()
     const panicked = heard.some(([, , event, detail]) => event === CRASHED && detail === 0)
     const ends = panicked && heard.some(([, , event]) => event === STOPPED)
-    return heard.filter(event => {
+    const told = heard.filter(event => {
       // libvirtd has a thread for panics: the guest may be stopped before it or after it
       if (panicked && event[2] === SUSPENDED && event[3] === 0) return false
       // which may stop to listen before QEMU says that it was killed
@@ -297,6 +297,9 @@ function normal({ events, monitor, errors }: Heard, steps: Step[]): Heard {
       if (text.startsWith('["REBOOT')) resets.add(text)
       return !isAgain
     })
+    // an agent that reboots its guest may have closed its port before the reset does
+    const isReboot = (event: unknown[]) => String(event[0]).startsWith('REBOOT')
+    return steps[at]![0] === 'api_until' ? [...told.filter(isReboot), ...told.filter(event => !isReboot(event))] : told
   }
   // nor how much of QEMU's end libvirtd listens to
   const end = monitor.findLastIndex(event => event !== 'STOP' && event !== 'SHUTDOWN') + 1
