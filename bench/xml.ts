@@ -49,7 +49,7 @@ const PROGRAMS: Record<string, (files: string[]) => Promise<Run>> = {
   'virsh domxml-to-native': virsh
 }
 
-/** libvirtd 9.0 does not always survive the others either; then all are asked again. */
+/** libvirtd does not always survive the others either; then all are asked again. */
 async function virsh(files: string[]): Promise<Run> {
   const commands = files.map(file => `domxml-to-native qemu-argv ${file}\n`).join('')
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {

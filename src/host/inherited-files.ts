@@ -81,8 +81,7 @@ export class OpenedFiles implements InheritedFiles {
 
 /**
  * The numbers a command line shows that nothing is started from. libvirtd shows the first it has free when it is
- * asked, which is an accident of the daemon's life: 25 for Debian 13's and its backport after the first such question,
- * 22 to 24 for others.
+ * asked, which is an accident of the daemon's life: 22 to 26 were seen, 25 of Debian 13's.
  */
 export class ShownFiles implements InheritedFiles {
   #next = 25

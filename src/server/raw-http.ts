@@ -113,8 +113,9 @@ export function askOn(socket: Socket, { method, path, body, timeoutMs }: RawRequ
     const failed = (error: Error) => finish(() => reject(error))
     const timer = setTimeout(() => failed(new Error(`no answer within ${timeoutMs} ms`)), timeoutMs)
     socket.on('error', failed)
-    const closed = Object.assign(new Error('the connection was closed before the answer'), { code: 'ECONNRESET' })
-    socket.on('close', () => failed(closed))
+    socket.on('close', () =>
+      failed(Object.assign(new Error('the connection was closed before the answer'), { code: 'ECONNRESET' }))
+    )
     socket.on('data', chunk => {
       try {
         const answer = reader.push(chunk)

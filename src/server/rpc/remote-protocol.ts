@@ -1,6 +1,7 @@
 // libvirt's remote program and its QEMU program as data: every procedure and event around domains, its name and the
-// layout of its arguments and results. Source: remote_protocol.x and qemu_protocol.x of libvirt 12.8.0; parameters that
-// the documentation names otherwise have the documentation's name, under which the API table knows them.
+// layout of its arguments and results. Source: remote_protocol.x and qemu_protocol.x of libvirt 11.3.0, from 454 on the
+// wire of 12.8's library; parameters that the documentation names otherwise have the documentation's name, under which
+// the API table knows them.
 //
 //   number: 'NAME argument:type … > result:type …'
 //

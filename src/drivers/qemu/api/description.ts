@@ -41,6 +41,31 @@ function xmlOf(domain: QemuDomain, bits: number): string {
   return formatDomain(def, { inactive: !domain.isActive || isInactive, aliases, secure })
 }
 
+const getsAutostart = (since: string, when: 'autostart' | 'autostartOnce') =>
+  method({
+    since,
+    on: 'domain',
+    acl: 'domain:read',
+    args: {},
+    ret: { autostart: int() },
+    run: domain => ({ autostart: Number(domain[when]) })
+  })
+
+const setsAutostart = (since: string, when: 'autostart' | 'autostartOnce') =>
+  method({
+    since,
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    args: { autostart: int('0 or 1') },
+    ret: {},
+    run(domain, { autostart }) {
+      if (!domain.isPersistent) throw fail('VIR_ERR_OPERATION_INVALID', 'cannot set autostart for transient domain')
+      domain[when] = autostart !== 0
+      return {}
+    }
+  })
+
 export const description = {
   virDomainGetName: method({ ...identity, ret: { name: text() }, run: domain => ({ name: domain.name }) }),
 
@@ -169,53 +194,15 @@ export const description = {
     }
   }),
 
-  virDomainGetAutostart: method({
-    since: '0.2.1',
-    on: 'domain',
-    acl: 'domain:read',
-    args: {},
-    ret: { autostart: int() },
-    run: domain => ({ autostart: Number(domain.autostart) })
-  }),
+  virDomainGetAutostart: getsAutostart('0.2.1', 'autostart'),
 
   /** Sets that the aggregator starts the guest when the host boots: a link from autostart/ to the definition. */
-  virDomainSetAutostart: method({
-    since: '0.2.1',
-    on: 'domain',
-    acl: 'domain:write',
-    job: 'modify',
-    args: { autostart: int('0 or 1') },
-    ret: {},
-    run(domain, { autostart }) {
-      if (!domain.isPersistent) throw fail('VIR_ERR_OPERATION_INVALID', 'cannot set autostart for transient domain')
-      domain.autostart = autostart !== 0
-      return {}
-    }
-  }),
+  virDomainSetAutostart: setsAutostart('0.2.1', 'autostart'),
 
-  virDomainGetAutostartOnce: method({
-    since: '11.2.0',
-    on: 'domain',
-    acl: 'domain:read',
-    args: {},
-    ret: { autostart: int() },
-    run: domain => ({ autostart: Number(domain.autostartOnce) })
-  }),
+  virDomainGetAutostartOnce: getsAutostart('11.2.0', 'autostartOnce'),
 
   /** Sets that the aggregator starts the guest at the host's next boot, and at no other. */
-  virDomainSetAutostartOnce: method({
-    since: '11.2.0',
-    on: 'domain',
-    acl: 'domain:write',
-    job: 'modify',
-    args: { autostart: int('0 or 1') },
-    ret: {},
-    run(domain, { autostart }) {
-      if (!domain.isPersistent) throw fail('VIR_ERR_OPERATION_INVALID', 'cannot set autostart for transient domain')
-      domain.autostartOnce = autostart !== 0
-      return {}
-    }
-  }),
+  virDomainSetAutostartOnce: setsAutostart('11.2.0', 'autostartOnce'),
 
   /** Reasons that make this guest one that others cannot answer for, and its use of deprecated features. */
   virDomainGetMessages: method({
