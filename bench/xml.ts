@@ -9,11 +9,13 @@ import { median, mib, ms, printTable, ratio } from './figures.ts'
 const ROUNDS = Number(process.env.ROUNDS ?? 7)
 const SOURCES = 'test/data/domain'
 const ATTEMPTS = 20
+/** Another PCI device this host does not have: libvirtd 11.3 on QEMU 7.2 ends at it each time. */
+const ENDS_LIBVIRTD = new Set(['interface-hostdev-driver-alone.xml'])
 const BIG_BYTES = 2 * 1024 * 1024
 
 const dir = mkdtempSync(join(tmpdir(), 'virshim-bench-'))
 const examples = readdirSync(SOURCES)
-  .filter(name => name.endsWith('.xml') && !NO_NATIVE.test(name))
+  .filter(name => name.endsWith('.xml') && !NO_NATIVE.test(name) && !ENDS_LIBVIRTD.has(name))
   .map(name => join(SOURCES, name))
 
 interface Run {
