@@ -20,14 +20,15 @@ const KINDS = new Map(
 
 /**
  * Reads a device as the user wrote it; defaults are filled in by devicePostParse.
+ * @param inactive false: it tells of a running guest's, with the alias, host ends and the like of that
  * @throws VIR_ERR_XML_DETAIL (not well formed), VIR_ERR_CONFIG_UNSUPPORTED (no device), VIR_ERR_XML_ERROR (wrong values)
  */
-export function parseDevice(text: string): Device {
+export function parseDevice(text: string, inactive = true): Device {
   const node = parseXml(text, '(device_definition)')
   const kind = KINDS.get(node.name)
   if (!kind) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown device type '${node.name}'`)
   const family = familyOf(kind)
-  const dev = parseFields(node, family.asRead ?? family.fields, { inactive: true }) as AnyDevice
+  const dev = parseFields(node, family.asRead ?? family.fields, { inactive }) as AnyDevice
   family.checkRead?.(dev, noDevices())
   return [kind, dev]
 }

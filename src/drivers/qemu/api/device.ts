@@ -2,8 +2,8 @@
 import { virDomainDeviceModifyFlags, virDomainModificationImpact } from '../../../conf/enums.ts'
 import { flags, flagsIn, text } from '../../../conf/wire.ts'
 import { methodFor } from '../../method.ts'
-import { attachDevice, detachDevice, detachDeviceAlias, updateDevice } from '../domain/config-devices.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { attachDevice, detachDevice, detachDeviceAlias, updateDevice } from '../hotplug/devices.ts'
 
 const method = methodFor<QemuDomain>()
 
@@ -13,7 +13,7 @@ const xml = text('XML of one device')
 const { VIR_DOMAIN_DEVICE_MODIFY_FORCE, ...modifyImpact } = virDomainDeviceModifyFlags
 const impactFlags = [virDomainModificationImpact, modifyImpact] as const
 
-/** Rows by their flags: live on a running guest, which is still to come; config in the definition of its next start. */
+/** Rows by their flags: live on a running guest, config in the definition of its next start. */
 export const device = {
   /** Adds a device to a running guest. */
   virDomainAttachDevice: method({
@@ -21,8 +21,8 @@ export const device = {
     since: '0.1.9',
     needs: 'active',
     args: { xml },
-    run(domain, { xml }) {
-      attachDevice(domain, xml, { live: domain.def })
+    async run(domain, { xml }) {
+      await attachDevice(domain, xml, { live: domain.def })
       return {}
     }
   }),
@@ -33,8 +33,8 @@ export const device = {
     since: '0.7.7',
     impact: 'both',
     args: { xml, flags: flagsIn({ function: 'qemuDomainAttachDeviceLiveAndConfig' }, ...impactFlags) },
-    run(domain, { xml }, meant) {
-      attachDevice(domain, xml, meant)
+    async run(domain, { xml }, meant) {
+      await attachDevice(domain, xml, meant)
       return {}
     }
   }),
@@ -45,8 +45,8 @@ export const device = {
     since: '0.1.9',
     needs: 'active',
     args: { xml },
-    run(domain, { xml }) {
-      detachDevice(domain, xml, { live: domain.def })
+    async run(domain, { xml }) {
+      await detachDevice(domain, xml, { live: domain.def })
       return {}
     }
   }),
@@ -57,8 +57,8 @@ export const device = {
     since: '0.7.7',
     impact: 'both',
     args: { xml, flags: flagsIn({ function: 'qemuDomainDetachDeviceLiveAndConfig' }, ...impactFlags) },
-    run(domain, { xml }, meant) {
-      detachDevice(domain, xml, meant)
+    async run(domain, { xml }, meant) {
+      await detachDevice(domain, xml, meant)
       return {}
     }
   }),
@@ -72,8 +72,8 @@ export const device = {
       alias: text(),
       flags: flagsIn({ function: 'qemuDomainDetachDeviceAliasLiveAndConfig' }, ...impactFlags)
     },
-    run(domain, { alias }, meant) {
-      detachDeviceAlias(domain, alias, meant)
+    async run(domain, { alias }, meant) {
+      await detachDeviceAlias(domain, alias, meant)
       return {}
     }
   }),
@@ -84,8 +84,8 @@ export const device = {
     since: '0.8.0',
     impact: 'both',
     args: { xml, flags: flags(...impactFlags, { VIR_DOMAIN_DEVICE_MODIFY_FORCE }) },
-    run(domain, { xml }, meant) {
-      updateDevice(domain, xml, meant)
+    async run(domain, { xml, flags: bits }, meant) {
+      await updateDevice(domain, xml, meant, (bits & VIR_DOMAIN_DEVICE_MODIFY_FORCE) !== 0)
       return {}
     }
   })

@@ -82,6 +82,16 @@ export function assignAliases(def: DomainDef, _context: QemuContext): void {
   })
 }
 
+/** Prefixes of the aliases that go on from the highest number in use when a device comes to a running guest. */
+const PREFIXES: Partial<Record<DeviceKind, string>> = { ...BY_POSITION, ...BY_NUMBER }
+
+/** Gives a device its alias that comes to a running guest, whose definition does not have it yet. */
+export function assignHotplugAlias(def: DomainDef, kind: DeviceKind, dev: Aliased, context: QemuContext): void {
+  const prefix = PREFIXES[kind]
+  if (prefix !== undefined) dev.alias ??= `${prefix}${nextAliasNumber(def.devices[kind] as Aliased[], prefix)}`
+  else assignAliases({ ...def, devices: { ...def.devices, [kind]: [...def.devices[kind], dev] } }, context)
+}
+
 /** qemuAssignDeviceDiskAlias */
 export function diskAlias({ address, target }: DiskDef, def: DomainDef): string {
   const { bus = 'ide', dev = '' } = target ?? {}

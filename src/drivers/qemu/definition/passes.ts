@@ -77,15 +77,16 @@ export function completeDomain(
 
 /**
  * Reads, completes and, unless told otherwise, checks one device that is not in the definition (virDomainDeviceDefParse).
+ * @param inactive see parseDevice
  * @throws VIR_ERR_CONFIG_UNSUPPORTED for what is no device, and as loadDomain
  */
 export function loadDevice(
   xml: string,
   def: DomainDef,
   context: QemuContext,
-  { check = true }: { check?: boolean } = {}
+  { check = true, inactive = true }: { check?: boolean; inactive?: boolean } = {}
 ): Device {
-  const [kind, dev] = parseDevice(xml)
+  const [kind, dev] = parseDevice(xml, inactive)
   const qemu = driver(context)
   devicePostParse(kind, dev, def, qemu)
   if (check) validateDevice(kind, dev, def, qemu)

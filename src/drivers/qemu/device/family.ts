@@ -45,6 +45,8 @@ export interface QemuFamily<D> {
   unplug?(dev: D, def: DomainDef): void
   /** changes in a definition that nothing runs from; absent: there its devices stay as they were defined */
   config?: ConfigRules<D>
+  /** changes to a guest that runs; absent: there its devices stay as they are */
+  live?: LiveRules<D>
 }
 
 /**
@@ -64,6 +66,44 @@ export interface ConfigRules<D> {
   noneToUpdate?(dev: D): Error
   /** the device that an update means, where that is not the one `find` gives */
   findToUpdate?(dev: D, def: DomainDef): D | undefined
+}
+
+/**
+ * Rules for devices of a guest that runs; libvirt: the family's part of qemuDomainAttachDeviceLive,
+ * qemuDomainDetachDeviceLive and qemuDomainUpdateDeviceLive. What says nothing of its own is as in `config`.
+ */
+export interface LiveRules<D> {
+  /** refuses what cannot be plugged in, and sees to what a new device needs there; absent: none can be */
+  attach?(dev: D, guest: LiveGuest): void | Promise<void>
+  /** puts a new device into its list, where that is not at its end */
+  insert?(dev: D, def: DomainDef): void
+  /** the device that is meant. @throws where it could be several */
+  find?(dev: D, def: DomainDef): D | undefined
+  /** libvirt's error where there is none to detach */
+  noneToDetach?(dev: D): Error
+  /** refuses a device that must stay; absent: all stay */
+  detach?(dev: D, guest: LiveGuest): void
+  /**
+   * makes of the device that is there what is asked for, in QEMU and in the definition, or nothing at all
+   * @param there is the device in the live definition
+   * @param force VIR_DOMAIN_DEVICE_MODIFY_FORCE
+   */
+  update?(dev: D, there: D, guest: LiveGuest, force: boolean): Promise<void>
+  /** the device that an update means, where that is not the one `find` gives */
+  findToUpdate?(dev: D, def: DomainDef): D | undefined
+  /** libvirt's error where there is none to update */
+  noneToUpdate?(dev: D): Error
+}
+
+/** A guest that runs, as the rules for its devices know it. */
+export interface LiveGuest extends HostGuest {
+  readonly qmp: QmpMonitor
+  /** number of one more block node of the guest's */
+  nextNode(): number
+  /** plugs in another device, one that is needed first: a controller. It stays, whatever becomes of the first one */
+  attach<K extends DeviceKind>(kind: K, dev: Devices[K][number]): Promise<void>
+  /** saves the live definition and lets the report follow */
+  changed(): void
 }
 
 /** The host's end of the devices of a family. */
@@ -125,6 +165,9 @@ export const missing =
   <D>(words: Words<D> = NOT_PRESENT, code: ErrorCode = 'VIR_ERR_DEVICE_MISSING') =>
   (dev: D): Error =>
     fail(code, wordsFor(dev, words))
+
+/** A rule of `live` that asks nothing more. */
+export const freely = (): void => undefined
 
 /** Takes a device out of its list: `unplug` of most families. */
 export const leave =

@@ -49,8 +49,19 @@ export const qemuInput: QemuFamily<InputDef> = {
   },
   add: addInput,
   unplug: leave('inputs'),
-  config: { attach: join('inputs'), noneToDetach: missing('matching input device not found') }
+  config: { attach: join('inputs'), noneToDetach: missing('matching input device not found') },
+  live: {
+    attach({ type, bus }) {
+      if (type !== 'evdev' && bus !== 'usb' && bus !== 'virtio') throw staysOut(bus, 'be hot plugged.')
+    },
+    detach({ bus }) {
+      if (bus === 'ps2' || bus === 'xen' || bus === 'parallels') throw staysOut(bus, 'be detached')
+    }
+  }
 }
+
+const staysOut = (bus: string | undefined, what: string) =>
+  fail('VIR_ERR_OPERATION_UNSUPPORTED', `input device on bus '${bus}' cannot ${what}`)
 
 /** PS/2 devices are part of the machine. */
 function addInput(to: Builder, dev: InputDef): void {

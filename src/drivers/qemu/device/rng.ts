@@ -1,13 +1,13 @@
 // <rng>: QEMU's defaults, checks and arguments.
 import { hasDeviceAt } from '../../../conf/devices/index.ts'
-import type { RngBackend, RngDef } from '../../../conf/devices/rng.ts'
+import type { RngBackend, RngDef, RngModel } from '../../../conf/devices/rng.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { checkThere } from '../../../host/there.ts'
 import type { Capability } from '../capabilities/signs.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
 import { addChardev, prepareChardevSource, validateQemuChardevSource } from './chardev/backend.ts'
-import { leave, missing, type QemuFamily } from './family.ts'
+import { freely, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -40,7 +40,19 @@ export const qemuRng: QemuFamily<RngDef> = {
       def.devices.rngs.push(dev)
     },
     noneToDetach: missing('no matching RNG device was found')
+  },
+  live: {
+    attach: freely,
+    detach: freely,
+    noneToDetach: missing(({ model }) => `model '${MISNAMED[model]}' RNG device not present in domain configuration`)
   }
+}
+
+/** Names that libvirt's error gives the models: those of the backends. */
+const MISNAMED: Record<RngModel, string> = {
+  virtio: 'random',
+  'virtio-transitional': 'egd',
+  'virtio-non-transitional': 'builtin'
 }
 
 /** Milliseconds a rate counts for where the user names none. */

@@ -44,8 +44,7 @@ export const deviceEvents: Handlers = {
     await domain.jobs.run('modify', { api: 'device-removal' }, async () => {
       const found = domain.isActive && removableDevice(domain.def, device)
       if (!found) return
-      await removeDevice(domain, ...found)
-      domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias: device }, timestampUs)
+      await removeDevice(domain, ...found, timestampUs)
     })
   },
 

@@ -49,6 +49,7 @@ export class Plug implements Builder {
   readonly #passFd: FdPasser | undefined
   readonly #parts: Step[] = []
   readonly #devices: Step[] = []
+  readonly #ids = new Set<string>()
 
   constructor({ def, context, masterKey }: PlugGuest, { passFd }: { passFd?: FdPasser } = {}) {
     this.def = def
@@ -82,6 +83,7 @@ export class Plug implements Builder {
   device(props: DeviceProps): void {
     const extension = this.qemu.has('zpci') ? zpciProps(this.def, props.id) : undefined
     for (const one of extension ? [extension, props] : [props]) {
+      this.#ids.add(String(one.id))
       this.#devices.push({
         apply: qmp => qmp.execute('device_add', one),
         undo: qmp => deleteDevice(qmp, String(one.id))
@@ -109,6 +111,11 @@ export class Plug implements Builder {
       undo: qmp => removeSet(qmp, name)
     })
     return `/dev/fdset/${number}`
+  }
+
+  /** True where QEMU is told of a device of that id. */
+  hasDevice(id: string): boolean {
+    return this.#ids.has(id)
   }
 
   /** Tells QEMU. Where it refuses, what it took before is taken back. @throws VIR_ERR_INTERNAL_ERROR with its words */

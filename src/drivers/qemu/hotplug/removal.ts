@@ -1,10 +1,15 @@
 // Removal of a device, once a running guest has given it up (qemuDomainRemoveDevice).
 import { type AnyDevice, type DeviceKind, eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
 import { qemuFamily } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
+import { isPseries } from '../machine-type.ts'
+import { QmpError, type QmpEvent } from '../monitor/qmp.ts'
 import { type FdPasser, Plug } from './plug.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** The device with that alias, if it is one that can leave a running guest. */
 export function removableDevice({ devices }: DomainDef, alias: string): [DeviceKind, AnyDevice] | undefined {
@@ -14,29 +19,86 @@ export function removableDevice({ devices }: DomainDef, alias: string): [DeviceK
   return undefined
 }
 
+/** Time a guest has to give up a device, while its caller waits (QEMU_UNPLUG_TIMEOUT). */
+const UNPLUG_LIMIT_MS = 5000
+/** pSeries guests are slower (QEMU_UNPLUG_TIMEOUT_PPC64). */
+const PSERIES_UNPLUG_LIMIT_MS = 10_000
+
+/**
+ * Asks the guest for a device, by its id in QEMU (qemuDomainDeleteDevice, qemuDomainWaitForDeviceRemoval).
+ * @param wait false: it is asked only
+ * @returns true once it is gone; false: it may still go
+ * @throws VIR_ERR_OPERATION_FAILED when the guest refuses, VIR_ERR_INTERNAL_ERROR with QEMU's words
+ */
+export async function unplugged(domain: QemuDomain, id: string, wait: boolean): Promise<boolean> {
+  const { qmp } = domain
+  let settle = (_gone: boolean | Error): void => undefined
+  const answer = new Promise<boolean | Error>(resolve => {
+    settle = resolve
+  })
+  const listen = ({ event, data }: QmpEvent) => {
+    if (data.device !== id) return
+    if (event === 'DEVICE_DELETED') settle(true)
+    if (event === 'DEVICE_UNPLUG_GUEST_ERROR' && wait) {
+      settle(fail('VIR_ERR_OPERATION_FAILED', 'unplug of device was rejected by the guest'))
+    }
+  }
+  qmp.on('event', listen)
+  const limit = setTimeout(() => settle(false), isPseries(domain.def) ? PSERIES_UNPLUG_LIMIT_MS : UNPLUG_LIMIT_MS)
+  try {
+    await qmp.execute('device_del', { id })
+    if (!wait) return false
+    const gone = await Promise.race([answer, domain.running.ended.then(() => true)])
+    if (typeof gone === 'object') throw gone
+    return gone
+  } catch (error) {
+    // it is gone already
+    if (error instanceof QmpError && error.class === 'DeviceNotFound') return true
+    throw error
+  } finally {
+    clearTimeout(limit)
+    qmp.off('event', listen)
+  }
+}
+
 /** Stand in for what the parts of a device were made with, where only their names are wanted. */
 const NO_KEY = new Uint8Array(32)
 const NO_SECRETS = { value: () => new Uint8Array() }
 const NO_FILES: FdPasser = { pass: async () => undefined, nextSet: () => 0 }
 
+const leftBy =
+  ({ log }: QemuDomain, dev: AnyDevice) =>
+  (error: unknown): void =>
+    log.warn({ err: error, device: dev.alias }, 'a removed device has left something')
+
+/** What QEMU was told of a device, to be taken back; undefined where that cannot be said any more, which the log tells. */
+export function partsOf(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Plug | undefined {
+  const { def, context } = domain
+  const plug = new Plug({ def, context: { ...context, secrets: NO_SECRETS }, masterKey: NO_KEY }, { passFd: NO_FILES })
+  try {
+    qemuFamily(kind)?.add?.(plug, dev)
+    return plug
+  } catch (error) {
+    leftBy(domain, dev)(error)
+    return undefined
+  }
+}
+
 /**
  * Takes away what the device had of QEMU and of the host, and then the device itself from the live definition, from
- * which the report and with it the aggregator's ledger follow. What cannot be taken away is told in the log.
+ * which the report and with it the aggregator's ledger follow; then its event. What cannot be taken away is told in the
+ * log.
  */
-export async function removeDevice(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Promise<void> {
-  const { def, context, qmp, log } = domain
+export async function removeDevice(
+  domain: QemuDomain,
+  kind: DeviceKind,
+  dev: AnyDevice,
+  timestampUs?: number
+): Promise<void> {
+  const { def, qmp } = domain
   const family = qemuFamily(kind)
-  const warn = (error: unknown) => log.warn({ err: error, device: dev.alias }, 'a removed device has left something')
-  try {
-    const plug = new Plug(
-      { def, context: { ...context, secrets: NO_SECRETS }, masterKey: NO_KEY },
-      { passFd: NO_FILES }
-    )
-    family?.add?.(plug, dev)
-    await plug.removeParts(qmp, warn)
-  } catch (error) {
-    warn(error)
-  }
+  const warn = leftBy(domain, dev)
+  await partsOf(domain, kind, dev)?.removeParts(qmp, warn)
   try {
     await family?.host?.give(dev, hostGuest(domain))
   } catch (error) {
@@ -44,4 +106,20 @@ export async function removeDevice(domain: QemuDomain, kind: DeviceKind, dev: An
   }
   family?.unplug?.(dev, def)
   domain.changed()
+  domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias: dev.alias ?? '' }, timestampUs)
+}
+
+/**
+ * Removes devices that the definition has and QEMU has not: given up by the guest while no shim listened, or told of by
+ * a shim that did not live to see it done (qemuProcessUpdateDevices).
+ */
+export async function settleDevices(domain: QemuDomain): Promise<void> {
+  if (!domain.isActive) return
+  const { def, qmp } = domain
+  const list = await qmp.execute<{ name: string }[]>('qom-list', { path: '/machine/peripheral' })
+  const there = new Set(list.map(({ name }) => name))
+  for (const [kind, dev] of [...eachDeviceInfo(def.devices)]) {
+    if (dev.alias === undefined || there.has(dev.alias) || !qemuFamily(kind)?.unplug) continue
+    if (partsOf(domain, kind, dev)?.hasDevice(dev.alias)) await removeDevice(domain, kind, dev)
+  }
 }
