@@ -78,8 +78,7 @@ export const iothreadFields = {
     format(value, into, context) {
       if (value.length === 0) return
       into.children.push(element('iothreads', {}, [String(value.length)]))
-      if (value.every(one => one.autofill && !one.poll && one.poolMin === undefined && one.poolMax === undefined))
-        return
+      if (!isListed(value)) return
       const ids = value.map(one => {
         const node = element('iothread', { id: one.id, ...poolAttributes(one) })
         poll.format(one.poll, node, context)
@@ -103,6 +102,43 @@ export const iothreadFields = {
 } satisfies Fields
 
 const poolAttributes = ({ poolMin, poolMax }: ThreadPool) => ({ thread_pool_min: poolMin, thread_pool_max: poolMax })
+
+/** True if a definition lists the threads, instead of counting them (virDomainDefIothreadShouldFormat). */
+const isListed = (threads: readonly IothreadDef[]): boolean =>
+  threads.some(one => !one.autofill || one.poll || one.poolMin !== undefined || one.poolMax !== undefined)
+
+const withNumber = ({ autofill: _, ...thread }: IothreadDef): IothreadDef => thread
+
+/** The definition as it is read again: threads that are listed have been given their numbers. */
+export const withKeptNumbers = (def: DomainDef): DomainDef =>
+  isListed(def.iothreads) ? { ...def, iothreads: def.iothreads.map(withNumber) } : def
+
+/** The definition with one more thread (virDomainIOThreadIDAdd). */
+export const withIothread = (def: DomainDef, id: number): DomainDef => ({
+  ...def,
+  iothreads: [...def.iothreads, { id }]
+})
+
+/** The definition without that thread, and without what was said of it alone (virDomainIOThreadIDDel). */
+export function withoutIothread(def: DomainDef, id: number): DomainDef {
+  const at = def.iothreads.findIndex(one => one.id === id)
+  if (at < 0) return def
+  // those behind are no longer numbered as they would be by themselves
+  const behind = def.iothreads.slice(at + 1).map(withNumber)
+  const isOther = ({ iothread }: { iothread: number }) => iothread !== id
+  const { cputune } = def
+  return {
+    ...def,
+    iothreads: [...def.iothreads.slice(0, at), ...behind],
+    ...(cputune && {
+      cputune: {
+        ...cputune,
+        iothreadpins: cputune.iothreadpins.filter(isOther),
+        iothreadscheds: cputune.iothreadscheds.filter(isOther)
+      }
+    })
+  }
+}
 
 /** virDomainDefValidateIOThreads. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export function validateIothreads({ iothreads, defaultIothread }: DomainDef): void {

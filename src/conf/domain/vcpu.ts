@@ -120,6 +120,46 @@ function onlineCount(domain: XmlElement, max: number, current: number | undefine
 /** vCPUs there at start. */
 export const currentVcpuCount = ({ vcpu }: DomainDef): number => vcpu.current ?? vcpu.max
 
+/** The state of each vCPU, also where the definition only counts them. */
+export const vcpuStates = (def: DomainDef): VcpuState[] =>
+  def.vcpus ??
+  Array.from({ length: Math.min(def.vcpu.max, LISTED_MAX) }, (_, id) => {
+    const enabled = id < currentVcpuCount(def)
+    return { id, enabled, hotpluggable: !enabled }
+  })
+
+/** The definition with that many vCPUs at work. */
+export function withVcpuCount(def: DomainDef, count: number): DomainDef {
+  const { current: _, ...vcpu } = def.vcpu
+  return { ...def, vcpu: { ...vcpu, ...(count !== vcpu.max && { current: count }) } }
+}
+
+/** The definition with these vCPUs, each listed. */
+export const withVcpus = (def: DomainDef, vcpus: VcpuState[]): DomainDef =>
+  withVcpuCount({ ...def, vcpus }, vcpus.filter(({ enabled }) => enabled).length)
+
+/** The definition for at most so many vCPUs, without what was said of others (virDomainDefSetVcpusMax). */
+export function withVcpuMax(def: DomainDef, max: number): DomainDef {
+  const states = def.vcpus?.slice(0, max).map(({ order: _, ...state }) => state)
+  for (let id = states?.length ?? max; id < Math.min(max, LISTED_MAX); id++) states?.push({ id, enabled: false })
+  const isLeft = ({ vcpu }: { vcpu: number }) => vcpu < max
+  const { cputune } = def
+  const count = Math.min(currentVcpuCount(def), max)
+  const changed = {
+    ...def,
+    vcpu: { ...def.vcpu, max },
+    ...(states && { vcpus: states }),
+    ...(cputune && {
+      cputune: {
+        ...cputune,
+        vcpupins: cputune.vcpupins.filter(isLeft),
+        vcpuscheds: cputune.vcpuscheds.filter(isLeft)
+      }
+    })
+  }
+  return states ? withVcpus(changed, states) : withVcpuCount(changed, count)
+}
+
 /** vCPUs QEMU starts with; the other enabled ones are plugged in before the guest runs. */
 export function bootVcpuCount(def: DomainDef): number {
   if (!def.vcpus) return currentVcpuCount(def)

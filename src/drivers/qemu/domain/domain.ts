@@ -1,6 +1,7 @@
 // One guest and everything this process knows of it. Only its methods change its state, and each change is on disk
 // before anyone is told.
 import { existsSync } from 'node:fs'
+import { currentVcpuCount } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainRunningReason, virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -319,7 +320,7 @@ export class QemuDomain {
 
   /** vCPUs the guest has now. */
   get vcpuCount(): number {
-    return this.run?.vcpuThreads.size || this.def.vcpu.current || this.def.vcpu.max
+    return currentVcpuCount(this.def)
   }
 
   /** True while the guest's CPUs run. */

@@ -1,10 +1,23 @@
 // Changes of a guest while no shim listened to its QEMU.
 import { virDomainPausedReason, virDomainRunningReason, virDomainState } from '../../../conf/enums.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { syncBalloon } from './balloon.ts'
+import { syncIothreads } from './iothreads.ts'
 import { recoverJob } from './recover-job.ts'
+import { canPlugVcpus, syncVcpus } from './vcpus.ts'
 
-/** Brings the guest's state up to QEMU's, for events that no shim has heard (qemuProcessUpdateState). */
+/** Takes over vCPUs, IOThreads and the size of the balloon, each as far as QEMU tells of it. */
+async function syncThreadsAndMemory(domain: QemuDomain): Promise<void> {
+  const syncs = [...(canPlugVcpus(domain) ? [syncVcpus] : []), syncIothreads, syncBalloon]
+  const done = await Promise.allSettled(syncs.map(sync => sync(domain)))
+  for (const one of done) {
+    if (one.status === 'rejected') domain.log.warn({ err: one.reason }, 'the definition may not be as QEMU is')
+  }
+}
+
+/** Brings the guest up to what its QEMU is, for events that no shim has heard (qemuProcessUpdateState). */
 export async function catchUp(domain: QemuDomain): Promise<void> {
+  await syncThreadsAndMemory(domain)
   await recoverJob(domain)
   const { status } = await domain.qmp.execute<{ status: string }>('query-status')
   const { VIR_DOMAIN_PAUSED_UNKNOWN, VIR_DOMAIN_PAUSED_WATCHDOG, VIR_DOMAIN_PAUSED_IOERROR } = virDomainPausedReason

@@ -6,17 +6,13 @@ import { verifyGuestCpu } from '../cpu/live.ts'
 import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { connectAgent, portChanged } from './agent-port.ts'
+import { startBalloon } from './balloon.ts'
 import { refreshTrays } from './trays.ts'
 import { plugVcpus } from './vcpu-plug.ts'
+import type { QmpVcpu } from './vcpus.ts'
 
 /** A chardev's name that says which end of a pty is the host's. */
 const PTY = /^pty:\/dev\/pts\/\d+$/
-
-interface QmpVcpu {
-  'cpu-index': number
-  'thread-id': number
-  'qom-path': string
-}
 
 interface QmpChardev {
   label: string
@@ -25,13 +21,14 @@ interface QmpChardev {
 }
 
 /**
- * Brings the guest and its QEMU in step after a start and after a reattach: plugs vCPUs, sets links, reboot action and
- * polling of the balloon; takes over vCPU threads, ptys, the CPU, trays and states of channels. Commands that do not
+ * Brings the guest and its QEMU in step after a start and after a reattach: plugs vCPUs, sets the balloon, links, reboot
+ * action and polling of statistics; takes over vCPU threads, ptys, the CPU, trays and states of channels. Commands that do not
  * depend on each other are under way together (qemuProcessLaunch behind its monitor, qemuProcessRefreshState).
  */
 export async function refreshDomain(domain: QemuDomain): Promise<void> {
   const { qmp, def } = domain
-  await plugVcpus(def, qmp)
+  const isStarting = domain.phase === 'starting'
+  if (isStarting) await plugVcpus(def, qmp)
   const onReboot = def.onReboot === 'destroy' ? qmp.execute('set-action', { reboot: 'shutdown' }) : undefined
   const vcpus = qmp.execute<QmpVcpu[]>('query-cpus-fast')
   const [cpus, chardevs] = await Promise.all([
@@ -39,9 +36,11 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
     qmp.execute<QmpChardev[]>('query-chardev'),
     onReboot,
     verifyCpu(domain, vcpus),
+    isStarting && startBalloon(domain),
     refreshTrays(domain),
     ...updateDevices('interfaces', def, qmp),
-    ...updateDevices('memballoons', def, qmp).map(done =>
+    // QEMU keeps how often it asks
+    ...(isStarting ? updateDevices('memballoons', def, qmp) : []).map(done =>
       done.catch(error => domain.log.warn({ err: error }, 'no balloon statistics'))
     )
   ])

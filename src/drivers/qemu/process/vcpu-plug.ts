@@ -3,39 +3,59 @@ import type { VcpuState } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
+import { addVcpus, queryVcpus, statesOf, type VcpuGroup } from './vcpus.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-/** A place for a vCPU: properties for device_add, and the object that is there already, if any. */
-interface CpuPlace {
-  type: string
-  props: Record<string, number>
-  'qom-path'?: string
-}
-
-/** Properties that order the places as the guest counts its CPUs, the most significant first. */
-const LEVELS = ['socket-id', 'die-id', 'core-id', 'thread-id']
-
-function byPlace(a: CpuPlace, b: CpuPlace): number {
-  for (const level of LEVELS) {
-    const difference = (a.props[level] ?? 0) - (b.props[level] ?? 0)
-    if (difference !== 0) return difference
-  }
-  return 0
-}
+/** Which have come already, and in what order, is of no matter to where they can go. */
+const NONE = Promise.resolve([])
 
 const isPlugged = ({ enabled, hotpluggable }: VcpuState) => enabled && hotpluggable === true
 
-/** Plugs vCPUs that are not plugged yet, in the user's order. @throws VIR_ERR_INTERNAL_ERROR if QEMU has no place */
-export async function plugVcpus({ vcpus = [] }: DomainDef, monitor: QmpMonitor): Promise<void> {
+/** Checks of vCPUs that come together, and of the order (qemuProcessValidateHotpluggableVcpus). */
+function checkGroups(vcpus: readonly VcpuState[], groups: readonly VcpuGroup[]): void {
+  const orders = new Set<number>()
+  for (const { first, count } of groups) {
+    const [one, ...others] = vcpus.slice(first, first + count)
+    if (one?.order !== undefined) {
+      if (orders.has(one.order)) throw unsupported(`duplicate vcpu order '${one.order}'`)
+      if (one.order > vcpus.length) throw unsupported(`vcpu order '${one.order}' exceeds vcpu count`)
+      orders.add(one.order)
+    }
+    const differs = others.find(
+      ({ enabled, hotpluggable, order }) =>
+        enabled !== one?.enabled || hotpluggable !== one.hotpluggable || order !== one.order
+    )
+    if (differs) {
+      throw unsupported(
+        `vcpus '${first}' and '${differs.id}' are in the same hotplug group but differ in configuration`
+      )
+    }
+  }
+}
+
+/**
+ * Plugs vCPUs that are not plugged yet, in the user's order, and notes in which all have come.
+ * @throws VIR_ERR_INTERNAL_ERROR if QEMU has no place, VIR_ERR_CONFIG_UNSUPPORTED for an order that is none
+ */
+export async function plugVcpus(def: DomainDef, qmp: QmpMonitor): Promise<void> {
+  const { vcpus } = def
+  if (!vcpus) return
+  const groups = await queryVcpus(qmp, NONE)
+  checkGroups(vcpus, groups)
+  const inside = new Set(
+    groups.flatMap(({ first, count }) => Array.from({ length: count - 1 }, (_, i) => first + 1 + i))
+  )
   const wanted = vcpus.filter(isPlugged).sort((a, b) => (a.order ?? a.id) - (b.order ?? b.id))
-  if (wanted.length === 0) return
-  const places = await monitor.execute<CpuPlace[]>('query-hotpluggable-cpus')
-  places.sort(byPlace)
-  for (const { id } of wanted) {
-    const place = places[id]
-    if (!place) throw fail('VIR_ERR_INTERNAL_ERROR', `qemu didn't report a place for vcpu '${id}'`)
-    if (place['qom-path'] !== undefined) continue
-    await monitor.execute('device_add', { driver: place.type, id: `vcpu${id}`, ...place.props })
+  for (const { id } of wanted.filter(({ id }) => !inside.has(id))) {
+    const group = groups.find(({ first }) => first === id)
+    if (!group) throw fail('VIR_ERR_INTERNAL_ERROR', `qemu didn't report a place for vcpu '${id}'`)
+    if (!group.isOnline) await addVcpus(qmp, group)
+  }
+  const orders = statesOf(await queryVcpus(qmp)).map(({ order }) => order)
+  for (const vcpu of vcpus) {
+    const order = orders[vcpu.id]
+    if (vcpu.enabled && order !== undefined) vcpu.order = order
   }
 }
