@@ -217,6 +217,31 @@ export const virDomainMetadataType = {
   VIR_DOMAIN_METADATA_ELEMENT: 2
 } as const
 
+export const virDomainMemoryModFlags = {
+  VIR_DOMAIN_MEM_CURRENT: 0,
+  VIR_DOMAIN_MEM_LIVE: 1,
+  VIR_DOMAIN_MEM_CONFIG: 2,
+  VIR_DOMAIN_MEM_MAXIMUM: 4
+} as const
+
+export const virDomainMemoryFlags = {
+  VIR_MEMORY_VIRTUAL: 1,
+  VIR_MEMORY_PHYSICAL: 2
+} as const
+
+export const virDomainDirtyRateCalcFlags = {
+  VIR_DOMAIN_DIRTYRATE_MODE_PAGE_SAMPLING: 0,
+  VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_BITMAP: 1,
+  VIR_DOMAIN_DIRTYRATE_MODE_DIRTY_RING: 2
+} as const
+
+export const virDomainSetVcpuFlags = {
+  VIR_DOMAIN_SETVCPU_CURRENT: 0,
+  VIR_DOMAIN_SETVCPU_LIVE: 1,
+  VIR_DOMAIN_SETVCPU_CONFIG: 2,
+  VIR_DOMAIN_SETVCPU_ASYNC_UNPLUG: 4
+} as const
+
 export const virDomainMemoryStatTags = {
   VIR_DOMAIN_MEMORY_STAT_SWAP_IN: 0,
   VIR_DOMAIN_MEMORY_STAT_SWAP_OUT: 1,

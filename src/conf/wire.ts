@@ -114,6 +114,17 @@ export const text = (describe?: string): Wire<string> => ({
   toJson: same
 })
 
+/** Bytes, in JSON as base64. */
+export const bytes = (describe?: string): Wire<Uint8Array, string> => ({
+  kind: 'opaque',
+  schema: { type: 'string', contentEncoding: 'base64', ...(describe && { description: describe }) },
+  fromJson(value, name) {
+    if (typeof value !== 'string') throw wrong(name, 'base64', value)
+    return Buffer.from(value, 'base64')
+  },
+  toJson: value => Buffer.from(value).toString('base64')
+})
+
 /** An argument that may be left out or null. */
 export function optional<T, J>(type: Wire<T, J>): Wire<T | undefined, J | undefined> {
   return {
@@ -121,6 +132,18 @@ export function optional<T, J>(type: Wire<T, J>): Wire<T | undefined, J | undefi
     optional: true,
     fromJson: (value, name, of) => (value === undefined || value === null ? undefined : type.fromJson(value, name, of)),
     toJson: value => (value === undefined ? undefined : type.toJson(value))
+  }
+}
+
+/** A number that must not be 0 (virCheckNonZeroArgGoto). */
+export function nonZero<T extends number | bigint, J>(type: Wire<T, J>): Wire<T, J> {
+  return {
+    ...type,
+    fromJson(value, name, of) {
+      const number = type.fromJson(value, name, of)
+      if (BigInt(number) === 0n) throw badArgument(`${name}${of === undefined ? '' : ` in ${of}`} must not be zero`)
+      return number
+    }
   }
 }
 

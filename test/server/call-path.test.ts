@@ -79,7 +79,9 @@ async function byRpc(peer: RpcPeer, { api }: Procedure, write: (to: XdrWriter) =
 
 /** The arguments of the API among those of its procedure, as JSON has them. */
 function asJson(row: Api | undefined, values: Values): Values {
-  const known = Object.entries(values).filter(([name, value]) => value !== undefined && row && name in row.args)
+  // a few are named otherwise on the wire
+  const named = { ...exceptions[procedureOf(row?.name ?? '')?.name ?? '']?.args?.(values), ...values }
+  const known = Object.entries(named).filter(([name, value]) => value !== undefined && row && name in row.args)
   return Object.fromEntries(known.map(([name, value]) => [name, typeof value === 'bigint' ? Number(value) : value]))
 }
 

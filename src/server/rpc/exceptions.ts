@@ -131,6 +131,8 @@ const typedExceptions: Exceptions = {
       return { info: info.slice(0, maxinfo), cpumaps: Buffer.concat(maps) }
     }
   },
+  DOMAIN_SET_VCPU: { args: ({ cpumap }) => ({ vcpumap: cpumap }) },
+  DOMAIN_MEMORY_PEEK: { args: ({ offset }) => ({ start: offset }) },
   DOMAIN_GET_IOTHREAD_INFO: {
     ret({ info }: RetValues<'virDomainGetIOThreadInfo'>) {
       const mapped = info.map(({ cpumap, ...one }) => ({

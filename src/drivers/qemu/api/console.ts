@@ -1,17 +1,14 @@
 // Console and channel streams, screenshots, keys.
-
-import { closeSync, fstatSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { fstatSync, readFileSync } from 'node:fs'
 import type { ChardevDef } from '../../../conf/devices/chardev.ts'
 import type { VideoDef } from '../../../conf/devices/video.ts'
 import { virDomainChannelFlags, virDomainConsoleFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { randomUUID } from '../../../conf/random.ts'
 import { array, flags, optional, text, uint } from '../../../conf/wire.ts'
-import { giveTo } from '../../../host/owner.ts'
 import { methodFor } from '../../method.ts'
 import { openChardev } from '../console/channels.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { withWrittenFile } from '../process/written-file.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
@@ -101,20 +98,13 @@ export const console = {
     async run(domain, { screen = 0 }) {
       const { device, head } = screenOf(domain.def.devices.videos, screen)
       const png = domain.context.qemu.has('screenshot-format-png')
-      const filename = join(domain.root.dir, `screenshot.${randomUUID()}`)
-      // ours, for QEMU to write into: its user may make no files in the guest's directory
-      const picture = openSync(filename, 'wx+', 0o600)
-      try {
-        giveTo(filename, domain.running.owner)
+      return withWrittenFile(domain, 'screenshot', async (filename, picture) => {
         await domain.qmp.execute('screendump', { filename, device, head, format: png ? 'png' : undefined })
         const { size } = fstatSync(picture)
         if (size === 0) throw fail('VIR_ERR_INTERNAL_ERROR', 'QEMU has made no picture')
         if (size > PICTURE_MAX) throw fail('VIR_ERR_OPERATION_FAILED', `a screenshot of ${size} bytes is too large`)
         return { mime: png ? 'image/png' : 'image/x-portable-pixmap', body: readFileSync(picture) }
-      } finally {
-        closeSync(picture)
-        rmSync(filename, { force: true })
-      }
+      })
     }
   }),
 

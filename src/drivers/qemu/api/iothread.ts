@@ -1,14 +1,18 @@
-// IOThreads and the host CPUs they may run on.
+// IOThreads: which there are, how they work, and the host CPUs they may run on.
 import { bitsOf, parseBitmap } from '../../../conf/bitmap.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainModificationImpact } from '../../../conf/enums.ts'
-import { array, bool, flags, struct, uint } from '../../../conf/wire.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { array, bool, flags, nonZero, struct, typedInput, uint } from '../../../conf/wire.ts'
 import { allowedCpus } from '../../../host/proc.ts'
 import { hostCpus } from '../../../host/topology.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { addIothread, deleteIothread, setIothread } from '../hotplug/iothreads.ts'
+import { queryIothreads } from '../process/iothreads.ts'
 
 const method = methodFor<QemuDomain>()
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** libvirt's REMOTE_IOTHREAD_INFO_MAX. */
 const LIST_MAX = 16384
@@ -27,11 +31,7 @@ function infoOf(id: number, cpus: Iterable<number>): IothreadInfo {
 /** The threads that QEMU has (qemuDomainGetIOThreadsLive). */
 async function liveInfo(domain: QemuDomain): Promise<IothreadInfo[]> {
   const { pid } = domain.process!
-  const threads = await domain.qmp.execute<{ id: string; 'thread-id': number }[]>('query-iothreads')
-  return threads.flatMap(({ id, 'thread-id': tid }) => {
-    const number = /^iothread(\d+)$/.exec(id)?.[1]
-    return number === undefined ? [] : [infoOf(Number(number), allowedCpus(pid, tid))]
-  })
+  return [...(await queryIothreads(domain.qmp))].map(([id, tid]) => infoOf(id, allowedCpus(pid, tid)))
 }
 
 /** Those of a definition, with the CPUs they are pinned to (virDomainDriverGetIOThreadsConfig). */
@@ -41,6 +41,13 @@ function configInfo({ iothreads, cputune, vcpu }: DomainDef): IothreadInfo[] {
     const cpuset = pins.get(id) ?? vcpu.cpuset
     return infoOf(id, cpuset === undefined ? hostCpus().online : bitsOf(parseBitmap(cpuset)))
   })
+}
+
+const change = { on: 'domain', acl: 'domain:write', job: 'modify', impact: 'both', ret: {} } as const
+
+/** @throws VIR_ERR_INVALID_ARG for the number that no thread has */
+function checkNumber({ iothread_id: id }: { iothread_id: number }): void {
+  if (id === 0) throw fail('VIR_ERR_INVALID_ARG', 'invalid value of 0 for iothread_id')
 }
 
 export const iothread = {
@@ -53,5 +60,51 @@ export const iothread = {
     args: { flags: flags(virDomainModificationImpact) },
     ret: { info: array(struct({ iothread_id: uint(), cpumap: array(bool, LIST_MAX) }), LIST_MAX) },
     run: async (domain, _args, { live, def }) => ({ info: live ? await liveInfo(domain) : configInfo(def) })
+  }),
+
+  /** Makes an IOThread of that number. */
+  virDomainAddIOThread: method({
+    ...change,
+    since: '1.2.15',
+    args: { iothread_id: uint(), flags: flags(virDomainModificationImpact) },
+    check: checkNumber,
+    async run(domain, { iothread_id: id }, meant) {
+      await addIothread(domain, id, meant)
+      return {}
+    }
+  }),
+
+  /** Removes an IOThread that no disk or controller uses. */
+  virDomainDelIOThread: method({
+    ...change,
+    since: '1.2.15',
+    args: { iothread_id: nonZero(uint()), flags: flags(virDomainModificationImpact) },
+    async run(domain, { iothread_id: id }, meant) {
+      await deleteIothread(domain, id, meant)
+      return {}
+    }
+  }),
+
+  /** Sets how long an IOThread polls (ns), and the size of its pool of workers. */
+  virDomainSetIOThreadParams: method({
+    ...change,
+    since: '4.10.0',
+    args: {
+      iothread_id: uint(),
+      params: typedInput({
+        poll_max_ns: 'ullong',
+        poll_grow: 'uint',
+        poll_shrink: 'uint',
+        poll_weight: 'uint',
+        thread_pool_min: 'int',
+        thread_pool_max: 'int'
+      }),
+      flags: flags(virDomainModificationImpact)
+    },
+    check: checkNumber,
+    async run(domain, { iothread_id: id, params }, meant) {
+      await setIothread(domain, id, params, meant)
+      return {}
+    }
   })
 }

@@ -1,8 +1,9 @@
 // -object of I/O threads and of the main loop's thread pool.
-import type { IothreadPoll, ThreadPool } from '../../../conf/domain/iothreads.ts'
+import type { IothreadDef, IothreadPoll, ThreadPool } from '../../../conf/domain/iothreads.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
+import type { ObjectProps } from '../parts/builder.ts'
 import { iothreadId } from '../parts/iothread-mapping.ts'
 import type { Props } from '../parts/props.ts'
 import type { Command } from './command.ts'
@@ -22,13 +23,18 @@ const poolProps = ({ poolMin, poolMax }: ThreadPool): Props => ({
   'thread-pool-max': poolMax
 })
 
+/** The object of an I/O thread. */
+export const iothreadObject = (thread: IothreadDef): ObjectProps => ({
+  'qom-type': 'iothread',
+  id: iothreadId(thread.id),
+  ...poolProps(thread),
+  ...pollProps(thread.poll)
+})
+
 /** An object for each I/O thread, and one for the pool of the main loop (qemuBuildIOThreadCommandLine). */
 export function iothreadsArgs(command: Command): void {
   const { iothreads, defaultIothread } = command.def
-  for (const thread of iothreads) {
-    const id = iothreadId(thread.id)
-    command.object({ 'qom-type': 'iothread', id, ...poolProps(thread), ...pollProps(thread.poll) })
-  }
+  for (const thread of iothreads) command.object(iothreadObject(thread))
   if (defaultIothread) command.object({ 'qom-type': 'main-loop', id: 'main-loop', ...poolProps(defaultIothread) })
 }
 

@@ -9,7 +9,9 @@ import { startPasst } from '../device/interface/passt.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { removableDevice, removeDevice } from '../hotplug/removal.ts'
+import { vcpuGone } from '../hotplug/vcpus.ts'
 import { portChanged } from '../process/agent-port.ts'
+import { currentMemoryKiB } from '../process/balloon.ts'
 import { setTray } from '../process/trays.ts'
 import { flagOf, type Handlers, integerOf, kibOf, objectOf, textOf } from './handler.ts'
 import { syncRxFilter } from './rx-filter.ts'
@@ -40,6 +42,9 @@ async function restartPasst(domain: QemuDomain, data: Record<string, unknown>): 
 export const deviceEvents: Handlers = {
   /** Parts of devices go, too: they have no name, or none that the definition knows. */
   async DEVICE_DELETED(domain, { device }, timestampUs) {
+    if (typeof device === 'string' && device.startsWith('vcpu')) {
+      return domain.jobs.run('modify', { api: 'vcpu-removal' }, () => vcpuGone(domain, device))
+    }
     if (typeof device !== 'string' || !domain.isActive || !removableDevice(domain.def, device)) return
     await domain.jobs.run('modify', { api: 'device-removal' }, async () => {
       const found = domain.isActive && removableDevice(domain.def, device)
@@ -114,10 +119,7 @@ export const deviceEvents: Handlers = {
   /** QEMU's balloon does not know of virtio-mem, libvirt's current memory does. */
   BALLOON_CHANGE(domain, data, timestampUs) {
     const actual = kibOf(integerOf(data, 'actual'))
-    const plugged = domain.def.devices.memories
-      .filter(({ model }) => model === 'virtio-mem')
-      .reduce((sum, { target }) => sum + (target.currentKiB ?? 0), 0)
-    domain.def.currentMemoryKiB = actual + plugged
+    domain.def.currentMemoryKiB = currentMemoryKiB(domain.def, actual)
     domain.changed()
     domain.events.emit('VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE', { actual }, timestampUs)
   },
