@@ -13,6 +13,7 @@ import { monitor } from './monitor.ts'
 import { native } from './native.ts'
 import { node } from './node.ts'
 import { qemu } from './qemu.ts'
+import { resize } from './resize.ts'
 import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
 import { vcpu } from './vcpu.ts'
@@ -22,7 +23,7 @@ export const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
-    commands: { ...attaching, ...lifecycle, ...consoles, ...info, ...vcpu, ...work, ...qemu, ...native }
+    commands: { ...attaching, ...lifecycle, ...consoles, ...info, ...vcpu, ...resize, ...work, ...qemu, ...native }
   },
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },

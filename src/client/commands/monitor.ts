@@ -2,9 +2,9 @@
 
 import { virConnectGetAllDomainStatsFlags, virDomainStatsTypes } from '../../conf/enums.ts'
 import type { RetOf } from '../../drivers/qemu/index.ts'
-import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
+import { type Commands, type DomainCall, impact, impactFlags, onDomain, option } from '../command.ts'
 import type { Connection } from '../connection.ts'
-import { ApiError, saying } from '../failure.ts'
+import { ApiError, ClientError, saying } from '../failure.ts'
 import { CONTROL_ERRORS, CONTROL_STATES, STATES, stateName, stateReason } from '../names.ts'
 import type { Guest } from '../session.ts'
 import { formatTable } from '../table.ts'
@@ -98,6 +98,8 @@ async function domifstat({ shim, given, wanted, session }: DomainCall): Promise<
   }
 }
 
+const AFFECT_LIVE = 1
+
 /** virDomainMemoryStatTags in order. */
 const MEMORY_TAGS = [
   'swap_in',
@@ -115,7 +117,16 @@ const MEMORY_TAGS = [
   'hugetlb_pgfail'
 ]
 
-async function dommemstat({ shim, wanted, session }: DomainCall): Promise<void> {
+async function dommemstat({ shim, given, wanted, session, id }: DomainCall): Promise<void> {
+  const affected = impactFlags(given)
+  const period = given.int('period')
+  if (period !== undefined) {
+    if (period < 0) throw new ClientError(`Invalid collection period value '${period}'`)
+    const flags = affected || (given.has('current') || id === -1 ? 0 : AFFECT_LIVE)
+    const call = shim.call('virDomainSetMemoryStatsPeriod', { period, flags })
+    await saying('Unable to change balloon collection period.', call)
+    return
+  }
   const call = shim.call('virDomainMemoryStats')
   const { stats } = await saying(`Failed to get memory statistics for domain ${wanted}`, call)
   for (const { tag, val } of stats) if (MEMORY_TAGS[tag]) session.print(`${MEMORY_TAGS[tag]} ${val}\n`)
@@ -174,7 +185,11 @@ export const monitor: Commands = {
   ),
 
   dominfo: onDomain('domain information', {}, dominfo),
-  dommemstat: onDomain('get memory statistics for a domain', {}, dommemstat),
+  dommemstat: onDomain(
+    'get memory statistics for a domain',
+    { period: option.int('period in seconds to set collection', { named: true }), ...impact },
+    dommemstat
+  ),
 
   domstate: onDomain(
     'domain state',
