@@ -273,8 +273,8 @@ const PROPERTIES: Record<string, unknown> = {
 /** Commands that do something and have no more to say. */
 const WORDLESS = [
   ...['balloon', 'block_set_io_throttle', 'blockdev-add', 'blockdev-del', 'chardev-add', 'chardev-remove'],
-  ...['device_del', 'dump-guest-memory', 'expire_password', 'inject-nmi', 'netdev_add', 'netdev_del'],
-  ...['object-add', 'object-del', 'qom-set', 'rtc-reset-reinjection', 'screendump', 'send-key', 'set-action'],
+  ...['calc-dirty-rate', 'dump-guest-memory', 'expire_password', 'inject-nmi', 'memsave', 'netdev_add', 'netdev_del'],
+  ...['pmemsave', 'qom-set', 'rtc-reset-reinjection', 'screendump', 'send-key', 'set-action'],
   ...['set_link', 'set_password', 'system_wakeup']
 ]
 
@@ -283,15 +283,19 @@ function machineAnswers(machine: Machine): Answers {
   const { argv, pid } = machine
   const [, count = 1, max = count] = /^(\d+)(?:,maxcpus=(\d+))?/.exec(argv[argv.indexOf('-smp') + 1] ?? '') ?? []
   const cpus = Array.from({ length: Number(max) }, (_, i) => ({
-    isThere: i < Number(count),
     props: { 'core-id': i, 'thread-id': 0, 'socket-id': 0 },
     path: `/machine/unattached/device[${2 * i}]`
   }))
+  /** those that are there, in the order in which they came */
+  const online = cpus.slice(0, Number(count))
   /** One of them, by where it is. */
-  const plug = (place: Record<string, unknown>) => {
-    for (const cpu of cpus)
-      if (Object.entries(cpu.props).every(([level, at]) => (place[level] ?? 0) === at)) cpu.isThere = true
+  const plug = ({ id, ...place }: Record<string, unknown>) => {
+    const cpu = cpus.find(({ props }) => Object.entries(props).every(([level, at]) => (place[level] ?? 0) === at))
+    if (cpu) online.push(Object.assign(cpu, { path: `/machine/peripheral/${id}` }))
   }
+  const iothreads = new Set(
+    argv.filter(word => word.includes('"qom-type":"iothread"')).map(word => (parseJson(word) as { id: string }).id)
+  )
   const enters =
     (status: string, event: string): Act =>
     order => {
@@ -322,18 +326,40 @@ function machineAnswers(machine: Machine): Answers {
       if (String(order.args.driver).endsWith('-cpu')) plug(order.args)
       order.reply()
     },
+    device_del(order: Order) {
+      const { id } = order.args
+      const path = `/machine/peripheral/${id}`
+      const at = online.findIndex(cpu => cpu.path === path)
+      order.reply()
+      // the guest gives up a vCPU at once
+      if (at < 0) return
+      online.splice(at, 1)
+      order.peer.event('DEVICE_DELETED', { device: id, path })
+    },
+    'object-add'(order: Order) {
+      if (order.args['qom-type'] === 'iothread') iothreads.add(order.args.id)
+      order.reply()
+    },
+    'object-del'(order: Order) {
+      iothreads.delete(order.args.id)
+      order.reply()
+    },
     'query-cpus-fast': (order: Order) =>
       order.reply(
-        cpus.flatMap(({ isThere, props, path }, i) =>
-          isThere ? [{ 'thread-id': pid, props, 'qom-path': path, 'cpu-index': i, target: 'x86_64' }] : []
-        )
+        online.map(cpu => ({
+          'thread-id': pid,
+          props: cpu.props,
+          'qom-path': cpu.path,
+          'cpu-index': cpus.indexOf(cpu),
+          target: 'x86_64'
+        }))
       ),
     'query-hotpluggable-cpus': (order: Order) =>
       order.reply(
-        [...cpus].reverse().map(({ isThere, props, path }) => ({
-          props,
+        [...cpus].reverse().map(cpu => ({
+          props: cpu.props,
           'vcpus-count': 1,
-          ...(isThere && { 'qom-path': path }),
+          ...(online.includes(cpu) && { 'qom-path': cpu.path }),
           type: 'qemu64-x86_64-cpu'
         }))
       ),
@@ -348,7 +374,7 @@ function machineAnswers(machine: Machine): Answers {
     'query-named-block-nodes': [],
     'query-block-jobs': [],
     'query-jobs': [],
-    'query-iothreads': [],
+    'query-iothreads': (order: Order) => order.reply([...iothreads].map(id => ({ id, 'thread-id': pid }))),
     'query-migrate': {},
     'query-rx-filter': [],
     'query-stats': [],

@@ -6,6 +6,7 @@ import { eightAtATime, type GuestParts, StandInGuest } from '../../../helper/sta
 import { dies, hangsUp, refuses, says, silent } from '../../../helper/stand-in-qemu.ts'
 
 const PARTS: GuestParts = {
+  outside: "<vcpu current='1'>2</vcpu><iothreads>1</iothreads>",
   files: { 'disk.img': 'x'.repeat(4096) },
   devices: `<disk type='file' device='disk'><source file='@/disk.img'/><target dev='vda' bus='virtio'/></disk>
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
@@ -24,6 +25,7 @@ interface Step {
 }
 
 const READS = { limitMs: 2000 }
+const VCPUS = ['query-hotpluggable-cpus', 'query-cpus-fast']
 const STEPS: Step[] = [
   { api: 'virDomainSuspend', commands: ['stop'] },
   { api: 'virDomainResume', commands: ['cont'], paused: true },
@@ -35,6 +37,20 @@ const STEPS: Step[] = [
   { api: 'virDomainScreenshot', commands: ['screendump'] },
   { api: 'virDomainSetTime', args: { seconds: 1 }, commands: ['rtc-reset-reinjection'] },
   { api: 'virDomainQemuMonitorCommand', args: { cmd: 'info', flags: 1 }, commands: ['human-monitor-command'] },
+  {
+    api: 'virDomainSetVcpus',
+    args: { nvcpus: 2 },
+    commands: [...VCPUS, 'device_add', ...VCPUS]
+  },
+  { api: 'virDomainAddIOThread', args: { iothread_id: 7 }, commands: ['object-add', 'query-iothreads'] },
+  {
+    api: 'virDomainSetIOThreadParams',
+    args: { iothread_id: 1, params: { poll_max_ns: 5 } },
+    commands: ['qom-get', 'qom-set']
+  },
+  { api: 'virDomainSetMemory', args: { memory: 32768 }, commands: ['balloon'] },
+  { api: 'virDomainMemoryPeek', args: { start: 0, size: 16, flags: 1 }, commands: ['memsave'] },
+  { api: 'virDomainStartDirtyRateCalc', args: { seconds: 1 }, commands: ['calc-dirty-rate'] },
   { api: 'virDomainBlockStats', args: { path: 'vda' }, commands: ['query-blockstats', 'query-block'], ...READS },
   { api: 'virDomainBlockStatsFlags', args: { path: '' }, commands: ['query-blockstats', 'query-block'], ...READS },
   { api: 'virDomainGetBlockInfo', args: { disk: 'vda' }, commands: ['query-blockstats', 'query-block'], ...READS },
