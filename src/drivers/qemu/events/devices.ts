@@ -21,11 +21,16 @@ const { VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL } = virConnectDo
 
 /** ACPI's _OST: what is being told about, and how it went (ACPI specification, "_OST"). */
 const EJECTION_SOURCES = [0x003, 0x103]
+const EJECTED = 0
 const isRefusal = (status: number) => status === 0x01 || (status >= 0x80 && status <= 0x83)
 
 function removalFailed(domain: QemuDomain, devAlias: string, timestampUs: number): void {
   domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED', { devAlias }, timestampUs)
 }
+
+/** A vCPU is gone; a call that waits for it has seen to that by itself. */
+const removeVcpu = (domain: QemuDomain, alias?: string) =>
+  domain.jobs.run('modify', { api: 'vcpu-removal' }, () => vcpuGone(domain, alias))
 
 /** A card's passt went away: QEMU connects to the next by itself (processNetdevDisconnectedEvent). */
 async function restartPasst(domain: QemuDomain, data: Record<string, unknown>): Promise<void> {
@@ -42,9 +47,7 @@ async function restartPasst(domain: QemuDomain, data: Record<string, unknown>): 
 export const deviceEvents: Handlers = {
   /** Parts of devices go, too: they have no name, or none that the definition knows. */
   async DEVICE_DELETED(domain, { device }, timestampUs) {
-    if (typeof device === 'string' && device.startsWith('vcpu')) {
-      return domain.jobs.run('modify', { api: 'vcpu-removal' }, () => vcpuGone(domain, device))
-    }
+    if (typeof device === 'string' && device.startsWith('vcpu')) return removeVcpu(domain, device)
     if (typeof device !== 'string' || !domain.isActive || !removableDevice(domain.def, device)) return
     await domain.jobs.run('modify', { api: 'device-removal' }, async () => {
       const found = domain.isActive && removableDevice(domain.def, device)
@@ -57,12 +60,16 @@ export const deviceEvents: Handlers = {
     if (typeof device === 'string') removalFailed(domain, device, timestampUs)
   },
 
+  /** libvirt looks at modules of memory only; QEMU under TCG has no other word for a vCPU that is gone. */
   ACPI_DEVICE_OST(domain, data, timestampUs) {
     const info = objectOf(data, 'info')
-    if (typeof info.device !== 'string' || textOf(info, 'slot-type') !== 'DIMM') return
-    const source = Number(integerOf(info, 'source'))
+    const slot = textOf(info, 'slot-type')
     const status = Number(integerOf(info, 'status'))
-    if (EJECTION_SOURCES.includes(source) && isRefusal(status)) removalFailed(domain, info.device, timestampUs)
+    if (!EJECTION_SOURCES.includes(Number(integerOf(info, 'source')))) return
+    if (slot === 'CPU' && status === EJECTED) return removeVcpu(domain)
+    if (slot === 'DIMM' && typeof info.device === 'string' && isRefusal(status)) {
+      removalFailed(domain, info.device, timestampUs)
+    }
   },
 
   DEVICE_TRAY_MOVED(domain, data, timestampUs) {

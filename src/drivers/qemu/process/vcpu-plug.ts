@@ -8,9 +8,6 @@ import { addVcpus, queryVcpus, statesOf, type VcpuGroup } from './vcpus.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
 
-/** Which have come already, and in what order, is of no matter to where they can go. */
-const NONE = Promise.resolve([])
-
 const isPlugged = ({ enabled, hotpluggable }: VcpuState) => enabled && hotpluggable === true
 
 /** Checks of vCPUs that come together, and of the order (qemuProcessValidateHotpluggableVcpus). */
@@ -42,7 +39,7 @@ function checkGroups(vcpus: readonly VcpuState[], groups: readonly VcpuGroup[]):
 export async function plugVcpus(def: DomainDef, qmp: QmpMonitor): Promise<void> {
   const { vcpus } = def
   if (!vcpus) return
-  const groups = await queryVcpus(qmp, NONE)
+  const groups = await queryVcpus(qmp, { withThreads: false })
   checkGroups(vcpus, groups)
   const inside = new Set(
     groups.flatMap(({ first, count }) => Array.from({ length: count - 1 }, (_, i) => first + 1 + i))

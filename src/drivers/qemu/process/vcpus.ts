@@ -67,13 +67,13 @@ export const canPlugVcpus = ({ def, context }: Pick<QemuDomain, 'def' | 'context
 
 /**
  * QEMU's vCPUs in the order the guest counts them (qemuMonitorGetCPUInfo).
- * @param cpus its answer to query-cpus-fast, for which it is asked as well unless it has just been
+ * @param withThreads QEMU is also asked for their threads and in which order they came
  */
-export async function queryVcpus(
-  qmp: QmpMonitor,
-  cpus: Promise<QmpVcpu[]> = qmp.execute<QmpVcpu[]>('query-cpus-fast')
-): Promise<VcpuGroup[]> {
-  const [places, online] = await Promise.all([qmp.execute<CpuPlace[]>('query-hotpluggable-cpus'), cpus])
+export async function queryVcpus(qmp: QmpMonitor, { withThreads = true } = {}): Promise<VcpuGroup[]> {
+  const [places, online] = await Promise.all([
+    qmp.execute<CpuPlace[]>('query-hotpluggable-cpus'),
+    withThreads ? qmp.execute<QmpVcpu[]>('query-cpus-fast') : []
+  ])
   places.sort(byPlace)
   // the object of several vCPUs has one for each of their threads
   const paths = online.map(one => one['qom-path'].replace(/\/thread.*$/, ''))
@@ -93,14 +93,14 @@ export async function queryVcpus(
   })
 }
 
-/** The same of a guest that runs. @throws VIR_ERR_OPERATION_UNSUPPORTED when they are not those of its definition */
-export async function vcpuGroups(domain: QemuDomain, cpus?: Promise<QmpVcpu[]>): Promise<VcpuGroup[]> {
-  const groups = canPlugVcpus(domain) ? await queryVcpus(domain.qmp, cpus) : []
+/** The same of a guest that runs. @throws VIR_ERR_INTERNAL_ERROR when they are not those of its definition */
+export async function vcpuGroups(domain: QemuDomain): Promise<VcpuGroup[]> {
+  const groups = await queryVcpus(domain.qmp)
   domain.checkActive()
   const last = groups.at(-1)
-  if (!last || last.first + last.count !== domain.def.vcpu.max) {
-    throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'cpu hotplug is not supported')
-  }
+  const count = last ? last.first + last.count : 0
+  const { max } = domain.def.vcpu
+  if (count !== max) throw fail('VIR_ERR_INTERNAL_ERROR', `qemu has places for ${count} vcpus, not for ${max}`)
   return groups
 }
 
@@ -126,10 +126,10 @@ const enabledIn = (states: readonly VcpuState[]) => states.filter(({ enabled }) 
 /**
  * Takes QEMU's vCPUs for those of the live definition: after some have come or gone, and by who takes the guest over.
  * Threads that are new are set up, vCPUs that are gone are told of.
- * @throws VIR_ERR_OPERATION_UNSUPPORTED when QEMU's are not the definition's, what setting a thread up throws
+ * @throws VIR_ERR_INTERNAL_ERROR when QEMU's are not the definition's, what setting a thread up throws
  */
-export async function syncVcpus(domain: QemuDomain, cpus?: Promise<QmpVcpu[]>): Promise<VcpuGroup[]> {
-  const groups = await vcpuGroups(domain, cpus)
+export async function syncVcpus(domain: QemuDomain): Promise<VcpuGroup[]> {
+  const groups = await vcpuGroups(domain)
   const { running, def } = domain
   const before = new Set(enabledIn(vcpuStates(def)))
   const states = statesOf(groups)
