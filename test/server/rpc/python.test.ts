@@ -106,6 +106,53 @@ const nothingYet: Call[] = [
   dom('interfaceAddresses', 'VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE')
 ]
 
+/** vCPUs, IOThreads and memory: what is changed is changed back. */
+const resizing: Call[] = [
+  dom('setVcpus', 1),
+  dom('setVcpus', 9),
+  dom('setVcpus', 0),
+  dom('setVcpusFlags', 1, 'VIR_DOMAIN_VCPU_MAXIMUM'),
+  dom('setVcpusFlags', 1, 'VIR_DOMAIN_VCPU_GUEST'),
+  dom('setVcpusFlags', 1, 'VIR_DOMAIN_AFFECT_CONFIG'),
+  dom('setVcpusFlags', 1, 10),
+  dom('setVcpusFlags', 1, 1024),
+  dom('setVcpu', '0', 0),
+  dom('setVcpu', '0', 0, 'VIR_DOMAIN_AFFECT_CONFIG'),
+  dom('setVcpu', '0', 2),
+  dom('setVcpu', 'x', 1),
+  dom('setVcpu', '7', 1),
+  dom('setVcpu', '0', 1, 1024),
+  dom('addIOThread', 3),
+  dom('addIOThread', 3),
+  dom('addIOThread', 0),
+  dom('addIOThread', 4, 4),
+  dom('setIOThreadParams', 3, { poll_max_ns: 5, poll_grow: 2, poll_shrink: 3 }),
+  dom('setIOThreadParams', 3, { thread_pool_min: 9 }),
+  dom('setIOThreadParams', 0, { poll_grow: 1 }),
+  dom('setIOThreadParams', 3, { nosuch: 1 }),
+  dom('delIOThread', 3),
+  dom('delIOThread', 3),
+  dom('delIOThread', 0),
+  dom('setMemory', 1 << 30),
+  dom('setMemory', 0),
+  dom('setMemoryFlags', 1 << 15, 'VIR_DOMAIN_AFFECT_LIVE'),
+  dom('setMemoryFlags', 1 << 15, 8),
+  dom('setMaxMemory', 0),
+  dom('setMemoryStatsPeriod', 5),
+  dom('setMemoryStatsPeriod', -1),
+  dom('setMemoryStatsPeriod', 5, 4),
+  typesOf(dom('memoryPeek', 0, 16, 'VIR_MEMORY_PHYSICAL')),
+  dom('memoryPeek', 0, 16, 0),
+  dom('memoryPeek', 0, 16, 3),
+  dom('memoryPeek', 0, 0, 'VIR_MEMORY_VIRTUAL'),
+  dom('startDirtyRateCalc', 1, 0),
+  dom('startDirtyRateCalc', 0, 0),
+  dom('startDirtyRateCalc', 61, 0),
+  dom('startDirtyRateCalc', 1, 3),
+  dom('startDirtyRateCalc', 1, 2),
+  dom('startDirtyRateCalc', 1, 4)
+]
+
 const calls: Call[] = [
   // identity and lookups
   dom('name'),
@@ -370,6 +417,7 @@ const inactiveCalls: Call[] = [
 
 /** Calls that a read-only connection refuses, and some that it does not. */
 const readOnlyCalls: Call[] = [
+  ...resizing,
   dom('state'),
   dom('name'),
   typesOf(dom('info')),
@@ -444,7 +492,7 @@ async function compare(t: Test, name: string, asked: Call[], uri: string, ...mor
   })
 }
 
-await t.test('calls', async t => compare(t, NAME, calls, shimUri))
+await t.test('calls', async t => compare(t, NAME, [...calls, ...resizing], shimUri))
 await t.test('calls on a guest that is shut off', async t => {
   const name = `${NAME}-off`
   const other = '2f0f7b5c-51a4-4a4f-b6f7-0a2f55d6a9c4'
@@ -458,7 +506,7 @@ await t.test('calls on a guest that is shut off', async t => {
   void defined.start('--define', '--inactive')
   await defined.untilState(SHUTOFF)
   const uri = `qemu+unix:///system?socket=${join(defined.root, 'libvirt-sock')}`
-  await compare(t, name, inactiveCalls, uri)
+  await compare(t, name, [...inactiveCalls, ...resizing], uri)
 })
 await t.test('calls of a read-only connection', async t => compare(t, NAME, readOnlyCalls, readOnlyUri, 'readonly'))
 /** Programs in Python on top of libvirt-python; they print XML and change nothing. */
