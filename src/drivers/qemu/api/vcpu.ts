@@ -6,6 +6,7 @@ import { array, bool, flags, int, struct, uhyper, uint } from '../../../conf/wir
 import { allowedCpus, cpuTimes } from '../../../host/proc.ts'
 import { methodFor } from '../../method.ts'
 import { availableAgent } from '../agent/channel.ts'
+import { guestVcpus } from '../agent/vcpus.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -40,7 +41,7 @@ export const vcpu = {
           const what = 'vCPU count provided by the guest agent can only be requested for live domains'
           throw fail('VIR_ERR_INVALID_ARG', what)
         }
-        const list = await availableAgent(domain).execute<{ online: boolean }[]>('guest-get-vcpus')
+        const list = await guestVcpus(availableAgent(domain))
         return {
           num: (bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0 ? list.length : list.filter(({ online }) => online).length
         }

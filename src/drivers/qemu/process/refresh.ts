@@ -6,6 +6,7 @@ import { verifyGuestCpu } from '../cpu/live.ts'
 import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { connectAgent, portChanged } from './agent-port.ts'
+import { tellRebootAction } from './lifecycle-action.ts'
 import { refreshTrays } from './trays.ts'
 import { plugVcpus } from './vcpu-plug.ts'
 
@@ -32,7 +33,9 @@ interface QmpChardev {
 export async function refreshDomain(domain: QemuDomain): Promise<void> {
   const { qmp, def } = domain
   await plugVcpus(def, qmp)
-  const onReboot = def.onReboot === 'destroy' ? qmp.execute('set-action', { reboot: 'shutdown' }) : undefined
+  // a QEMU that was just started resets
+  const isTold = domain.phase === 'starting' && def.onReboot === 'restart'
+  const onReboot = isTold ? undefined : tellRebootAction(qmp, def.onReboot)
   const vcpus = qmp.execute<QmpVcpu[]>('query-cpus-fast')
   const [cpus, chardevs] = await Promise.all([
     vcpus,
