@@ -5,6 +5,7 @@ import { consoles } from './console.ts'
 import { cpu } from './cpu.ts'
 import { device } from './device.ts'
 import { event } from './event.ts'
+import { guest } from './guest.ts'
 import { host } from './host.ts'
 import { info } from './info.ts'
 import { lifecycle } from './lifecycle.ts'
@@ -12,6 +13,7 @@ import { checkpoints, snapshots } from './moment.ts'
 import { monitor } from './monitor.ts'
 import { native } from './native.ts'
 import { node } from './node.ts'
+import { power } from './power.ts'
 import { qemu } from './qemu.ts'
 import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
@@ -22,7 +24,18 @@ export const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
-    commands: { ...attaching, ...lifecycle, ...consoles, ...info, ...vcpu, ...work, ...qemu, ...native }
+    commands: {
+      ...attaching,
+      ...lifecycle,
+      ...power,
+      ...consoles,
+      ...info,
+      ...vcpu,
+      ...work,
+      ...guest,
+      ...qemu,
+      ...native
+    }
   },
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },
