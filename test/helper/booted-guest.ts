@@ -10,6 +10,9 @@ const RUNNING = 1
 /** Firmware and kernel under TCG, on a machine that others use too. */
 const BOOT_LIMIT_MS = 240_000
 
+/** Where they are. */
+export const tinyGuestFiles = { kernel: KERNEL, initrd: INITRD }
+
 /** What `<os>` says of it. */
 export const DIRECT_BOOT = `<kernel>${KERNEL}</kernel><initrd>${INITRD}</initrd><cmdline>${CMDLINE}</cmdline>`
 /** The same for virt-install's --boot. */

@@ -37,6 +37,9 @@ function checkTimeout(seconds: number): void {
   throw fail('VIR_ERR_INVALID_ARG', `guest agent timeout '${seconds}' ${least}`)
 }
 
+const noHostname = ({ name }: QemuDomain, cause?: unknown) =>
+  fail('VIR_ERR_NO_HOSTNAME', `no hostname found for domain ${name}`, cause)
+
 function parseCommand(cmd: string): { execute: string; arguments?: object } {
   let parsed: unknown
   try {
@@ -76,10 +79,16 @@ export const agent = {
       if ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0) {
         const leased = await interfaceLeases(domain.def, domain.context)
         const hostname = leased.flatMap(({ leases }) => leases).find(lease => lease.hostname)?.hostname
-        if (hostname === undefined) throw fail('VIR_ERR_NO_HOSTNAME', `no hostname found for domain ${domain.name}`)
+        if (hostname === undefined) throw noHostname(domain)
         return { hostname }
       }
-      return { hostname: hostnameIn(await availableAgent(domain).execute('guest-get-host-name')) }
+      const agent = availableAgent(domain)
+      try {
+        return { hostname: hostnameIn(await agent.execute('guest-get-host-name')) }
+      } catch (error) {
+        // whatever the agent's reason is, libvirt has but one
+        throw noHostname(domain, error)
+      }
     }
   }),
 

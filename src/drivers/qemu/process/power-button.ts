@@ -115,10 +115,11 @@ const SUSPEND_COMMANDS: Readonly<Record<number, string>> = {
 export async function suspendGuest(domain: QemuDomain, target: number, owner: JobOwner): Promise<void> {
   availableAgent(domain)
   const machine = await domain.jobs.run('query', owner, () =>
-    domain.qmp.execute<{ 'wakeup-suspend-support'?: boolean }>('query-current-machine')
+    domain.qmp.execute<{ 'wakeup-suspend-support'?: boolean } | null>('query-current-machine')
   )
-  if (machine['wakeup-suspend-support'] !== true)
-    throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'Domain does not have suspend support')
+  const canWake = machine?.['wakeup-suspend-support']
+  if (typeof canWake !== 'boolean') throw fail('VIR_ERR_INTERNAL_ERROR', 'malformed qemu-current-machine reply')
+  if (!canWake) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'Domain does not have suspend support')
   const isToDisk = target === virNodeSuspendTarget.VIR_NODE_SUSPEND_TARGET_DISK
   const { suspendToMem, suspendToDisk } = domain.def.pm ?? {}
   if ((isToDisk ? suspendToDisk : suspendToMem) === false) {
