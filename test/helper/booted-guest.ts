@@ -39,7 +39,7 @@ export class BootedGuest {
     const guest = new BootedGuest(xml)
     try {
       await guest.shim.untilState(RUNNING, BOOT_LIMIT_MS)
-      await guest.#untilAgent()
+      await guest.untilAgent()
     } catch (error) {
       await guest.end()
       throw error
@@ -47,7 +47,8 @@ export class BootedGuest {
     return guest
   }
 
-  async #untilAgent(): Promise<void> {
+  /** Settles when its agent answers. @throws Error when it does not */
+  async untilAgent(): Promise<void> {
     const deadline = Date.now() + BOOT_LIMIT_MS
     while (Date.now() < deadline) {
       const { status, body } = await this.agent('guest-ping')
