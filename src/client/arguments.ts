@@ -53,6 +53,16 @@ export class Given {
     return value
   }
 
+  /** @throws ClientError when it is not a decimal integer of 64 bits without sign */
+  ulonglong(name: string): bigint | undefined {
+    const text = this.text(name)
+    if (text === undefined) return undefined
+    if (!/^\s*\+?\d+$/.test(text) || BigInt(text) > ULLONG_MAX) {
+      throw new ClientError(`Numeric value '${text}' for <${name}> option is malformed or out of range`)
+    }
+    return BigInt(text)
+  }
+
   /** @throws ClientError when an option was given without another that it goes with */
   requiring(...pairs: [option: string, required: string][]): void {
     for (const [name, required] of pairs) {

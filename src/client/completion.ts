@@ -6,14 +6,20 @@ import type { Session } from './session.ts'
 
 type Wanted = (report: Report) => boolean
 
+const { VIR_DOMAIN_RUNNING, VIR_DOMAIN_PAUSED, VIR_DOMAIN_SHUTOFF } = virDomainState
+const PLAIN_STATES: readonly number[] = [VIR_DOMAIN_RUNNING, VIR_DOMAIN_PAUSED, VIR_DOMAIN_SHUTOFF]
+
 const isActive: Wanted = ({ id }) => id !== -1
-const isRunning: Wanted = ({ state }) => state === virDomainState.VIR_DOMAIN_RUNNING
+const isRunning: Wanted = ({ state }) => state === VIR_DOMAIN_RUNNING
 
 /** The guests a command is for, as virsh's completers have them; one that is not here is for any. */
 const GUESTS: Record<string, Wanted> = {
   start: report => !isActive(report),
   suspend: isRunning,
-  resume: ({ state }) => state === virDomainState.VIR_DOMAIN_PAUSED,
+  dompmsuspend: isRunning,
+  // VIR_CONNECT_LIST_DOMAINS_OTHER
+  dompmwakeup: ({ state }) => !PLAIN_STATES.includes(state),
+  resume: ({ state }) => state === VIR_DOMAIN_PAUSED,
   'managedsave-remove': ({ managedSave }) => managedSave,
   'snapshot-current': ({ snapshots }) => snapshots,
   'snapshot-list': ({ snapshots }) => snapshots,
@@ -21,8 +27,10 @@ const GUESTS: Record<string, Wanted> = {
   ...Object.fromEntries(
     [
       ...['blockjob', 'console', 'cpu-stats', 'destroy', 'domblkstat', 'domcontrol', 'domhostname', 'domid'],
-      ...['domifaddr', 'domifstat', 'dommemstat', 'domtime', 'inject-nmi', 'qemu-agent-command'],
-      ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'shim-detach', 'shutdown']
+      ...['domfsfreeze', 'domfsinfo', 'domfsthaw', 'domfstrim', 'domifaddr', 'domifstat', 'dommemstat', 'domtime'],
+      ...['get-user-sshkeys', 'guestinfo', 'guestvcpus', 'inject-nmi', 'qemu-agent-command'],
+      ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'set-user-password', 'set-user-sshkeys'],
+      ...['shim-detach', 'shutdown']
     ].map(command => [command, isActive])
   )
 }

@@ -10,6 +10,9 @@ const RUNNING = 1
 /** Firmware and kernel under TCG, on a machine that others use too. */
 const BOOT_LIMIT_MS = 240_000
 
+/** Where they are. */
+export const tinyGuestFiles = { kernel: KERNEL, initrd: INITRD }
+
 /** What `<os>` says of it. */
 export const DIRECT_BOOT = `<kernel>${KERNEL}</kernel><initrd>${INITRD}</initrd><cmdline>${CMDLINE}</cmdline>`
 /** The same for virt-install's --boot. */
@@ -36,7 +39,7 @@ export class BootedGuest {
     const guest = new BootedGuest(xml)
     try {
       await guest.shim.untilState(RUNNING, BOOT_LIMIT_MS)
-      await guest.#untilAgent()
+      await guest.untilAgent()
     } catch (error) {
       await guest.end()
       throw error
@@ -44,7 +47,8 @@ export class BootedGuest {
     return guest
   }
 
-  async #untilAgent(): Promise<void> {
+  /** Settles when its agent answers. @throws Error when it does not */
+  async untilAgent(): Promise<void> {
     const deadline = Date.now() + BOOT_LIMIT_MS
     while (Date.now() < deadline) {
       const { status, body } = await this.agent('guest-ping')

@@ -9,6 +9,8 @@
 //     listen      goes on while what follows is done; the next line is repeated until the listener has said something
 //     hears TEXT  waits for that in what the listener says
 //     heard TEXT  the same, then ends it and compares what it said
+//     until LINE  repeats that until it succeeds
+//     say TEXT    is for what the test has put behind the lane's guest
 import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -25,6 +27,8 @@ import { type Ran, UNNAMED_FEATURES, words } from './virsh.ts'
 
 const COMMAND_LIMIT_MS = 60_000
 const HEARD_LIMIT_MS = 60_000
+/** A guest's boot under TCG, two others beside it. */
+const UNTIL_LIMIT_MS = 240_000
 const SHUTOFF = 5
 
 /** What the guests of this run are called: libvirtd has others' guests as well. */
@@ -34,7 +38,7 @@ export const NAME = `t-scene-${process.pid}`
 export const UUID = `6dfc3c2b-7a4e-4f6e-9f0b-${process.pid.toString(16).padStart(10, '0')}`
 
 /** A daemon that is asked, and where its guests' files are. */
-interface Lane {
+export interface Lane {
   name: 'libvirtd' | 'aggregator' | 'shim'
   uri: string
   readOnlyUri: string
@@ -57,6 +61,10 @@ export interface Scenario {
   files: Record<string, string>
   /** the file whose guest a shim has, shut off, before the first command; without it there is no shim */
   shim?: string
+  /** puts something behind the lane's guest, before the first command */
+  prepare?(lane: Lane): Promise<void>
+  /** tells it that it is to do otherwise */
+  say?(lane: Lane, text: string): void
   /** what of a command's output matters, by what the command is */
   shown?: [command: RegExp, shown: (text: string) => string][]
 }
@@ -191,7 +199,7 @@ class Listener {
   }
 }
 
-async function runLane(lane: Lane, steps: Step[]): Promise<(Ran | undefined)[]> {
+async function runLane(lane: Lane, steps: Step[], say: Scenario['say']): Promise<(Ran | undefined)[]> {
   const ran: (Ran | undefined)[] = []
   let listener: Listener | undefined
   let isHeard = true
@@ -201,6 +209,15 @@ async function runLane(lane: Lane, steps: Step[]): Promise<(Ran | undefined)[]> 
     else if (step.line.startsWith('listen ')) {
       listener = new Listener(lane, step)
       isHeard = false
+    } else if (step.line.startsWith('say ')) {
+      say?.(lane, step.line.slice('say '.length))
+    } else if (step.line.startsWith('until ')) {
+      const wanted = { ...step, line: step.line.slice('until '.length) }
+      const limit = Date.now() + UNTIL_LIMIT_MS
+      do {
+        result = await virsh(lane, wanted)
+        if (result.status !== 0) await sleep(100)
+      } while (result.status !== 0 && Date.now() < limit)
     } else if (step.line.startsWith('hears ')) {
       await listener!.until(out => out.includes(step.line.slice('hears '.length)))
     } else if (step.line.startsWith('heard ')) {
@@ -269,6 +286,7 @@ export async function scenario(wanted: Scenario): Promise<void> {
     mkdirSync(lane.dir)
     chmodSync(lane.dir, 0o777)
     for (const [name, contents] of Object.entries(files)) writeFileSync(join(lane.dir, name), inLane(lane, contents))
+    await wanted.prepare?.(lane)
     for (const image of ['disk.qcow2', 'other.qcow2']) {
       spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(lane.dir, image), '16M'])
     }
@@ -277,7 +295,7 @@ export async function scenario(wanted: Scenario): Promise<void> {
     void shim.start('--define', '--inactive')
     await shim.untilState(SHUTOFF)
   }
-  const [expected, ...others] = await Promise.all(lanes.map(lane => runLane(lane, steps)))
+  const [expected, ...others] = await Promise.all(lanes.map(lane => runLane(lane, steps, wanted.say)))
   for (const [index, { line, readOnly }] of steps.entries()) {
     if (expected![index] === undefined || EXCEPTIONS.some(({ lines }) => lines.test(line))) continue
     const view = shown.find(([command]) => command.test(line))?.[1] ?? (text => text)

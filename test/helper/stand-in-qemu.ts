@@ -215,14 +215,16 @@ export class QmpPeer extends Watched {
 
 const HANDSHAKE: Answers = { qmp_capabilities: {} }
 
-/** A guest agent: it says nothing by itself, knows no ids, and marks its answer to a synchronisation. */
+/** A guest agent: it says nothing by itself, knows no ids, and marks its answer to a delimited synchronisation. */
 export class AgentPeer extends QmpPeer {
   override greeting = ''
   override defaults: Answers = {
     'guest-sync-delimited': ({ peer, args }: Order) => {
       peer.write(Buffer.from([0xff]))
       peer.send({ return: args.id })
-    }
+    },
+    // libvirt's own
+    'guest-sync': (order: Order) => order.reply(order.args.id)
   }
 }
 
@@ -368,6 +370,7 @@ function machineAnswers(machine: Machine): Answers {
       filename: `unix:${path},server=on`,
       label: id
     })),
+    'query-current-machine': { 'wakeup-suspend-support': true },
     'query-balloon': { actual: 64 * 1024 * 1024 },
     'query-block': [],
     'query-blockstats': [],

@@ -5,6 +5,7 @@ import { consoles } from './console.ts'
 import { cpu } from './cpu.ts'
 import { device } from './device.ts'
 import { event } from './event.ts'
+import { guest } from './guest.ts'
 import { host } from './host.ts'
 import { info } from './info.ts'
 import { lifecycle } from './lifecycle.ts'
@@ -12,6 +13,7 @@ import { checkpoints, snapshots } from './moment.ts'
 import { monitor } from './monitor.ts'
 import { native } from './native.ts'
 import { node } from './node.ts'
+import { power } from './power.ts'
 import { qemu } from './qemu.ts'
 import { resize } from './resize.ts'
 import { resources } from './resources.ts'
@@ -23,7 +25,19 @@ export const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
-    commands: { ...attaching, ...lifecycle, ...consoles, ...info, ...vcpu, ...resize, ...work, ...qemu, ...native }
+    commands: {
+      ...attaching,
+      ...lifecycle,
+      ...power,
+      ...consoles,
+      ...info,
+      ...vcpu,
+      ...resize,
+      ...work,
+      ...guest,
+      ...qemu,
+      ...native
+    }
   },
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },

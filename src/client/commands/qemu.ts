@@ -1,12 +1,15 @@
 // Commands that speak with QEMU and its guest agent directly.
+import { virDomainAgentResponseTimeoutValues } from '../../conf/enums.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
 import { type Commands, onDomain, option } from '../command.ts'
 import { ClientError } from '../failure.ts'
 
 const MONITOR_HMP = 1
-const AGENT_DEFAULT = -2
-const AGENT_BLOCK = -1
-const AGENT_NOWAIT = 0
+const {
+  VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK: AGENT_BLOCK,
+  VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT: AGENT_DEFAULT,
+  VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_NOWAIT: AGENT_NOWAIT
+} = virDomainAgentResponseTimeoutValues
 
 function parsed(text: string): unknown {
   try {

@@ -5,9 +5,17 @@ import { element, firstChild, textOf } from '../xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
-const LIFECYCLE = ['destroy', 'restart', 'rename-restart', 'preserve', 'coredump-destroy', 'coredump-restart'] as const
+/** In the order of virDomainLifecycleAction. */
+export const LIFECYCLE_ACTIONS = [
+  'destroy',
+  'restart',
+  'rename-restart',
+  'preserve',
+  'coredump-destroy',
+  'coredump-restart'
+] as const
 const LOCK_FAILURE = ['poweroff', 'restart', 'pause', 'ignore'] as const
-export type LifecycleAction = (typeof LIFECYCLE)[number]
+export type LifecycleAction = (typeof LIFECYCLE_ACTIONS)[number]
 export type LockFailureAction = (typeof LOCK_FAILURE)[number]
 
 /** The action a child names, its default if it is absent or empty (virDomainEventActionParseXML). */
@@ -35,9 +43,9 @@ function action<T extends string, D extends T | undefined>(
 const lockFailure = action('on_lockfailure', [...LOCK_FAILURE, 'default'], undefined)
 
 export const eventFields = {
-  onPoweroff: action('on_poweroff', LIFECYCLE, 'destroy'),
-  onReboot: action('on_reboot', LIFECYCLE, 'restart'),
-  onCrash: action('on_crash', LIFECYCLE, 'destroy'),
+  onPoweroff: action('on_poweroff', LIFECYCLE_ACTIONS, 'destroy'),
+  onReboot: action('on_reboot', LIFECYCLE_ACTIONS, 'restart'),
+  onCrash: action('on_crash', LIFECYCLE_ACTIONS, 'destroy'),
   onLockFailure: custom<LockFailureAction | undefined>({
     ...lockFailure,
     parse(node, context) {
@@ -47,14 +55,14 @@ export const eventFields = {
   })
 } satisfies Fields
 
-interface LifecycleActions {
+export interface LifecycleActions {
   onPoweroff: LifecycleAction
   onReboot: LifecycleAction
   onCrash: LifecycleAction
 }
 
 /** A guest that stopped in order leaves no core to dump (virDomainDefLifecycleActionValidate). */
-export function validateEvents({ onPoweroff, onReboot }: LifecycleActions): void {
+export function validateEvents({ onPoweroff, onReboot }: Pick<LifecycleActions, 'onPoweroff' | 'onReboot'>): void {
   for (const [event, chosen] of [
     ['poweroff', onPoweroff],
     ['reboot', onReboot]

@@ -14,6 +14,7 @@ import { define } from './api/define.ts'
 import { description } from './api/description.ts'
 import { device } from './api/device.ts'
 import { graphics } from './api/graphics.ts'
+import { guest } from './api/guest.ts'
 import { interfaces } from './api/interface.ts'
 import { iothread } from './api/iothread.ts'
 import { job } from './api/job.ts'
@@ -23,6 +24,7 @@ import { memory } from './api/memory.ts'
 import { node } from './api/node.ts'
 import { nodeDevices } from './api/node-devices.ts'
 import { nodeSettings } from './api/node-settings.ts'
+import { power } from './api/power.ts'
 import { save } from './api/save.ts'
 import { security } from './api/security.ts'
 import { snapshot } from './api/snapshot.ts'
@@ -58,6 +60,8 @@ const rows = {
   ...console,
   ...graphics,
   ...agent,
+  ...guest,
+  ...power,
   ...job,
   ...security
 } satisfies Record<string, Method<QemuDomain> | Method<Connect>>

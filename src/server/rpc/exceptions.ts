@@ -123,6 +123,7 @@ const typedExceptions: Exceptions = {
   /** the connection is a local socket */
   CONNECT_IS_SECURE: { ret: () => ({ secure: 1 }) },
   DOMAIN_CREATE_WITH_FLAGS: { ret: (_result, _given, guest) => ({ dom: guest! }) },
+  DOMAIN_AGENT_SET_RESPONSE_TIMEOUT: { ret: () => ({ result: 0 }) },
   DOMAIN_RENAME: { ret: () => ({ retcode: 0 }) },
   DOMAIN_GET_VCPUS: {
     args: checkMaps,

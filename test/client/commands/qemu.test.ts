@@ -6,13 +6,13 @@ await checkRows(qemu, [
   [
     'qemu-agent-command tiny {"execute":"guest-ping"} x',
     { virDomainQemuAgentCommand: { result: '{"return":{}}' } },
-    ['virDomainQemuAgentCommand {"cmd":"{\\"execute\\":\\"guest-ping\\"} x","timeout":-2}'],
+    ['virDomainQemuAgentCommand {"cmd":"{\\"execute\\":\\"guest-ping\\"} x","timeout":-1}'],
     '{"return":{}}\n'
   ],
   ...(
     [
       ['--async', 0],
-      ['--block', -1],
+      ['--block', -2],
       ['--timeout 5', 5]
     ] as const
   ).map(
@@ -26,7 +26,7 @@ await checkRows(qemu, [
   [
     'qemu-agent-command tiny --pretty x',
     { virDomainQemuAgentCommand: { result: '{"a":[18446744073709551615]}' } },
-    ['virDomainQemuAgentCommand {"cmd":"x","timeout":-2}'],
+    ['virDomainQemuAgentCommand {"cmd":"x","timeout":-1}'],
     '{\n  "a": [\n    18446744073709551615\n  ]\n}\n\n'
   ],
   ['qemu-agent-command tiny --timeout 0 x', {}, [], '', ['timeout must be positive']],

@@ -1,10 +1,6 @@
 // Interfaces and addresses as the guest's agent tells them (qemuAgentGetInterfaces).
 import { virIPAddrType } from '../../../conf/enums.ts'
-import { errorsFrom } from '../../../conf/error.ts'
-import type { Agent } from './channel.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
-const wrong = (message: string) => fail('VIR_ERR_INTERNAL_ERROR', message)
+import { entriesOf, malformed, type Said, textIn, uintIn } from './answer.ts'
 
 export interface InterfaceAddress {
   /** virIPAddrType */
@@ -19,29 +15,22 @@ export interface AddressedInterface {
   addrs: InterfaceAddress[]
 }
 
-/** What the agent says is the guest's word: of any shape. */
-type Said = Readonly<Record<string, unknown>>
-
-const textIn = (object: Said, name: string) => (typeof object[name] === 'string' ? object[name] : undefined)
-
 /**
  * The guest's interfaces, each once: an alias (`eth0:1`) is its interface's.
- * @throws VIR_ERR_INTERNAL_ERROR for an answer of another form, and what Agent.execute throws
+ * @param answer of guest-network-get-interfaces
+ * @throws VIR_ERR_INTERNAL_ERROR for one of another form
  */
-export async function agentInterfaces(agent: Agent): Promise<AddressedInterface[]> {
-  const list = await agent.execute('guest-network-get-interfaces')
-  if (!Array.isArray(list)) throw wrong("qemu agent didn't return an array of interfaces")
+export function interfacesIn(answer: unknown): AddressedInterface[] {
   const found = new Map<string, AddressedInterface>()
-  for (const one of list.map(entry => Object(entry) as Said)) {
+  for (const one of entriesOf(answer, "qemu agent didn't return an array of interfaces")) {
     const said = textIn(one, 'name')
-    if (said === undefined) throw wrong("qemu agent didn't provide 'name' field")
+    if (said === undefined) throw malformed("qemu agent didn't provide 'name' field")
     const name = said.split(':')[0]!
     const hwaddr = textIn(one, 'hardware-address')
     const iface = found.get(name) ?? { name, ...(hwaddr !== undefined && { hwaddr }), addrs: [] }
     found.set(name, iface)
     const addresses = one['ip-addresses']
-    if (addresses === undefined) continue
-    if (!Array.isArray(addresses)) throw wrong('Malformed ip-addresses array')
+    if (!Array.isArray(addresses)) continue
     for (const address of addresses) iface.addrs.push(addressOf(Object(address), said))
   }
   return [...found.values()]
@@ -50,12 +39,11 @@ export async function agentInterfaces(agent: Agent): Promise<AddressedInterface[
 function addressOf(said: Said, name: string): InterfaceAddress {
   const type = textIn(said, 'ip-address-type')
   const addr = textIn(said, 'ip-address')
-  const { prefix } = said
-  if (type === undefined) throw wrong(`qemu agent didn't provide 'ip-address-type' field for interface '${name}'`)
-  if (type !== 'ipv4' && type !== 'ipv6') throw wrong(`unknown ip address type '${type}'`)
-  if (addr === undefined) throw wrong(`qemu agent didn't provide 'ip-address' field for interface '${name}'`)
-  if (typeof prefix !== 'number' || !Number.isInteger(prefix) || prefix < 0 || prefix > 2 ** 32 - 1)
-    throw wrong("malformed 'prefix' field")
+  const prefix = uintIn(said, 'prefix')
+  if (type === undefined) throw malformed(`qemu agent didn't provide 'ip-address-type' field for interface '${name}'`)
+  if (type !== 'ipv4' && type !== 'ipv6') throw malformed(`unknown ip address type '${type}'`)
+  if (addr === undefined) throw malformed(`qemu agent didn't provide 'ip-address' field for interface '${name}'`)
+  if (prefix === undefined) throw malformed("malformed 'prefix' field")
   const { VIR_IP_ADDR_TYPE_IPV4, VIR_IP_ADDR_TYPE_IPV6 } = virIPAddrType
   return { type: type === 'ipv4' ? VIR_IP_ADDR_TYPE_IPV4 : VIR_IP_ADDR_TYPE_IPV6, addr, prefix }
 }

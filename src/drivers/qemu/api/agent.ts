@@ -1,14 +1,18 @@
 // Calls the guest's agent answers, and the raw monitor and agent commands.
 import {
+  virDomainAgentResponseTimeoutValues,
   virDomainGetHostnameFlags,
+  virDomainGuestInfoTypes,
   virDomainQemuMonitorCommandFlags,
   virDomainSetTimeFlags
 } from '../../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
-import { defaulted, flags, flagsIn, hyper, int, text, uint } from '../../../conf/wire.ts'
+import { defaulted, flags, flagsIn, hyper, int, openFlags, text, typedParams, uint } from '../../../conf/wire.ts'
 import { methodFor } from '../../method.ts'
+import { malformed, ulongIn } from '../agent/answer.ts'
 import { availableAgent } from '../agent/channel.ts'
+import { GUEST_INFO_TYPES, guestInfo, hostnameIn } from '../agent/guest-info.ts'
 import { interfaceLeases } from '../device/interface/leases.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { taint } from '../domain/taint.ts'
@@ -23,9 +27,18 @@ const { VIR_DOMAIN_TIME_SYNC } = virDomainSetTimeFlags
 const { VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP } = virDomainQemuMonitorCommandFlags
 const { VIR_DOMAIN_GET_HOSTNAME_LEASE, VIR_DOMAIN_GET_HOSTNAME_AGENT } = virDomainGetHostnameFlags
 const NS = 1_000_000_000n
-/** libvirt's VIR_DOMAIN_QEMU_AGENT_COMMAND_{BLOCK,DEFAULT,NOWAIT}. */
-const TIMEOUT_BLOCK = -2
-const TIMEOUT_NOWAIT = 0
+const { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT } =
+  virDomainAgentResponseTimeoutValues
+
+/** @throws VIR_ERR_INVALID_ARG for a limit that is none (VIR_DOMAIN_QEMU_AGENT_COMMAND_MIN) */
+function checkTimeout(seconds: number): void {
+  if (seconds >= VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK) return
+  const least = `is less than the minimum '${VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK}'`
+  throw fail('VIR_ERR_INVALID_ARG', `guest agent timeout '${seconds}' ${least}`)
+}
+
+const noHostname = ({ name }: QemuDomain, cause?: unknown) =>
+  fail('VIR_ERR_NO_HOSTNAME', `no hostname found for domain ${name}`, cause)
 
 function parseCommand(cmd: string): { execute: string; arguments?: object } {
   let parsed: unknown
@@ -66,11 +79,47 @@ export const agent = {
       if ((bits & VIR_DOMAIN_GET_HOSTNAME_LEASE) !== 0) {
         const leased = await interfaceLeases(domain.def, domain.context)
         const hostname = leased.flatMap(({ leases }) => leases).find(lease => lease.hostname)?.hostname
-        if (hostname === undefined) throw fail('VIR_ERR_NO_HOSTNAME', `no hostname found for domain ${domain.name}`)
+        if (hostname === undefined) throw noHostname(domain)
         return { hostname }
       }
-      const reply = await availableAgent(domain).execute<{ 'host-name': string }>('guest-get-host-name')
-      return { hostname: String(reply['host-name']) }
+      const agent = availableAgent(domain)
+      try {
+        return { hostname: hostnameIn(await agent.execute('guest-get-host-name')) }
+      } catch (error) {
+        // whatever the agent's reason is, libvirt has but one
+        throw noHostname(domain, error)
+      }
+    }
+  }),
+
+  /** Facts of the guest's own, all that its agent knows with no types. Source: qemuDomainGetGuestInfo. */
+  virDomainGetGuestInfo: method({
+    since: '5.7.0',
+    on: 'domain',
+    acl: 'domain:write',
+    job: { agent: 'query' },
+    args: { types: openFlags(virDomainGuestInfoTypes), flags: flags() },
+    ret: { params: typedParams },
+    check({ types }) {
+      const unknown = (types & ~GUEST_INFO_TYPES) >>> 0
+      if (unknown === 0) return
+      throw fail('VIR_ERR_INVALID_ARG', `unsupported guest information types '0x${unknown.toString(16)}'`)
+    },
+    run: async (domain, { types }) => ({ params: await guestInfo(availableAgent(domain), types, () => domain.def) })
+  }),
+
+  /** How long answers of the agent are waited for, by calls that have no limit of their own. */
+  virDomainAgentSetResponseTimeout: method({
+    since: '5.10.0',
+    on: 'domain',
+    acl: 'domain:write',
+    args: { timeout: int('s, or one of virDomainAgentResponseTimeoutValues'), flags: flags() },
+    ret: {},
+    check: ({ timeout }) => checkTimeout(timeout),
+    run(domain, { timeout }) {
+      domain.agentTimeout = timeout
+      domain.save()
+      return {}
     }
   }),
 
@@ -84,7 +133,8 @@ export const agent = {
     args: { flags: flags() },
     ret: { seconds: hyper('s'), nseconds: uint('ns') },
     async run(domain) {
-      const ns = BigInt(await availableAgent(domain).execute<number | bigint>('guest-get-time'))
+      const ns = ulongIn({ time: await availableAgent(domain).execute('guest-get-time') }, 'time')
+      if (ns === undefined) throw malformed('malformed return value')
       return { seconds: ns / NS, nseconds: Number(ns % NS) }
     }
   }),
@@ -104,9 +154,14 @@ export const agent = {
     ret: {},
     async run(domain, { seconds, nseconds, flags: bits }, call) {
       const sync = (bits & VIR_DOMAIN_TIME_SYNC) !== 0
-      const time = seconds * NS + BigInt(nseconds)
-      if (!sync && time > 2n ** 63n - 1n) throw fail('VIR_ERR_OVERFLOW', `Time '${seconds}' is too big for guest agent`)
-      await availableAgent(domain).execute('guest-set-time', sync ? {} : { time })
+      const agent = availableAgent(domain)
+      if (!sync && seconds > (2n ** 63n - 1n) / NS) {
+        throw fail('VIR_ERR_INVALID_ARG', `Time '${seconds}' is too big for guest agent`)
+      }
+      await agent.execute(
+        'guest-set-time',
+        sync ? undefined : { time: BigInt.asIntN(64, seconds * NS + BigInt(nseconds)) }
+      )
       await domain.jobs.run('modify', call, async () => {
         if (domain.isActive) await domain.qmp.execute('rtc-reset-reinjection')
       })
@@ -145,31 +200,24 @@ export const agent = {
     }
   }),
 
-  /** A guest agent command as JSON text. `timeout` in seconds: -2 waits, -1 is the default, 0 does not wait. */
+  /** A guest agent command as JSON text. `timeout` is of virDomainAgentResponseTimeoutValues, or above. */
   virDomainQemuAgentCommand: method({
     since: '0.10.0',
     on: 'domain',
     acl: 'domain:write',
     job: { agent: 'modify' },
     needs: 'active',
-    args: { cmd: text(), timeout: defaulted(int('s'), -1), flags: flags() },
+    args: {
+      cmd: text(),
+      timeout: defaulted(int('s'), VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT),
+      flags: flags()
+    },
     ret: { result: text() },
     async run(domain, { cmd, timeout }) {
       const agent = availableAgent(domain)
       taint(domain, 'custom-ga-command')
-      if (timeout < TIMEOUT_BLOCK) {
-        throw fail(
-          'VIR_ERR_INVALID_ARG',
-          `guest agent timeout '${timeout}' is less than the minimum '${TIMEOUT_BLOCK}'`
-        )
-      }
-      const limits: Record<number, number | null | undefined> = {
-        [TIMEOUT_BLOCK]: null,
-        [-1]: undefined,
-        [TIMEOUT_NOWAIT]: 100
-      }
-      const limit = timeout in limits ? limits[timeout] : timeout * 1000
-      return { result: formatJson({ return: await agent.raw(parseCommand(cmd), limit) }) }
+      checkTimeout(timeout)
+      return { result: formatJson({ return: await agent.raw(parseCommand(cmd), { seconds: timeout }) }) }
     }
   })
 }

@@ -5,7 +5,7 @@ import { array, defaulted, flags, hyper, int, oneOf, optional, struct, text, uin
 import { neighbours } from '../../../host/neighbours.ts'
 import { methodFor } from '../../method.ts'
 import { availableAgent } from '../agent/channel.ts'
-import { type AddressedInterface, agentInterfaces } from '../agent/interfaces.ts'
+import { type AddressedInterface, interfacesIn } from '../agent/interfaces.ts'
 import { interfaceLeases } from '../device/interface/leases.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { interfaceStats } from '../stats/interface.ts'
@@ -107,7 +107,7 @@ export const interfaces = {
     async run(domain, { source }) {
       if (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE) return { ifaces: await byLease(domain) }
       if (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP) return { ifaces: await byArp(domain) }
-      return { ifaces: await agentInterfaces(availableAgent(domain)) }
+      return { ifaces: interfacesIn(await availableAgent(domain).execute('guest-network-get-interfaces')) }
     }
   })
 }

@@ -1,9 +1,13 @@
-// Security labels. Guests are confined by user, sandbox and no_new_privs; labels are those of the
-// definition.
-import { array, int, struct, text } from '../../../conf/wire.ts'
+// Security labels, and guests whose memory the host cannot read. Guests are confined by user, sandbox and no_new_privs;
+// labels are those of the definition.
+import { virDomainState, virTypedParameterFlags } from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { array, flags, flagsIn, int, struct, text, typedInput, typedParams } from '../../../conf/wire.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { sevInfo } from '../stats/sev.ts'
 
+const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 /** libvirt's REMOTE_SECURITY_LABEL_LIST_MAX */
@@ -30,6 +34,55 @@ export const security = {
     run(domain) {
       const given = domain.isActive ? domain.def.seclabels.flatMap(({ label }) => label ?? []) : []
       return { labels: ['', ...given].map(label => ({ label, enforcing: 0 })) }
+    }
+  }),
+
+  /** What the owner of a guest with AMD's SEV is to check before its memory is trusted; nothing of other guests. */
+  virDomainGetLaunchSecurityInfo: method({
+    ...reads,
+    since: '4.5.0',
+    args: { flags: flagsIn({ function: 'qemuDomainGetSEVInfo' }, virTypedParameterFlags) },
+    ret: { params: typedParams },
+    async run(domain, _args, call) {
+      const type = domain.def.launchSecurity?.type
+      if (type !== 'sev' && type !== 'sev-snp') return { params: {} }
+      return domain.jobs.run('query', call, async () => {
+        domain.checkActive()
+        return { params: await sevInfo(domain.qmp) }
+      })
+    }
+  }),
+
+  /** Puts a secret of its owner into a guest with AMD's SEV that has not run yet. */
+  virDomainSetLaunchSecurityState: method({
+    since: '8.0.0',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    args: {
+      params: typedInput({ 'sev-secret-header': 'string', 'sev-secret': 'string', 'sev-secret-set-address': 'ullong' }),
+      flags: flags()
+    },
+    ret: {},
+    async run(domain, { params }) {
+      if (domain.def.launchSecurity?.type !== 'sev') {
+        const only = 'setting a launch secret is only supported in SEV-enabled domains'
+        throw fail('VIR_ERR_OPERATION_UNSUPPORTED', only)
+      }
+      const { 'sev-secret-header': header, 'sev-secret': secret, 'sev-secret-set-address': gpa } = params
+      if (header === undefined || secret === undefined) {
+        throw fail('VIR_ERR_INTERNAL_ERROR', 'Both secret and the secret header are required')
+      }
+      domain.checkActive()
+      if (domain.state !== virDomainState.VIR_DOMAIN_PAUSED) {
+        throw fail('VIR_ERR_OPERATION_INVALID', 'domain must be in a paused state')
+      }
+      if (!domain.context.qemu.has('sev-inject-launch-secret')) {
+        throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'QEMU does not support setting a launch secret')
+      }
+      const where = gpa === undefined ? {} : { gpa }
+      await domain.qmp.execute('sev-inject-launch-secret', { 'packet-header': header, secret, ...where })
+      return {}
     }
   })
 }

@@ -69,7 +69,7 @@ export const vcpu = {
           const what = 'vCPU count provided by the guest agent can only be requested for live domains'
           throw fail('VIR_ERR_INVALID_ARG', what)
         }
-        const list = await availableAgent(domain).execute<{ online: boolean }[]>('guest-get-vcpus')
+        const list = await guestVcpus(availableAgent(domain))
         return {
           num: (bits & VIR_DOMAIN_VCPU_MAXIMUM) !== 0 ? list.length : list.filter(({ online }) => online).length
         }

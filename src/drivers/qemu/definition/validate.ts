@@ -1,5 +1,5 @@
 // QEMU's domain-wide checks (qemuValidateDomainDef).
-import type { LifecycleAction } from '../../../conf/domain/events.ts'
+import type { LifecycleActions } from '../../../conf/domain/events.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { runsArch } from '../capabilities/emulator.ts'
@@ -79,14 +79,8 @@ function emulatorFits({ os, type, devices, features }: DomainDef, { qemu }: Qemu
   }
 }
 
-interface LifecycleActions {
-  onPoweroff: LifecycleAction
-  onReboot: LifecycleAction
-  onCrash: LifecycleAction
-}
-
 /** Actions at the end of a guest that the driver can carry out (qemuValidateLifecycleAction). */
-function validateLifecycle({ onPoweroff, onReboot, onCrash }: LifecycleActions): void {
+export function validateLifecycle({ onPoweroff, onReboot, onCrash }: LifecycleActions): void {
   const unsupported = (what: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', `qemu driver doesn't support ${what}`)
   if ([onPoweroff, onReboot, onCrash].includes('rename-restart')) {
     throw unsupported("the 'rename-restart' action for 'on_reboot'/'on_poweroff'/'on_crash'")

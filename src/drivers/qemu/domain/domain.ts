@@ -3,7 +3,12 @@
 import { existsSync } from 'node:fs'
 import { currentVcpuCount } from '../../../conf/domain/vcpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
-import { virDomainRunningReason, virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
+import {
+  virDomainAgentResponseTimeoutValues,
+  virDomainRunningReason,
+  virDomainShutoffReason,
+  virDomainState
+} from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
 import type { Claims } from '../../../state/claim.ts'
@@ -71,6 +76,8 @@ export class QemuDomain {
   /** the surroundings another definition of this guest would have */
   readonly contextFor: ContextFor
   run: Run | undefined
+  /** limit of the agent's answers, seconds or one of virDomainAgentResponseTimeoutValues; it outlasts a run */
+  agentTimeout: number = virDomainAgentResponseTimeoutValues.VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK
   /** nothing is known of the guest any more but to this process, which ends */
   removed = false
   /** the end of its last run */

@@ -1,6 +1,7 @@
 // status.json: what is kept of a running guest, enough to take it over after this process was killed. One table: what
 // is saved, what is loaded and the file's schema come from the same line.
 import { formatDomain } from '../../../conf/domain-xml.ts'
+import { virDomainAgentResponseTimeoutValues } from '../../../conf/enums.ts'
 import { ASYNC_JOBS, type SavedJob } from '../../../state/async-job.ts'
 import { bootId, PHASES, readStatusFile, STATUS_VERSION, writeStatus } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
@@ -32,6 +33,8 @@ function field<K extends keyof Run>(name: K, schema: object): Line<Run[K]> {
     }
   }
 }
+
+const { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK } = virDomainAgentResponseTimeoutValues
 
 const text = (description?: string) => ({ type: 'string', ...(description !== undefined && { description }) })
 const integer = (description?: string) => ({ type: 'integer', ...(description !== undefined && { description }) })
@@ -86,6 +89,14 @@ export const STATUS = {
   fakeReboot: optional({
     ...field('fakeReboot', yesNo('a shutdown under way is to end in a reboot')),
     save: ({ fakeReboot }) => fakeReboot || undefined
+  }),
+  agentTimeout: optional({
+    schema: integer("limit of the agent's answers, s, or one of virDomainAgentResponseTimeoutValues; absent: none"),
+    save: (_, { agentTimeout }) =>
+      agentTimeout === VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK ? undefined : agentTimeout,
+    load(seconds, _, domain) {
+      domain.agentTimeout = seconds
+    }
   }),
   autoDestroy: line(field('autoDestroy', yesNo("it was started to end with its client's connection, or its shim"))),
   cgroups: line(field('cgroups', texts())),

@@ -22,6 +22,7 @@ const SHUTDOWN = virDomainEventShutdownDetailType
 function asleep(domain: QemuDomain, detail: number, timestampUs: number): void {
   if (!domain.isRunning) return
   domain.setState(VIR_DOMAIN_PMSUSPENDED, 0)
+  domain.agent?.acted('SUSPEND')
   domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_PMSUSPENDED, detail, timestampUs)
 }
 
@@ -29,6 +30,7 @@ export const lifecycleEvents: Handlers = {
   /** The guest's shutdown stops there: QEMU waits for what we do. A reboot by shutdown is no shutdown to anyone else. */
   async SHUTDOWN(domain, { guest, reason }, timestampUs) {
     const { run } = domain
+    domain.agent?.acted('SHUTDOWN')
     // `quit` in the monitor ends QEMU under the guest: nobody has shut it down
     if (reason === 'host-qmp-quit') return
     if (run?.phase === undefined || run.phase === 'starting' || domain.state === VIR_DOMAIN_SHUTDOWN) return
@@ -44,6 +46,7 @@ export const lifecycleEvents: Handlers = {
   },
 
   async RESET(domain, _data, timestampUs) {
+    domain.agent?.acted('RESET')
     const isStartingUp = domain.state === VIR_DOMAIN_PAUSED && domain.reason === VIR_DOMAIN_PAUSED_STARTING_UP
     if (domain.run?.phase === 'starting' || isStartingUp) return
     domain.setFakeReboot(false)

@@ -40,7 +40,7 @@ export function portChanged(domain: QemuDomain, alias: string, open: boolean, re
 export function connectAgent(domain: QemuDomain, frontendOpen: (label: string) => boolean): void {
   const channel = agentChannel(domain)
   if (channel?.source.type !== 'unix' || channel.source.path === undefined) return
-  const agent = new Agent(channel.source.path)
+  const agent = new Agent(channel.source.path, () => domain.agentTimeout)
   domain.running.agent = agent
   agent.connected = frontendOpen(`char${channel.alias}`)
 }

@@ -1,5 +1,10 @@
-// A guest that is asked to power down or to reboot: by its agent, or by the ACPI power button.
-import { virDomainRebootFlagValues, virDomainShutdownFlagValues, virDomainState } from '../../../conf/enums.ts'
+// A guest that is asked to power down, to reboot or to sleep: by its agent, or by the ACPI power button.
+import {
+  virDomainRebootFlagValues,
+  virDomainShutdownFlagValues,
+  virDomainState,
+  virNodeSuspendTarget
+} from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { JobOwner } from '../../../state/job.ts'
 import { availableAgent } from '../agent/channel.ts'
@@ -8,6 +13,9 @@ import type { QemuDomain } from '../domain/domain.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 const { VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT } = virDomainShutdownFlagValues
+/** VIR_DOMAIN_QEMU_AGENT_COMMAND_SHUTDOWN, seconds. */
+const SHUTDOWN_TIMEOUT = 60
+
 const { VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT } = virDomainRebootFlagValues
 
 interface Wanted {
@@ -88,8 +96,37 @@ const isShuttingDown = ({ state }: QemuDomain) => state === virDomainState.VIR_D
 async function askAgent(domain: QemuDomain, reboot: boolean): Promise<void> {
   const agent = availableAgent(domain)
   domain.setFakeReboot(false)
-  // A guest that obeys at once closes the channel instead of answering.
-  await agent.execute('guest-shutdown', { mode: reboot ? 'reboot' : 'powerdown' }).catch(error => {
-    if (domain.isActive && domain.agent?.connected) throw error
+  const mode = reboot ? 'reboot' : 'powerdown'
+  await agent.execute('guest-shutdown', { mode }, { seconds: SHUTDOWN_TIMEOUT, until: reboot ? 'RESET' : 'SHUTDOWN' })
+}
+
+const SUSPEND_COMMANDS: Readonly<Record<number, string>> = {
+  [virNodeSuspendTarget.VIR_NODE_SUSPEND_TARGET_MEM]: 'guest-suspend-ram',
+  [virNodeSuspendTarget.VIR_NODE_SUSPEND_TARGET_DISK]: 'guest-suspend-disk',
+  [virNodeSuspendTarget.VIR_NODE_SUSPEND_TARGET_HYBRID]: 'guest-suspend-hybrid'
+}
+
+/**
+ * Has the guest put itself to sleep, where it can be woken again.
+ * @param target virNodeSuspendTarget
+ * @throws VIR_ERR_OPERATION_UNSUPPORTED where the machine cannot, VIR_ERR_INTERNAL_ERROR where the definition forbids it,
+ *   and as availableAgent and Agent.execute (qemuDomainPMSuspendForDuration)
+ */
+export async function suspendGuest(domain: QemuDomain, target: number, owner: JobOwner): Promise<void> {
+  availableAgent(domain)
+  const machine = await domain.jobs.run('query', owner, () =>
+    domain.qmp.execute<{ 'wakeup-suspend-support'?: boolean } | null>('query-current-machine')
+  )
+  const canWake = machine?.['wakeup-suspend-support']
+  if (typeof canWake !== 'boolean') throw fail('VIR_ERR_INTERNAL_ERROR', 'malformed qemu-current-machine reply')
+  if (!canWake) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'Domain does not have suspend support')
+  const isToDisk = target === virNodeSuspendTarget.VIR_NODE_SUSPEND_TARGET_DISK
+  const { suspendToMem, suspendToDisk } = domain.def.pm ?? {}
+  if ((isToDisk ? suspendToDisk : suspendToMem) === false) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', `${isToDisk ? 'S4' : 'S3'} state is disabled for this domain`)
+  }
+  await domain.jobs.run({ agent: 'modify' }, owner, async () => {
+    domain.checkActive()
+    await availableAgent(domain).execute(SUSPEND_COMMANDS[target]!, undefined, { until: 'SUSPEND' })
   })
 }

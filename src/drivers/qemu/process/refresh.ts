@@ -7,6 +7,7 @@ import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { connectAgent, portChanged } from './agent-port.ts'
 import { startBalloon } from './balloon.ts'
+import { tellRebootAction } from './lifecycle-action.ts'
 import { refreshTrays } from './trays.ts'
 import { plugVcpus } from './vcpu-plug.ts'
 import type { QmpVcpu } from './vcpus.ts'
@@ -29,7 +30,9 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
   const { qmp, def } = domain
   const isStarting = domain.phase === 'starting'
   if (isStarting) await plugVcpus(def, qmp)
-  const onReboot = def.onReboot === 'destroy' ? qmp.execute('set-action', { reboot: 'shutdown' }) : undefined
+  // a QEMU that was just started resets
+  const isTold = isStarting && def.onReboot === 'restart'
+  const onReboot = isTold ? undefined : tellRebootAction(qmp, def.onReboot)
   const vcpus = qmp.execute<QmpVcpu[]>('query-cpus-fast')
   const [cpus, chardevs] = await Promise.all([
     vcpus,

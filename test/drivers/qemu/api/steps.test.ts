@@ -33,6 +33,9 @@ const STEPS: Step[] = [
   { api: 'virDomainShutdownFlags', args: { flags: 1 }, commands: ['system_powerdown'] },
   { api: 'virDomainReboot', args: { flags: 1 }, commands: ['system_powerdown'] },
   { api: 'virDomainInjectNMI', commands: ['inject-nmi'] },
+  { api: 'virDomainPMWakeup', commands: ['system_wakeup'] },
+  { api: 'virDomainSetLifecycleAction', args: { type: 1, action: 0 }, commands: ['set-action'] },
+  { api: 'virDomainPMSuspendForDuration', args: { target: 0 }, commands: ['query-current-machine'] },
   { api: 'virDomainSendKey', args: { codeset: 0, holdtime: 5, keycodes: [28] }, commands: ['send-key'] },
   { api: 'virDomainScreenshot', commands: ['screendump'] },
   { api: 'virDomainSetTime', args: { seconds: 1 }, commands: ['rtc-reset-reinjection'] },
@@ -63,7 +66,7 @@ const titleOf = ({ api, command, args }: (typeof CASES)[number]) => `${api} ${JS
 /** A guest as the step finds it, with an agent and answers in which it can succeed. */
 async function guestFor(t: Test, { paused = false }: Partial<Step> = {}): Promise<StandInGuest> {
   const guest = await StandInGuest.running(t, { ...PARTS, answers: { ...DRIVES } })
-  guest.qemu.agent.answers['guest-set-time'] = {}
+  Object.assign(guest.qemu.agent.answers, { 'guest-set-time': {}, 'guest-suspend-ram': {} })
   if (paused) await guest.call('virDomainSuspend')
   guest.forget()
   return guest
