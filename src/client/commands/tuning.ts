@@ -160,17 +160,20 @@ function parseNumber(text: string, isSigned: boolean): bigint | undefined {
   return value > 2n ** 64n - 1n || value < -(2n ** 64n - 1n) ? undefined : BigInt.asUintN(64, value)
 }
 
+/** First lines of the errors of a pair of APIs; virsh asks for the number of parameters first, which is what fails. */
+type Words = [get: string, set: string]
+
 /** Parameters of the guest, or a change of them: calls of one pair of APIs. */
 async function showOrSet<G extends ApiName, S extends ApiName>(
   call: DomainCall,
-  { get, set, what, wanted }: { get: G; set: S; what: [count: string, get: string, set: string]; wanted: object },
+  { get, set, what, wanted }: { get: G; set: S; what: Words; wanted: object },
   shown: (name: string, value: TypedJson) => string = asIs
 ): Promise<void> {
   const { shim, given } = call
   const flags = impactFlags(given)
   if (Object.keys(wanted).length > 0) {
     const args = { params: wanted, flags } as unknown as ArgsOf<S>
-    await saying(what[2], shim.call(set, args))
+    await saying(what[1], shim.call(set, args))
     return
   }
   const { params } = (await saying(what[0], shim.call(get, { flags } as unknown as ArgsOf<G>))) as RetOf<G> & {
@@ -207,11 +210,7 @@ const MEMORY_OPTIONS = {
 
 async function memtune(call: DomainCall): Promise<void> {
   const wanted = given(Object.entries(MEMORY_OPTIONS).map(([name, [param]]) => [param, sizeOf(call, name)]))
-  const what: [string, string, string] = [
-    'Unable to get number of memory parameters',
-    'Unable to get memory parameters',
-    'Unable to change memory parameters'
-  ]
+  const what: Words = ['Unable to get number of memory parameters', 'Unable to change memory parameters']
   const apis = { get: 'virDomainGetMemoryParameters', set: 'virDomainSetMemoryParameters' } as const
   await showOrSet(call, { ...apis, what, wanted }, (_, value) =>
     BigInt(value as number) === UNLIMITED_KIB ? 'unlimited' : String(value)
@@ -233,11 +232,7 @@ async function blkiotune(call: DomainCall): Promise<void> {
     param,
     call.given.text(name)
   ])
-  const what: [string, string, string] = [
-    'Unable to get number of blkio parameters',
-    'Unable to get blkio parameters',
-    'Unable to change blkio parameters'
-  ]
+  const what: Words = ['Unable to get blkio parameters', 'Unable to change blkio parameters']
   const wanted = given([['weight', weight], ...devices])
   await showOrSet(call, { get: 'virDomainGetBlkioParameters', set: 'virDomainSetBlkioParameters', what, wanted })
 }
@@ -247,11 +242,7 @@ async function numatune(call: DomainCall): Promise<void> {
   const known = (NUMATUNE_MODES as readonly (string | undefined)[]).indexOf(text)
   const mode = text === undefined ? undefined : known >= 0 ? known : parseInteger(text)
   if (text !== undefined && mode === undefined) throw new ClientError(`Invalid mode: ${text}`)
-  const what: [string, string, string] = [
-    'Unable to get number of memory parameters',
-    'Unable to get numa parameters',
-    'Unable to change numa parameters'
-  ]
+  const what: Words = ['Unable to get number of memory parameters', 'Unable to change numa parameters']
   const wanted = given([
     ['numa_nodeset', call.given.text('nodeset')],
     ['numa_mode', mode]

@@ -167,6 +167,10 @@ const typedExceptions: Exceptions = {
       ret: 1
     })
   },
+  // callers that only ask for the count are told it before anyone looks at the guest
+  DOMAIN_GET_BLKIO_PARAMETERS: {
+    args: ({ flags, nparams }) => ({ flags: nparams === 0 ? 0 : flags & ~STRING_OKAY })
+  },
   DOMAIN_GET_PERF_EVENTS: { args: ({ flags }) => ({ flags: flags & ~STRING_OKAY }) },
   NODE_GET_SEV_INFO: { anyRoom: true },
   // callers that only ask for the count are told it before anyone looks at the CPU
