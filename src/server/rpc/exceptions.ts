@@ -74,6 +74,7 @@ function checkMaps({ maxinfo, maplen }: { maxinfo: number; maplen: number }): Va
 
 /** VIR_TYPED_PARAM_STRING_OKAY, which libvirt's own clients give with every call for typed parameters */
 const STRING_OKAY = 4
+const LIVE_AND_CONFIG = 3
 
 /** CPUs of libvirt's map, one entry each. */
 const cpusOf = (bits: Uint8Array): boolean[] =>
@@ -169,7 +170,7 @@ const typedExceptions: Exceptions = {
   },
   // callers that only ask for the count are told it before anyone looks at the guest
   DOMAIN_GET_BLKIO_PARAMETERS: {
-    args: ({ flags, nparams }) => ({ flags: nparams === 0 ? 0 : flags & ~STRING_OKAY })
+    args: ({ flags, nparams }) => ({ flags: flags & ~(STRING_OKAY | (nparams === 0 ? LIVE_AND_CONFIG : 0)) })
   },
   DOMAIN_GET_PERF_EVENTS: { args: ({ flags }) => ({ flags: flags & ~STRING_OKAY }) },
   NODE_GET_SEV_INFO: { anyRoom: true },
