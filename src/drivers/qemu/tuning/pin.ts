@@ -1,5 +1,6 @@
 // Pinning of a guest's threads to host CPUs: of the running ones by affinity, and by their control groups where they
 // have some of their own; in definitions as <cputune> has it.
+import { existsSync } from 'node:fs'
 import { type Bitmap, bitsOf, formatBitmap, parseBitmap } from '../../../conf/bitmap.ts'
 import type { CputuneDef } from '../../../conf/domain/cputune.ts'
 import { currentVcpuCount } from '../../../conf/domain/vcpu.ts'
@@ -116,10 +117,15 @@ async function pin(
         () => cpuset.setCpus(group, before)
       )
     }
+    const { pid } = domain.process ?? {}
     for (const tid of tids) {
-      const before = [...allowedCpus(domain.process!.pid, tid)].join(',')
+      const before = [...allowedCpus(pid!, tid)].join(',')
       await step(
-        () => setAffinity(tid, cpus),
+        () =>
+          setAffinity(tid, cpus).catch(error => {
+            // a worker of the emulator's may have ended meanwhile
+            if (kind !== 'emulator' || existsSync(`/proc/${pid}/task/${tid}`)) throw error
+          }),
         () => setAffinity(tid, before)
       )
     }

@@ -68,12 +68,13 @@ export const emulatorOf = ({ running }: QemuDomain): GuestThread => ({
   tid: running.process!.pid
 })
 
-/** All threads of QEMU that are no vCPU's and no IOThread's. */
+/** All threads of QEMU that are no vCPU's and no IOThread's: its first, and workers that come and go. */
 export async function emulatorThreads(domain: QemuDomain): Promise<number[]> {
   const others = new Set([...vcpusOf(domain), ...(await iothreadsOf(domain))].map(({ tid }) => tid))
+  const { pid } = domain.running.process!
   try {
-    const all = readdirSync(`/proc/${domain.running.process!.pid}/task`).map(Number)
-    return all.filter(tid => !others.has(tid))
+    const all = readdirSync(`/proc/${pid}/task`).map(Number)
+    return all.filter(tid => tid === pid || !others.has(tid))
   } catch (error) {
     throw systemError('VIR_FROM_QEMU', 'Unable to read the threads of QEMU', error)
   }
