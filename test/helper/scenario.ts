@@ -110,6 +110,7 @@ const VARYING: [pattern: RegExp, mask: string][] = [
   [/"id": ?"libvirt-\d+"/g, '"id":"N"'],
   [/(CPU time:? +)[\d.]+s/g, '$1TIME'],
   [/(CPU: +)\d+/g, '$1N'],
+  [/( on process )\d+/g, '$1PID'],
   [/^\d{4}-\d\d-\d\d [\d:.+]+: /gm, 'TIME: '],
   [/ at \d+\.\d+ for domain/g, ' at TIME for domain'],
   [/ PATH=\S*/g, ' PATH=P'],

@@ -79,10 +79,16 @@ async function byRpc(peer: RpcPeer, { api }: Procedure, write: (to: XdrWriter) =
 
 /** The arguments of the API among those of its procedure, as JSON has them. */
 function asJson(row: Api | undefined, values: Values): Values {
-  // a few are named otherwise on the wire
-  const named = { ...exceptions[procedureOf(row?.name ?? '')?.name ?? '']?.args?.(values), ...values }
-  const known = Object.entries(named).filter(([name, value]) => value !== undefined && row && name in row.args)
-  return Object.fromEntries(known.map(([name, value]) => [name, typeof value === 'bigint' ? Number(value) : value]))
+  const procedure = row && procedureOf(row.name)
+  // bytes that are a list in JSON, and what has another name on the wire
+  const own = (procedure && exceptions[procedure.name]?.args?.(values)) ?? {}
+  const inJson = (name: string) => (values[name] instanceof Uint8Array || !(name in values) ? own[name] : values[name])
+  const known = Object.keys(row?.args ?? {}).map(name => [name, inJson(name)] as const)
+  return Object.fromEntries(
+    known
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, typeof value === 'bigint' ? Number(value) : value])
+  )
 }
 
 /** A call over HTTP, or the request for its stream. */

@@ -18,6 +18,7 @@ import { qemu } from './qemu.ts'
 import { resize } from './resize.ts'
 import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
+import { tuning } from './tuning.ts'
 import { vcpu } from './vcpu.ts'
 import { work } from './work.ts'
 
@@ -33,6 +34,7 @@ export const groups: CommandGroup[] = [
       ...info,
       ...vcpu,
       ...resize,
+      ...tuning,
       ...work,
       ...guest,
       ...qemu,

@@ -11,6 +11,8 @@ const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 const mode = enumOf('strict', 'preferred', 'interleave', 'restrictive')
 export type NumatuneMode = (typeof mode.values)[number]
+/** In the order of virDomainNumatuneMemMode. */
+export const NUMATUNE_MODES = mode.values
 
 export interface NumatuneDef {
   /** all memory that has no rule of its own */

@@ -31,6 +31,8 @@ const eventName = enumOf(
   'emulation_faults'
 )
 export type PerfEvent = (typeof eventName.values)[number]
+/** In libvirt's order (virPerfEventType). */
+export const PERF_EVENTS = eventName.values
 
 const events = children('event', {
   name: required(attr('name', eventName)),

@@ -29,6 +29,7 @@ import { save } from './api/save.ts'
 import { security } from './api/security.ts'
 import { snapshot } from './api/snapshot.ts'
 import { stats } from './api/stats.ts'
+import { tuning } from './api/tuning.ts'
 import { vcpu } from './api/vcpu.ts'
 import type { QemuDomain } from './domain/domain.ts'
 
@@ -50,6 +51,7 @@ const rows = {
   ...memory,
   ...vcpu,
   ...iothread,
+  ...tuning,
   ...block,
   ...blockjob,
   ...interfaces,

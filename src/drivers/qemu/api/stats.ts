@@ -89,6 +89,6 @@ export const stats = {
     needs: 'active',
     args: { startCpu: int(), ncpus: uint(), flags: flags() },
     ret: { params: array(typedParams, 128) },
-    run: (domain, { startCpu, ncpus }) => ({ params: cpuStats(domain, startCpu, ncpus) })
+    run: async (domain, { startCpu, ncpus }) => ({ params: await cpuStats(domain, startCpu, ncpus) })
   })
 }

@@ -4,6 +4,7 @@ import { randomBytes } from '../../../conf/random.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import { boundLog } from '../../../host/log-file.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
+import type { PerfCounters } from '../../../host/perf-counters.ts'
 import type { Phase, ProcessIdentity, Registration } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
 import type { SharedByteChannel } from '../../method.ts'
@@ -61,6 +62,8 @@ export class Run {
   /** the balloon's last report */
   balloon: { atMs: number; values: Promise<Record<string, bigint>> } | undefined
   cgroups: string[] = []
+  /** performance counters of QEMU, once any is enabled */
+  counters: PerfCounters | undefined
   registration: Registration | undefined
   /** key that secrets for this QEMU are encrypted with; absent if it was given none */
   masterKey: Uint8Array | undefined
@@ -123,6 +126,7 @@ export class Run {
     this.untie?.()
     this.untie = undefined
     this.output?.close()
+    this.counters?.close()
   }
 
   /** Tells those who wait for the end. */

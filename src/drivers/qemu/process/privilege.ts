@@ -1,11 +1,15 @@
 // Least privilege for QEMU: its user and groups, capabilities, limits. Done by util-linux's setpriv and prlimit between
 // us and QEMU, as Node has none of the system calls.
 import { accessSync, constants, readFileSync } from 'node:fs'
+import { parseBitmap } from '../../../conf/bitmap.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { userName } from '../../../host/ids.ts'
 import { ownerIds, type ProcessOwner } from '../../../host/owner.ts'
+import { TASKSET } from '../../../host/thread.ts'
+import { hostCpus } from '../../../host/topology.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failNone = errorsFrom('VIR_FROM_NONE')
 
 const SETPRIV = '/usr/bin/setpriv'
 const PRLIMIT = '/usr/bin/prlimit'
@@ -19,15 +23,18 @@ export interface Privileges {
   dieWithUs: boolean
   /** bytes of memory QEMU may lock, if the usual ones are not enough */
   memoryLock?: number | 'unlimited' | undefined
+  /** host CPUs it is started on, as a list; absent: ours */
+  cpus?: string | undefined
 }
 
 /**
  * The command that runs `argv` with no more than it needs: no new privileges ever, and no capabilities. A QEMU of root
  * without --user keeps one, to read and write files of any owner, as images are not given to it.
- * @throws VIR_ERR_CONFIG_UNSUPPORTED where an option needs setpriv or prlimit and the host has none
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED where an option needs setpriv, prlimit or taskset and the host has none,
+ *   VIR_ERR_SYSTEM_ERROR where it has none of the CPUs
  */
-export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLock }: Privileges): string[] {
-  const limit = memoryLockArgs(memoryLock)
+export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLock, cpus }: Privileges): string[] {
+  const limit = [...memoryLockArgs(memoryLock), ...affinityArgs(cpus)]
   const ids = ownerIds(owner)
   if (!isExecutable(SETPRIV)) {
     if (ids || dieWithUs) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `running QEMU as another user needs ${SETPRIV}`)
@@ -62,6 +69,17 @@ function memoryLockArgs(limit: number | 'unlimited' | undefined): string[] {
   if (limit === undefined || maxMemoryLock() >= (limit === 'unlimited' ? Number.POSITIVE_INFINITY : limit)) return []
   if (!isExecutable(PRLIMIT)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `locking the guest's memory needs ${PRLIMIT}`)
   return [PRLIMIT, `--memlock=${limit}:${limit}`]
+}
+
+/** Arguments that bind a program and all it makes to host CPUs (qemuProcessInitCpuAffinity). */
+function affinityArgs(cpus: string | undefined): string[] {
+  if (cpus === undefined) return []
+  if (!isExecutable(TASKSET)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `pinning the guest to CPUs needs ${TASKSET}`)
+  const wanted = parseBitmap(cpus)
+  if (!hostCpus().online.some(cpu => ((wanted >> BigInt(cpu)) & 1n) === 1n)) {
+    throw failNone('VIR_ERR_SYSTEM_ERROR', 'cannot set CPU affinity on process 0: Invalid argument')
+  }
+  return [TASKSET, '-c', cpus]
 }
 
 /** Bytes we may lock, and so QEMU. */

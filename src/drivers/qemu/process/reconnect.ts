@@ -15,6 +15,7 @@ import { QemuOutput } from './output.ts'
 import { refreshDomain } from './refresh.ts'
 import { withSocketDir } from './start.ts'
 import { cleanUp, endProcess, stopDomain } from './stop.ts'
+import { asksForCounters } from './tuning/demands.ts'
 
 /**
  * Takes over the guest a former shim left, by its saved status (qemuProcessReconnect).
@@ -58,6 +59,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
   keepRemoved(domain.def)
   await refreshDomain(domain)
   await catchUp(domain)
+  if (asksForCounters(domain.def)) await (await import('./tuning/perf.ts')).restartCounters(domain)
   await callHook(domain, 'reconnect').catch(async error => {
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DAEMON)
     throw error

@@ -38,6 +38,8 @@ import { refreshDomain } from './refresh.ts'
 import { generateLabels } from './seclabel.ts'
 import { cleanUp, endProcess } from './stop.ts'
 import { withHostStorage } from './storage-driver.ts'
+import { asksForThreads } from './tuning/demands.ts'
+import { cpusAtStart } from './tuning/placement.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -122,6 +124,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
       owner: run.owner,
       dieWithUs,
       memoryLock: memoryLockLimit(domain.def),
+      cpus: cpusAtStart(domain.def),
       files
     })
     options.onLaunch?.()
@@ -176,6 +179,10 @@ async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: L
   }
   await attached
   checkCancelled(domain)
+  if (asksForThreads(domain.def)) {
+    await (await import('./tuning/tune.ts')).tuneThreads(domain)
+    checkCancelled(domain)
+  }
   await firstRun(domain)
 }
 

@@ -1,4 +1,5 @@
 // The groups of virConnectGetAllDomainStats, each with libvirt's field names.
+import { PERF_EVENTS } from '../../../conf/domain/perf.ts'
 import { virDomainStatsTypes } from '../../../conf/enums.ts'
 import { isStorageEmpty } from '../../../conf/storage/source.ts'
 import { type TypedParams, typed } from '../../../conf/wire.ts'
@@ -24,6 +25,7 @@ export const STATS_GROUPS: [bit: number, group: StatsGroup][] = [
   [virDomainStatsTypes.VIR_DOMAIN_STATS_VCPU, vcpuGroup],
   [virDomainStatsTypes.VIR_DOMAIN_STATS_INTERFACE, interfaceGroup],
   [virDomainStatsTypes.VIR_DOMAIN_STATS_BLOCK, blockGroup],
+  [virDomainStatsTypes.VIR_DOMAIN_STATS_PERF, perfGroup],
   [virDomainStatsTypes.VIR_DOMAIN_STATS_IOTHREAD, iothreadGroup],
   [virDomainStatsTypes.VIR_DOMAIN_STATS_DIRTYRATE, dirtyRateGroup],
   [virDomainStatsTypes.VIR_DOMAIN_STATS_VM, vmGroup]
@@ -140,6 +142,16 @@ const counters = (disk: number, entry: DiskStats): TypedParams => ({
   [`block.${disk}.fl.reqs`]: typed.ullong(entry.flushOperations),
   [`block.${disk}.fl.times`]: typed.ullong(entry.flushTimeNs)
 })
+
+/** What the enabled performance counters have counted. */
+async function perfGroup({ run }: QemuDomain): Promise<TypedParams> {
+  const out: TypedParams = {}
+  for (const event of PERF_EVENTS) {
+    const value = await run?.counters?.read(event)
+    if (value !== undefined) out[`perf.${event}`] = typed.ullong(value)
+  }
+  return out
+}
 
 interface QmpIothread {
   /** iothreadN, as we name them; others are the user's own */

@@ -17,6 +17,7 @@ import { taintByDefinition } from '../../domain/taint.ts'
 import { giveNvram } from '../../firmware/nvram.ts'
 import { masterKeyFile, writeMasterKey } from '../../parts/secret.ts'
 import { registerGuest, unregisterGuest } from '../registration/index.ts'
+import { asksForCounters, asksForLimits } from '../tuning/demands.ts'
 import type { Need, Starting, StartingWithCommand } from './need.ts'
 
 /** Makes the host's end of the devices of a list. */
@@ -53,6 +54,21 @@ export const NEEDS: readonly Need[] = [
     name: 'registration with the host',
     attach: registerGuest,
     release: unregisterGuest
+  },
+  {
+    name: 'limits',
+    async attach(domain) {
+      if (asksForLimits(domain.def)) await (await import('../tuning/limits.ts')).limitGuest(domain)
+    },
+    // they go with the control groups
+    release() {}
+  },
+  {
+    name: 'performance counters',
+    async attach(domain) {
+      if (asksForCounters(domain.def)) await (await import('../tuning/perf.ts')).startCounters(domain)
+    },
+    release: ({ run }) => run?.counters?.close()
   },
   {
     // claimed before there is a status; nobody waits for the aggregator to hear that the guest is gone

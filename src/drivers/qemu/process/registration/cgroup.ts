@@ -1,6 +1,6 @@
 // A guest's own control groups, made directly: while its QEMU initialises, removed when it is gone.
 import { constants } from 'node:fs'
-import { access, mkdir, readFile, rmdir, writeFile } from 'node:fs/promises'
+import { access, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../../../../conf/error.ts'
@@ -83,10 +83,14 @@ async function makeGroup(path: string, parents: number, makeParents: boolean, ma
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
   }
+  await inheritCpuset(parent, path)
+}
+
+/** v1: copies a group's CPUs and nodes from above: no process can enter one without any (virCgroupV1CpuSetInherit). */
+export async function inheritCpuset(parent: string, path: string): Promise<void> {
   for (const file of ['cpuset.cpus', 'cpuset.mems']) await inherit(parent, path, file)
 }
 
-/** v1: copies a cpuset file from above: no process can enter a group with an empty one (virCgroupV1CpuSetInherit). */
 async function inherit(parent: string, path: string, file: string): Promise<void> {
   const mine = await readIfThere(join(path, file))
   // v2 has the same files, but an empty one there means the parent's
@@ -123,9 +127,12 @@ export async function leaveGroups(groups: string[]): Promise<string[]> {
   }
 }
 
-/** Removes a group; true when it is not there any more. */
+/** Removes a group and those of the guest's threads in it; true when it is not there any more. */
 async function removeGroup(group: string): Promise<boolean> {
   try {
+    for (const entry of await readdir(group, { withFileTypes: true })) {
+      if (entry.isDirectory()) await removeGroup(join(group, entry.name))
+    }
     await rmdir(group)
     return true
   } catch (error) {
