@@ -1,22 +1,20 @@
-// Threads of a running QEMU that come and go with vCPUs and IOThreads: their ends on the host.
+// Threads of a running QEMU that come and go with vCPUs and IOThreads: their ends on the host. What sees to them is loaded
+// for them alone.
 import type { QemuDomain } from '../domain/domain.ts'
-
-/** A thread, by what of the guest it is. */
-export interface GuestThread {
-  kind: 'vcpu' | 'iothread'
-  /** number of the vCPU or IOThread */
-  id: number
-}
+import type { GuestThread } from './tuning/threads.ts'
 
 /**
  * Sets up a thread that has come: called once for each, before anybody is told of it.
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED without a controller it needs, VIR_ERR_SYSTEM_ERROR
  * Source: qemuProcessSetupVcpu, qemuProcessSetupIOThread.
  */
-export async function setUpThread({ log }: QemuDomain, thread: GuestThread & { tid: number }): Promise<void> {
-  log.debug(thread, 'a thread has come')
+export async function setUpThread(domain: QemuDomain, thread: GuestThread): Promise<void> {
+  const { tuneNewThread } = await import('./tuning/tune.ts')
+  await tuneNewThread(domain, thread)
 }
 
 /** Takes away what was made for a thread that is gone, if anything. */
-export function forgetThread({ log }: QemuDomain, thread: GuestThread): void {
-  log.debug(thread, 'a thread is gone')
+export async function forgetThread(domain: QemuDomain, { kind, id }: Omit<GuestThread, 'tid'>): Promise<void> {
+  const { removeThreadGroup } = await import('./tuning/threads.ts')
+  await removeThreadGroup(domain, kind, id)
 }

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { systemError } from '../../../../conf/errno.ts'
 import { type Controller, type Group, groupAt, writeGroupFile } from '../../../../host/cgroup.ts'
 import type { QemuDomain } from '../../domain/domain.ts'
+import { queryIothreads } from '../iothreads.ts'
 import { inheritCpuset } from '../registration/cgroup.ts'
 
 /** Threads of one kind; those of the emulator are all that are of no other. */
@@ -52,11 +53,8 @@ export function threadGroup(
 /** IOThreads that QEMU has, by their numbers; others are the user's own. */
 export async function iothreadsOf(domain: QemuDomain): Promise<GuestThread[]> {
   if (domain.def.iothreads.length === 0) return []
-  const threads = await domain.qmp.execute<{ id: string; 'thread-id': number }[]>('query-iothreads')
-  return threads.flatMap(({ id, 'thread-id': tid }): GuestThread[] => {
-    const number = /^iothread(\d+)$/.exec(id)?.[1]
-    return number === undefined ? [] : [{ kind: 'iothread', id: Number(number), tid }]
-  })
+  const threads = await queryIothreads(domain.qmp)
+  return [...threads].map(([id, tid]) => ({ kind: 'iothread', id, tid }))
 }
 
 export const vcpusOf = ({ running }: QemuDomain): GuestThread[] =>
