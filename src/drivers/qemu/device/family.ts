@@ -147,11 +147,17 @@ export const joinAlone =
 export const joinOnce =
   <K extends DeviceKind>(kind: K, refusal: Words<Devices[K][number]>) =>
   (dev: Devices[K][number], def: DomainDef): void => {
-    const list = def.devices[kind] as AnyDevice[]
-    if (list.some(one => familyOf(kind).same?.(dev as AnyDevice, one))) {
-      throw fail('VIR_ERR_OPERATION_INVALID', wordsFor(dev, refusal))
-    }
+    checkOnce(kind, refusal)(dev, def)
     join(kind)(dev, def)
+  }
+
+/** The check of `joinOnce`: `attach` of a running guest where each is there once. */
+export const checkOnce =
+  <K extends DeviceKind>(kind: K, refusal: Words<Devices[K][number]>) =>
+  (dev: Devices[K][number], { devices }: Pick<DomainDef, 'devices'>): void => {
+    const list = devices[kind] as AnyDevice[]
+    if (!list.some(one => familyOf(kind).same?.(dev as AnyDevice, one))) return
+    throw fail('VIR_ERR_OPERATION_INVALID', wordsFor(dev, refusal))
   }
 
 /** An error's words, which may name the device. */

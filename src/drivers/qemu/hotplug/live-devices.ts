@@ -17,10 +17,12 @@ import { deviceTypeName, findDevice } from '../domain/config-devices.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { claimMore } from '../process/claim.ts'
+import { refreshChardev } from '../process/refresh.ts'
 import { Plug } from './plug.ts'
 import { partsOf, removeDevice, unplugged } from './removal.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 const NO_KEY = new Uint8Array(32)
 
 const rulesFor = (kind: DeviceKind): LiveRules<AnyDevice> => qemuFamily(kind)?.live ?? {}
@@ -76,13 +78,15 @@ async function plugIn(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Pro
     await plug.execute(domain.qmp, warn)
     try {
       await family?.update?.(dev, domain.qmp)
+      await refreshChardev(domain, dev.alias)
     } catch (error) {
       await plug.takeBack(domain.qmp, warn)
       throw error
     }
   } catch (error) {
     await giveBack(domain, kind, dev)
-    leave(kind)(dev as never, def)
+    const { unplug = leave(kind) } = family ?? {}
+    unplug(dev as never, def)
     await claimed.release()
     domain.changed()
     throw error
@@ -170,7 +174,7 @@ export async function updateLive(domain: QemuDomain, device: Device, force: bool
 
 /** Refuses another name or ACPI index for a device (virDomainDefCompatibleDevice). */
 function checkSameDevice(dev: AnyDevice, there: AnyDevice): void {
-  const denied = (what: string) => fail('VIR_ERR_OPERATION_DENIED', `changing device ${what} is not allowed`)
+  const denied = (what: string) => failDomain('VIR_ERR_OPERATION_DENIED', `changing device ${what} is not allowed`)
   if (dev.alias !== undefined && there.alias !== undefined && dev.alias !== there.alias) throw denied('alias')
   if (dev.acpiIndex !== there.acpiIndex) throw denied("'acpi index'")
 }

@@ -7,6 +7,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { isPseries } from '../machine-type.ts'
 import { QmpError, type QmpEvent } from '../monitor/qmp.ts'
+import { forgetChardev } from '../process/refresh.ts'
 import { type FdPasser, Plug } from './plug.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -105,6 +106,7 @@ export async function removeDevice(
     warn(error)
   }
   family?.unplug?.(dev, def)
+  forgetChardev(domain, dev.alias)
   domain.changed()
   domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias: dev.alias ?? '' }, timestampUs)
 }
