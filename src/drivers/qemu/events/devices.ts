@@ -8,7 +8,7 @@ import { hasManagedReservations, startReservationsHelper } from '../device/disk/
 import { startPasst } from '../device/interface/passt.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
-import { removableDevice, removeDevice } from '../hotplug/removal.ts'
+import { refusedEjection, removableDevice, removeDevice } from '../hotplug/removal.ts'
 import { portChanged } from '../process/agent-port.ts'
 import { setTray } from '../process/trays.ts'
 import { flagOf, type Handlers, integerOf, kibOf, objectOf, textOf } from './handler.ts'
@@ -16,10 +16,6 @@ import { syncRxFilter } from './rx-filter.ts'
 
 const TRAY = virDomainEventTrayChangeReason
 const { VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL } = virConnectDomainEventAgentLifecycleReason
-
-/** ACPI's _OST: what is being told about, and how it went (ACPI specification, "_OST"). */
-const EJECTION_SOURCES = [0x003, 0x103]
-const isRefusal = (status: number) => status === 0x01 || (status >= 0x80 && status <= 0x83)
 
 function removalFailed(domain: QemuDomain, devAlias: string, timestampUs: number): void {
   domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED', { devAlias }, timestampUs)
@@ -53,11 +49,8 @@ export const deviceEvents: Handlers = {
   },
 
   ACPI_DEVICE_OST(domain, data, timestampUs) {
-    const info = objectOf(data, 'info')
-    if (typeof info.device !== 'string' || textOf(info, 'slot-type') !== 'DIMM') return
-    const source = Number(integerOf(info, 'source'))
-    const status = Number(integerOf(info, 'status'))
-    if (EJECTION_SOURCES.includes(source) && isRefusal(status)) removalFailed(domain, info.device, timestampUs)
+    const refused = refusedEjection(objectOf(data, 'info'))
+    if (refused !== undefined) removalFailed(domain, refused, timestampUs)
   },
 
   DEVICE_TRAY_MOVED(domain, data, timestampUs) {

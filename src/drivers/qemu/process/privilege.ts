@@ -8,7 +8,7 @@ import { ownerIds, type ProcessOwner } from '../../../host/owner.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 const SETPRIV = '/usr/bin/setpriv'
-const PRLIMIT = '/usr/bin/prlimit'
+export const PRLIMIT = '/usr/bin/prlimit'
 
 /** Number of a capability in the kernel's masks. */
 const CAP_SETPCAP = 8
