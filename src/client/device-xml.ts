@@ -1,7 +1,7 @@
 // XML of devices: made from options of commands, and taken out of a guest's.
 import { statSync } from 'node:fs'
-import { childElements, element, firstChild, formatXml, parseXml, type XmlElement } from '../conf/xml.ts'
-import type { Given } from './arguments.ts'
+import { childElements, element, firstChild, formatXml, parseXml, textOf, type XmlElement } from '../conf/xml.ts'
+import { type Given, scaledInteger } from './arguments.ts'
 import { ClientError } from './failure.ts'
 
 /** The devices of that element name in domain XML. */
@@ -10,8 +10,8 @@ export function devicesIn(xml: string, name: string): XmlElement[] {
   return parent ? childElements(parent, name) : []
 }
 
-/** A device of a guest's XML as text by itself: further lines keep their place. */
-export const textOfDevice = (device: XmlElement): string => formatXml(device, '    ').trim()
+/** A device of a guest's XML as text by itself, in the form of libxml2, as virsh has it: further lines keep their place. */
+export const textOfDevice = (device: XmlElement): string => formatXml({ ...device, namespace: '' }, '    ').trim()
 
 /** The names of an address's parts in virsh's order, and the base of their numbers. */
 interface AddressForm {
@@ -275,4 +275,31 @@ export function withMedium(
       return isTarget && action !== 'eject' ? [source, child] : [child]
     })
   })
+}
+
+/** The memory device of a guest that is meant, asked for another size where one is given. @throws ClientError */
+export function memoryFrom(xml: string, given: Given): string {
+  const [alias, node] = [given.text('alias'), given.int('node', { min: 0 })]
+  const [found, another] = devicesIn(xml, 'memory').filter(device => {
+    if (node !== undefined) return Number(textIn(device, 'target', 'node') ?? Number.NaN) === node
+    return alias === undefined || firstChild(device, 'alias')?.attributes.name === alias
+  })
+  if (!found) throw new ClientError('no memory device found')
+  if (another) throw new ClientError('multiple memory devices found, use --alias or --node to select one')
+  const size = given.text('requested-size')
+  if (size === undefined) return textOfDevice(found)
+  const kib = (scaledInteger(size, '<requested-size>', { unit: 1024n }) + 1023n) / 1024n
+  const requested = childAt(found, 'target', 'requested')
+  if (!requested) throw new ClientError('virtio-mem device is missing <requested/>')
+  requested.children = [String(kib)]
+  return textOfDevice(found)
+}
+
+/** The element below others of those names. */
+const childAt = (node: XmlElement, ...names: string[]): XmlElement | undefined =>
+  names.reduce<XmlElement | undefined>((above, name) => above && firstChild(above, name), node)
+
+function textIn(node: XmlElement, ...names: string[]): string | undefined {
+  const found = childAt(node, ...names)
+  return found && textOf(found)
 }

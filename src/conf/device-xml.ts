@@ -1,8 +1,8 @@
 // One device as text, as APIs take it.
 import { type AnyDevice, type DeviceKind, deviceFamilies, familyOf, noDevices } from './devices/index.ts'
-import { parseFields } from './element.ts'
+import { type FormatContext, formatContext, formatFields, parseFields } from './element.ts'
 import { errorsFrom } from './error.ts'
-import { parseXml } from './xml.ts'
+import { formatXml, parseXml } from './xml.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
@@ -21,14 +21,21 @@ const KINDS = new Map(
 /**
  * Reads a device as the user wrote it; defaults are filled in by devicePostParse.
  * @param inactive false: it tells of a running guest's, with the alias, host ends and the like of that
+ * @param status it is of our own saved status
  * @throws VIR_ERR_XML_DETAIL (not well formed), VIR_ERR_CONFIG_UNSUPPORTED (no device), VIR_ERR_XML_ERROR (wrong values)
  */
-export function parseDevice(text: string, inactive = true): Device {
+export function parseDevice(text: string, inactive = true, status = false): Device {
   const node = parseXml(text, '(device_definition)')
   const kind = KINDS.get(node.name)
   if (!kind) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unknown device type '${node.name}'`)
   const family = familyOf(kind)
-  const dev = parseFields(node, family.asRead ?? family.fields, { inactive }) as AnyDevice
+  const dev = parseFields(node, family.asRead ?? family.fields, { inactive, status }) as AnyDevice
   family.checkRead?.(dev, noDevices())
   return [kind, dev]
+}
+
+/** Writes a device as its definition has it. */
+export function formatDevice([kind, dev]: Device, options: Partial<FormatContext> = {}): string {
+  const { element, fields } = familyOf(kind)
+  return formatXml(formatFields(element, dev, fields, formatContext(options)))
 }

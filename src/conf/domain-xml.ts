@@ -1,7 +1,14 @@
 // <domain> as text: parse to the typed definition, format back to libvirt's canonical XML.
 import { linkVcpuPlacement } from './domain/vcpu.ts'
 import { type DomainDef, domainFields, domainFieldsAsRead } from './domain-def.ts'
-import { type Fields, type FormatContext, formatFields, type ParseContext, parseFields } from './element.ts'
+import {
+  type Fields,
+  type FormatContext,
+  formatContext,
+  formatFields,
+  type ParseContext,
+  parseFields
+} from './element.ts'
 import { errorsFrom } from './error.ts'
 import { addHostdevControllers } from './implicit-devices.ts'
 import { unknownName } from './unknown-name.ts'
@@ -55,12 +62,6 @@ export function formatDomain(def: DomainDef, options: Partial<FormatContext> = {
 
 /** As `formatDomain`, as an element of that name. */
 export function formatDomainNode(def: DomainDef, options: Partial<FormatContext> = {}, name = 'domain'): XmlElement {
-  const context = {
-    inactive: options.inactive ?? true,
-    secure: options.secure ?? false,
-    migratable: options.migratable ?? false,
-    aliases: options.aliases ?? false,
-    status: options.status ?? false
-  }
+  const context = formatContext(options)
   return formatFields(name, def, domainFields, context)
 }

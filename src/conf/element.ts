@@ -121,6 +121,15 @@ export function readAhead({ parse }: Pick<Field<unknown>, 'parse'>): Field<undef
   }
 }
 
+/** Fills in what is left open: what `virsh dumpxml --inactive` shows. */
+export const formatContext = ({ inactive, ...more }: Partial<FormatContext>): FormatContext => ({
+  inactive: inactive ?? true,
+  secure: more.secure ?? false,
+  migratable: more.migratable ?? false,
+  aliases: more.aliases ?? false,
+  status: more.status ?? false
+})
+
 /** Writes the fields of the table into a new element of that name. */
 export function formatFields<F extends Fields>(
   name: string,

@@ -4,9 +4,7 @@ import { constants } from 'node:os'
 import { errnoText } from '../conf/errno.ts'
 import { errorsFrom } from '../conf/error.ts'
 
-const fail = errorsFrom('VIR_FROM_QEMU')
-
-const failCommand = errorsFrom('VIR_FROM_NONE')
+const fail = errorsFrom('VIR_FROM_NONE')
 
 /** Exit status of a child that could not become the program it was made for. */
 const NOT_RUN = 127
@@ -71,7 +69,7 @@ export function programOutput(program: string, args: readonly string[]): string 
     ? [`exit status ${NOT_RUN}`, `libvirt:  error : cannot execute binary ${program}: ${errnoText(error)}\n`]
     : [signal ? `fatal signal ${constants.signals[signal]}` : `exit status ${status}`, stderr]
   const line = [program, ...args].join(' ')
-  throw failCommand('VIR_ERR_INTERNAL_ERROR', `Child process (${line}) unexpected ${how}${said && `: ${said}`}`, error)
+  throw fail('VIR_ERR_INTERNAL_ERROR', `Child process (${line}) unexpected ${how}${said && `: ${said}`}`, error)
 }
 
 /** Variables of ours that programs get which are not told another environment (virCommandAddEnvPassCommon). */

@@ -16,14 +16,16 @@ t.setTimeout(240_000)
 const SHUTOFF = 5
 const NAME = `t-devices-${process.pid}`
 const XML = `<domain type='qemu'>
-  <name>${NAME}</name><uuid>6dfc3c2b-7a4e-4f6e-9f0b-0d6f2b6c8a21</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+  <name>${NAME}</name><uuid>6dfc3c2b-7a4e-4f6e-9f0b-0d6f2b6c8a21</uuid><maxMemory slots='4' unit='MiB'>1024</maxMemory><memory unit='MiB'>64</memory><vcpu>1</vcpu>
   <os><type arch='x86_64' machine='pc'>hvm</type><boot dev='hd'/></os><features><acpi/></features>
+  <cpu><numa><cell id='0' cpus='0' memory='64' unit='MiB'/></numa></cpu>
   <devices>
     <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/tmp/a.img'/><target dev='vda' bus='virtio'/></disk>
     <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>
     <interface type='user'><mac address='52:54:00:7a:11:01'/><model type='virtio'/></interface>
     <interface type='bridge'><mac address='52:54:00:7a:11:02'/><source bridge='br0'/><model type='virtio'/></interface>
     <interface type='bridge'><mac address='52:54:00:7a:11:03'/><source bridge='br0'/><model type='virtio'/></interface>
+    <memory model='virtio-mem'><target><size unit='MiB'>64</size><node>0</node><block unit='MiB'>2</block><requested unit='MiB'>0</requested></target></memory>
   </devices>
 </domain>`
 
@@ -142,7 +144,18 @@ const steps = [
   `detach-interface ${NAME} bridge --config`,
   `detach-interface ${NAME} udp --config`,
   `detach-interface ${NAME} user --persistent`,
-  `detach-interface ${NAME} direct`
+  `detach-interface ${NAME} direct`,
+  `detach-disk ${NAME} vda --print-xml`,
+  `update-memory-device ${NAME} --requested-size 16M --print-xml`,
+  `update-memory-device ${NAME} --requested-size 16M --config`,
+  `update-memory-device ${NAME} --requested-size 4096 --node 0`,
+  `update-memory-device ${NAME} --node 1 --print-xml`,
+  `update-memory-device ${NAME} --alias ua-none`,
+  `update-memory-device ${NAME} --alias ua-none --node 0`,
+  `update-memory-device ${NAME} --requested-size 3M`,
+  `update-memory-device ${NAME} --requested-size 3Q`,
+  `update-memory-device ${NAME} --requested-size 1M --live`,
+  `update-memory-device ${NAME}`
 ]
 
 for (const step of steps) {

@@ -59,6 +59,8 @@ export interface Scenario {
   lines?: string[]
   /** file name to contents, written to each lane's directory */
   files: Record<string, string>
+  /** images of qcow2 that stand on another: names of both */
+  images?: [image: string, backing: string][]
   /** the file whose guest a shim has, shut off, before the first command; without it there is no shim */
   shim?: string
   /** puts something behind the lane's guest, before the first command */
@@ -251,7 +253,7 @@ const isMissing = ({ err }: Ran) => MISSING.has(/not supported by the connection
 
 /** Runs a group's commands everywhere at once and compares what they said. */
 export async function scenario(wanted: Scenario): Promise<void> {
-  const { group, files, shim: shimFile, shown = [] } = wanted
+  const { group, files, images = [], shim: shimFile, shown = [] } = wanted
   const steps = stepsOf(wanted)
   const dir = mkdtempSync(join(tmpdir(), `virshim-${group}-`))
   const daemons = new Daemons(dir)
@@ -290,6 +292,19 @@ export async function scenario(wanted: Scenario): Promise<void> {
     await wanted.prepare?.(lane)
     for (const image of ['disk.qcow2', 'other.qcow2']) {
       spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(lane.dir, image), '16M'])
+    }
+    for (const [image, backing] of images) {
+      spawnSync('qemu-img', [
+        'create',
+        '-q',
+        '-f',
+        'qcow2',
+        '-F',
+        'qcow2',
+        '-b',
+        join(lane.dir, backing),
+        join(lane.dir, image)
+      ])
     }
   }
   if (shim) {

@@ -1,6 +1,6 @@
 // Real shims and a real aggregator: what one guest has, another does not get; and nobody needs the aggregator.
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -242,4 +242,46 @@ t.test('an aggregator that is not there, hangs or talks nonsense keeps no guest 
     t.equal(body.id, 1, what)
     await shim.call('virDomainDestroy', {})
   }
+})
+
+t.test('what is plugged in is claimed before, and given back after', async t => {
+  const aggregator = await aggregatorFor(t)
+  const [image, other] = ['one.img', 'two.img'].map(name => join(aggregator.dir, name)) as [string, string]
+  execFileSync('truncate', ['-s', '1M', image, other])
+  const [imageKey, otherKey] = [image, other].map(file => {
+    const { dev, ino } = statSync(file)
+    return `${dev}:${ino}`
+  })
+  const controller = "<controller type='scsi' index='0' model='virtio-scsi'/>"
+  const drive = "<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/><readonly/></disk>"
+  const first = await started(aggregator, guest(t, 'plug-one', controller))
+  const second = await started(aggregator, guest(t, 'plug-two', controller + drive))
+  const disk = `<disk type='file'><driver name='qemu' type='raw'/><source file='${image}'/><target dev='sda' bus='scsi'/></disk>`
+  const medium = drive.replace('<target', `<source file='${image}'/><target`)
+  const call = async (shim: Shim, verb: string, xml: string) =>
+    (await shim.call(`virDomain${verb}DeviceFlags`, { xml, flags: 1 })).body
+  const disksOf = async (name: string) =>
+    (await allocationsOf(aggregator, name)).flatMap(({ kind, key }) => (kind === 'disk' ? [key] : []))
+  const message = `resource busy: disk '${image}' is in use by domain 't-claims-plug-one'`
+
+  t.same(await call(first, 'Attach', disk), {})
+  t.same(await disksOf('plug-one'), [imageKey])
+  const before = (await second.call('virDomainGetXMLDesc?flags=0')).body.xml
+  t.match(await call(second, 'Attach', disk), { message }, 'a disk that another has')
+  t.match(await call(second, 'Update', medium), { message }, 'a medium that another has')
+  t.equal((await second.call('virDomainGetXMLDesc?flags=0')).body.xml, before)
+  t.same(await disksOf('plug-two'), [])
+
+  // QEMU does not take it: what was claimed is free again
+  const broken = disk.replaceAll(image, other).replace("type='raw'", "type='qcow2'").replace("'sda'", "'sdb'")
+  t.match(await call(first, 'Attach', broken), { codeName: 'VIR_ERR_INTERNAL_ERROR' })
+  t.same(await call(second, 'Attach', disk.replaceAll(image, other)), {})
+  t.same(await disksOf('plug-two'), [otherKey])
+
+  t.same(await call(first, 'Detach', disk), {})
+  await aggregator.untilSo('it is free', async () => (await disksOf('plug-one')).length === 0)
+  t.same(await call(second, 'Update', medium), {})
+  await aggregator.untilSo('the medium is reported', async () => (await disksOf('plug-two')).includes(imageKey!))
+  t.same(await call(second, 'Update', drive), {})
+  await aggregator.untilSo('the medium is free', async () => !(await disksOf('plug-two')).includes(imageKey!))
 })

@@ -7,6 +7,7 @@ import {
   findInterface,
   interfaceFrom,
   type MediaAction,
+  memoryFrom,
   textOfDevice,
   withMedium
 } from '../device-xml.ts'
@@ -130,6 +131,15 @@ async function changeMedia(call: DomainCall): Promise<void> {
   const update = shim.call('virDomainUpdateDeviceFlags', { xml, flags })
   await saying(`Failed to complete action ${action} on media`, update)
   session.print(`Successfully ${MEDIA_DONE[action]} media.`)
+}
+
+async function updateMemoryDevice(call: DomainCall): Promise<void> {
+  const { given, session, shim } = call
+  const flags = impactFlags(given)
+  given.exclusive(['node', 'alias'])
+  const xml = memoryFrom(await xmlOf(call, flags & CONFIG ? VIR_DOMAIN_XML_INACTIVE : 0), given)
+  if (given.has('print-xml')) session.print(xml)
+  else await shim.call('virDomainUpdateDeviceFlags', { xml, flags })
 }
 
 type OnDevice = (call: DomainCall, xml: string, flags: number) => Promise<unknown>
@@ -257,5 +267,17 @@ export const attaching: Commands = {
     { force: option.bool('force device update') },
     ({ shim, given }, xml, flags) =>
       shim.call('virDomainUpdateDeviceFlags', { xml, flags: flags | (given.has('force') ? FORCE : 0) })
+  ),
+
+  'update-memory-device': onDomain(
+    'update memory device of a domain',
+    {
+      ...impact,
+      'print-xml': printXml('executing the change'),
+      alias: option.text('memory device alias', { named: true }),
+      node: option.int('memory device target node', { named: true }),
+      'requested-size': option.int('new value of <requested/> size, as scaled integer (default KiB)', { named: true })
+    },
+    updateMemoryDevice
   )
 }

@@ -1,6 +1,7 @@
 // Storage of an image: <source> of disks, backing images, mirrors, NVRAM files, snapshots and backups, each by the
 // `type` of the element around it (virStorageSource).
 
+import { isDeepStrictEqual } from 'node:util'
 import { reconnectField } from '../devices/chardev-source.ts'
 import { addressKinds, checkPci, isPciAddressEmpty } from '../devices/device-address.ts'
 import { seclabelOverrides } from '../devices/seclabel-override.ts'
@@ -226,6 +227,23 @@ export const withDataStore = (image: StorageSource): StorageSource[] =>
 /** True for a file, device or directory of this host (virStorageSourceIsLocalStorage). */
 export function isLocalStorage(source: StorageSource): source is StorageSourceOf<'file' | 'block' | 'dir'> {
   return source.type === 'file' || source.type === 'block' || source.type === 'dir'
+}
+
+/** True if two descriptions are of one image, however it is laid out (virStorageSourceIsSameLocation). */
+export function sameLocation(a: StorageSource, b: StorageSource): boolean {
+  if (isStorageEmpty(a) || isStorageEmpty(b)) return isStorageEmpty(a) && isStorageEmpty(b)
+  const [one, other] = [shownSource(a), shownSource(b)]
+  return isDeepStrictEqual(locationOf(one), locationOf(other)) || isDeepStrictEqual(locationOf(a), locationOf(b))
+}
+
+function locationOf(source: StorageSource): object {
+  const { type } = source
+  if (type === 'volume') return { type, pool: source.pool, volume: source.volume }
+  if (type === 'nvme') return { type, namespace: source.namespace, address: source.address }
+  if (type !== 'network') return { type, path: isLocalStorage(source) ? source.path : undefined }
+  const { protocol, name, snapshot, hosts } = source
+  const servers = hosts.map(({ transport, name, port, socket }) => ({ transport, name, port, socket }))
+  return { type, protocol, name, snapshot, servers }
 }
 
 /** True if no medium is in the drive (virStorageSourceIsEmpty). */

@@ -19,10 +19,13 @@ const failStorage = errorsFrom('VIR_FROM_STORAGE')
 /** Layers an image can have; each is a level of nesting in the live XML. */
 const MAX_DEPTH = 200
 
-export interface Chains {
+interface Images {
   context: QemuContext
   /** numbers the block nodes of an image that is found */
   nextNode(): number
+}
+
+export interface Chains extends Images {
   /** told of each disk that lost its image, with the path it had */
   dropped(disk: DiskDef, path: string | undefined): void
 }
@@ -32,15 +35,11 @@ export interface Chains {
  * @throws VIR_ERR_SYSTEM_ERROR for an image that is missing, VIR_ERR_OPERATION_INVALID for one of unknown format,
  * VIR_ERR_INVALID_ARG and others for one that is named in a way libvirt does not know
  */
-export function determineDiskChains(def: DomainDef, { context, nextNode, dropped }: Chains): void {
+export function determineDiskChains(def: DomainDef, { dropped, ...images }: Chains): void {
   for (const disk of [...def.devices.disks].reverse()) {
-    const { source, target } = disk
-    if (isStorageEmpty(source) || source.type === 'vhostuser') continue
+    const { source } = disk
     try {
-      for (const image of determineChain(source)) {
-        prepareImage(image, true, context)
-        if (target?.bus !== 'sd') image.index = nextNode()
-      }
+      completeChain(disk, images)
     } catch (error) {
       if (!(error instanceof Error)) throw error
       const path = isLocalStorage(source) ? source.path : undefined
@@ -48,13 +47,30 @@ export function determineDiskChains(def: DomainDef, { context, nextNode, dropped
       dropped(disk, path)
       continue
     }
-    if (storageChain(source).length > MAX_DEPTH) {
-      throw fail(
-        'VIR_ERR_OPERATION_UNSUPPORTED',
-        `backing chains more than ${MAX_DEPTH} layers deep are not supported for disk '${target?.dev}'`
-      )
-    }
+    checkDepth(disk)
   }
+}
+
+/** Completes the chain of one disk, whose image must be there. @throws as determineDiskChains */
+export function determineDiskChain(disk: DiskDef, images: Images): void {
+  completeChain(disk, images)
+  checkDepth(disk)
+}
+
+function completeChain({ source, target }: DiskDef, { context, nextNode }: Images): void {
+  if (isStorageEmpty(source) || source.type === 'vhostuser') return
+  for (const image of determineChain(source)) {
+    prepareImage(image, true, context)
+    if (target?.bus !== 'sd') image.index = nextNode()
+  }
+}
+
+function checkDepth({ source, target }: DiskDef): void {
+  if (storageChain(source).length <= MAX_DEPTH) return
+  throw fail(
+    'VIR_ERR_OPERATION_UNSUPPORTED',
+    `backing chains more than ${MAX_DEPTH} layers deep are not supported for disk '${target?.dev}'`
+  )
 }
 
 /** Looks for the images below; gives those that were found. */
@@ -85,9 +101,18 @@ function checkAccess(image: StorageSource, top: StorageSource): void {
   }
 }
 
+/** Formats whose images can stand on another; the others are not looked at (VIR_STORAGE_FILE_BACKING). */
+const STACKABLE: ReadonlySet<StorageFormat | undefined> = new Set<StorageFormat>([
+  'cow',
+  'qcow',
+  'qcow2',
+  'qed',
+  'vmdk'
+])
+
 /** Reads what an image stands on out of the image, and so on down. */
 function detectBacking(image: StorageSource, seen: Set<string>): void {
-  if (!isLocalStorage(image) || image.type === 'dir' || image.path === undefined) {
+  if (!isLocalStorage(image) || image.type === 'dir' || image.path === undefined || !STACKABLE.has(image.format)) {
     if (isLocalStorage(image)) image.backingStore = { type: 'none', detected: true }
     return
   }

@@ -12,7 +12,10 @@ import { hasBuiltinIde, hasPciMultiBus, isQ35 } from '../machine-type.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-type Aliased = { alias?: string }
+type Aliased = { alias?: string; model?: unknown }
+
+/** A balloon that says there is none. */
+const isNone = ({ model }: Aliased) => model === 'none'
 
 /** Families whose aliases count the devices: the third sound card is `sound2`, however the others are called. */
 const BY_POSITION = {
@@ -70,7 +73,7 @@ export function assignAliases(def: DomainDef, _context: QemuContext): void {
   for (const [kind, prefix] of Object.entries(BY_POSITION) as [keyof typeof BY_POSITION, string][]) {
     const list: Aliased[] = devices[kind]
     list.forEach((dev, i) => {
-      dev.alias ??= `${prefix}${i}`
+      if (!isNone(dev)) dev.alias ??= `${prefix}${i}`
     })
   }
   for (const one of devices.controllers) one.alias ??= controllerAlias(one, def)

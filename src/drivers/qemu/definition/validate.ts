@@ -40,7 +40,7 @@ const CHECKS: ((def: DomainDef, context: QemuContext) => void)[] = [
   validateSerialBios,
   validateLifecycle,
   validateCpu,
-  validateMemoryHotplug,
+  def => validateMemoryHotplug(def),
   validateIothreadPools,
   validateClock,
   validatePm,

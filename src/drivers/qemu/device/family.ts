@@ -1,4 +1,5 @@
 // The row of a device family: all that QEMU's driver knows of it.
+import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { type AnyDevice, type DeviceKind, type Devices, familyOf } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { type ErrorCode, errorsFrom } from '../../../conf/error.ts'
@@ -75,8 +76,16 @@ export interface ConfigRules<D> {
 export interface LiveRules<D> {
   /** refuses what cannot be plugged in, and sees to what a new device needs there; absent: none can be */
   attach?(dev: D, guest: LiveGuest): void | Promise<void>
+  /** changes what is there, where a new device means no more than that: a medium. @returns true when it has done so */
+  attachAsChange?(dev: D, guest: LiveGuest): Promise<boolean>
+  /** settles a device that has its address and alias, where that is not all that a start's `prepare` does */
+  prepare?(dev: D, guest: LiveGuest): void
   /** puts a new device into its list, where that is not at its end */
   insert?(dev: D, def: DomainDef): void
+  /** takes over what QEMU makes of a device that has come, and of the guest when it is gone; a failure is logged */
+  refresh?(dev: D, def: DomainDef, qmp: QmpMonitor): Promise<void>
+  /** libvirt's name of a new device in its event, where that is not the alias */
+  addedAs?(dev: D): string
   /** the device that is meant. @throws where it could be several */
   find?(dev: D, def: DomainDef): D | undefined
   /** libvirt's error where there is none to detach */
@@ -102,8 +111,26 @@ export interface LiveGuest extends HostGuest {
   nextNode(): number
   /** plugs in another device, one that is needed first: a controller. It stays, whatever becomes of the first one */
   attach<K extends DeviceKind>(kind: K, dev: Devices[K][number]): Promise<void>
+  /** finds the volumes of a disk and the secrets it needs: `context` has them then. @throws the drivers' errors */
+  findStorage(disk: DiskDef): Promise<void>
+  /** claims what a device, or another version of one, uses of the host. @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY */
+  claim<K extends DeviceKind>(kind: K, dev: Devices[K][number]): Promise<{ release(): Promise<void> }>
+  /** the parts that `build` tells of, for a QEMU that runs */
+  parts(build: (to: Builder) => void): LiveParts
+  /** takes away the parts of what has been there, by what `build` tells of it; what stays is logged */
+  removeParts(build: (to: Builder) => void): Promise<void>
+  /** keeps what a drive is changed from and to, until it is said to be done: should this process end, the next one sees */
+  noteMedium(disk: DiskDef, change?: { from: DiskDef; to: DiskDef }): void
   /** saves the live definition and lets the report follow */
   changed(): void
+}
+
+/** Parts of a device that runs: block nodes, objects and the like. */
+export interface LiveParts {
+  /** Tells QEMU of all of them or none. @throws VIR_ERR_INTERNAL_ERROR with its words */
+  add(): Promise<void>
+  /** Takes them back; what stays is logged. */
+  remove(): Promise<void>
 }
 
 /** The host's end of the devices of a family. */
@@ -147,11 +174,17 @@ export const joinAlone =
 export const joinOnce =
   <K extends DeviceKind>(kind: K, refusal: Words<Devices[K][number]>) =>
   (dev: Devices[K][number], def: DomainDef): void => {
-    const list = def.devices[kind] as AnyDevice[]
-    if (list.some(one => familyOf(kind).same?.(dev as AnyDevice, one))) {
-      throw fail('VIR_ERR_OPERATION_INVALID', wordsFor(dev, refusal))
-    }
+    checkOnce(kind, refusal)(dev, def)
     join(kind)(dev, def)
+  }
+
+/** The check of `joinOnce`: `attach` of a running guest where each is there once. */
+export const checkOnce =
+  <K extends DeviceKind>(kind: K, refusal: Words<Devices[K][number]>) =>
+  (dev: Devices[K][number], { devices }: Pick<DomainDef, 'devices'>): void => {
+    const list = devices[kind] as AnyDevice[]
+    if (!list.some(one => familyOf(kind).same?.(dev as AnyDevice, one))) return
+    throw fail('VIR_ERR_OPERATION_INVALID', wordsFor(dev, refusal))
   }
 
 /** An error's words, which may name the device. */

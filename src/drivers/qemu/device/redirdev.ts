@@ -6,7 +6,7 @@ import { addressProps } from '../parts/address.ts'
 import { bootIndex } from '../parts/boot-index.ts'
 import type { Builder } from '../parts/builder.ts'
 import { addChardev, prepareChardevSource, validateQemuChardevSource } from './chardev/backend.ts'
-import { join, leave, missing, type QemuFamily } from './family.ts'
+import { freely, join, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -24,7 +24,12 @@ export const qemuRedirdev: QemuFamily<RedirdevDef> = {
   prepare: ({ source }, _def, context) => prepareChardevSource(source, context),
   add: addRedirdev,
   unplug: leave('redirdevs'),
-  config: { attach: join('redirdevs'), noneToDetach: missing('no matching redirdev was not found') }
+  config: { attach: join('redirdevs'), noneToDetach: missing('no matching redirdev was not found') },
+  live: {
+    attach: freely,
+    detach: freely,
+    noneToDetach: missing('no matching redirdev was not found', 'VIR_ERR_OPERATION_INVALID')
+  }
 }
 
 /** Rules as QEMU reads them: class:vendor:product:version:allow, -1 for any, `|` between them. */

@@ -4,7 +4,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { addressProps } from '../parts/address.ts'
 import type { Builder, DeviceProps } from '../parts/builder.ts'
 import { addChardev } from './chardev/backend.ts'
-import { joinOnce, leave, missing, type QemuFamily } from './family.ts'
+import { freely, joinOnce, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -40,6 +40,11 @@ export const qemuShmem: QemuFamily<ShmemDef> = {
   config: {
     attach: joinOnce('shmems', 'device is already in the domain configuration'),
     noneToDetach: missing('matching shmem device was not found')
+  },
+  live: {
+    attach: freely,
+    detach: freely,
+    noneToDetach: missing(({ model }) => `model '${model}' shmem device not present in domain configuration`)
   }
 }
 

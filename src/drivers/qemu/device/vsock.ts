@@ -5,7 +5,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuContext } from '../context.ts'
 import { addressProps, virtioProps } from '../parts/address.ts'
 import type { Builder } from '../parts/builder.ts'
-import { joinAlone, leave, missing, type QemuFamily } from './family.ts'
+import { freely, joinAlone, leave, missing, type QemuFamily } from './family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -23,6 +23,14 @@ export const qemuVsock: QemuFamily<VsockDef> = {
   config: {
     attach: joinAlone('vsocks', 'domain already has a vsock device'),
     noneToDetach: missing('matching vsock device not found', 'VIR_ERR_OPERATION_FAILED')
+  },
+  live: {
+    attach(_dev, { def }) {
+      if (def.devices.vsocks.length === 0) return
+      throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'the domain already has a vsock device')
+    },
+    detach: freely,
+    noneToDetach: missing('matching vsock device not found')
   }
 }
 

@@ -41,8 +41,19 @@ export const qemuWatchdog: QemuFamily<WatchdogDef> = {
       checkModels(def, 'VIR_ERR_OPERATION_INVALID')
     },
     noneToDetach: missing('no matching watchdog was found')
+  },
+  live: {
+    attach({ model }) {
+      if (model !== 'i6300esb') throw staysOut(`hotplug of watchdog model '${model}'`)
+    },
+    detach({ model }) {
+      if (model !== 'i6300esb') throw staysOut(`hot unplug of watchdog of model ${model}`)
+    },
+    noneToDetach: missing('no matching watchdog was found', 'VIR_ERR_OPERATION_INVALID')
   }
 }
+
+const staysOut = (what: string) => fail('VIR_ERR_OPERATION_UNSUPPORTED', `${what} is not supported`)
 
 /** One watchdog of a model, but any number of i6300esb (qemuValidateDomainDefWatchdogs). @throws VIR_ERR_CONFIG_UNSUPPORTED */
 export const validateWatchdogs = (def: DomainDef): void => checkModels(def, 'VIR_ERR_CONFIG_UNSUPPORTED')

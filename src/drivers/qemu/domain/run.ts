@@ -25,6 +25,12 @@ export interface Ended {
   byItself?: boolean
 }
 
+/** A drive in our own form of XML, before and after its medium is changed. */
+export interface MediumChange {
+  from: string
+  to: string
+}
+
 /** QEMU's stdout and stderr. */
 export interface Output {
   /** the last of it in this run, for error messages */
@@ -79,6 +85,8 @@ export class Run {
   deprecations: string[] = []
   /** the last I/O error of each image that QEMU had words for */
   readonly ioErrors = new Map<StorageSource, { time: string; message: string }>()
+  /** media being changed, by alias of the drive: XML of it as it was and is going to be */
+  readonly media = new Map<string, MediumChange>()
   /** the guest is to stay paused after its start */
   paused = false
   /** it was started to end with somebody: its client's connection, or this process */

@@ -6,7 +6,7 @@ import { ASYNC_JOBS, type SavedJob } from '../../../state/async-job.ts'
 import { bootId, PHASES, readStatusFile, STATUS_VERSION, writeStatus } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
 import type { QemuDomain } from './domain.ts'
-import type { Run } from './run.ts'
+import type { MediumChange, Run } from './run.ts'
 
 /** A member of status.json. */
 interface Line<T> {
@@ -141,6 +141,21 @@ export const STATUS = {
   }),
   nodeIndex: optional(field('nodeIndex', integer('number of the last block node that was named'))),
   fdsetIndex: optional(field('fdsetIndex', integer('number of the next set of descriptors'))),
+  media: optional<Record<string, MediumChange>>({
+    schema: {
+      type: 'object',
+      description: 'media being changed, by alias of the drive: it as it was and is going to be',
+      additionalProperties: {
+        type: 'object',
+        properties: { from: text(), to: text() },
+        required: ['from', 'to']
+      }
+    },
+    save: ({ media }) => (media.size > 0 ? Object.fromEntries(media) : undefined),
+    load(changes, { media }) {
+      for (const [alias, change] of Object.entries(changes)) media.set(alias, change)
+    }
+  }),
   user: optional({
     schema: text('who QEMU runs as; absent: who its shim ran as'),
     save: ({ owner }) => owner.user

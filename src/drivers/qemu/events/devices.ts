@@ -8,7 +8,7 @@ import { hasManagedReservations, startReservationsHelper } from '../device/disk/
 import { startPasst } from '../device/interface/passt.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
-import { removableDevice, removeDevice } from '../hotplug/removal.ts'
+import { isVcpuEjected, refusedEjection, removableDevice, removeDevice } from '../hotplug/removal.ts'
 import { vcpuGone } from '../hotplug/vcpus.ts'
 import { portChanged } from '../process/agent-port.ts'
 import { currentMemoryKiB } from '../process/balloon.ts'
@@ -18,11 +18,6 @@ import { syncRxFilter } from './rx-filter.ts'
 
 const TRAY = virDomainEventTrayChangeReason
 const { VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL } = virConnectDomainEventAgentLifecycleReason
-
-/** ACPI's _OST: what is being told about, and how it went (ACPI specification, "_OST"). */
-const EJECTION_SOURCES = [0x003, 0x103]
-const EJECTED = 0
-const isRefusal = (status: number) => status === 0x01 || (status >= 0x80 && status <= 0x83)
 
 function removalFailed(domain: QemuDomain, devAlias: string, timestampUs: number): void {
   domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED', { devAlias }, timestampUs)
@@ -63,13 +58,9 @@ export const deviceEvents: Handlers = {
   /** libvirt looks at modules of memory only; QEMU under TCG has no other word for a vCPU that is gone. */
   ACPI_DEVICE_OST(domain, data, timestampUs) {
     const info = objectOf(data, 'info')
-    const slot = textOf(info, 'slot-type')
-    const status = Number(integerOf(info, 'status'))
-    if (!EJECTION_SOURCES.includes(Number(integerOf(info, 'source')))) return
-    if (slot === 'CPU' && status === EJECTED) return removeVcpu(domain)
-    if (slot === 'DIMM' && typeof info.device === 'string' && isRefusal(status)) {
-      removalFailed(domain, info.device, timestampUs)
-    }
+    if (isVcpuEjected(info)) return removeVcpu(domain)
+    const refused = refusedEjection(info)
+    if (refused !== undefined) removalFailed(domain, refused, timestampUs)
   },
 
   DEVICE_TRAY_MOVED(domain, data, timestampUs) {

@@ -17,25 +17,16 @@ import { deviceTypeName, findDevice } from '../domain/config-devices.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { claimMore } from '../process/claim.ts'
-import { Plug } from './plug.ts'
-import { partsOf, removeDevice, unplugged } from './removal.ts'
+import { memoryLockLimit, raiseMemoryLock } from '../process/memory-lock.ts'
+import { refreshChardev } from '../process/refresh.ts'
+import { liveGuest, newPlug } from './live-guest.ts'
+import { PassedFiles } from './passed-files.ts'
+import { leftBy, partsOf, removeDevice, unplugged } from './removal.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-const NO_KEY = new Uint8Array(32)
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 
 const rulesFor = (kind: DeviceKind): LiveRules<AnyDevice> => qemuFamily(kind)?.live ?? {}
-
-/** The guest as the rules of its devices know it. */
-function liveGuest(domain: QemuDomain): LiveGuest {
-  const { running } = domain
-  return {
-    ...hostGuest(domain),
-    qmp: domain.qmp,
-    nextNode: () => ++running.nodeIndex,
-    attach: (kind, dev) => plugIn(domain, kind, dev as AnyDevice),
-    changed: () => domain.changed()
-  }
-}
 
 /**
  * Plugs in the device that is described (qemuDomainAttachDeviceLive).
@@ -50,45 +41,57 @@ export async function attachLive(domain: QemuDomain, xml: string, settle?: (devi
   const [kind, dev] = device
   validateAliases(def, dev)
   checkCompatible(def, device)
-  const { attach } = rulesFor(kind)
+  const { attach, attachAsChange, addedAs } = rulesFor(kind)
   if (!attach) throw unsupported('attach', kind)
-  await attach(dev, liveGuest(domain))
-  await plugIn(domain, kind, dev)
+  const guest = liveGuest(domain, plugIn)
+  if (await attachAsChange?.(dev, guest)) return
+  await attach(dev, guest)
+  await plugIn(domain, guest, kind, dev)
+  const devAlias = addedAs?.(dev) ?? dev.alias
+  if (devAlias !== undefined) domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_ADDED', { devAlias })
 }
 
 /** Plugs in a device that suits the guest. @throws as attachLive */
-async function plugIn(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Promise<void> {
-  const { def, context, running, log } = domain
+export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceKind, dev: AnyDevice): Promise<void> {
+  const { def, qmp } = domain
   const family = qemuFamily(kind)
-  const { insert = join(kind) } = rulesFor(kind)
-  assignHotplugAlias(def, kind, dev, context)
-  ensureAddress(def, kind, dev, context)
-  family?.prepare?.(dev, def, context, () => ++running.nodeIndex)
+  const { insert = join(kind), prepare, refresh } = rulesFor(kind)
+  assignHotplugAlias(def, kind, dev, guest.context)
+  ensureAddress(def, kind, dev, guest.context)
+  if (prepare) prepare(dev, guest)
+  else family?.prepare?.(dev, def, guest.context, guest.nextNode)
   const claimed = await claimMore(domain, deviceAllocations(kind, dev as never, def))
+  const locked = memoryLockLimit(def)
   insert(dev, def)
   domain.changed()
-  const guest = liveGuest(domain)
+  const warn = leftBy(domain, dev)
+  const files = new PassedFiles(domain)
+  const context = { ...guest.context, files }
   try {
-    await family?.host?.take(dev, guest)
-    const plug = new Plug({ def, context, masterKey: running.masterKey ?? NO_KEY })
+    await raiseMemoryLock(domain, locked)
+    await family?.host?.take(dev, { ...guest, context })
+    const plug = newPlug(domain, context, files)
     family?.add?.(plug, dev)
-    const warn = (error: unknown) => log.warn({ err: error, device: dev.alias }, 'a device has left something')
-    await plug.execute(domain.qmp, warn)
+    await plug.execute(qmp, warn)
     try {
-      await family?.update?.(dev, domain.qmp)
+      await family?.update?.(dev, qmp)
+      await refreshChardev(domain, dev.alias)
     } catch (error) {
-      await plug.takeBack(domain.qmp, warn)
+      await plug.takeBack(qmp, warn)
       throw error
     }
   } catch (error) {
     await giveBack(domain, kind, dev)
-    leave(kind)(dev as never, def)
+    const { unplug = leave(kind) } = family ?? {}
+    unplug(dev as never, def)
     await claimed.release()
     domain.changed()
     throw error
+  } finally {
+    files.close()
   }
+  await refresh?.(dev, def, qmp).catch(warn)
   domain.changed()
-  domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_ADDED', { devAlias: dev.alias ?? '' })
 }
 
 async function giveBack(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Promise<void> {
@@ -113,11 +116,13 @@ export async function detachLive(domain: QemuDomain, device: Device, { wait }: {
   if (!detach) throw unsupported('detach', kind)
   const there = findDevice(device, def, { find })
   if (!there) throw noneToDetach?.(dev) ?? fail('VIR_ERR_DEVICE_MISSING', 'device not present in domain configuration')
-  detach(there, liveGuest(domain))
-  checkPlace(def, kind, there)
+  detach(there, liveGuest(domain, plugIn))
+  // a lease is no device: it has neither a name nor a place
+  if (kind !== 'leases') checkPlace(def, kind, there)
   // what is no device of the guest's, but an object or nothing at all, is nobody's to give up
-  const isAsked = partsOf(domain, kind, there)?.hasDevice(there.alias!) ?? true
-  if (!isAsked || (await unplugged(domain, there.alias!, wait))) await removeDevice(domain, kind, there)
+  const { alias = '' } = there
+  const isAsked = partsOf(domain, kind, there)?.hasDevice(alias) ?? true
+  if (!isAsked || (await unplugged(domain, alias, wait))) await removeDevice(domain, kind, there)
 }
 
 /** Refuses to unplug from a place that does not let go. */
@@ -162,15 +167,15 @@ export async function updateLive(domain: QemuDomain, device: Device, force: bool
   const find = rules.findToUpdate ?? rules.find ?? config?.findToUpdate ?? config?.find
   const there = findDevice(device, def, { find })
   if (!there) throw (rules.noneToUpdate ?? config?.noneToUpdate)!(dev)
-  checkCompatible(def, device, there)
   checkSameDevice(dev, there)
-  await rules.update(dev, there, liveGuest(domain), force)
+  checkCompatible(def, device, there)
+  await rules.update(dev, there, liveGuest(domain, plugIn), force)
   domain.changed()
 }
 
 /** Refuses another name or ACPI index for a device (virDomainDefCompatibleDevice). */
 function checkSameDevice(dev: AnyDevice, there: AnyDevice): void {
-  const denied = (what: string) => fail('VIR_ERR_OPERATION_DENIED', `changing device ${what} is not allowed`)
+  const denied = (what: string) => failDomain('VIR_ERR_OPERATION_DENIED', `changing device ${what} is not allowed`)
   if (dev.alias !== undefined && there.alias !== undefined && dev.alias !== there.alias) throw denied('alias')
   if (dev.acpiIndex !== there.acpiIndex) throw denied("'acpi index'")
 }

@@ -2,11 +2,14 @@
 import { type AnyDevice, type DeviceKind, eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { leave } from '../device/family.ts'
 import { qemuFamily } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { isPseries } from '../machine-type.ts'
 import { QmpError, type QmpEvent } from '../monitor/qmp.ts'
+import type { Builder } from '../parts/builder.ts'
+import { forgetChardev } from '../process/refresh.ts'
 import { type FdPasser, Plug } from './plug.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -17,6 +20,24 @@ export function removableDevice({ devices }: DomainDef, alias: string): [DeviceK
     if (dev.alias === alias && qemuFamily(kind)?.unplug) return [kind, dev]
   }
   return undefined
+}
+
+/** ACPI's _OST: what is being told about, and how it went (ACPI specification, "_OST"). */
+const EJECTION_SOURCES: readonly unknown[] = [0x003, 0x103]
+const EJECTED = 0
+const isRefusal = (status: number) => status === 0x01 || (status >= 0x80 && status <= 0x83)
+
+/** The memory module a guest will not give up. @param info of ACPI_DEVICE_OST (qemuProcessHandleAcpiOstInfo) */
+export function refusedEjection(info: object): string | undefined {
+  const { device, 'slot-type': slotType, source, status } = info as Record<string, unknown>
+  const isEjection = slotType === 'DIMM' && EJECTION_SOURCES.includes(Number(source))
+  return isEjection && typeof device === 'string' && isRefusal(Number(status)) ? device : undefined
+}
+
+/** A vCPU has gone, nobody says which. @param info of ACPI_DEVICE_OST */
+export function isVcpuEjected(info: object): boolean {
+  const { 'slot-type': slotType, source, status } = info as Record<string, unknown>
+  return slotType === 'CPU' && EJECTION_SOURCES.includes(Number(source)) && Number(status) === EJECTED
 }
 
 /** Time a guest has to give up a device, while its caller waits (QEMU_UNPLUG_TIMEOUT). */
@@ -37,11 +58,12 @@ export async function unplugged(domain: QemuDomain, id: string, wait: boolean): 
     settle = resolve
   })
   const listen = ({ event, data }: QmpEvent) => {
-    if (data.device !== id) return
-    if (event === 'DEVICE_DELETED') settle(true)
-    if (event === 'DEVICE_UNPLUG_GUEST_ERROR' && wait) {
-      settle(fail('VIR_ERR_OPERATION_FAILED', 'unplug of device was rejected by the guest'))
-    }
+    if (event === 'DEVICE_DELETED' && data.device === id) settle(true)
+    const isRefused =
+      event === 'DEVICE_UNPLUG_GUEST_ERROR'
+        ? data.device === id
+        : event === 'ACPI_DEVICE_OST' && refusedEjection(Object(data.info)) === id
+    if (isRefused && wait) settle(fail('VIR_ERR_OPERATION_FAILED', 'unplug of device was rejected by the guest'))
   }
   qmp.on('event', listen)
   const limit = setTimeout(() => settle(false), isPseries(domain.def) ? PSERIES_UNPLUG_LIMIT_MS : UNPLUG_LIMIT_MS)
@@ -66,18 +88,23 @@ const NO_KEY = new Uint8Array(32)
 const NO_SECRETS = { value: () => new Uint8Array() }
 const NO_FILES: FdPasser = { pass: async () => undefined, nextSet: () => 0 }
 
-const leftBy =
-  ({ log }: QemuDomain, dev: AnyDevice) =>
+/** Tells the log of what a device has left in QEMU or on the host. */
+export const leftBy =
+  ({ log }: QemuDomain, dev?: AnyDevice) =>
   (error: unknown): void =>
-    log.warn({ err: error, device: dev.alias }, 'a removed device has left something')
+    log.warn({ err: error, device: dev?.alias }, 'a device has left something')
 
-/** What QEMU was told of a device, to be taken back; undefined where that cannot be said any more, which the log tells. */
-export function partsOf(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Plug | undefined {
-  const { def, context } = domain
+/** What QEMU was told of something, to be taken back. @throws where that cannot be said any more */
+export function partsToldBy({ def, context }: QemuDomain, build: (to: Builder) => void): Plug {
   const plug = new Plug({ def, context: { ...context, secrets: NO_SECRETS }, masterKey: NO_KEY }, { passFd: NO_FILES })
+  build(plug)
+  return plug
+}
+
+/** What QEMU was told of a device; undefined where that cannot be said any more, which the log tells. */
+export function partsOf(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Plug | undefined {
   try {
-    qemuFamily(kind)?.add?.(plug, dev)
-    return plug
+    return partsToldBy(domain, to => qemuFamily(kind)?.add?.(to, dev))
   } catch (error) {
     leftBy(domain, dev)(error)
     return undefined
@@ -104,22 +131,11 @@ export async function removeDevice(
   } catch (error) {
     warn(error)
   }
-  family?.unplug?.(dev, def)
+  const { unplug = leave(kind) } = family ?? {}
+  unplug(dev as never, def)
+  forgetChardev(domain, dev.alias)
+  await family?.live?.refresh?.(dev, def, qmp).catch(warn)
   domain.changed()
-  domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias: dev.alias ?? '' }, timestampUs)
-}
-
-/**
- * Removes devices that the definition has and QEMU has not: given up by the guest while no shim listened, or told of by
- * a shim that did not live to see it done (qemuProcessUpdateDevices).
- */
-export async function settleDevices(domain: QemuDomain): Promise<void> {
-  if (!domain.isActive) return
-  const { def, qmp } = domain
-  const list = await qmp.execute<{ name: string }[]>('qom-list', { path: '/machine/peripheral' })
-  const there = new Set(list.map(({ name }) => name))
-  for (const [kind, dev] of [...eachDeviceInfo(def.devices)]) {
-    if (dev.alias === undefined || there.has(dev.alias) || !qemuFamily(kind)?.unplug) continue
-    if (partsOf(domain, kind, dev)?.hasDevice(dev.alias)) await removeDevice(domain, kind, dev)
-  }
+  const { alias: devAlias } = dev
+  if (devAlias !== undefined) domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias }, timestampUs)
 }

@@ -2,6 +2,9 @@
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import type { StorageType } from '../../../conf/storage/source.ts'
+import { runHostCommand } from '../../../host/command.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { PRLIMIT } from './privilege.ts'
 
 /** Memory that devices take on top of the guest's, in KiB. */
 const DEVICES_KIB = 1024 * 1024
@@ -24,4 +27,19 @@ export function memoryLockLimit(def: DomainDef): number | 'unlimited' | undefine
   const vdpa = interfaces.filter(({ type }) => type === 'vdpa').length + disksOn('vhostvdpa')
   const times = vdpa + disksOn('nvme') + (iommus.length > 0 ? vfio : Math.min(vfio, 1))
   return times === 0 ? undefined : (wanted ?? (times * (def.memoryKiB ?? 0) + DEVICES_KIB) * 1024)
+}
+
+/**
+ * Lets a QEMU that runs lock what it needs with a device that it is about to get (qemuDomainAdjustMaxMemLock). The limit
+ * stays when the device is gone.
+ * @param before the limit without the device
+ * @throws VIR_ERR_INTERNAL_ERROR where we have no right to raise it
+ */
+export async function raiseMemoryLock(
+  { def, process }: Pick<QemuDomain, 'def' | 'process'>,
+  before: ReturnType<typeof memoryLockLimit>
+): Promise<void> {
+  const limit = memoryLockLimit(def)
+  if (!process || limit === undefined || limit === before) return
+  await runHostCommand(PRLIMIT, ['--pid', `${process.pid}`, `--memlock=${limit}:${limit}`])
 }

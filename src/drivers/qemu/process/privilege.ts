@@ -12,7 +12,7 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const failNone = errorsFrom('VIR_FROM_NONE')
 
 const SETPRIV = '/usr/bin/setpriv'
-const PRLIMIT = '/usr/bin/prlimit'
+export const PRLIMIT = '/usr/bin/prlimit'
 
 /** Number of a capability in the kernel's masks. */
 const CAP_SETPCAP = 8

@@ -1,11 +1,12 @@
 // Exchange with a QEMU whose monitor was just opened: facts only a running one has, settings only a running one takes.
+import type { ChardevDef } from '../../../conf/devices/chardev.ts'
 import { formatCpu } from '../../../conf/domain/cpu.ts'
 import { virConnectDomainEventAgentLifecycleReason } from '../../../conf/enums.ts'
 import { formatXml } from '../../../conf/xml.ts'
 import { verifyGuestCpu } from '../cpu/live.ts'
 import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { connectAgent, portChanged } from './agent-port.ts'
+import { agentChannel, closeAgent, connectAgent, portChanged } from './agent-port.ts'
 import { startBalloon } from './balloon.ts'
 import { tellRebootAction } from './lifecycle-action.ts'
 import { refreshTrays } from './trays.ts'
@@ -68,13 +69,43 @@ async function verifyCpu(domain: QemuDomain, vcpus: Promise<QmpVcpu[]>): Promise
   if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.running.originalCpu = asked
 }
 
+/**
+ * Takes over what QEMU has made of a character device that was plugged in: its pty, the state of its port. The agent's
+ * channel can be used from now on. Other devices have nothing of it.
+ */
+export async function refreshChardev(domain: QemuDomain, alias: string | undefined): Promise<void> {
+  if (alias === undefined || !chardevsOf(domain).some(one => one.alias === alias)) return
+  const chardevs = await domain.qmp.execute<QmpChardev[]>('query-chardev')
+  const found = chardevs.find(({ label }) => label === `char${alias}`)
+  if (!found) return
+  if (PTY.test(found.filename)) domain.running.ptys.set(alias, found.filename.slice(4))
+  fillPtyPaths(domain)
+  const open = found['frontend-open']
+  const channel = domain.def.devices.channels.find(one => one.alias === alias)
+  if (channel?.target.type !== 'virtio') return
+  channel.target.state = open ? 'connected' : 'disconnected'
+  if (channel === agentChannel(domain)) connectAgent(domain, () => open)
+}
+
+/** Forgets what was known of a character device that is gone. */
+export function forgetChardev(domain: QemuDomain, alias: string | undefined): void {
+  if (alias === undefined || !domain.run) return
+  domain.run.ptys.delete(alias)
+  domain.run.consoles.get(alias)?.end('the device was unplugged')
+  if (!agentChannel(domain)) closeAgent(domain)
+}
+
 /** Puts the host's pty names into the live definition, as libvirt shows them. */
 function fillPtyPaths(domain: QemuDomain): void {
-  const { serials, parallels, consoles, channels } = domain.def.devices
-  for (const chardev of [...serials, ...parallels, ...consoles, ...channels]) {
+  for (const chardev of chardevsOf(domain)) {
     const path = chardev.alias && domain.running.ptys.get(chardev.alias)
     if (path && chardev.source.type === 'pty') chardev.source.path = path
   }
+}
+
+function chardevsOf({ def }: QemuDomain): ChardevDef[] {
+  const { serials, parallels, consoles, channels } = def.devices
+  return [...serials, ...parallels, ...consoles, ...channels]
 }
 
 /** Fills in the states of virtio ports, by the guest's listening on them (qemuProcessRefreshChannelVirtioState). */

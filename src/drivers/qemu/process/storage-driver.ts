@@ -1,6 +1,7 @@
 // Volumes and secrets a start fetches from libvirt's drivers: places of pools' volumes, and secrets that are not in the
 // host's files (virDomainDiskTranslateSourcePool, qemuDomainSecretInfoSetup).
 import type { DiskDef } from '../../../conf/devices/disk.ts'
+import type { Devices } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom, toVirError } from '../../../conf/error.ts'
 import { storageChain, storageImages } from '../../../conf/storage/chain.ts'
@@ -20,19 +21,34 @@ const VOLUME_TYPES = ['file', 'block', 'dir', 'network', 'netdir', 'file'] as co
 /** Pools whose volumes are files or devices of this host. */
 const LOCAL_POOLS = ['dir', 'fs', 'netfs', 'logical', 'disk', 'scsi', 'zfs', 'vstorage', 'iscsi']
 
+/** Hears of a disk whose volume is not there. @throws where it must be */
+type Lost = (disk: DiskDef, error: Error) => void
+
+/** The devices that have volumes and secrets. */
+type Stored = Pick<Devices, 'disks' | 'tpms'>
+
 /**
  * Finds the volumes of the guest's disks, which are then files or devices of this host, and the secrets we have no file
  * of. Without drivers everything stays as it is.
  * @returns the surroundings to start the guest in
  * @throws the drivers' errors
  */
-export async function withHostStorage(def: DomainDef, context: QemuContext): Promise<QemuContext> {
+export const withHostStorage = (def: DomainDef, context: QemuContext): Promise<QemuContext> =>
+  withStorageOf(def.devices, context, (disk, error) => applyStartupPolicy(def, disk, error))
+
+/** The same for a disk that a running guest gets, whatever its startup policy is. @throws the drivers' errors */
+export const withDiskStorage = (disk: DiskDef, context: QemuContext): Promise<QemuContext> =>
+  withStorageOf({ disks: [disk], tpms: [] }, context, (_, error) => {
+    throw error
+  })
+
+async function withStorageOf(devices: Stored, context: QemuContext, lost: Lost): Promise<QemuContext> {
   if (!context.drivers) return context
-  const missing = missingSecrets(def, context.secrets)
-  const volumes = def.devices.disks.some(({ source }) => storageChain(source).some(volumeOf))
+  const missing = missingSecrets(devices, context.secrets)
+  const volumes = devices.disks.some(({ source }) => storageChain(source).some(volumeOf))
   if (!volumes && missing.length === 0) return context
   const drivers = await context.drivers()
-  for (const disk of [...def.devices.disks]) await findVolumes(def, disk, drivers)
+  for (const disk of [...devices.disks]) await findVolumes(disk, drivers, lost)
   return missing.length === 0 ? context : { ...context, secrets: await fetched(missing, context.secrets, drivers) }
 }
 
@@ -41,7 +57,7 @@ const isAbsent = (error: unknown) => toVirError(error).code === 'VIR_ERR_NO_SUPP
 
 const volumeOf = (image: StorageSource) => (image.type === 'volume' && image.pool !== undefined ? image : image.inPool)
 
-async function findVolumes(def: DomainDef, disk: DiskDef, drivers: SecondaryDrivers): Promise<void> {
+async function findVolumes(disk: DiskDef, drivers: SecondaryDrivers, lost: Lost): Promise<void> {
   for (const image of storageChain(disk.source)) {
     const volume = volumeOf(image)
     if (!volume) continue
@@ -51,7 +67,7 @@ async function findVolumes(def: DomainDef, disk: DiskDef, drivers: SecondaryDriv
       Object.assign(image, { ...place, inPool: { pool, volume: name, mode } })
       image.format ??= 'raw'
     } catch (error) {
-      if (!isAbsent(error)) applyStartupPolicy(def, disk, toVirError(error))
+      if (!isAbsent(error)) lost(disk, toVirError(error))
       return
     }
   }
@@ -76,10 +92,10 @@ function placeOf({ path, type, poolType }: Volume, mode: 'host' | 'direct' | und
 type Secret = [usage: SecretUsage, lookup: SecretLookup]
 
 /** Secrets a start needs that are in no file of the host's. */
-function missingSecrets({ devices }: DomainDef, secrets: SecretStore): Secret[] {
-  const images = devices.disks.flatMap(({ source }) => storageImages(source))
+function missingSecrets({ disks, tpms }: Stored, secrets: SecretStore): Secret[] {
+  const images = disks.flatMap(({ source }) => storageImages(source))
   const wanted: Secret[] = images.flatMap(image => Object.values(secretsOf(image)).flat())
-  for (const { backend } of devices.tpms) {
+  for (const { backend } of tpms) {
     if (backend.type === 'emulator' && backend.secret) wanted.push(['vtpm', { uuid: backend.secret }])
   }
   return wanted.filter(([usage, lookup]) => {
@@ -94,15 +110,23 @@ function missingSecrets({ devices }: DomainDef, secrets: SecretStore): Secret[] 
 
 const keyOf = (usage: SecretUsage, lookup: SecretLookup) => `${usage} ${JSON.stringify(lookup)}`
 
-/** The host's secrets, and those that the driver gives; the lack of one is an error only when it is used. */
+/** The host's secrets, and those that the driver gives; its refusal is an error only when one is used. */
 async function fetched(missing: Secret[], secrets: SecretStore, drivers: SecondaryDrivers): Promise<SecretStore> {
   const values = new Map<string, Uint8Array>()
+  const refusals = new Map<string, Error>()
   for (const [usage, lookup] of missing) {
     try {
       values.set(keyOf(usage, lookup), await drivers.secret(usage, lookup))
     } catch (error) {
-      if (!isAbsent(error)) throw error
+      if (!isAbsent(error)) refusals.set(keyOf(usage, lookup), toVirError(error))
     }
   }
-  return { value: (usage, lookup) => values.get(keyOf(usage, lookup)) ?? secrets.value(usage, lookup) }
+  return {
+    value(usage, lookup) {
+      const key = keyOf(usage, lookup)
+      const refusal = refusals.get(key)
+      if (refusal) throw refusal
+      return values.get(key) ?? secrets.value(usage, lookup)
+    }
+  }
 }

@@ -2,14 +2,8 @@
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { virDomainEventTrayChangeReason } from '../../../conf/enums.ts'
 import { diskOfDevice } from '../device/disk/lookup.ts'
+import type { QmpDrive } from '../device/disk/media.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-
-interface QmpDrive {
-  qdev?: string
-  removable: boolean
-  inserted?: object
-  tray_open?: boolean
-}
 
 /** Puts the state of a drive's tray into the definition; closed is not written. */
 export function setTray(disk: DiskDef, open: boolean): void {

@@ -22,11 +22,16 @@ const noTaps =
 /**
  * A guest that runs, as far as its devices go; QEMU takes every command.
  * @param programs files of its directory that can be run
+ * @param facts what QEMU answers to questions
  */
 async function running(
   t: Test,
   devices: string,
-  { programs = {}, ...options }: GuestOptions & { programs?: Record<string, string> } = {}
+  {
+    programs = {},
+    facts = {},
+    ...options
+  }: GuestOptions & { programs?: Record<string, string>; facts?: Record<string, unknown> } = {}
 ) {
   // tap's own directories are too deep for a socket
   const dir = mkdtempSync(join(tmpdir(), 'gone-'))
@@ -40,7 +45,8 @@ async function running(
   events.listen(({ event, data }) => told.push([event.replace('VIR_DOMAIN_EVENT_ID_', ''), data]))
   const commands: string[] = []
   const qmp = {
-    async execute(name: string, args: Record<string, unknown>) {
+    async execute(name: string, args: Record<string, unknown> = {}) {
+      if (name in facts) return facts[name]
       commands.push(`${name} ${args.id ?? args['node-name']}`)
     }
   }
@@ -118,6 +124,7 @@ t.test('memory is given back', async t => {
     t,
     "<memory model='dimm'><target><size unit='MiB'>128</size><node>0</node></target></memory>",
     {
+      facts: { 'query-balloon': { actual: 64 * 1024 * 1024 }, 'query-memory-devices': [] },
       outside:
         "<maxMemory slots='2' unit='GiB'>1</maxMemory><cpu><numa><cell id='0' cpus='0' memory='64' unit='MiB'/></numa></cpu>"
     }
@@ -127,6 +134,7 @@ t.test('memory is given back', async t => {
   await deleted('dimm0')
   t.same(commands, ['object-del memdimm0'])
   t.equal(memory(), before - 128 * 1024)
+  t.equal(def.currentMemoryKiB, 64 * 1024, 'the balloon is what is left')
 })
 
 t.test('a serial port goes with the console that is the same', async t => {

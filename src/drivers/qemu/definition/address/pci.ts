@@ -21,6 +21,7 @@ import { type NeedsOf, placeDevices } from './pci-order.ts'
 import { assignZpciIds } from './zpci.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 
 /** The needs of each device from its place. */
 const needsIn =
@@ -65,7 +66,7 @@ export function ensurePciAddress(def: DomainDef, kind: DeviceKind, dev: AnyDevic
     return
   }
   if (given.function !== 0) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', 'Only PCI device addresses with function=0 are supported')
+    throw failDomain('VIR_ERR_INTERNAL_ERROR', 'Only PCI device addresses with function=0 are supported')
   }
   buses.reserve(given, flags | CONNECT.hotplug, isolationGroup)
 }

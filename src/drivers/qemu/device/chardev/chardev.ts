@@ -19,7 +19,7 @@ import type { QemuContext } from '../../context.ts'
 import { isArmVirt, isPseries, isRiscvVirt, isS390, isX86 } from '../../machine-type.ts'
 import { addressProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
-import { joinOnce, leave, missing, type QemuFamily } from '../family.ts'
+import { checkOnce, freely, joinOnce, leave, missing, type QemuFamily } from '../family.ts'
 import { addChardev, prepareChardevSource, validateQemuChardevSource } from './backend.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -50,6 +50,8 @@ const SERIAL_MODELS: Record<Exclude<SerialModel, 'none'>, { type: SerialType; ne
 // qemuDomainChrPreInsert, qemuDomainChrRemove
 const ALREADY_THERE = 'chardev already exists'
 const noneToDetach = missing(undefined, 'VIR_ERR_INVALID_ARG')
+// qemuDomainDetachDeviceChr
+const noneThere = (name: string) => missing(`chr type '${name}' device not present in domain configuration`)
 
 /** The type a machine's own serial ports have. */
 function defaultSerialType(def: DomainDef): SerialType {
@@ -132,8 +134,27 @@ export const qemuSerial: QemuFamily<SerialDef> = {
       consoles[0] = { ...rest, target: { ...target, type: 'serial' } }
     },
     noneToDetach
+  },
+  live: {
+    attach(dev, { def }) {
+      if (isOnBoard(dev)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Cannot hotplug platform device')
+      checkOnce('serials', ALREADY_THERE)(dev, def)
+    },
+    // Differs from libvirt: an only console that is no serial port stays what it is
+    insert(dev, { devices: { serials, consoles } }) {
+      if (serials.push(dev) > 1 || consoles.length > 0) return
+      const { source, alias } = dev
+      consoles.push({ ...consoleTwin(), source, ...(alias !== undefined && { alias }) })
+    },
+    detach(dev) {
+      if (isOnBoard(dev)) throw fail('VIR_ERR_CONFIG_UNSUPPORTED', 'Cannot detach platform device')
+    },
+    noneToDetach: noneThere('serial')
   }
 }
+
+/** A port that is part of the machine (qemuChrIsPlatformDevice). */
+const isOnBoard = ({ target: { type, model } }: SerialDef) => type === 'none' || model === 'pl011' || model === '16550a'
 
 /** qemuValidateDomainChrTargetDef */
 function validateSerialTarget({ target: { type, model }, address }: SerialDef): void {
@@ -168,7 +189,12 @@ export const qemuParallel: QemuFamily<ParallelDef> = {
   prepare: ({ source }, _def, context) => prepareChardevSource(source, context),
   add: addParallel,
   unplug: leave('parallels'),
-  config: { attach: joinOnce('parallels', ALREADY_THERE), noneToDetach }
+  config: { attach: joinOnce('parallels', ALREADY_THERE), noneToDetach },
+  live: {
+    attach: (dev, { def }) => checkOnce('parallels', ALREADY_THERE)(dev, def),
+    detach: freely,
+    noneToDetach: noneThere('parallel')
+  }
 }
 
 export const qemuConsole: QemuFamily<ConsoleDef> = {
@@ -191,6 +217,23 @@ export const qemuConsole: QemuFamily<ConsoleDef> = {
       return devices.consoles.find(one => consoleFamily.same?.(one, dev))
     },
     noneToDetach
+  },
+  live: {
+    attach(dev, { def }) {
+      if (dev.target.type === 'serial') {
+        throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'attaching serial console is not supported')
+      }
+      checkOnce('consoles', ALREADY_THERE)(dev, def)
+    },
+    find: (dev, { devices }) => devices.consoles.find(one => consoleFamily.same?.(dev, one)),
+    detach({ target }, { def }) {
+      if (def.os.type !== 'hvm' || (target.type !== 'serial' && target.type !== 'none')) return
+      throw fail(
+        'VIR_ERR_OPERATION_UNSUPPORTED',
+        'detaching of <console/> is unsupported. Try corresponding <serial/> instead'
+      )
+    },
+    noneToDetach: noneThere('console')
   }
 }
 
@@ -203,7 +246,12 @@ export const qemuChannel: QemuFamily<ChannelDef> = {
   prepare: prepareChannel,
   add: addChannel,
   unplug: leave('channels'),
-  config: { attach: joinOnce('channels', ALREADY_THERE), noneToDetach }
+  config: { attach: joinOnce('channels', ALREADY_THERE), noneToDetach },
+  live: {
+    attach: (dev, { def }) => checkOnce('channels', ALREADY_THERE)(dev, def),
+    detach: freely,
+    noneToDetach: noneThere('channel')
+  }
 }
 
 /** QEMU's capability for consoles that are no serial port and no virtio port. */

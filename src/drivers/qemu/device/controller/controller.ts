@@ -16,6 +16,7 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import { iothreadId, iothreadMappingProps } from '../../parts/iothread-mapping.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
+import { liveController } from './live.ts'
 import { postParseController } from './postparse.ts'
 import { validateController } from './validate.ts'
 
@@ -35,7 +36,8 @@ export const qemuController: QemuFamily<ControllerDef> = {
       insertController(def.devices.controllers, dev)
     },
     noneToDetach: missing()
-  }
+  },
+  live: liveController
 }
 
 function addController(to: Builder, dev: ControllerDef): void {

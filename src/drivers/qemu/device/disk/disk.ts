@@ -1,35 +1,20 @@
-// <disk>: QEMU's defaults, what a start settles, and the arguments in their order.
+// <disk>: QEMU's defaults, its end on the host, and the arguments in their order.
 import { type DiskDef, sortDisks } from '../../../../conf/devices/disk.ts'
-import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { driveOf, isScsiPlaceTaken } from '../../../../conf/drive-address.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { storageChain } from '../../../../conf/storage/chain.ts'
-import { isStorageEmpty, type StorageSource, withDataStore } from '../../../../conf/storage/source.ts'
-import { MANAGED_PR_MANAGER, type StorageUse } from '../../block/node-names.ts'
-import { addStorageChain, effectiveNode } from '../../block/nodes.ts'
-import { prepareImage } from '../../block/prepare.ts'
-import { applyStartupPolicy } from '../../block/startup-policy.ts'
-import { throttleDisk, throttleGroupId } from '../../block/throttle.ts'
-import type { QemuContext } from '../../context.ts'
-import { atStart, type Builder } from '../../parts/builder.ts'
-import { addChardev } from '../chardev/backend.ts'
+import { throttleDisk } from '../../block/throttle.ts'
+import type { Builder } from '../../parts/builder.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
-import {
-  contentNode,
-  copyOnReadNode,
-  diskDeviceProps,
-  filterNode,
-  usbBridgeProps,
-  vhostUserChardev
-} from './guest-device.ts'
+import { addDiskBackend, prepareDisk } from './backend.ts'
+import { diskDeviceProps, usbBridgeProps } from './guest-device.ts'
+import { liveDisk } from './live.ts'
 import { diskNamed } from './lookup.ts'
-import { isOnlyManaged, managedReservationsPath, reservationsHelper } from './pr-helper.ts'
-import { addSdObjects, sdDriveArg } from './sd.ts'
-import { removeTransientOverlay } from './transient.ts'
+import { reservationsHelper } from './pr-helper.ts'
+import { makeTransientOverlay, removeTransientOverlay } from './transient.ts'
 import { validateQemuDisk } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-const failStorage = errorsFrom('VIR_FROM_STORAGE')
 
 export const qemuDisk: QemuFamily<DiskDef> = {
   // qemuDomainDeviceDiskDefPostParse
@@ -43,7 +28,10 @@ export const qemuDisk: QemuFamily<DiskDef> = {
   prepare: prepareDisk,
   add: addDisk,
   host: {
-    take: reservationsHelper.take,
+    async take(disk, guest) {
+      await makeTransientOverlay(disk, guest.def, guest.owner)
+      await reservationsHelper.take(disk, guest)
+    },
     async give(disk, guest) {
       await reservationsHelper.give(disk, guest)
       removeTransientOverlay(disk, guest.def)
@@ -64,110 +52,16 @@ export const qemuDisk: QemuFamily<DiskDef> = {
     find: (disk, def) => diskNamed(def, disk.target?.dev),
     noneToDetach: missing(({ target }) => `no target device ${target?.dev}`),
     noneToUpdate: missing(({ target }) => `target ${target?.dev} doesn't exist.`, 'VIR_ERR_INVALID_ARG')
-  }
+  },
+  live: liveDisk
 }
 
-/**
- * Numbers the images of a disk and settles what the user left open (qemuDomainPrepareStorageSourceBlockdev).
- * @throws VIR_ERR_NO_STORAGE_POOL for volumes that no storage driver has found
- */
-function prepareDisk(disk: DiskDef, def: DomainDef, context: QemuContext, nextNode: () => number): void {
-  const { source, driver, target } = disk
-  const volume = storageChain(source).find(image => image.type === 'volume')
-  if (volume) applyStartupPolicy(def, disk, noPool(volume))
-  if (volume || source.type === 'vhostuser') return
-  if (disk.shareable && !disk.readonly) driver.cache ??= 'none'
-  for (const [depth, top] of storageChain(source).entries()) {
-    for (const image of withDataStore(top)) {
-      if (target?.bus !== 'sd') image.index = nextNode()
-      prepareImage(image, depth > 0 || (disk.readonly ?? false), context)
-      if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
-      if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
-    }
-  }
-  if (target?.bus !== 'sd') for (const filter of disk.throttlefilters ?? []) filter.index = nextNode()
-}
-
-/** Open files cannot be handed over: only virDomainFDAssociate does that. */
-function noFiles(group: string): Error {
-  return fail('VIR_ERR_INVALID_ARG', `file descriptor group '${group}' was not associated with the domain`)
-}
-
-function noPool(source: StorageSource): Error {
-  const pool = source.type === 'volume' ? source.pool : undefined
-  if (pool === undefined) return fail('VIR_ERR_INVALID_ARG', 'name in virStoragePoolLookupByName must not be NULL')
-  return failStorage('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name '${pool}'`)
-}
-
-/** A disk's use of its image (qemuDomainPrepareDiskSourceData). */
-export function diskUse({ readonly, driver, device }: DiskDef): StorageUse {
-  const { cache, io, discard, detectZeroes, discardNoUnref } = driver
-  return {
-    readOnly: readonly ?? false,
-    cache,
-    io,
-    discard,
-    detectZeroes,
-    discardNoUnref,
-    isFloppy: device === 'floppy',
-    isCdrom: device === 'cdrom'
-  }
-}
-
-/** The helper all disks with managed reservations share (qemuBuildManagedPRCommandLine). */
-export function addManagedReservations(to: Builder): void {
-  to.object({ 'qom-type': 'pr-manager-helper', id: MANAGED_PR_MANAGER, path: managedReservationsPath(to.context) })
-}
-
-/**
- * A disk's nodes and its device (qemuBuildDiskCommandLine). The reservations helper is told with the first disk that is
- * plugged in and has it; a command line has it before all else.
- */
+/** A disk's nodes and its device (qemuBuildDiskCommandLine). */
 function addDisk(to: Builder, disk: DiskDef): void {
   // libvirt adds it to the running guest; its overlay is there only when the guest is really started
   if (disk.transient?.shareBacking && to.context.pretend) return
-  if (!to.atStart && isOnlyManaged(disk, to.def)) addManagedReservations(to)
   addDiskBackend(to, disk)
   const bridge = usbBridgeProps(to, disk)
   if (bridge) to.device(bridge)
   if (disk.target?.bus !== 'sd') to.device(diskDeviceProps(to, disk))
-}
-
-/** Adds the server of a disk: nodes of its images, or another process (qemuBuildDiskSourceCommandLine). */
-function addDiskBackend(to: Builder, disk: DiskDef): void {
-  const { source } = disk
-  if (source.type === 'vhostuser') {
-    const { path, reconnect } = source
-    addChardev(to, { type: 'unix', mode: 'connect', path, reconnect }, vhostUserChardev(disk))
-    return
-  }
-  if (disk.target?.bus === 'sd') {
-    if (!isStorageEmpty(source)) addSdObjects(to, disk)
-    atStart(to, 'sd disk').add('-drive', sdDriveArg(to, disk))
-  } else addImages(to, disk)
-  addThrottleFilters(to, disk)
-}
-
-/** Nodes of a disk's images, and the one that fills the top with what is read from those below. */
-function addImages(to: Builder, disk: DiskDef): void {
-  const { source } = disk
-  if (isStorageEmpty(source)) return
-  addStorageChain(to, source, diskUse(disk))
-  if (disk.driver.copyOnRead) {
-    const file = effectiveNode(source, to.qemu)
-    to.blockdev({ driver: 'copy-on-read', 'node-name': copyOnReadNode(disk), file, discard: 'unmap' })
-  }
-}
-
-/** A node for each group of limits, one on the other (qemuBuildDiskThrottleFiltersCommandLine). */
-function addThrottleFilters(to: Builder, disk: DiskDef): void {
-  let file = contentNode(disk, to.qemu)
-  for (const filter of disk.throttlefilters ?? []) {
-    const lacking = file === undefined ? 'file' : 'node-name'
-    if (file === undefined || filter.index === undefined)
-      throw fail('VIR_ERR_INTERNAL_ERROR', `argument key '${lacking}' must not have null value`)
-    const node = filterNode(filter)
-    to.blockdev({ driver: 'throttle', 'node-name': node, 'throttle-group': throttleGroupId(filter.group), file })
-    file = node
-  }
 }

@@ -24,39 +24,40 @@ function overlayOf({ transient, source }: DiskDef, def: DomainDef): string | und
  * @throws VIR_ERR_OPERATION_UNSUPPORTED if a file of its name is there already
  */
 export function chooseTransientOverlays(def: DomainDef, nextNode: () => number): void {
-  for (const disk of def.devices.disks) {
-    const below = disk.source
-    if (!disk.transient || below.type !== 'file' || below.path === undefined) continue
-    const path = `${below.path}${suffix(def)}`
-    if (existsSync(path)) {
-      throw fail(
-        'VIR_ERR_OPERATION_UNSUPPORTED',
-        `Overlay file '${path}' for transient disk '${disk.target?.dev}' already exists`
-      )
-    }
-    const overlay: StorageSource = { type: 'file', path, format: 'qcow2', index: nextNode(), backingStore: below }
-    disk.source = overlay
+  for (const disk of def.devices.disks) chooseTransientOverlay(disk, def, nextNode)
+}
+
+/** The same for one disk. @throws as chooseTransientOverlays */
+export function chooseTransientOverlay(disk: DiskDef, def: DomainDef, nextNode: () => number): void {
+  const below = disk.source
+  if (!disk.transient || below.type !== 'file' || below.path === undefined) return
+  const path = `${below.path}${suffix(def)}`
+  if (existsSync(path)) {
+    throw fail(
+      'VIR_ERR_OPERATION_UNSUPPORTED',
+      `Overlay file '${path}' for transient disk '${disk.target?.dev}' already exists`
+    )
   }
+  const overlay: StorageSource = { type: 'file', path, format: 'qcow2', index: nextNode(), backingStore: below }
+  disk.source = overlay
 }
 
 /**
- * Makes the chosen overlays, empty.
+ * Makes the chosen overlay of a disk, empty.
  * @param owner who QEMU runs as
  * @throws VIR_ERR_INTERNAL_ERROR if qemu-img fails
  */
-export async function makeTransientOverlays(def: DomainDef, owner: ProcessOwner): Promise<void> {
-  for (const disk of def.devices.disks) {
-    const path = overlayOf(disk, def)
-    const below = disk.source.backingStore
-    if (path === undefined || below?.type !== 'file' || below.path === undefined) continue
-    const format = below.format ?? 'raw'
-    makeEmpty(path)
-    const create = ['create', '-q', '-f', 'qcow2', '-F', format, '-b', below.path]
-    // asked for the size itself, qemu-img opens the file that a header names for the data
-    const size = below.dataStore && capacityOf(readHeader(below.path), format)
-    await runHostCommand('qemu-img', size === undefined ? [...create, path] : [...create, '-u', path, String(size)])
-    giveTo(path, owner)
-  }
+export async function makeTransientOverlay(disk: DiskDef, def: DomainDef, owner: ProcessOwner): Promise<void> {
+  const path = overlayOf(disk, def)
+  const below = disk.source.backingStore
+  if (path === undefined || below?.type !== 'file' || below.path === undefined) return
+  const format = below.format ?? 'raw'
+  makeEmpty(path)
+  const create = ['create', '-q', '-f', 'qcow2', '-F', format, '-b', below.path]
+  // asked for the size itself, qemu-img opens the file that a header names for the data
+  const size = below.dataStore && capacityOf(readHeader(below.path), format)
+  await runHostCommand('qemu-img', size === undefined ? [...create, path] : [...create, '-u', path, String(size)])
+  giveTo(path, owner)
 }
 
 /** Makes a file that was not there: beside an image others may have laid a link. @throws VIR_ERR_SYSTEM_ERROR */

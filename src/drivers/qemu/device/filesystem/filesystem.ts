@@ -28,7 +28,13 @@ export const qemuFilesystem: QemuFamily<FilesystemDef> = {
   config: {
     attach: joinOnce('filesystems', 'Target already exists'),
     noneToDetach: missing('no matching filesystem device was found')
-  }
+  },
+  live: { attach: checkPluggable, detach: checkPluggable, noneToDetach: missing('matching filesystem not found') }
+}
+
+function checkPluggable(dev: FilesystemDef): void {
+  if (isVirtiofs(dev)) return
+  throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'only virtiofs filesystems can be hotplugged')
 }
 
 /** libvirt's checks, in its order (qemuValidateDomainDeviceDefFS). */

@@ -8,6 +8,7 @@ import { atStart, type Builder, type StartOptions } from '../../parts/builder.ts
 import { keyValue } from '../../parts/props.ts'
 import { audiodevId } from '../audio.ts'
 import { missing, type QemuFamily } from '../family.ts'
+import { changeGraphics } from './change.ts'
 import { startDbusDaemon, stopDbusDaemon } from './dbus-daemon.ts'
 import { setGraphicsPassword } from './password.ts'
 import { prepareGraphics, removeGeneratedSockets } from './prepare.ts'
@@ -35,6 +36,10 @@ export const qemuGraphics: QemuFamily<GraphicsDef> = {
       ({ type }) => `cannot find existing graphics type '${type}' device to modify`,
       'VIR_ERR_INVALID_ARG'
     )
+  },
+  live: {
+    update: changeGraphics,
+    noneToUpdate: missing(({ type }) => `cannot find existing graphics device to modify of type '${type}'`)
   },
   postParse(dev, _def, { config }) {
     if (dev.type === 'vnc') dropDriverSockets(dev, config.libDir)

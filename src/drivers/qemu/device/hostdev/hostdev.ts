@@ -11,6 +11,7 @@ import { bootIndex } from '../../parts/boot-index.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
+import { liveHostdev } from './live.ts'
 import { prepareHostdev } from './prepare.ts'
 import { addScsiHostdev, addVhostScsi } from './scsi.ts'
 
@@ -40,7 +41,8 @@ export const qemuHostdev: QemuFamily<HostdevDef> = {
       devices.hostdevs.push(dev)
     },
     noneToDetach: missing()
-  }
+  },
+  live: liveHostdev
 }
 
 type Check = (dev: HostdevDef, def: DomainDef, context: QemuContext) => void

@@ -70,6 +70,16 @@ export const networkPort: HostEnd<InterfaceDef> = {
   }
 }
 
+/** Has an interface stay plugged in where another, whose place it takes, is. */
+export function takeOverPort(dev: InterfaceDef, from: InterfaceDef): void {
+  if (!isOnNetwork(dev) || !isOnNetwork(from)) return
+  const { portgroup } = dev.source
+  const { portgroup: _, ...port } = from.source
+  dev.source = { ...port, ...(portgroup !== undefined && { portgroup }) }
+  const given = settings.get(from)
+  if (given) settings.set(dev, given)
+}
+
 function formatPort(dev: OnNetwork, owner: { name: string; uuid: string }): string {
   const node = element('networkport', {}, [
     element('uuid', {}, [randomUUID()]),

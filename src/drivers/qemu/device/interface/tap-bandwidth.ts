@@ -17,6 +17,12 @@ export async function setBandwidth(device: string, bandwidth: Bandwidth, sharesH
   for (const args of [...shape(device, sent), ...police(device, received)]) await runHostCommand('tc', args)
 }
 
+/** Takes the limits of a device away, as far as it has any. */
+export async function clearBandwidth(device: string): Promise<void> {
+  for (const queue of ['root', 'ingress'])
+    await runHostCommand('tc', ['qdisc', 'del', 'dev', device, queue]).catch(() => undefined)
+}
+
 /** Queues all that the device sends in one class with a rate. */
 function shape(device: string, rate: BandwidthRate | undefined): string[][] {
   if (!rate?.average) return []

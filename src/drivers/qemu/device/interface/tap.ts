@@ -22,8 +22,14 @@ import { setBandwidth } from './tap-bandwidth.ts'
 import { validateActualInterface } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+// virnetdev.c, virnetdevtap.c, virnetdevbridge.c
+const failHost = errorsFrom('VIR_FROM_NONE')
 
 const NET = '/sys/class/net'
+/** True for a device of the host. */
+export const isNetworkDevice = (name: string): boolean => existsSync(`${NET}/${name}`)
+/** The MTU of a device of the host, as text. */
+export const mtuOf = (name: string): string => readFileSync(`${NET}/${name}/mtu`, 'utf8').trim()
 /** Length of a device name in the kernel, less its NUL. */
 const NAME_MAX = 15
 /** Length of a device's alias in the kernel, less its NUL. */
@@ -33,9 +39,9 @@ const ALIAS_MAX = 255
 const KERNEL = /^(?:RTNETLINK answers|ioctl\(\w+\)|Error): (.*?)\.?$/m
 
 /** Has ip(8) do something; a refusal is told as libvirt tells that of the system call. */
-const ip = (failed: string, ...args: string[]) =>
+export const ip = (failed: string, ...args: string[]) =>
   runHostCommand('ip', args, said =>
-    fail('VIR_ERR_SYSTEM_ERROR', `${failed}: ${KERNEL.exec(said)?.[1] ?? said.replace(/\s*\n\s*/g, '; ')}`)
+    failHost('VIR_ERR_SYSTEM_ERROR', `${failed}: ${KERNEL.exec(said)?.[1] ?? said.replace(/\s*\n\s*/g, '; ')}`)
   )
 
 /** Its directory tells the guest apart from others on the host. */
@@ -91,7 +97,7 @@ export const isHelped = ({ source }: InterfaceDef, { privileged }: QemuContext):
   source.type === 'bridge' && !privileged
 
 /** Refuses interfaces that need drivers we do not have. @throws VIR_ERR_CONFIG_UNSUPPORTED */
-function checkPossible(dev: InterfaceDef): void {
+export function checkPossible(dev: InterfaceDef): void {
   const unsupported = (what: string) =>
     fail('VIR_ERR_CONFIG_UNSUPPORTED', `interface ${dev.mac} - ${what} cannot be set up without a libvirt daemon`)
   if (dev.virtualPort?.type !== undefined) throw unsupported(`virtualport type='${dev.virtualPort.type}'`)
@@ -100,7 +106,7 @@ function checkPossible(dev: InterfaceDef): void {
 
 /** Looks for the device the interface is to be plugged into, by a name the kernel takes. @throws VIR_ERR_SYSTEM_ERROR */
 function checkNames({ source, target, mtu }: InterfaceDef): void {
-  const missing = (what: string) => fail('VIR_ERR_SYSTEM_ERROR', `${what}: No such device`)
+  const missing = (what: string) => failHost('VIR_ERR_SYSTEM_ERROR', `${what}: No such device`)
   const isThere = (name: string) => existsSync(`${NET}/${checkLength(name)}`)
   if (target?.dev !== undefined) checkLength(target.dev)
   if (source.type === 'direct' && !isThere(source.dev)) throw missing(`Unable to get index for interface ${source.dev}`)
@@ -112,7 +118,7 @@ function checkNames({ source, target, mtu }: InterfaceDef): void {
 
 function checkLength(name: string): string {
   if (Buffer.byteLength(name) <= NAME_MAX) return name
-  throw fail('VIR_ERR_SYSTEM_ERROR', `Network interface name '${name}' is too long: Numerical result out of range`)
+  throw failHost('VIR_ERR_SYSTEM_ERROR', `Network interface name '${name}' is too long: Numerical result out of range`)
 }
 
 const deleteDevice = (name: string) => ip(`Unable to delete '${name}'`, 'link', 'delete', 'dev', name)
@@ -127,7 +133,7 @@ async function useDevice({ context, owner }: HostGuest, dev: InterfaceDef): Prom
   if (!isName(name) || !existsSync(`${NET}/${name}`)) {
     throw fail('VIR_ERR_INTERNAL_ERROR', "target managed='no' but specified dev doesn't exist")
   }
-  const unable = (why: string) => fail('VIR_ERR_SYSTEM_ERROR', `Unable to create tap device ${name}: ${why}`)
+  const unable = (why: string) => failHost('VIR_ERR_SYSTEM_ERROR', `Unable to create tap device ${name}: ${why}`)
   if (!isTap(name) && !isMacvtap(name)) throw unable('Invalid argument')
   if (isTap(name) && !isOpenTo(name, owner)) {
     if (!context.privileged) throw unable('Operation not permitted')
@@ -177,16 +183,21 @@ async function makeDevice(guest: HostGuest, dev: InterfaceDef, actual: Interface
   const set = (failed: string, ...what: string[]) => ip(failed, 'link', 'set', 'dev', name, ...what)
   const bridge = source.type === 'bridge' ? source.bridge : undefined
   // before it is a port: a bridge without an MTU of its own takes its ports'
-  const mtu = dev.mtu ?? (bridge && readFileSync(`${NET}/${bridge}/mtu`, 'utf8').trim())
+  const mtu = dev.mtu ?? (bridge && mtuOf(bridge))
   if (mtu !== undefined) await set(`Cannot set interface MTU on '${name}'`, 'mtu', String(mtu))
   const address = ['address', source.type === 'direct' ? dev.mac : hostMac(dev.mac)]
   if (bridge === undefined) await set(`Cannot set up '${name}'`, ...address, 'up')
   else await set(`Unable to add bridge ${bridge} port ${name}`, ...address, 'master', bridge, 'up')
   if (isolated) await set(`Unable to isolate port ${name}`, 'type', 'bridge_slave', 'isolated', 'on')
   if (source.type === 'ethernet') await addAddresses(name, source)
-  if (dev.coalesce) await runHostCommand('ethtool', ['-C', name, 'rx-frames', String(dev.coalesce)])
+  if (dev.coalesce) await setCoalesce(name, dev.coalesce)
   if (bandwidth) await setBandwidth(name, bandwidth, source.type === 'direct')
   await runScript(dev.script, name)
+}
+
+/** Has the host be told of received frames in groups. @param frames of a group; 0: of each at once */
+export async function setCoalesce(name: string, frames: number): Promise<void> {
+  await runHostCommand('ethtool', ['-C', name, 'rx-frames', String(frames)])
 }
 
 /** A tap device for QEMU's user, or a macvtap device on one of the host's. */
@@ -212,7 +223,7 @@ async function giveName(temporary: string, { type, target }: InterfaceDef): Prom
     }
     if (!wanted.includes('%d')) {
       if (await rename(temporary, wanted)) return wanted
-      throw fail('VIR_ERR_OPERATION_INVALID', `The ${wanted} interface already exists`)
+      throw failHost('VIR_ERR_OPERATION_INVALID', `The ${wanted} interface already exists`)
     }
   }
   const template = wanted?.includes('%d') ? wanted : `${PREFIX[type]}%d`

@@ -11,10 +11,16 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 
 const isModule = ({ model }: MemoryDef) => model === 'dimm' || model === 'nvdimm'
 
-/** qemuDomainDefValidateMemoryHotplug. @throws VIR_ERR_CONFIG_UNSUPPORTED */
-export function validateMemoryHotplug(def: DomainDef): void {
+/**
+ * qemuDomainDefValidateMemoryHotplug
+ * @param added a device that a running guest gets; those it has are not checked again then
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED
+ */
+export function validateMemoryHotplug(def: DomainDef, added?: MemoryDef): void {
   const { maxMemory, devices } = def
-  const { memories } = devices
+  const memories = added ? [...devices.memories, added] : devices.memories
+  if (added?.model === 'sgx-epc') throw unsupported(`hotplug is not supported for the ${added.model} device`)
+  if (added) validateDevice(added, def, maxMemory?.slots ?? 0)
   if (!maxMemory) {
     if (memories.length === 0) return
     throw unsupported("cannot use/hotplug a memory device when domain 'maxMemory' is not defined")
@@ -22,7 +28,7 @@ export function validateMemoryHotplug(def: DomainDef): void {
   if (!isPpc64(def) && !isS390(def) && numaCells(def).length === 0) {
     throw unsupported('At least one numa node has to be configured when enabling memory hotplug')
   }
-  for (const dev of memories) validateDevice(dev, def, maxMemory.slots)
+  if (!added) for (const dev of memories) validateDevice(dev, def, maxMemory.slots)
   const needed = memories.filter(isModule).length
   if (needed > maxMemory.slots) {
     throw unsupported(
@@ -93,6 +99,12 @@ export function alignMemory(def: DomainDef): void {
     hotplugKiB += dev.target.sizeKiB
   }
   def.memoryKiB = initialKiB + hotplugKiB
+}
+
+/** The size of a device that is meant for a running guest (qemuDomainMemoryDeviceAlignSize). */
+export function alignMemoryDevice(dev: MemoryDef, def: DomainDef): void {
+  if (isPpc64(def)) alignPpc64Memory(dev, def)
+  else dev.target.sizeKiB = roundUp(dev.target.sizeKiB, ALIGN_KIB)
 }
 
 /** pSeries firmware wants whole 256 MiB; alignment is known when the guest is defined already. */

@@ -13,6 +13,7 @@ import { leave, missing, type QemuFamily } from '../family.ts'
 import { alignPpc64Memory } from './align.ts'
 import { addMemoryObject, deviceMemory, memoryBytes, memoryObject } from './backend.ts'
 import { memoryFile } from './files.ts'
+import { liveMemory } from './live.ts'
 import { pageSizes } from './pages.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -77,7 +78,8 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
     findToUpdate: ({ address, alias }, { devices }) =>
       devices.memories.find(one => sameAddress(one.address, address) && (alias === undefined || one.alias === alias)),
     noneToUpdate: missing('memory not found', 'VIR_ERR_INVALID_ARG')
-  }
+  },
+  live: liveMemory
 }
 
 /** A module takes a slot, and adds to the guest's memory (virDomainMemoryInsert). */

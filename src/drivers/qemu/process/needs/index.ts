@@ -5,7 +5,7 @@ import type { AnyDevice, DeviceKind } from '../../../../conf/devices/index.ts'
 import { letThrough, makeDirectoryFor, removeGivenDirectory, shut } from '../../../../host/owner.ts'
 import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../../command/launch-security.ts'
 import { stopReservationsHelper } from '../../device/disk/pr-helper.ts'
-import { chooseTransientOverlays, makeTransientOverlays } from '../../device/disk/transient.ts'
+import { chooseTransientOverlays } from '../../device/disk/transient.ts'
 import { qemuFamily } from '../../device/index.ts'
 import { actualInterface } from '../../device/interface/network-port.ts'
 import { isHelped, removeStrayDevices } from '../../device/interface/tap.ts'
@@ -84,7 +84,6 @@ export const NEEDS: readonly Need[] = [
     // the overlay of each is removed with its disk
     name: 'transient disks',
     prepare: ({ domain: { def, running } }) => chooseTransientOverlays(def, () => ++running.nodeIndex),
-    start: ({ domain }) => makeTransientOverlays(domain.def, domain.running.owner),
     release: giving('disks')
   },
   {
@@ -152,7 +151,7 @@ export const NEEDS: readonly Need[] = [
     release: ({ context }) => removeLaunchSecurityFiles(context.paths.libDir)
   },
   {
-    name: 'persistent reservations',
+    name: 'disks',
     start: taking('disks'),
     release: ({ context }) => stopReservationsHelper(context)
   },

@@ -6,7 +6,7 @@ import type { DomainDef } from '../../../../../src/conf/domain-def.ts'
 import { storageChain } from '../../../../../src/conf/storage/chain.ts'
 import {
   chooseTransientOverlays,
-  makeTransientOverlays,
+  makeTransientOverlay,
   removeTransientOverlay
 } from '../../../../../src/drivers/qemu/device/disk/transient.ts'
 import { define, errorOf } from '../../../../helper/definition.ts'
@@ -23,7 +23,7 @@ t.test('writes go to an overlay that is gone afterwards', { skip }, async t => {
   const xml = `<disk><source file='${image}'/><target dev='vda'/><transient/></disk>`
   const def = await define(xml)
   chooseTransientOverlays(def, () => 2)
-  await makeTransientOverlays(def, {})
+  for (const disk of def.devices.disks) await makeTransientOverlay(disk, def, {})
   const overlay = `${image}.TRANSIENT-guest`
   t.ok(existsSync(overlay))
   t.same(
@@ -53,6 +53,6 @@ t.test('an overlay is not made through a link that somebody has laid', { skip },
   symlinkSync(join(dir, 'victim'), join(dir, 'image.TRANSIENT-guest'))
   const def = await define(`<disk><source file='${join(dir, 'image')}'/><target dev='vda'/><transient/></disk>`)
   chooseTransientOverlays(def, () => 2)
-  t.match(await errorOf(() => makeTransientOverlays(def, {})), /^VIR_ERR_SYSTEM_ERROR: .*EEXIST/)
+  t.match(await errorOf(() => makeTransientOverlay(def.devices.disks[0]!, def, {})), /^VIR_ERR_SYSTEM_ERROR: .*EEXIST/)
   t.notOk(existsSync(join(dir, 'victim')))
 })
