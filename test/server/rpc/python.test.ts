@@ -153,6 +153,39 @@ const resizing: Call[] = [
   dom('startDirtyRateCalc', 1, 4)
 ]
 
+/** What a guest is asked by its agent, which is not there or does not listen. */
+const inside: Call[] = [
+  dom('fsFreeze'),
+  dom('fsFreeze', ['/']),
+  dom('fsFreeze', null, 1),
+  dom('fsThaw'),
+  dom('fsThaw', ['/']),
+  dom('fsTrim', null, 0),
+  dom('fsTrim', '/', 0),
+  dom('fsInfo'),
+  dom('fsInfo', 1),
+  dom('guestInfo'),
+  dom('guestInfo', 0xff),
+  dom('guestInfo', 0x100),
+  dom('guestInfo', 0, 1),
+  dom('guestVcpus'),
+  dom('guestVcpus', 1),
+  dom('setGuestVcpus', '0', 1),
+  dom('setGuestVcpus', '0', 2),
+  dom('setGuestVcpus', 'x', 1),
+  dom('setUserPassword', 'root', 'x'),
+  dom('setUserPassword', 'root', 'x', 2),
+  dom('authorizedSSHKeysGet', 'root'),
+  dom('authorizedSSHKeysSet', 'root', ['k']),
+  dom('authorizedSSHKeysSet', 'root', ['k'], 3),
+  dom('authorizedSSHKeysSet', 'root', [], 1),
+  dom('authorizedSSHKeysSet', 'root', ['k'], 4),
+  dom('agentSetResponseTimeout', 5),
+  dom('agentSetResponseTimeout', -3),
+  dom('agentSetResponseTimeout', -2, 1),
+  dom('PMSuspendForDuration', 0, 0)
+]
+
 const calls: Call[] = [
   // identity and lookups
   dom('name'),
@@ -239,6 +272,7 @@ const calls: Call[] = [
   typesOf(dom('securityLabelList')),
   // what there is none of
   ...nothingYet,
+  ...inside,
   dom('managedSaveRemove', 1),
   dom('blockJobInfo', 'hda'),
   dom('blockJobInfo', 'hda', 1),
@@ -266,6 +300,21 @@ const calls: Call[] = [
   dom('shutdownFlags', 1024),
   dom('reboot', 'VIR_DOMAIN_REBOOT_GUEST_AGENT'),
   dom('reboot', 1024),
+  ...inside,
+  dom('PMWakeup'),
+  dom('PMSuspendForDuration', 3, 0),
+  dom('PMSuspendForDuration', 0, 1),
+  dom('setLifecycleAction', 0, 1, 1),
+  dom('setLifecycleAction', 1, 0, 1),
+  dom('setLifecycleAction', 0, 0, 1),
+  dom('setLifecycleAction', 1, 4, 1),
+  dom('setLifecycleAction', 3, 0),
+  dom('setLifecycleAction', 0, 6),
+  dom('setLifecycleAction', 0, 0, 4),
+  dom('launchSecurityInfo'),
+  dom('setLaunchSecurityState', { 'sev-secret': 'x' }),
+  dom('setLaunchSecurityState', { nosuch: 'x' }),
+  dom('sendProcessSignal', 1, 15),
   // life cycle
   dom('resume'),
   dom('suspend'),
@@ -391,6 +440,7 @@ const inactiveCalls: Call[] = [
   dom('getTime'),
   dom('hostname'),
   ...nothingYet,
+  ...inside,
   dom('ioThreadInfo', 'VIR_DOMAIN_AFFECT_CONFIG'),
   dom('blockJobInfo', 'hda'),
   dom('blockJobAbort', 'hda'),
@@ -431,6 +481,7 @@ const readOnlyCalls: Call[] = [
   dom('hostname'),
   dom('getTime'),
   ...nothingYet,
+  ...inside,
   dom('blockJobInfo', 'hda'),
   dom('blockJobAbort', 'hda'),
   dom('blockJobSetSpeed', 'hda', 1),

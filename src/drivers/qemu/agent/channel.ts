@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net'
 import { virDomainAgentResponseTimeoutValues } from '../../../conf/enums.ts'
 import { errorsFrom, type VirError } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
+import { malformed } from './answer.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -13,6 +14,8 @@ const { VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK, VIR_DOMAIN_AGENT_RESPONSE_TIMEO
 const WAIT_TIME = 5
 /** QEMU_AGENT_MAX_RESPONSE. */
 const MAX_REPLY_BYTES = 10 * 1024 * 1024
+/** Lines that are passed over in search of an answer: each has to be read as JSON. */
+const MAX_LINES = 10_000
 /** As much of what the guest said as an error shows. */
 const SHOWN_CHARS = 200
 /** The longest that a timer runs, about 25 days. */
@@ -81,8 +84,9 @@ export class Agent {
   readonly #responseTimeout: () => number
   #socket: Socket | undefined
   #buffer = ''
-  /** characters that came since somebody waits */
+  /** characters and lines that came since somebody waits */
   #received = 0
+  #lines = 0
   #waiting: Waiting | undefined
   #queue: Promise<unknown> = Promise.resolve()
   #syncId = Math.floor(Math.random() * 2 ** 31)
@@ -201,6 +205,7 @@ export class Agent {
         }
       }
       this.#received = 0
+      this.#lines = 0
       this.#socket?.resume()
     })
   }
@@ -219,6 +224,10 @@ export class Agent {
   #line(line: string): void {
     const waiting = this.#waiting
     if (!waiting) return
+    if (++this.#lines > MAX_LINES) {
+      this.#drop(malformed(`No agent response found in ${MAX_LINES} lines`))
+      return
+    }
     const { syncId } = waiting
     let said: unknown
     try {
@@ -232,10 +241,10 @@ export class Agent {
     const reply = (isObject ? said : {}) as Reply
     if (syncId !== undefined) {
       if (reply.return === syncId) waiting.resolve(reply)
-    } else if (!isObject) waiting.reject(noReply(`Parsed JSON reply '${shown(line)}' isn't an object`))
+    } else if (!isObject) waiting.reject(malformed(`Parsed JSON reply '${shown(line)}' isn't an object`))
     else if ('error' in reply || 'return' in reply) waiting.resolve(reply)
     else if (!('event' in reply || 'QMP' in reply)) {
-      waiting.reject(noReply(`Unknown JSON reply '${shown(line)}'`))
+      waiting.reject(malformed(`Unknown JSON reply '${shown(line)}'`))
     }
   }
 
@@ -251,7 +260,6 @@ export class Agent {
   }
 }
 
-const noReply = (why: string) => fail('VIR_ERR_INTERNAL_ERROR', why)
 const shown = (line: string) => line.slice(0, SHOWN_CHARS)
 
 const disappeared = ({ syncId }: Waiting) =>
