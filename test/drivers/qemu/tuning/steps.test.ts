@@ -8,7 +8,12 @@ import { allowedCpus } from '../../../../src/host/proc.ts'
 import { StandInGuest } from '../../../helper/stand-in-guest.ts'
 
 const TUNED = "<vcpu current='1'>2</vcpu><iothreads>1</iothreads>"
-const THREAD_FILES = { 'cgroup.controllers': 'cpu cpuset\n', 'cpu.max': 'max 100000\n', 'cpuset.cpus': '0\n' }
+const THREAD_FILES = {
+  'cgroup.controllers': 'cpu cpuset\n',
+  'cgroup.threads': '1\n',
+  'cpu.max': 'max 100000\n',
+  'cpuset.cpus': '0\n'
+}
 
 /** A running guest that is kept, with groups of v2 of which those of threads are made. */
 async function tuned(t: Test, files: Record<string, string> = {}) {

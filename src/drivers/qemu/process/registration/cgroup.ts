@@ -1,5 +1,5 @@
 // A guest's own control groups, made directly: while its QEMU initialises, removed when it is gone.
-import { constants } from 'node:fs'
+import { constants, readFileSync } from 'node:fs'
 import { access, mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -35,19 +35,20 @@ const LACKING = ['EACCES', 'EPERM', 'EROFS', 'ENXIO']
  * Makes the groups and moves the processes in.
  * @param partition the one the paths lie in; only the default one is made
  * @param wanted the user has asked for groups
+ * @param controllers the guest cannot do without those of v2: see makeRoom()
  * @returns the groups there are now
  * @throws VIR_ERR_SYSTEM_ERROR if one cannot be used; where none was `wanted`, only for other reasons than a lack of rights
  */
 export async function enterGroups(
   paths: string[],
   pids: number[],
-  { partition, wanted }: { partition: string; wanted: boolean }
+  { partition, wanted, controllers = false }: { partition: string; wanted: boolean; controllers?: boolean }
 ): Promise<string[]> {
   const makeParents = partition === DEFAULT_PARTITION
   const entered = await Promise.all(
     paths.map(async path => {
       try {
-        await makeGroup(path, partitionGroups(partition).length, makeParents)
+        await makeGroup(path, partitionGroups(partition).length, { makeParents, controllers })
         for (const pid of pids) await enter(path, pid)
         return path
       } catch (error) {
@@ -70,14 +71,17 @@ async function enter(group: string, pid: number): Promise<void> {
   }
 }
 
-/**
- * Readies a group and those above it, as many as the partition has parts.
- * @param makeParents make those above it too, if they are not there
- */
-async function makeGroup(path: string, parents: number, makeParents: boolean, make = true): Promise<void> {
+interface Making {
+  /** make those above it too, if they are not there */
+  makeParents: boolean
+  controllers: boolean
+}
+
+/** Readies a group and those above it, as many as the partition has parts. */
+async function makeGroup(path: string, parents: number, how: Making, make = true): Promise<void> {
   const parent = dirname(path)
-  if (parents > 0) await makeGroup(parent, parents - 1, makeParents, makeParents)
-  await handDownControllers(parent)
+  if (parents > 0) await makeGroup(parent, parents - 1, how, how.makeParents)
+  await handDownControllers(parent, how.controllers)
   try {
     if (make) await mkdir(path)
   } catch (error) {
@@ -99,12 +103,59 @@ async function inherit(parent: string, path: string, file: string): Promise<void
   if (above) await writeFile(join(path, file), above)
 }
 
-/** v2: lets groups below have the controllers. The kernel refuses it for a group with processes: they go without. */
-async function handDownControllers(group: string): Promise<void> {
+/**
+ * v2: lets groups below have the controllers. The kernel refuses it for a group with processes: those below go without,
+ * unless room is to be made.
+ */
+async function handDownControllers(group: string, mayMakeRoom: boolean): Promise<void> {
   const there = ((await readIfThere(join(group, 'cgroup.controllers'))) ?? '').split(' ')
-  const wanted = V2_CONTROLLERS.filter(controller => there.includes(controller))
-  for (const controller of wanted) {
-    await writeFile(join(group, 'cgroup.subtree_control'), `+${controller}`).catch(() => undefined)
+  const handDown = (controller: string) => writeFile(join(group, 'cgroup.subtree_control'), `+${controller}`)
+  for (const controller of V2_CONTROLLERS.filter(name => there.includes(name))) {
+    try {
+      await handDown(controller)
+    } catch (error) {
+      if (!mayMakeRoom || (error as NodeJS.ErrnoException).code !== 'EBUSY' || !(await makeRoom(group))) continue
+      await handDown(controller).catch(() => undefined)
+    }
+  }
+}
+
+/** The group beside the guests' that takes a group's own processes. */
+const BESIDE = 'processes.virshim'
+
+/**
+ * v2: moves the processes of a group that is ours alone, as a container's or a delegated one, into one below it. They
+ * stay there: other guests may have come to need it. Not where there are processes that did not come from us, unless it
+ * is the top of a cgroup namespace, where all are of our container.
+ * @returns false where they are not ours to move
+ */
+async function makeRoom(group: string): Promise<boolean> {
+  const pids = ((await readIfThere(join(group, 'cgroup.procs'))) ?? '').split('\n').filter(Boolean).map(Number)
+  const isTop = hierarchies().some(({ version, mount }) => version === 2 && mount === group)
+  if (!isTop && !pids.every(isOurs)) return false
+  const beside = join(group, BESIDE)
+  try {
+    await mkdir(beside).catch(error => {
+      if (error.code !== 'EEXIST') throw error
+    })
+    for (const pid of pids) await enter(beside, pid)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** True for this process and those it has made, or they. */
+function isOurs(pid: number): boolean {
+  for (let at = pid; at > 0; at = parentOf(at)) if (at === process.pid) return true
+  return false
+}
+
+function parentOf(pid: number): number {
+  try {
+    return Number(/^PPid:\s*(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0)
+  } catch {
+    return 0
   }
 }
 

@@ -4,6 +4,7 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import { helpersIn } from '../../../../host/helper-process.ts'
 import type { ProcessIdentity } from '../../../../state/status.ts'
 import type { QemuDomain } from '../../domain/domain.ts'
+import { asksForLimits, asksForThreads } from '../tuning/demands.ts'
 import { enterGroups, groupName, groupPaths, leaveGroups } from './cgroup.ts'
 import { DEFAULT_PARTITION, partitionGroups } from './partition.ts'
 
@@ -53,7 +54,11 @@ async function makeGroups(domain: QemuDomain, qemu: ProcessIdentity, asked: bool
   domain.save()
   const helpers = helpersIn(domain.context.paths.libDir)
   const pids = [qemu, ...helpers].map(({ pid }) => pid)
-  domain.running.cgroups = await enterGroups(domain.running.cgroups, pids, { partition, wanted: asked })
+  domain.running.cgroups = await enterGroups(domain.running.cgroups, pids, {
+    partition,
+    wanted: asked,
+    controllers: asksForLimits(domain.def) || asksForThreads(domain.def)
+  })
 }
 
 /** Undoes registerGuest when QEMU is gone. The log has what could not be undone. */

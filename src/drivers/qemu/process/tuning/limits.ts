@@ -47,7 +47,7 @@ const LIMITS: readonly Limits[] = [
   {
     controller: 'blkio',
     lacking: 'Block I/O tuning is not available on this host',
-    asked: ({ blkiotune }) => blkiotune !== undefined,
+    asked: ({ blkiotune }) => Boolean(blkiotune?.weight || blkiotune?.devices.length),
     async set({ blkiotune }, group) {
       if (blkiotune?.weight) await blkioWeight.set(group, blkiotune.weight)
       for (const device of blkiotune?.devices ?? []) {

@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { mkdir, rmdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { systemError } from '../../../../conf/errno.ts'
-import { type Controller, type Group, groupAt, writeGroupFile } from '../../../../host/cgroup.ts'
+import { type Controller, type Group, groupAt, readGroupFile, writeGroupFile } from '../../../../host/cgroup.ts'
 import type { QemuDomain } from '../../domain/domain.ts'
 import { queryIothreads } from '../iothreads.ts'
 import { inheritCpuset } from '../registration/cgroup.ts'
@@ -78,25 +78,43 @@ export async function emulatorThreads(domain: QemuDomain): Promise<number[]> {
   }
 }
 
-/** True once the groups of threads are made. */
-const isDivided = (group: Group) => existsSync(join(group.path, 'emulator'))
-
 /**
- * Makes the groups of all threads, unless they are there, and moves each thread into its own.
- * @throws VIR_ERR_SYSTEM_ERROR; what was made is removed then
+ * Makes the groups of all threads, where they are not there, and moves each thread into its own. What a process of ours
+ * that was killed has begun is completed.
+ * @throws VIR_ERR_SYSTEM_ERROR; what was made where nothing was is removed then
  */
 export async function divideThreads(domain: QemuDomain): Promise<void> {
-  const groups = divided(domain).filter(group => !isDivided(group))
+  const groups = divided(domain)
   if (groups.length === 0) return
   // the emulator first: all of QEMU moves with it
   const threads = [emulatorOf(domain), ...vcpusOf(domain), ...(await iothreadsOf(domain))]
   for (const group of groups) {
+    const isNew = !isDivided(group)
+    let all = false
     try {
-      for (const thread of threads) await enterGroup(group, thread)
+      for (const thread of threads) {
+        if (!all && (await hasThreads(group, thread))) continue
+        await enterGroup(group, thread)
+        all ||= thread.kind === 'emulator'
+      }
     } catch (error) {
-      await undivide(group, threads)
+      if (isNew) await undivide(group, threads)
       throw error
     }
+  }
+}
+
+/** True once groups of threads are being made. */
+const isDivided = (group: Group) => existsSync(join(group.path, 'emulator'))
+
+const threadsFile = ({ version }: Group) => (version === 1 ? 'tasks' : 'cgroup.threads')
+
+/** A thread's group is there and has been entered. */
+async function hasThreads(group: Group, { kind, id }: GuestThread): Promise<boolean> {
+  try {
+    return (await readGroupFile(join(group.path, groupName(kind, id), threadsFile(group)))) !== ''
+  } catch {
+    return false
   }
 }
 
@@ -113,7 +131,7 @@ export async function removeThreadGroup({ running }: QemuDomain, kind: ThreadKin
 async function enterGroup(group: Group, { kind, id, tid }: GuestThread): Promise<void> {
   const path = join(group.path, groupName(kind, id))
   await makeThreadGroup(group, path)
-  const file = kind === 'emulator' ? 'cgroup.procs' : group.version === 1 ? 'tasks' : 'cgroup.threads'
+  const file = kind === 'emulator' ? 'cgroup.procs' : threadsFile(group)
   await writeGroupFile(join(path, file), String(tid))
 }
 
@@ -121,8 +139,8 @@ async function makeThreadGroup({ version }: Group, path: string): Promise<void> 
   try {
     await mkdir(path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return
-    throw systemError('VIR_FROM_CGROUP', `Failed to create cgroup '${path}'`, error)
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST')
+      throw systemError('VIR_FROM_CGROUP', `Failed to create cgroup '${path}'`, error)
   }
   const parent = dirname(path)
   if (version === 1) return inheritCpuset(parent, path)

@@ -80,6 +80,70 @@ t.test('the kernel’s own v2', { skip: noV2 }, async t => {
   t.same(await leaveGroups(paths), [], 'once more is no harm')
 })
 
+const noController =
+  (noV2 && 'no v2') ||
+  (!readFileSync(join(v2Mount(), 'cgroup.controllers'), 'utf8').trim() && 'no controller is left to v2')
+
+function v2Mount(): string {
+  return v2Lines[0]?.split(' ')[4] ?? '/nowhere'
+}
+
+t.test(
+  'v2: a group with processes of ours makes room where controllers are needed',
+  { skip: noController },
+  async t => {
+    const top = v2Mount()
+    const [controller] = readFileSync(join(top, 'cgroup.controllers'), 'utf8').trim().split(' ') as [string]
+    const had = readFileSync(join(top, 'cgroup.subtree_control'), 'utf8').includes(controller)
+    if (!had) writeFileSync(join(top, 'cgroup.subtree_control'), `+${controller}`)
+    const own = join(top, `t-own-${process.pid}`)
+    mkdirSync(own)
+    const { spawn } = await import('node:child_process')
+    const children = [0, 1].map(() => spawn('sleep', ['600'], { stdio: 'ignore' }))
+    t.teardown(async () => {
+      for (const child of children) child.kill('SIGKILL')
+      await leaveGroups([own])
+      if (had) return
+      try {
+        writeFileSync(join(top, 'cgroup.subtree_control'), `-${controller}`)
+      } catch {
+        // somebody else's group has come to use it
+      }
+    })
+    for (const { pid } of children) writeFileSync(join(own, 'cgroup.procs'), String(pid))
+    const hierarchy = { version: 2, mount: '/nowhere', root: '/', own, controllers: [controller] } as const
+    const guestOf = (name: string) => groupPaths(name, '/machine', [{ ...hierarchy, controllers: [controller] }])
+    const has = ([path]: string[]) => readFileSync(join(path!, 'cgroup.controllers'), 'utf8').trim()
+    const [qemu, other] = children.map(({ pid }) => pid!) as [number, number]
+    const without = await enterGroups(guestOf('without'), [qemu], { partition: '/machine', wanted: false })
+    t.equal(has(without), '')
+    writeFileSync(join(own, 'cgroup.procs'), String(qemu))
+    const how = { partition: '/machine', wanted: false, controllers: true }
+    const path = await enterGroups(guestOf('with'), [qemu], how)
+    t.equal(has(path), controller)
+    t.equal(readFileSync(join(path[0]!, 'cgroup.procs'), 'utf8'), `${qemu}\n`)
+    t.equal(readFileSync(join(own, 'processes.virshim/cgroup.procs'), 'utf8'), `${other}\n`)
+    t.equal(readFileSync(join(own, 'cgroup.procs'), 'utf8'), '')
+  }
+)
+
+t.test('v2: others’ processes are left where they are', { skip: noController }, async t => {
+  const top = v2Mount()
+  const own = join(top, `t-others-${process.pid}`)
+  mkdirSync(own)
+  const { spawnSync } = await import('node:child_process')
+  // its parent is gone: it is not a child of ours any more
+  const pid = Number(spawnSync('sh', ['-c', 'sleep 600 >/dev/null 2>&1 & echo $!'], { encoding: 'utf8' }).stdout)
+  t.teardown(async () => {
+    process.kill(pid, 'SIGKILL')
+    await leaveGroups([own])
+  })
+  writeFileSync(join(own, 'cgroup.procs'), String(pid))
+  const paths = groupPaths('guest', '/machine', [{ version: 2, mount: '/nowhere', root: '/', own, controllers: [] }])
+  await enterGroups(paths, [], { partition: '/machine', wanted: false, controllers: true })
+  t.equal(readFileSync(join(own, 'cgroup.procs'), 'utf8'), `${pid}\n`)
+})
+
 t.test('a partition of the user’s must be there', async t => {
   const dir = t.testdir()
   const [hierarchy] = hierarchies(tree(dir, 'own'), '0::/own\n')

@@ -1,10 +1,20 @@
 // What a definition says of tuning is so in a QEMU that runs, with the kernel's own control groups of v1; it is still so
 // under another shim, and nothing is left of it afterwards.
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { hierarchies, parentIn } from '../../../../../src/drivers/qemu/process/registration/hierarchy.ts'
+import { userId } from '../../../../../src/host/ids.ts'
 import { processesNaming } from '../../../../helper/processes.ts'
 import { leftovers, refuses } from '../../../../helper/refusal.ts'
 import { bareGuest, Shim } from '../../../../helper/shim.ts'
@@ -122,10 +132,64 @@ t.test(
     t.same(inside(), [], 'to look is not to set')
     t.same((await shim.call('virDomainSetSchedulerParameters', { params: { vcpu_quota: 50000 } })).body, {})
     t.ok(inside().includes('vcpu0'))
+    // as a process of ours leaves it that is killed in the middle
+    const group = groupOf(qemu!, name, 'cpu')
+    writeFileSync(join(group, 'cgroup.procs'), String(qemu))
+    rmdirSync(join(group, 'vcpu0'))
+    t.same((await shim.call('virDomainSetSchedulerParameters', { params: { vcpu_quota: 40000 } })).body, {})
+    t.equal(readFileSync(join(group, 'vcpu0/cpu.cfs_quota_us'), 'utf8'), '40000\n')
+    t.not(readFileSync(join(group, 'emulator/tasks'), 'utf8'), '')
+    t.equal(readFileSync(join(group, 'tasks'), 'utf8'), '')
     t.match((await shim.call('virDomainGetCPUStats', { startCpu: 0, ncpus: 1 })).status, 200)
     await shim.call('virDomainDestroy', {})
     t.equal(await exited, 0)
     t.same(leftovers(shim.root, name), [])
+  }
+)
+
+t.test(
+  'a user without privileges has what its own groups allow, where libvirt’s session has nothing',
+  { skip },
+  async t => {
+    const name = `t-tuning-user-${process.pid}`
+    const user = userId('nobody')
+    const owns = ['cpu', 'memory'].map(controller => {
+      const { mount } = hierarchies().find(one => one.version === 1 && one.controllers.includes(controller))!
+      return join(mount, `t-tuning-own-${process.pid}`)
+    })
+    const tuning = '<memtune><hard_limit unit="MiB">800</hard_limit></memtune><cputune><quota>60000</quota></cputune>'
+    const shim = new Shim(bareGuest(name).replace('<os>', `${tuning}<os>`))
+    t.teardown(async () => {
+      await shim.end()
+      for (const own of owns) for (const path of [join(own, 'machine'), own]) if (existsSync(path)) rmdirSync(path)
+    })
+    for (const own of owns) {
+      mkdirSync(own)
+      for (const file of ['', 'cgroup.procs', 'tasks']) chownSync(join(own, file), user, -1)
+    }
+    chmodSync(shim.dir, 0o711)
+    chmodSync(shim.xmlFile, 0o644)
+    mkdirSync(shim.root)
+    chownSync(shim.root, user, -1)
+    const program = join(shim.dir, 'start')
+    const enter = owns.map(own => `echo $$ > ${own}/cgroup.procs; `).join('')
+    const drop = 'setpriv --reuid=nobody --regid=nogroup --clear-groups'
+    const virshimd = `${process.cwd()}/bin/virshimd --root ${shim.root} ${shim.xmlFile}`
+    writeFileSync(program, `${enter}export XDG_CACHE_HOME=${shim.root}/cache; exec ${drop} ${virshimd}\n`)
+    const exited = shim.run('sh', [program])
+    await shim.untilState(RUNNING, 60_000)
+    t.match((await shim.call('virDomainGetMemoryParameters', {})).body, { params: { hard_limit: 800 << 10 } })
+    t.match((await shim.call('virDomainGetSchedulerParameters')).body, { params: { vcpu_quota: 60000 } })
+    const params = { global_quota: 90000, cpu_shares: 300 }
+    t.same((await shim.call('virDomainSetSchedulerParameters', { params })).body, {})
+    t.match((await shim.call('virDomainGetSchedulerParameters')).body, { params })
+    await shim.call('virDomainDestroy', {})
+    t.equal(await exited, 0)
+    for (const own of owns)
+      t.same(
+        readdirSync(join(own, 'machine')).filter(entry => entry.startsWith('qemu-')),
+        []
+      )
   }
 )
 
