@@ -68,7 +68,7 @@ export async function deleteIothread(domain: QemuDomain, id: number, meant: Mean
     await qmp.execute('object-add', iothreadObject(thread)).catch(left(domain, id))
     throw error
   }
-  forgetThread(domain, { kind: 'iothread', id })
+  await forgetThread(domain, { kind: 'iothread', id })
 }
 
 /** virDomainDriverDelIOThreadCheck */

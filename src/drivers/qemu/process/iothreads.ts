@@ -29,6 +29,6 @@ export async function syncIothreads(domain: QemuDomain): Promise<void> {
   domain.change({ live: true }, def =>
     come.reduce((all, [id]) => withIothread(all, id), gone.reduce(withoutIothread, def))
   )
-  for (const id of gone) forgetThread(domain, { kind: 'iothread', id })
+  for (const id of gone) await forgetThread(domain, { kind: 'iothread', id })
   for (const [id, tid] of come) await setUpThread(domain, { kind: 'iothread', id, tid })
 }

@@ -17,6 +17,6 @@ export async function setUpThread({ log }: QemuDomain, thread: GuestThread & { t
 }
 
 /** Takes away what was made for a thread that is gone, if anything. */
-export function forgetThread({ log }: QemuDomain, thread: GuestThread): void {
+export async function forgetThread({ log }: QemuDomain, thread: GuestThread): Promise<void> {
   log.debug(thread, 'a thread is gone')
 }

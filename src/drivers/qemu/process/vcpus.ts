@@ -140,7 +140,7 @@ export async function syncVcpus(domain: QemuDomain): Promise<VcpuGroup[]> {
   const now = new Set(enabledIn(states))
   for (const vcpuid of before) {
     if (now.has(vcpuid)) continue
-    forgetThread(domain, { kind: 'vcpu', id: vcpuid })
+    await forgetThread(domain, { kind: 'vcpu', id: vcpuid })
     domain.events.emit('VIR_DOMAIN_EVENT_ID_VCPU_REMOVED', { vcpuid })
   }
   for (const [id, tid] of running.vcpuThreads) {
