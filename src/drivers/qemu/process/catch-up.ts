@@ -5,6 +5,7 @@ import { syncBalloon } from './balloon.ts'
 import { syncIothreads } from './iothreads.ts'
 import { recoverJob } from './recover-job.ts'
 import { canPlugVcpus, syncVcpus } from './vcpus.ts'
+import { removeWritten } from './written-file.ts'
 
 /** Takes over vCPUs, IOThreads and the size of the balloon, each as far as QEMU tells of it. */
 async function syncThreadsAndMemory(domain: QemuDomain): Promise<void> {
@@ -17,6 +18,7 @@ async function syncThreadsAndMemory(domain: QemuDomain): Promise<void> {
 
 /** Brings the guest up to what its QEMU is, for events that no shim has heard (qemuProcessUpdateState). */
 export async function catchUp(domain: QemuDomain): Promise<void> {
+  removeWritten(domain)
   await syncThreadsAndMemory(domain)
   await recoverJob(domain)
   const { status } = await domain.qmp.execute<{ status: string }>('query-status')

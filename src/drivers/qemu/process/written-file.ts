@@ -1,9 +1,11 @@
 // A file of ours that QEMU writes into: its user may make none in the guest's directory.
-import { closeSync, openSync, rmSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { randomUUID } from '../../../conf/random.ts'
 import { giveTo } from '../../../host/owner.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+
+const PREFIX = 'written-'
 
 /**
  * Has QEMU write a file, which is gone afterwards.
@@ -14,7 +16,7 @@ export async function withWrittenFile<T>(
   name: string,
   work: (filename: string, fd: number) => Promise<T>
 ): Promise<T> {
-  const filename = join(root.dir, `${name}.${randomUUID()}`)
+  const filename = join(root.dir, `${PREFIX}${name}.${randomUUID()}`)
   const fd = openSync(filename, 'wx+', 0o600)
   try {
     giveTo(filename, running.owner)
@@ -23,4 +25,9 @@ export async function withWrittenFile<T>(
     closeSync(fd)
     rmSync(filename, { force: true })
   }
+}
+
+/** Removes what a shim that was killed meanwhile has left. */
+export function removeWritten({ root }: Pick<QemuDomain, 'root'>): void {
+  for (const name of readdirSync(root.dir)) if (name.startsWith(PREFIX)) rmSync(join(root.dir, name), { force: true })
 }

@@ -84,6 +84,18 @@ t.test('the guest refuses', async t => {
   t.equal(await enabled(guest), '0:1 1:2')
 })
 
+t.test('QEMU has it no more', async t => {
+  const guest = await running(t)
+  await guest.call('virDomainSetVcpus', { nvcpus: 2 })
+  const { device_del: unplug } = guest.qemu.peer.defaults as { device_del(order: Order): void }
+  guest.qemu.answers.device_del = (order: Order) => {
+    unplug(Object.assign(Object.create(order), { reply() {} }))
+    order.refuse("Device 'vcpu1' not found", 'DeviceNotFound')
+  }
+  await guest.call('virDomainSetVcpus', { nvcpus: 1 })
+  t.equal(await enabled(guest), '0:1')
+})
+
 t.test('nobody waits for the guest', async t => {
   const guest = await running(t)
   await guest.call('virDomainSetVcpus', { nvcpus: 3 })

@@ -1,7 +1,8 @@
 // The balloon and what the definition says of it.
+import { writeFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { failureOf, type GuestParts, StandInGuest } from '../../../helper/stand-in-guest.ts'
-import { refuses } from '../../../helper/stand-in-qemu.ts'
+import { type Order, refuses, silent } from '../../../helper/stand-in-qemu.ts'
 
 const SMALLER: GuestParts = {
   outside: "<vcpu>1</vcpu><currentMemory unit='MiB'>48</currentMemory>",
@@ -55,6 +56,31 @@ t.test('a QEMU that cannot', async t => {
   )
   t.notMatch(await xmlOf(guest), /<stats period/)
   t.notMatch((await guest.call('virDomainGetXMLDesc', { flags: 2 })).xml, /<stats period/)
+})
+
+t.test('what QEMU writes of the memory', async t => {
+  const guest = await running(t)
+  guest.qemu.answers.memsave = (order: Order) => {
+    writeFileSync(order.args.filename, 'half')
+    order.reply()
+  }
+  const peek = () => guest.call('virDomainMemoryPeek', { start: 7, size: 6, flags: 1 })
+  const { buffer } = await peek()
+  t.equal(Buffer.from(buffer, 'base64').toString('latin1'), 'half\0\0', 'the rest is zero')
+  t.match(told(guest, 'memsave'), [{ val: 7, size: 6 }])
+  const before = guest.leftovers
+  guest.qemu.answers.memsave = silent
+  peek().catch(() => undefined)
+  await guest.qemu.peer.told('memsave')
+  await guest.qemu.peer.told('memsave')
+  t.equal(guest.leftovers.length, before.length + 1)
+  guest.leave()
+  await guest.takeOver()
+  t.same(guest.leftovers, before, 'the next shim removes what a killed one has left')
+  t.match(
+    await guest.failureOf('virDomainMemoryPeek', { start: 0, size: 4 * MIB + 1, flags: 2 }),
+    /size > maximum buffer size$/
+  )
 })
 
 t.test('sizes that are none', async t => {
