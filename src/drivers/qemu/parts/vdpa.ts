@@ -15,6 +15,6 @@ export function vdpaFile(to: Builder, name: string, path: string): string {
   const place = to.fd({ name, path, set: true })
   if (place !== undefined) return place
   const failed = `Unable to open '${path}' for vdpa device`
-  checkThere(path, failed)
+  checkThere(path, failed, 'VIR_FROM_QEMU')
   throw fail('VIR_ERR_SYSTEM_ERROR', `${failed}: Permission denied`)
 }

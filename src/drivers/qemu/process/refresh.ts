@@ -81,7 +81,7 @@ export async function refreshChardev(domain: QemuDomain, alias: string | undefin
   const open = found['frontend-open']
   const channel = domain.def.devices.channels.find(one => one.alias === alias)
   if (channel?.target.type !== 'virtio') return
-  channel.target.state = open ? 'connected' : 'disconnected'
+  if (open) channel.target.state = 'connected'
   if (channel === agentChannel(domain)) connectAgent(domain, () => open)
 }
 
