@@ -41,7 +41,7 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
     onReboot,
     verifyCpu(domain, vcpus),
     refreshTrays(domain),
-    ...updateDevices('interfaces', def, qmp),
+    ...setCables(domain),
     ...updateDevices('memballoons', def, qmp).map(done =>
       done.catch(error => domain.log.warn({ err: error }, 'no balloon statistics'))
     )
@@ -57,6 +57,19 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
   const frontendOpen = (label: string) => chardevs.find(chardev => chardev.label === label)?.['frontend-open']
   connectAgent(domain, label => frontendOpen(label) ?? false)
   fillChannelStates(domain, frontendOpen)
+}
+
+/** Pulls the cables that are out; those of a QEMU taken over may be either, as its shim was about to change them. */
+function setCables(domain: QemuDomain): Promise<unknown>[] {
+  const { def, qmp, log } = domain
+  if (domain.phase === 'starting') return updateDevices('interfaces', def, qmp)
+  return def.devices.interfaces
+    .filter(({ type }) => type !== 'hostdev')
+    .map(({ alias: name, link }) =>
+      qmp
+        .execute('set_link', { name, up: link !== 'down' })
+        .catch(error => log.warn({ err: error, device: name }, 'the state of a cable is not known'))
+    )
 }
 
 /** Takes the CPU QEMU made into the definition, and keeps the one it was asked for. */
