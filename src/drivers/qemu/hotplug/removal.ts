@@ -68,7 +68,8 @@ export async function unplugged(domain: QemuDomain, id: string, wait: boolean): 
     return gone
   } catch (error) {
     // it is gone already
-    if (error instanceof QmpError && error.class === 'DeviceNotFound') return true
+    const { cause } = error as Error
+    if (cause instanceof QmpError && cause.class === 'DeviceNotFound') return true
     throw error
   } finally {
     clearTimeout(limit)

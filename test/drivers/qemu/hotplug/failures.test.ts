@@ -167,6 +167,15 @@ t.test('a card that cannot be changed as a whole is changed back', { skip: noTap
   )
 })
 
+t.test('a device that QEMU does not know any more is gone', async t => {
+  const xml = nic('user')
+  const answers = { device_del: refuses("Device 'net0' not found", 'DeviceNotFound') }
+  const guest = await StandInGuest.running(t, { devices: xml, answers })
+  t.equal(await guest.failureOf('virDomainDetachDeviceAlias', { alias: 'net0', ...LIVE }), '')
+  t.notMatch(await xmlOf(guest), /<interface/)
+  t.match(guest.told, [['DEVICE_REMOVED', { devAlias: 'net0' }]])
+})
+
 t.test('a password that QEMU refuses is not the new one', async t => {
   const vnc = (passwd: string) =>
     `<graphics type='vnc' port='-1' passwd='${passwd}'><listen type='address' address='127.0.0.1'/></graphics>`
