@@ -170,6 +170,9 @@ const onTaps: LiveCase[] = [
       ['~', onBridge('02', ONE, "<port isolated='yes'/>")],
       ['~', onBridge('02', ONE)],
       ['~', onBridge('02', 't-nonesuch')],
+      ['+', onBridge('08', ONE, "<vlan><tag id='5'/></vlan>")],
+      ['+', onBridge('08', ONE, "<vlan trunk='yes'><tag id='5' nativeMode='tagged'/><tag id='6'/></vlan>")],
+      ['~', onBridge('02', ONE, "<vlan><tag id='5'/></vlan>")],
       [
         '~',
         onBridge('02', ONE, "<bandwidth><inbound average='1000'/><outbound average='2000' burst='64'/></bandwidth>")
