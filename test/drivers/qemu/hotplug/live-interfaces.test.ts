@@ -84,6 +84,39 @@ const cases: LiveCase[] = [
     ]
   },
   {
+    name: 'cards that this host or guest cannot have',
+    guest: guest(user('01') + ports(3)),
+    steps: [
+      ['+', nic('vdpa', `${mac('02')}<source dev='/dev/vhost-vdpa-nonesuch'/>`)],
+      ['+', user('02', "<backend type='passt'/>")],
+      ['+', nic('ethernet', `${mac('02')}<target dev='t-nonesuch' managed='no'/>`)],
+      ['+', nic('ethernet', `${mac('02')}<target managed='no'/>`)],
+      ['+', nic('ethernet', `${mac('02')}<virtualport type='openvswitch'/>`)],
+      [
+        '+',
+        nic(
+          'vds',
+          `${mac('02')}<source switchid='12345678-1234-1234-1234-123456789abc' portid='6' portgroupid='pg' connectionid='12'/>`
+        )
+      ],
+      ['+', user('02', '', 'usb-net')],
+      ['-', user('02', '', 'usb-net')],
+      ['+', user('02', "<driver iommu='on' ats='on'/>")],
+      ['+', user('03', "<mtu size='1400'/>")],
+      ['+', user('03', "<coalesce><rx><frames max='7'/></rx></coalesce>")],
+      ['+', user('03', "<teaming type='transient' persistent='ua-x'/>")],
+      ['+', user('03', "<teaming type='persistent'/>")],
+      ['+', user('04', "<ip family='ipv4' address='172.17.2.0' prefix='24'/>")],
+      ['-', user('03')],
+      ['-', user('04')],
+      [
+        '-',
+        "<interface type='user'><mac address='52:54:00:00:00:02'/><address type='pci' domain='0' bus='7' slot='0' function='0'/></interface>"
+      ],
+      ['-', user('02')]
+    ]
+  },
+  {
     name: 'changes of cards of user mode',
     guest: guest(user('01') + user('02', "<boot order='2'/><rom bar='on'/>", 'e1000e')),
     steps: [

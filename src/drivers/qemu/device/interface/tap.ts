@@ -23,6 +23,8 @@ import { setVlans } from './tap-vlan.ts'
 import { validateActualInterface } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+// domain_interface.c
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 // virnetdev.c, virnetdevtap.c, virnetdevbridge.c
 const failHost = errorsFrom('VIR_FROM_NONE')
 
@@ -130,9 +132,9 @@ export const queueName = ({ alias }: InterfaceDef, queue: number): string => `ta
 /** An existing device of somebody else's. */
 async function useDevice({ context, owner }: HostGuest, dev: InterfaceDef): Promise<void> {
   const name = dev.target?.dev
-  if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', "target dev must be supplied when managed='no'")
+  if (name === undefined) throw failDomain('VIR_ERR_INTERNAL_ERROR', "target dev must be supplied when managed='no'")
   if (!isName(name) || !existsSync(`${NET}/${name}`)) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', "target managed='no' but specified dev doesn't exist")
+    throw failDomain('VIR_ERR_INTERNAL_ERROR', "target managed='no' but specified dev doesn't exist")
   }
   const unable = (why: string) => failHost('VIR_ERR_SYSTEM_ERROR', `Unable to create tap device ${name}: ${why}`)
   if (!isTap(name) && !isMacvtap(name)) throw unable('Invalid argument')
