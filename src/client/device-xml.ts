@@ -1,5 +1,6 @@
 // XML of devices: made from options of commands, and taken out of a guest's.
 import { statSync } from 'node:fs'
+import { mac } from '../conf/scalar.ts'
 import { childElements, element, firstChild, formatXml, parseXml, textOf, type XmlElement } from '../conf/xml.ts'
 import { type Given, scaledInteger } from './arguments.ts'
 import { ClientError } from './failure.ts'
@@ -241,6 +242,37 @@ export function findInterface(xml: string, type: string, mac: string | undefined
   }
   if (!found) throw new ClientError(`No interface with MAC address ${mac} was found`)
   return found
+}
+
+/** The address and the host's device of a card. */
+const namesOf = (card: XmlElement) => ({
+  mac: firstChild(card, 'mac')?.attributes.address ?? '',
+  target: firstChild(card, 'target')?.attributes.dev ?? ''
+})
+
+/** A card with its cable in or out, by its address or the host's device. @throws ClientError in virsh's words */
+export function withLink(xml: string, name: string, state: string): string {
+  const cards = devicesIn(xml, 'interface')
+  if (cards.length === 0) throw new ClientError('Failed to extract interface information or no interfaces found')
+  const wanted = name.toLowerCase()
+  const card = cards.find(one => Object.values(namesOf(one)).some(known => known.toLowerCase() === wanted))
+  if (!card) throw new ClientError(`interface '${name}' not found`)
+  const link = firstChild(card, 'link')
+  if (link) link.attributes.state = state
+  else card.children.push(element('link', { state }))
+  return textOfDevice(card)
+}
+
+/** The state of a card's cable, by its address or the host's device. @throws ClientError in virsh's words */
+export function linkOf(xml: string, name: string): string {
+  const address = mac.parse(name)
+  const [card, another] = devicesIn(xml, 'interface').filter(one => {
+    const known = namesOf(one)
+    return known.mac === (address ?? name) || known.target === name
+  })
+  if (!card) throw new ClientError(`Interface (${address ? `mac: ${address}` : `dev: ${name}`}) not found.`)
+  if (another) throw new ClientError('multiple matching interfaces found')
+  return firstChild(card, 'link')?.attributes.state || 'up'
 }
 
 /** Changes of a drive's medium. */

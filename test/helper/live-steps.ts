@@ -75,8 +75,8 @@ async function answersOf(cases: readonly LiveCase[]): Promise<Answer[][]> {
   return answers
 }
 
-async function askShim(shim: Shim, { steps }: LiveCase, options: string[]): Promise<Answer[]> {
-  const exited = shim.start('--paused', '--define', ...options)
+async function askShim(shim: Shim, { steps }: LiveCase): Promise<Answer[]> {
+  const exited = shim.start('--paused', '--define')
   await Promise.race([
     shim.untilState(virDomainState.VIR_DOMAIN_PAUSED, 120_000),
     exited.then(code => Promise.reject(new Error(`the shim ended with ${code}: ${shim.stderr}`)))
@@ -109,15 +109,17 @@ const plain = (text: string) => OWN.reduce((shown, [what, name]) => shown.replac
 
 /**
  * Takes the steps of all cases on libvirtd, then on shims, and compares.
- * @param options of the shims
+ * @param prepare makes what they need of libvirtd
  */
-export async function compareLive(t: Test, cases: readonly LiveCase[], options: string[] = []): Promise<void> {
+export async function compareLive(t: Test, cases: readonly LiveCase[], prepare?: () => void): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'virshim-live-'))
   const daemons = new Daemons(dir)
   t.teardown(() => {
     daemons.end()
     rmSync(dir, { recursive: true, force: true })
   })
+  await daemons.ensure(5000)
+  prepare?.()
   const expected = await askLibvirtd(cases, daemons)
   for (const [number, one] of cases.entries()) {
     await t.test(one.name, async t => {
@@ -125,7 +127,7 @@ export async function compareLive(t: Test, cases: readonly LiveCase[], options: 
       const source = one.guest + one.steps.map(([, text]) => text).join('')
       const shim = new Shim(xml)
       t.teardown(() => shim.end())
-      const got = await askShim(shim, one, options)
+      const got = await askShim(shim, one)
       for (const [at, [verb, text, flags]] of one.steps.entries()) {
         const step = `${at + 1}: ${verb} ${text} ${flags ?? ''}`
         const wanted = expected[number]![at]!

@@ -9,6 +9,7 @@ import {
   type MediaAction,
   memoryFrom,
   textOfDevice,
+  withLink,
   withMedium
 } from '../device-xml.ts'
 import { ApiError, ClientError, saying } from '../failure.ts'
@@ -110,6 +111,24 @@ async function detachDisk(call: DomainCall): Promise<void> {
   }
   await saying('Failed to detach disk', detach(call, disk, flags))
   session.printExtra('Disk detached successfully\n')
+}
+
+const LINK_STATES = ['up', 'down']
+
+async function setLink(call: DomainCall): Promise<void> {
+  const { given, session, shim, id } = call
+  const state = given.text('state')!
+  if (!LINK_STATES.includes(state)) throw new ClientError(`invalid link state '${state}'`)
+  const isConfig = given.has('config')
+  const shown = await xmlOf(call, isConfig ? VIR_DOMAIN_XML_INACTIVE : 0)
+  const xml = withLink(shown, given.text('interface')!, state)
+  if (given.has('print-xml')) {
+    session.print(xml)
+    return
+  }
+  const flags = isConfig || id === -1 ? CONFIG : LIVE
+  await saying('Failed to update interface link state', shim.call('virDomainUpdateDeviceFlags', { xml, flags }))
+  session.printExtra('Device updated successfully\n')
 }
 
 const MEDIA_DONE: Record<MediaAction, string> = { eject: 'ejected', insert: 'inserted', update: 'updated' }
@@ -259,6 +278,17 @@ export const attaching: Commands = {
       'print-xml': printXml('detach the interface')
     },
     detachInterface
+  ),
+
+  'domif-setlink': onDomain(
+    'set link state of a virtual interface',
+    {
+      interface: option.text('interface device (MAC Address)', { required: true }),
+      state: option.text('new state of the device', { required: true, values: LINK_STATES }),
+      config: option.bool('affect next boot'),
+      'print-xml': printXml('set the interface link state')
+    },
+    setLink
   ),
 
   'update-device': onFile(

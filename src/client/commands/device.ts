@@ -2,7 +2,7 @@
 import { virDomainInterfaceAddressesSource } from '../../conf/enums.ts'
 import { firstChild, type XmlElement } from '../../conf/xml.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
-import { devicesIn } from '../device-xml.ts'
+import { devicesIn, linkOf } from '../device-xml.ts'
 import { ClientError, saying } from '../failure.ts'
 import { formatTable } from '../table.ts'
 
@@ -130,6 +130,19 @@ export const device: Commands = {
       })
       const header = [...(details ? ['Type', 'Device'] : []), 'Target', 'Source']
       session.print(formatTable(header, rows, session.options.quiet))
+    }
+  ),
+
+  'domif-getlink': onDomain(
+    'get link state of a virtual interface',
+    {
+      interface: option.text('interface device (MAC Address)', { required: true }),
+      config: option.bool('Get persistent interface state')
+    },
+    async ({ shim, given, session }) => {
+      const flags = given.has('config') ? VIR_DOMAIN_XML_INACTIVE : 0
+      const name = given.text('interface')!
+      session.print(`${name} ${linkOf((await shim.call('virDomainGetXMLDesc', { flags })).xml, name)}`)
     }
   ),
 

@@ -14,7 +14,11 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 export function vdpaFile(to: Builder, name: string, path: string): string {
   const place = to.fd({ name, path, set: true })
   if (place !== undefined) return place
-  const failed = `Unable to open '${path}' for vdpa device`
-  checkThere(path, failed)
-  throw fail('VIR_ERR_SYSTEM_ERROR', `${failed}: Permission denied`)
+  checkVdpa(path)
+  throw fail('VIR_ERR_SYSTEM_ERROR', `${failureAt(path)}: Permission denied`)
 }
+
+/** Looks for a vDPA device. @throws VIR_ERR_SYSTEM_ERROR */
+export const checkVdpa = (path: string): void => checkThere(path, failureAt(path), 'VIR_FROM_QEMU')
+
+const failureAt = (path: string) => `Unable to open '${path}' for vdpa device`

@@ -42,7 +42,7 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
     verifyCpu(domain, vcpus),
     isStarting && startBalloon(domain),
     refreshTrays(domain),
-    ...updateDevices('interfaces', def, qmp),
+    ...setCables(domain),
     // QEMU keeps how often it asks
     ...(isStarting ? updateDevices('memballoons', def, qmp) : []).map(done =>
       done.catch(error => domain.log.warn({ err: error }, 'no balloon statistics'))
@@ -59,6 +59,19 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
   const frontendOpen = (label: string) => chardevs.find(chardev => chardev.label === label)?.['frontend-open']
   connectAgent(domain, label => frontendOpen(label) ?? false)
   fillChannelStates(domain, frontendOpen)
+}
+
+/** Pulls the cables that are out; those of a QEMU taken over may be either, as its shim was about to change them. */
+function setCables(domain: QemuDomain): Promise<unknown>[] {
+  const { def, qmp, log } = domain
+  if (domain.phase === 'starting') return updateDevices('interfaces', def, qmp)
+  return def.devices.interfaces
+    .filter(({ type }) => type !== 'hostdev')
+    .map(({ alias: name, link }) =>
+      qmp
+        .execute('set_link', { name, up: link !== 'down' })
+        .catch(error => log.warn({ err: error, device: name }, 'the state of a cable is not known'))
+    )
 }
 
 /** Takes the CPU QEMU made into the definition, and keeps the one it was asked for. */
@@ -83,7 +96,7 @@ export async function refreshChardev(domain: QemuDomain, alias: string | undefin
   const open = found['frontend-open']
   const channel = domain.def.devices.channels.find(one => one.alias === alias)
   if (channel?.target.type !== 'virtio') return
-  channel.target.state = open ? 'connected' : 'disconnected'
+  if (open) channel.target.state = 'connected'
   if (channel === agentChannel(domain)) connectAgent(domain, () => open)
 }
 

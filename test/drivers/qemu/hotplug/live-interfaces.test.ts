@@ -1,7 +1,8 @@
 // Cards of paused guests attached, detached and updated by libvirtd and by a shim.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
-import t from 'tap'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
 import { CONFIG, compareLive, LIVE, type LiveCase } from '../../../helper/live-steps.ts'
 
 t.setTimeout(600_000)
@@ -31,6 +32,11 @@ const tap = (last: string, more = '', model = 'virtio') => nic('ethernet', mac(l
 const [ONE, TWO] = [`vsa${process.pid}`, `vsb${process.pid}`]
 const onBridge = (last: string, bridge: string, more = '') =>
   nic('bridge', `${mac(last)}<source bridge='${bridge}'/>${more}`)
+
+const onNetwork = (last: string, name: string, more = '') =>
+  nic('network', `${mac(last)}<source network='t-live-${name}-${process.pid}'/>${more}`)
+const onDevice = (last: string, dev: string, mode = 'bridge', more = '') =>
+  nic('direct', `${mac(last)}<source dev='${dev}' mode='${mode}'/>${more}`)
 
 const cases: LiveCase[] = [
   {
@@ -75,6 +81,39 @@ const cases: LiveCase[] = [
       ['-', user('02')],
       ['-alias', 'net1'],
       ['-alias', 'nonesuch']
+    ]
+  },
+  {
+    name: 'cards that this host or guest cannot have',
+    guest: guest(user('01') + ports(3)),
+    steps: [
+      ['+', nic('vdpa', `${mac('02')}<source dev='/dev/vhost-vdpa-nonesuch'/>`)],
+      ['+', user('02', "<backend type='passt'/>")],
+      ['+', nic('ethernet', `${mac('02')}<target dev='t-nonesuch' managed='no'/>`)],
+      ['+', nic('ethernet', `${mac('02')}<target managed='no'/>`)],
+      ['+', nic('ethernet', `${mac('02')}<virtualport type='openvswitch'/>`)],
+      [
+        '+',
+        nic(
+          'vds',
+          `${mac('02')}<source switchid='12345678-1234-1234-1234-123456789abc' portid='6' portgroupid='pg' connectionid='12'/>`
+        )
+      ],
+      ['+', user('02', '', 'usb-net')],
+      ['-', user('02', '', 'usb-net')],
+      ['+', user('02', "<driver iommu='on' ats='on'/>")],
+      ['+', user('03', "<mtu size='1400'/>")],
+      ['+', user('03', "<coalesce><rx><frames max='7'/></rx></coalesce>")],
+      ['+', user('03', "<teaming type='transient' persistent='ua-x'/>")],
+      ['+', user('03', "<teaming type='persistent'/>")],
+      ['+', user('04', "<ip family='ipv4' address='172.17.2.0' prefix='24'/>")],
+      ['-', user('03')],
+      ['-', user('04')],
+      [
+        '-',
+        "<interface type='user'><mac address='52:54:00:00:00:02'/><address type='pci' domain='0' bus='7' slot='0' function='0'/></interface>"
+      ],
+      ['-', user('02')]
     ]
   },
   {
@@ -164,6 +203,9 @@ const onTaps: LiveCase[] = [
       ['~', onBridge('02', ONE, "<port isolated='yes'/>")],
       ['~', onBridge('02', ONE)],
       ['~', onBridge('02', 't-nonesuch')],
+      ['+', onBridge('08', ONE, "<vlan><tag id='5'/></vlan>")],
+      ['+', onBridge('08', ONE, "<vlan trunk='yes'><tag id='5' nativeMode='tagged'/><tag id='6'/></vlan>")],
+      ['~', onBridge('02', ONE, "<vlan><tag id='5'/></vlan>")],
       [
         '~',
         onBridge('02', ONE, "<bandwidth><inbound average='1000'/><outbound average='2000' burst='64'/></bandwidth>")
@@ -188,15 +230,55 @@ const onTaps: LiveCase[] = [
       ['-', onBridge('07', ONE)],
       ['-', onBridge('06', ONE), LIVE | CONFIG]
     ]
+  },
+  {
+    name: 'cards of networks and devices',
+    guest: guest(ports(6)),
+    steps: [
+      ['+', onNetwork('01', 'one')],
+      ['+', onNetwork('02', 'two', "<link state='down'/>"), LIVE | CONFIG],
+      ['+', onNetwork('03', 'nonesuch')],
+      ['+', onNetwork('03', 'one', "<portgroup name='x'/><driver queues='2'/>")],
+      ['~', onNetwork('01', 'two')],
+      ['~', onNetwork('01', 'nonesuch')],
+      ['~', onBridge('01', ONE)],
+      ['~', onNetwork('01', 'one', "<link state='down'/>")],
+      ['~', onNetwork('01', 'one', "<mtu size='1300'/>")],
+      ['~', nic('user', mac('01'))],
+      ['+', onDevice('04', ONE)],
+      ['+', onDevice('05', ONE, 'private'), LIVE | CONFIG],
+      ['~', onDevice('04', ONE, 'vepa')],
+      ['~', onDevice('04', TWO)],
+      ['~', onDevice('04', ONE, 'bridge', "<link state='down'/>")],
+      ['~', onDevice('04', ONE, 'bridge', "<bandwidth><inbound average='100'/></bandwidth>")],
+      ['~', onBridge('04', ONE)],
+      ['-', onDevice('04', ONE)],
+      ['-', onNetwork('01', 'one')],
+      ['-', onNetwork('02', 'one')],
+      ['-', onDevice('05', ONE), LIVE | CONFIG]
+    ]
   }
 ]
 
 t.test('cards without a device of the host', async t => compareLive(t, cases))
+
+/** A network of libvirtd's on a bridge. */
+function networkOn(t: Test, name: string, bridge: string): void {
+  const called = `t-live-${name}-${process.pid}`
+  const xml = `<network><name>${called}</name><forward mode='bridge'/><bridge name='${bridge}'/></network>`
+  const virsh = (...words: string[]) => execFileSync('virsh', ['-q', '-c', 'qemu:///system', ...words])
+  const file = join(t.testdir({ 'network.xml': xml }), 'network.xml')
+  virsh('net-create', file)
+  t.teardown(() => virsh('net-destroy', called))
+}
 
 t.test('cards with one', { skip: !canMakeTaps && 'making network devices needs root and ip(8)' }, async t => {
   for (const name of [ONE, TWO]) {
     execFileSync('ip', ['link', 'add', name, 'type', 'bridge'])
     t.teardown(() => execFileSync('ip', ['link', 'delete', name]))
   }
-  await compareLive(t, onTaps)
+  await compareLive(t, onTaps, () => {
+    networkOn(t, 'one', ONE)
+    networkOn(t, 'two', TWO)
+  })
 })

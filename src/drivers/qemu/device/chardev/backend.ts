@@ -63,14 +63,14 @@ export function prepareChardevSource(source: ChardevSource, { config, pretend, p
 function checkChardevSource(source: ChardevSource, ours: string): void {
   if (source.type === 'dev') checkThere(source.path)
   else if (source.type === 'pipe') {
-    if (!existsSync(`${source.path}.in`)) checkThere(source.path, `unable to stat: ${source.path}`)
-  } else if (source.type === 'file') checkPlace(source.path, `Unable to open file: ${source.path}`)
+    if (!existsSync(`${source.path}.in`)) checkThere(source.path, `unable to stat: ${source.path}`, 'VIR_FROM_SECURITY')
+  } else if (source.type === 'file') checkPlace(source.path, `Unable to open file: ${source.path}`, 'VIR_FROM_NONE')
   else if (source.type === 'unix') {
     const { path, mode, reconnect } = source
     if (path !== undefined && dirname(path) === ours) return
     if (mode === 'bind') checkPlace(path, `Unable to bind to UNIX socket path '${path}'`)
     // a socket that is tried again may come later
-    else if (!reconnect?.enabled) checkThere(path, `unable to stat: ${path}`)
+    else if (!reconnect?.enabled) checkThere(path, `unable to stat: ${path}`, 'VIR_FROM_SECURITY')
   }
 }
 

@@ -220,9 +220,8 @@ export const qemuConsole: QemuFamily<ConsoleDef> = {
   },
   live: {
     attach(dev, { def }) {
-      if (dev.target.type === 'serial') {
-        throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'attaching serial console is not supported')
-      }
+      const { type } = dev.target
+      if (type === 'serial') throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `unsupported console target type ${type}`)
       checkOnce('consoles', ALREADY_THERE)(dev, def)
     },
     find: (dev, { devices }) => devices.consoles.find(one => consoleFamily.same?.(dev, one)),

@@ -15,12 +15,18 @@ type Server = GraphicsOf<'vnc'> | GraphicsOf<'spice'>
  * driver's settings, QEMU keeps the password it has; windows of other kinds stay as they are, which is no error.
  * @throws VIR_ERR_OPERATION_UNSUPPORTED for any other change
  */
-export async function changeGraphics(dev: GraphicsDef, there: GraphicsDef, { qmp }: LiveGuest): Promise<void> {
+export async function changeGraphics(dev: GraphicsDef, there: GraphicsDef, { qmp, log }: LiveGuest): Promise<void> {
   checkListens(dev, there)
   if (!isServer(dev) || !isServer(there)) return
   checkServer(dev, there)
   if (!isPasswordMeant(dev, there)) return
-  await setGraphicsPassword(dev, qmp)
+  try {
+    await setGraphicsPassword(dev, qmp)
+  } catch (error) {
+    // it may have the password already, and not its end
+    await setGraphicsPassword(there, qmp).catch(failed => log.warn({ err: failed }, 'a password could not be set back'))
+    throw error
+  }
   if (dev.password) there.password = dev.password
   else delete there.password
 }

@@ -9,6 +9,7 @@ import type { LiveGuest } from '../family.ts'
 import { actualInterface, networkPort, takeOverPort } from './network-port.ts'
 import { checkPossible, ip, isNetworkDevice, mtuOf, setCoalesce } from './tap.ts'
 import { clearBandwidth, setBandwidth } from './tap-bandwidth.ts'
+import { setVlans } from './tap-vlan.ts'
 import { validateActualInterface } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -230,7 +231,10 @@ async function moveToBridge(to: InterfaceDef, { def }: LiveGuest): Promise<void>
   checkPossible(to)
   const set = (failed: string, ...words: string[]) => ip(failed, 'link', 'set', 'dev', name, ...words)
   await set(`Cannot set interface MTU on '${name}'`, 'mtu', String(to.mtu ?? mtuOf(bridge)))
+  // anew, so that no VLAN is left of before
+  await set(`Unable to remove port ${name}`, 'nomaster')
   await set(`Unable to add bridge ${bridge} port ${name}`, 'master', bridge, 'up')
+  if (to.vlan) await setVlans(name, to.vlan)
   await isolate(to)
 }
 

@@ -18,6 +18,7 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { bootIndex } from '../../parts/boot-index.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
+import { checkVdpa } from '../../parts/vdpa.ts'
 import { freely, join, leave, type QemuFamily } from '../family.ts'
 import { addHostdev, qemuHostdev } from '../hostdev/hostdev.ts'
 import { changeInterface } from './change.ts'
@@ -68,7 +69,10 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
   config: { attach: join('interfaces'), find: findInterface, noneToDetach: noCard, noneToUpdate: noCard },
   live: {
     attach(dev) {
-      const { type } = actualSource(dev)
+      const source = actualSource(dev)
+      const { type } = source
+      // before memory is locked for it
+      if (source.type === 'vdpa') checkVdpa(source.dev)
       if (!STAY_OUT.includes(type)) return
       throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `hotplug of interface type of ${type} is not implemented yet`)
     },

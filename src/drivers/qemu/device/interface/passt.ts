@@ -6,6 +6,7 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import type { PortForward } from '../../../../conf/net/port-forward.ts'
 import { endHelper, startHelper } from '../../../../host/helper-process.ts'
 import { ownerIds, type ProcessOwner } from '../../../../host/owner.ts'
+import { findProgram } from '../../../../host/swtpm.ts'
 import { helperLog } from '../../../../state/root.ts'
 import type { Qemu } from '../../capabilities/qemu.ts'
 import type { GuestPaths } from '../../context.ts'
@@ -13,6 +14,7 @@ import type { Props } from '../../parts/props.ts'
 import type { HostEnd, HostGuest } from '../family.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failHost = errorsFrom('VIR_FROM_NONE')
 
 /** Seconds after which QEMU connects again to a passt that was started anew. */
 export const PASST_RECONNECT_SECONDS = 5
@@ -22,7 +24,7 @@ export const passtSocket = ({ alias }: InterfaceDef, { libDir }: GuestPaths): st
   join(libDir, `${alias}-passt.sock`)
 
 export const passt: HostEnd<InterfaceDef> = {
-  /** @throws VIR_ERR_INTERNAL_ERROR with passt's own words */
+  /** @throws VIR_ERR_INTERNAL_ERROR with passt's own words, VIR_ERR_SYSTEM_ERROR without one */
   async take(dev, guest) {
     if (dev.source.passt) await startPasst(dev, guest)
   },
@@ -41,6 +43,9 @@ const readyFileOf = (socket: string) => `${socket}.ready`
 /** Starts a card's passt, anew if it is there already (qemuPasstStart). @throws as `take` */
 export async function startPasst(dev: InterfaceDef, { context, root, owner }: HostGuest): Promise<void> {
   const socket = passtSocket(dev, context.paths)
+  if (findProgram('passt') === undefined) {
+    throw failHost('VIR_ERR_SYSTEM_ERROR', "Cannot find 'passt' in path: No such file or directory")
+  }
   await startHelper({
     command: 'passt',
     args: ['--foreground', ...runAs(owner), ...passtArgs(dev, socket)],

@@ -19,9 +19,12 @@ import type { QemuContext } from '../../context.ts'
 import type { HostEnd, HostGuest } from '../family.ts'
 import { actualInterface } from './network-port.ts'
 import { setBandwidth } from './tap-bandwidth.ts'
+import { setVlans } from './tap-vlan.ts'
 import { validateActualInterface } from './validate.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+// domain_interface.c
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 // virnetdev.c, virnetdevtap.c, virnetdevbridge.c
 const failHost = errorsFrom('VIR_FROM_NONE')
 
@@ -129,9 +132,9 @@ export const queueName = ({ alias }: InterfaceDef, queue: number): string => `ta
 /** An existing device of somebody else's. */
 async function useDevice({ context, owner }: HostGuest, dev: InterfaceDef): Promise<void> {
   const name = dev.target?.dev
-  if (name === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', "target dev must be supplied when managed='no'")
+  if (name === undefined) throw failDomain('VIR_ERR_INTERNAL_ERROR', "target dev must be supplied when managed='no'")
   if (!isName(name) || !existsSync(`${NET}/${name}`)) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', "target managed='no' but specified dev doesn't exist")
+    throw failDomain('VIR_ERR_INTERNAL_ERROR', "target managed='no' but specified dev doesn't exist")
   }
   const unable = (why: string) => failHost('VIR_ERR_SYSTEM_ERROR', `Unable to create tap device ${name}: ${why}`)
   if (!isTap(name) && !isMacvtap(name)) throw unable('Invalid argument')
@@ -179,7 +182,7 @@ async function makeDevice(guest: HostGuest, dev: InterfaceDef, actual: Interface
   await ip(`Unable to mark '${temporary}'`, 'link', 'set', 'dev', temporary, 'alias', markOf(guest))
   const name = await giveName(temporary, actual)
   nameDevice(dev, name)
-  const { source, isolated, bandwidth } = actual
+  const { source, isolated, bandwidth, vlan } = actual
   const set = (failed: string, ...what: string[]) => ip(failed, 'link', 'set', 'dev', name, ...what)
   const bridge = source.type === 'bridge' ? source.bridge : undefined
   // before it is a port: a bridge without an MTU of its own takes its ports'
@@ -188,6 +191,7 @@ async function makeDevice(guest: HostGuest, dev: InterfaceDef, actual: Interface
   const address = ['address', source.type === 'direct' ? dev.mac : hostMac(dev.mac)]
   if (bridge === undefined) await set(`Cannot set up '${name}'`, ...address, 'up')
   else await set(`Unable to add bridge ${bridge} port ${name}`, ...address, 'master', bridge, 'up')
+  if (bridge !== undefined && vlan) await setVlans(name, vlan)
   if (isolated) await set(`Unable to isolate port ${name}`, 'type', 'bridge_slave', 'isolated', 'on')
   if (source.type === 'ethernet') await addAddresses(name, source)
   if (dev.coalesce) await setCoalesce(name, dev.coalesce)
