@@ -35,6 +35,15 @@ t.test('groups and users that are no names', async t => {
   t.equal(withLeastPrivilege(['qemu'], little)[0], '/usr/bin/setpriv', 'that much may be locked anyway')
 })
 
+t.test('host CPUs it is started on', async t => {
+  const on = (cpus: string) => withLeastPrivilege(['qemu'], { owner: {}, dieWithUs: false, cpus })
+  t.same(on('0-9000').slice(0, 3), ['/usr/bin/taskset', '-c', '0-9000'])
+  t.match(
+    await errorOf(async () => on('16000')),
+    /SYSTEM_ERROR.*cannot set CPU affinity on process 0: Invalid argument/
+  )
+})
+
 t.test('memory that has to be locked', async t => {
   const limit = async (outside: string, devices = '') => memoryLockLimit(await define(devices, { outside }))
   t.equal(await limit(''), undefined)
