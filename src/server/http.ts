@@ -42,6 +42,7 @@ export async function createHttp({ domain, readOnly, control }: HttpOptions): Pr
   streams.add(() => waits.abort())
   plainRoutes(app, domain, waits.signal)
   eventRoute(app, events)
+  jobRoutes(app, domain, readOnly)
   if (!readOnly) {
     const detach = async (request: FastifyRequest<{ Params: { domain?: string } }>, reply: FastifyReply) => {
       const { domain: guest } = request.params
@@ -85,6 +86,28 @@ function plainRoutes(app: FastifyInstance, domain: QemuDomain, closing: AbortSig
   app.get('/v1/guests', (_request, reply) =>
     send(reply, { guests: [{ ...report(domain), socket: domain.root.apiSocket, flags: [] }] })
   )
+}
+
+/** Jobs one by one; the list of them is polled. */
+function jobRoutes(app: FastifyInstance, domain: QemuDomain, readOnly: boolean): void {
+  type Job = { Params: { domain?: string; id: string } }
+  const checked = (guest: string | undefined) => {
+    if (guest !== undefined) checkGuest(domain, guest)
+    return import('../drivers/qemu/job/list.ts')
+  }
+  app.get<Job>('/v1/domains/:domain/jobs', async ({ params }, reply) =>
+    send(reply, { jobs: await (await checked(params.domain)).listJobs(domain) })
+  )
+  for (const url of ['/v1/jobs/:id', '/v1/domains/:domain/jobs/:id']) {
+    app.get<Job>(url, async ({ params }, reply) =>
+      send(reply, await (await checked(params.domain)).getJob(domain, params.id))
+    )
+    if (readOnly) continue
+    app.delete<Job>(url, async ({ params }, reply) => {
+      await (await checked(params.domain)).cancelJob(domain, params.id)
+      return send(reply, {})
+    })
+  }
 }
 
 const eventsOf =

@@ -23,6 +23,12 @@ export const POLLED: Readonly<
     return changed ? report(domain) : undefined
   },
 
+  /** What the guest is busy with. */
+  async '/v1/jobs'(domain) {
+    const { listJobs } = await import('../drivers/qemu/job/list.ts')
+    return { jobs: await listJobs(domain) }
+  },
+
   /** One guest's share of bulk statistics: values with the types RPC clients are to see. */
   async '/v1/stats'(domain, query) {
     const { recordOf } = await import('../drivers/qemu/stats/record.ts')

@@ -112,6 +112,7 @@ export class AsyncJob {
   readonly #told = new Map<string, Record<string, unknown>>()
   readonly #looking = new Set<() => void>()
   #phase: string | undefined
+  #percent = 0
   #mask: ReadonlySet<JobKind>
   #broken: VirError | undefined
   #settle: (error?: unknown) => void = () => {}
@@ -159,6 +160,19 @@ export class AsyncJob {
   get data(): JobData {
     const { operation, status, stats, sinceMs } = this
     return { operation, status, elapsedMs: Math.max(Date.now() - sinceMs, 0), ...(stats && { stats }) }
+  }
+
+  /**
+   * How far it has come, 0 to 100, of what it counts; undefined for one that counts nothing. It never goes back, though
+   * what a running guest writes anew is counted anew.
+   */
+  get percent(): number | undefined {
+    const count = (name: string) => Number(this.stats?.[name]?.value ?? 0)
+    const total = count('memory_total') + count('disk_total')
+    if (total === 0) return undefined
+    const left = count('memory_remaining') + count('disk_remaining')
+    this.#percent = Math.max(this.#percent, Math.min(Math.floor(((total - left) / total) * 100), 100))
+    return this.#percent
   }
 
   get saved(): SavedJob {

@@ -34,6 +34,7 @@ export const JOB_WAIT_MS = 30_000
 
 /** A job that is held, but for the async one. */
 export interface HeldJob {
+  kind: JobKind | 'agent'
   api: string
   /** ms since the epoch */
   sinceMs: number
@@ -83,6 +84,11 @@ export class Jobs {
   constructor({ waitMs = JOB_WAIT_MS, onChange = () => {} }: JobsOptions = {}) {
     this.#waitMs = waitMs
     this.#onChange = onChange
+  }
+
+  /** All that is held: the async job is not among them. */
+  get held(): HeldJob[] {
+    return [...this.#held, ...(this.#agent ? [this.#agent] : [])]
   }
 
   /** The job that is held now. */
@@ -227,8 +233,8 @@ export class Jobs {
         }
       }
     }
-    const held = { api, sinceMs }
     const isAgent = typeof job === 'object'
+    const held: HeldJob = { kind: isAgent ? 'agent' : job, api, sinceMs }
     if (isAgent) this.#agent = held
     else this.#held.add(held)
     return {

@@ -1,24 +1,17 @@
 // The aggregator's connection: every guest of the host.
 import { pciAddressText } from '../../conf/devices/device-address.ts'
-import { parseJson } from '../../conf/json.ts'
-import type { TypedParams, WireValue } from '../../conf/wire.ts'
-import { type GuestEntry, handleOf, type statsRecord } from '../../drivers/connection.ts'
+import type { TypedParams } from '../../conf/wire.ts'
+import { type GuestEntry, handleOf } from '../../drivers/connection.ts'
 import type { Qemu } from '../../drivers/qemu/capabilities/qemu.ts'
 import { cacheDirectory } from '../../state/root.ts'
-import { ask } from '../raw-http.ts'
 import { thisConnect } from '../this-host.ts'
+import { askGuests } from './ask-guests.ts'
 import type { Discovery } from './discovery.ts'
 import type { Guests } from './guests.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 import type { AggregatorConnect } from './rows.ts'
 
-/** A guest that does not tell its statistics in this time is left out. */
-const STATS_LIMIT_MS = 5000
-/** Shims asked for statistics at a time. */
-const STATS_AT_ONCE = 64
 const DEFAULT_EMULATOR = '/usr/bin/qemu-system-x86_64'
-
-type Record = WireValue<typeof statsRecord>
 
 /** A guest as listings see it. */
 function entryOf({ report }: KnownGuest): GuestEntry {
@@ -32,13 +25,12 @@ export function connectOf(registry: Registry, guests: Guests, discovery: Discove
     ...thisConnect(),
     guests: () => Array.from(registry.guests(), entryOf),
     async stats(of, wanted) {
-      const records = new Array<Record | undefined>(of.length)
-      let next = 0
-      const work = async () => {
-        for (let i = next++; i < of.length; i = next++) records[i] = await statsOf(registry, of[i]!, wanted)
-      }
-      await Promise.all(Array.from({ length: Math.min(STATS_AT_ONCE, of.length) }, work))
-      return records.filter(record => record !== undefined)
+      const path = `/v1/stats?stats=${wanted}`
+      const answers = await askGuests(registry, of, path)
+      return answers.map(({ guest: { name, uuid, id }, body }) => ({
+        dom: { name, uuid, id },
+        params: body as TypedParams
+      }))
     },
     define: (xml, flags) => guests.define(xml, flags),
     create: (xml, flags, connection) => guests.create(xml, flags, connection),
@@ -55,18 +47,4 @@ export function connectOf(registry: Registry, guests: Guests, discovery: Discove
       return undefined
     }
   }
-}
-
-/** Statistics of one guest, undefined when its shim does not tell. */
-async function statsOf(
-  registry: Registry,
-  { name, uuid, id }: GuestEntry,
-  wanted: number
-): Promise<Record | undefined> {
-  const guest = registry.byUuid(uuid)
-  if (guest?.socket === undefined || guest.unreachableSince !== undefined) return undefined
-  const path = `/v1/stats?stats=${wanted}`
-  const answer = await ask(guest.socket, { method: 'GET', path, timeoutMs: STATS_LIMIT_MS }).catch(() => undefined)
-  if (answer?.status !== 200) return undefined
-  return { dom: { name, uuid, id }, params: parseJson(answer.body) as TypedParams }
 }

@@ -19,6 +19,7 @@ import {
 } from '../http-app.ts'
 import type { Service } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
+import { askGuests } from './ask-guests.ts'
 import { claimRoutes } from './claims-http.ts'
 import { withoutShim } from './from-report.ts'
 import { forward, forwardUpgrade } from './proxy.ts'
@@ -94,12 +95,25 @@ function plainRoutes(app: FastifyInstance, aggregator: Aggregator): void {
     // nothing in a report is longer than a number
     return reply.type(JSON_TYPE).send(`${JSON.stringify(guestsJson(registry, request.query.guest))}\n`)
   })
+  // each beside its guest; one of them is got and ended below /v1/domains/NAME/jobs
+  app.get('/v1/jobs', async (_request, reply) => {
+    const guests = Array.from(registry.guests(), ({ report: { name, uuid } }) => ({ name, uuid }))
+    const answers = await askGuests(registry, guests, '/v1/jobs')
+    const jobs = answers.flatMap(({ guest, body }) => jobsIn(body).map(job => ({ guest, ...job })))
+    return send(reply, { jobs })
+  })
   app.get('/healthz', (_request, reply) => send(reply, health(registry)))
   app.get('/openapi.json', async (_request, reply) => send(reply, (await import('./openapi.ts')).aggregatorOpenapi()))
   app.get('/metrics', async (_request, reply) => {
     const { type, text } = await (await import('./metrics.ts')).aggregatorMetrics(aggregator)
     return reply.type(type).send(text)
   })
+}
+
+/** The jobs in a shim's answer, which may be anything. */
+function jobsIn(body: unknown): object[] {
+  const { jobs } = Object(body) as { jobs?: unknown }
+  return Array.isArray(jobs) ? jobs.filter(job => typeof job === 'object' && job !== null) : []
 }
 
 const eventsOf =

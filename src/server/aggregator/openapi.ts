@@ -12,6 +12,22 @@ const json = (description: string, schema: object) => ({
   200: { description, content: { 'application/json': { schema } } }
 })
 
+const JOB = {
+  type: 'object',
+  properties: {
+    guest: { type: 'object', description: 'name and uuid; where jobs of several guests are listed' },
+    id: { type: 'string' },
+    kind: { type: 'string', description: "libvirt's virDomainAsyncJob or virDomainJob, or agent" },
+    heldBy: { type: 'string', description: 'the API that holds it' },
+    sinceMs: { type: 'integer', description: 'when it began, ms since the epoch' },
+    phase: { type: 'string' },
+    percent: { type: 'integer', description: 'never less than before; absent where nothing is counted' },
+    bytesPerSecond: { type: 'integer' },
+    cancellable: { type: 'boolean' }
+  },
+  required: ['id', 'kind', 'heldBy', 'sinceMs', 'cancellable']
+}
+
 /** Paths that are no API of libvirt's. */
 const PLAIN = {
   '/v1/guests': {
@@ -53,6 +69,26 @@ const PLAIN = {
   '/v1/claims/{claim}': {
     parameters: [{ name: 'claim', in: 'path', required: true, schema: { type: 'string' } }],
     delete: { operationId: 'release', summary: 'Gives a claim back', responses: json('it is free', { type: 'object' }) }
+  },
+  '/v1/jobs': {
+    get: {
+      operationId: 'jobs',
+      summary: 'What guests are busy with: long jobs with their progress, and the calls that hold a guest',
+      responses: json('all jobs', {
+        type: 'object',
+        properties: { jobs: { type: 'array', items: JOB } },
+        required: ['jobs']
+      })
+    }
+  },
+  '/v1/domains/{domain}/jobs/{job}': {
+    parameters: [GUEST, { name: 'job', in: 'path', required: true, schema: { type: 'string' } }],
+    get: { operationId: 'job', summary: 'One job of a guest', responses: json('the job', JOB) },
+    delete: {
+      operationId: 'cancelJob',
+      summary: 'Has a job given up',
+      responses: json('it is about to end', { type: 'object' })
+    }
   },
   '/v1/events': {
     get: {

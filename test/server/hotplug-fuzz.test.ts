@@ -1,0 +1,218 @@
+// Devices that come and go and settings that change, at random, in a guest that has booted, while its shim is killed
+// again and again: what the shim, its file and QEMU say of the guest stays the same, and nothing is left behind.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import t from 'tap'
+import { BootedGuest, DIRECT_BOOT, makeGuestFiles } from '../helper/booted-guest.ts'
+import { processesNaming } from '../helper/processes.ts'
+
+t.setTimeout(1_200_000)
+
+/** Steps and kills in all; `FUZZ_STEPS=2000` is the long form. */
+const STEPS = Number(process.env.FUZZ_STEPS ?? 300)
+const STEPS_A_KILL = Math.min(STEPS / 10, 40)
+const RUNNING = 1
+const SETTLE_LIMIT_MS = 60_000
+const NAME = `t-fuzz-${process.pid}`
+
+/** Numbers below 1 with a fixed seed. */
+function numbers(seed: number): () => number {
+  let x = seed
+  return () => {
+    x = (x * 1103515245 + 12345) % 2 ** 31
+    return x / 2 ** 31
+  }
+}
+
+const random = numbers(Number(process.env.FUZZ_SEED ?? 20171219))
+const below = (limit: number) => Math.floor(random() * limit)
+const oneOf = <T>(list: readonly T[]): T => list[below(list.length)]!
+
+interface Call {
+  api: string
+  args: object
+}
+
+/** A device by the words of its XML that tell it from all others. */
+interface Plugged {
+  xml: string
+  mark: RegExp
+}
+
+const LIVE = ['VIR_DOMAIN_AFFECT_LIVE']
+
+makeGuestFiles()
+const guest = await BootedGuest.boot(`<domain type='qemu'><name>${NAME}</name><memory unit='MiB'>256</memory>
+  <vcpu current='1'>2</vcpu><os><type arch='x86_64' machine='pc'>hvm</type>${DIRECT_BOOT}</os><features><acpi/></features>
+  <devices><controller type='scsi' index='0' model='virtio-scsi'/>
+    <disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>
+    <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+    <interface type='user'><mac address='52:54:00:0f:00:ff'/><model type='virtio'/></interface>
+    <memballoon model='virtio'/></devices></domain>`)
+t.teardown(() => guest.end())
+const { shim } = guest
+
+const image = (name: string) => join(shim.dir, `${name}.img`)
+const files = ['vdb', 'vdc', 'vdd', 'sdb', 'sdc', 'sdd', 'one', 'two']
+for (const name of files) writeFileSync(image(name), Buffer.alloc(64 * 1024))
+
+const disk = (target: string): Plugged => ({
+  xml: `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${image(target)}'/><target dev='${target}' bus='${target.startsWith('v') ? 'virtio' : 'scsi'}'/></disk>`,
+  mark: new RegExp(`<target dev='${target}'`)
+})
+const mac = (n: number) => `52:54:00:0f:00:0${n}`
+const card = (n: number, link = 'up'): Plugged => ({
+  xml: `<interface type='user'><mac address='${mac(n)}'/><model type='virtio'/><link state='${link}'/></interface>`,
+  mark: new RegExp(mac(n))
+})
+
+/** Every device there may be beside those of the definition. */
+const DEVICES: Plugged[] = [
+  ...['vdb', 'vdc', 'vdd', 'sdb', 'sdc', 'sdd'].map(disk),
+  ...[1, 2, 3].map(n => card(n)),
+  { xml: "<rng model='virtio'><backend model='builtin'/></rng>", mark: /<rng / },
+  { xml: "<input type='tablet' bus='usb'/>", mark: /<input type='tablet'/ }
+]
+
+const cdrom = (source: string) =>
+  `<disk type='file' device='cdrom'><driver name='qemu' type='raw'/>${source}<target dev='hdc' bus='ide'/><readonly/></disk>`
+
+const plug = () => ({ api: 'virDomainAttachDeviceFlags', args: { xml: oneOf(DEVICES).xml, flags: LIVE } })
+const unplug = () => ({ api: 'virDomainDetachDeviceFlags', args: { xml: oneOf(DEVICES).xml, flags: LIVE } })
+
+/** Kinds of steps; those that are likelier stand here more than once. */
+const MOVES: (() => Call)[] = [
+  plug,
+  plug,
+  plug,
+  unplug,
+  unplug,
+  () => ({
+    api: 'virDomainUpdateDeviceFlags',
+    args: { xml: card(1 + below(3), oneOf(['up', 'down'])).xml, flags: LIVE }
+  }),
+  () => ({
+    api: 'virDomainUpdateDeviceFlags',
+    args: {
+      xml: cdrom(oneOf(['', `<source file='${image('one')}'/>`, `<source file='${image('two')}'/>`])),
+      flags: LIVE
+    }
+  }),
+  () => ({ api: oneOf(['virDomainSuspend', 'virDomainResume', 'virDomainResume']), args: {} }),
+  () => ({ api: 'virDomainSetMemoryFlags', args: { memory: (160 + below(96)) * 1024, flags: LIVE } }),
+  () => ({ api: 'virDomainSetVcpusFlags', args: { nvcpus: 1 + below(2), flags: LIVE } }),
+  () => ({
+    api: 'virDomainSetBlockIoTune',
+    args: { disk: oneOf(['vdb', 'sdb']), params: { total_iops_sec: 100 + below(900) }, flags: LIVE }
+  })
+]
+
+/** Refusals that a guest in the wrong state, or without the device, gives; the rest would be a defect. */
+const REFUSALS = new Set([
+  'VIR_ERR_OPERATION_FAILED',
+  'VIR_ERR_OPERATION_INVALID',
+  'VIR_ERR_DEVICE_MISSING',
+  'VIR_ERR_INVALID_ARG',
+  'VIR_ERR_CONFIG_UNSUPPORTED',
+  'VIR_ERR_OPERATION_UNSUPPORTED'
+])
+/** QEMU's words where the guest has not given a device up yet whose place or image is wanted again. */
+const QEMU_REFUSES = /already in the process of unplug|Duplicate|in use|is pending unplug|timed out/
+
+const monitor = async (execute: string, args?: object) => {
+  const cmd = JSON.stringify({ execute, ...(args && { arguments: args }) })
+  const { body } = await shim.call('virDomainQemuMonitorCommand', { cmd, flags: 0 })
+  return JSON.parse(body.result).return
+}
+const names = async (path: string): Promise<string[]> =>
+  (await monitor('qom-list', { path })).map(({ name }: { name: string }) => name).sort()
+
+/** What QEMU has of devices and of their parts. */
+async function ofQemu() {
+  const nodes: { 'node-name': string }[] = await monitor('query-named-block-nodes', { flat: true })
+  const chardevs: { label: string }[] = await monitor('query-chardev')
+  const network: string = await monitor('human-monitor-command', { 'command-line': 'info network' })
+  return {
+    devices: (await names('/machine/peripheral')).filter(name => !/^vcpu\d+$/.test(name)),
+    objects: await names('/objects'),
+    nodes: nodes.length,
+    chardevs: chardevs.map(({ label }) => label).sort(),
+    netdevs: [...network.matchAll(/^ \\ (host\w+)/gm)].map(([, name]) => name).sort()
+  }
+}
+
+const xmlOf = async (): Promise<string> => (await shim.call('virDomainGetXMLDesc?flags=0')).body.xml
+const aliasesOf = (xml: string) => [...xml.matchAll(/<alias name='([^']+)'\/>/g)].map(([, alias]) => alias!).sort()
+
+/** Aliases the definition has of what is no device of QEMU's, and devices of QEMU's without one. */
+async function differences() {
+  const [aliases, { devices }] = [aliasesOf(await xmlOf()), await ofQemu()]
+  return { only: aliases.filter(alias => !devices.includes(alias)), more: devices.filter(id => !aliases.includes(id)) }
+}
+
+const before = await ofQemu()
+const builtIn = await differences()
+
+async function restarted(): Promise<void> {
+  void shim.run('bin/virshimd', ['--root', shim.root])
+  for (const deadline = Date.now() + SETTLE_LIMIT_MS; ; await sleep(20)) {
+    const answer = await shim.call('virDomainGetState').catch(() => undefined)
+    if (answer?.status === 200) return
+    if (Date.now() > deadline) throw new Error(`no shim takes the guest over: ${shim.stderr}`)
+  }
+}
+
+t.test(`${STEPS} steps`, async t => {
+  let kills = 0
+  const unexpected: string[] = []
+  const did: Record<string, number> = {}
+  for (let step = 0; step < STEPS; step++) {
+    const { api, args } = oneOf(MOVES)()
+    const isLast = step % STEPS_A_KILL === STEPS_A_KILL - 1
+    const called = shim.call(api, args).catch(() => undefined)
+    if (isLast) {
+      await sleep(random() * 60)
+      const child = shim.child!
+      const gone = new Promise(resolve => child.once('exit', resolve))
+      child.kill('SIGKILL')
+      await gone
+      await called
+      await restarted()
+      kills++
+      t.same(await differences(), builtIn, `after kill ${kills}, in ${api}`)
+      continue
+    }
+    const answer = await called
+    if (!answer) throw new Error(`${api} was not answered: ${shim.stderr}`)
+    const { status, body } = answer
+    did[`${api} ${status === 200 ? 'done' : body.codeName}`] =
+      (did[`${api} ${status === 200 ? 'done' : body.codeName}`] ?? 0) + 1
+    if (status !== 200 && !REFUSALS.has(body.codeName) && !QEMU_REFUSES.test(body.message)) {
+      unexpected.push(`${step} ${api} ${JSON.stringify(args)}: ${body.codeName} ${body.message}`)
+    }
+  }
+  t.comment(JSON.stringify(did, null, 1))
+  t.same(unexpected, [])
+  t.ok(kills >= 5)
+})
+
+t.test('the definition, the file and QEMU say the same, and nothing is left', async t => {
+  await shim.call('virDomainResume', {})
+  await shim.untilState(RUNNING)
+  t.same(await differences(), builtIn)
+  const status = JSON.parse(readFileSync(join(shim.root, 'status.json'), 'utf8'))
+  t.same(aliasesOf(status.xml), aliasesOf(await xmlOf()))
+  const deadline = Date.now() + SETTLE_LIMIT_MS
+  for (const { xml, mark } of DEVICES) {
+    while (mark.test(await xmlOf()) && Date.now() < deadline) {
+      await shim.call('virDomainDetachDeviceFlags', { xml, flags: LIVE })
+    }
+  }
+  await shim.call('virDomainUpdateDeviceFlags', {
+    xml: cdrom(''),
+    flags: ['VIR_DOMAIN_AFFECT_LIVE', 'VIR_DOMAIN_DEVICE_MODIFY_FORCE']
+  })
+  t.same(await ofQemu(), before, 'QEMU has what it had')
+  t.equal(processesNaming(`${shim.root}/`).length, 2, 'one shim and one QEMU')
+})
