@@ -48,8 +48,8 @@ def main():
         ('detach a NIC', lambda dom, _: dom.detachDeviceFlags(NIC, LIVE), '52:54:00:be:00:01'),
         ('virDomainSetMemory, less', lambda dom, _: dom.setMemory(240 * KIB), None),
         ('virDomainSetMemory, more', lambda dom, _: dom.setMemory(256 * KIB), None),
-        ('virDomainSetVcpus, 1 to 2', lambda dom, _: dom.setVcpus(2), None),
-        ('virDomainSetVcpus, 2 to 1', lambda dom, _: dom.setVcpus(1), None),
+        # one that goes and comes again is more than QEMU 7.2 under TCG survives
+        ('virDomainSetVcpus, one more', lambda dom, _: dom.setVcpus(dom.vcpusFlags() + 1), None),
     ]
     took = {call: {name: [] for name in peers} for call, _, _ in calls}
     for turn in range(rounds + 1):

@@ -26,7 +26,7 @@ function makeGuest(name: string): { xml: string; image: string } {
   const xml = join(dir, `${name}.xml`)
   writeFileSync(
     xml,
-    `<domain type='qemu'><name>${name}</name><memory unit='MiB'>256</memory><vcpu current='1'>2</vcpu>
+    `<domain type='qemu'><name>${name}</name><memory unit='MiB'>256</memory><vcpu current='1'>${ROUNDS + 2}</vcpu>
       <os><type arch='x86_64' machine='pc'>hvm</type>${DIRECT_BOOT}</os><features><acpi/></features>
       <devices><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
         <memballoon model='virtio'/></devices></domain>`
