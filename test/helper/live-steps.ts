@@ -1,6 +1,6 @@
 // Devices of paused guests attached, detached and updated, by libvirtd and by a shim: the live definition after each
 // step, or the error, have to agree.
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -59,6 +59,17 @@ async function askLibvirtd(cases: readonly LiveCase[], daemons: Daemons): Promis
 
 const ATTEMPTS = 5
 
+/** Ends what a libvirtd that ended has left. */
+function forgetGuests(): void {
+  const virsh = (...words: string[]) =>
+    spawnSync('virsh', ['-q', '-c', 'qemu:///system', ...words], { encoding: 'utf8' })
+  const names = virsh('list', '--all', '--name').stdout.split('\n')
+  for (const name of names.filter(name => name.startsWith(`t-live-${process.pid}-`))) {
+    virsh('destroy', name)
+    virsh('undefine', name)
+  }
+}
+
 async function answersOf(cases: readonly LiveCase[]): Promise<Answer[][]> {
   const child = spawn('/usr/bin/python3', ['test/helper/libvirt-devices.py'], { stdio: ['pipe', 'pipe', 'inherit'] })
   for (const one of cases) {
@@ -115,6 +126,7 @@ export async function compareLive(t: Test, cases: readonly LiveCase[], prepare?:
   const dir = mkdtempSync(join(tmpdir(), 'virshim-live-'))
   const daemons = new Daemons(dir)
   t.teardown(() => {
+    forgetGuests()
     daemons.end()
     rmSync(dir, { recursive: true, force: true })
   })
