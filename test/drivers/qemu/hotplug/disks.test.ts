@@ -1,7 +1,7 @@
 // Disks and media of a guest on a stand-in QEMU, every step of whose changes fails in turn, or is the last one the shim
 // lives to see: the definition then says what QEMU has, and nothing of another try is left.
 import { spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { storageChain } from '../../../../src/conf/storage/chain.ts'
@@ -14,6 +14,8 @@ t.setTimeout(240_000)
 
 const noLimits =
   spawnSync('prlimit', ['--memlock=unlimited:unlimited', 'true']).status !== 0 && 'raising limits takes a right we lack'
+
+const noImages = spawnSync('qemu-img', ['--version']).status !== 0 && 'no qemu-img'
 
 const LIVE = 1
 const FORCE = 4
@@ -106,6 +108,50 @@ t.test('a step of a plug fails', async t => {
     t.equal(await all.call('virDomainAttachDeviceFlags', LIMITED), '', `${command}: another try`)
     checkSame(t, all, `${command}, again`)
   }
+})
+
+t.test('a transient disk has its overlay as long as it is there', { skip: noImages }, async t => {
+  const transient = disk('<transient/>').replace('one.img', 'base.img')
+  const made = async () => {
+    const all = await running(t)
+    const base = join(all.guest.dir, 'base.img')
+    writeFileSync(base, Buffer.alloc(65536))
+    return { all, overlay: `${base}.TRANSIENT-${all.guest.domain.name}` }
+  }
+  const { all, overlay } = await made()
+  t.equal(await all.call('virDomainAttachDeviceFlags', transient), '')
+  t.ok(existsSync(overlay))
+  checkSame(t, all, 'attached')
+  t.match(await all.call('virDomainAttachDeviceFlags', transient.replace('sdb', 'sdc')), /already exists/)
+  t.equal(await all.call('virDomainDetachDeviceFlags', transient), '')
+  t.notOk(existsSync(overlay))
+  checkSame(t, all, 'detached')
+  void all.model.expect('device_add', 'refused')
+  t.match(await all.call('virDomainAttachDeviceFlags', transient), /as the test wants/)
+  t.notOk(existsSync(overlay), 'a failure leaves none')
+  const other = await made()
+  const attach = () => other.all.call('virDomainAttachDeviceFlags', transient)
+  // this process lives on and has removed it
+  await killedAt(other.all, 'device_add', 'lost', 0, attach, () => writeFileSync(other.overlay, ''))
+  t.notOk(existsSync(other.overlay), 'nor does a shim that was killed')
+  checkSame(t, other.all, 'killed')
+})
+
+t.test('the secret of an encrypted image', async t => {
+  const all = await running(t)
+  const uuid = '0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f'
+  const luks = disk(`<encryption format='luks'><secret type='passphrase' uuid='${uuid}'/></encryption>`)
+  t.equal(await all.call('virDomainAttachDeviceFlags', luks), '')
+  t.same(
+    [...all.model.objects].map(id => id.replace(/\d+/, 'N')),
+    ['libvirt-N-format-encryption-secret0']
+  )
+  t.equal(await all.call('virDomainDetachDeviceFlags', luks), '')
+  t.same([...all.model.objects], [])
+  void all.model.expect('blockdev-add', 'refused', 1)
+  t.match(await all.call('virDomainAttachDeviceFlags', luks), /as the test wants/)
+  t.same([...all.model.objects], [])
+  checkSame(t, all, 'refused')
 })
 
 t.test('controllers that a disk needs stay, whatever becomes of it', async t => {
@@ -222,8 +268,15 @@ t.test('a locked tray', async t => {
   checkSame(t, all, 'forced')
 })
 
-/** The shim ends at that command, and another takes the guest over. */
-async function killedAt(all: Running, command: BlockCommand, fate: Fate, skip: number, work: () => Promise<string>) {
+/** The shim ends at that command, and another takes the guest over. @param left makes what a killed one would leave */
+async function killedAt(
+  all: Running,
+  command: BlockCommand,
+  fate: Fate,
+  skip: number,
+  work: () => Promise<string>,
+  left?: () => void
+) {
   const { guest, model } = all
   const met = model.expect(command, fate, skip)
   const ended = work()
@@ -232,6 +285,7 @@ async function killedAt(all: Running, command: BlockCommand, fate: Fate, skip: n
   guest.domain.save = () => undefined
   guest.leave()
   await ended
+  left?.()
   await guest.takeOver()
   await settleDevices(guest.domain)
 }
