@@ -8,6 +8,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { validateAliases } from '../../../conf/domain-validate.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { deviceAllocations } from '../../../state/allocation.ts'
+import type { QemuContext } from '../context.ts'
 import { ensureAddress } from '../definition/address/hotplug.ts'
 import { assignHotplugAlias } from '../definition/alias.ts'
 import { loadDevice } from '../definition/passes.ts'
@@ -17,6 +18,7 @@ import { deviceTypeName, findDevice } from '../domain/config-devices.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { claimMore } from '../process/claim.ts'
+import { PassedFiles } from './passed-files.ts'
 import { Plug } from './plug.ts'
 import { partsOf, removeDevice, unplugged } from './removal.ts'
 
@@ -26,10 +28,10 @@ const NO_KEY = new Uint8Array(32)
 const rulesFor = (kind: DeviceKind): LiveRules<AnyDevice> => qemuFamily(kind)?.live ?? {}
 
 /** The guest as the rules of its devices know it. */
-function liveGuest(domain: QemuDomain): LiveGuest {
+function liveGuest(domain: QemuDomain, context?: QemuContext): LiveGuest {
   const { running } = domain
   return {
-    ...hostGuest(domain),
+    ...hostGuest(domain, context),
     qmp: domain.qmp,
     nextNode: () => ++running.nodeIndex,
     attach: (kind, dev) => plugIn(domain, kind, dev as AnyDevice),
@@ -67,10 +69,11 @@ async function plugIn(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Pro
   const claimed = await claimMore(domain, deviceAllocations(kind, dev as never, def))
   insert(dev, def)
   domain.changed()
-  const guest = liveGuest(domain)
+  const files = new PassedFiles(domain)
+  const guest = liveGuest(domain, { ...context, files })
   try {
     await family?.host?.take(dev, guest)
-    const plug = new Plug({ def, context, masterKey: running.masterKey ?? NO_KEY })
+    const plug = new Plug({ def, context, masterKey: running.masterKey ?? NO_KEY }, { passFd: files })
     family?.add?.(plug, dev)
     const warn = (error: unknown) => log.warn({ err: error, device: dev.alias }, 'a device has left something')
     await plug.execute(domain.qmp, warn)
@@ -86,6 +89,8 @@ async function plugIn(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Pro
     await claimed.release()
     domain.changed()
     throw error
+  } finally {
+    files.close()
   }
   domain.changed()
   domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_ADDED', { devAlias: dev.alias ?? '' })

@@ -2,6 +2,7 @@
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isUsable } from '../../../host/inherited-files.ts'
+import type { MadeFile } from '../../../host/made-files.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
 import type { QmpEvent, QmpMonitor } from '../monitor/qmp.ts'
@@ -16,10 +17,12 @@ const UNPLUG_LIMIT_MS = 5000
 
 /** Hands open files to QEMU along with a command: takes a socket that can pass descriptors. */
 export interface FdPasser {
-  /** Opens a device of the host, hands it over with the command, and closes it. */
-  pass(path: string, command: 'getfd' | 'add-fd', args: object): Promise<unknown>
+  /** Opens a device of the host, or makes a file, hands it over with the command, and closes it. */
+  pass(file: string | MadeFile, command: 'getfd' | 'add-fd', args: object): Promise<unknown>
   /** number of one more set of descriptors */
   nextSet(): number
+  /** the queue of a tap device that is to be made for QEMU; undefined where QEMU opens the device by its name */
+  made?(name: string): MadeFile | undefined
 }
 
 /** The guest devices are plugged into. */
@@ -93,13 +96,14 @@ export class Plug implements Builder {
 
   /** @throws VIR_ERR_OPERATION_UNSUPPORTED without a passer of descriptors */
   fd({ name, path, set }: HandedFile): string | undefined {
-    if (path === undefined) return undefined
     const passer = this.#passFd
+    const file = path ?? passer?.made?.(name)
+    if (file === undefined) return undefined
     if (!passer) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `'${path}' cannot be handed to a QEMU that runs already`)
-    if (!isUsable(path)) return undefined
+    if (path !== undefined && !isUsable(path)) return undefined
     if (!set) {
       this.#parts.push({
-        apply: () => passer.pass(path, 'getfd', { fdname: name }),
+        apply: () => passer.pass(file, 'getfd', { fdname: name }),
         // it is the device's own once that uses it
         undo: qmp => qmp.execute('closefd', { fdname: name }).catch(() => undefined)
       })
@@ -107,7 +111,7 @@ export class Plug implements Builder {
     }
     const number = passer.nextSet()
     this.#parts.push({
-      apply: () => passer.pass(path, 'add-fd', { 'fdset-id': number, opaque: name }),
+      apply: () => passer.pass(file, 'add-fd', { 'fdset-id': number, opaque: name }),
       undo: qmp => removeSet(qmp, name)
     })
     return `/dev/fdset/${number}`

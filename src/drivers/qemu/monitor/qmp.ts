@@ -6,7 +6,7 @@ import type { Duplex, Readable, Writable } from 'node:stream'
 import { errorsFrom, type VirError } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
 import { OrderedWriter } from '../../../host/ordered-writer.ts'
-import type { ReceivedFile } from '../../../host/received-files.ts'
+import type { PassableFile } from '../../../host/pass-file.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -29,6 +29,8 @@ export interface ExecuteOptions {
   signal?: AbortSignal
   /** hand QEMU's error to the caller as it is (`class`, `desc`) instead of mapping it */
   raw?: boolean
+  /** handed to QEMU along with the command, which takes it: getfd, add-fd */
+  file?: PassableFile
 }
 
 /** QEMU's own error reply. */
@@ -110,7 +112,7 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     try {
       return (await this.#timed(command, options.timeoutMs ?? QMP_TIMEOUT_MS, options.signal, (resolve, reject) => {
         this.#waiting.set(id, { command, resolve, reject })
-        this.#commands.write(`${formatJson({ execute: command, arguments: args, id })}\r\n`)
+        this.#send(`${formatJson({ execute: command, arguments: args, id })}\r\n`, options.file).catch(reject)
         return () => this.#waiting.delete(id)
       })) as T
     } catch (error) {
@@ -119,19 +121,26 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
     }
   }
 
+  /** Sends a command. A file's byte goes right before it: QEMU keeps none but the last file it was handed. */
+  async #send(line: string, file?: PassableFile): Promise<void> {
+    if (!file) return this.#commands.write(line)
+    const to = this.#writable as Socket
+    await this.#commands.pass('', async () => {
+      await file.passTo(to, BLANK)
+      to.write(line)
+    })
+  }
+
   /**
    * Hands QEMU an open connection of ours, or a file of a client's, which commands know by that name from then on (getfd).
    * @throws VIR_ERR_SYSTEM_ERROR when it cannot be passed, and what execute throws
    */
-  async passFile(fdname: string, file: Socket | ReceivedFile): Promise<void> {
-    const to = this.#writable as Socket
-    // its byte must not come between those of commands
-    await this.#commands.pass('', async () => {
-      if ('passTo' in file) return file.passTo(to, BLANK)
+  async passFile(fdname: string, file: Socket | PassableFile): Promise<void> {
+    const passTo: PassableFile['passTo'] = async (to, byte) => {
       const { passDescriptor } = await import('../../../host/pass-descriptor.ts')
-      await passDescriptor(to, file, BLANK)
-    })
-    await this.execute('getfd', { fdname })
+      await passDescriptor(to, file as Socket, byte)
+    }
+    await this.execute('getfd', { fdname }, { file: 'passTo' in file ? file : { passTo } })
   }
 
   /** Lets go of the connection; QEMU goes on. */
