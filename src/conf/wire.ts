@@ -114,6 +114,17 @@ export const text = (describe?: string): Wire<string> => ({
   toJson: same
 })
 
+/** Bytes, in JSON as base64. */
+export const bytes = (describe?: string): Wire<Uint8Array, string> => ({
+  kind: 'opaque',
+  schema: { type: 'string', contentEncoding: 'base64', ...(describe && { description: describe }) },
+  fromJson(value, name) {
+    if (typeof value !== 'string') throw wrong(name, 'base64', value)
+    return Buffer.from(value, 'base64')
+  },
+  toJson: value => Buffer.from(value).toString('base64')
+})
+
 /** An argument that may be left out or null. */
 export function optional<T, J>(type: Wire<T, J>): Wire<T | undefined, J | undefined> {
   return {
@@ -390,7 +401,8 @@ export function typedInput<const D extends Readonly<Record<string, InputType>>>(
       if (several) out[name] = [...((out[name] as string[] | undefined) ?? []), value]
       else out[name] = value
     }
-    return out
+    // as they came: events tell them so
+    return Object.fromEntries(list.map(([name]) => [name, out[name]]))
   }
   const fromObject = (given: Record<string, unknown>): Record<string, unknown> => {
     const out: Record<string, unknown> = {}

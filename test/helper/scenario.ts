@@ -57,6 +57,8 @@ export interface Scenario {
   files: Record<string, string>
   /** the file whose guest a shim has, shut off, before the first command; without it there is no shim */
   shim?: string
+  /** images beside disk.qcow2 and other.qcow2, by their names without the ending */
+  images?: string[]
   /** what of a command's output matters, by what the command is */
   shown?: [command: RegExp, shown: (text: string) => string][]
 }
@@ -233,7 +235,7 @@ const isMissing = ({ err }: Ran) => MISSING.has(/not supported by the connection
 
 /** Runs a group's commands everywhere at once and compares what they said. */
 export async function scenario(wanted: Scenario): Promise<void> {
-  const { group, files, shim: shimFile, shown = [] } = wanted
+  const { group, files, shim: shimFile, images = [], shown = [] } = wanted
   const steps = stepsOf(wanted)
   const dir = mkdtempSync(join(tmpdir(), `virshim-${group}-`))
   const daemons = new Daemons(dir)
@@ -269,8 +271,8 @@ export async function scenario(wanted: Scenario): Promise<void> {
     mkdirSync(lane.dir)
     chmodSync(lane.dir, 0o777)
     for (const [name, contents] of Object.entries(files)) writeFileSync(join(lane.dir, name), inLane(lane, contents))
-    for (const image of ['disk.qcow2', 'other.qcow2']) {
-      spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(lane.dir, image), '16M'])
+    for (const image of ['disk', 'other', ...images]) {
+      spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(lane.dir, `${image}.qcow2`), '16M'])
     }
   }
   if (shim) {

@@ -5,6 +5,7 @@ import type { Connect } from '../connection.ts'
 import type { Method } from '../method.ts'
 import { agent } from './api/agent.ts'
 import { block } from './api/block.ts'
+import { blockTuning } from './api/block-tuning.ts'
 import { blockjob } from './api/blockjob.ts'
 import { capabilities } from './api/capabilities.ts'
 import { checkpoint } from './api/checkpoint.ts'
@@ -49,6 +50,7 @@ const rows = {
   ...vcpu,
   ...iothread,
   ...block,
+  ...blockTuning,
   ...blockjob,
   ...interfaces,
   ...device,

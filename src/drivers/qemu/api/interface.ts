@@ -1,7 +1,20 @@
 // Network interfaces: statistics of the host's end, addresses of the guest's.
-import { virDomainInterfaceAddressesSource } from '../../../conf/enums.ts'
+import { virDomainInterfaceAddressesSource, virDomainModificationImpact } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { array, defaulted, flags, hyper, int, oneOf, optional, struct, text, uint } from '../../../conf/wire.ts'
+import {
+  array,
+  defaulted,
+  flags,
+  hyper,
+  int,
+  oneOf,
+  optional,
+  struct,
+  text,
+  typed,
+  typedParams,
+  uint
+} from '../../../conf/wire.ts'
 import { neighbours } from '../../../host/neighbours.ts'
 import { methodFor } from '../../method.ts'
 import { availableAgent } from '../agent/channel.ts'
@@ -9,6 +22,13 @@ import { type AddressedInterface, agentInterfaces } from '../agent/interfaces.ts
 import { interfaceLeases } from '../device/interface/leases.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { interfaceStats } from '../stats/interface.ts'
+import {
+  findInterface,
+  interfaceRates,
+  RATE_NAMES,
+  rates,
+  setInterfaceBandwidth
+} from '../tuning/interface-bandwidth.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
@@ -108,6 +128,42 @@ export const interfaces = {
       if (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE) return { ifaces: await byLease(domain) }
       if (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP) return { ifaces: await byArp(domain) }
       return { ifaces: await agentInterfaces(availableAgent(domain)) }
+    }
+  }),
+
+  /**
+   * Limits for what an interface sends and receives, in KiB/s and KiB, 0 where there is none; without an interface, those
+   * there can be. Source: qemuDomainGetInterfaceParameters.
+   */
+  virDomainGetInterfaceParameters: method({
+    since: '0.9.9',
+    on: 'domain',
+    acl: 'domain:read',
+    impact: 'one',
+    args: { device: optional(text('name on the host, or MAC address')), flags: flags(virDomainModificationImpact) },
+    ret: { params: typedParams },
+    run(_domain, { device }, { def }) {
+      const values = device === undefined ? undefined : interfaceRates(findInterface(def, device))
+      return { params: Object.fromEntries(RATE_NAMES.map(name => [name, typed.uint(values?.[name] ?? 0)])) }
+    }
+  }),
+
+  /** Limits what an interface sends and receives; an average of 0 lifts that. Source: qemuDomainSetInterfaceParameters. */
+  virDomainSetInterfaceParameters: method({
+    since: '0.9.9',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    impact: 'both',
+    args: {
+      device: text('name on the host, or MAC address'),
+      params: rates,
+      flags: flags(virDomainModificationImpact)
+    },
+    ret: {},
+    async run(domain, { device, params }, meant) {
+      await setInterfaceBandwidth(domain, device, params, meant)
+      return {}
     }
   })
 }

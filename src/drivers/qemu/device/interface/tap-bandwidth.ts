@@ -1,6 +1,6 @@
 // Bandwidth of a guest's network device, by the kernel's traffic control (virNetDevBandwidthSet).
 import type { Bandwidth, BandwidthRate } from '../../../../conf/net/bandwidth.ts'
-import { runHostCommand } from '../../../../host/command.ts'
+import { runHostCommand, succeeds } from '../../../../host/command.ts'
 
 /** Bytes of an Ethernet frame's payload: a class should send at least one before the next has its turn. */
 const MTU = 1500n
@@ -15,6 +15,37 @@ export async function setBandwidth(device: string, bandwidth: Bandwidth, sharesH
   const { inbound, outbound } = bandwidth
   const [sent, received] = sharesHostView ? [outbound, inbound] : [inbound, outbound]
   for (const args of [...shape(device, sent), ...police(device, received)]) await runHostCommand('tc', args)
+}
+
+/** Takes the limits of a device away, as far as it has any. */
+export async function clearBandwidth(device: string): Promise<void> {
+  for (const queue of ['root', 'ingress'])
+    await runHostCommand('tc', ['qdisc', 'del', 'dev', device, queue]).catch(() => undefined)
+}
+
+/**
+ * Limits what passes a device in place of what limited it before, or with undefined no longer.
+ * @throws VIR_ERR_INTERNAL_ERROR with the words of tc(8); the former limits are in force again then
+ */
+export async function replaceBandwidth(
+  device: string,
+  { before, after }: { before: Bandwidth | undefined; after: Bandwidth | undefined },
+  sharesHostView: boolean
+): Promise<void> {
+  const put = async (bandwidth: Bandwidth = {}) => {
+    await clearBandwidth(device)
+    await setBandwidth(device, bandwidth, sharesHostView)
+    const sent = sharesHostView ? bandwidth.outbound : bandwidth.inbound
+    if (sent?.average) return
+    // as a device has it that was never limited (qemuDomainInterfaceSetDefaultQDisc)
+    await succeeds('tc', ['qdisc', 'add', 'dev', device, 'root', 'handle', '0:', 'noqueue'])
+  }
+  try {
+    await put(after)
+  } catch (error) {
+    await put(before).catch(() => undefined)
+    throw error
+  }
 }
 
 /** Queues all that the device sends in one class with a rate. */
