@@ -20,7 +20,18 @@ const GUESTS: Record<string, Wanted> = {
   'checkpoint-list': ({ checkpoints }) => checkpoints,
   ...Object.fromEntries(
     [
-      ...['blockjob', 'console', 'cpu-stats', 'destroy', 'domblkstat', 'domcontrol', 'domhostname', 'domid'],
+      ...[
+        'blockjob',
+        'blockresize',
+        'domblkthreshold',
+        'console',
+        'cpu-stats',
+        'destroy',
+        'domblkstat',
+        'domcontrol',
+        'domhostname',
+        'domid'
+      ],
       ...['domifaddr', 'domifstat', 'dommemstat', 'domtime', 'inject-nmi', 'qemu-agent-command'],
       ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'shim-detach', 'shutdown']
     ].map(command => [command, isActive])

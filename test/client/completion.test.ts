@@ -92,7 +92,7 @@ t.test('in the shells', async t => {
     const skip = spawnSync(shell, ['--version']).status !== 0 && `needs ${shell}`
     t.test(shell, { skip }, async t => {
       const at = ['virshim', '-q', '-c', aggregator.socket]
-      t.same(reply(shell, 'virshim', 'domi'), ['domid', 'domifstat', 'dominfo', 'domifaddr', 'domiflist'])
+      t.same(reply(shell, 'virshim', 'domi'), ['domid', 'domiftune', 'domifstat', 'dominfo', 'domifaddr', 'domiflist'])
       t.same(reply(shell, ...at, 'start', ''), ['t-off'])
       t.same(reply(shell, ...at, 'destroy', 't-'), ['t-on'])
       t.same(reply(shell, ...at, 'start', '--pa'), ['--paused'])

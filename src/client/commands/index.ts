@@ -15,6 +15,7 @@ import { node } from './node.ts'
 import { qemu } from './qemu.ts'
 import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
+import { tune } from './tune.ts'
 import { vcpu } from './vcpu.ts'
 import { work } from './work.ts'
 
@@ -22,7 +23,7 @@ export const groups: CommandGroup[] = [
   {
     name: 'Domain Management',
     keyword: 'domain',
-    commands: { ...attaching, ...lifecycle, ...consoles, ...info, ...vcpu, ...work, ...qemu, ...native }
+    commands: { ...attaching, ...lifecycle, ...consoles, ...info, ...vcpu, ...tune, ...work, ...qemu, ...native }
   },
   { name: 'Domain Monitoring', keyword: 'monitor', commands: { ...monitor, ...device } },
   { name: 'Domain Events', keyword: 'events', commands: event },
