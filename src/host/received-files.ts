@@ -147,6 +147,10 @@ export class ReceivedFiles {
     for (const [i, file] of this.#files.entries()) file.isSocket = kinds[i] === 'socket'
   }
 
+  get count(): number {
+    return this.#files.length
+  }
+
   /** @throws VIR_ERR_INTERNAL_ERROR when there are fewer (virNetMessageDupFD) */
   at(slot: number): ReceivedFile {
     const file = this.#files[slot]

@@ -275,7 +275,8 @@ const WORDLESS = [
   ...['balloon', 'block_set_io_throttle', 'blockdev-add', 'blockdev-del', 'chardev-add', 'chardev-remove'],
   ...['device_del', 'dump-guest-memory', 'expire_password', 'inject-nmi', 'netdev_add', 'netdev_del'],
   ...['object-add', 'object-del', 'qom-set', 'rtc-reset-reinjection', 'screendump', 'send-key', 'set-action'],
-  ...['set_link', 'set_password', 'system_wakeup']
+  ...['set_link', 'set_password', 'system_wakeup'],
+  ...['announce-self', 'block-set-write-threshold', 'block_resize', 'display-reload']
 ]
 
 /** The answers of a QEMU 7.2 that was started stopped; a command that is not here is one it has not. */

@@ -12,6 +12,7 @@ import {
   struct,
   text,
   typed,
+  typedInput,
   typedParams,
   uint
 } from '../../../conf/wire.ts'
@@ -37,6 +38,9 @@ const method = methodFor<QemuDomain>()
 const SOURCE = virDomainInterfaceAddressesSource
 /** libvirt's REMOTE_DOMAIN_INTERFACE_MAX and REMOTE_DOMAIN_IP_ADDR_MAX. */
 const ADDRESSES_MAX = 2048
+
+/** Times of announcements in ms, and how many: those QEMU has after a migration. */
+const ANNOUNCEMENT = { initial: 50, max: 550, rounds: 5, step: 100 }
 
 /** Addresses that the networks of interfaces have given them; interfaces without are left out (virDomainNetDHCPInterfaces). */
 async function byLease(domain: QemuDomain): Promise<AddressedInterface[]> {
@@ -163,6 +167,30 @@ export const interfaces = {
     ret: {},
     async run(domain, { device, params }, meant) {
       await setInterfaceBandwidth(domain, device, params, meant)
+      return {}
+    }
+  }),
+
+  /** Has the guest's cards, or one of them, tell the network where they are. */
+  virDomainAnnounceInterface: method({
+    since: '12.8.0',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    needs: 'active',
+    args: {
+      device: optional(text('name on the host, or MAC address; absent: all')),
+      params: typedInput({ initial: 'uint', max: 'uint', rounds: 'uint', step: 'uint' }, { mayBeEmpty: true }),
+      flags: flags()
+    },
+    ret: {},
+    async run(domain, { device, params }) {
+      const alias = device === undefined ? undefined : findInterface(domain.def, device).alias
+      await domain.qmp.execute('announce-self', {
+        ...ANNOUNCEMENT,
+        ...params,
+        ...(alias !== undefined && { interfaces: [alias] })
+      })
       return {}
     }
   })

@@ -104,8 +104,9 @@ export async function getBlockIoTune(domain: QemuDomain, name: string, { live, c
     throw fail('VIR_ERR_INVALID_ARG', `disk '${name}' does not currently have a source assigned`)
   }
   const path = diskQomPath(disk)
-  const blocks = await domain.qmp.execute<ThrottledBlock[]>('query-block')
-  const block = blocks.find(({ qdev, device }) => qdev === path || device === path)
+  const blocks = await domain.qmp.execute<(ThrottledBlock | null)[]>('query-block')
+  const isMine = (one: ThrottledBlock | null) => one?.qdev === path || one?.device === path
+  const block = Array.isArray(blocks) ? blocks.find(isMine) : undefined
   if (!block) throw fail('VIR_ERR_INTERNAL_ERROR', `cannot find throttling info for device '${path}'`)
   if (!block.inserted) {
     throw fail('VIR_ERR_INTERNAL_ERROR', 'block_io_throttle inserted entry was not in expected format')
