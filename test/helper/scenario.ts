@@ -99,6 +99,7 @@ const VARYING: [pattern: RegExp, mask: string][] = [
   ...UNNAMED_FEATURES,
   [/\/dev\/pts\/\d+/g, '/dev/pts/N'],
   [/( id=')\d+'/g, "$1ID'"],
+  [/\bdev vnet\d+/g, 'dev vnetN'],
   [/^(Id: +)\d+/gm, '$1ID'],
   [/(domain-)\d+(-t-scene)/g, '$1ID$2'],
   [/"id": ?"libvirt-\d+"/g, '"id":"N"'],
