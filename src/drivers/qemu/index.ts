@@ -14,6 +14,7 @@ import { console } from './api/console.ts'
 import { define } from './api/define.ts'
 import { description } from './api/description.ts'
 import { device } from './api/device.ts'
+import { files } from './api/files.ts'
 import { graphics } from './api/graphics.ts'
 import { interfaces } from './api/interface.ts'
 import { iothread } from './api/iothread.ts'
@@ -59,6 +60,7 @@ const rows = {
   ...checkpoint,
   ...console,
   ...graphics,
+  ...files,
   ...agent,
   ...job,
   ...security

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainRunningReason, virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { FileGroup } from '../../../host/inherited-files.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
 import type { Claims } from '../../../state/claim.ts'
 import { EventLog } from '../../../state/events.ts'
@@ -67,6 +68,8 @@ export class QemuDomain {
   readonly hookDirs: readonly string[]
   readonly definitions: Definitions
   readonly moments: Moments
+  /** files of clients' for images, by the names these call them by; each is gone with its client's connection */
+  readonly fileGroups = new Map<string, FileGroup>()
   /** the surroundings another definition of this guest would have */
   readonly contextFor: ContextFor
   run: Run | undefined

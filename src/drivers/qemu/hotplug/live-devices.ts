@@ -65,11 +65,11 @@ async function plugIn(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Pro
   const { insert = join(kind) } = rulesFor(kind)
   assignHotplugAlias(def, kind, dev, context)
   ensureAddress(def, kind, dev, context)
-  family?.prepare?.(dev, def, context, () => ++running.nodeIndex)
+  const files = new PassedFiles(domain)
+  family?.prepare?.(dev, def, { ...context, files }, () => ++running.nodeIndex)
   const claimed = await claimMore(domain, deviceAllocations(kind, dev as never, def))
   insert(dev, def)
   domain.changed()
-  const files = new PassedFiles(domain)
   const guest = liveGuest(domain, { ...context, files })
   try {
     await family?.host?.take(dev, guest)

@@ -81,16 +81,18 @@ function prepareDisk(disk: DiskDef, def: DomainDef, context: QemuContext, nextNo
     for (const image of withDataStore(top)) {
       if (target?.bus !== 'sd') image.index = nextNode()
       prepareImage(image, depth > 0 || (disk.readonly ?? false), context)
-      if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
+      if (image.type === 'file' && image.fdgroup !== undefined) image.handed = filesOf(image.fdgroup, context)
       if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
     }
   }
   if (target?.bus !== 'sd') for (const filter of disk.throttlefilters ?? []) filter.index = nextNode()
 }
 
-/** Open files cannot be handed over: only virDomainFDAssociate does that. */
-function noFiles(group: string): Error {
-  return fail('VIR_ERR_INVALID_ARG', `file descriptor group '${group}' was not associated with the domain`)
+/** The open files that virDomainFDAssociate has brought (qemuDomainPrepareStorageSourceFDs). */
+function filesOf(name: string, { files }: QemuContext): StorageSource['handed'] {
+  const group = files.group?.(name)
+  if (group) return { count: group.files.length, writable: group.writable }
+  throw fail('VIR_ERR_INVALID_ARG', `file descriptor group '${name}' was not associated with the domain`)
 }
 
 function noPool(source: StorageSource): Error {
