@@ -142,9 +142,10 @@ const typedExceptions: Exceptions = {
   },
   NODE_GET_SEV_INFO: { anyRoom: true },
   // callers that only ask for the count are told it before anyone looks at the CPU
-  /** who asks how many there are need not name one that is there */
-  DOMAIN_GET_INTERFACE_PARAMETERS: { args: ({ device, nparams }) => (nparams === 0 ? { device: null } : { device }) },
-  DOMAIN_GET_BLOCK_IO_TUNE: { args: ({ disk, nparams }) => (nparams === 0 ? { disk: null } : { disk }) },
+  /** who asks how many there are need not name one that is there, but it has to be a name */
+  DOMAIN_GET_INTERFACE_PARAMETERS: {
+    args: ({ device, nparams }) => ({ device: nparams === 0 && !device.includes('\0') ? null : device })
+  },
   NODE_GET_CPU_STATS: { args: ({ cpuNum, nparams }) => ({ cpuNum: nparams === 0 ? ALL_CPUS : cpuNum }) },
   NODE_GET_CPU_MAP: {
     ret: ({ cpumap, online }: RetValues<'virNodeGetCPUMap'>, { need_map, need_online }) => ({
