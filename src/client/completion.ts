@@ -26,7 +26,18 @@ const GUESTS: Record<string, Wanted> = {
   'checkpoint-list': ({ checkpoints }) => checkpoints,
   ...Object.fromEntries(
     [
-      ...['blockjob', 'console', 'cpu-stats', 'destroy', 'domblkstat', 'domcontrol', 'domhostname', 'domid'],
+      ...[
+        'blockjob',
+        'blockresize',
+        'console',
+        'cpu-stats',
+        'destroy',
+        'domblkstat',
+        'domblkthreshold',
+        'domcontrol',
+        'domhostname',
+        'domid'
+      ],
       ...['domfsfreeze', 'domfsinfo', 'domfsthaw', 'domfstrim', 'domifaddr', 'domifstat', 'dommemstat', 'domtime'],
       ...['get-user-sshkeys', 'guestinfo', 'guestvcpus', 'inject-nmi', 'qemu-agent-command'],
       ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'set-user-password', 'set-user-sshkeys'],

@@ -287,6 +287,21 @@ export const virConnectGetAllDomainStatsFlags = {
   VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS: 2147483648
 } as const
 
+export const virDomainGraphicsReloadType = {
+  VIR_DOMAIN_GRAPHICS_RELOAD_TYPE_ANY: 0,
+  VIR_DOMAIN_GRAPHICS_RELOAD_TYPE_VNC: 1
+} as const
+
+export const virDomainBlockResizeFlags = {
+  VIR_DOMAIN_BLOCK_RESIZE_BYTES: 1,
+  VIR_DOMAIN_BLOCK_RESIZE_CAPACITY: 2
+} as const
+
+export const virDomainFDAssociateFlags = {
+  VIR_DOMAIN_FD_ASSOCIATE_SECLABEL_RESTORE: 1,
+  VIR_DOMAIN_FD_ASSOCIATE_SECLABEL_WRITABLE: 2
+} as const
+
 export const virDomainOpenGraphicsFlags = { VIR_DOMAIN_OPEN_GRAPHICS_SKIPAUTH: 1 } as const
 
 export const virDomainConsoleFlags = {

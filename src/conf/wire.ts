@@ -413,7 +413,8 @@ export function typedInput<const D extends Readonly<Record<string, InputType>>>(
       if (several) out[name] = [...((out[name] as string[] | undefined) ?? []), value]
       else out[name] = value
     }
-    return out
+    // as they came: events tell them so
+    return Object.fromEntries(list.map(([name]) => [name, out[name]]))
   }
   const fromObject = (given: Record<string, unknown>): Record<string, unknown> => {
     const out: Record<string, unknown> = {}

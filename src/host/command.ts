@@ -25,10 +25,16 @@ export class CommandFailed extends Error {
   override readonly name = 'CommandFailed'
   /** it did not end in time */
   readonly late: boolean
+  /** its exit status, or the signal that ended it, in libvirt's words (virProcessTranslateStatus) */
+  readonly how: string
 
   constructor(said: string, late: boolean, cause: unknown) {
     super(said, { cause })
     this.late = late
+    const { code, signal } = cause as { code?: unknown; signal?: NodeJS.Signals }
+    this.how = signal
+      ? `fatal signal ${constants.signals[signal]}`
+      : `exit status ${typeof code === 'number' ? code : NOT_RUN}`
   }
 }
 
@@ -98,11 +104,13 @@ export function commonEnvironment(): Record<string, string> {
 export async function runHostCommand(
   program: string,
   args: readonly string[],
-  failure = (said: string) => fail('VIR_ERR_INTERNAL_ERROR', `'${[program, ...args].join(' ')}' failed: ${said}`)
+  failure = (said: string, _how: string) =>
+    fail('VIR_ERR_INTERNAL_ERROR', `'${[program, ...args].join(' ')}' failed: ${said}`)
 ): Promise<string> {
   try {
     return await hostCommand(program, args)
   } catch (error) {
-    throw failure((error as Error).message)
+    const { message, how } = error as CommandFailed
+    throw failure(message, how)
   }
 }

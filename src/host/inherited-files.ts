@@ -3,6 +3,14 @@ import { accessSync, closeSync, constants, openSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import type { MadeFile, NumberedFile } from './made-files.ts'
 
+/** Files of a client's that images are in by a name (virDomainFDAssociate). */
+export interface FileGroup {
+  /** where each waits to be received, and by what it is put back for the next time */
+  files: readonly { from: Socket; back: Socket }[]
+  /** they may be written to */
+  writable: boolean
+}
+
 /** Source of the command line's numbers for inherited files. */
 export interface InheritedFiles {
   /** Opens a host device for QEMU. Gives its number there, undefined if it cannot be opened. */
@@ -14,6 +22,10 @@ export interface InheritedFiles {
   tap(name: string): number | undefined
   /** Has a queue made for QEMU where it may not open the device itself. Absent where no QEMU is started. */
   makeTap?(name: string, file: MadeFile): void
+  /** the files that a client has given that name; absent where no client can have given any */
+  group?(name: string): FileGroup | undefined
+  /** Numbers of the files of a group. */
+  openGroup?(group: FileGroup): number[]
 }
 
 /** A QEMU that runs has its files already. */
@@ -37,6 +49,12 @@ export class OpenedFiles implements InheritedFiles {
   readonly #descriptors: (number | Socket | 'ignore')[] = []
   readonly #taps = new Map<string, MadeFile>()
   readonly #made: NumberedFile[] = []
+  readonly group: (name: string) => FileGroup | undefined
+
+  /** @param groups those that clients have given */
+  constructor(groups?: ReadonlyMap<string, FileGroup>) {
+    this.group = name => groups?.get(name)
+  }
 
   open(path: string): number | undefined {
     try {
@@ -56,6 +74,14 @@ export class OpenedFiles implements InheritedFiles {
     const number = this.#add('from' in file ? file.from : 'ignore')
     this.#made.push({ number, file })
     return number
+  }
+
+  openGroup({ files }: FileGroup): number[] {
+    return files.map(file => {
+      const number = this.#add(file.from)
+      this.#made.push({ number, file, back: this.#add(file.back) })
+      return number
+    })
   }
 
   #add(descriptor: number | Socket | 'ignore'): number {

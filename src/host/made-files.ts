@@ -14,27 +14,28 @@ export const IFF = { TAP: 0x0002, MULTI_QUEUE: 0x0100, NO_PI: 0x1000, VNET_HDR: 
 
 /** A file that is made when QEMU is started. */
 export type MadeFile =
-  /** what waits at a socket to be received */
-  | { from: Socket }
+  /** what waits at a socket to be received; where it is wanted again, it is put back by the socket's other end */
+  | { from: Socket; back?: Socket }
   /** a queue of the tap device of that name */
   | { tap: string; flags: number }
 
-/** The file that is to be QEMU's descriptor of that number. */
+/** The file that is to be QEMU's descriptor of that number; what puts it back has a number until QEMU is executed. */
 export interface NumberedFile {
   number: number
   file: MadeFile
+  back?: number
 }
 
-/** Arguments up to `--`: NUMBER, or NUMBER/NAME/FLAGS; then the command. */
+/** Arguments up to `--`: NUMBER, NUMBER/BACK, or NUMBER/NAME/FLAGS; then the command. */
 const MAKER = `
 import fcntl, os, socket, struct, sys
 end = sys.argv.index('--')
 for word in sys.argv[1:end]:
-    number, *tap = word.split('/')
+    number, *more = word.split('/')
     number = int(number)
     try:
-        if tap:
-            name, flags = tap
+        if len(more) == 2:
+            name, flags = more
             what = f'tap device {name}'
             made = os.open('/dev/net/tun', os.O_RDWR)
             fcntl.ioctl(made, 0x400454ca, struct.pack('16sH22x', name.encode(), int(flags)))
@@ -43,6 +44,10 @@ for word in sys.argv[1:end]:
             source = socket.socket(fileno=number)
             source.setblocking(False)
             made = socket.recv_fds(source, 1, 1)[1][0]
+            if more:
+                back = socket.socket(fileno=int(more[0]))
+                socket.send_fds(back, [b' '], [made])
+                back.close()
             source.detach()
         if made == number:
             os.set_inheritable(made, True)
@@ -66,6 +71,8 @@ export function checkMaker(what: string): void {
 /** The command that makes files first; each has a place among the descriptors it is started with. */
 export function withMadeFiles(argv: readonly string[], files: readonly NumberedFile[]): string[] {
   if (files.length === 0) return [...argv]
-  const words = files.map(({ number, file }) => ('tap' in file ? `${number}/${file.tap}/${file.flags}` : `${number}`))
+  const wordOf = ({ number, file, back }: NumberedFile) =>
+    'tap' in file ? `${number}/${file.tap}/${file.flags}` : back === undefined ? `${number}` : `${number}/${back}`
+  const words = files.map(wordOf)
   return [PYTHON, '-ISc', MAKER, ...words, '--', ...argv]
 }

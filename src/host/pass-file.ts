@@ -47,7 +47,7 @@ export interface PassableFile {
  * @throws VIR_ERR_CONFIG_UNSUPPORTED on a host that cannot pass any
  */
 export function passableFile(file: string | MadeFile): PassableFile {
-  if (typeof file !== 'string' && 'from' in file) return new ReceivedFile(file.from)
+  if (typeof file !== 'string' && 'from' in file) return new ReceivedFile(file.from, file.back)
   checkMaker('a file for a QEMU that runs')
   return { passTo: typeof file === 'string' ? opened(file) : (to, byte = 0) => send(to, byte, ['ignore'], file) }
 }

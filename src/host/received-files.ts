@@ -35,13 +35,14 @@ def end(number):
     return ends[number]
 try:
     for word in sys.argv[3:]:
-        source, target = map(int, word.split('/'))
+        source, target, *back = map(int, word.split('/'))
         data, parts, _, _ = end(source).recvmsg(1, socket.CMSG_SPACE(4))
         files = array.array('i', b''.join(part for _, kind, part in parts if kind == socket.SCM_RIGHTS))
         if len(files) != 1:
             sys.exit(f'{len(files)} descriptors with a byte' if data else 'end of file')
         print('socket' if stat.S_ISSOCK(os.fstat(files[0]).st_mode) else 'other', flush=True)
-        end(target).sendmsg([byte], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+        for number in [*back, target]:
+            end(number).sendmsg([byte], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
         os.close(files[0])
 except OSError as error:
     sys.exit(str(error))
@@ -50,13 +51,15 @@ except OSError as error:
 interface Way {
   from: Socket
   to: Socket
+  /** puts it back where it came from */
+  back?: Socket | undefined
 }
 
 /** Moves one file each way. @returns their kinds @throws VIR_ERR_SYSTEM_ERROR with the relay's words */
 async function relay(ways: readonly Way[], { byte = 0, signal }: { byte?: number; signal?: AbortSignal }) {
-  const sockets = [...new Set(ways.flatMap(({ from, to }) => [from, to]))]
+  const sockets = [...new Set(ways.flatMap(({ from, to, back }) => (back ? [from, to, back] : [from, to])))]
   const number = (socket: Socket) => FIRST + sockets.indexOf(socket)
-  const words = ways.map(({ from, to }) => `${number(from)}/${number(to)}`)
+  const words = ways.map(({ from, to, back }) => [from, to, ...(back ? [back] : [])].map(number).join('/'))
   const child = spawn(PYTHON, ['-ISc', RELAY, String(LIMIT_S), String(byte), ...words], {
     stdio: ['ignore', 'pipe', 'pipe', ...sockets],
     env: {},
@@ -83,7 +86,7 @@ async function send(files: readonly ReceivedFile[], to: Socket, byte?: number): 
   await flushed(to)
   const isRead = !to.isPaused()
   const sent = relay(
-    files.map(({ from }) => ({ from, to })),
+    files.map(({ from, back }) => ({ from, to, back })),
     { byte }
   )
   // spawning has stopped it
@@ -91,14 +94,16 @@ async function send(files: readonly ReceivedFile[], to: Socket, byte?: number): 
   await sent
 }
 
-/** One file; it can be handed on once. */
+/** One file; it can be handed on once, or as often as one likes where it is put back. */
 export class ReceivedFile {
   /** where it waits to be received (MadeFile) */
   readonly from: Socket
+  readonly back: Socket | undefined
   isSocket = false
 
-  constructor(from: Socket) {
+  constructor(from: Socket, back?: Socket) {
     this.from = from
+    this.back = back
   }
 
   /** @throws VIR_ERR_SYSTEM_ERROR @param byte travels with it */
@@ -143,8 +148,11 @@ export class ReceivedFiles {
     if (this.#files.length === 0) return
     const ways = this.#entries.map(to => ({ from, to }))
     const kinds = await inTurn(signal, () => relay(ways, { signal }))
-    for (const entry of this.#entries.splice(0)) entry.destroy()
     for (const [i, file] of this.#files.entries()) file.isSocket = kinds[i] === 'socket'
+  }
+
+  get count(): number {
+    return this.#files.length
   }
 
   /** @throws VIR_ERR_INTERNAL_ERROR when there are fewer (virNetMessageDupFD) */
@@ -157,6 +165,11 @@ export class ReceivedFiles {
   /** Hands them all on. @throws VIR_ERR_SYSTEM_ERROR */
   async passTo(socket: Socket): Promise<void> {
     if (this.#files.length > 0) await send(this.#files, socket)
+  }
+
+  /** Gives them all away: whoever takes them closes both ends of each. */
+  take(): { from: Socket; back: Socket }[] {
+    return this.#files.splice(0).map(({ from }) => ({ from, back: this.#entries.shift()! }))
   }
 
   /** Closes those that nobody has received. */

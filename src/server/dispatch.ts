@@ -108,7 +108,8 @@ export async function dispatch(served: Served, call: Call): Promise<unknown> {
   const writers = WRITERS_ARGUMENTS[row.name]
   if (readOnly && writers?.given(args)) throw denied(row.name, writers.message)
   row.check?.(args)
-  if (row.tied?.(args) && !connection) throw untied(row.name)
+  // files come over a connection: those who have none are told so once their guest is found
+  if (row.tied?.(args) && !connection && !row.takesFiles) throw untied(row.name)
   const { connect, domain } = served
   const release = served.activity?.hold()
   try {

@@ -93,7 +93,7 @@ t.test('in the shells', async t => {
     t.test(shell, { skip }, async t => {
       const at = ['virshim', '-q', '-c', aggregator.socket]
       t.same(reply(shell, 'virshim', 'domi'), [
-        ...['domif-setlink', 'domid', 'domifstat', 'dominfo', 'domif-getlink', 'domifaddr', 'domiflist']
+        ...['domif-setlink', 'domid', 'domiftune', 'domifstat', 'dominfo', 'domif-getlink', 'domifaddr', 'domiflist']
       ])
       t.same(reply(shell, ...at, 'start', ''), ['t-off'])
       t.same(reply(shell, ...at, 'destroy', 't-'), ['t-on'])

@@ -67,6 +67,8 @@ export interface Scenario {
   prepare?(lane: Lane): Promise<void>
   /** tells it that it is to do otherwise */
   say?(lane: Lane, text: string): void
+  /** images beside disk.qcow2 and other.qcow2, by their names without the ending */
+  images?: string[]
   /** what of a command's output matters, by what the command is */
   shown?: [command: RegExp, shown: (text: string) => string][]
 }
@@ -107,6 +109,7 @@ const VARYING: [pattern: RegExp, mask: string][] = [
   ...UNNAMED_FEATURES,
   [/\/dev\/pts\/\d+/g, '/dev/pts/N'],
   [/( id=')\d+'/g, "$1ID'"],
+  [/\bdev vnet\d+/g, 'dev vnetN'],
   [/^(Id: +)\d+/gm, '$1ID'],
   [/(domain-)\d+(-t-scene)/g, '$1ID$2'],
   [/"id": ?"libvirt-\d+"/g, '"id":"N"'],
@@ -253,7 +256,7 @@ const isMissing = ({ err }: Ran) => MISSING.has(/not supported by the connection
 
 /** Runs a group's commands everywhere at once and compares what they said. */
 export async function scenario(wanted: Scenario): Promise<void> {
-  const { group, files, images = [], shim: shimFile, shown = [] } = wanted
+  const { group, files, shim: shimFile, images = [], shown = [] } = wanted
   const steps = stepsOf(wanted)
   const dir = mkdtempSync(join(tmpdir(), `virshim-${group}-`))
   const daemons = new Daemons(dir)
@@ -290,8 +293,8 @@ export async function scenario(wanted: Scenario): Promise<void> {
     chmodSync(lane.dir, 0o777)
     for (const [name, contents] of Object.entries(files)) writeFileSync(join(lane.dir, name), inLane(lane, contents))
     await wanted.prepare?.(lane)
-    for (const image of ['disk.qcow2', 'other.qcow2']) {
-      spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(lane.dir, image), '16M'])
+    for (const image of ['disk', 'other', ...images]) {
+      spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(lane.dir, `${image}.qcow2`), '16M'])
     }
     for (const [image, backing] of images) {
       spawnSync('qemu-img', [

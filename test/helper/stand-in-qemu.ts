@@ -275,9 +275,10 @@ const PROPERTIES: Record<string, unknown> = {
 /** Commands that do something and have no more to say. */
 const WORDLESS = [
   ...['balloon', 'block_set_io_throttle', 'blockdev-add', 'blockdev-del', 'chardev-add', 'chardev-remove'],
-  ...['calc-dirty-rate', 'dump-guest-memory', 'expire_password', 'inject-nmi', 'memsave', 'netdev_add', 'netdev_del'],
-  ...['pmemsave', 'qom-set', 'rtc-reset-reinjection', 'screendump', 'send-key', 'set-action'],
-  ...['set_link', 'set_password', 'system_wakeup']
+  ...['calc-dirty-rate', 'device_del', 'dump-guest-memory', 'expire_password', 'inject-nmi', 'memsave'],
+  ...['netdev_add', 'netdev_del', 'object-add', 'object-del', 'pmemsave', 'qom-set', 'rtc-reset-reinjection'],
+  ...['screendump', 'send-key', 'set-action', 'set_link', 'set_password', 'system_wakeup'],
+  ...['announce-self', 'block-set-write-threshold', 'block_resize', 'display-reload']
 ]
 
 /** The answers of a QEMU 7.2 that was started stopped; a command that is not here is one it has not. */

@@ -18,6 +18,7 @@ import { qemu } from './qemu.ts'
 import { resize } from './resize.ts'
 import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
+import { tune } from './tune.ts'
 import { tuning } from './tuning.ts'
 import { vcpu } from './vcpu.ts'
 import { work } from './work.ts'
@@ -35,6 +36,7 @@ export const groups: CommandGroup[] = [
       ...vcpu,
       ...resize,
       ...tuning,
+      ...tune,
       ...work,
       ...guest,
       ...qemu,

@@ -63,6 +63,7 @@ export const qemu: Commands = {
       hmp: option.bool('command is in human monitor protocol'),
       pretty: option.bool('pretty-print any qemu monitor protocol output'),
       'return-value': option.bool("extract the value of the 'return' key from the returned string"),
+      'pass-fds': option.text('pass file descriptors N,M,... along with the command', { named: true }),
       cmd: option.argv('command', { required: true })
     },
     async ({ shim, given, session }) => {
@@ -70,7 +71,9 @@ export const qemu: Commands = {
       const words = given.all('cmd')
       const hmp = given.has('hmp')
       const cmd = hmp ? words.join(' ') : qmpCommand(words)
-      const { result } = await shim.call('virDomainQemuMonitorCommand', { cmd, flags: hmp ? MONITOR_HMP : 0 })
+      // only libvirt's own protocol brings descriptors: the shim says so
+      const api = given.has('pass-fds') ? 'virDomainQemuMonitorCommandWithFiles' : 'virDomainQemuMonitorCommand'
+      const { result } = await shim.call(api, { cmd, flags: hmp ? MONITOR_HMP : 0 })
       const pretty = given.has('pretty')
       if (!pretty && !given.has('return-value')) return session.print(`${result}\n`)
       const answer = parsed(result)

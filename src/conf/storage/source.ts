@@ -189,6 +189,8 @@ interface StorageLayout {
   format?: StorageFormat
   /** qcow2's cache of tables, in bytes */
   metadataCacheMaxSize?: bigint
+  /** on a running guest, of an image that is in a client's files: how many these are, and if one may write to them */
+  handed?: { count: number; writable: boolean }
   /** number of the image on a running guest: its nodes in QEMU are libvirt-INDEX-storage and -format */
   index?: number
   /** the image below; type 'none': there is none, absent: not known */

@@ -5,6 +5,7 @@ import type { Connect } from '../connection.ts'
 import type { Method } from '../method.ts'
 import { agent } from './api/agent.ts'
 import { block } from './api/block.ts'
+import { blockTuning } from './api/block-tuning.ts'
 import { blockjob } from './api/blockjob.ts'
 import { capabilities } from './api/capabilities.ts'
 import { checkpoint } from './api/checkpoint.ts'
@@ -13,6 +14,7 @@ import { console } from './api/console.ts'
 import { define } from './api/define.ts'
 import { description } from './api/description.ts'
 import { device } from './api/device.ts'
+import { files } from './api/files.ts'
 import { graphics } from './api/graphics.ts'
 import { guest } from './api/guest.ts'
 import { interfaces } from './api/interface.ts'
@@ -53,6 +55,7 @@ const rows = {
   ...iothread,
   ...tuning,
   ...block,
+  ...blockTuning,
   ...blockjob,
   ...interfaces,
   ...device,
@@ -61,6 +64,7 @@ const rows = {
   ...checkpoint,
   ...console,
   ...graphics,
+  ...files,
   ...agent,
   ...guest,
   ...power,

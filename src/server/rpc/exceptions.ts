@@ -178,6 +178,10 @@ const typedExceptions: Exceptions = {
   DOMAIN_GET_PERF_EVENTS: { args: ({ flags }) => ({ flags: flags & ~STRING_OKAY }) },
   NODE_GET_SEV_INFO: { anyRoom: true },
   // callers that only ask for the count are told it before anyone looks at the CPU
+  /** who asks how many there are need not name one that is there, but it has to be a name */
+  DOMAIN_GET_INTERFACE_PARAMETERS: {
+    args: ({ device, nparams }) => ({ device: nparams === 0 && !device.includes('\0') ? null : device })
+  },
   NODE_GET_CPU_STATS: { args: ({ cpuNum, nparams }) => ({ cpuNum: nparams === 0 ? ALL_CPUS : cpuNum }) },
   NODE_GET_CPU_MAP: {
     ret: ({ cpumap, online }: RetValues<'virNodeGetCPUMap'>, { need_map, need_online }) => ({

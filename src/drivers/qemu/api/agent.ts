@@ -9,6 +9,7 @@ import {
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
 import { formatJson, parseJson } from '../../../conf/json.ts'
 import { defaulted, flags, flagsIn, hyper, int, openFlags, text, typedParams, uint } from '../../../conf/wire.ts'
+import type { PassableFile } from '../../../host/pass-file.ts'
 import { methodFor } from '../../method.ts'
 import { malformed, ulongIn } from '../agent/answer.ts'
 import { availableAgent } from '../agent/channel.ts'
@@ -56,6 +57,25 @@ function parseCommand(cmd: string): { execute: string; arguments?: object } {
     throw fail('VIR_ERR_INVALID_ARG', "command must be a JSON object with a member 'execute'")
   }
   return command as { execute: string; arguments?: object }
+}
+
+/** Has QEMU carry out a client's command. @param file for commands that take one */
+async function monitorCommand(domain: QemuDomain, cmd: string, bits: number, file?: PassableFile) {
+  taint(domain, 'custom-monitor')
+  if ((bits & VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) !== 0) {
+    return { result: await domain.qmp.execute<string>('human-monitor-command', { 'command-line': cmd }, { file }) }
+  }
+  const command = parseCommand(cmd)
+  // libvirt gives every command an id of its own
+  if ('id' in command) throw fail('VIR_ERR_INTERNAL_ERROR', "Unable to append command 'id' string")
+  const { execute, arguments: args } = command
+  const id = domain.qmp.nextId
+  try {
+    return { result: formatJson({ return: await domain.qmp.execute(execute, args, { raw: true, file }), id }) }
+  } catch (error) {
+    if (!(error instanceof QmpError)) throw error
+    return { result: formatJson({ id, error: { class: error.class, desc: error.message } }) }
+  }
 }
 
 export const agent = {
@@ -181,22 +201,22 @@ export const agent = {
       flags: flagsIn({ function: 'qemuDomainQemuMonitorCommandWithFiles' }, virDomainQemuMonitorCommandFlags)
     },
     ret: { result: text() },
-    async run(domain, { cmd, flags: bits }) {
-      taint(domain, 'custom-monitor')
-      if ((bits & VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP) !== 0) {
-        return { result: await domain.qmp.execute<string>('human-monitor-command', { 'command-line': cmd }) }
-      }
-      const command = parseCommand(cmd)
-      // libvirt gives every command an id of its own
-      if ('id' in command) throw fail('VIR_ERR_INTERNAL_ERROR', "Unable to append command 'id' string")
-      const { execute, arguments: args } = command
-      const id = domain.qmp.nextId
-      try {
-        return { result: formatJson({ return: await domain.qmp.execute(execute, args, { raw: true }), id }) }
-      } catch (error) {
-        if (!(error instanceof QmpError)) throw error
-        return { result: formatJson({ id, error: { class: error.class, desc: error.message } }) }
-      }
+    run: (domain, { cmd, flags: bits }) => monitorCommand(domain, cmd, bits)
+  }),
+
+  /** The same, with a file that QEMU is handed along with it; over libvirt's RPC alone. */
+  virDomainQemuMonitorCommandWithFiles: method({
+    since: '8.2.0',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'query',
+    needs: 'active',
+    takesFiles: true,
+    args: { cmd: text(), flags: flags(virDomainQemuMonitorCommandFlags) },
+    ret: { result: text() },
+    async run(domain, { cmd, flags: bits }, { files }) {
+      if (files!.count > 1) throw badArgument('at most 1 fd can be passed to qemu along with a command')
+      return monitorCommand(domain, cmd, bits, files!.count === 1 ? files!.at(0) : undefined)
     }
   }),
 

@@ -1,7 +1,21 @@
 // Network interfaces: statistics of the host's end, addresses of the guest's.
-import { virDomainInterfaceAddressesSource } from '../../../conf/enums.ts'
+import { virDomainInterfaceAddressesSource, virDomainModificationImpact } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { array, defaulted, flags, hyper, int, oneOf, optional, struct, text, uint } from '../../../conf/wire.ts'
+import {
+  array,
+  defaulted,
+  flags,
+  hyper,
+  int,
+  oneOf,
+  optional,
+  struct,
+  text,
+  typed,
+  typedInput,
+  typedParams,
+  uint
+} from '../../../conf/wire.ts'
 import { neighbours } from '../../../host/neighbours.ts'
 import { methodFor } from '../../method.ts'
 import { availableAgent } from '../agent/channel.ts'
@@ -9,6 +23,13 @@ import { type AddressedInterface, interfacesIn } from '../agent/interfaces.ts'
 import { interfaceLeases } from '../device/interface/leases.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { interfaceStats } from '../stats/interface.ts'
+import {
+  findInterface,
+  interfaceRates,
+  RATE_NAMES,
+  rates,
+  setInterfaceBandwidth
+} from '../tuning/interface-bandwidth.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
@@ -17,6 +38,9 @@ const method = methodFor<QemuDomain>()
 const SOURCE = virDomainInterfaceAddressesSource
 /** libvirt's REMOTE_DOMAIN_INTERFACE_MAX and REMOTE_DOMAIN_IP_ADDR_MAX. */
 const ADDRESSES_MAX = 2048
+
+/** Times of announcements in ms, and how many: those QEMU has after a migration. */
+const ANNOUNCEMENT = { initial: 50, max: 550, rounds: 5, step: 100 }
 
 /** Addresses that the networks of interfaces have given them; interfaces without are left out (virDomainNetDHCPInterfaces). */
 async function byLease(domain: QemuDomain): Promise<AddressedInterface[]> {
@@ -108,6 +132,66 @@ export const interfaces = {
       if (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE) return { ifaces: await byLease(domain) }
       if (source === SOURCE.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP) return { ifaces: await byArp(domain) }
       return { ifaces: interfacesIn(await availableAgent(domain).execute('guest-network-get-interfaces')) }
+    }
+  }),
+
+  /**
+   * Limits for what an interface sends and receives, in KiB/s and KiB, 0 where there is none; without an interface, those
+   * there can be. Source: qemuDomainGetInterfaceParameters.
+   */
+  virDomainGetInterfaceParameters: method({
+    since: '0.9.9',
+    on: 'domain',
+    acl: 'domain:read',
+    impact: 'one',
+    args: { device: optional(text('name on the host, or MAC address')), flags: flags(virDomainModificationImpact) },
+    ret: { params: typedParams },
+    run(_domain, { device }, { def }) {
+      const values = device === undefined ? undefined : interfaceRates(findInterface(def, device))
+      return { params: Object.fromEntries(RATE_NAMES.map(name => [name, typed.uint(values?.[name] ?? 0)])) }
+    }
+  }),
+
+  /** Limits what an interface sends and receives; an average of 0 lifts that. Source: qemuDomainSetInterfaceParameters. */
+  virDomainSetInterfaceParameters: method({
+    since: '0.9.9',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    impact: 'both',
+    args: {
+      device: text('name on the host, or MAC address'),
+      params: rates,
+      flags: flags(virDomainModificationImpact)
+    },
+    ret: {},
+    async run(domain, { device, params }, meant) {
+      await setInterfaceBandwidth(domain, device, params, meant)
+      return {}
+    }
+  }),
+
+  /** Has the guest's cards, or one of them, tell the network where they are. */
+  virDomainAnnounceInterface: method({
+    since: '12.8.0',
+    on: 'domain',
+    acl: 'domain:write',
+    job: 'modify',
+    needs: 'active',
+    args: {
+      device: optional(text('name on the host, or MAC address; absent: all')),
+      params: typedInput({ initial: 'uint', max: 'uint', rounds: 'uint', step: 'uint' }, { mayBeEmpty: true }),
+      flags: flags()
+    },
+    ret: {},
+    async run(domain, { device, params }) {
+      const alias = device === undefined ? undefined : findInterface(domain.def, device).alias
+      await domain.qmp.execute('announce-self', {
+        ...ANNOUNCEMENT,
+        ...params,
+        ...(alias !== undefined && { interfaces: [alias] })
+      })
+      return {}
     }
   })
 }

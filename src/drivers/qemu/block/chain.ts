@@ -76,7 +76,7 @@ function checkDepth({ source, target }: DiskDef): void {
 /** Looks for the images below; gives those that were found. */
 function determineChain(top: StorageSource): StorageSource[] {
   const chain = storageChain(top)
-  for (const image of chain) checkAccess(image, top)
+  for (const image of chain) if (!image.handed) checkAccess(image, top)
   // those below the last are looked at as they are found
   for (const image of chain.slice(0, -1)) {
     if (image.format !== 'qcow2' || image.dataStore || !isLocalStorage(image)) continue
@@ -84,6 +84,9 @@ function determineChain(top: StorageSource): StorageSource[] {
   }
   const last = chain.at(-1)
   if (!last || last.backingStore) return []
+  // a client's image has another name for it than the host
+  if (last.handed) last.backingStore = { type: 'none', detected: true }
+  if (last.handed) return []
   detectBacking(last, new Set())
   return storageChain(last).slice(1)
 }

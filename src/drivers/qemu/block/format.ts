@@ -22,7 +22,9 @@ export const needsSliceNode = ({ slice }: StorageSource): boolean => slice !== u
  * (qemuBlockStorageSourceNeedsFormatLayer).
  */
 export function needsFormatNode(source: StorageSource, qemu: Qemu): boolean {
-  return !qemu.has('blockjob.backing-mask-protocol') || source.format !== 'raw' || isRawLuks(source)
+  // of files, QEMU takes the one it may do as much with as it asks for: a disk that only reads asks above that one
+  const isWritable = source.handed?.count === 1 && source.handed.writable
+  return !qemu.has('blockjob.backing-mask-protocol') || source.format !== 'raw' || isRawLuks(source) || isWritable
 }
 
 /** Secrets that decrypt an image, the outermost layer's first; they are named for the node above its storage if it has one. */

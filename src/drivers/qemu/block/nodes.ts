@@ -104,8 +104,9 @@ const askedProps = ({ readOnly, cache, discard, detectZeroes }: StorageUse): Pro
 })
 
 /** What nodes below it are told: as little as can do. */
-const lowerProps = ({ cache }: StorageUse): Props => ({
-  'auto-read-only': true,
+const lowerProps = ({ cache, readOnly }: StorageUse, handed?: StorageSource['handed']): Props => ({
+  // a client's only file is open in one way
+  ...(handed?.count === 1 ? { 'read-only': !handed.writable && readOnly } : { 'auto-read-only': true }),
   discard: 'unmap',
   cache: cacheProps(cache)
 })
@@ -142,7 +143,7 @@ export function addStorage(
   const effective = hasFormatNode ? formatNode : contentNode(source, ids)
   const common = (node: string) => ({
     'node-name': nodeName(node),
-    ...(node === effective ? askedProps(use) : lowerProps(use))
+    ...(node === effective ? askedProps(use) : lowerProps(use, source.handed))
   })
   addStorageObjects(to, source, ids)
   to.blockdev({ ...protocolProps(to, source, use, ids), ...common(storageNode) })

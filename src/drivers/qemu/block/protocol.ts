@@ -182,6 +182,12 @@ function passVdpa(to: Builder, { storageNode }: StorageIds, path: string): strin
   return to.context.pretend ? undefined : vdpaFile(to, `${storageNode}-vdpa`, path)
 }
 
+/** The set of a client's files that an image is in. */
+function handedPath(to: Builder, source: StorageSource, { storageNode }: StorageIds): string | undefined {
+  if (source.type !== 'file' || source.fdgroup === undefined) return undefined
+  return to.fd({ name: storageNode, group: source.fdgroup, set: true })
+}
+
 /** Driver and options that say where the bytes of an image are. @throws VIR_ERR_INTERNAL_ERROR for what QEMU cannot open */
 export function protocolProps(to: Builder, source: StorageSource, use: StorageUse, ids: StorageIds): Driver {
   switch (source.type) {
@@ -190,7 +196,7 @@ export function protocolProps(to: Builder, source: StorageSource, use: StorageUs
       const block = isHostCdrom(source.path, use, to) ? 'host_cdrom' : 'host_device'
       return {
         driver: source.type === 'file' ? 'file' : block,
-        filename: given('filename', source.path),
+        filename: given('filename', handedPath(to, source, ids) ?? source.path),
         aio: use.io,
         'pr-manager': source.reservations && ids.prManager
       }

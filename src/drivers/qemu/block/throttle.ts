@@ -19,7 +19,7 @@ export function diskQomPath({ alias, target }: DiskDef): string {
 }
 
 /** QEMU's name of a limit: total_bytes_sec is bps, write_iops_sec_max is iops_wr_max. */
-function qemuName(limit: IoTuneLimit): string {
+export function qemuLimitName(limit: IoTuneLimit): string {
   if (limit === 'size_iops_sec') return 'iops_size'
   const [, who, what, rest = ''] = /^(total|read|write)_(bytes|iops)_sec(.*)$/.exec(limit)!
   const suffix = { total: '', read: '_rd', write: '_wr' }[who as 'total' | 'read' | 'write']
@@ -31,7 +31,7 @@ export function throttleArguments(disk: DiskDef, iotune: IoTune): Record<string,
   const out: Record<string, unknown> = { id: diskQomPath(disk) }
   for (const limit of IOTUNE_LIMITS) {
     const value = iotune[limit]
-    if (value !== undefined || !limit.endsWith('_length')) out[qemuName(limit)] = value ?? 0n
+    if (value !== undefined || !limit.endsWith('_length')) out[qemuLimitName(limit)] = value ?? 0n
   }
   if (iotune.group_name !== undefined) out.group = iotune.group_name
   return out

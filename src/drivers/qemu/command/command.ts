@@ -73,12 +73,22 @@ export class Command implements Builder, StartOptions {
   }
 
   /** The number QEMU inherits the file by, or with `-add-fd set=…,fd=…` the path of its set. */
-  fd({ name, path, set }: HandedFile): string | undefined {
+  fd({ name, path, set, group }: HandedFile): string | undefined {
     const { files } = this.context
+    const given = group === undefined ? undefined : files.group?.(group)
+    if (given) return this.#set(name, files.openGroup?.(given) ?? [])
+    if (group !== undefined) return undefined
     const fd = path === undefined ? files.tap(name) : files.open(path)
     if (fd === undefined || !set) return fd?.toString()
     const number = this.fdsetIndex++
     this.add('-add-fd', keyValue('', { set: number, fd, opaque: name }))
     return `/dev/fdset/${number}`
+  }
+
+  /** A set of several files. @returns its path */
+  #set(name: string, fds: readonly number[]): string {
+    const set = this.fdsetIndex++
+    for (const [i, fd] of fds.entries()) this.add('-add-fd', keyValue('', { set, fd, opaque: `${name}${i}` }))
+    return `/dev/fdset/${set}`
   }
 }

@@ -10,6 +10,7 @@ import {
   virDomainState
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { FileGroup } from '../../../host/inherited-files.ts'
 import type { ProcessOwner } from '../../../host/owner.ts'
 import type { Claims } from '../../../state/claim.ts'
 import { EventLog } from '../../../state/events.ts'
@@ -73,6 +74,8 @@ export class QemuDomain {
   readonly hookDirs: readonly string[]
   readonly definitions: Definitions
   readonly moments: Moments
+  /** files of clients' for images, by the names these call them by; each is gone with its client's connection */
+  readonly fileGroups = new Map<string, FileGroup>()
   /** the surroundings another definition of this guest would have */
   readonly contextFor: ContextFor
   run: Run | undefined

@@ -77,6 +77,8 @@ export class Run {
   nodeIndex = 0
   /** number of the next set of descriptors */
   fdsetIndex = 0
+  /** nodes of images whose write threshold was set by their number in the chain: its event does not name the disk */
+  readonly indexedThresholds = new Set<string>()
   /** <cpu> it was started with, where QEMU made another: what its migratable XML has */
   originalCpu: string | undefined
   /** changes to the guest that its daemon cannot answer for */

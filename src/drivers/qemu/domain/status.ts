@@ -127,6 +127,13 @@ export const STATUS = {
     },
     save: (_, { jobs }) => jobs.saved
   }),
+  indexedThresholds: optional({
+    schema: texts('nodes of images whose write threshold was set by their number in the chain'),
+    save: ({ indexedThresholds }) => unlessEmpty([...indexedThresholds]),
+    load(nodes, { indexedThresholds }) {
+      for (const node of nodes) indexedThresholds.add(node)
+    }
+  }),
   originalCpu: optional(field('originalCpu', text('<cpu> it was started with, where QEMU made another'))),
   taints: optional({
     schema: texts("libvirt's virDomainTaint"),

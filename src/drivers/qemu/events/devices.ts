@@ -77,12 +77,13 @@ export const deviceEvents: Handlers = {
   BLOCK_WRITE_THRESHOLD(domain, data, timestampUs) {
     const threshold = integerOf(data, 'write-threshold')
     const excess = integerOf(data, 'amount-exceeded')
-    const found = imageOfNode(domain.def, textOf(data, 'node-name'))
+    const node = textOf(data, 'node-name')
+    const found = imageOfNode(domain.def, node)
     if (!found?.disk.target?.dev) return
     const { disk, source } = found
     const path = isLocalStorage(source) ? source.path : undefined
     const names = [
-      ...(source === disk.source ? [disk.target!.dev!] : []),
+      ...(source === disk.source && !domain.run?.indexedThresholds.has(node) ? [disk.target!.dev!] : []),
       ...(source.index ? [`${disk.target!.dev}[${source.index}]`] : [])
     ]
     for (const dev of names)

@@ -58,15 +58,15 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
   const { insert = join(kind), prepare, refresh } = rulesFor(kind)
   assignHotplugAlias(def, kind, dev, guest.context)
   ensureAddress(def, kind, dev, guest.context)
-  if (prepare) prepare(dev, guest)
-  else family?.prepare?.(dev, def, guest.context, guest.nextNode)
+  const files = new PassedFiles(domain)
+  const context = { ...guest.context, files }
+  if (prepare) prepare(dev, { ...guest, context })
+  else family?.prepare?.(dev, def, context, guest.nextNode)
   const claimed = await claimMore(domain, deviceAllocations(kind, dev as never, def))
   const locked = memoryLockLimit(def)
   insert(dev, def)
   domain.changed()
   const warn = leftBy(domain, dev)
-  const files = new PassedFiles(domain)
-  const context = { ...guest.context, files }
   try {
     await raiseMemoryLock(domain, locked)
     await family?.host?.take(dev, { ...guest, context })

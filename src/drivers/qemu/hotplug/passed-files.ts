@@ -1,5 +1,5 @@
 // Open files for a QEMU that runs: each goes over the monitor's socket with the command that takes it.
-import type { InheritedFiles } from '../../../host/inherited-files.ts'
+import type { FileGroup, InheritedFiles } from '../../../host/inherited-files.ts'
 import type { MadeFile } from '../../../host/made-files.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { FdPasser } from './plug.ts'
@@ -35,6 +35,10 @@ export class PassedFiles implements FdPasser, InheritedFiles {
 
   made(name: string): MadeFile | undefined {
     return this.#taps.get(name)
+  }
+
+  group(name: string): FileGroup | undefined {
+    return this.#domain.fileGroups.get(name)
   }
 
   /** The numbers of a command line are of no use to a QEMU that runs. */

@@ -1,7 +1,7 @@
 // Devices told to a running QEMU: the commands of its monitor for the parts of a device, and back.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { isUsable } from '../../../host/inherited-files.ts'
+import { type FileGroup, isUsable } from '../../../host/inherited-files.ts'
 import type { MadeFile } from '../../../host/made-files.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
@@ -23,6 +23,8 @@ export interface FdPasser {
   nextSet(): number
   /** the queue of a tap device that is to be made for QEMU; undefined where QEMU opens the device by its name */
   made?(name: string): MadeFile | undefined
+  /** a client's files by the name it has given them */
+  group?(name: string): FileGroup | undefined
 }
 
 /** The guest devices are plugged into. */
@@ -95,8 +97,9 @@ export class Plug implements Builder {
   }
 
   /** @throws VIR_ERR_OPERATION_UNSUPPORTED without a passer of descriptors */
-  fd({ name, path, set }: HandedFile): string | undefined {
+  fd({ name, path, set, group }: HandedFile): string | undefined {
     const passer = this.#passFd
+    if (group !== undefined) return passer && this.#group(passer, name, passer.group?.(group)?.files ?? [])
     const file = path ?? passer?.made?.(name)
     if (file === undefined) return undefined
     if (!passer) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `'${path}' cannot be handed to a QEMU that runs already`)
@@ -113,6 +116,19 @@ export class Plug implements Builder {
     this.#parts.push({
       apply: () => passer.pass(file, 'add-fd', { 'fdset-id': number, opaque: name }),
       undo: qmp => removeSet(qmp, name)
+    })
+    return `/dev/fdset/${number}`
+  }
+
+  /** A set of several files. @returns its path */
+  #group(passer: FdPasser, name: string, files: readonly MadeFile[]): string {
+    const number = passer.nextSet()
+    this.#parts.push({
+      apply: async () => {
+        for (const [i, file] of files.entries())
+          await passer.pass(file, 'add-fd', { 'fdset-id': number, opaque: `${name}${i}` })
+      },
+      undo: qmp => removeSet(qmp, `${name}0`)
     })
     return `/dev/fdset/${number}`
   }

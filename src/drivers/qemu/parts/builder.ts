@@ -48,6 +48,8 @@ export interface HandedFile {
   path?: string
   /** the property takes a path: the file is put into a set of its own, which has one */
   set?: true
+  /** instead of a path: files of a client's, which go into one set */
+  group?: string
 }
 
 /** A command line's options as they are. */

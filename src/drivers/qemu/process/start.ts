@@ -81,14 +81,14 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   run.autoDestroy = dieWithUs || options.autoDestroy !== undefined
   let ports: HeldPorts | undefined
   let outputMade: Promise<QemuOutput> | undefined
-  const files = new OpenedFiles()
+  const files = new OpenedFiles(domain.fileGroups)
   try {
     checkCancelled(domain)
     run.context = checkStart(domain.def, withSocketDir(domain))
     await prepareByHook(domain)
     run.context = await withHostStorage(domain.def, run.context)
-    completeStart(domain.def, run.context, () => ++run.nodeIndex)
     const context = { ...run.context, files }
+    completeStart(domain.def, context, () => ++run.nodeIndex)
     generateLabels(domain.def, run.owner, context.privileged)
     ports = await allocatePorts(domain.def, context.config)
     checkHostFiles(domain.def)

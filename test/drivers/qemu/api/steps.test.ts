@@ -6,8 +6,9 @@ import { eightAtATime, type GuestParts, StandInGuest } from '../../../helper/sta
 import { dies, hangsUp, refuses, says, silent } from '../../../helper/stand-in-qemu.ts'
 
 const PARTS: GuestParts = {
-  outside: "<vcpu current='1'>2</vcpu><iothreads>1</iothreads>",
   files: { 'disk.img': 'x'.repeat(4096) },
+  outside: `<vcpu current='1'>2</vcpu><iothreads>1</iothreads><throttlegroups><throttlegroup><group_name>old</group_name><read_iops_sec>9</read_iops_sec></throttlegroup>
+    </throttlegroups>`,
   devices: `<disk type='file' device='disk'><source file='@/disk.img'/><target dev='vda' bus='virtio'/></disk>
     <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
     <video><model type='vga'/></video>`
@@ -57,7 +58,28 @@ const STEPS: Step[] = [
   { api: 'virDomainBlockStats', args: { path: 'vda' }, commands: ['query-blockstats', 'query-block'], ...READS },
   { api: 'virDomainBlockStatsFlags', args: { path: '' }, commands: ['query-blockstats', 'query-block'], ...READS },
   { api: 'virDomainGetBlockInfo', args: { disk: 'vda' }, commands: ['query-blockstats', 'query-block'], ...READS },
-  { api: 'virDomainGetDiskErrors', commands: ['query-block'], ...READS }
+  { api: 'virDomainGetDiskErrors', commands: ['query-block'], ...READS },
+  { api: 'virDomainGetBlockIoTune', args: { disk: 'vda' }, commands: ['query-block'] },
+  {
+    api: 'virDomainSetBlockIoTune',
+    args: { disk: 'vda', params: { total_bytes_sec: 4096 } },
+    commands: ['block_set_io_throttle']
+  },
+  {
+    api: 'virDomainSetThrottleGroup',
+    args: { group: 'slow', params: { total_iops_sec: 5 } },
+    commands: ['object-add']
+  },
+  { api: 'virDomainSetThrottleGroup', args: { group: 'old', params: { total_iops_sec: 5 } }, commands: ['qom-set'] },
+  { api: 'virDomainDelThrottleGroup', args: { group: 'old' }, commands: ['object-del'] },
+  {
+    api: 'virDomainSetBlockThreshold',
+    args: { dev: 'vda', threshold: 4096 },
+    commands: ['block-set-write-threshold']
+  },
+  { api: 'virDomainBlockResize', args: { disk: 'vda', size: 8 }, commands: ['block_resize'] },
+  { api: 'virDomainGraphicsReload', args: { type: 1 }, commands: ['display-reload'] },
+  { api: 'virDomainAnnounceInterface', args: { params: { rounds: 1 } }, commands: ['announce-self'] }
 ]
 
 const CASES = STEPS.flatMap(step => step.commands.map(command => ({ ...step, command })))
@@ -74,8 +96,10 @@ async function guestFor(t: Test, { paused = false }: Partial<Step> = {}): Promis
 
 /** What QEMU tells of the guest's one disk. */
 const QDEV = '/machine/peripheral/virtio-disk0/virtio-backend'
+const NO_LIMITS = { bps: 0, bps_rd: 0, bps_wr: 0, iops: 0, iops_rd: 0, iops_wr: 0 }
+const DRIVE = { qdev: QDEV, device: '', removable: false, locked: false, type: 'unknown', 'io-status': 'ok' }
 const DRIVES = {
-  'query-block': [{ qdev: QDEV, device: '', removable: false, locked: false, type: 'unknown', 'io-status': 'ok' }],
+  'query-block': [{ ...DRIVE, inserted: NO_LIMITS }],
   'query-blockstats': [{ qdev: QDEV, stats: { rd_operations: 1, rd_bytes: 2, wr_operations: 4, wr_bytes: 5 } }]
 }
 

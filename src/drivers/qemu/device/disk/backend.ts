@@ -21,7 +21,8 @@ const failStorage = errorsFrom('VIR_FROM_STORAGE')
 
 /**
  * Numbers the images of a disk and settles what the user left open (qemuDomainPrepareStorageSourceBlockdev).
- * @throws VIR_ERR_NO_STORAGE_POOL for volumes that no storage driver has found
+ * @throws VIR_ERR_NO_STORAGE_POOL for volumes that no storage driver has found, VIR_ERR_INVALID_ARG for files of a
+ *   client's that are not there
  */
 export function prepareDisk(disk: DiskDef, def: DomainDef, context: QemuContext, nextNode: () => number): void {
   const { source, driver, target } = disk
@@ -33,16 +34,18 @@ export function prepareDisk(disk: DiskDef, def: DomainDef, context: QemuContext,
     for (const image of withDataStore(top)) {
       if (target?.bus !== 'sd') image.index = nextNode()
       prepareImage(image, depth > 0 || (disk.readonly ?? false), context)
-      if (image.type === 'file' && image.fdgroup !== undefined) throw noFiles(image.fdgroup)
+      if (image.type === 'file' && image.fdgroup !== undefined) image.handed = filesOf(image.fdgroup, context)
       if (image.reservations?.managed) image.reservations.path = managedReservationsPath(context)
     }
   }
   if (target?.bus !== 'sd') for (const filter of disk.throttlefilters ?? []) filter.index = nextNode()
 }
 
-/** Open files cannot be handed over: only virDomainFDAssociate does that. */
-function noFiles(group: string): Error {
-  return fail('VIR_ERR_INVALID_ARG', `file descriptor group '${group}' was not associated with the domain`)
+/** The open files that virDomainFDAssociate has brought (qemuDomainPrepareStorageSourceFDs). */
+function filesOf(name: string, { files }: QemuContext): StorageSource['handed'] {
+  const group = files.group?.(name)
+  if (group) return { count: group.files.length, writable: group.writable }
+  throw fail('VIR_ERR_INVALID_ARG', `file descriptor group '${name}' was not associated with the domain`)
 }
 
 function noPool(source: StorageSource): Error {

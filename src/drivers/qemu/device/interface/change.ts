@@ -8,7 +8,7 @@ import { errorsFrom } from '../../../../conf/error.ts'
 import type { LiveGuest } from '../family.ts'
 import { actualInterface, networkPort, takeOverPort } from './network-port.ts'
 import { checkPossible, ip, isNetworkDevice, mtuOf, setCoalesce } from './tap.ts'
-import { clearBandwidth, setBandwidth } from './tap-bandwidth.ts'
+import { replaceBandwidth } from './tap-bandwidth.ts'
 import { setVlans } from './tap-vlan.ts'
 import { validateActualInterface } from './validate.ts'
 
@@ -181,10 +181,8 @@ const isBridgeMeant = (to: InterfaceDef, from: InterfaceDef): boolean =>
 const CHANGES: readonly Change[] = [
   {
     isMeant: differs(({ bandwidth }) => bandwidth),
-    async make(to) {
-      await clearBandwidth(nameOf(to))
-      if (to.bandwidth) await setBandwidth(nameOf(to), to.bandwidth, to.type === 'direct')
-    }
+    // the former limits are made again like all that fails
+    make: to => replaceBandwidth(nameOf(to), { before: undefined, after: to.bandwidth }, to.type === 'direct')
   },
   { isMeant: isBridgeMeant, make: moveToBridge },
   {

@@ -1,11 +1,21 @@
 // Bandwidth of a guest's network device, by the kernel's traffic control (virNetDevBandwidthSet).
+
+import { errorsFrom } from '../../../../conf/error.ts'
 import type { Bandwidth, BandwidthRate } from '../../../../conf/net/bandwidth.ts'
-import { runHostCommand } from '../../../../host/command.ts'
+import { runHostCommand, succeeds } from '../../../../host/command.ts'
+
+const fail = errorsFrom('VIR_FROM_NONE')
 
 /** Bytes of an Ethernet frame's payload: a class should send at least one before the next has its turn. */
 const MTU = 1500n
 /** tc keeps the burst in bytes in a C unsigned int. */
 const MAX_BURST_KIB = (2n ** 32n - 1n) / 1024n
+
+/** @throws VIR_ERR_INTERNAL_ERROR as libvirt tells of a program (virCommandRun) */
+const tc = (args: string[]) =>
+  runHostCommand('tc', args, (said, how) =>
+    fail('VIR_ERR_INTERNAL_ERROR', `Child process (tc ${args.join(' ')}) unexpected ${how}: ${said}\n`)
+  )
 
 /**
  * Limits what passes a device.
@@ -14,13 +24,38 @@ const MAX_BURST_KIB = (2n ** 32n - 1n) / 1024n
 export async function setBandwidth(device: string, bandwidth: Bandwidth, sharesHostView: boolean): Promise<void> {
   const { inbound, outbound } = bandwidth
   const [sent, received] = sharesHostView ? [outbound, inbound] : [inbound, outbound]
-  for (const args of [...shape(device, sent), ...police(device, received)]) await runHostCommand('tc', args)
+  for (const args of [...shape(device, sent), ...police(device, received)]) await tc(args)
 }
 
 /** Takes the limits of a device away, as far as it has any. */
-export async function clearBandwidth(device: string): Promise<void> {
+async function clearBandwidth(device: string): Promise<void> {
   for (const queue of ['root', 'ingress'])
     await runHostCommand('tc', ['qdisc', 'del', 'dev', device, queue]).catch(() => undefined)
+}
+
+/**
+ * Limits what passes a device in place of what limited it before, or with undefined no longer.
+ * @throws VIR_ERR_INTERNAL_ERROR with the words of tc(8); the former limits are in force again then
+ */
+export async function replaceBandwidth(
+  device: string,
+  { before, after }: { before: Bandwidth | undefined; after: Bandwidth | undefined },
+  sharesHostView: boolean
+): Promise<void> {
+  const put = async (bandwidth: Bandwidth = {}) => {
+    await clearBandwidth(device)
+    await setBandwidth(device, bandwidth, sharesHostView)
+    const sent = sharesHostView ? bandwidth.outbound : bandwidth.inbound
+    if (sent?.average) return
+    // as a device has it that was never limited (qemuDomainInterfaceSetDefaultQDisc)
+    await succeeds('tc', ['qdisc', 'add', 'dev', device, 'root', 'handle', '0:', 'noqueue'])
+  }
+  try {
+    await put(after)
+  } catch (error) {
+    await put(before).catch(() => undefined)
+    throw error
+  }
 }
 
 /** Queues all that the device sends in one class with a rate. */
