@@ -60,7 +60,7 @@ export interface Scenario {
   /** file name to contents, written to each lane's directory */
   files: Record<string, string>
   /** images of qcow2 that stand on another: names of both */
-  images?: [image: string, backing: string][]
+  overlays?: [image: string, backing: string][]
   /** the file whose guest a shim has, shut off, before the first command; without it there is no shim */
   shim?: string
   /** puts something behind the lane's guest, before the first command */
@@ -256,7 +256,7 @@ const isMissing = ({ err }: Ran) => MISSING.has(/not supported by the connection
 
 /** Runs a group's commands everywhere at once and compares what they said. */
 export async function scenario(wanted: Scenario): Promise<void> {
-  const { group, files, shim: shimFile, images = [], shown = [] } = wanted
+  const { group, files, shim: shimFile, images = [], overlays = [], shown = [] } = wanted
   const steps = stepsOf(wanted)
   const dir = mkdtempSync(join(tmpdir(), `virshim-${group}-`))
   const daemons = new Daemons(dir)
@@ -296,7 +296,7 @@ export async function scenario(wanted: Scenario): Promise<void> {
     for (const image of ['disk', 'other', ...images]) {
       spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(lane.dir, `${image}.qcow2`), '16M'])
     }
-    for (const [image, backing] of images) {
+    for (const [image, backing] of overlays) {
       spawnSync('qemu-img', [
         'create',
         '-q',

@@ -250,7 +250,7 @@ t.test('what only one protocol can say wrong has that error everywhere', async t
     const extra = await shim.call(name, { 'no-such': 1 })
     t.match(extra, { status: 400, body: { code: VIR_ERR_INVALID_ARG } }, `${name} with an argument it has not`)
     for (const [argument, { optional }] of Object.entries(row.args)) {
-      const json = asJson(row, { ...argumentsOf(procedure, GUEST), [argument]: { not: ['of', 'this', 'type'] } })
+      const json = { ...asJson(row, argumentsOf(procedure, GUEST)), [argument]: { not: ['of', 'this', 'type'] } }
       const illTyped = await shim.call(name, json)
       const code = row.args[argument]!.kind === 'params' ? undefined : VIR_ERR_INVALID_ARG
       t.match(illTyped, { body: code ? { code } : {} }, `${name}, ${argument} of another type`)

@@ -100,6 +100,6 @@ await scenario({
     'b.iso': 'b'.repeat(65536),
     'a.img': '\0'.repeat(1474560)
   },
-  images: [['top.qcow2', 'other.qcow2']],
+  overlays: [['top.qcow2', 'other.qcow2']],
   shim: 'g.xml'
 })

@@ -20,8 +20,8 @@ export function floppyControllerArgs(command: Command): void {
   let bootindexA: number | undefined
   let bootindexB: number | undefined
   for (const floppy of floppies) {
-    if (floppy.address?.type === 'drive' && floppy.address.unit > 0) bootindexB = bootIndex(def, floppy)
-    else bootindexA = bootIndex(def, floppy)
+    if (floppy.address?.type === 'drive' && floppy.address.unit > 0) bootindexB = bootIndex(command, floppy)
+    else bootindexA = bootIndex(command, floppy)
   }
   if (isQ35(def)) {
     command.device({ driver: 'isa-fdc', bootindexA, bootindexB })

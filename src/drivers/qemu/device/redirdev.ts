@@ -52,7 +52,7 @@ function addRedirdev(to: Builder, dev: RedirdevDef): void {
     chardev,
     id: dev.alias,
     filter: filter && filter.usbdevs.length > 0 ? filterRules(filter) : undefined,
-    bootindex: bootIndex(to.def, dev),
+    bootindex: bootIndex(to, dev),
     ...addressProps(to, dev)
   })
 }

@@ -125,7 +125,7 @@ export function diskDeviceProps(to: Builder, disk: DiskDef): DeviceProps {
     drive: diskNode(disk, to.qemu),
     chardev: source.type === 'vhostuser' ? vhostUserChardev(disk) : undefined,
     id: isBridged ? `${disk.alias}-device` : disk.alias,
-    bootindex: device === 'floppy' ? undefined : bootIndex(to.def, disk),
+    bootindex: device === 'floppy' ? undefined : bootIndex(to, disk),
     logical_block_size: blockio?.logical,
     physical_block_size: blockio?.physical,
     discard_granularity: blockio?.discardGranularity,

@@ -110,7 +110,7 @@ const MDEV_CHECKS: Record<string, Check> = {
 }
 
 /** @param bootindex that of the interface the device is told as, if it is */
-export function addHostdev(to: Builder, dev: HostdevDef, bootindex = bootIndex(to.def, dev)): void {
+export function addHostdev(to: Builder, dev: HostdevDef, bootindex = bootIndex(to, dev)): void {
   const { source } = dev
   switch (source.type) {
     case 'usb':

@@ -143,7 +143,7 @@ function defaultModel(def: DomainDef, { qemu }: QemuContext): string {
 function addInterface(to: Builder, dev: InterfaceDef): void {
   validateActualInterface(dev)
   const onHost = networkHostdev(dev)
-  if (onHost) addHostdev(to, onHost, bootIndex(to.def, dev))
+  if (onHost) addHostdev(to, onHost, bootIndex(to, dev))
   if (dev.type === 'hostdev') return
   addNetdev(to, dev)
   if (!isOnBoard(to.def, dev)) to.device(nicProps(to, dev))
@@ -202,7 +202,7 @@ function nicProps(to: Builder, dev: InterfaceDef): DeviceProps {
     netdev: `host${dev.alias}`,
     id: dev.alias,
     mac: dev.mac,
-    bootindex: bootIndex(to.def, dev),
+    bootindex: bootIndex(to, dev),
     ...addressProps(to, dev),
     ...romProps(dev)
   }
