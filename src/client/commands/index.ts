@@ -18,7 +18,7 @@ import { qemu } from './qemu.ts'
 import { resize } from './resize.ts'
 import { resources } from './resources.ts'
 import { selfCommands } from './self.ts'
-import { tune } from './tune.ts'
+import { throttle } from './throttle.ts'
 import { tuning } from './tuning.ts'
 import { vcpu } from './vcpu.ts'
 import { work } from './work.ts'
@@ -36,7 +36,7 @@ export const groups: CommandGroup[] = [
       ...vcpu,
       ...resize,
       ...tuning,
-      ...tune,
+      ...throttle,
       ...work,
       ...guest,
       ...qemu,

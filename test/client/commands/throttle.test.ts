@@ -1,12 +1,12 @@
 // Limits of disks and interfaces: what is asked, and what of the answer is shown.
-import { tune } from '../../../src/client/commands/tune.ts'
+import { throttle } from '../../../src/client/commands/throttle.ts'
 import { BOOM, checkRows } from '../../helper/command-rows.ts'
 
 const GROUPS = `<domain><throttlegroups>
   <throttlegroup><group_name>slow</group_name><total_iops_sec>5</total_iops_sec></throttlegroup>
   <throttlegroup><group_name>slower</group_name></throttlegroup></throttlegroups></domain>`
 
-await checkRows(tune, [
+await checkRows(throttle, [
   [
     'blkdeviotune tiny vda',
     { virDomainGetBlockIoTune: { params: { total_bytes_sec: 0, group_name: '', size_iops_sec: 512 } } },

@@ -145,7 +145,7 @@ async function blockresize({ shim, given, session }: DomainCall): Promise<void> 
   session.printExtra(`Block device '${disk}' is resized`)
 }
 
-export const tune: Commands = {
+export const throttle: Commands = {
   blkdeviotune: onDomain(
     'Set or query a block device I/O tuning parameters.',
     {
