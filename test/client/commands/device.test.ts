@@ -54,6 +54,19 @@ await checkRows(device, [
     ' Target   Source\n---\n'
   ],
   [
+    'domif-getlink tiny 52:54:00:00:00:01',
+    { virDomainGetXMLDesc: { xml: DISKS } },
+    ['virDomainGetXMLDesc {"flags":0}'],
+    '52:54:00:00:00:01 up'
+  ],
+  [
+    'domif-getlink tiny vnet9 --config',
+    { virDomainGetXMLDesc: { xml: DISKS } },
+    ['virDomainGetXMLDesc {"flags":2}'],
+    '',
+    ['Interface (dev: vnet9) not found.']
+  ],
+  [
     'domiflist tiny',
     { virDomainGetXMLDesc: { xml: DISKS } },
     ['virDomainGetXMLDesc {"flags":0}'],

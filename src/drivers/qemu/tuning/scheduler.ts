@@ -88,11 +88,13 @@ async function liveValues(domain: QemuDomain, def: DomainDef): Promise<(name: st
     return own ? await bandwidth.get(own) : unlimitedBandwidth(group)
   }
   const iothread = def.iothreads[0]?.id
+  const global = await bandwidth.get(group)
   const times: Record<Owner, Bandwidth> = {
-    global: await bandwidth.get(group),
+    global,
     vcpu: await ofThread('vcpu', 0),
     emulator: await ofThread('emulator', 0),
-    iothread: iothread === undefined ? { period: 0n, quota: 0n } : await ofThread('iothread', iothread)
+    // a guest without any has the whole's (qemuGetIOThreadsBWLive)
+    iothread: iothread === undefined ? global : await ofThread('iothread', iothread)
   }
   return name => {
     const { of } = PARAMETERS[name]!

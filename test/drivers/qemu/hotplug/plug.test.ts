@@ -139,12 +139,12 @@ const CASES: Case[] = [
   }
 ]
 
-/** A guest with buses for all of them, and these devices. */
+/** A guest with buses for all of them, and these devices; none of them is what it boots from. */
 const xmlWith = (
   devices: string
 ) => `<domain type='qemu'><name>plug</name><maxMemory slots='4' unit='MiB'>1024</maxMemory><memory unit='MiB'>192</memory>
   <memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>
-  <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>
+  <os><type arch='x86_64' machine='q35'>hvm</type><boot dev='fd'/></os><features><acpi/></features>
   <cpu><numa><cell id='0' cpus='0' memory='64' unit='MiB'/></numa></cpu>
   <devices>
     <controller type='usb' model='qemu-xhci' ports='15'/><controller type='virtio-serial' index='0'/>
