@@ -8,16 +8,16 @@ const rows = Object.entries(api) as [string, Api][]
 const settled = () => new Promise(resolve => setImmediate(resolve))
 
 t.test('a row that only reads takes no job of the monitor, one that writes says which', async t => {
-  // their jobs are the agent's or the monitor's, by who is asked in the end; the last one speaks to nobody
+  // their jobs are the agent's or the monitor's, by who is asked in the end; the last two speak to nobody
   const byThemselves = [
     ...['virDomainShutdown', 'virDomainShutdownFlags', 'virDomainReboot'],
-    ...['virDomainPMSuspendForDuration', 'virDomainAgentSetResponseTimeout']
+    ...['virDomainPMSuspendForDuration', 'virDomainAgentSetResponseTimeout', 'virDomainFDAssociate']
   ]
   for (const [name, row] of rows) {
     if (row.on !== 'domain' || typeof row.job === 'function' || byThemselves.includes(name)) continue
     const takes = row.job !== undefined
     if (row.readOnly) t.notOk(takes && !(typeof row.job === 'object' && 'agent' in row.job), `${name} waits for nobody`)
-    else if (!row.stream) t.ok(takes || /^domain:(read|open_)/.test(row.acl ?? ''), `${name} takes a job`)
+    else if (!row.stream) t.ok(takes || /^domain:(read|block_read|open_)/.test(row.acl ?? ''), `${name} takes a job`)
   }
 })
 

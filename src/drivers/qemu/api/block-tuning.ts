@@ -31,7 +31,6 @@ export const blockTuning = {
     since: '0.9.8',
     on: 'domain',
     acl: 'domain:read',
-    job: 'query',
     impact: 'one',
     args: { disk: optional(text('target or source')), flags: flags(virDomainModificationImpact) },
     ret: { params: typedParams },

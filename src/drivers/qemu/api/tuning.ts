@@ -316,7 +316,6 @@ export const tuning = {
     since: '1.3.3',
     on: 'domain',
     acl: 'domain:read',
-    job: 'query',
     impact: 'one',
     args: { flags: impactFlags },
     ret: { params: typedParams },
