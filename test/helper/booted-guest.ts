@@ -9,6 +9,8 @@ const CMDLINE = 'console=ttyS0 quiet panic=-1'
 const RUNNING = 1
 /** Firmware and kernel under TCG, on a machine that others use too. */
 const BOOT_LIMIT_MS = 240_000
+/** An agent that is about to start may lose what it is asked. */
+const AGENT_LIMIT_S = 30
 
 /** Where they are. */
 export const tinyGuestFiles = { kernel: KERNEL, initrd: INITRD }
@@ -62,7 +64,7 @@ export class BootedGuest {
   /** A command of the agent's. */
   agent(execute: string, args?: object) {
     const cmd = JSON.stringify({ execute, ...(args && { arguments: args }) })
-    return this.shim.call('virDomainQemuAgentCommand', { cmd, timeout: -1, flags: 0 })
+    return this.shim.call('virDomainQemuAgentCommand', { cmd, timeout: AGENT_LIMIT_S, flags: 0 })
   }
 
   /** What a shell command prints in the guest. @throws Error when it fails */
