@@ -42,6 +42,11 @@ export class Pty {
     return new Pty(child, lines, path)
   }
 
+  /** The guest is gone, and the terminal with it. */
+  close(): void {
+    this.#child.kill('SIGKILL')
+  }
+
   /** The guest reads that much. @returns how many of the bytes were `a` */
   async read(bytes: number): Promise<number> {
     this.#child.stdin!.write(`${bytes}\n`)

@@ -1,6 +1,6 @@
 // Host ends of a running guest's character devices: consoles and channels, each shared by its viewers. Guest and clients
 // write as they like: neither is ever waited for, and what waits for the other side is bounded.
-import { closeSync, constants, fstatSync, openSync } from 'node:fs'
+import { closeSync, constants, fstatSync, openSync, type Stats } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { ReadStream } from 'node:tty'
 import type { ChardevDef } from '../../../conf/devices/chardev.ts'
@@ -142,15 +142,27 @@ function openPty(path: string, owner: ProcessOwner): Socket {
   let fd: number | undefined
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK | constants.O_NOFOLLOW)
-    const { rdev, uid } = fstatSync(fd)
+    const opened = fstatSync(fd)
+    const { rdev, uid } = opened
     const major = (rdev >> 8) & 0xfff
     if (major < PTY_MAJOR.first || major > PTY_MAJOR.last) throw new Error('it is none')
     if (uid !== (ownerIds(owner)?.uid ?? process.getuid?.())) throw new Error(`it belongs to uid ${uid}`)
     const device = new ReadStream(fd)
+    device.once('close', () => closeLeft(opened, fd!))
     device.setRawMode(true)
     return device
   } catch (error) {
     if (fd !== undefined) closeSync(fd)
     throw refuse((error as Error).message, error)
+  }
+}
+
+/** Closes a pty that libuv has opened anew by its name: it closes that one only, and ours where it could not. */
+function closeLeft({ dev, ino, rdev }: Stats, fd: number): void {
+  try {
+    const there = fstatSync(fd)
+    if (there.dev === dev && there.ino === ino && there.rdev === rdev) closeSync(fd)
+  } catch {
+    // it is closed
   }
 }

@@ -1,7 +1,8 @@
 // Ends of serial ports on the host: a guest that does not read, and a QEMU that lies about them.
 import { spawnSync } from 'node:child_process'
-import { chownSync, closeSync, constants, openSync, symlinkSync } from 'node:fs'
+import { chownSync, closeSync, constants, openSync, readdirSync, readlinkSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import type { ByteChannel } from '../../../../src/drivers/method.ts'
 import { watchConsoles } from '../../../../src/drivers/qemu/console/channels.ts'
@@ -32,6 +33,29 @@ t.test('a guest that does not read is not waited for, and gets all it was sent w
   await drained
   t.equal(view.write(Buffer.from('a')), true)
   t.equal(await pty.read(1), 1)
+})
+
+t.test('nothing of a port stays open when the guest is gone', async t => {
+  const open = () =>
+    readdirSync('/proc/self/fd').filter(fd => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`).startsWith(pty.path)
+      } catch {
+        return false
+      }
+    }).length
+  const pty = await Pty.open(t)
+  const before = open()
+  const guest = await guestOn(t, pty.path)
+  watchConsoles(guest.domain)
+  const view: ByteChannel = await guest.call('virDomainOpenConsole')
+  const closed = new Promise<string>(resolve => view.onClose(resolve))
+  view.onData(() => {})
+  t.ok(open() > before)
+  pty.close()
+  t.equal(await closed, 'the device was closed')
+  for (const deadline = Date.now() + 30_000; open() > before && Date.now() < deadline; ) await sleep(10)
+  t.equal(open(), before)
 })
 
 t.test('what waits for such a guest is bounded: who sends more is let go, the others are not', async t => {
