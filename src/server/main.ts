@@ -12,7 +12,6 @@ import { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import type { Ended } from '../drivers/qemu/domain/run.ts'
 import { readStatus, type Status } from '../drivers/qemu/domain/status.ts'
 import { handleQmpEvent } from '../drivers/qemu/events/index.ts'
-import { settleDevices } from '../drivers/qemu/hotplug/settle.ts'
 import { reconnectDomain } from '../drivers/qemu/process/reconnect.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
@@ -109,7 +108,7 @@ async function runGuest(options: Options): Promise<number> {
   const leave = new Leave()
   const activity = new Activity()
   const reattached = status !== undefined && (await reconnectDomain(domain, status))
-  if (reattached) await settleDevices(domain)
+  if (reattached) await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
   const nothingLeft = options.inactive ? !domain.isPersistent : reattached
   if (!domain.isActive && nothingLeft) {
     tidyUp(domain)

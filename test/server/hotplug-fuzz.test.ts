@@ -196,8 +196,8 @@ t.test(`${STEPS} steps`, async t => {
     const answer = await called
     if (!answer) throw new Error(`not answered: ${last.slice(-8).join('\n')}\n${shim.stderr}`)
     const { status, body } = answer
-    did[`${api} ${status === 200 ? 'done' : body.codeName}`] =
-      (did[`${api} ${status === 200 ? 'done' : body.codeName}`] ?? 0) + 1
+    const outcome = `${api} ${status === 200 ? 'done' : body.codeName}`
+    did[outcome] = (did[outcome] ?? 0) + 1
     if (status !== 200 && !REFUSALS.has(body.codeName) && !QEMU_REFUSES.test(body.message)) {
       unexpected.push(`${step} ${api} ${JSON.stringify(args)}: ${body.codeName} ${body.message}`)
     }
@@ -218,10 +218,11 @@ t.test('the definition, the file and QEMU say the same, and nothing is left', as
     for (const alias of left) await shim.call('virDomainDetachDeviceAlias', { alias, flags: LIVE })
     await sleep(100)
   }
-  await shim.call('virDomainUpdateDeviceFlags', {
+  const ejected = await shim.call('virDomainUpdateDeviceFlags', {
     xml: cdrom(''),
     flags: ['VIR_DOMAIN_AFFECT_LIVE', 'VIR_DOMAIN_DEVICE_MODIFY_FORCE']
   })
+  t.equal(ejected.status, 200, ejected.body.message)
   t.same(await ofQemu(), before, 'QEMU has what it had')
   t.equal(processesNaming(`${shim.root}/`).length, 1, 'nothing but its QEMU runs for the guest')
 })

@@ -3,9 +3,11 @@ import { virDomainDeviceModifyFlags, virDomainModificationImpact } from '../../.
 import { flags, flagsIn, text } from '../../../conf/wire.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { attachDevice, detachDevice, detachDeviceAlias, updateDevice } from '../hotplug/devices.ts'
 
 const method = methodFor<QemuDomain>()
+
+/** Loaded on use: most guests keep the devices of their start. */
+const hotplug = () => import('../hotplug/devices.ts')
 
 const row = { on: 'domain', acl: 'domain:write', job: 'modify', ret: {} } as const
 const xml = text('XML of one device')
@@ -22,7 +24,7 @@ export const device = {
     needs: 'active',
     args: { xml },
     async run(domain, { xml }) {
-      await attachDevice(domain, xml, { live: domain.def })
+      await (await hotplug()).attachDevice(domain, xml, { live: domain.def })
       return {}
     }
   }),
@@ -34,7 +36,7 @@ export const device = {
     impact: 'both',
     args: { xml, flags: flagsIn({ function: 'qemuDomainAttachDeviceLiveAndConfig' }, ...impactFlags) },
     async run(domain, { xml }, meant) {
-      await attachDevice(domain, xml, meant)
+      await (await hotplug()).attachDevice(domain, xml, meant)
       return {}
     }
   }),
@@ -46,7 +48,7 @@ export const device = {
     needs: 'active',
     args: { xml },
     async run(domain, { xml }) {
-      await detachDevice(domain, xml, { live: domain.def })
+      await (await hotplug()).detachDevice(domain, xml, { live: domain.def })
       return {}
     }
   }),
@@ -58,7 +60,7 @@ export const device = {
     impact: 'both',
     args: { xml, flags: flagsIn({ function: 'qemuDomainDetachDeviceLiveAndConfig' }, ...impactFlags) },
     async run(domain, { xml }, meant) {
-      await detachDevice(domain, xml, meant)
+      await (await hotplug()).detachDevice(domain, xml, meant)
       return {}
     }
   }),
@@ -73,7 +75,7 @@ export const device = {
       flags: flagsIn({ function: 'qemuDomainDetachDeviceAliasLiveAndConfig' }, ...impactFlags)
     },
     async run(domain, { alias }, meant) {
-      await detachDeviceAlias(domain, alias, meant)
+      await (await hotplug()).detachDeviceAlias(domain, alias, meant)
       return {}
     }
   }),
@@ -85,7 +87,7 @@ export const device = {
     impact: 'both',
     args: { xml, flags: flags(...impactFlags, { VIR_DOMAIN_DEVICE_MODIFY_FORCE }) },
     async run(domain, { xml, flags: bits }, meant) {
-      await updateDevice(domain, xml, meant, (bits & VIR_DOMAIN_DEVICE_MODIFY_FORCE) !== 0)
+      await (await hotplug()).updateDevice(domain, xml, meant, (bits & VIR_DOMAIN_DEVICE_MODIFY_FORCE) !== 0)
       return {}
     }
   })

@@ -13,7 +13,7 @@ import { zpciProps } from '../parts/zpci.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Time a guest may take to give up a device it was just given (QEMU_UNPLUG_TIMEOUT of libvirt). */
-const UNPLUG_LIMIT_MS = 5000
+export const UNPLUG_LIMIT_MS = 5000
 
 /** Hands open files to QEMU along with a command: takes a socket that can pass descriptors. */
 export interface FdPasser {

@@ -10,7 +10,7 @@ import { isPseries } from '../machine-type.ts'
 import { QmpError, type QmpEvent } from '../monitor/qmp.ts'
 import type { Builder } from '../parts/builder.ts'
 import { forgetChardev } from '../process/refresh.ts'
-import { type FdPasser, Plug } from './plug.ts'
+import { type FdPasser, Plug, UNPLUG_LIMIT_MS } from './plug.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -40,9 +40,7 @@ export function isVcpuEjected(info: object): boolean {
   return slotType === 'CPU' && EJECTION_SOURCES.includes(Number(source)) && Number(status) === EJECTED
 }
 
-/** Time a guest has to give up a device, while its caller waits (QEMU_UNPLUG_TIMEOUT). */
-const UNPLUG_LIMIT_MS = 5000
-/** pSeries guests are slower (QEMU_UNPLUG_TIMEOUT_PPC64). */
+/** pSeries guests are slower than others (QEMU_UNPLUG_TIMEOUT_PPC64). */
 const PSERIES_UNPLUG_LIMIT_MS = 10_000
 
 /**
