@@ -189,7 +189,7 @@ t.test('console', async t => {
       // of virsh in a terminal where there is no polkit
       .replace(/^Authorization not available.*\n/, '')
       // of what is typed before the terminal is ready a part may be lost
-      .replace(/(?:[helo]*\d+)*hello\d.*/s, 'hello')
+      .replace(/[helo\d]*hello\d.*/s, 'hello')
       .trimEnd()
   })
   const expected = normal(await inTerminal(LIBVIRTD))
