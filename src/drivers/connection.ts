@@ -32,7 +32,7 @@ export interface Connect {
   uri: string
   guests(): GuestEntry[]
   /** bulk statistics of some of its guests */
-  stats(of: GuestEntry[], wanted: number): Promise<WireValue<typeof statsRecord>[]>
+  stats(of: GuestEntry[], wanted: number, flags?: number): Promise<WireValue<typeof statsRecord>[]>
   /** makes a guest known or changes its persistent definition; flags are virDomainDefineFlags */
   define(xml: string, flags: number): Promise<GuestHandle>
   /** starts a guest from XML; flags are virDomainCreateFlags, `connection` aborts when the client's closes */

@@ -32,7 +32,7 @@ export function servedBy(domain: QemuDomain, activity?: Activity): Served & { do
     define: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).defineDomain(domain, xml, flags),
     create: async (xml, flags, connection) =>
       (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags, connection),
-    stats: (of, wanted) => Promise.all(of.map(() => recordOf(domain, wanted))),
+    stats: (of, wanted, flags) => Promise.all(of.map(() => recordOf(domain, wanted, flags))),
     qemu: async () => domain.context.qemu,
     holderOf(device) {
       if (!domain.isActive) return undefined

@@ -32,6 +32,7 @@ export const POLLED: Readonly<
   /** One guest's share of bulk statistics: values with the types RPC clients are to see. */
   async '/v1/stats'(domain, query) {
     const { recordOf } = await import('../drivers/qemu/stats/record.ts')
-    return (await recordOf(domain, wholeNumber(query.stats, 'stats') ?? 0)).params
+    const wanted = wholeNumber(query.stats, 'stats') ?? 0
+    return (await recordOf(domain, wanted, wholeNumber(query.flags, 'flags') ?? 0)).params
   }
 }

@@ -24,8 +24,8 @@ export function connectOf(registry: Registry, guests: Guests, discovery: Discove
   return {
     ...thisConnect(),
     guests: () => Array.from(registry.guests(), entryOf),
-    async stats(of, wanted) {
-      const path = `/v1/stats?stats=${wanted}`
+    async stats(of, wanted, flags = 0) {
+      const path = `/v1/stats?stats=${wanted}&flags=${flags}`
       const answers = await askGuests(registry, of, path)
       return answers.map(({ guest: { name, uuid, id }, body }) => ({
         dom: { name, uuid, id },

@@ -111,7 +111,7 @@ export const block = {
         throw fail('VIR_ERR_INVALID_ARG', `disk '${path}' does not currently have a source assigned`)
       const stats = domain.isActive ? (await blockStats(domain)).get(disk) : undefined
       const isKnown = stats?.physical !== undefined && stats.capacity !== undefined
-      const file = isKnown ? undefined : imageSizes(disk)
+      const file = isKnown ? undefined : imageSizes(disk.source)
       const local = storagePath(disk.source)
       if (!isKnown && !file && local !== undefined) openable(local)
       const physical = stats?.physical ?? file?.physical ?? 0n

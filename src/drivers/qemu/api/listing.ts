@@ -165,7 +165,7 @@ export const listing = {
       const guests = connect.guests()
       const known = doms.length > 0 ? new Map(guests.map(guest => [guest.uuid, guest])) : undefined
       const wanted = known ? doms.map(({ uuid }) => known.get(uuid)).filter(guest => guest !== undefined) : guests
-      return { retStats: await connect.stats(filterGuests(wanted, bits & STATE_FILTERS), stats) }
+      return { retStats: await connect.stats(filterGuests(wanted, bits & STATE_FILTERS), stats, bits) }
     }
   }),
 

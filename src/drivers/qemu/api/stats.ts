@@ -74,7 +74,7 @@ export const stats = {
     ret: { retStats: array(statsRecord, 1) },
     async run(domain, { stats: wanted, flags: bits }) {
       checkGroups(wanted, bits)
-      return { retStats: [await recordOf(domain, wanted)] }
+      return { retStats: [await recordOf(domain, wanted, bits)] }
     }
   }),
 

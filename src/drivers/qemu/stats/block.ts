@@ -1,14 +1,16 @@
 // Statistics of disks: counters of reads and writes, sizes of images.
 import { statSync } from 'node:fs'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
-import { storagePath } from '../../../conf/storage/source.ts'
+import { type StorageSource, storagePath } from '../../../conf/storage/source.ts'
 import { capacityOf, readHeader } from '../block/image-header.ts'
+import { storageIds } from '../block/node-names.ts'
+import { effectiveNode } from '../block/nodes.ts'
 import { diskSourcePath } from '../device/disk/lookup.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { QUERY_MS } from './query.ts'
 
 /** Counters of one disk since QEMU started; times in ns, sizes in bytes. */
-export interface DiskStats {
+export interface DiskCounters {
   rdOperations: bigint
   rdBytes: bigint
   rdTimeNs: bigint
@@ -17,6 +19,10 @@ export interface DiskStats {
   wrTimeNs: bigint
   flushOperations: bigint
   flushTimeNs: bigint
+}
+
+/** The same, with sizes in bytes. */
+export interface DiskStats extends DiskCounters {
   capacity?: bigint
   allocation?: bigint
   physical?: bigint
@@ -24,6 +30,7 @@ export interface DiskStats {
 
 interface QmpBlockStats {
   qdev?: string
+  'node-name'?: string
   stats: Record<string, number | bigint>
   parent?: { stats: Record<string, number | bigint> }
 }
@@ -32,6 +39,71 @@ export interface QmpBlock {
   qdev?: string
   'io-status'?: string
   inserted?: { image: { 'virtual-size': number | bigint; 'actual-size'?: number | bigint } }
+}
+
+/** Counters of all disks with a medium. @throws VIR_ERR_OPERATION_TIMEOUT when QEMU does not answer */
+export async function diskCounters(domain: QemuDomain): Promise<Map<DiskDef, DiskCounters>> {
+  const list = await domain.qmp.execute<QmpBlockStats[]>('query-blockstats', undefined, { timeoutMs: QUERY_MS })
+  const out = new Map<DiskDef, DiskCounters>()
+  for (const disk of domain.def.devices.disks) {
+    const entry = list.find(({ qdev }) => disk.alias !== undefined && qdev !== undefined && isDevice(qdev, disk.alias))
+    if (entry) out.set(disk, countersIn(entry))
+  }
+  return out
+}
+
+/** What QEMU says of a block node, in bytes; `highest` is the end of what has been written. */
+interface NodeStats {
+  highest?: bigint | undefined
+  capacity?: bigint | undefined
+  physical?: bigint | undefined
+  threshold?: bigint | undefined
+}
+
+interface QmpNode {
+  'node-name'?: string
+  write_threshold?: number | bigint
+  image?: { 'virtual-size'?: number | bigint; 'actual-size'?: number | bigint }
+}
+
+/** All block nodes by their names. @throws VIR_ERR_OPERATION_TIMEOUT when QEMU does not answer */
+export async function nodeStats(domain: QemuDomain): Promise<Map<string, NodeStats>> {
+  const options = { timeoutMs: QUERY_MS }
+  const [stats, nodes] = await Promise.all([
+    domain.qmp.execute<QmpBlockStats[]>('query-blockstats', { 'query-nodes': true }, options),
+    domain.qmp.execute<QmpNode[]>('query-named-block-nodes', { flat: true }, options)
+  ])
+  const out = new Map<string, NodeStats>()
+  for (const { 'node-name': name, image, write_threshold: threshold } of nodes) {
+    if (name === undefined) continue
+    const capacity = bytesIn(image?.['virtual-size'])
+    out.set(name, { capacity, physical: bytesIn(image?.['actual-size']) ?? capacity, threshold: bytesIn(threshold) })
+  }
+  for (const { 'node-name': name, stats: counted } of stats) {
+    const node = name !== undefined && out.get(name)
+    if (node) node.highest = bytesIn(counted?.wr_highest_offset)
+  }
+  return out
+}
+
+const bytesIn = (said: unknown): bigint | undefined =>
+  typeof said === 'bigint' || Number.isInteger(said) ? BigInt(said as number | bigint) : undefined
+
+/** Sizes of an image by its nodes, 0 left out but for what is written; undefined for one QEMU does not have. */
+export function sizesByNodes(
+  { context: { qemu } }: QemuDomain,
+  image: StorageSource,
+  nodes: Map<string, NodeStats>
+): (Partial<ImageSizes> & { capacity?: bigint | undefined; threshold?: bigint | undefined }) | undefined {
+  const node = image.index === undefined ? undefined : nodes.get(effectiveNode(image, qemu))
+  if (!node) return undefined
+  const { highest = 0n, capacity, physical } = node
+  return {
+    allocation: highest,
+    capacity: capacity || undefined,
+    physical: physical || fileSizes(storagePath(image))?.physical,
+    threshold: nodes.get(storageIds(image).storageNode)?.threshold || undefined
+  }
 }
 
 /** Statistics of all disks with a medium. @throws VIR_ERR_OPERATION_TIMEOUT when QEMU does not answer */
@@ -57,19 +129,23 @@ export function isDevice(qdev: string, alias: string): boolean {
   return qdev === alias || id === alias || id === `${alias}-device`
 }
 
+const countersIn = ({ stats }: Pick<QmpBlockStats, 'stats'>): DiskCounters => ({
+  rdOperations: BigInt(stats.rd_operations ?? 0),
+  rdBytes: BigInt(stats.rd_bytes ?? 0),
+  rdTimeNs: BigInt(stats.rd_total_time_ns ?? 0),
+  wrOperations: BigInt(stats.wr_operations ?? 0),
+  wrBytes: BigInt(stats.wr_bytes ?? 0),
+  wrTimeNs: BigInt(stats.wr_total_time_ns ?? 0),
+  flushOperations: BigInt(stats.flush_operations ?? 0),
+  flushTimeNs: BigInt(stats.flush_total_time_ns ?? 0)
+})
+
 function diskStats(disk: DiskDef, { stats, parent }: QmpBlockStats, block: QmpBlock | undefined): DiskStats {
   const image = block?.inserted?.image
   const file = fileSizes(diskSourcePath(disk))
   const highest = parent?.stats.wr_highest_offset
   return {
-    rdOperations: BigInt(stats.rd_operations ?? 0),
-    rdBytes: BigInt(stats.rd_bytes ?? 0),
-    rdTimeNs: BigInt(stats.rd_total_time_ns ?? 0),
-    wrOperations: BigInt(stats.wr_operations ?? 0),
-    wrBytes: BigInt(stats.wr_bytes ?? 0),
-    wrTimeNs: BigInt(stats.wr_total_time_ns ?? 0),
-    flushOperations: BigInt(stats.flush_operations ?? 0),
-    flushTimeNs: BigInt(stats.flush_total_time_ns ?? 0),
+    ...countersIn({ stats }),
     capacity: image && BigInt(image['virtual-size']),
     allocation: file?.allocation ?? (highest === undefined ? undefined : BigInt(highest)),
     physical: file?.physical
@@ -83,7 +159,7 @@ interface ImageSizes {
 }
 
 /** Sizes of an image by its file and header, for a guest that does not run (qemuStorageLimitsRefresh). */
-export function imageSizes({ source }: DiskDef): (ImageSizes & { capacity: bigint }) | undefined {
+export function imageSizes(source: StorageSource): (ImageSizes & { capacity: bigint }) | undefined {
   const path = storagePath(source)
   const sizes = fileSizes(path)
   if (!sizes || path === undefined) return undefined

@@ -1,18 +1,21 @@
 // The groups of virConnectGetAllDomainStats, each with libvirt's field names.
+
+import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { PERF_EVENTS } from '../../../conf/domain/perf.ts'
-import { virDomainStatsTypes } from '../../../conf/enums.ts'
-import { isStorageEmpty } from '../../../conf/storage/source.ts'
+import { virConnectGetAllDomainStatsFlags, virDomainStatsTypes } from '../../../conf/enums.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
+import { isLocalStorage, type StorageSource } from '../../../conf/storage/source.ts'
 import { type TypedParams, typed } from '../../../conf/wire.ts'
 import { cpuTimes, waitNs } from '../../../host/proc.ts'
-import { diskSourcePath } from '../device/disk/lookup.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { balloonStats } from './balloon.ts'
-import { blockStats, type DiskStats, imageSizes } from './block.ts'
+import { type DiskCounters, diskCounters, imageSizes, nodeStats, sizesByNodes } from './block.ts'
 import { interfaceStats } from './interface.ts'
 import { haltPollNs, vcpuKvmStats, vmKvmStats } from './kvm.ts'
 import { query } from './query.ts'
 
-export type StatsGroup = (domain: QemuDomain) => TypedParams | Promise<TypedParams>
+/** @param flags virConnectGetAllDomainStatsFlags */
+export type StatsGroup = (domain: QemuDomain, flags: number) => TypedParams | Promise<TypedParams>
 
 /** One statistics group of virConnectGetAllDomainStats each, under libvirt's field names. */
 export const STATS_GROUPS: [bit: number, group: StatsGroup][] = [
@@ -104,35 +107,49 @@ function interfaceGroup(domain: QemuDomain): TypedParams {
   return out
 }
 
-type Sizes = Partial<Record<'allocation' | 'capacity' | 'physical', bigint | undefined>>
+type Sizes = Partial<Record<'allocation' | 'capacity' | 'physical' | 'threshold', bigint | undefined>>
 
-function sizes(disk: number, found: Sizes | undefined): TypedParams {
+function sizes(record: number, found: Sizes | undefined): TypedParams {
   const out: TypedParams = {}
-  for (const name of ['allocation', 'capacity', 'physical'] as const) {
+  for (const name of ['allocation', 'capacity', 'physical', 'threshold'] as const) {
     const size = found?.[name]
-    if (size !== undefined) out[`block.${disk}.${name}`] = typed.ullong(size)
+    if (size !== undefined) out[`block.${record}.${name}`] = typed.ullong(size)
   }
   return out
 }
 
-async function blockGroup(domain: QemuDomain): Promise<TypedParams> {
-  const { disks } = domain.def.devices
-  const out: TypedParams = { 'block.count': typed.uint(disks.length) }
-  const stats = domain.isActive ? await blockStats(domain).catch(() => undefined) : undefined
-  for (const [i, disk] of disks.entries()) {
-    out[`block.${i}.name`] = typed.string(disk.target?.dev ?? '')
-    const path = diskSourcePath(disk)
-    if (path) out[`block.${i}.path`] = typed.string(path)
-    if (disk.source.index !== undefined && !isStorageEmpty(disk.source))
-      out[`block.${i}.backingIndex`] = typed.uint(disk.source.index)
-    const entry = stats?.get(disk)
-    if (entry) Object.assign(out, counters(i, entry))
-    Object.assign(out, sizes(i, entry ?? imageSizes(disk)))
+/** A record for each disk, or with VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING for each of its images, the first on top. */
+async function blockGroup(domain: QemuDomain, flags: number): Promise<TypedParams> {
+  const { VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING } = virConnectGetAllDomainStatsFlags
+  const withBacking = (flags & VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING) !== 0
+  const told = <T>(asked: Promise<T>) => asked.catch(() => undefined)
+  const [stats, nodes] = domain.isActive ? await Promise.all([told(diskCounters(domain)), told(nodeStats(domain))]) : []
+  const records: TypedParams[] = []
+  for (const disk of domain.def.devices.disks) {
+    const images = [disk.source, ...(withBacking ? imagesBelow(disk) : [])]
+    for (const image of images) {
+      const i = records.length
+      const path = isLocalStorage(image) ? image.path : undefined
+      const entry = image === disk.source ? stats?.get(disk) : undefined
+      records.push({
+        [`block.${i}.name`]: typed.string(disk.target?.dev ?? ''),
+        ...(path && { [`block.${i}.path`]: typed.string(path) }),
+        ...(image.index !== undefined && { [`block.${i}.backingIndex`]: typed.uint(image.index) }),
+        ...(entry && counters(i, entry)),
+        ...sizes(i, (nodes && sizesByNodes(domain, image, nodes)) ?? imageSizes(image))
+      })
+    }
   }
-  return out
+  return Object.assign({ 'block.count': typed.uint(records.length) }, ...records)
 }
 
-const counters = (disk: number, entry: DiskStats): TypedParams => ({
+/** What a disk's image stands on, and then the copy that is being made of it. */
+const imagesBelow = ({ source, mirror }: DiskDef): StorageSource[] => [
+  ...storageChain(source).slice(1),
+  ...(mirror?.job === 'copy' ? [mirror.source] : [])
+]
+
+const counters = (disk: number, entry: DiskCounters): TypedParams => ({
   [`block.${disk}.rd.reqs`]: typed.ullong(entry.rdOperations),
   [`block.${disk}.rd.bytes`]: typed.ullong(entry.rdBytes),
   [`block.${disk}.rd.times`]: typed.ullong(entry.rdTimeNs),

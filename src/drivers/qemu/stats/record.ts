@@ -43,20 +43,23 @@ function isTold({ type, value }: TypedValue): boolean {
 }
 
 /** One group; of an answer of QEMU's that makes no sense it has nothing. */
-async function valuesOf(group: StatsGroup, domain: QemuDomain): Promise<[string, TypedValue][]> {
+async function valuesOf(group: StatsGroup, domain: QemuDomain, flags: number): Promise<[string, TypedValue][]> {
   try {
-    return Object.entries(await group(domain)).filter(([, value]) => isTold(value))
+    return Object.entries(await group(domain, flags)).filter(([, value]) => isTold(value))
   } catch (error) {
     domain.log.warn({ err: error }, 'statistics are left out')
     return []
   }
 }
 
-/** The record of one guest; `wanted` 0 asks for all groups. */
-export async function recordOf(domain: QemuDomain, wanted: number): Promise<WireValue<typeof statsRecord>> {
+/**
+ * The record of one guest; `wanted` 0 asks for all groups.
+ * @param flags virConnectGetAllDomainStatsFlags; those that choose guests mean nothing here
+ */
+export async function recordOf(domain: QemuDomain, wanted: number, flags = 0): Promise<WireValue<typeof statsRecord>> {
   const groups = STATS_GROUPS.filter(([bit]) => wanted === 0 || (wanted & bit) !== 0)
   // their questions to QEMU are under way together
-  const values = await Promise.all(groups.map(([, group]) => valuesOf(group, domain)))
+  const values = await Promise.all(groups.map(([, group]) => valuesOf(group, domain, flags)))
   const params: TypedParams = Object.fromEntries(values.flat())
   return { dom: { name: domain.name, uuid: domain.uuid, id: domain.id }, params }
 }

@@ -51,14 +51,15 @@ t.test('what is told of a guest that runs', async t => {
   t.match(await valuesOf(guest, 0), { ...ALWAYS, 'dirtyrate.calc_status': 0, 'balloon.last-update': 0n })
   t.same(guest.qemu.peer.commands.sort(), [
     'qom-get',
-    'query-block',
+    'query-blockstats',
     'query-blockstats',
     'query-dirty-rate',
-    'query-iothreads'
+    'query-iothreads',
+    'query-named-block-nodes'
   ])
 })
 
-const QUESTIONS = ['qom-get', 'query-block', 'query-blockstats', 'query-dirty-rate', 'query-iothreads']
+const QUESTIONS = ['qom-get', 'query-blockstats', 'query-named-block-nodes', 'query-dirty-rate', 'query-iothreads']
 
 t.test('a QEMU that does not tell', async t => {
   const guest = await StandInGuest.running(t, PARTS)
@@ -73,7 +74,7 @@ t.test('a QEMU that does not tell', async t => {
   clock.pass(2000)
   t.match(await late, ALWAYS, 'in two seconds')
   const ended = guest.ended()
-  guest.qemu.answers['query-block'] = dies(guest.qemu)
+  guest.qemu.answers['query-named-block-nodes'] = dies(guest.qemu)
   t.match(await valuesOf(guest, VIR_DOMAIN_STATS_STATE | VIR_DOMAIN_STATS_BLOCK), { 'block.count': 1 }, 'any more')
   await ended
 })
@@ -139,6 +140,35 @@ t.test('counters of disks', async t => {
   t.match(await valuesOf(guest, VIR_DOMAIN_STATS_BLOCK), { 'block.0.rd.reqs': 0n, 'block.0.fl.times': 0n })
   guest.qemu.answers['query-blockstats'] = [{ qdev: '/machine/peripheral/virtio-disk1/virtio-backend', stats: {} }]
   t.notOk('block.0.rd.reqs' in (await valuesOf(guest, VIR_DOMAIN_STATS_BLOCK)), 'of another disk')
+})
+
+const NODE = 'libvirt-1-storage'
+
+t.test('sizes of images, by their nodes', async t => {
+  const guest = await StandInGuest.running(t, PARTS)
+  const nodes = (image: unknown, more: object = {}) => {
+    guest.qemu.answers['query-named-block-nodes'] = [{ 'node-name': NODE, image, ...more }, {}]
+  }
+  const told = () => valuesOf(guest, VIR_DOMAIN_STATS_BLOCK)
+  const size = (name: string) => async () => (await told())[`block.0.${name}`]
+  guest.qemu.answers['query-blockstats'] = [{ 'node-name': NODE, stats: { wr_highest_offset: 512 } }, {}]
+  nodes({ 'virtual-size': 4096, 'actual-size': 1024 }, { write_threshold: 2048 })
+  t.match(await told(), {
+    'block.0.allocation': 512n,
+    'block.0.capacity': 4096n,
+    'block.0.physical': 1024n,
+    'block.0.threshold': 2048n
+  })
+  nodes({ 'virtual-size': 4096 }, { write_threshold: 0 })
+  t.match(await told(), { 'block.0.physical': 4096n, 'block.0.threshold': undefined }, 'an image that is all there')
+  nodes({ 'virtual-size': 0, 'actual-size': 0 })
+  t.match(await told(), { 'block.0.capacity': undefined, 'block.0.physical': 8192n }, 'what is 0 is not known')
+  for (const [said, told] of COUNTS) {
+    nodes({ 'virtual-size': said, 'actual-size': 1 })
+    t.equal(await size('capacity')(), told || undefined, `virtual-size ${said}`)
+  }
+  nodes(null)
+  t.match(await told(), { 'block.0.allocation': 512n, 'block.0.capacity': undefined, 'block.0.physical': 8192n })
 })
 
 t.test('what a balloon has reported', async t => {
