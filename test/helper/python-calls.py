@@ -4,14 +4,21 @@
 CALLS is a JSON array of [object, method, arguments, how]: object is `conn`, `dom` or `qemu` for a
 function of libvirt_qemu on the guest; how is `exact` for the value as
 Python writes it, `shape` for its types alone, `code` for an error's number alone,
-`elements` for the elements of XML and their attributes' names, `alias` with its value. Prints a JSON array: {"value"} or {"error": [code, domain, message]}.
+`elements` for the elements of XML and their attributes' names, `alias` with its value, a path that begins with ./ for the
+elements of XML that it finds. Prints a JSON array: {"value"} or {"error": [code, domain, message]}.
 """
 import json
+import os
+import re
+import socket
 import sys
 from xml.etree import ElementTree
 
 import libvirt
 import libvirt_qemu
+
+# kept open: what is handed over is used later
+SOCKETS = []
 
 
 def shape(value):
@@ -48,10 +55,26 @@ def elements(xml):
     ]
 
 
+def found(path):
+    """Writes the elements of XML that are at a path, without the space between them."""
+    def show(xml):
+        nodes = ElementTree.fromstring(xml).findall(path)
+        return [re.sub(r'>\s+<', '><', ElementTree.canonicalize(ElementTree.tostring(node))).strip() for node in nodes]
+    return show
+
+
 def argument(given, domain):
-    """Names of constants stand for their values, DOM for the guest, STREAM for a new stream."""
+    """Names of constants stand for their values, DOM for the guest, STREAM for a new stream, SOCKET for one end of a new
+    pair, FILE for a descriptor of /dev/null, CPUS 101 for a tuple of truths."""
     if isinstance(given, list):
         return [argument(one, domain) for one in given]
+    if given == 'SOCKET':
+        SOCKETS.extend(socket.socketpair())
+        return SOCKETS[-1].fileno()
+    if given == 'FILE':
+        return os.open('/dev/null', os.O_RDWR | os.O_CLOEXEC)
+    if isinstance(given, str) and given.startswith('CPUS '):
+        return tuple(one == '1' for one in given.removeprefix('CPUS '))
     if given == 'DOM':
         return domain
     if given == 'STREAM':
@@ -74,7 +97,7 @@ def main():
                 if method == 'getAllDomainStats' and sys.argv[1] == 'qemu:///system':
                     value = without_others(value, domain.name())
                 value = plain(value)
-            shown = {'shape': shape, 'elements': elements}.get(how, repr)
+            shown = found(how) if how.startswith('./') else {'shape': shape, 'elements': elements}.get(how, repr)
             answers.append({'value': shown(value)})
         except libvirt.libvirtError as error:
             code = error.get_error_code()
@@ -82,7 +105,7 @@ def main():
                 answers.append({'error': code})
                 continue
             answers.append({'error': [code, error.get_error_domain(), error.get_error_message()]})
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, LookupError, OverflowError, ValueError) as error:
             answers.append({'error': [type(error).__name__, 0, str(error)]})
     json.dump(answers, sys.stdout)
 

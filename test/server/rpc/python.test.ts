@@ -1,10 +1,21 @@
 // The real libvirt-python on a guest of libvirtd and on an equal one of a shim: the same values, types and errors.
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { Daemons } from '../../helper/libvirtd.ts'
+import {
+  type Call,
+  codeOf,
+  compareCalls,
+  conn,
+  dom,
+  elementsOf,
+  python,
+  qemu,
+  typesOf
+} from '../../helper/python-calls.ts'
 import { makeDisks } from '../../helper/serial-guest.ts'
 import { Shim } from '../../helper/shim.ts'
 
@@ -45,17 +56,6 @@ function guestXml(boot: string, second: string): string {
     <video><model type='vga'/></video>
   </devices></domain>`
 }
-
-type How = 'exact' | 'shape' | 'code' | 'elements'
-type Call = [on: 'conn' | 'dom' | 'qemu', method: string, args: unknown[], how: How]
-const dom = (method: string, ...args: unknown[]): Call => ['dom', method, args, 'exact']
-const qemu = (method: string, ...args: unknown[]): Call => ['qemu', method, args, 'exact']
-const conn = (method: string, ...args: unknown[]): Call => ['conn', method, args, 'exact']
-/** Values that are different in equal guests: only their types are compared. */
-const typesOf = ([on, method, args]: Call): Call => [on, method, args, 'shape']
-
-/** Errors whose words are those of another XML parser. */
-const codeOf = ([on, method, args]: Call): Call => [on, method, args, 'code']
 
 const STATS = {
   state: 1,
@@ -160,8 +160,8 @@ const inside: Call[] = [
   dom('fsFreeze', null, 1),
   dom('fsThaw'),
   dom('fsThaw', ['/']),
-  dom('fsTrim', null, 0),
-  dom('fsTrim', '/', 0),
+  dom('fSTrim', null, 0),
+  dom('fSTrim', '/', 0),
   dom('fsInfo'),
   dom('fsInfo', 1),
   dom('guestInfo'),
@@ -183,7 +183,7 @@ const inside: Call[] = [
   dom('agentSetResponseTimeout', 5),
   dom('agentSetResponseTimeout', -3),
   dom('agentSetResponseTimeout', -2, 1),
-  dom('PMSuspendForDuration', 0, 0)
+  dom('pMSuspendForDuration', 0, 0)
 ]
 
 const calls: Call[] = [
@@ -234,9 +234,9 @@ const calls: Call[] = [
   dom('diskErrors'),
   typesOf(dom('XMLDesc')),
   dom('XMLDesc', 4096),
-  ['dom', 'XMLDesc', ['VIR_DOMAIN_XML_INACTIVE'], 'elements'],
-  ['dom', 'XMLDesc', [0], 'elements'],
-  ['dom', 'XMLDesc', ['VIR_DOMAIN_XML_MIGRATABLE'], 'elements'],
+  elementsOf(dom('XMLDesc', 'VIR_DOMAIN_XML_INACTIVE')),
+  elementsOf(dom('XMLDesc', 0)),
+  elementsOf(dom('XMLDesc', 'VIR_DOMAIN_XML_MIGRATABLE')),
   dom('metadata', 'VIR_DOMAIN_METADATA_TITLE', null),
   dom('metadata', 'VIR_DOMAIN_METADATA_DESCRIPTION', null),
   dom('metadata', 'VIR_DOMAIN_METADATA_ELEMENT', APP),
@@ -301,9 +301,9 @@ const calls: Call[] = [
   dom('reboot', 'VIR_DOMAIN_REBOOT_GUEST_AGENT'),
   dom('reboot', 1024),
   ...inside,
-  dom('PMWakeup'),
-  dom('PMSuspendForDuration', 3, 0),
-  dom('PMSuspendForDuration', 0, 1),
+  dom('pMWakeup'),
+  dom('pMSuspendForDuration', 3, 0),
+  dom('pMSuspendForDuration', 0, 1),
   dom('setLifecycleAction', 0, 1, 1),
   dom('setLifecycleAction', 1, 0, 1),
   dom('setLifecycleAction', 0, 0, 1),
@@ -454,7 +454,7 @@ const inactiveCalls: Call[] = [
   dom('setMetadata', 'VIR_DOMAIN_METADATA_TITLE', 'Off', null, null, 'VIR_DOMAIN_AFFECT_CONFIG'),
   dom('metadata', 'VIR_DOMAIN_METADATA_TITLE', null),
   dom('metadata', 'VIR_DOMAIN_METADATA_TITLE', null, 'VIR_DOMAIN_AFFECT_LIVE'),
-  ['dom', 'XMLDesc', ['VIR_DOMAIN_XML_MIGRATABLE'], 'elements'],
+  elementsOf(dom('XMLDesc', 'VIR_DOMAIN_XML_MIGRATABLE')),
   qemu('qemuMonitorCommand', '{"execute":"query-name"}', 0),
   qemu('qemuAgentCommand', '{"execute":"guest-ping"}', -1, 0),
   conn('domainListGetStats', ['DOM'], STATS.state),
@@ -491,28 +491,6 @@ const readOnlyCalls: Call[] = [
   conn('getHostname')
 ]
 
-interface Ran {
-  status: number | null
-  out: string
-  err: string
-}
-
-/** Runs a helper. Not spawnSync: a shim of this process must go on. */
-export async function python(helper: string, args: string[], input = ''): Promise<Ran> {
-  const child = spawn('/usr/bin/python3', [`test/helper/${helper}`, ...args], { timeout: 120_000 })
-  let out = ''
-  let err = ''
-  child.stdout.on('data', chunk => {
-    out += chunk
-  })
-  child.stderr.on('data', chunk => {
-    err += chunk
-  })
-  child.stdin.end(input)
-  const status = await new Promise<number | null>(resolve => child.once('close', resolve))
-  return { status, out, err }
-}
-
 const daemons = new Daemons(dir)
 t.teardown(() => {
   spawnSync('virsh', ['-q', '-c', 'qemu:///system', 'destroy', NAME])
@@ -530,18 +508,8 @@ await shim.untilState(RUNNING)
 const shimUri = `qemu+unix:///system?socket=${join(shim.root, 'libvirt-sock')}`
 const readOnlyUri = `${shimUri}-ro`
 
-async function compare(t: Test, name: string, asked: Call[], uri: string, ...more: string[]): Promise<void> {
-  const input = JSON.stringify(asked)
-  const [libvirtd, ours] = await Promise.all([
-    python('python-calls.py', ['qemu:///system', name, ...more], input),
-    python('python-calls.py', [uri, name, ...more], input)
-  ])
-  const expected = JSON.parse(libvirtd.out || `"${libvirtd.err}"`)
-  const got = JSON.parse(ours.out || `"${ours.err}"`)
-  asked.forEach(([on, method, args], at) => {
-    t.same(got[at], expected[at], `${on}.${method}(${args.map(one => JSON.stringify(one)).join(', ')})`)
-  })
-}
+const compare = (t: Test, name: string, asked: Call[], uri: string, ...more: string[]) =>
+  compareCalls(t, asked, { uri: 'qemu:///system', name }, { uri, name }, ...more)
 
 await t.test('calls', async t => compare(t, NAME, [...calls, ...resizing], shimUri))
 await t.test('calls on a guest that is shut off', async t => {

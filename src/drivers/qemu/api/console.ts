@@ -108,13 +108,12 @@ export const console = {
     }
   }),
 
-  /** Presses keys together for `holdtime` ms. Source: qemuDomainSendKey. */
+  /** Presses keys together for `holdtime` ms; keys there are not are told of first. Source: qemuDomainSendKey. */
   virDomainSendKey: method({
     since: '0.9.3',
     on: 'domain',
     acl: 'domain:send_input',
     job: 'modify',
-    needs: 'active',
     args: { codeset: uint('virKeycodeSet'), holdtime: uint('ms'), keycodes: array(uint(), MAX_KEYS), flags: flags() },
     ret: {},
     async run(domain, { codeset, holdtime, keycodes }) {
@@ -128,6 +127,7 @@ export const console = {
           )
         return { type: 'number', data }
       })
+      domain.checkActive()
       await domain.qmp.execute('send-key', { keys, 'hold-time': holdtime === 0 ? undefined : holdtime })
       return {}
     }

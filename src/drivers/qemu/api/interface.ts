@@ -33,6 +33,7 @@ import {
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
+const failHost = errorsFrom('VIR_FROM_NONE')
 const method = methodFor<QemuDomain>()
 
 const SOURCE = virDomainInterfaceAddressesSource
@@ -86,8 +87,10 @@ export const interfaces = {
       const net = domain.def.devices.interfaces.find(
         ({ target, mac }) => target?.dev === device || mac === device.toLowerCase()
       )
-      const stats = net && interfaceStats(net)
-      if (!stats) throw failDomain('VIR_ERR_INVALID_ARG', `'${device}' is not a known interface`)
+      if (!net) throw failDomain('VIR_ERR_INVALID_ARG', `'${device}' is not a known interface`)
+      if (net.target?.dev === undefined) throw failHost('VIR_ERR_INTERNAL_ERROR', 'Interface name not provided')
+      const stats = interfaceStats(net)
+      if (!stats) throw failHost('VIR_ERR_INTERNAL_ERROR', 'Interface not found')
       return {
         rx_bytes: stats.rx_bytes!,
         rx_packets: stats.rx_packets!,

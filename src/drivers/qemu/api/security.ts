@@ -1,13 +1,14 @@
 // Security labels, and guests whose memory the host cannot read. Guests are confined by user, sandbox and no_new_privs;
 // labels are those of the definition.
 import { virDomainState, virTypedParameterFlags } from '../../../conf/enums.ts'
-import { errorsFrom } from '../../../conf/error.ts'
-import { array, flags, flagsIn, int, struct, text, typedInput, typedParams } from '../../../conf/wire.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { array, flags, int, openFlags, struct, text, typedInput, typedParams } from '../../../conf/wire.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { sevInfo } from '../stats/sev.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
 /** libvirt's REMOTE_SECURITY_LABEL_LIST_MAX */
@@ -25,27 +26,34 @@ export const security = {
     run: () => ({ label: '', enforcing: 0 })
   }),
 
-  /** The labels the running guest was given, main model first. */
+  /** The labels the running guest was given, main model first; one that does not run has none. */
   virDomainGetSecurityLabelList: method({
     ...reads,
     since: '0.10.0',
     args: {},
     ret: { labels: array(struct(labelFields), LABELS_MAX) },
     run(domain) {
-      const given = domain.isActive ? domain.def.seclabels.flatMap(({ label }) => label ?? []) : []
+      if (!domain.isActive) return { labels: [] }
+      const given = domain.def.seclabels.flatMap(({ label }) => label ?? [])
       return { labels: ['', ...given].map(label => ({ label, enforcing: 0 })) }
     }
   }),
 
-  /** What the owner of a guest with AMD's SEV is to check before its memory is trusted; nothing of other guests. */
+  /**
+   * What the owner of a guest with AMD's SEV is to check before its memory is trusted; nothing of other guests, whatever
+   * the flags.
+   */
   virDomainGetLaunchSecurityInfo: method({
     ...reads,
     since: '4.5.0',
-    args: { flags: flagsIn({ function: 'qemuDomainGetSEVInfo' }, virTypedParameterFlags) },
+    args: { flags: openFlags(virTypedParameterFlags) },
     ret: { params: typedParams },
-    async run(domain, _args, call) {
+    async run(domain, { flags: bits }, call) {
       const type = domain.def.launchSecurity?.type
       if (type !== 'sev' && type !== 'sev-snp') return { params: {} }
+      const unknown = bits & ~virTypedParameterFlags.VIR_TYPED_PARAM_STRING_OKAY
+      if (unknown !== 0)
+        throw badArgument(`unsupported flags (0x${unknown.toString(16)}) in function qemuDomainGetSEVInfo`)
       return domain.jobs.run('query', call, async () => {
         domain.checkActive()
         return { params: await sevInfo(domain.qmp) }

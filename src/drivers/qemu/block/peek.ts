@@ -1,5 +1,6 @@
 // Bytes of a disk as its image on the host has them.
 import { close, read } from 'node:fs'
+import { constants } from 'node:os'
 import { promisify } from 'node:util'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { systemError } from '../../../conf/errno.ts'
@@ -29,6 +30,8 @@ export async function peekDisk({ source }: DiskDef, name: string, offset: bigint
   const buffer = Buffer.alloc(size)
   let length = 0
   try {
+    // libvirt has it read as no header is
+    if (size === 0) throw Object.assign(new Error('nothing to read'), { errno: -constants.errno.EINVAL })
     // no file is longer
     while (length < size && offset <= Number.MAX_SAFE_INTEGER) {
       const { bytesRead } = await promisify(read)(fd, buffer, length, size - length, Number(offset) + length)

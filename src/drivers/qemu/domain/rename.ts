@@ -1,6 +1,5 @@
 // Another name for a guest that is shut off (qemuDomainRename).
 import { existsSync, renameSync } from 'node:fs'
-import { checkName } from '../../../conf/domain/identity.ts'
 import {
   virDomainEventDefinedDetailType,
   virDomainEventType,
@@ -27,7 +26,7 @@ export async function renameDomain(domain: QemuDomain, name: string): Promise<Re
   if (!domain.newDef) throw refuse('cannot rename a transient domain')
   if (existsSync(domain.root.managedSave)) throw refuse("domain with a managed saved state can't be renamed")
   if (domain.name === name) throw taken("Can't rename domain to itself")
-  checkName({ name })
+  if (name.includes('/')) throw fail('VIR_ERR_XML_ERROR', `name ${name} cannot contain '/'`)
   const { id, uuid, name: oldName } = domain
   const root = domain.rootByName ? chooseRoot(undefined, name) : domain.root
   const isTaken = () => taken(`domain with name '${name}' already exists`)

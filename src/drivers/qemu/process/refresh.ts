@@ -87,12 +87,14 @@ async function verifyCpu(domain: QemuDomain, vcpus: Promise<QmpVcpu[]>): Promise
  * channel can be used from now on. Other devices have nothing of it.
  */
 export async function refreshChardev(domain: QemuDomain, alias: string | undefined): Promise<void> {
-  if (alias === undefined || !chardevsOf(domain).some(one => one.alias === alias)) return
+  const { redirdevs } = domain.def.devices
+  const dev = [...chardevsOf(domain), ...redirdevs].find(one => one.alias === alias)
+  if (alias === undefined || !dev) return
   const chardevs = await domain.qmp.execute<QmpChardev[]>('query-chardev')
   const found = chardevs.find(({ label }) => label === `char${alias}`)
   if (!found) return
   if (PTY.test(found.filename)) domain.running.ptys.set(alias, found.filename.slice(4))
-  fillPtyPaths(domain)
+  fillPtyPaths(domain, [dev])
   const open = found['frontend-open']
   const channel = domain.def.devices.channels.find(one => one.alias === alias)
   if (channel?.target.type !== 'virtio') return
@@ -109,8 +111,8 @@ export function forgetChardev(domain: QemuDomain, alias: string | undefined): vo
 }
 
 /** Puts the host's pty names into the live definition, as libvirt shows them. */
-function fillPtyPaths(domain: QemuDomain): void {
-  for (const chardev of chardevsOf(domain)) {
+function fillPtyPaths(domain: QemuDomain, chardevs: Pick<ChardevDef, 'alias' | 'source'>[] = chardevsOf(domain)): void {
+  for (const chardev of chardevs) {
     const path = chardev.alias && domain.running.ptys.get(chardev.alias)
     if (path && chardev.source.type === 'pty') chardev.source.path = path
   }

@@ -53,11 +53,11 @@ export async function pinVcpu(domain: QemuDomain, vcpu: number, map: CpuMap, mea
   const { live, config } = meant
   if (config && vcpu >= config.vcpu.max) {
     const count = currentVcpuCount(config)
-    throw fail('VIR_ERR_INVALID_ARG', `vcpu ${vcpu} is out of range of persistent cpu count ${count}`)
+    throw fail('VIR_ERR_INVALID_ARG', `vcpu ${vcpu | 0} is out of range of persistent cpu count ${count}`)
   }
   const cpus = listOf(map, 'Empty cpu list for pinning')
   if (live && vcpu >= live.vcpu.max) {
-    throw fail('VIR_ERR_INVALID_ARG', `vcpu ${vcpu} is out of range of live cpu count ${live.vcpu.max}`)
+    throw fail('VIR_ERR_INVALID_ARG', `vcpu ${vcpu | 0} is out of range of live cpu count ${live.vcpu.max}`)
   }
   const tid = live && domain.running.vcpuThreads.get(vcpu)
   await pin(domain, { kind: 'vcpu', id: vcpu, tids: tid === undefined ? [] : [tid], cpus, meant }, cputune => ({

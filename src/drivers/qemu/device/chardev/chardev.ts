@@ -247,7 +247,11 @@ export const qemuChannel: QemuFamily<ChannelDef> = {
   unplug: leave('channels'),
   config: { attach: joinOnce('channels', ALREADY_THERE), noneToDetach },
   live: {
-    attach: (dev, { def }) => checkOnce('channels', ALREADY_THERE)(dev, def),
+    attach(dev, { def, context }) {
+      // one that is there already has its socket: it takes this one's to know it
+      if (dev.target.type === 'virtio' && dev.target.name !== undefined) prepareChannel(dev, def, context)
+      checkOnce('channels', ALREADY_THERE)(dev, def)
+    },
     detach: freely,
     noneToDetach: noneThere('channel')
   }
