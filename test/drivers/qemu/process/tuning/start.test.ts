@@ -41,7 +41,8 @@ const TUNING = `<blkiotune><weight>250</weight></blkiotune>
     <vcpupin vcpu='0' cpuset='${cpus}'/><emulatorpin cpuset='${cpus}'/><iothreadpin iothread='2' cpuset='${cpus}'/>
     <emulatorsched scheduler='batch'/><vcpusched vcpus='1' scheduler='idle'/>
     <iothreadsched iothreads='1' scheduler='batch'/></cputune>
-  <numatune><memory mode='strict' nodeset='0'/></numatune>`
+  <numatune><memory mode='strict' nodeset='0'/></numatune>
+  <perf><event name='cpu_clock' enabled='yes'/><event name='page_faults' enabled='yes'/></perf>`
 
 /** The directory of a guest's group in the hierarchy of a controller. */
 function groupOf(qemu: number, name: string, controller: string): string {
@@ -92,21 +93,46 @@ t.test('a guest of which much is asked', { skip }, async t => {
   }
   check()
 
-  const live = async () => [
-    (await shim.call('virDomainGetSchedulerParametersFlags', { flags: 1 })).body,
-    (await shim.call('virDomainGetMemoryParameters', { flags: 1 })).body
+  const told = [
+    'SchedulerParametersFlags',
+    'MemoryParameters',
+    'BlkioParameters',
+    'NumaParameters',
+    'PerfEvents',
+    'VcpuPinInfo',
+    'EmulatorPinInfo',
+    'IOThreadInfo'
   ]
+  const live = () => Promise.all(told.map(async what => (await shim.call(`virDomainGet${what}`, { flags: 1 })).body))
   const before = await live()
   t.match(before, [
     { params: { cpu_shares: 700, vcpu_period: 50000, vcpu_quota: 40000, emulator_quota: 90000, global_quota: -1 } },
-    { params: { hard_limit: 900 << 10, soft_limit: 800 << 10 } }
+    { params: { hard_limit: 900 << 10, soft_limit: 800 << 10 } },
+    { params: { weight: 250 } },
+    { params: { numa_mode: 0, numa_nodeset: '0' } },
+    { params: { cpu_clock: true, page_faults: true, task_clock: false } }
   ])
+  // what calls have changed is as lasting as what the definition said
+  const changes: [what: string, params: object][] = [
+    ['SchedulerParametersFlags', { global_quota: 95_000 }],
+    ['MemoryParameters', { swap_hard_limit: 1000 << 10 }],
+    ['PerfEvents', { page_faults: false, task_clock: true }]
+  ]
+  for (const [what, params] of changes) await shim.call(`virDomainSet${what}`, { params, flags: 1 })
+  const changed = await live()
+  for (const [what, params] of changes) t.match(changed[told.indexOf(what)], { params })
+  const element = async (name: string) =>
+    new RegExp(`<${name}>.*</${name}>`, 's').exec((await shim.call('virDomainGetXMLDesc')).body.xml)?.[0]
+  const elements = () => Promise.all(['cputune', 'memtune', 'blkiotune', 'numatune', 'perf'].map(element))
+  const shown = await elements()
+  t.notOk(shown.includes(undefined))
   shim.child?.kill('SIGKILL')
   await exited
   const again = shim.start()
   await shim.untilState(RUNNING, 60_000)
   check()
-  t.same(await live(), before)
+  t.same(await live(), changed)
+  t.same(await elements(), shown)
   t.match((await shim.call('virDomainGetXMLDesc')).body.xml, /<emulatorsched scheduler='batch'\/>/)
   await shim.call('virDomainDestroy', {})
   t.equal(await again, 0)
