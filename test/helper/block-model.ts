@@ -36,6 +36,8 @@ export class BlockModel {
   readonly done: BlockCommand[] = []
   /** the guest gives up no device */
   keeps = false
+  /** so many tries to remove a node come too early: something still has it */
+  early = 0
   #fate: { command: BlockCommand; skip: number; fate: Fate } | undefined
   #met: () => void = () => undefined
 
@@ -97,6 +99,10 @@ export class BlockModel {
         break
       case 'blockdev-del':
         if ([...this.drives.values()].some(({ medium }) => medium === node)) return `node ${node} is in use`
+        if (this.early > 0) {
+          this.early--
+          return `Node ${node} is in use`
+        }
         if (!this.nodes.delete(node)) return `no node ${node}`
         break
       case 'blockdev-open-tray':

@@ -131,19 +131,31 @@ async function ofQemu() {
   return {
     devices: (await names('/machine/peripheral')).filter(name => !/^vcpu\d+$/.test(name)),
     objects: await names('/objects'),
-    nodes: nodes.length,
+    nodes: nodes.map(node => node['node-name']).sort(),
     chardevs: chardevs.map(({ label }) => label).sort(),
-    netdevs: [...network.matchAll(/^ \\ (host\w+)/gm)].map(([, name]) => name).sort()
+    netdevs: [...network.matchAll(/^ \\ (host\w+)/gm)].map(([, name]) => name!).sort()
   }
 }
 
 const xmlOf = async (): Promise<string> => (await shim.call('virDomainGetXMLDesc?flags=0')).body.xml
 const aliasesOf = (xml: string) => [...xml.matchAll(/<alias name='([^']+)'\/>/g)].map(([, alias]) => alias!).sort()
 
-/** Aliases the definition has of what is no device of QEMU's, and devices of QEMU's without one. */
+/** Numbers of the images that the definition has. */
+const imagesOf = (xml: string) => [...xml.matchAll(/<source [^>]*index='(\d+)'/g)].map(([, number]) => number!)
+
+/**
+ * Aliases the definition has of what is no device of QEMU's, and devices of QEMU's without one; block nodes and ends of
+ * cards that nothing in the definition has.
+ */
 async function differences() {
-  const [aliases, { devices }] = [aliasesOf(await xmlOf()), await ofQemu()]
-  return { only: aliases.filter(alias => !devices.includes(alias)), more: devices.filter(id => !aliases.includes(id)) }
+  const xml = await xmlOf()
+  const [aliases, images, { devices, nodes, netdevs }] = [aliasesOf(xml), imagesOf(xml), await ofQemu()]
+  return {
+    only: aliases.filter(alias => !devices.includes(alias)),
+    more: devices.filter(id => !aliases.includes(id)),
+    nodes: nodes.filter(name => !images.includes(/^libvirt-(\d+)-/.exec(name)?.[1] ?? '')),
+    netdevs: netdevs.filter(name => !aliases.includes(name.replace(/^host/, '')))
+  }
 }
 
 const before = await ofQemu()
@@ -161,6 +173,13 @@ async function settled() {
     await sleep(50)
   }
 }
+
+/** What its shims have warned of. */
+const warnings = () =>
+  shim.stderr
+    .split('\n')
+    .filter(line => line.includes('"level":40'))
+    .join('\n')
 
 async function restarted(): Promise<void> {
   void shim.run('bin/virshimd', ['--root', shim.root])
@@ -203,6 +222,7 @@ t.test(`${STEPS} steps`, async t => {
     }
   }
   t.comment(JSON.stringify(did, null, 1))
+  t.comment(warnings())
   t.same(unexpected, [])
   t.ok(kills >= 5)
 })

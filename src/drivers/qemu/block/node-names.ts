@@ -38,6 +38,12 @@ export const MANAGED_PR_MANAGER = 'pr-helper0'
 export const storageIds = (source: StorageSource, prefix = `libvirt-${source.index}`): StorageIds =>
   idsAfter(source, `${prefix}-storage`, `${prefix}-format`)
 
+/** The number in the name of a node of a disk's image, or of a filter on it. */
+export function numberOfNode(node: string): number | undefined {
+  const [, number] = /^libvirt-(\d+)-(?:storage|format|slice-sto|filter)$/.exec(node) ?? []
+  return number === undefined ? undefined : Number(number)
+}
+
 /** The ids of an image by the names of its nodes. */
 export function idsAfter(source: StorageSource, storageNode: string, formatNode: string): StorageIds {
   return {

@@ -87,6 +87,8 @@ export class Run {
   deprecations: string[] = []
   /** the last I/O error of each image that QEMU had words for */
   readonly ioErrors = new Map<StorageSource, { time: string; message: string }>()
+  /** devices whose plugging has failed, by alias, which the guest has yet to give up */
+  readonly leaving = new Set<string>()
   /** media being changed, by alias of the drive: XML of it as it was and is going to be */
   readonly media = new Map<string, MediumChange>()
   /** the guest is to stay paused after its start */

@@ -148,6 +148,13 @@ export const STATUS = {
   }),
   nodeIndex: optional(field('nodeIndex', integer('number of the last block node that was named'))),
   fdsetIndex: optional(field('fdsetIndex', integer('number of the next set of descriptors'))),
+  leaving: optional({
+    schema: texts('aliases of devices whose plugging has failed, and which the guest has yet to give up'),
+    save: ({ leaving }) => unlessEmpty([...leaving]),
+    load(aliases, { leaving }) {
+      for (const alias of aliases) leaving.add(alias)
+    }
+  }),
   media: optional<Record<string, MediumChange>>({
     schema: {
       type: 'object',

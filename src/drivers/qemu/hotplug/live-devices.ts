@@ -21,7 +21,8 @@ import { memoryLockLimit, raiseMemoryLock } from '../process/memory-lock.ts'
 import { refreshChardev } from '../process/refresh.ts'
 import { liveGuest, newPlug } from './live-guest.ts'
 import { PassedFiles } from './passed-files.ts'
-import { leftBy, partsOf, removeDevice, unplugged } from './removal.ts'
+import { leftBy, partsOf, removeDevice } from './removal.ts'
+import { deviceHolder, unplugged } from './unplug.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
@@ -32,7 +33,7 @@ const rulesFor = (kind: DeviceKind): LiveRules<AnyDevice> => qemuFamily(kind)?.l
  * Plugs in the device that is described (qemuDomainAttachDeviceLive).
  * @param settle makes it like the one that the persistent definition is going to have
  * @throws VIR_ERR_OPERATION_UNSUPPORTED for kinds that cannot be plugged in, VIR_ERR_INTERNAL_ERROR with QEMU's words;
- *   the guest is then what it was
+ *   the guest is then what it was, or on its way there
  */
 export async function attachLive(domain: QemuDomain, xml: string, settle?: (device: Device) => void): Promise<void> {
   const { def, context } = domain
@@ -51,7 +52,11 @@ export async function attachLive(domain: QemuDomain, xml: string, settle?: (devi
   if (devAlias !== undefined) domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_ADDED', { devAlias })
 }
 
-/** Plugs in a device that suits the guest. @throws as attachLive */
+/**
+ * Plugs in a device that suits the guest. One that fails and that the guest keeps, asked for it, stays in the definition
+ * until it is given up.
+ * @throws as attachLive
+ */
 export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceKind, dev: AnyDevice): Promise<void> {
   const { def, qmp } = domain
   const family = qemuFamily(kind)
@@ -67,10 +72,10 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
   insert(dev, def)
   domain.changed()
   const warn = leftBy(domain, dev)
+  const plug = newPlug(domain, context, files)
   try {
     await raiseMemoryLock(domain, locked)
     await family?.host?.take(dev, { ...guest, context })
-    const plug = newPlug(domain, context, files)
     family?.add?.(plug, dev)
     await plug.execute(qmp, warn)
     try {
@@ -81,10 +86,13 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
       throw error
     }
   } catch (error) {
-    await giveBack(domain, kind, dev)
-    const { unplug = leave(kind) } = family ?? {}
-    unplug(dev as never, def)
-    await claimed.release()
+    if (plug.isKept) domain.running.leaving.add(dev.alias!)
+    else {
+      await giveBack(domain, kind, dev)
+      const { unplug = leave(kind) } = family ?? {}
+      unplug(dev as never, def)
+      await claimed.release()
+    }
     domain.changed()
     throw error
   } finally {
@@ -122,7 +130,7 @@ export async function detachLive(domain: QemuDomain, device: Device, { wait }: {
   // what is no device of the guest's, but an object or nothing at all, is nobody's to give up
   const { alias = '' } = there
   const isAsked = partsOf(domain, kind, there)?.hasDevice(alias) ?? true
-  if (!isAsked || (await unplugged(domain, alias, wait))) await removeDevice(domain, kind, there)
+  if (!isAsked || (await unplugged(deviceHolder(domain), alias, wait))) await removeDevice(domain, kind, there)
 }
 
 /** Refuses to unplug from a place that does not let go. */

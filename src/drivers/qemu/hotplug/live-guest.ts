@@ -53,4 +53,4 @@ const statusXml = (disk: DiskDef) => formatDevice(['disks', disk], { inactive: f
 
 /** Commands for a device, in the surroundings that were found for it. @param passFd hands over the files it asks for */
 export const newPlug = ({ def, running }: QemuDomain, context: QemuContext, passFd?: FdPasser) =>
-  new Plug({ def, context, masterKey: running.masterKey ?? NO_KEY }, { passFd })
+  new Plug({ def, context, masterKey: running.masterKey ?? NO_KEY, ended: running.ended }, { passFd })

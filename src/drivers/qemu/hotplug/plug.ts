@@ -1,19 +1,24 @@
 // Devices told to a running QEMU: the commands of its monitor for the parts of a device, and back.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { type FileGroup, isUsable } from '../../../host/inherited-files.ts'
 import type { MadeFile } from '../../../host/made-files.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuContext } from '../context.ts'
-import type { QmpEvent, QmpMonitor } from '../monitor/qmp.ts'
+import type { QmpMonitor } from '../monitor/qmp.ts'
 import type { BlockdevProps, Builder, DeviceProps, HandedFile, NetdevProps, ObjectProps } from '../parts/builder.ts'
 import type { ChardevBackend } from '../parts/chardev.ts'
 import { zpciProps } from '../parts/zpci.ts'
+import { unplugged } from './unplug.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Time a guest may take to give up a device it was just given (QEMU_UNPLUG_TIMEOUT of libvirt). */
-export const UNPLUG_LIMIT_MS = 5000
+/** Time QEMU may take to let go of the parts of a device that is gone already: its last readers end a little later (RCU). */
+const LET_GO_LIMIT_MS = 5000
+const LET_GO_PAUSE_MS = 20
+/** QEMU's words for what something else has. */
+const IS_HELD = / is (in use|busy)/
 
 /** Hands open files to QEMU along with a command: takes a socket that can pass descriptors. */
 export interface FdPasser {
@@ -33,6 +38,8 @@ export interface PlugGuest {
   def: DomainDef
   context: QemuContext
   masterKey: Uint8Array
+  /** settles when its QEMU is gone */
+  ended?: Promise<unknown>
 }
 
 interface Step {
@@ -51,15 +58,19 @@ export class Plug implements Builder {
   readonly def: DomainDef
   readonly context: QemuContext
   readonly masterKey: Uint8Array
+  /** the guest has been asked for a device of these and keeps it, with the parts of all */
+  isKept = false
+  readonly #ended: Promise<unknown> | undefined
   readonly #passFd: FdPasser | undefined
   readonly #parts: Step[] = []
   readonly #devices: Step[] = []
   readonly #ids = new Set<string>()
 
-  constructor({ def, context, masterKey }: PlugGuest, { passFd }: { passFd?: FdPasser } = {}) {
+  constructor({ def, context, masterKey, ended }: PlugGuest, { passFd }: { passFd?: FdPasser } = {}) {
     this.def = def
     this.context = context
     this.masterKey = masterKey
+    this.#ended = ended
     this.#passFd = passFd
   }
 
@@ -91,7 +102,7 @@ export class Plug implements Builder {
       this.#ids.add(String(one.id))
       this.#devices.push({
         apply: qmp => qmp.execute('device_add', one),
-        undo: qmp => deleteDevice(qmp, String(one.id))
+        undo: qmp => this.#deleteDevice(qmp, String(one.id))
       })
     }
   }
@@ -123,13 +134,13 @@ export class Plug implements Builder {
   /** A set of several files. @returns its path */
   #group(passer: FdPasser, name: string, files: readonly MadeFile[]): string {
     const number = passer.nextSet()
-    this.#parts.push({
-      apply: async () => {
-        for (const [i, file] of files.entries())
-          await passer.pass(file, 'add-fd', { 'fdset-id': number, opaque: `${name}${i}` })
-      },
-      undo: qmp => removeSet(qmp, `${name}0`)
-    })
+    for (const [i, file] of files.entries()) {
+      this.#parts.push({
+        apply: () => passer.pass(file, 'add-fd', { 'fdset-id': number, opaque: `${name}${i}` }),
+        // they go with the first
+        undo: async qmp => i === 0 && removeSet(qmp, `${name}0`)
+      })
+    }
     return `/dev/fdset/${number}`
   }
 
@@ -147,19 +158,39 @@ export class Plug implements Builder {
         done.push(one)
       }
     } catch (error) {
-      await undo(done, qmp, warn)
+      await this.#undo(done, qmp, warn)
       throw error
     }
   }
 
   /** Takes all back, the devices first. */
   async takeBack(qmp: QmpMonitor, warn: Warn): Promise<void> {
-    await undo([...this.#parts, ...this.#devices], qmp, warn)
+    await this.#undo([...this.#parts, ...this.#devices], qmp, warn)
   }
 
   /** Takes back what is left in QEMU of devices that are gone. */
   async removeParts(qmp: QmpMonitor, warn: Warn): Promise<void> {
-    await undo(this.#parts, qmp, warn)
+    await this.#undo(this.#parts, qmp, warn)
+  }
+
+  /** The last step first. What stands on a device that stays, stays. */
+  async #undo(steps: readonly Step[], qmp: QmpMonitor, warn: Warn): Promise<void> {
+    const deadline = performance.now() + LET_GO_LIMIT_MS
+    for (const one of steps.toReversed()) {
+      try {
+        await onceLetGo(() => one.undo(qmp), deadline)
+      } catch (error) {
+        warn(error)
+        this.isKept ||= this.#devices.includes(one)
+        if (this.isKept) return
+      }
+    }
+  }
+
+  /** Unplugs a device and waits until it is gone. @throws VIR_ERR_OPERATION_FAILED if the guest keeps it */
+  async #deleteDevice(qmp: QmpMonitor, id: string): Promise<void> {
+    const isGone = await unplugged({ def: this.def, qmp, ended: this.#ended }, id, true)
+    if (!isGone) throw fail('VIR_ERR_OPERATION_FAILED', `the guest does not give up device '${id}'`)
   }
 }
 
@@ -174,27 +205,16 @@ function unlessGone(error: Error): void {
   if (!error.message.endsWith('not found')) throw error
 }
 
-async function undo(steps: readonly Step[], qmp: QmpMonitor, warn: Warn): Promise<void> {
-  for (const one of steps.toReversed()) await one.undo(qmp).catch(warn)
-}
-
-/** Unplugs a device and waits until it is gone. @throws VIR_ERR_OPERATION_FAILED if the guest keeps it */
-async function deleteDevice(qmp: QmpMonitor, id: string): Promise<void> {
-  let settle = (_gone: boolean): void => undefined
-  const gone = new Promise<boolean>(resolve => {
-    settle = resolve
-  })
-  const listen = ({ event, data }: QmpEvent) => {
-    if (event === 'DEVICE_DELETED' && data.device === id) settle(true)
-  }
-  const limit = setTimeout(() => settle(false), UNPLUG_LIMIT_MS)
-  qmp.on('event', listen)
-  try {
-    await qmp.execute('device_del', { id })
-    if (!(await gone)) throw fail('VIR_ERR_OPERATION_FAILED', `the guest does not give up device '${id}'`)
-  } finally {
-    clearTimeout(limit)
-    qmp.off('event', listen)
+/** Does what QEMU refuses as long as somebody has the part that is meant. @throws its refusal, after the deadline too */
+async function onceLetGo(work: () => Promise<unknown>, deadline: number): Promise<void> {
+  for (;;) {
+    try {
+      await work()
+      return
+    } catch (error) {
+      if (!IS_HELD.test((error as Error).message) || performance.now() > deadline) throw error
+      await sleep(LET_GO_PAUSE_MS)
+    }
   }
 }
 

@@ -15,7 +15,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { Meant } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { addVcpus, canPlugVcpus, syncVcpus, type VcpuGroup, vcpuAlias, vcpuGroups } from '../process/vcpus.ts'
-import { unplugged } from './removal.ts'
+import { deviceHolder, unplugged } from './unplug.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const badArgument = (message: string) => fail('VIR_ERR_INVALID_ARG', message)
@@ -107,7 +107,7 @@ async function plug(domain: QemuDomain, group: VcpuGroup): Promise<void> {
 /** qemuDomainHotplugDelVcpu */
 async function unplug(domain: QemuDomain, { first, alias }: VcpuGroup, { isAsync }: PlugOptions): Promise<void> {
   if (alias === undefined) throw unsupported(`vcpu '${first}' can't be unplugged`)
-  const isGone = await unplugged(domain, alias, !isAsync)
+  const isGone = await unplugged(deviceHolder(domain), alias, !isAsync)
   if (!isGone && isAsync) return
   const now = (await syncVcpus(domain)).find(group => group.first === first)
   // libvirt asks no more; QEMU under TCG does not always tell of a vCPU that is gone

@@ -96,6 +96,32 @@ t.test('a disk comes and goes', async t => {
   t.equal(model.done.at(-1), 'blockdev-del')
 })
 
+t.test('QEMU lets go of a disk a little after its name is gone', async t => {
+  const all = await running(t)
+  t.equal(await all.call('virDomainAttachDeviceFlags', disk()), '')
+  all.model.early = 3
+  t.equal(await all.call('virDomainDetachDeviceFlags', disk()), '')
+  checkSame(t, all, 'detached')
+  t.same(all.guest.logged, [])
+})
+
+t.test('the next shim removes nodes that were left', async t => {
+  const all = await running(t)
+  const { guest, model } = all
+  for (const node of ['libvirt-70-format', 'libvirt-70-storage', 'libvirt-71-filter', 'libvirt-72-slice-sto']) {
+    model.nodes.add(node)
+  }
+  guest.leave()
+  await guest.takeOver()
+  await settleDevices(guest.domain)
+  checkSame(t, all, 'settled')
+  for (const node of ['libvirt-73-format', 'libvirt-pflash0-storage', 'a-users-own']) model.nodes.add(node)
+  const before = [...model.nodes]
+  model.early = 1
+  await settleDevices(guest.domain)
+  t.same([...model.nodes], before, "what somebody uses stays, and what is no image's of ours")
+})
+
 t.test('a step of a plug fails', async t => {
   for (const [command, skip] of ATTACH) {
     const all = await running(t)
@@ -195,6 +221,31 @@ t.test('a guest that keeps its disk', async t => {
   t.match(guest.told, [['DEVICE_REMOVAL_FAILED', { devAlias: 'scsi0-0-0-1' }]])
 })
 
+t.test('a guest that keeps a disk whose plugging has failed', async t => {
+  const all = await running(t)
+  const { guest, model } = all
+  model.keeps = true
+  void model.expect('block_set_io_throttle', 'refused')
+  const failed = all.call('virDomainAttachDeviceFlags', LIMITED)
+  await guest.qemu.peer.told('device_del')
+  guest.qemu.peer.event('DEVICE_UNPLUG_GUEST_ERROR', { device: 'scsi0-0-0-1', path: '/x' })
+  t.match(await failed, /as the test wants/)
+  checkSame(t, all, 'it is there, and said to be')
+  t.same((await guest.status())!.leaving, ['scsi0-0-0-1'])
+  t.match(await all.call('virDomainAttachDeviceFlags', LIMITED), /target 'sdb' duplicated for disk sources/)
+  guest.leave()
+  await guest.takeOver()
+  guest.forget()
+  model.keeps = false
+  await settleDevices(guest.domain)
+  const { domain } = guest
+  while (domain.def.devices.disks.length > 1) await domain.waitForChange(domain.generation, 60_000)
+  t.equal(guest.qemu.peer.commands.filter(command => command === 'device_del').length, 1, 'it is asked for again')
+  checkSame(t, all, 'gone')
+  t.equal((await guest.status())!.leaving, undefined)
+  t.equal(await all.call('virDomainAttachDeviceFlags', LIMITED), '')
+})
+
 t.test('a guest that keeps a memory module, which ACPI tells', async t => {
   const model = new BlockModel()
   model.keeps = true
@@ -247,6 +298,25 @@ t.test('a step of a change fails: the old medium is in the drive', async t => {
       t.equal(await all.call('virDomainUpdateDeviceFlags', cdrom('b.iso')), '', `${what}: another try`)
       checkSame(t, all, `${what}, again`)
     }
+  }
+})
+
+t.test('a guest shuts its drive while it is empty', async t => {
+  for (const how of ['refused', 'lost'] as const) {
+    const all = await running(t)
+    const { guest, model } = all
+    const met = model.expect('blockdev-insert-medium', how)
+    const changed = all.call('virDomainUpdateDeviceFlags', cdrom('b.iso'))
+    if (how === 'lost') {
+      await met
+      guest.domain.save = () => undefined
+      model.drives.get(CDROM)!.open = false
+      guest.leave()
+      await changed
+      await guest.takeOver()
+      await settleDevices(guest.domain)
+    } else t.match(await changed, /as the test wants/)
+    checkSame(t, all, how)
   }
 })
 

@@ -174,7 +174,7 @@ const aliasOf = ({ xml }: Case) => /<alias name='([^']*)'/.exec(xml)![1]!
 /** What QEMU has, by name. */
 async function have({ qmp }: PausedQemu) {
   const names = async (path: string) =>
-    (await qmp.execute<{ name: string }[]>('qom-list', { path })).map(({ name }) => name)
+    (await qmp.execute<{ name: string }[]>('qom-list', { path })).map(({ name }) => name).sort()
   const chardevs = await qmp.execute<{ label: string }[]>('query-chardev')
   const nodes = await qmp.execute<{ 'node-name': string }[]>('query-named-block-nodes')
   const network = await qmp.execute<string>('human-monitor-command', { 'command-line': 'info network' })
@@ -270,6 +270,22 @@ t.test('what is plugged is there, and nothing of it once it is taken back', asyn
       t.same(warnings, [])
     })
   }
+})
+
+t.test('QEMU has the parts of a device a little longer than its name', async t => {
+  const { xml } = CASES.find(one => aliasOf(one) === 'ua-sda')!
+  const guest = await pausedQemu(t, xmlWith(xml), kind => kind === 'disks')
+  const { def, qmp, context } = guest
+  execFileSync('qemu-img', ['create', '-q', '-f', 'raw', join(context.paths.libDir, 'disk.raw'), '1M'])
+  const before = await have(guest)
+  const plug = new Plug(guest)
+  qemuFamily('disks')!.add!(plug, def.devices.disks[0]!)
+  const warn = (error: unknown) => t.fail(String(error))
+  await plug.execute(qmp, warn)
+  await qmp.execute('device_del', { id: 'ua-sda' })
+  t.notOk((await have(guest)).devices.includes('ua-sda'))
+  await plug.removeParts(qmp, warn)
+  t.same(await have(guest), before)
 })
 
 t.test('a device that QEMU refuses leaves nothing', async t => {

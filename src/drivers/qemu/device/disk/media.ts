@@ -89,12 +89,18 @@ async function exchange(from: DiskDef, to: DiskDef, guest: LiveGuest, force: boo
     if (tray !== undefined) await qmp.execute('blockdev-close-tray', { id })
   } catch (error) {
     if (isOut) {
+      await reopen(qmp, id)
       await qmp.execute('blockdev-remove-medium', { id }).catch(() => undefined)
       await insertMedium(from, guest).catch(failed => guest.log.warn({ err: failed }, 'a drive has lost its medium'))
     }
     if (tray === false) await qmp.execute('blockdev-close-tray', { id }).catch(() => undefined)
     throw error
   }
+}
+
+/** Opens a drive that a guest may have shut while it was empty. */
+async function reopen(qmp: QmpMonitor, id: string): Promise<void> {
+  await qmp.execute('blockdev-open-tray', { id, force: true }).catch(() => undefined)
 }
 
 /** Puts a medium into an open drive, with the drive's limits. */
@@ -150,9 +156,15 @@ export async function settleMedium(drive: DiskDef, from: DiskDef, to: DiskDef, g
   const isDone = there === nodeOf(to)
   const [kept, other] = isDone ? [to, from] : [from, to]
   Object.assign(drive, { source: kept.source, throttlefilters: kept.throttlefilters })
-  if (!isDone && there === undefined) await insertMedium(drive, guest)
+  const id = diskQomPath(drive)
+  const isLost = !isDone && there === undefined && !isStorageEmpty(drive.source)
+  if (isLost) {
+    if (state?.tray_open === false) await reopen(qmp, id)
+    await insertMedium(drive, guest)
+  }
   const wasShut = from.target?.tray !== 'open'
-  if (wasShut && state?.tray_open) await qmp.execute('blockdev-close-tray', { id: diskQomPath(drive) })
+  const isOpen = state?.tray_open || (isLost && state?.tray_open === false)
+  if (wasShut && isOpen) await qmp.execute('blockdev-close-tray', { id })
   await guest.removeParts(builder => addDiskBackend(builder, other))
   await reservationsHelper.give(other, guest)
   guest.noteMedium(drive)
