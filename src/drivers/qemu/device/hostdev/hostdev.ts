@@ -2,7 +2,6 @@
 import { pciAddressText } from '../../../../conf/devices/device-address.ts'
 import { type HostdevDef, sameHostdevSource } from '../../../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../../../conf/devices/hostdev-source.ts'
-import { networkHostdev } from '../../../../conf/devices/interface-hostdev.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { QemuContext } from '../../context.ts'
@@ -11,7 +10,7 @@ import { bootIndex } from '../../parts/boot-index.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
-import { liveHostdev } from './live.ts'
+import { hostDevicesOf, liveHostdev } from './live.ts'
 import { prepareHostdev } from './prepare.ts'
 import { addScsiHostdev, addVhostScsi } from './scsi.ts'
 
@@ -33,12 +32,11 @@ export const qemuHostdev: QemuFamily<HostdevDef> = {
   add: addHostdev,
   unplug: leave('hostdevs'),
   config: {
-    attach(dev, { devices }) {
-      const there = [...devices.hostdevs, ...devices.interfaces.flatMap(card => networkHostdev(card) ?? [])]
-      if (there.some(({ source }) => sameHostdevSource(dev.source, source))) {
+    attach(dev, def) {
+      if (hostDevicesOf(def).some(({ source }) => sameHostdevSource(dev.source, source))) {
         throw fail('VIR_ERR_OPERATION_INVALID', 'device is already in the domain configuration')
       }
-      devices.hostdevs.push(dev)
+      def.devices.hostdevs.push(dev)
     },
     noneToDetach: missing()
   },

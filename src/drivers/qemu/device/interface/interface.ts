@@ -68,13 +68,19 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
   unplug: leave('interfaces'),
   config: { attach: join('interfaces'), find: findInterface, noneToDetach: noCard, noneToUpdate: noCard },
   live: {
-    attach(dev) {
+    async attach(dev, guest) {
+      const onHost = networkHostdev(dev)
+      if (onHost) await qemuHostdev.live?.attach?.(onHost, guest)
       const source = actualSource(dev)
       const { type } = source
       // before memory is locked for it
       if (source.type === 'vdpa') checkVdpa(source.dev)
       if (!STAY_OUT.includes(type)) return
       throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `hotplug of interface type of ${type} is not implemented yet`)
+    },
+    prepare(dev, guest) {
+      const onHost = networkHostdev(dev)
+      if (onHost) qemuHostdev.live?.prepare?.(onHost, guest)
     },
     detach: freely,
     update: changeInterface
