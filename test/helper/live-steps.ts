@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
 import { virDomainState } from '../../src/conf/enums.ts'
 import { canonicalXml, difference } from './equivalence.ts'
@@ -58,6 +59,7 @@ async function askLibvirtd(cases: readonly LiveCase[], daemons: Daemons): Promis
 }
 
 const ATTEMPTS = 5
+const GOING_LIMIT_MS = 60_000
 
 /** Ends what a libvirtd that ended has left. */
 function forgetGuests(): void {
@@ -86,19 +88,26 @@ async function answersOf(cases: readonly LiveCase[]): Promise<Answer[][]> {
   return answers
 }
 
-async function askShim(shim: Shim, { steps }: LiveCase): Promise<Answer[]> {
+/** @param wanted libvirtd's answers */
+async function askShim(shim: Shim, { steps }: LiveCase, wanted: readonly Answer[]): Promise<Answer[]> {
   const exited = shim.start('--paused', '--define')
   await Promise.race([
     shim.untilState(virDomainState.VIR_DOMAIN_PAUSED, 120_000),
     exited.then(code => Promise.reject(new Error(`the shim ended with ${code}: ${shim.stderr}`)))
   ])
   const answers: Answer[] = []
-  for (const [verb, text, flags = LIVE] of steps) {
+  const shown = async (): Promise<string> =>
+    (await shim.call('virDomainGetXMLDesc', { flags: VIR_DOMAIN_XML_SECURE })).body.xml
+  for (const [at, [verb, text, flags = LIVE]] of steps.entries()) {
     const [api, argument] = APIS[verb]
     const { status, body } = await shim.call(api, { [argument]: text, flags })
     if (status === 200) {
-      const { body: shown } = await shim.call('virDomainGetXMLDesc', { flags: VIR_DOMAIN_XML_SECURE })
-      answers.push(shown.xml)
+      const has = (xml: Answer) => xml.includes(`<alias name='${text}'/>`)
+      // a device that is asked for by its alias goes when it does
+      const deadline = Date.now() + (verb === '-alias' && !has(wanted[at]!) ? GOING_LIMIT_MS : 0)
+      let xml = await shown()
+      for (; has(xml) && Date.now() < deadline; xml = await shown()) await sleep(20)
+      answers.push(xml)
     } else answers.push([body.code, body.domain, body.message])
   }
   return answers
@@ -139,7 +148,7 @@ export async function compareLive(t: Test, cases: readonly LiveCase[], prepare?:
       const source = one.guest + one.steps.map(([, text]) => text).join('')
       const shim = new Shim(xml)
       t.teardown(() => shim.end())
-      const got = await askShim(shim, one)
+      const got = await askShim(shim, one, expected[number]!)
       for (const [at, [verb, text, flags]] of one.steps.entries()) {
         const step = `${at + 1}: ${verb} ${text} ${flags ?? ''}`
         const wanted = expected[number]![at]!
