@@ -27,6 +27,8 @@ import { ask, type RawAnswer } from './raw-http.ts'
 const CLAIM_LIMIT_MS = 1000
 /** Giving back is no more than a courtesy: what a dead process claimed is free anyway. */
 const RELEASE_LIMIT_MS = 300
+/** The report has told by then of all that a claim was for: it speaks for itself. */
+const REPORTED_MS = 120_000
 /** The answer that says somebody else has it, or that there is not enough. */
 const REFUSED = 409
 
@@ -46,7 +48,8 @@ export function claimsAt(aggregator: string, guestSocket: string, log: Log): Cla
 }
 
 class AggregatorClaims implements Claims {
-  readonly held: string[] = []
+  /** when each was made, ms of the clock */
+  readonly #held = new Map<string, number>()
   readonly #aggregator: string
   readonly #guestSocket: string
   readonly #log: Log
@@ -57,13 +60,19 @@ class AggregatorClaims implements Claims {
     this.#log = log
   }
 
+  get held(): string[] {
+    return [...this.#held.keys()]
+  }
+
   async claim(guest: { name: string; uuid: string }, resources: ClaimedResource[]): Promise<ClaimAnswer | undefined> {
     const { name, uuid } = guest
     const claim = randomBytes(8).toString('hex')
     const who = { claim, name, uuid, ...processIdentity(process.pid)!, socket: this.#guestSocket }
     const request: ClaimRequest = { ...who, namespaces: ownNamespaces(), resources }
+    const now = performance.now()
+    for (const [old, madeMs] of this.#held) if (now - madeMs > REPORTED_MS) this.#held.delete(old)
     // listed before it is answered: whatever becomes of the answer, our report speaks for it
-    this.held.push(claim)
+    this.#held.set(claim, now)
     const answer = await this.#ask(request)
     if (!answer) return undefined
     const value = jsonOf(answer)
@@ -71,15 +80,15 @@ class AggregatorClaims implements Claims {
       for (const warning of value.warnings) this.#log.warn({ budget: warning }, 'the host is overcommitted')
       return value
     }
-    if (answer.status !== 200) this.#forget(claim)
+    if (answer.status !== 200) this.#held.delete(claim)
     if (answer.status === REFUSED && isError(value)) throw refusal(value)
     this.#log.warn({ status: answer.status, answer: value }, 'the aggregator does not take claims, going on without')
     return undefined
   }
 
   async release(claim?: string): Promise<void> {
-    const claims = claim === undefined ? [...this.held] : [claim]
-    for (const one of claims) this.#forget(one)
+    const claims = claim === undefined ? this.held : [claim]
+    for (const one of claims) this.#held.delete(one)
     const give = (one: string) =>
       ask(this.#aggregator, { method: 'DELETE', path: `/v1/claims/${one}`, timeoutMs: RELEASE_LIMIT_MS })
     await Promise.allSettled(claims.map(give))
@@ -97,7 +106,7 @@ class AggregatorClaims implements Claims {
         const isNobody = NOBODY.has((error as NodeJS.ErrnoException).code ?? '')
         // after a first attempt that broke off, the claim may have been granted all the same
         if (isNobody && attempt === 1) {
-          this.#forget(request.claim!)
+          this.#held.delete(request.claim!)
           return undefined
         }
         if (!isNobody && attempt === 1 && performance.now() < deadline) continue
@@ -105,11 +114,6 @@ class AggregatorClaims implements Claims {
         return undefined
       }
     }
-  }
-
-  #forget(claim: string): void {
-    const at = this.held.indexOf(claim)
-    if (at >= 0) this.held.splice(at, 1)
   }
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import t from 'tap'
 import { aggregatorSocket, claimsAt } from '../../src/server/claim.ts'
 import type { ClaimedResource } from '../../src/state/claim.ts'
+import { Clock } from '../helper/clock.ts'
 import { errorOf } from '../helper/definition.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'virshim-claims-at-'))
@@ -187,4 +188,22 @@ t.test('giving back: one, or all; whoever does not answer is not waited for', as
 t.test('which aggregator', async t => {
   t.equal(aggregatorSocket('none'), undefined)
   t.equal(aggregatorSocket('/x/api.sock'), '/x/api.sock')
+})
+
+t.test('a claim that the report has long told of is listed no more', async t => {
+  const clock = new Clock(t)
+  const claims = claimsAt(path, '/guest/api.sock', log)
+  const claim = async () => {
+    asked = []
+    answers = [granted([[5900, 5910]])]
+    await claims.claim(GUEST, PORTS)
+    return claims.held.at(-1)
+  }
+  const first = await claim()
+  clock.pass(60_000)
+  const second = await claim()
+  t.same(claims.held, [first, second])
+  clock.pass(61_000)
+  const third = await claim()
+  t.same(claims.held, [second, third])
 })

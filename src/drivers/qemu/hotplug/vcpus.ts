@@ -14,6 +14,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { Meant } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { claimMore } from '../process/claim.ts'
 import { addVcpus, canPlugVcpus, syncVcpus, type VcpuGroup, vcpuAlias, vcpuGroups } from '../process/vcpus.ts'
 import { deviceHolder, unplugged } from './unplug.ts'
 
@@ -82,8 +83,9 @@ function groupsForCount(groups: VcpuGroup[], current: number, count: number): Vc
 }
 
 /**
- * Plugs vCPUs in, or has the guest give them up (qemuDomainSetVcpusLive).
- * @throws VIR_ERR_OPERATION_UNSUPPORTED for one that stays, VIR_ERR_OPERATION_TIMEOUT for one that may still go,
+ * Plugs vCPUs in, or has the guest give them up (qemuDomainSetVcpusLive). More are claimed before; the report tells of
+ * those that have come, and of less.
+ * @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY, VIR_ERR_OPERATION_UNSUPPORTED for one that stays, VIR_ERR_OPERATION_TIMEOUT for one that may still go,
  *   VIR_ERR_OPERATION_FAILED where the guest refuses, VIR_ERR_INTERNAL_ERROR with QEMU's words
  */
 async function setOnline(
@@ -92,7 +94,18 @@ async function setOnline(
   online: boolean,
   options: PlugOptions
 ): Promise<void> {
-  for (const group of groups) await (online ? plug(domain, group) : unplug(domain, group, options))
+  if (!online) {
+    for (const group of groups) await unplug(domain, group, options)
+    return
+  }
+  const amount = groups.reduce((sum, { count }) => sum + count, 0)
+  const claimed = await claimMore(domain, amount > 0 ? [{ kind: 'vcpu', amount, mode: 'shared' }] : [])
+  try {
+    for (const group of groups) await plug(domain, group)
+  } catch (error) {
+    await claimed.release()
+    throw error
+  }
 }
 
 /** qemuDomainHotplugAddVcpu */

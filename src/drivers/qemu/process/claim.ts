@@ -58,13 +58,13 @@ export interface Claimed {
 }
 
 /**
- * Claims resources for a device that is about to be plugged into a running guest; `deviceAllocations` lists them. Call
+ * Claims resources for what is about to be plugged into a running guest; `deviceAllocations` lists those of a device. Call
  * `domain.changed()` once it is in the definition, and after releasing it, so that the report tells of it.
  * @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY; the guest then has none of them
  */
 export async function claimMore(domain: QemuDomain, resources: ClaimedResource[]): Promise<Claimed> {
   const { claims, def } = domain
-  const answer = await claims?.claim(def, resources)
+  const answer = resources.length > 0 ? await claims?.claim(def, resources) : undefined
   return {
     chosen: answer?.chosen,
     release: async () => {
