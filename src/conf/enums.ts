@@ -294,7 +294,8 @@ export const virDomainGraphicsReloadType = {
 
 export const virDomainBlockResizeFlags = {
   VIR_DOMAIN_BLOCK_RESIZE_BYTES: 1,
-  VIR_DOMAIN_BLOCK_RESIZE_CAPACITY: 2
+  VIR_DOMAIN_BLOCK_RESIZE_CAPACITY: 2,
+  VIR_DOMAIN_BLOCK_RESIZE_EXTEND: 4
 } as const
 
 export const virDomainFDAssociateFlags = {

@@ -174,9 +174,9 @@ export const interfaces = {
     }
   }),
 
-  /** Has the guest's cards, or one of them, tell the network where they are. */
+  /** Has the guest's cards, or one of them, tell the network where they are; times in ms, 0 for the default. */
   virDomainAnnounceInterface: method({
-    since: '12.8.0',
+    since: '12.5.0',
     on: 'domain',
     acl: 'domain:write',
     job: 'modify',
@@ -191,7 +191,7 @@ export const interfaces = {
       const alias = device === undefined ? undefined : findInterface(domain.def, device).alias
       await domain.qmp.execute('announce-self', {
         ...ANNOUNCEMENT,
-        ...params,
+        ...Object.fromEntries(Object.entries(params).filter(([, value]) => value !== 0)),
         ...(alias !== undefined && { interfaces: [alias] })
       })
       return {}

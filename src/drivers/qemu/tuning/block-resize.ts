@@ -1,4 +1,5 @@
 // Another size for a disk of a running guest.
+import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { virDomainBlockResizeFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isStorageEmpty } from '../../../conf/storage/source.ts'
@@ -9,7 +10,8 @@ import type { QemuDomain } from '../domain/domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-const { VIR_DOMAIN_BLOCK_RESIZE_BYTES, VIR_DOMAIN_BLOCK_RESIZE_CAPACITY } = virDomainBlockResizeFlags
+const { VIR_DOMAIN_BLOCK_RESIZE_BYTES, VIR_DOMAIN_BLOCK_RESIZE_CAPACITY, VIR_DOMAIN_BLOCK_RESIZE_EXTEND } =
+  virDomainBlockResizeFlags
 const SECTOR = 512n
 const KIB = 1024n
 const SIZE_MAX_KIB = (2n ** 64n - 1n) / KIB
@@ -35,7 +37,6 @@ export async function resizeDisk(domain: QemuDomain, name: string, size: bigint,
   const unsupported = (words: string) => fail('VIR_ERR_OPERATION_UNSUPPORTED', words)
   if (isStorageEmpty(source) || disk.readonly) throw unsupported(`can't resize empty or readonly disk '${target?.dev}'`)
   if (source.type === 'vhostuser') throw unsupported('block resize is not supported for vhostuser disk')
-  if (source.slice) throw unsupported('resizing of a part of an image is not supported')
   let bytes = size
   if ((flags & VIR_DOMAIN_BLOCK_RESIZE_CAPACITY) !== 0) {
     if ((source.format ?? 'raw') !== 'raw' || source.type !== 'block') {
@@ -47,9 +48,50 @@ export async function resizeDisk(domain: QemuDomain, name: string, size: bigint,
     }
   }
   if (source.format === 'qcow2' || source.format === 'qed') bytes = ((bytes + SECTOR - 1n) / SECTOR) * SECTOR
+  if (source.slice) throw unsupported(whySliceStays(disk, bytes))
+  if ((flags & VIR_DOMAIN_BLOCK_RESIZE_EXTEND) !== 0) {
+    const now = await presentBytes(domain, disk)
+    if (bytes < now) {
+      const sizes = `requested size '${bytes}' of disk '${target?.dev}' is smaller than its current size '${now}'`
+      throw fail('VIR_ERR_INVALID_ARG', sizes)
+    }
+  }
   const place =
     target?.bus === 'sd'
       ? { device: `drive-${disk.alias}` }
       : { 'node-name': effectiveNode(source, domain.context.qemu) }
   await domain.qmp.execute('block_resize', { ...place, size: bytes })
+}
+
+/** libvirt's refusals of a disk that is a part of its image, and ours of those that it resizes. */
+function whySliceStays({ source, target }: DiskDef, bytes: bigint): string {
+  if (target?.bus === 'sd') return "resize of a 'sd' disk with storage slice is not supported"
+  if (source.slice!.offset > 0n) {
+    return "resize of a disk with storage slice with non-zero 'offset' is not supported"
+  }
+  if ((source.format ?? 'raw') !== 'raw') {
+    return "resize of a disk with storage slice is supported only for 'raw' images"
+  }
+  const device = source.type === 'block' ? blockDeviceBytes(source.path ?? '') : bytes
+  if (device !== bytes) return `block device backed disk must be resized to its actual size '${device}'`
+  return 'resizing of a part of an image is not supported'
+}
+
+interface QmpNode {
+  'node-name': string
+  image: { 'virtual-size': number | bigint }
+}
+
+/** A disk's size as its guest has it. @throws VIR_ERR_INTERNAL_ERROR when QEMU does not say */
+async function presentBytes({ qmp, context }: QemuDomain, { source, alias, target }: DiskDef): Promise<bigint> {
+  const node = effectiveNode(source, context.qemu)
+  const found =
+    target?.bus === 'sd'
+      ? (await qmp.execute<{ device: string; inserted?: QmpNode }[]>('query-block')).find(
+          ({ device }) => device === `drive-${alias}`
+        )?.inserted
+      : (await qmp.execute<QmpNode[]>('query-named-block-nodes', { flat: true })).find(one => one['node-name'] === node)
+  const size = found?.image['virtual-size']
+  if (size === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `the size of disk '${target?.dev}' is not known`)
+  return BigInt(size)
 }
