@@ -14,6 +14,8 @@ export interface Option {
   named?: boolean
   /** an empty value is a value */
   emptyOk?: boolean
+  /** other names of it, which help does not tell: `NAME`, or `NAME=VALUE` of one that stands for a value */
+  aliases?: readonly string[]
   /** those it may have, where they are few: for completion only */
   values?: readonly string[]
 }
@@ -123,7 +125,8 @@ export function readArguments(command: string, options: Options, words: readonly
     if (dataOnly || !word.startsWith('--')) takeData(word)
     else if (word === '--') dataOnly = true
     else {
-      const [, name = '', value] = /^--([^=]*)(?:=(.*))?$/s.exec(word) ?? []
+      const [, called = '', said] = /^--([^=]*)(?:=(.*))?$/s.exec(word) ?? []
+      const { name, value } = meant(options, called, said)
       if (name === 'help') {
         given.add(name)
         continue
@@ -145,6 +148,19 @@ export function readArguments(command: string, options: Options, words: readonly
   }
   if (!given.has('help')) checkRequired(command, options, given)
   return given
+}
+
+/** The option that is called so, by its name or another one, and its value. (vshCmdGetOption) */
+function meant(options: Options, called: string, value: string | undefined): { name: string; value?: string } {
+  for (const [name, { aliases = [] }] of Object.entries(options)) {
+    for (const alias of aliases) {
+      const [word, stated] = alias.split('=')
+      if (word !== called) continue
+      if (stated !== undefined && value !== undefined) throw new ClientError(`invalid '=' after option --${called}`)
+      return { name, value: stated ?? value }
+    }
+  }
+  return { name: called, value }
 }
 
 function checkRequired(command: string, options: Options, given: Given): void {

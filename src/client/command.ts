@@ -30,7 +30,7 @@ export function commandIn(groups: readonly CommandGroup[], name: string): Comman
   return groups.find(({ commands }) => Object.hasOwn(commands, name))?.commands[name]
 }
 
-const bool = (help: string): Option => ({ kind: 'bool', help })
+const bool = (help: string, more: Partial<Option> = {}): Option => ({ kind: 'bool', help, ...more })
 const text = (help: string, more: Partial<Option> = {}): Option => ({ kind: 'string', help, ...more })
 const int = (help: string, more: Partial<Option> = {}): Option => ({ kind: 'int', help, ...more })
 const argv = (help: string, more: Partial<Option> = {}): Option => ({ kind: 'argv', help, ...more })

@@ -27,6 +27,24 @@ function read(words: string[], options: Options = OPTIONS): unknown {
   }
 }
 
+t.test('other names of an option', async t => {
+  const options = {
+    domain: option.domain,
+    size: option.int('', { aliases: ['kilobytes'] }),
+    file: option.text('', { aliases: ['none=/dev/null'] }),
+    flag: option.bool('', { aliases: ['banner'] })
+  }
+  const cases: [words: string[], given: unknown][] = [
+    [['vm', '--kilobytes', '5'], { domain: ['vm'], size: ['5'] }],
+    [['vm', '--kilobytes=5', '--banner'], { domain: ['vm'], size: ['5'], flag: [''] }],
+    [['--none', 'vm', '5'], { domain: ['vm'], size: ['5'], file: ['/dev/null'] }],
+    [['vm', '--none=x'], ["invalid '=' after option --none"]],
+    [['vm', '--kilobytes', '5', '--size', '6'], ['option --size already seen']],
+    [['vm', '--none', '--file', 'x'], ['option --file already seen']]
+  ]
+  for (const [words, given] of cases) t.same(read(words, options), given, words.join(' '))
+})
+
 t.test('words and what they give', async t => {
   const cases: [words: string[], given: unknown][] = [
     [['vm'], { domain: ['vm'] }],

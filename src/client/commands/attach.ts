@@ -188,7 +188,7 @@ export const attaching: Commands = {
       cache: option.text('cache mode of disk device', { named: true }),
       io: option.text('io policy of disk device', { named: true }),
       type: option.text('target device type', { named: true }),
-      mode: option.text('mode of device reading and writing', { named: true }),
+      mode: option.text('mode of device reading and writing', { named: true, aliases: ['shareable=shareable'] }),
       sourcetype: option.text('type of source (block|file|network)', { named: true }),
       serial: option.text('serial of disk device', { named: true }),
       wwn: option.text('wwn of disk device', { named: true }),
@@ -285,7 +285,7 @@ export const attaching: Commands = {
     {
       interface: option.text('interface device (MAC Address)', { required: true }),
       state: option.text('new state of the device', { required: true, values: LINK_STATES }),
-      config: option.bool('affect next boot'),
+      config: option.bool('affect next boot', { aliases: ['persistent'] }),
       'print-xml': printXml('set the interface link state')
     },
     setLink

@@ -137,7 +137,7 @@ export const device: Commands = {
     'get link state of a virtual interface',
     {
       interface: option.text('interface device (MAC Address)', { required: true }),
-      config: option.bool('Get persistent interface state')
+      config: option.bool('Get persistent interface state', { aliases: ['persistent'] })
     },
     async ({ shim, given, session }) => {
       const flags = given.has('config') ? VIR_DOMAIN_XML_INACTIVE : 0

@@ -88,7 +88,9 @@ async function dirtyRate({ shim, given, session }: DomainCall): Promise<void> {
   session.printExtra("Start to calculate domain's memory dirty rate successfully.\n")
 }
 
-const size = (help: string) => ({ size: option.int(`${help}, as scaled integer (default KiB)`, { required: true }) })
+const size = (help: string) => ({
+  size: option.int(`${help}, as scaled integer (default KiB)`, { required: true, aliases: ['kilobytes'] })
+})
 const iothread = (help: string) => ({ id: option.int(help, { required: true }), ...impact })
 const named = { named: true }
 

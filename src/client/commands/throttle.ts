@@ -20,7 +20,8 @@ const LIMIT_HELP: [suffix: string, bytes: string, iops: string][] = [
 const WHO = ['total', 'read', 'write'] as const
 const isScaled = (name: string) => /-bytes-sec(-max)?$/.test(name)
 
-const limitOptions: Record<string, Option> = {
+/** Each can be called with underlines, too. */
+const limitOptions: Record<string, Option> = underlined({
   ...Object.fromEntries(
     LIMIT_HELP.flatMap(([suffix, bytes, iops]) => [
       ...WHO.map(who => [`${who}-bytes-sec${suffix}`, option.int(`${who} ${bytes}`, { named: true })]),
@@ -36,6 +37,11 @@ const limitOptions: Record<string, Option> = {
       ])
     )
   )
+})
+
+function underlined(options: Record<string, Option>): Record<string, Option> {
+  const named = Object.entries(options).map(([name, one]) => [name, { ...one, aliases: [name.replaceAll('-', '_')] }])
+  return Object.fromEntries(named)
 }
 
 /** The limits that are given, in the order virsh tells them: those in bytes first. */
@@ -150,7 +156,10 @@ export const throttle: Commands = {
     'Set or query a block device I/O tuning parameters.',
     {
       device: option.text('block device', { required: true }),
-      'group-name': option.text('group name to share I/O quota between multiple drives', { named: true }),
+      'group-name': option.text('group name to share I/O quota between multiple drives', {
+        named: true,
+        aliases: ['group_name']
+      }),
       ...limitOptions,
       ...impact
     },
