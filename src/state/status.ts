@@ -61,9 +61,18 @@ export function readStatusFile(file: string): unknown {
   }
 }
 
-/** Writes a status file, synced. @throws VIR_ERR_SYSTEM_ERROR */
-export function writeStatus(file: string, status: object): void {
-  writeAtomic(file, `${formatJson(status, 2)}\n`)
+/** A status file's text. */
+export const statusText = (status: object): string => `${formatJson(status, 2)}\n`
+
+/**
+ * Writes a status file, synced.
+ * @returns its text
+ * @throws VIR_ERR_SYSTEM_ERROR
+ */
+export function writeStatus(file: string, status: object): string {
+  const text = statusText(status)
+  writeAtomic(file, text, { ofThisBoot: true })
+  return text
 }
 
 /** Removes a status file for good; absent is fine. */

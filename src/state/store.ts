@@ -22,14 +22,21 @@ const temporaryOf = (file: string) => join(dirname(file), `.${basename(file)}.ne
 
 const FRESH = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW | constants.O_WRONLY
 
+export interface WriteOptions {
+  /** it is about processes that a crash of the host ends: the former text may stand there after one */
+  ofThisBoot?: boolean
+}
+
 /** Replaces a file as a whole; what stood there stays until the new text is on disk. @throws VIR_ERR_SYSTEM_ERROR */
-export function writeAtomic(file: string, content: string | Uint8Array): void {
+export function writeAtomic(
+  file: string,
+  content: string | Uint8Array,
+  { ofThisBoot = false }: WriteOptions = {}
+): void {
   const temporary = temporaryOf(file)
   makePrivateDirectory(dirname(file))
   try {
-    // never through what somebody has laid there
-    rmSync(temporary, { force: true })
-    const fd = openSync(temporary, FRESH, 0o600)
+    const fd = openFresh(temporary)
     try {
       const bytes = Buffer.from(content)
       let written = 0
@@ -39,10 +46,21 @@ export function writeAtomic(file: string, content: string | Uint8Array): void {
       closeSync(fd)
     }
     renameSync(temporary, file)
-    syncDirectory(dirname(file))
+    if (!ofThisBoot) syncDirectory(dirname(file))
   } catch (error) {
     rmSync(temporary, { force: true })
     throw fail('VIR_ERR_SYSTEM_ERROR', `cannot write '${file}': ${(error as Error).message}`, error)
+  }
+}
+
+/** Opens a file of our own making: never what an interrupted write has left, or somebody has laid there. */
+function openFresh(path: string): number {
+  try {
+    return openSync(path, FRESH, 0o600)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    rmSync(path, { force: true })
+    return openSync(path, FRESH, 0o600)
   }
 }
 
@@ -84,6 +102,8 @@ export function makePrivateDirectory(path: string): void {
  * @throws VIR_ERR_SYSTEM_ERROR
  */
 export function makeDirectories(path: string, mode = 0o777): string | undefined {
+  // mostly it is
+  if (isDirectory(path)) return undefined
   const missing: string[] = []
   for (let at = resolve(path); !existsSync(at); at = dirname(at)) missing.unshift(at)
   try {
@@ -99,6 +119,14 @@ function makeOne(directory: string, mode: number): void {
   try {
     mkdirSync(directory, mode)
   } catch (error) {
-    if (!statSync(directory, { throwIfNoEntry: false })?.isDirectory()) throw error
+    if (!isDirectory(directory)) throw error
+  }
+}
+
+function isDirectory(path: string): boolean {
+  try {
+    return statSync(path).isDirectory()
+  } catch {
+    return false
   }
 }

@@ -27,7 +27,7 @@ import type { ContextFor } from '../definition/passes.ts'
 import type { QmpEvent, QmpMonitor } from '../monitor/qmp.ts'
 import { type Affected, Definitions } from './definitions.ts'
 import type { Ended, Run } from './run.ts'
-import { saveStatus } from './status.ts'
+import { isSaved, saveStatus } from './status.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
@@ -250,6 +250,15 @@ export class QemuDomain {
   changed(): void {
     this.#generation++
     this.save()
+    this.#wake()
+  }
+
+  /** The same at the end of a change that was saved before it was made: mostly that was all. */
+  settled(): void {
+    if (!this.run || !isSaved(this, this.run)) this.changed()
+  }
+
+  #wake(): void {
     for (const wake of [...this.#changed]) wake()
   }
 
@@ -288,8 +297,9 @@ export class QemuDomain {
    * @throws VIR_ERR_SYSTEM_ERROR when one cannot be saved
    */
   change(which: Affected, edit: (def: DomainDef) => DomainDef): void {
+    this.#generation++
     this.definitions.change(which, edit, () => this.save())
-    this.changed()
+    this.#wake()
   }
 
   /** A text made from what is known of the guest, made once as long as nothing changes: clients poll it. */

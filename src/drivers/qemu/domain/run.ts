@@ -47,6 +47,8 @@ export interface Output {
 export class Run {
   /** absent until there is something to find again */
   phase: Phase | undefined
+  /** text of status.json */
+  saved: string | undefined
   /** surroundings of the live definition, with `<qemu:capabilities>` and what the start has changed */
   context: QemuContext
   /** who QEMU runs as; empty: who its shim runs as */

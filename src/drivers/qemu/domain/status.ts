@@ -3,7 +3,7 @@
 import { formatDomain } from '../../../conf/domain-xml.ts'
 import { virDomainAgentResponseTimeoutValues } from '../../../conf/enums.ts'
 import { ASYNC_JOBS, type SavedJob } from '../../../state/async-job.ts'
-import { bootId, PHASES, readStatusFile, STATUS_VERSION, writeStatus } from '../../../state/status.ts'
+import { bootId, PHASES, readStatusFile, STATUS_VERSION, statusText, writeStatus } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
 import type { QemuDomain } from './domain.ts'
 import type { MediumChange, Run } from './run.ts'
@@ -201,10 +201,16 @@ export const statusSchema = {
   required: LINES.flatMap(([name, { optional }]) => (optional ? [] : [name]))
 }
 
+const statusOf = (domain: QemuDomain, run: Run): object =>
+  Object.fromEntries(LINES.map(([name, { save }]) => [name, save(run, domain)]))
+
 /** Writes status.json of a run, synced. @throws VIR_ERR_SYSTEM_ERROR */
 export function saveStatus(domain: QemuDomain, run: Run): void {
-  writeStatus(domain.root.status, Object.fromEntries(LINES.map(([name, { save }]) => [name, save(run, domain)])))
+  run.saved = writeStatus(domain.root.status, statusOf(domain, run))
 }
+
+/** True where status.json says all that is to be said of a run. */
+export const isSaved = (domain: QemuDomain, run: Run): boolean => run.saved === statusText(statusOf(domain, run))
 
 /** Fills a run with what was saved of it. */
 export function loadStatus(status: Status, run: Run, domain: QemuDomain): void {

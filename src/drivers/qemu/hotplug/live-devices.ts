@@ -99,7 +99,7 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
     files.close()
   }
   await refresh?.(dev, def, qmp).catch(warn)
-  domain.changed()
+  domain.settled()
 }
 
 async function giveBack(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Promise<void> {
