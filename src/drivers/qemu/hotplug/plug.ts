@@ -45,6 +45,8 @@ export interface PlugGuest {
 interface Step {
   apply(qmp: QmpMonitor): Promise<unknown>
   undo(qmp: QmpMonitor): Promise<unknown>
+  /** a node of an image: QEMU refuses those on top of one that it has refused */
+  isNode?: true
 }
 
 /** Hears what could not be taken back. */
@@ -92,7 +94,10 @@ export class Plug implements Builder {
   }
 
   blockdev(props: BlockdevProps): void {
-    this.#parts.push(step(['blockdev-add', props], ['blockdev-del', { 'node-name': props['node-name'] }]))
+    this.#parts.push({
+      ...step(['blockdev-add', props], ['blockdev-del', { 'node-name': props['node-name'] }]),
+      isNode: true
+    })
   }
 
   /** On s390 that of the PCI device's ids goes first (qemuDomainAttachExtensionDevice). */
@@ -152,14 +157,13 @@ export class Plug implements Builder {
   /** Tells QEMU. Where it refuses, what it took before is taken back. @throws VIR_ERR_INTERNAL_ERROR with its words */
   async execute(qmp: QmpMonitor, warn: Warn): Promise<void> {
     const done: Step[] = []
-    try {
-      for (const one of [...this.#parts, ...this.#devices]) {
-        await one.apply(qmp)
-        done.push(one)
-      }
-    } catch (error) {
+    for (const steps of together([...this.#parts, ...this.#devices])) {
+      const answers = await Promise.allSettled(steps.map(one => one.apply(qmp)))
+      done.push(...steps.filter((_, i) => answers[i]!.status === 'fulfilled'))
+      const refused = answers.find(({ status }) => status === 'rejected')
+      if (refused === undefined) continue
       await this.#undo(done, qmp, warn)
-      throw error
+      throw (refused as PromiseRejectedResult).reason
     }
   }
 
@@ -176,13 +180,17 @@ export class Plug implements Builder {
   /** The last step first. What stands on a device that stays, stays. */
   async #undo(steps: readonly Step[], qmp: QmpMonitor, warn: Warn): Promise<void> {
     const deadline = performance.now() + LET_GO_LIMIT_MS
-    for (const one of steps.toReversed()) {
-      try {
-        await onceLetGo(() => one.undo(qmp), deadline)
-      } catch (error) {
-        warn(error)
-        this.isKept ||= this.#devices.includes(one)
-        if (this.isKept) return
+    for (const group of together(steps.toReversed())) {
+      // those below one that is held are refused with it, and are asked for anew behind it
+      const asked = group.length > 1 ? await Promise.allSettled(group.map(one => one.undo(qmp))) : []
+      for (const one of group.filter((_, i) => asked[i]?.status !== 'fulfilled')) {
+        try {
+          await onceLetGo(() => one.undo(qmp), deadline)
+        } catch (error) {
+          warn(error)
+          this.isKept ||= this.#devices.includes(one)
+          if (this.isKept) return
+        }
       }
     }
   }
@@ -192,6 +200,17 @@ export class Plug implements Builder {
     const isGone = await unplugged({ def: this.def, qmp, ended: this.#ended }, id, true)
     if (!isGone) throw fail('VIR_ERR_OPERATION_FAILED', `the guest does not give up device '${id}'`)
   }
+}
+
+/** Steps in their order: those that are told in one go, without waiting for answers in between. */
+function together(steps: readonly Step[]): Step[][] {
+  const groups: Step[][] = []
+  for (const one of steps) {
+    const last = groups.at(-1)
+    if (one.isNode && last?.[0]?.isNode) last.push(one)
+    else groups.push([one])
+  }
+  return groups
 }
 
 type Call = [command: string, args: object]

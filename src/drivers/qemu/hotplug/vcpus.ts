@@ -58,7 +58,8 @@ export async function setVcpuCount(
 }
 
 /** QEMU's vCPUs; of a machine whose vCPUs stay as they are none. */
-const groupsOf = async (domain: QemuDomain): Promise<VcpuGroup[]> => (canPlugVcpus(domain) ? vcpuGroups(domain) : [])
+const groupsOf = async (domain: QemuDomain): Promise<VcpuGroup[]> =>
+  canPlugVcpus(domain) ? vcpuGroups(domain, { withThreads: false }) : []
 
 /** The vCPUs to plug or unplug for a number of them (qemuDomainSelectHotplugVcpuEntities). */
 function groupsForCount(groups: VcpuGroup[], current: number, count: number): VcpuGroup[] {
@@ -205,7 +206,7 @@ export async function setVcpus(
   let groups: VcpuGroup[] = []
   if (live) {
     if (!canPlugVcpus(domain)) throw unsupported('this qemu version does not support specific vCPU hotplug')
-    groups = groupsOfVcpus(await vcpuGroups(domain), vcpuStates(live), ids, enabled)
+    groups = groupsOfVcpus(await groupsOf(domain), vcpuStates(live), ids, enabled)
     if (groups.length !== 1) throw unsupported('only one hotpluggable entity can be selected')
   }
   if (config) checkConfig(vcpuStates(config), ids)

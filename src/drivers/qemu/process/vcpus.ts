@@ -94,8 +94,8 @@ export async function queryVcpus(qmp: QmpMonitor, { withThreads = true } = {}): 
 }
 
 /** The same of a guest that runs. @throws VIR_ERR_INTERNAL_ERROR when they are not those of its definition */
-export async function vcpuGroups(domain: QemuDomain): Promise<VcpuGroup[]> {
-  const groups = await queryVcpus(domain.qmp)
+export async function vcpuGroups(domain: QemuDomain, options?: { withThreads: boolean }): Promise<VcpuGroup[]> {
+  const groups = await queryVcpus(domain.qmp, options)
   domain.checkActive()
   const last = groups.at(-1)
   const count = last ? last.first + last.count : 0
