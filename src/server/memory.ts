@@ -8,6 +8,10 @@ const SETTLED_MS = 2000
 const LOOK_MS = 5000
 /** CPU time an idle daemon may use from one look to the next: it is asked for reports and statistics. */
 const IDLE_CPU_US = 0.05 * LOOK_MS * 1000
+/** The same of one that nobody calls. */
+const QUIET_CPU_US = 0.004 * LOOK_MS * 1000
+/** Looks that must find it so before its code goes: clients that call it now and then are not to wait for compilation. */
+const QUIET_LOOKS = 2
 /** Growth that is worth a collection: as much, or that part of what there was. */
 const GROWTH_BYTES = 4 * 1024 * 1024
 const GROWTH_PART = 1 / 8
@@ -53,16 +57,28 @@ export function releaseStartMemory(): void {
   setTimeout(settled, SETTLED_MS).unref()
 }
 
-/** Gives memory back whenever the heap has grown and the process is idle. @param kept size of the heap it began with */
+/**
+ * Gives memory back whenever the heap has grown and the process is idle, and code once nobody calls it any more.
+ * @param kept size of the heap it began with
+ */
 export function releaseIdleMemory(kept = 0): void {
   let cpuTime = process.cpuUsage()
+  let quietLooks = 0
+  let hasCode = false
   const look = async () => {
     const { user, system } = process.cpuUsage(cpuTime)
     cpuTime = process.cpuUsage()
-    const growth = heapBytes() - kept
-    if (user + system > IDLE_CPU_US || growth < Math.max(GROWTH_BYTES, kept * GROWTH_PART)) return
-    await unload().catch(() => undefined)
+    quietLooks = user + system > QUIET_CPU_US ? 0 : quietLooks + 1
+    if (user + system > IDLE_CPU_US) return
+    const isGrown = heapBytes() - kept >= Math.max(GROWTH_BYTES, kept * GROWTH_PART)
+    hasCode ||= isGrown
+    const isUnloaded = hasCode && quietLooks >= QUIET_LOOKS
+    if (!isGrown && !isUnloaded) return
+    await (isUnloaded ? unload : collect)().catch(() => undefined)
+    hasCode &&= !isUnloaded
     kept = heapBytes()
+    // what that took is nobody's call
+    cpuTime = process.cpuUsage()
   }
   setInterval(look, LOOK_MS).unref()
 }
