@@ -12,7 +12,6 @@ import { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import type { Ended } from '../drivers/qemu/domain/run.ts'
 import { readStatus, type Status } from '../drivers/qemu/domain/status.ts'
 import { handleQmpEvent } from '../drivers/qemu/events/index.ts'
-import { reconnectDomain } from '../drivers/qemu/process/reconnect.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
 import { partWithStarter } from '../host/starter.ts'
@@ -107,8 +106,7 @@ async function runGuest(options: Options): Promise<number> {
   const { domain, status, def, lock } = await openGuest(options, log)
   const leave = new Leave()
   const activity = new Activity()
-  const reattached = status !== undefined && (await reconnectDomain(domain, status))
-  if (reattached) await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
+  const reattached = status !== undefined && (await takeOver(domain, status))
   const nothingLeft = options.inactive ? !domain.isPersistent : reattached
   if (!domain.isActive && nothingLeft) {
     tidyUp(domain)
@@ -248,6 +246,15 @@ async function takeDefinition(
     const persistent = await loadDomain(kept, domain.contextFor, { abiUpdate: false, check: false })
     domain.definitions.adopt(persistent.def, persistent.context)
   }
+}
+
+/** Takes over what a former shim has left, if there is anything. @throws as reconnectDomain */
+async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
+  const { reconnectDomain } = await import('../drivers/qemu/process/reconnect.ts')
+  if (!(await reconnectDomain(domain, status))) return false
+  const { settleDevices } = await import('../drivers/qemu/hotplug/settle.ts')
+  await settleDevices(domain)
+  return true
 }
 
 /** The saved status if it speaks of this boot; of another boot it is removed, its processes are gone. */

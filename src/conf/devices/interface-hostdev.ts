@@ -70,3 +70,9 @@ export function networkHostdev(card: {
   const { source, boot, teaming, alias, address, rom, acpiIndex } = card
   return source.device && { source: source.device, boot, teaming, alias, address, rom, acpiIndex }
 }
+
+/** Devices of the host that a guest has, those that are its cards too. */
+export const hostDevicesOf = (devices: {
+  hostdevs: readonly HostdevDef[]
+  interfaces: readonly Parameters<typeof networkHostdev>[0][]
+}): HostdevDef[] => [...devices.hostdevs, ...devices.interfaces.flatMap(card => networkHostdev(card) ?? [])]

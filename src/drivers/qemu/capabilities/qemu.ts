@@ -8,7 +8,7 @@ import { formatJson, parseJson } from '../../../conf/json.ts'
 import { randomUUID } from '../../../conf/random.ts'
 import { cpuIdentity } from '../../../host/cpuinfo.ts'
 import { makePrivateDirectory } from '../../../state/store.ts'
-import { type Accelerator, type HostCpu, type Probed, probeQemu, type SevHost, type SgxHost } from './probe.ts'
+import type { Accelerator, HostCpu, Probed, SevHost, SgxHost } from './probe.ts'
 import { CAPABILITY_SIGNS, type Capability } from './signs.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -90,7 +90,7 @@ export async function qemuCapabilities(binary: string, cacheDir: string, type: V
   if (last?.key === key) return asQemu(last.probed, type)
   let probed = readCache(file, key)
   if (!probed) {
-    probed = await probeQemu(binary, accelerator)
+    probed = await (await import('./probe.ts')).probeQemu(binary, accelerator)
     writeCache(file, key, probed)
   }
   lastProbed.set(file, { key, probed })

@@ -46,8 +46,8 @@ export interface QemuFamily<D> {
   unplug?(dev: D, def: DomainDef): void
   /** changes in a definition that nothing runs from; absent: there its devices stay as they were defined */
   config?: ConfigRules<D>
-  /** changes to a guest that runs; absent: there its devices stay as they are */
-  live?: LiveRules<D>
+  /** changes to a guest that runs; absent: there its devices stay as they are. Where that is much it is loaded on use */
+  live?: LiveRules<D> | (() => Promise<LiveRules<D>>)
 }
 
 /**

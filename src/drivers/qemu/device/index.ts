@@ -7,7 +7,7 @@ import { qemuChannel, qemuConsole, qemuParallel, qemuSerial } from './chardev/ch
 import { qemuController } from './controller/controller.ts'
 import { qemuCrypto } from './crypto.ts'
 import { qemuDisk } from './disk/disk.ts'
-import type { QemuFamily } from './family.ts'
+import type { LiveRules, QemuFamily } from './family.ts'
 import { qemuFilesystem } from './filesystem/filesystem.ts'
 import { qemuGraphics } from './graphics/graphics.ts'
 import { qemuHostdev } from './hostdev/hostdev.ts'
@@ -68,6 +68,12 @@ const families: { [K in DeviceKind]?: QemuFamily<Devices[K][number]> } = {
 /** The row of a list of devices; filters of redirection have none. */
 export function qemuFamily(kind: DeviceKind): QemuFamily<AnyDevice> | undefined {
   return families[kind] as QemuFamily<AnyDevice> | undefined
+}
+
+/** The rules for devices of a list of a guest that runs. */
+export async function liveRules(kind: DeviceKind): Promise<LiveRules<AnyDevice>> {
+  const live = qemuFamily(kind)?.live ?? {}
+  return typeof live === 'function' ? live() : live
 }
 
 /** Tells QEMU what the parts of the devices of a list could not say; all at once. @throws VIR_ERR_INTERNAL_ERROR */

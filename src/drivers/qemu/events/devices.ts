@@ -8,9 +8,7 @@ import { hasManagedReservations, startReservationsHelper } from '../device/disk/
 import { startPasst } from '../device/interface/passt.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
-import { removableDevice, removeDevice } from '../hotplug/removal.ts'
-import { isVcpuEjected, refusedEjection } from '../hotplug/unplug.ts'
-import { vcpuGone } from '../hotplug/vcpus.ts'
+import { isVcpuEjected, refusedEjection } from '../hotplug/ejection.ts'
 import { portChanged } from '../process/agent-port.ts'
 import { currentMemoryKiB } from '../process/balloon.ts'
 import { setTray } from '../process/trays.ts'
@@ -26,7 +24,9 @@ function removalFailed(domain: QemuDomain, devAlias: string, timestampUs: number
 
 /** A vCPU is gone; a call that waits for it has seen to that by itself. */
 const removeVcpu = (domain: QemuDomain, alias?: string) =>
-  domain.jobs.run('modify', { api: 'vcpu-removal' }, () => vcpuGone(domain, alias))
+  domain.jobs.run('modify', { api: 'vcpu-removal' }, async () => {
+    await (await import('../hotplug/vcpus.ts')).vcpuGone(domain, alias)
+  })
 
 /** A card's passt went away: QEMU connects to the next by itself (processNetdevDisconnectedEvent). */
 async function restartPasst(domain: QemuDomain, data: Record<string, unknown>): Promise<void> {
@@ -43,8 +43,10 @@ async function restartPasst(domain: QemuDomain, data: Record<string, unknown>): 
 export const deviceEvents: Handlers = {
   /** Parts of devices go, too: they have no name, or none that the definition knows. */
   async DEVICE_DELETED(domain, { device }, timestampUs) {
-    if (typeof device === 'string' && device.startsWith('vcpu')) return removeVcpu(domain, device)
-    if (typeof device !== 'string' || !domain.isActive || !removableDevice(domain.def, device)) return
+    if (typeof device !== 'string') return
+    if (device.startsWith('vcpu')) return removeVcpu(domain, device)
+    const { removableDevice, removeDevice } = await import('../hotplug/removal.ts')
+    if (!domain.isActive || !removableDevice(domain.def, device)) return
     await domain.jobs.run('modify', { api: 'device-removal' }, async () => {
       const found = domain.isActive && removableDevice(domain.def, device)
       if (!found) return

@@ -21,7 +21,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { shutdownOrReboot, startCpus } from '../process/cpus.ts'
 
 import { stopDomain } from '../process/stop.ts'
-import { dumpMemory } from '../save/crash-dump.ts'
+import type { dumpMemory } from '../save/crash-dump.ts'
 import { type EventData, type Handlers, oneOf } from './handler.ts'
 
 const CRASHED = virDomainEventCrashedDetailType
@@ -82,10 +82,13 @@ function panicMessage(info: EventData): string | undefined {
   return `s390: core='${info.core}' ${hex('psw-mask', 16)} ${hex('psw-addr', 16)} reason='${info.reason}'`
 }
 
+/** dumpMemory, loaded on use: most guests never crash. */
+const dump: typeof dumpMemory = async (...args) => (await import('../save/crash-dump.ts')).dumpMemory(...args)
+
 /** Dumps, ends or starts a crashed guest again as `<on_crash>` says (processGuestPanicEvent). */
 async function onCrash(domain: QemuDomain): Promise<void> {
   const { onCrash: action } = domain.def
-  if (action.startsWith('coredump-')) await dumpMemory(domain)
+  if (action.startsWith('coredump-')) await dump(domain)
   if (!domain.isActive) return
   if (action.endsWith('destroy')) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED)
   else if (action.endsWith('restart')) {
@@ -96,7 +99,7 @@ async function onCrash(domain: QemuDomain): Promise<void> {
 
 /** The watchdog stopped the guest for a dump; then it goes on (processWatchdogEvent). */
 async function dumpAndGoOn(domain: QemuDomain): Promise<void> {
-  await dumpMemory(domain, () => startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED))
+  await dump(domain, () => startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED))
 }
 
 export const failureEvents: Handlers = {

@@ -11,8 +11,8 @@ import { deviceAllocations } from '../../../state/allocation.ts'
 import { ensureAddress } from '../definition/address/hotplug.ts'
 import { assignHotplugAlias } from '../definition/alias.ts'
 import { loadDevice } from '../definition/passes.ts'
-import { join, type LiveGuest, type LiveRules, leave } from '../device/family.ts'
-import { qemuFamily } from '../device/index.ts'
+import { join, type LiveGuest, leave } from '../device/family.ts'
+import { liveRules, qemuFamily } from '../device/index.ts'
 import { deviceTypeName, findDevice } from '../domain/config-devices.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
@@ -27,8 +27,6 @@ import { deviceHolder, unplugged } from './unplug.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 
-const rulesFor = (kind: DeviceKind): LiveRules<AnyDevice> => qemuFamily(kind)?.live ?? {}
-
 /**
  * Plugs in the device that is described (qemuDomainAttachDeviceLive).
  * @param settle makes it like the one that the persistent definition is going to have
@@ -42,7 +40,7 @@ export async function attachLive(domain: QemuDomain, xml: string, settle?: (devi
   const [kind, dev] = device
   validateAliases(def, dev)
   checkCompatible(def, device)
-  const { attach, attachAsChange, addedAs } = rulesFor(kind)
+  const { attach, attachAsChange, addedAs } = await liveRules(kind)
   if (!attach) throw unsupported('attach', kind)
   const guest = liveGuest(domain, plugIn)
   if (await attachAsChange?.(dev, guest)) return
@@ -60,7 +58,7 @@ export async function attachLive(domain: QemuDomain, xml: string, settle?: (devi
 export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceKind, dev: AnyDevice): Promise<void> {
   const { def, qmp } = domain
   const family = qemuFamily(kind)
-  const { insert = join(kind), prepare, refresh } = rulesFor(kind)
+  const { insert = join(kind), prepare, refresh } = await liveRules(kind)
   assignHotplugAlias(def, kind, dev, guest.context)
   ensureAddress(def, kind, dev, guest.context)
   const files = new PassedFiles(domain)
@@ -120,7 +118,7 @@ export async function detachLive(domain: QemuDomain, device: Device, { wait }: {
   const { def } = domain
   const [kind, dev] = device
   const config = qemuFamily(kind)?.config
-  const { detach, find = config?.find, noneToDetach = config?.noneToDetach } = rulesFor(kind)
+  const { detach, find = config?.find, noneToDetach = config?.noneToDetach } = await liveRules(kind)
   if (!detach) throw unsupported('detach', kind)
   const there = findDevice(device, def, { find })
   if (!there) throw noneToDetach?.(dev) ?? fail('VIR_ERR_DEVICE_MISSING', 'device not present in domain configuration')
@@ -168,7 +166,7 @@ export async function updateLive(domain: QemuDomain, device: Device, force: bool
   const { def } = domain
   const [kind, dev] = device
   const config = qemuFamily(kind)?.config
-  const rules = rulesFor(kind)
+  const rules = await liveRules(kind)
   if (!rules.update) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `live update of device '${deviceTypeName(kind)}' is not supported`)
   }

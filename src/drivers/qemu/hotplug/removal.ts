@@ -2,7 +2,7 @@
 import { type AnyDevice, type DeviceKind, eachDeviceInfo } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { leave } from '../device/family.ts'
-import { qemuFamily } from '../device/index.ts'
+import { liveRules, qemuFamily } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import type { Builder } from '../parts/builder.ts'
@@ -58,6 +58,7 @@ export async function removeDevice(
 ): Promise<void> {
   const { def, qmp } = domain
   const family = qemuFamily(kind)
+  const { refresh } = await liveRules(kind)
   const warn = leftBy(domain, dev)
   await partsOf(domain, kind, dev)?.removeParts(qmp, warn)
   try {
@@ -69,7 +70,7 @@ export async function removeDevice(
   unplug(dev as never, def)
   domain.run?.leaving.delete(dev.alias ?? '')
   forgetChardev(domain, dev.alias)
-  await family?.live?.refresh?.(dev, def, qmp).catch(warn)
+  await refresh?.(dev, def, qmp).catch(warn)
   domain.changed()
   const { alias: devAlias } = dev
   if (devAlias !== undefined) domain.events.emit('VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED', { devAlias }, timestampUs)

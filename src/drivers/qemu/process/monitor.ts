@@ -5,8 +5,6 @@ import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
 import { isAlive } from '../../../state/status.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { connectQmp, type QmpMonitor } from '../monitor/qmp.ts'
-import { catchUp } from './catch-up.ts'
-
 import { cleanUp } from './stop.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -61,7 +59,7 @@ async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: Vi
     domain.log.error({ err: reason }, 'monitor connection lost, connecting again')
     try {
       run.monitor = await openMonitor(domain)
-      await catchUp(domain)
+      await (await import('./catch-up.ts')).catchUp(domain)
     } catch (error) {
       domain.log.error({ err: error }, 'monitor cannot be reached; the guest is left alone')
     }

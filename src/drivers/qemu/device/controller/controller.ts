@@ -16,7 +16,6 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import { iothreadId, iothreadMappingProps } from '../../parts/iothread-mapping.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
-import { liveController } from './live.ts'
 import { postParseController } from './postparse.ts'
 import { validateController } from './validate.ts'
 
@@ -37,7 +36,7 @@ export const qemuController: QemuFamily<ControllerDef> = {
     },
     noneToDetach: missing()
   },
-  live: liveController
+  live: async () => (await import('./live.ts')).liveController
 }
 
 function addController(to: Builder, dev: ControllerDef): void {

@@ -8,7 +8,6 @@ import type { Builder } from '../../parts/builder.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
 import { addDiskBackend, prepareDisk } from './backend.ts'
 import { diskDeviceProps, usbBridgeProps } from './guest-device.ts'
-import { liveDisk } from './live.ts'
 import { diskNamed } from './lookup.ts'
 import { reservationsHelper } from './pr-helper.ts'
 import { makeTransientOverlay, removeTransientOverlay } from './transient.ts'
@@ -53,7 +52,7 @@ export const qemuDisk: QemuFamily<DiskDef> = {
     noneToDetach: missing(({ target }) => `no target device ${target?.dev}`),
     noneToUpdate: missing(({ target }) => `target ${target?.dev} doesn't exist.`, 'VIR_ERR_INVALID_ARG')
   },
-  live: liveDisk
+  live: async () => (await import('./live.ts')).liveDisk
 }
 
 /** A disk's nodes and its device (qemuBuildDiskCommandLine). */

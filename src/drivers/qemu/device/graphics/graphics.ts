@@ -8,7 +8,6 @@ import { atStart, type Builder, type StartOptions } from '../../parts/builder.ts
 import { keyValue } from '../../parts/props.ts'
 import { audiodevId } from '../audio.ts'
 import { missing, type QemuFamily } from '../family.ts'
-import { changeGraphics } from './change.ts'
 import { startDbusDaemon, stopDbusDaemon } from './dbus-daemon.ts'
 import { setGraphicsPassword } from './password.ts'
 import { prepareGraphics, removeGeneratedSockets } from './prepare.ts'
@@ -38,7 +37,9 @@ export const qemuGraphics: QemuFamily<GraphicsDef> = {
     )
   },
   live: {
-    update: changeGraphics,
+    async update(dev, there, guest) {
+      await (await import('./change.ts')).changeGraphics(dev, there, guest)
+    },
     noneToUpdate: missing(({ type }) => `cannot find existing graphics device to modify of type '${type}'`)
   },
   postParse(dev, _def, { config }) {

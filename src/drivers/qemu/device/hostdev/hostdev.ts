@@ -2,6 +2,7 @@
 import { pciAddressText } from '../../../../conf/devices/device-address.ts'
 import { type HostdevDef, sameHostdevSource } from '../../../../conf/devices/hostdev.ts'
 import type { HostdevSourceOf } from '../../../../conf/devices/hostdev-source.ts'
+import { hostDevicesOf } from '../../../../conf/devices/interface-hostdev.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { QemuContext } from '../../context.ts'
@@ -10,7 +11,6 @@ import { bootIndex } from '../../parts/boot-index.ts'
 import type { Builder, DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
-import { hostDevicesOf, liveHostdev } from './live.ts'
 import { prepareHostdev } from './prepare.ts'
 import { addScsiHostdev, addVhostScsi } from './scsi.ts'
 
@@ -33,14 +33,14 @@ export const qemuHostdev: QemuFamily<HostdevDef> = {
   unplug: leave('hostdevs'),
   config: {
     attach(dev, def) {
-      if (hostDevicesOf(def).some(({ source }) => sameHostdevSource(dev.source, source))) {
+      if (hostDevicesOf(def.devices).some(({ source }) => sameHostdevSource(dev.source, source))) {
         throw fail('VIR_ERR_OPERATION_INVALID', 'device is already in the domain configuration')
       }
       def.devices.hostdevs.push(dev)
     },
     noneToDetach: missing()
   },
-  live: liveHostdev
+  live: async () => (await import('./live.ts')).liveHostdev
 }
 
 type Check = (dev: HostdevDef, def: DomainDef, context: QemuContext) => void

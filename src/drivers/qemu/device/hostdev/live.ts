@@ -2,8 +2,7 @@
 import { pciAddressText } from '../../../../conf/devices/device-address.ts'
 import { type HostdevDef, sameHostdevSource } from '../../../../conf/devices/hostdev.ts'
 import type { HostdevSource } from '../../../../conf/devices/hostdev-source.ts'
-import { networkHostdev } from '../../../../conf/devices/interface-hostdev.ts'
-import type { DomainDef } from '../../../../conf/domain-def.ts'
+import { hostDevicesOf } from '../../../../conf/devices/interface-hostdev.ts'
 import { driveOf } from '../../../../conf/drive-address.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { ensureScsiController } from '../controller/live.ts'
@@ -26,7 +25,7 @@ export const liveHostdev: LiveRules<HostdevDef> = {
   prepare(dev, guest) {
     if (!isPreparedFirst(dev)) settle(dev, guest)
     const { def } = guest
-    if (hostDevicesOf(def).some(({ source }) => sameHostdevSource(dev.source, source))) {
+    if (hostDevicesOf(def.devices).some(({ source }) => sameHostdevSource(dev.source, source))) {
       const what = nameOf(dev.source)
       throw failHost('VIR_ERR_OPERATION_INVALID', `${what} is in use by driver QEMU, domain ${def.name}`)
     }
@@ -40,12 +39,6 @@ export const liveHostdev: LiveRules<HostdevDef> = {
   noneToDetach: ({ source }) => fail('VIR_ERR_DEVICE_MISSING', missingName(source)),
   detach() {}
 }
-
-/** Devices of the host that a guest has, those that are its cards too. */
-export const hostDevicesOf = ({ devices }: DomainDef): HostdevDef[] => [
-  ...devices.hostdevs,
-  ...devices.interfaces.flatMap(card => networkHostdev(card) ?? [])
-]
 
 /** Those whose host side libvirt looks at before it looks for a place in the guest. */
 const isPreparedFirst = ({ source: { type } }: HostdevDef): boolean => type === 'pci' || type === 'scsi'

@@ -9,7 +9,6 @@ import {
 import type { InterfaceDef } from '../../../../conf/devices/interface.ts'
 import { isVirtioModel } from '../../../../conf/devices/interface-driver.ts'
 import { networkHostdev } from '../../../../conf/devices/interface-hostdev.ts'
-import type { InterfaceType } from '../../../../conf/devices/interface-source.ts'
 import type { DomainDef } from '../../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import type { QemuContext } from '../../context.ts'
@@ -18,12 +17,10 @@ import { addressProps, virtioProps } from '../../parts/address.ts'
 import { bootIndex } from '../../parts/boot-index.ts'
 import { atStart, type Builder, type DeviceProps } from '../../parts/builder.ts'
 import { romProps } from '../../parts/rom.ts'
-import { checkVdpa } from '../../parts/vdpa.ts'
-import { freely, join, leave, type QemuFamily } from '../family.ts'
+import { join, leave, type QemuFamily } from '../family.ts'
 import { addHostdev, qemuHostdev } from '../hostdev/hostdev.ts'
-import { changeInterface } from './change.ts'
 import { addNetdev, isOnBoard } from './netdev.ts'
-import { actualSource, networkPort } from './network-port.ts'
+import { networkPort } from './network-port.ts'
 import { passt } from './passt.ts'
 import { networkDevice } from './tap.ts'
 import { networkBackends, validateActualInterface, validateQemuInterface } from './validate.ts'
@@ -67,28 +64,8 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
   },
   unplug: leave('interfaces'),
   config: { attach: join('interfaces'), find: findInterface, noneToDetach: noCard, noneToUpdate: noCard },
-  live: {
-    async attach(dev, guest) {
-      const onHost = networkHostdev(dev)
-      if (onHost) await qemuHostdev.live?.attach?.(onHost, guest)
-      const source = actualSource(dev)
-      const { type } = source
-      // before memory is locked for it
-      if (source.type === 'vdpa') checkVdpa(source.dev)
-      if (!STAY_OUT.includes(type)) return
-      throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `hotplug of interface type of ${type} is not implemented yet`)
-    },
-    prepare(dev, guest) {
-      const onHost = networkHostdev(dev)
-      if (onHost) qemuHostdev.live?.prepare?.(onHost, guest)
-    },
-    detach: freely,
-    update: changeInterface
-  }
+  live: async () => (await import('./live.ts')).liveInterface
 }
-
-/** Types that only a start can connect. */
-const STAY_OUT: readonly InterfaceType[] = ['server', 'client', 'mcast', 'internal', 'udp', 'null', 'vds']
 
 /**
  * The card with the address, place and alias that are named (virDomainNetFindIdx).

@@ -13,7 +13,6 @@ import { leave, missing, type QemuFamily } from '../family.ts'
 import { alignPpc64Memory } from './align.ts'
 import { addMemoryObject, deviceMemory, memoryBytes, memoryObject } from './backend.ts'
 import { memoryFile } from './files.ts'
-import { liveMemory } from './live.ts'
 import { pageSizes } from './pages.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -79,7 +78,7 @@ export const qemuMemory: QemuFamily<MemoryDef> = {
       devices.memories.find(one => sameAddress(one.address, address) && (alias === undefined || one.alias === alias)),
     noneToUpdate: missing('memory not found', 'VIR_ERR_INVALID_ARG')
   },
-  live: liveMemory
+  live: async () => (await import('./live.ts')).liveMemory
 }
 
 /** A module takes a slot, and adds to the guest's memory (virDomainMemoryInsert). */
