@@ -112,7 +112,7 @@ const lowerProps = ({ cache, readOnly }: StorageUse, handed?: StorageSource['han
 })
 
 /** Formats that can stand on a backing image. */
-const STACKABLE: (StorageFormat | undefined)[] = ['cow', 'qcow', 'qcow2', 'qed', 'vmdk']
+export const STACKABLE: (StorageFormat | undefined)[] = ['cow', 'qcow', 'qcow2', 'qed', 'vmdk']
 
 /** The node of the image below; null tells QEMU not to look for one. */
 function backingProps({ format, backingStore }: StorageSource, qemu: Qemu): { backing?: string | null } {
@@ -128,31 +128,62 @@ function nodeName(name: string): string {
   return name
 }
 
+/** The parts of one image, each told by itself: an image that is to be made is made between them. */
+export interface StorageParts {
+  /** what the nodes refer to */
+  objects(to: Builder): void
+  /** nodes of where its bytes are */
+  storage(to: Builder): void
+  /** the node of its format, if it has one */
+  format(to: Builder): void
+}
+
 /**
- * -object and -blockdev of one image (qemuBlockStorageSourceAttachPrepareBlockdev).
+ * The parts of one image (qemuBlockStorageSourceAttachPrepareBlockdev).
  * @param hasFormatNode also where QEMU could do without
  */
-export function addStorage(
-  to: Builder,
+export function storageParts(
   source: StorageSource,
   use: StorageUse,
+  qemu: Qemu,
   ids = storageIds(source),
-  hasFormatNode = needsFormatNode(source, to.qemu)
-): void {
+  hasFormatNode = needsFormatNode(source, qemu)
+): StorageParts {
   const { storageNode, sliceNode, formatNode } = ids
   const effective = hasFormatNode ? formatNode : contentNode(source, ids)
   const common = (node: string) => ({
     'node-name': nodeName(node),
     ...(node === effective ? askedProps(use) : lowerProps(use, source.handed))
   })
-  addStorageObjects(to, source, ids)
-  to.blockdev({ ...protocolProps(to, source, use, ids), ...common(storageNode) })
-  if (needsSliceNode(source)) to.blockdev({ driver: 'raw', file: storageNode, ...source.slice, ...common(sliceNode) })
-  if (effective !== formatNode) return
-  const file = contentNode(source, ids)
-  const dataNode = source.dataStore && effectiveNode(source.dataStore, to.qemu)
-  const format = formatProps(source, ids, use, dataNode)
-  to.blockdev({ ...common(formatNode), ...format, file, ...backingProps(source, to.qemu) })
+  return {
+    objects: to => addStorageObjects(to, source, ids),
+    storage(to) {
+      to.blockdev({ ...protocolProps(to, source, use, ids), ...common(storageNode) })
+      if (needsSliceNode(source))
+        to.blockdev({ driver: 'raw', file: storageNode, ...source.slice, ...common(sliceNode) })
+    },
+    format(to) {
+      if (effective !== formatNode) return
+      const file = contentNode(source, ids)
+      const dataNode = source.dataStore && effectiveNode(source.dataStore, qemu)
+      const format = formatProps(source, ids, use, dataNode)
+      to.blockdev({ ...common(formatNode), ...format, file, ...backingProps(source, qemu) })
+    }
+  }
+}
+
+/** -object and -blockdev of one image. @param hasFormatNode also where QEMU could do without */
+export function addStorage(
+  to: Builder,
+  source: StorageSource,
+  use: StorageUse,
+  ids?: StorageIds,
+  hasFormatNode?: boolean
+): void {
+  const { objects, storage, format } = storageParts(source, use, to.qemu, ids, hasFormatNode)
+  objects(to)
+  storage(to)
+  format(to)
 }
 
 /**

@@ -31,6 +31,14 @@ export interface MediumChange {
   to: string
 }
 
+/** An image that is being added to a running guest and is in no definition yet. */
+export interface NewImage {
+  /** a disk in our own form of XML that has it for its image */
+  disk: string
+  /** our own file: it goes with the image */
+  isMade: boolean
+}
+
 /** QEMU's stdout and stderr. */
 export interface Output {
   /** the last of it in this run, for error messages */
@@ -93,6 +101,8 @@ export class Run {
   readonly leaving = new Set<string>()
   /** media being changed, by alias of the drive: XML of it as it was and is going to be */
   readonly media = new Map<string, MediumChange>()
+  /** images being added, by their number */
+  readonly newImages = new Map<number, NewImage>()
   /** the guest is to stay paused after its start */
   paused = false
   /** it was started to end with somebody: its client's connection, or this process */

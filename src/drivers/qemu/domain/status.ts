@@ -6,7 +6,7 @@ import { ASYNC_JOBS, type SavedJob } from '../../../state/async-job.ts'
 import { bootId, PHASES, readStatusFile, STATUS_VERSION, statusText, writeStatus } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
 import type { QemuDomain } from './domain.ts'
-import type { MediumChange, Run } from './run.ts'
+import type { MediumChange, NewImage, Run } from './run.ts'
 
 /** A member of status.json. */
 interface Line<T> {
@@ -168,6 +168,24 @@ export const STATUS = {
     save: ({ media }) => (media.size > 0 ? Object.fromEntries(media) : undefined),
     load(changes, { media }) {
       for (const [alias, change] of Object.entries(changes)) media.set(alias, change)
+    }
+  }),
+  newImages: optional<Record<string, NewImage>>({
+    schema: {
+      type: 'object',
+      description: 'images being added that no definition has yet, by their number',
+      additionalProperties: {
+        type: 'object',
+        properties: {
+          disk: text('a disk that has it for its image'),
+          isMade: yesNo('its file is our own and goes with it')
+        },
+        required: ['disk', 'isMade']
+      }
+    },
+    save: ({ newImages }) => (newImages.size > 0 ? Object.fromEntries(newImages) : undefined),
+    load(images, { newImages }) {
+      for (const [index, image] of Object.entries(images)) newImages.set(Number(index), image)
     }
   }),
   user: optional({
