@@ -31,12 +31,51 @@ export interface MediumChange {
   to: string
 }
 
-/** An image that is being added to a running guest and is in no definition yet. */
-export interface NewImage {
-  /** a disk in our own form of XML that has it for its image */
+/** An image that QEMU has, or may have, and no definition: it is being added, or is going. */
+export interface LooseImage {
+  /** a disk in our own form of XML that has it for its image, with those below it that go as well */
   disk: string
-  /** our own file: it goes with the image */
-  isMade: boolean
+  /** files that go with them: made for this, or to be deleted */
+  files: string[]
+}
+
+/** Kinds of block jobs, in libvirt's words (qemuBlockJobType). */
+export const BLOCK_JOBS = ['pull', 'copy', 'commit', 'active-commit', 'backup'] as const
+
+/**
+ * States of a block job (qemuBlockjobState): those behind `pivoting` are its end, which is not yet in the definitions.
+ * It is new until QEMU has begun it.
+ */
+export const BLOCK_JOB_STATES = [
+  'new',
+  'running',
+  'ready',
+  'pending',
+  'aborting',
+  'pivoting',
+  'completed',
+  'failed',
+  'cancelled'
+] as const
+
+/** A job of QEMU's on a disk (qemuBlockJobData); images are told by their numbers. */
+export interface BlockJob {
+  /** QEMU's id of it */
+  name: string
+  kind: (typeof BLOCK_JOBS)[number]
+  /** target of the disk */
+  disk: string
+  state: (typeof BLOCK_JOB_STATES)[number]
+  /** of the call that began it */
+  flags: number
+  /** of a commit: the uppermost image that goes */
+  top?: number
+  /** the image that stays below; absent of a pull: none does */
+  base?: number
+  /** of a commit: the image above `top` */
+  topParent?: number
+  /** in QEMU's words, once it has failed */
+  error?: string
 }
 
 /** QEMU's stdout and stderr. */
@@ -101,8 +140,10 @@ export class Run {
   readonly leaving = new Set<string>()
   /** media being changed, by alias of the drive: XML of it as it was and is going to be */
   readonly media = new Map<string, MediumChange>()
-  /** images being added, by their number */
-  readonly newImages = new Map<number, NewImage>()
+  /** images that no definition has, by their number */
+  readonly looseImages = new Map<number, LooseImage>()
+  /** jobs on disks, by QEMU's id */
+  readonly blockJobs = new Map<string, BlockJob>()
   /** the guest is to stay paused after its start */
   paused = false
   /** it was started to end with somebody: its client's connection, or this process */

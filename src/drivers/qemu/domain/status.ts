@@ -6,7 +6,7 @@ import { ASYNC_JOBS, type SavedJob } from '../../../state/async-job.ts'
 import { bootId, PHASES, readStatusFile, STATUS_VERSION, statusText, writeStatus } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
 import type { QemuDomain } from './domain.ts'
-import type { MediumChange, NewImage, Run } from './run.ts'
+import { BLOCK_JOB_STATES, BLOCK_JOBS, type BlockJob, type LooseImage, type MediumChange, type Run } from './run.ts'
 
 /** A member of status.json. */
 interface Line<T> {
@@ -170,22 +170,47 @@ export const STATUS = {
       for (const [alias, change] of Object.entries(changes)) media.set(alias, change)
     }
   }),
-  newImages: optional<Record<string, NewImage>>({
+  looseImages: optional<Record<string, LooseImage>>({
     schema: {
       type: 'object',
-      description: 'images being added that no definition has yet, by their number',
+      description: 'images being added or taken away that no definition has, by their number',
       additionalProperties: {
         type: 'object',
         properties: {
-          disk: text('a disk that has it for its image'),
-          isMade: yesNo('its file is our own and goes with it')
+          disk: text('a disk that has it, and what goes with it, for its images'),
+          files: texts('files that go with them')
         },
-        required: ['disk', 'isMade']
+        required: ['disk', 'files']
       }
     },
-    save: ({ newImages }) => (newImages.size > 0 ? Object.fromEntries(newImages) : undefined),
-    load(images, { newImages }) {
-      for (const [index, image] of Object.entries(images)) newImages.set(Number(index), image)
+    save: ({ looseImages }) => (looseImages.size > 0 ? Object.fromEntries(looseImages) : undefined),
+    load(images, { looseImages }) {
+      for (const [index, image] of Object.entries(images)) looseImages.set(Number(index), image)
+    }
+  }),
+  blockJobs: optional<BlockJob[]>({
+    schema: {
+      type: 'array',
+      description: "QEMU's jobs on disks; images are told by their numbers",
+      items: {
+        type: 'object',
+        properties: {
+          name: text("QEMU's id of it"),
+          kind: { enum: BLOCK_JOBS },
+          disk: text('target of the disk'),
+          state: { enum: BLOCK_JOB_STATES },
+          flags: integer('of the call that began it'),
+          top: integer('the uppermost image that a commit takes away'),
+          base: integer('the image that stays below'),
+          topParent: integer('the image above the uppermost that goes'),
+          error: text("why it failed, in QEMU's words")
+        },
+        required: ['name', 'kind', 'disk', 'state', 'flags']
+      }
+    },
+    save: ({ blockJobs }) => unlessEmpty([...blockJobs.values()]),
+    load(list, { blockJobs }) {
+      for (const job of list) blockJobs.set(job.name, job)
     }
   }),
   user: optional({

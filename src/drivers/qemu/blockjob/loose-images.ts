@@ -1,0 +1,81 @@
+// Images that QEMU has and no definition: on their way in, or out. status.json keeps them until they are in a definition
+// or gone, so that a process that ends meanwhile leaves neither node nor file for good.
+import { rmSync } from 'node:fs'
+import { formatDevice, parseDevice } from '../../../conf/device-xml.ts'
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import { storageImages } from '../../../conf/storage/chain.ts'
+import type { StorageSource } from '../../../conf/storage/source.ts'
+import { storageIds } from '../block/node-names.ts'
+import { storageParts } from '../block/nodes.ts'
+import { diskUse } from '../device/disk/backend.ts'
+import { reservationsHelper } from '../device/disk/pr-helper.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { hostGuest } from '../domain/host-guest.ts'
+import { leftBy, partsToldBy } from '../hotplug/removal.ts'
+import { findQemuJob, runQemuJob } from './qemu-job.ts'
+
+/**
+ * Notes an image, with those below it that go as well. It is on disk once the status is saved.
+ * @param disk of which it has its settings
+ * @param files that go with them
+ */
+export function noteLoose({ running }: QemuDomain, disk: DiskDef, source: StorageSource, files: string[]): void {
+  const carrier: DiskDef = { ...disk, source, mirror: undefined }
+  const xml = formatDevice(['disks', carrier], { inactive: false, secure: true, status: true })
+  running.looseImages.set(source.index!, { disk: xml, files })
+}
+
+/** Takes a noted image out of QEMU, the top of its chain first, with its files; what stays is logged. */
+export async function removeLoose(domain: QemuDomain, index: number): Promise<void> {
+  const { run } = domain
+  const note = run?.looseImages.get(index)
+  if (!run || !note) return
+  const [, disk] = parseDevice(note.disk, false, true) as ['disks', DiskDef]
+  const images = storageImages(disk.source)
+  for (const image of images) await removeNodes(domain, disk, image)
+  try {
+    await reservationsHelper.give(disk, hostGuest(domain))
+  } catch (error) {
+    leftBy(domain, disk)(error)
+  }
+  for (const file of note.files) rmSync(file, { force: true })
+  run.looseImages.delete(index)
+  domain.changed()
+}
+
+/** Takes away the images that a process before this one was adding or taking away. */
+export async function settleLooseImages(domain: QemuDomain): Promise<void> {
+  for (const index of [...domain.running.looseImages.keys()]) {
+    for (const node of nodesOf(index)) await endCreation(domain, createJob(node))
+    await removeLoose(domain, index).catch(leftBy(domain))
+  }
+}
+
+const nodesOf = (index: number): string[] => {
+  const { storageNode, formatNode } = storageIds({ type: 'none', index })
+  return [storageNode, formatNode]
+}
+
+/** QEMU's id of the job that makes what is behind a node. */
+export const createJob = (node: string): string => `create-${node}`
+
+async function endCreation(domain: QemuDomain, id: string): Promise<void> {
+  if (await findQemuJob(domain.qmp, id)) await runQemuJob(domain, id, undefined, AbortSignal.abort())
+}
+
+/** Takes away what is there of an image's nodes and objects. */
+async function removeNodes(domain: QemuDomain, disk: DiskDef, image: StorageSource): Promise<void> {
+  const { monitor, context } = domain
+  if (!domain.isActive || !monitor || monitor.closed) return
+  // what is below it does not matter, but must be such as a format can have
+  const source: StorageSource = { ...image, backingStore: { type: 'none' } }
+  const { objects, storage, format } = storageParts(source, diskUse(disk), context.qemu)
+  for (const build of [format, storage, objects]) {
+    await partsToldBy(domain, build).removeParts(monitor, unlessAbsent(domain))
+  }
+}
+
+/** QEMU need not have come to have it. */
+const unlessAbsent = (domain: QemuDomain) => (error: unknown) => {
+  if (!/not found|Failed to find node|Cannot find node/i.test((error as Error).message)) leftBy(domain)(error)
+}
