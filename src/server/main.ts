@@ -252,8 +252,8 @@ async function takeDefinition(
 async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   const { reconnectDomain } = await import('../drivers/qemu/process/reconnect.ts')
   if (!(await reconnectDomain(domain, status))) return false
-  const { settleDevices } = await import('../drivers/qemu/hotplug/settle.ts')
-  await settleDevices(domain)
+  await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
+  await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
   return true
 }
 

@@ -46,6 +46,11 @@ function validateSource(source: StorageSource): void {
   if (source.dataStore) validateDataStore(source.dataStore, source)
 }
 
+/** @throws VIR_ERR_CONFIG_UNSUPPORTED for an image in a chain that nothing can use (virDomainDiskDefValidateSource) */
+export function validateDiskSource(source: StorageSource): void {
+  for (const image of storageChain(source)) validateSource(image)
+}
+
 function validateDataStore(store: StorageSource, { format }: StorageSource): void {
   if (format !== 'qcow2') throw unsupported('<dataStore> feature available only with qcow2 images')
   if (store.format !== 'raw') throw unsupported("only 'raw' images supported as <dataStore>")

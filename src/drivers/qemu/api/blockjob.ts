@@ -1,41 +1,72 @@
-// Jobs of block devices. None can be begun yet: a disk has none, and its calls are told so.
+// Jobs of block devices: begun, watched, ended.
 import {
+  virDomainBlockCommitFlags,
+  virDomainBlockCopyFlags,
   virDomainBlockJobAbortFlags,
   virDomainBlockJobInfoFlags,
-  virDomainBlockJobSetSpeedFlags
+  virDomainBlockJobSetSpeedFlags,
+  virDomainBlockPullFlags,
+  virDomainBlockRebaseFlags
 } from '../../../conf/enums.ts'
-import { errorsFrom } from '../../../conf/error.ts'
-import { defaulted, flags, int, text, uhyper } from '../../../conf/wire.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import type { StorageSource } from '../../../conf/storage/source.ts'
+import { defaulted, flags, int, optional, text, typedInput, uhyper } from '../../../conf/wire.ts'
 import { methodFor } from '../../method.ts'
-import { lookupDisk } from '../device/disk/lookup.ts'
+import { speedBytes } from '../blockjob/speed.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
-const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
+const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 
+const { VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES } = virDomainBlockJobInfoFlags
 const { VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES } = virDomainBlockJobSetSpeedFlags
-/** LLONG_MAX >> 20: MiB/s that are a number of bytes. */
-const SPEED_MAX_MIB = 2n ** 43n - 1n
+const {
+  VIR_DOMAIN_BLOCK_REBASE_SHALLOW,
+  VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT,
+  VIR_DOMAIN_BLOCK_REBASE_COPY_RAW,
+  VIR_DOMAIN_BLOCK_REBASE_COPY,
+  VIR_DOMAIN_BLOCK_REBASE_RELATIVE,
+  VIR_DOMAIN_BLOCK_REBASE_COPY_DEV,
+  VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES
+} = virDomainBlockRebaseFlags
 
-/** @throws VIR_ERR_INVALID_ARG for a disk that is not the guest's (qemuDomainDiskByName) */
-function diskOf({ def }: QemuDomain, path: string) {
-  const disk = lookupDisk(def, path)
-  if (!disk) throw fail('VIR_ERR_INVALID_ARG', `disk '${path}' not found in domain`)
-  return disk
+const bandwidth = defaulted(uhyper('MiB/s, or with the flag for it bytes/s'), 0n)
+const disk = text('target or source')
+
+/** Flags of a rebase that a copy alone has. */
+const OF_COPY =
+  VIR_DOMAIN_BLOCK_REBASE_SHALLOW |
+  VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT |
+  VIR_DOMAIN_BLOCK_REBASE_COPY_RAW |
+  VIR_DOMAIN_BLOCK_REBASE_COPY_DEV
+
+/** Bits of a rebase that a copy has under the same numbers. */
+const SHARED = VIR_DOMAIN_BLOCK_REBASE_SHALLOW | VIR_DOMAIN_BLOCK_REBASE_REUSE_EXT
+
+/** virDomainBlockRebase's copy: its file is told by a path and flags. It lasts as long as a transient guest. */
+async function rebaseByCopy(domain: QemuDomain, path: string, dest: string, mib: bigint, bits: number): Promise<void> {
+  const { copyDisk } = await import('../blockjob/copy.ts')
+  const mirror: StorageSource = {
+    type: (bits & VIR_DOMAIN_BLOCK_REBASE_COPY_DEV) === 0 ? 'file' : 'block',
+    path: dest,
+    ...((bits & VIR_DOMAIN_BLOCK_REBASE_COPY_RAW) !== 0 && { format: 'raw' as const })
+  }
+  const speed = speedBytes(mib, (bits & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES) !== 0)
+  if ((bits & VIR_DOMAIN_BLOCK_REBASE_RELATIVE) !== 0) {
+    throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'Relative backing during copy not supported yet')
+  }
+  await copyDisk(domain, path, mirror, { speed, flags: bits & SHARED })
 }
 
-/** The error of a call that needs a job of the disk's. */
-const withoutJob = (domain: QemuDomain, path: string) =>
-  fail('VIR_ERR_INVALID_ARG', `disk ${diskOf(domain, path).target?.dev} does not have an active block job`)
-
 export const blockjob = {
-  /** Progress of a disk's job; `found` is 0 where it has none. */
+  /** Progress of a disk's job; `found` is 0 where it has none. Source: qemuDomainGetBlockJobInfo. */
   virDomainGetBlockJobInfo: method({
     since: '0.9.4',
     on: 'domain',
     acl: 'domain:read',
     needs: 'active',
-    args: { disk: text(), flags: flags(virDomainBlockJobInfoFlags) },
+    args: { disk, flags: flags(virDomainBlockJobInfoFlags) },
     ret: {
       found: int(),
       type: int('virDomainBlockJobType'),
@@ -43,40 +74,148 @@ export const blockjob = {
       cur: uhyper(),
       end: uhyper()
     },
-    run(domain, { disk }) {
-      diskOf(domain, disk)
-      return { found: 0, type: 0, bandwidth: 0n, cur: 0n, end: 0n }
+    async run(domain, { disk: path, flags: bits }) {
+      const { blockJobInfo } = await import('../blockjob/control.ts')
+      const info = await blockJobInfo(domain, path, (bits & VIR_DOMAIN_BLOCK_JOB_INFO_BANDWIDTH_BYTES) !== 0)
+      return info ? { found: 1, ...info } : { found: 0, type: 0, bandwidth: 0n, cur: 0n, end: 0n }
     }
   }),
 
+  /** Ends a job: the disk goes back to what it was, or with PIVOT on to the other image. Source: qemuDomainBlockJobAbort. */
   virDomainBlockJobAbort: method({
     since: '0.9.4',
     on: 'domain',
     acl: 'domain:block_write',
     job: 'modify',
     needs: 'active',
-    args: { disk: text(), flags: flags(virDomainBlockJobAbortFlags) },
+    args: { disk, flags: flags(virDomainBlockJobAbortFlags) },
     ret: {},
-    run(domain, { disk }) {
-      throw withoutJob(domain, disk)
+    async run(domain, { disk: path, flags: bits }) {
+      const { abortBlockJob } = await import('../blockjob/control.ts')
+      await abortBlockJob(domain, path, bits)
+      return {}
     }
   }),
 
-  /** Bandwidth in MiB/s, with VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES in bytes/s. */
+  /** Another bandwidth for a job. Source: qemuDomainBlockJobSetSpeed. */
   virDomainBlockJobSetSpeed: method({
+    since: '0.9.4',
+    on: 'domain',
+    acl: 'domain:block_write',
+    job: 'modify-migration-safe',
+    needs: 'active',
+    args: { disk, bandwidth, flags: flags(virDomainBlockJobSetSpeedFlags) },
+    ret: {},
+    check({ bandwidth: mib, flags: bits }) {
+      speedBytes(mib, (bits & VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES) !== 0)
+    },
+    async run(domain, { disk: path, bandwidth: mib, flags: bits }) {
+      const { setBlockJobSpeed } = await import('../blockjob/control.ts')
+      await setBlockJobSpeed(domain, path, speedBytes(mib, (bits & VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES) !== 0))
+      return {}
+    }
+  }),
+
+  /** The disk's image takes in all below it. Source: qemuDomainBlockPull. */
+  virDomainBlockPull: method({
     since: '0.9.4',
     on: 'domain',
     acl: 'domain:block_write',
     job: 'modify',
     needs: 'active',
-    args: { disk: text(), bandwidth: defaulted(uhyper(), 0n), flags: flags(virDomainBlockJobSetSpeedFlags) },
+    args: { disk, bandwidth, flags: flags(virDomainBlockPullFlags) },
     ret: {},
-    check({ bandwidth, flags: bits }) {
-      if ((bits & VIR_DOMAIN_BLOCK_JOB_SPEED_BANDWIDTH_BYTES) === 0 && bandwidth > SPEED_MAX_MIB)
-        throw fail('VIR_ERR_OVERFLOW', `bandwidth must be less than ${SPEED_MAX_MIB}`)
+    async run(domain, { disk: path, bandwidth: mib, flags: bits }) {
+      const { pullDisk } = await import('../blockjob/pull.ts')
+      await pullDisk(domain, path, undefined, mib, bits)
+      return {}
+    }
+  }),
+
+  /** The same down to an image that stays; or, with COPY, a copy of the disk. Source: qemuDomainBlockRebase. */
+  virDomainBlockRebase: method({
+    since: '0.9.10',
+    on: 'domain',
+    acl: 'domain:block_write',
+    job: 'modify',
+    needs: 'active',
+    args: {
+      disk,
+      base: optional(text('path, or target[number in its chain]; with COPY the file to copy to')),
+      bandwidth,
+      flags: flags(virDomainBlockRebaseFlags)
     },
-    run(domain, { disk }) {
-      throw withoutJob(domain, disk)
+    ret: {},
+    check({ base, bandwidth: mib, flags: bits }) {
+      if ((bits & VIR_DOMAIN_BLOCK_REBASE_COPY) === 0) {
+        if ((bits & OF_COPY) !== 0) throw badArgument('use of flags requires a copy job')
+        if ((bits & VIR_DOMAIN_BLOCK_REBASE_RELATIVE) === 0 || base !== undefined) return
+        const message = 'flag VIR_DOMAIN_BLOCK_REBASE_RELATIVE is valid only with non-null base'
+        throw fail('VIR_ERR_INVALID_ARG', message)
+      }
+      if (base === undefined) throw badArgument('base in virDomainBlockRebase must not be NULL')
+      speedBytes(mib, (bits & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES) !== 0)
+      if ((bits & VIR_DOMAIN_BLOCK_REBASE_RELATIVE) === 0) return
+      throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'Relative backing during copy not supported yet')
+    },
+    async run(domain, { disk: path, base, bandwidth: mib, flags: bits }) {
+      if ((bits & VIR_DOMAIN_BLOCK_REBASE_COPY) !== 0) {
+        await rebaseByCopy(domain, path, base!, mib, bits)
+        return {}
+      }
+      const { pullDisk } = await import('../blockjob/pull.ts')
+      await pullDisk(domain, path, base, mib, bits)
+      return {}
+    }
+  }),
+
+  /** Another image is made like the disk's and kept like it. Source: qemuDomainBlockCopy. */
+  virDomainBlockCopy: method({
+    since: '1.2.9',
+    on: 'domain',
+    acl: 'domain:block_write',
+    job: 'modify',
+    needs: 'active',
+    args: {
+      disk,
+      destxml: text('a <disk>, of which its image alone counts'),
+      params: defaulted(
+        typedInput({ bandwidth: 'ullong', granularity: 'uint', 'buf-size': 'ullong' }, { mayBeEmpty: true }),
+        {}
+      ),
+      flags: flags(virDomainBlockCopyFlags)
+    },
+    ret: {},
+    check({ params: { granularity = 0 } }) {
+      if ((granularity & (granularity - 1)) !== 0) throw fail('VIR_ERR_INVALID_ARG', 'granularity must be power of 2')
+    },
+    async run(domain, { disk: path, destxml, params, flags: bits }) {
+      const { copyDisk, parseDestination } = await import('../blockjob/copy.ts')
+      const { bandwidth: speed, granularity, 'buf-size': bufSize } = params
+      await copyDisk(domain, path, parseDestination(destxml), { speed, granularity, bufSize, flags: bits })
+      return {}
+    }
+  }),
+
+  /** An image takes in those above it, which go. Source: qemuDomainBlockCommit. */
+  virDomainBlockCommit: method({
+    since: '0.10.2',
+    on: 'domain',
+    acl: 'domain:block_write',
+    job: 'modify',
+    needs: 'active',
+    args: {
+      disk,
+      base: optional(text('path, or target[number in its chain]; absent: the last image, or with SHALLOW the next')),
+      top: optional(text('the same; absent: the one the guest writes to')),
+      bandwidth,
+      flags: flags(virDomainBlockCommitFlags)
+    },
+    ret: {},
+    async run(domain, { disk: path, base, top, bandwidth: mib, flags: bits }) {
+      const { commitDisk } = await import('../blockjob/commit.ts')
+      await commitDisk(domain, path, { base, top }, mib, bits)
+      return {}
     }
   })
 }

@@ -3,7 +3,7 @@
 import { rmSync } from 'node:fs'
 import { formatDevice, parseDevice } from '../../../conf/device-xml.ts'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
-import { storageImages } from '../../../conf/storage/chain.ts'
+import { storageChain, storageImages } from '../../../conf/storage/chain.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import { storageIds } from '../block/node-names.ts'
 import { storageParts } from '../block/nodes.ts'
@@ -26,8 +26,7 @@ export function noteLoose({ running }: QemuDomain, disk: DiskDef, source: Storag
 }
 
 /** Takes a noted image out of QEMU, the top of its chain first, with its files; what stays is logged. */
-export async function removeLoose(domain: QemuDomain, index: number): Promise<void> {
-  const { run } = domain
+export async function removeLoose(domain: QemuDomain, index: number, run = domain.run): Promise<void> {
   const note = run?.looseImages.get(index)
   if (!run || !note) return
   const [, disk] = parseDevice(note.disk, false, true) as ['disks', DiskDef]
@@ -45,7 +44,11 @@ export async function removeLoose(domain: QemuDomain, index: number): Promise<vo
 
 /** Takes away the images that a process before this one was adding or taking away. */
 export async function settleLooseImages(domain: QemuDomain): Promise<void> {
-  for (const index of [...domain.running.looseImages.keys()]) {
+  const { looseImages } = domain.running
+  // those of a pivot under way have their place already
+  const mirrors = domain.def.devices.disks.flatMap(({ mirror }) => (mirror ? storageChain(mirror.source) : []))
+  const placed = new Set(mirrors.map(({ index }) => index))
+  for (const index of [...looseImages.keys()].filter(one => !placed.has(one))) {
     for (const node of nodesOf(index)) await endCreation(domain, createJob(node))
     await removeLoose(domain, index).catch(leftBy(domain))
   }

@@ -4,12 +4,13 @@ import { closeSync, existsSync, lstatSync, openSync } from 'node:fs'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { systemError } from '../../../conf/errno.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { storageImages } from '../../../conf/storage/chain.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import { giveTo } from '../../../host/owner.ts'
 import { deviceAllocations } from '../../../state/allocation.ts'
 import { checkCreatable, createFormat, createStorage, type NewImageSize } from '../block/create.ts'
 import { type StorageUse, storageIds } from '../block/node-names.ts'
-import { effectiveNode, storageParts } from '../block/nodes.ts'
+import { addStorageChain, effectiveNode, storageParts } from '../block/nodes.ts'
 import { prepareImage } from '../block/prepare.ts'
 import { diskUse } from '../device/disk/backend.ts'
 import { reservationsHelper } from '../device/disk/pr-helper.ts'
@@ -39,17 +40,23 @@ export interface NewImageOptions {
   use?: StorageUse
   /** an empty file is taken as if it were not there */
   mayBeEmpty?: boolean
+  /** what it is to be made in is there and nobody's to give away: a device */
+  isThere?: boolean
 }
 
-/** An image QEMU has opened, in no definition yet. */
-export interface AddedImage {
-  source: StorageSource
-  /** its uppermost node */
-  node: string
+/** Images QEMU has opened, in no definition yet. */
+export interface Added {
   /** A definition has it from now on: to be called before that is saved. */
   keep(): void
   /** Takes it away, with a file that was made for it; what stays is logged. */
   discard(): Promise<void>
+}
+
+/** One image. */
+export interface AddedImage extends Added {
+  source: StorageSource
+  /** its uppermost node */
+  node: string
 }
 
 /**
@@ -63,14 +70,14 @@ export async function addImage(
   domain: QemuDomain,
   disk: DiskDef,
   source: StorageSource,
-  { size, backing, open, use = { ...diskUse(disk), readOnly: false }, mayBeEmpty = false }: NewImageOptions
+  { size, backing, open, use = { ...diskUse(disk), readOnly: false }, mayBeEmpty, isThere }: NewImageOptions
 ): Promise<AddedImage> {
   const { running, def, qmp } = domain
   if (size) checkCreatable(source)
   const carrier: DiskDef = { ...disk, source, mirror: undefined }
   const context = await withDiskStorage(carrier, domain.context)
-  const { path } = source.type === 'file' ? source : {}
-  const isMade = size !== undefined && path !== undefined && !isThere(path, mayBeEmpty)
+  const path = size && !isThere && source.type === 'file' ? source.path : undefined
+  const isMade = path !== undefined && !isEmptyFile(path, mayBeEmpty)
   prepareImage(source, use.readOnly, context)
   const index = ++running.nodeIndex
   source.index = index
@@ -82,7 +89,7 @@ export async function addImage(
     node: effectiveNode(source, context.qemu),
     keep: () => void running.looseImages.delete(index),
     async discard() {
-      await removeLoose(domain, index)
+      await removeLoose(domain, index, running)
       await claimed?.release()
     }
   }
@@ -94,7 +101,7 @@ export async function addImage(
   }
   try {
     if (isMade) makeFile(path)
-    if (size && path !== undefined) giveTo(path, running.owner)
+    if (path !== undefined) giveTo(path, running.owner)
     claimed = await claimMore(domain, deviceAllocations('disks', carrier, def))
     await reservationsHelper.take(carrier, { ...hostGuest(domain), context })
     const parts = storageParts({ ...source, backingStore: open ?? { type: 'none' } }, use, context.qemu)
@@ -111,8 +118,8 @@ export async function addImage(
   }
 }
 
-/** True for a file that is there. @param mayBeEmpty an empty one is no failure */
-function isThere(path: string, mayBeEmpty: boolean): boolean {
+/** True for a file that is there, and empty. @throws VIR_ERR_OPERATION_FAILED for one that must not be there */
+function isEmptyFile(path: string, mayBeEmpty = false): boolean {
   if (!existsSync(path)) return false
   const found = lstatSync(path)
   if (mayBeEmpty && found.isFile() && found.size === 0) return true
@@ -134,4 +141,38 @@ async function create(domain: QemuDomain, node: string, options: object | undefi
   const begin = () => domain.qmp.execute('blockdev-create', { 'job-id': id, options }, { timeoutMs: BEGIN_MS })
   const error = await runQemuJob(domain, id, begin)
   if (error !== undefined) throw fail('VIR_ERR_OPERATION_FAILED', `failed to format image: '${error}'`)
+}
+
+/**
+ * Has QEMU open an image that is there and all it stands on, to be read.
+ * @throws VIR_ERR_INTERNAL_ERROR with QEMU's words, VIR_ERR_CONFIG_UNSUPPORTED, ResourceTaken; nothing is left then
+ */
+export async function openChain(domain: QemuDomain, disk: DiskDef, source: StorageSource): Promise<Added> {
+  const { running, def, qmp } = domain
+  const carrier: DiskDef = { ...disk, source, mirror: undefined, readonly: true }
+  const context = await withDiskStorage(carrier, domain.context)
+  for (const image of storageImages(source)) {
+    prepareImage(image, true, context)
+    image.index ??= ++running.nodeIndex
+  }
+  const index = source.index!
+  noteLoose(domain, disk, source, [])
+  domain.save()
+  const claimed = await claimMore(domain, deviceAllocations('disks', carrier, def))
+  const added: Added = {
+    keep: () => void running.looseImages.delete(index),
+    async discard() {
+      await removeLoose(domain, index, running)
+      await claimed.release()
+    }
+  }
+  try {
+    const plug = newPlug(domain, context)
+    addStorageChain(plug, source, { ...diskUse(disk), readOnly: true })
+    await plug.execute(qmp, leftBy(domain))
+    return added
+  } catch (error) {
+    await added.discard()
+    throw error
+  }
 }

@@ -121,6 +121,8 @@ export interface LiveGuest extends HostGuest {
   removeParts(build: (to: Builder) => void): Promise<void>
   /** keeps what a drive is changed from and to, until it is said to be done: should this process end, the next one sees */
   noteMedium(disk: DiskDef, change?: { from: DiskDef; to: DiskDef }): void
+  /** @throws VIR_ERR_BLOCK_COPY_ACTIVE, VIR_ERR_OPERATION_UNSUPPORTED for a disk that QEMU has a job on */
+  checkNoBlockJob(disk: DiskDef): void
   /** saves the live definition and lets the report follow */
   changed(): void
 }

@@ -11,6 +11,7 @@ import type { SharedByteChannel } from '../../method.ts'
 import type { Agent } from '../agent/channel.ts'
 import type { QemuContext } from '../context.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
+import type { BlockJob } from './block-jobs.ts'
 
 const LOG_CHECK_MS = 60_000
 const RUN_ID_BYTES = 16
@@ -37,45 +38,6 @@ export interface LooseImage {
   disk: string
   /** files that go with them: made for this, or to be deleted */
   files: string[]
-}
-
-/** Kinds of block jobs, in libvirt's words (qemuBlockJobType). */
-export const BLOCK_JOBS = ['pull', 'copy', 'commit', 'active-commit', 'backup'] as const
-
-/**
- * States of a block job (qemuBlockjobState): those behind `pivoting` are its end, which is not yet in the definitions.
- * It is new until QEMU has begun it.
- */
-export const BLOCK_JOB_STATES = [
-  'new',
-  'running',
-  'ready',
-  'pending',
-  'aborting',
-  'pivoting',
-  'completed',
-  'failed',
-  'cancelled'
-] as const
-
-/** A job of QEMU's on a disk (qemuBlockJobData); images are told by their numbers. */
-export interface BlockJob {
-  /** QEMU's id of it */
-  name: string
-  kind: (typeof BLOCK_JOBS)[number]
-  /** target of the disk */
-  disk: string
-  state: (typeof BLOCK_JOB_STATES)[number]
-  /** of the call that began it */
-  flags: number
-  /** of a commit: the uppermost image that goes */
-  top?: number
-  /** the image that stays below; absent of a pull: none does */
-  base?: number
-  /** of a commit: the image above `top` */
-  topParent?: number
-  /** in QEMU's words, once it has failed */
-  error?: string
 }
 
 /** QEMU's stdout and stderr. */

@@ -5,8 +5,9 @@ import { virDomainAgentResponseTimeoutValues } from '../../../conf/enums.ts'
 import { ASYNC_JOBS, type SavedJob } from '../../../state/async-job.ts'
 import { bootId, PHASES, readStatusFile, STATUS_VERSION, statusText, writeStatus } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
+import { BLOCK_JOB_STATES, BLOCK_JOBS, type BlockJob } from './block-jobs.ts'
 import type { QemuDomain } from './domain.ts'
-import { BLOCK_JOB_STATES, BLOCK_JOBS, type BlockJob, type LooseImage, type MediumChange, type Run } from './run.ts'
+import type { LooseImage, MediumChange, Run } from './run.ts'
 
 /** A member of status.json. */
 interface Line<T> {

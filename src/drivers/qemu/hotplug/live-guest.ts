@@ -5,6 +5,7 @@ import type { AnyDevice, DeviceKind } from '../../../conf/devices/index.ts'
 import { deviceAllocations } from '../../../state/allocation.ts'
 import type { QemuContext } from '../context.ts'
 import type { LiveGuest } from '../device/family.ts'
+import { checkNoBlockJob } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { claimMore } from '../process/claim.ts'
@@ -44,6 +45,7 @@ export function liveGuest(domain: QemuDomain, plugIn: PlugIn): LiveGuest {
       else running.media.delete(alias)
       domain.changed()
     },
+    checkNoBlockJob: disk => checkNoBlockJob(domain, disk),
     changed: () => domain.changed()
   }
   return guest

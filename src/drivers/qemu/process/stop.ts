@@ -1,4 +1,5 @@
 // End of a guest: of its process first, then of everything it had from the host.
+import { rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   virDomainEventStoppedDetailType,
@@ -110,6 +111,9 @@ async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience
   monitor?.close()
   closeAgent(domain)
   domain.jobs.guestGone()
+  domain.jobs.qemuJobs.clear()
+  // of images that were being made, or deleted
+  for (const { files } of run.looseImages.values()) for (const file of files) rmSync(file, { force: true })
   // a start that was refused before there was anything to release is not told
   const isTold = run.phase !== undefined
   if (isTold) await tellHook(domain, 'stopped')

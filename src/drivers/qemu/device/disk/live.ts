@@ -34,13 +34,14 @@ export const liveDisk: LiveRules<DiskDef> = {
   },
   find: sameTarget,
   noneToDetach: missing(({ target }) => `disk ${target?.dev} not found`),
-  detach({ device, target, mirror }) {
+  detach(disk, guest) {
+    const { device, target } = disk
     const isDrive = device === 'cdrom' || device === 'floppy'
     if (isDrive && (device === 'floppy' || (target?.bus !== 'usb' && target?.bus !== 'scsi'))) {
       throw unsupported(`disk device type '${device}' cannot be detached`)
     }
     if (!isDrive && !PLUGGABLE.includes(target?.bus)) throw unsupported('This type of disk cannot be hot unplugged')
-    if (mirror) throw fail('VIR_ERR_BLOCK_COPY_ACTIVE', `disk '${target?.dev}' already in active block job`)
+    guest.checkNoBlockJob(disk)
   },
   findToUpdate: sameTarget,
   noneToUpdate: missing(({ target }) => `disk '${target?.dev}' not found`, 'VIR_ERR_INTERNAL_ERROR'),

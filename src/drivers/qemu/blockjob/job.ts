@@ -1,0 +1,268 @@
+// Jobs of QEMU's on the disks of a running guest: registered before QEMU is told, followed through its events, acted upon
+// once they are over (qemu_blockjob.c). A job outlives the call that began it, and the process.
+//
+//     new ──► running ──► ready ──► pivoting ──┐
+//                │          └─────► aborting ──┤
+//                └─────────────────────────────┴──► completed, failed, cancelled ──► definitions follow ──► gone
+//
+// The end of a job is saved before the definitions are changed, and the job is dismissed in QEMU after that: at any
+// moment the next process can go on.
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import { virConnectDomainEventBlockJobStatus, virDomainBlockJobType } from '../../../conf/enums.ts'
+import { errorsFrom, toVirError } from '../../../conf/error.ts'
+import { isLocalStorage, isStorageEmpty } from '../../../conf/storage/source.ts'
+import type { HypervisorJob } from '../../../state/job.ts'
+import { diskSourcePath } from '../device/disk/lookup.ts'
+import { type BlockJob, isOver, type Outcome } from '../domain/block-jobs.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import type { Run } from '../domain/run.ts'
+import { removeLoose } from './loose-images.ts'
+import { findQemuJob, lostGuest } from './qemu-job.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const TYPE = virDomainBlockJobType
+const STATUS = virConnectDomainEventBlockJobStatus
+
+/** virDomainBlockJobType of a kind. */
+export const TYPES: Record<BlockJob['kind'], number> = {
+  pull: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_PULL,
+  copy: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY,
+  commit: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT,
+  'active-commit': TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT,
+  backup: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
+}
+
+const OUTCOMES: Record<Outcome, number> = {
+  completed: STATUS.VIR_DOMAIN_BLOCK_JOB_COMPLETED,
+  failed: STATUS.VIR_DOMAIN_BLOCK_JOB_FAILED,
+  cancelled: STATUS.VIR_DOMAIN_BLOCK_JOB_CANCELED
+}
+
+/** The end of a job. */
+export interface JobEnd {
+  outcome: Outcome
+  /** in QEMU's words */
+  error?: string | undefined
+}
+
+/** The part of a job's end that its kind has for itself. */
+export interface JobEnds {
+  /** asks QEMU how it ended, where its words are not all; @returns undefined to go by them */
+  outcome?(domain: QemuDomain, job: BlockJob, disk: DiskDef): Promise<Outcome | undefined>
+  /** has QEMU do what must be done while it still has all images; a failure is logged */
+  before?(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): Promise<void>
+  /**
+   * changes the definitions and notes the images that go, without waiting for anything; run again after a kill
+   * @returns the numbers of what is to be taken away
+   */
+  settle(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): number[]
+}
+
+const watches = new WeakMap<BlockJob, BlockJobWatch>()
+
+/** Who follows a job. */
+export const watchOf = (job: BlockJob): BlockJobWatch | undefined => watches.get(job)
+
+/**
+ * Registers a job, which is saved, and follows it.
+ * @throws VIR_ERR_INTERNAL_ERROR where the disk has one
+ */
+export function registerBlockJob(domain: QemuDomain, job: BlockJob, ends: JobEnds): BlockJobWatch {
+  const { blockJobs } = domain.running
+  if ([...blockJobs.values()].some(({ disk }) => disk === job.disk)) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', `disk '${job.disk}' has a blockjob assigned`)
+  }
+  blockJobs.set(job.name, job)
+  const watch = new BlockJobWatch(domain, job, ends)
+  domain.changed()
+  return watch
+}
+
+/** One job and who follows it. Invariant: it is in its run's table exactly until `ended` settles. */
+export class BlockJobWatch implements HypervisorJob {
+  readonly job: BlockJob
+  /** settles when the definitions have followed; rejects when the guest is gone */
+  readonly ended: Promise<JobEnd>
+  readonly #domain: QemuDomain
+  readonly #run: Run
+  readonly #ends: JobEnds
+  #news: 'ready' | 'pending' | 'concluded' | undefined
+  #isHeld = false
+  #isUnderWay = false
+  #end: JobEnd | undefined
+  #wake = () => {}
+  #settle: (end: JobEnd) => void = () => {}
+
+  constructor(domain: QemuDomain, job: BlockJob, ends: JobEnds) {
+    this.#domain = domain
+    this.#run = domain.running
+    this.job = job
+    this.#ends = ends
+    this.ended = new Promise((resolve, reject) => {
+      this.#settle = resolve
+      this.#run.ended.then(() => reject(fail('VIR_ERR_OPERATION_FAILED', 'domain is not running')))
+    })
+    this.ended.catch(() => undefined)
+    domain.jobs.qemuJobs.set(job.name, this)
+    watches.set(job, this)
+  }
+
+  /** Takes QEMU's word; acted upon when the guest is free, or by who holds it. */
+  tell(event: string, { status }: Record<string, unknown>): void {
+    if (event !== 'JOB_STATUS_CHANGE') return
+    if (status === 'ready' || status === 'pending' || status === 'concluded') this.news(status)
+  }
+
+  news(status: 'ready' | 'pending' | 'concluded'): void {
+    this.#news = status
+    this.#wake()
+    this.#actLater()
+  }
+
+  /** QEMU has begun it (qemuBlockJobStarted). */
+  started(): void {
+    if (this.job.state === 'new') this.job.state = 'running'
+    this.#domain.changed()
+  }
+
+  /** QEMU has not begun it. */
+  drop(): void {
+    this.#forget()
+    this.#domain.changed()
+  }
+
+  enter(state: BlockJob['state']): void {
+    this.job.state = state
+    this.#domain.changed()
+  }
+
+  /** The caller holds the guest and acts upon what comes of the job, until it releases it (qemuBlockJobSyncBegin). */
+  hold(): void {
+    this.#isHeld = true
+  }
+
+  release(): void {
+    this.#isHeld = false
+    this.#actLater()
+  }
+
+  /**
+   * Settles once `isThere` says so, or the job is over; for who holds the guest.
+   * @throws VIR_ERR_OPERATION_FAILED when the guest is gone
+   */
+  async until(isThere: (job: BlockJob) => boolean): Promise<JobEnd | undefined> {
+    const { lost, stop } = lostGuest(this.#domain)
+    try {
+      while (!this.#end && !isThere(this.job)) {
+        if (!this.#news) {
+          const woken = new Promise<void>(resolve => {
+            this.#wake = resolve
+          })
+          await Promise.race([woken, lost])
+        }
+        await this.#act()
+      }
+      return this.#end
+    } finally {
+      stop()
+    }
+  }
+
+  /** Settles with the job's end; for who holds the guest. @throws as `until` */
+  async finish(): Promise<JobEnd> {
+    return (await this.until(() => false))!
+  }
+
+  /** Acts upon what has come; for who holds the guest. */
+  async catchUp(): Promise<void> {
+    while (this.#news) await this.#act()
+  }
+
+  /** Waits for the guest, however long others hold it. */
+  #actLater(): void {
+    if (this.#isHeld || this.#isUnderWay || !this.#news) return
+    this.#isUnderWay = true
+    const { jobs, log } = this.#domain
+    const work = async () => {
+      while (this.#news && !this.#isHeld && this.#domain.run === this.#run) {
+        try {
+          await jobs.run('modify', { api: 'block job' }, () => this.#act())
+        } catch (error) {
+          if (toVirError(error).code !== 'VIR_ERR_OPERATION_TIMEOUT') throw error
+        }
+      }
+    }
+    work()
+      .catch(error => log.error({ err: error, job: this.job.name }, 'a block job could not be followed'))
+      .finally(() => {
+        this.#isUnderWay = false
+      })
+  }
+
+  /** Acts upon the last news (qemuBlockJobEventProcess). */
+  async #act(): Promise<void> {
+    const news = this.#news
+    this.#news = undefined
+    const { job } = this
+    const disk = this.#disk
+    const isFresh = job.state === 'new' || job.state === 'running'
+    if (news === 'concluded') await this.#conclude()
+    else if (news === 'pending' && isFresh) this.enter('pending')
+    else if (news === 'ready' && isFresh) {
+      if (disk?.mirror) disk.mirror.ready = 'yes'
+      this.enter('ready')
+      if (disk) this.#emit(disk, STATUS.VIR_DOMAIN_BLOCK_JOB_READY)
+    }
+  }
+
+  get #disk(): DiskDef | undefined {
+    return this.#domain.def.devices.disks.find(({ target }) => target?.dev === this.job.disk)
+  }
+
+  /** The job is over: definitions first, then QEMU (qemuBlockJobEventProcessConcluded). */
+  async #conclude(): Promise<void> {
+    const { job } = this
+    const domain = this.#domain
+    const { qmp, log } = domain
+    const disk = this.#disk
+    if (!isOver(job)) {
+      const error = (await findQemuJob(qmp, job.name))?.error
+      const own = error === undefined && disk ? await this.#ends.outcome?.(domain, job, disk) : undefined
+      const told = job.state === 'aborting' ? 'cancelled' : error === undefined ? 'completed' : 'failed'
+      const outcome = own ?? told
+      if (disk) {
+        await this.#ends.before?.(domain, job, disk, outcome).catch(failed => {
+          log.warn({ err: failed, job: job.name }, 'a block job has not left all as it should')
+        })
+      }
+      if (error !== undefined) job.error = error
+      this.enter(outcome)
+    }
+    const outcome = job.state as Outcome
+    const going = disk ? this.#ends.settle(domain, job, disk, outcome) : []
+    this.#forget()
+    domain.changed()
+    await qmp.execute('job-dismiss', { id: job.name }).catch(error => {
+      log.warn({ err: error, job: job.name }, 'a block job stays in QEMU')
+    })
+    for (const index of going) await removeLoose(domain, index)
+    if (disk) this.#emit(disk, OUTCOMES[outcome])
+    this.#end = { outcome, error: job.error }
+    this.#settle(this.#end)
+  }
+
+  #forget(): void {
+    this.#run.blockJobs.delete(this.job.name)
+    this.#domain.jobs.qemuJobs.delete(this.job.name)
+  }
+
+  /** The older event is of local images alone (qemuBlockJobEmitEvents). */
+  #emit(disk: DiskDef, status: number): void {
+    const { events } = this.#domain
+    const type = TYPES[this.job.kind]
+    const path = isLocalStorage(disk.source) && !isStorageEmpty(disk.source) ? diskSourcePath(disk) : undefined
+    if (path !== undefined) events.emit('VIR_DOMAIN_EVENT_ID_BLOCK_JOB', { path, type, status })
+    events.emit('VIR_DOMAIN_EVENT_ID_BLOCK_JOB_2', { dst: this.job.disk, type, status })
+  }
+}

@@ -1,0 +1,99 @@
+// Pull: the guest's image takes in what the images below it have (qemuDomainBlockPullCommon).
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import { virDomainBlockRebaseFlags } from '../../../conf/enums.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
+import type { StorageSource } from '../../../conf/storage/source.ts'
+import { backingName } from '../block/create.ts'
+import { effectiveNode } from '../block/nodes.ts'
+import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { newPlug } from '../hotplug/live-guest.ts'
+import { below, changeConfig, imageNumbered, imagesAbove, lookupImage, relativePath } from './chain.ts'
+import { type JobEnds, registerBlockJob } from './job.ts'
+import { noteLoose } from './loose-images.ts'
+import { speedBytes, speedOption } from './speed.ts'
+
+const { VIR_DOMAIN_BLOCK_REBASE_RELATIVE, VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES } = virDomainBlockRebaseFlags
+
+/** Lets QEMU leave out what it needs no format node for in the names that images have of each other. */
+export const maskProtocol = ({ context }: QemuDomain) =>
+  context.qemu.has('blockjob.backing-mask-protocol') ? { 'backing-mask-protocol': true } : {}
+
+/** The name an image has of one below, without regard to where it lies. */
+export const nameOf = (domain: QemuDomain, source: StorageSource): string =>
+  backingName(newPlug(domain, domain.context), source)
+
+/**
+ * Begins a pull.
+ * @param base the image that stays below; absent: none does
+ * @throws VIR_ERR_INVALID_ARG for a disk or image that is not there, VIR_ERR_OPERATION_UNSUPPORTED,
+ *   VIR_ERR_INTERNAL_ERROR with QEMU's words and others; the disk has no job then
+ */
+export async function pullDisk(
+  domain: QemuDomain,
+  path: string,
+  base: string | undefined,
+  bandwidth: bigint,
+  flags: number
+): Promise<void> {
+  const { qemu } = domain.context
+  const disk = jobDisk(domain.def, path)
+  checkNoBlockJob(domain, disk)
+  checkTakesJobs(disk)
+  const image = base === undefined ? undefined : lookupImage(disk, base, disk.source).image
+  const isRelative = (flags & VIR_DOMAIN_BLOCK_REBASE_RELATIVE) !== 0
+  const name = image && (isRelative ? relativePath(disk.source, image) : nameOf(domain, image))
+  const speed = speedBytes(bandwidth, (flags & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES) !== 0)
+  const top = effectiveNode(disk.source, qemu)
+  const job: BlockJob = {
+    name: `pull-${disk.target?.dev}-${top}`,
+    kind: 'pull',
+    disk: disk.target!.dev!,
+    state: 'new',
+    flags,
+    ...(image?.index !== undefined && { base: image.index })
+  }
+  const watch = registerBlockJob(domain, job, pullEnds)
+  try {
+    await domain.qmp.execute('block-stream', {
+      device: top,
+      'job-id': job.name,
+      ...speedOption(speed),
+      ...(image && { 'base-node': effectiveNode(image, qemu), 'backing-file': name }),
+      'auto-finalize': true,
+      'auto-dismiss': false,
+      ...maskProtocol(domain)
+    })
+  } catch (error) {
+    watch.drop()
+    throw error
+  }
+  watch.started()
+}
+
+/** The images between the top and the base have gone (qemuBlockJobProcessEventCompletedPull). */
+export const pullEnds: JobEnds = { settle: settlePull }
+
+function settlePull(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): number[] {
+  if (outcome !== 'completed') return []
+  const { source } = disk
+  const base = imageNumbered(disk, job.base)
+  const depth = base && storageChain(source).indexOf(base)
+  const first = below(source)
+  const isDone = first === base
+  changeConfig(domain, disk, {
+    bottom: base,
+    same(there, chain) {
+      if (!isDone) there.source.backingStore = depth === undefined ? { type: 'none' } : chain[depth]
+    },
+    topOnly(there) {
+      delete there.source.backingStore
+    }
+  })
+  if (isDone || !first) return []
+  const going = imagesAbove(first, base)
+  going.at(-1)!.backingStore = { type: 'none' }
+  source.backingStore = base ?? { type: 'none' }
+  noteLoose(domain, disk, first, [])
+  return [first.index!]
+}

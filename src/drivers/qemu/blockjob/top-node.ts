@@ -1,0 +1,31 @@
+// The image that a disk is really on, as QEMU has it: after a pivot that nobody has followed, its word alone counts.
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import type { StorageSource } from '../../../conf/storage/source.ts'
+import { effectiveNode } from '../block/nodes.ts'
+import type { QmpDrive } from '../device/disk/media.ts'
+import type { BlockJob, Outcome } from '../domain/block-jobs.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { isDevice } from '../stats/block.ts'
+
+/**
+ * The end of a job that QEMU has no error of, by the image that its disk is on afterwards; undefined where a filter hides that.
+ * @param target the image it was to go on with
+ */
+export async function hasPivoted(
+  { qmp, context, log }: QemuDomain,
+  { name, state }: BlockJob,
+  { alias, driver, throttlefilters, source }: DiskDef,
+  target: StorageSource | undefined
+): Promise<Outcome | undefined> {
+  if (driver.copyOnRead || throttlefilters?.length || alias === undefined || !target) return undefined
+  const drives = await qmp.execute<QmpDrive[]>('query-block')
+  const drive = drives.find(({ qdev }) => qdev !== undefined && isDevice(qdev, alias))
+  const node = drive?.inserted?.['node-name']
+  if (node === effectiveNode(target, context.qemu)) return 'completed'
+  if (node !== effectiveNode(source, context.qemu)) {
+    log.warn({ job: name, node }, 'a disk is on an image that nobody knows')
+    return undefined
+  }
+  if (state !== 'aborting') log.info({ job: name }, 'a block job ended without a pivot')
+  return 'cancelled'
+}

@@ -1,0 +1,90 @@
+// Jobs of QEMU's on the disks of a guest, as everybody needs to know them; what is done with them is in blockjob/.
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { lookupDisk } from '../device/disk/lookup.ts'
+import type { QemuDomain } from './domain.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/** Kinds of block jobs, in libvirt's words (qemuBlockJobType). */
+export const BLOCK_JOBS = ['pull', 'copy', 'commit', 'active-commit', 'backup'] as const
+
+/**
+ * States of a block job (qemuBlockjobState): those behind `pivoting` are its end, which is not yet in the definitions.
+ * It is new until QEMU has begun it.
+ */
+export const BLOCK_JOB_STATES = [
+  'new',
+  'running',
+  'ready',
+  'pending',
+  'aborting',
+  'pivoting',
+  'completed',
+  'failed',
+  'cancelled'
+] as const
+
+/** The end of a job. */
+export type Outcome = 'completed' | 'failed' | 'cancelled'
+
+/** A job of QEMU's on a disk (qemuBlockJobData); images are told by their numbers. */
+export interface BlockJob {
+  /** QEMU's id of it */
+  name: string
+  kind: (typeof BLOCK_JOBS)[number]
+  /** target of the disk */
+  disk: string
+  state: (typeof BLOCK_JOB_STATES)[number]
+  /** of the call that began it */
+  flags: number
+  /** of a commit: the uppermost image that goes */
+  top?: number
+  /** the image that stays below; absent of a pull: none does */
+  base?: number
+  /** of a commit: the image above `top` */
+  topParent?: number
+  /** in QEMU's words, once it has failed */
+  error?: string
+}
+
+/** It has ended, which the definitions do not say yet. */
+export const isOver = ({ state }: Pick<BlockJob, 'state'>): boolean =>
+  state === 'completed' || state === 'failed' || state === 'cancelled'
+
+/** @throws VIR_ERR_INVALID_ARG for a disk that is not the guest's (qemuDomainDiskByName) */
+export function jobDisk(def: DomainDef, path: string): DiskDef {
+  const disk = lookupDisk(def, path)
+  if (!disk) throw fail('VIR_ERR_INVALID_ARG', `disk '${path}' not found in domain`)
+  return disk
+}
+
+/** The job of a disk, if it has one. */
+export function blockJobOf({ run }: Pick<QemuDomain, 'run'>, disk: DiskDef): BlockJob | undefined {
+  return [...(run?.blockJobs.values() ?? [])].find(job => job.disk === disk.target?.dev)
+}
+
+/** True while QEMU is at it, as libvirt has it: one that has not begun, or waits for its last word, is not running. */
+export const isRunning = ({ state }: Pick<BlockJob, 'state'>): boolean =>
+  state !== 'new' && state !== 'pending' && !isOver({ state })
+
+/** True where some disk has a job, or is being copied (qemuDomainHasBlockjob). */
+export const hasBlockJob = ({ run, def }: Pick<QemuDomain, 'run' | 'def'>): boolean =>
+  [...(run?.blockJobs.values() ?? [])].some(isRunning) || def.devices.disks.some(({ mirror }) => mirror?.job === 'copy')
+
+/** @throws VIR_ERR_BLOCK_COPY_ACTIVE, VIR_ERR_OPERATION_UNSUPPORTED for a disk that has a job (qemuDomainDiskBlockJobIsActive) */
+export function checkNoBlockJob(domain: Pick<QemuDomain, 'run'>, disk: DiskDef): void {
+  const message = `disk '${disk.target?.dev}' already in active block job`
+  if (disk.mirror) throw fail('VIR_ERR_BLOCK_COPY_ACTIVE', message)
+  const job = blockJobOf(domain, disk)
+  if (job && isRunning(job)) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', message)
+}
+
+/** @throws VIR_ERR_OPERATION_UNSUPPORTED for a disk that can have none (qemuDomainDiskBlockJobIsSupported) */
+export function checkTakesJobs({ target, transient, source }: DiskDef): void {
+  const refuse = (what: string) => fail('VIR_ERR_OPERATION_UNSUPPORTED', `block jobs are not supported on ${what}`)
+  if (target?.bus === 'sd') throw refuse(`disk '${target.dev}' using bus 'sd'`)
+  if (transient) throw refuse(`transient disk '${target?.dev}'`)
+  if (source.type === 'vhostuser') throw refuse(`vhostuser disk '${target?.dev}'`)
+}
