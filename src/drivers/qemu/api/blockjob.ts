@@ -197,13 +197,12 @@ export const blockjob = {
     }
   }),
 
-  /** An image takes in those above it, which go. Source: qemuDomainBlockCommit. */
+  /** An image takes in those above it, which go; looked for before it is seen that the guest runs. Source: qemuDomainBlockCommit. */
   virDomainBlockCommit: method({
     since: '0.10.2',
     on: 'domain',
     acl: 'domain:block_write',
     job: 'modify',
-    needs: 'active',
     args: {
       disk,
       base: optional(text('path, or target[number in its chain]; absent: the last image, or with SHALLOW the next')),

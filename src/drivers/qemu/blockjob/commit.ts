@@ -76,9 +76,10 @@ export async function startCommit(
   { top, base, topParent }: CommitImages,
   { speed = 0n, flags = 0, autoFinalize, held }: CommitOptions = {}
 ): Promise<BlockJobWatch> {
-  const { context, qmp } = domain
+  const { context } = domain
   const dev = disk.target?.dev
   const has = (bit: number) => (flags & bit) !== 0
+  domain.checkActive()
   checkTakesJobs(disk)
   if (isStorageEmpty(disk.source)) {
     throw fail('VIR_ERR_CONFIG_UNSUPPORTED', `disk ${dev} has no source file to be committed`)
@@ -115,7 +116,7 @@ export async function startCommit(
   try {
     watch = registerBlockJob(domain, job, isActive ? activeCommitEnds : commitEnds)
     if (held) watch.hold()
-    await qmp.execute('block-commit', {
+    await domain.qmp.execute('block-commit', {
       device: diskNode(disk, context.qemu),
       'job-id': job.name,
       ...speedOption(speed),

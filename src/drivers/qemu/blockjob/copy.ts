@@ -1,7 +1,7 @@
 // Copy: another image is made like a disk's and kept like it until the guest goes on with it, or stays
 // (qemuDomainBlockCopyCommon).
-import { statSync } from 'node:fs'
-import { isAbsolute } from 'node:path'
+import { accessSync, constants, statSync } from 'node:fs'
+import { dirname, isAbsolute } from 'node:path'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { diskSource } from '../../../conf/devices/disk-source.ts'
 import { validateDiskSource, validateLunSource } from '../../../conf/devices/disk-validate.ts'
@@ -92,8 +92,9 @@ export async function copyDisk(
   if (disk.shareable && !disk.readonly && !isShareable(mirror)) {
     throw fail('VIR_ERR_OPERATION_UNSUPPORTED', "can't pivot a shared disk to a storage volume not supporting sharing")
   }
+  const { context, qmp, running } = domain
+  for (const image of storageChain(mirror)) image.index = ++running.nodeIndex
   const { image, chain } = await addMirror(domain, disk, mirror, { isReused, isShallow, isThere })
-  const { context, qmp } = domain
   const job: BlockJob = {
     name: `copy-${disk.target?.dev}-${effectiveNode(disk.source, context.qemu)}`,
     kind: 'copy',
@@ -165,7 +166,7 @@ function checkFile({ target }: DiskDef, mirror: StorageSource, isReused: boolean
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
       throw systemError('VIR_FROM_QEMU', 'unable to verify existence of block copy target', error)
     }
-    if (!isReused && type !== 'block') return false
+    if (!isReused && type !== 'block') return checkDirectory(path)
     throw systemError('VIR_FROM_QEMU', `missing destination file for disk ${dev}: ${path}`, error)
   }
   if (found.isBlockDevice()) return true
@@ -177,6 +178,16 @@ function checkFile({ target }: DiskDef, mirror: StorageSource, isReused: boolean
     throw fail('VIR_ERR_INVALID_ARG', message)
   }
   return isReused
+}
+
+/** @throws VIR_ERR_SYSTEM_ERROR where no file can be made */
+function checkDirectory(path: string): false {
+  try {
+    accessSync(dirname(path), constants.W_OK)
+    return false
+  } catch (error) {
+    throw systemError('VIR_FROM_QEMU', 'failed to create copy target', error)
+  }
 }
 
 /** A format that is not told is the disk's; of a file that is reused it is looked for, as its user vouches for it. */
@@ -221,7 +232,6 @@ async function addMirror(
     if (isShallow && !mirror.backingStore && STACKABLE.includes(mirror.format)) {
       determineDiskChain(carrier, { context, nextNode })
     }
-    for (const image of storageChain(mirror).slice(1)) image.index ??= nextNode()
     return { image: await addImage(domain, disk, mirror, {}), chain: undefined }
   }
   const size = await imageSize(domain, disk.source, mirror)

@@ -62,7 +62,7 @@ export interface AddedImage extends Added {
 /**
  * Adds an image to QEMU, and makes it where it is to be made. A failure leaves no node, no file and no claim.
  * @param disk whose image it is to be, or of which it is a copy
- * @param source without a number, which it gets
+ * @param source gets a number if it has none
  * @throws VIR_ERR_SYSTEM_ERROR for a file that cannot be made, VIR_ERR_OPERATION_FAILED with QEMU's words where it cannot
  *   make it, VIR_ERR_OPERATION_UNSUPPORTED, ResourceTaken and others
  */
@@ -78,9 +78,9 @@ export async function addImage(
   const context = await withDiskStorage(carrier, domain.context)
   const path = size && !isThere && source.type === 'file' ? source.path : undefined
   const isMade = path !== undefined && !isEmptyFile(path, mayBeEmpty)
+  source.index ??= ++running.nodeIndex
+  const { index } = source
   prepareImage(source, use.readOnly, context)
-  const index = ++running.nodeIndex
-  source.index = index
   noteLoose(domain, disk, { ...source, backingStore: { type: 'none' } }, isMade ? [path] : [])
   domain.save()
   let claimed: Claimed | undefined

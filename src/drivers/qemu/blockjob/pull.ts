@@ -1,8 +1,9 @@
 // Pull: the guest's image takes in what the images below it have (qemuDomainBlockPullCommon).
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { virDomainBlockRebaseFlags } from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
-import type { StorageSource } from '../../../conf/storage/source.ts'
+import { isStorageEmpty, type StorageSource } from '../../../conf/storage/source.ts'
 import { backingName } from '../block/create.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
@@ -12,6 +13,8 @@ import { below, changeConfig, imageNumbered, imagesAbove, lookupImage, relativeP
 import { type JobEnds, registerBlockJob } from './job.ts'
 import { noteLoose } from './loose-images.ts'
 import { speedBytes, speedOption } from './speed.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 const { VIR_DOMAIN_BLOCK_REBASE_RELATIVE, VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES } = virDomainBlockRebaseFlags
 
@@ -40,6 +43,8 @@ export async function pullDisk(
   const disk = jobDisk(domain.def, path)
   checkNoBlockJob(domain, disk)
   checkTakesJobs(disk)
+  if (isStorageEmpty(disk.source))
+    throw fail('VIR_ERR_INTERNAL_ERROR', "argument key 'device' must not have null value")
   const image = base === undefined ? undefined : lookupImage(disk, base, disk.source).image
   const isRelative = (flags & VIR_DOMAIN_BLOCK_REBASE_RELATIVE) !== 0
   const name = image && (isRelative ? relativePath(disk.source, image) : nameOf(domain, image))

@@ -1,6 +1,6 @@
 // Measures for an image that is to be like another, as QEMU has it (qemuBlockStorageSourceCreateDetectSize).
 import { errorsFrom } from '../../../conf/error.ts'
-import type { StorageSource } from '../../../conf/storage/source.ts'
+import { isStorageEmpty, type StorageSource } from '../../../conf/storage/source.ts'
 import type { NewImageSize } from '../block/create.ts'
 import { isDecrypted } from '../block/format.ts'
 import { effectiveNode } from '../block/nodes.ts'
@@ -32,7 +32,7 @@ export async function imageSize(
   template: StorageSource,
   source: StorageSource
 ): Promise<NewImageSize> {
-  const node = effectiveNode(template, domain.context.qemu)
+  const node = isStorageEmpty(template) ? '(null)' : effectiveNode(template, domain.context.qemu)
   const found = (await namedNodes(domain)).get(node)?.image
   if (!found) throw fail('VIR_ERR_INTERNAL_ERROR', `failed to update capacity data for block node '${node}'`)
   const capacity = BigInt(found['virtual-size'])
