@@ -176,8 +176,10 @@ export const activeCommitEnds: JobEnds = {
 
 function settleActiveCommit(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): number[] {
   const base = imageNumbered(disk, job.base)
-  disk.mirror = undefined
-  if (outcome !== 'completed' || !base) return []
+  if (outcome !== 'completed' || !base) {
+    disk.mirror = undefined
+    return []
+  }
   const top = disk.source
   const depth = storageChain(top).indexOf(base)
   changeConfig(domain, disk, {
@@ -192,6 +194,7 @@ function settleActiveCommit(domain: QemuDomain, job: BlockJob, disk: DiskDef, ou
   const going = imagesAbove(top, base)
   going.at(-1)!.backingStore = { type: 'none' }
   delete base.detected
+  disk.mirror = undefined
   disk.source = base
   noteLoose(domain, disk, top, filesOf(going, job))
   return [top.index!]

@@ -259,29 +259,28 @@ export const isLateChain = ({ flags }: BlockJob): boolean =>
 
 function settleCopy(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): number[] {
   const mirror = disk.mirror?.source
-  disk.mirror = undefined
   if (!mirror) return []
-  const isReused = (job.flags & VIR_DOMAIN_BLOCK_COPY_REUSE_EXT) !== 0
-  const isShallow = (job.flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW) !== 0
+  const own = below(mirror)
   if (outcome !== 'completed') {
-    const own = isLateChain(job) ? below(mirror) : undefined
+    const isLate = isLateChain(job)
+    disk.mirror = undefined
+    noteLoose(domain, disk, isLate ? { ...mirror, backingStore: { type: 'none' } } : mirror, [])
     // below one that is reused nothing was opened, but for a pivot that came to nothing
-    if (own) mirror.backingStore = { type: 'none' }
-    noteLoose(domain, disk, mirror, [])
-    return [mirror.index!, ...(own?.index === undefined ? [] : [own.index])]
+    return [mirror.index!, ...(isLate && own?.index !== undefined ? [own.index] : [])]
   }
   const former = disk.source
-  const own = below(mirror)
-  if (own?.index !== undefined) domain.running.looseImages.delete(own.index)
-  if (isShallow && !isReused && !below(mirror)) {
-    if (former.backingStore) mirror.backingStore = former.backingStore
-    former.backingStore = { type: 'none' }
-  }
+  const isReused = (job.flags & VIR_DOMAIN_BLOCK_COPY_REUSE_EXT) !== 0
+  const isShallow = (job.flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW) !== 0
+  const inherits = isShallow && !isReused && !own
+  const next: StorageSource =
+    inherits && former.backingStore ? { ...mirror, backingStore: former.backingStore } : mirror
   const follow = (there: DiskDef) => {
-    there.source = inactiveSource(mirror)
+    there.source = inactiveSource(next)
   }
   changeConfig(domain, disk, { bottom: former, same: follow, topOnly: follow })
-  disk.source = mirror
-  noteLoose(domain, disk, former, [])
+  disk.mirror = undefined
+  disk.source = next
+  if (own?.index !== undefined) domain.running.looseImages.delete(own.index)
+  noteLoose(domain, disk, inherits ? { ...former, backingStore: { type: 'none' } } : former, [])
   return [former.index!]
 }

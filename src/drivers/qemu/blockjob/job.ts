@@ -53,7 +53,8 @@ export interface JobEnds {
   /** has QEMU do what must be done while it still has all images; a failure is logged */
   before?(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): Promise<void>
   /**
-   * changes the definitions and notes the images that go, without waiting for anything; run again after a kill
+   * changes the definitions and notes the images that go, without waiting for anything; run again after a kill. The
+   * persistent one comes first: the status is saved along with it, and must still be that of a job to be settled
    * @returns the numbers of what is to be taken away
    */
   settle(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): number[]
