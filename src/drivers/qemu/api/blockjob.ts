@@ -65,6 +65,8 @@ export const blockjob = {
     since: '0.9.4',
     on: 'domain',
     acl: 'domain:read',
+    // not before what has ended is acted upon
+    job: 'query',
     needs: 'active',
     args: { disk, flags: flags(virDomainBlockJobInfoFlags) },
     ret: {
