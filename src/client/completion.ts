@@ -38,6 +38,7 @@ const GUESTS: Record<string, Wanted> = {
         'domhostname',
         'domid'
       ],
+      ...['domjobabort', 'domjobinfo', 'dump'],
       ...['domfsfreeze', 'domfsinfo', 'domfsthaw', 'domfstrim', 'domifaddr', 'domifstat', 'dommemstat', 'domtime'],
       ...['get-user-sshkeys', 'guestinfo', 'guestvcpus', 'inject-nmi', 'qemu-agent-command'],
       ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'set-user-password', 'set-user-sshkeys'],

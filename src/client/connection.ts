@@ -10,7 +10,7 @@ import type { Namespaces } from '../state/claim.ts'
 import { guestsDirectory, userDirectories } from '../state/root.ts'
 import { ApiError, ClientError } from './failure.ts'
 
-/** A call is given up after this long without an answer; a long job answers when it is done. */
+/** A call is given up after this long without an answer. */
 const CALL_TIMEOUT_MS = 600_000
 
 /** A guest as `GET /v1/guests` reports it, as far as the client needs it. */
@@ -37,6 +37,12 @@ export interface Report {
   unreachableSince?: number
 }
 
+/** An event by libvirt's id. */
+export interface StreamedEvent {
+  event: string
+  data: Record<string, unknown>
+}
+
 /** Arguments of an API's call behind its name: none where every one may be left out. */
 export type Args<N extends ApiName> = object extends ArgsOf<N> ? [args?: ArgsOf<N>] : [args: ArgsOf<N>]
 
@@ -59,6 +65,12 @@ export class Connection {
   /** Calls an API by its libvirt name; gives its JSON answer. @throws ApiError as the shim answers */
   async call<N extends ApiName>(api: N, ...args: Args<N>): Promise<RetOf<N>> {
     const { text } = await this.send('POST', this.pathOf(api), args[0] ?? {})
+    return jsonOf(text) as RetOf<N>
+  }
+
+  /** As `call`, for a job: it takes as long as it takes. */
+  async callJob<N extends ApiName>(api: N, ...args: Args<N>): Promise<RetOf<N>> {
+    const { text } = await this.send('POST', this.pathOf(api), args[0] ?? {}, 0)
     return jsonOf(text) as RetOf<N>
   }
 
@@ -118,8 +130,8 @@ export class Connection {
     return new Connection(this.socket, `/v1/domains/${uuid}`)
   }
 
-  /** The event stream of all its guests; events come in until it is aborted or the other side ends. */
-  async *events(signal: AbortSignal): AsyncGenerator<{ event: string; data: Record<string, unknown> }> {
+  /** The event stream of all its guests, open when this returns; events come in until it is aborted or the other side ends. */
+  async events(signal: AbortSignal): Promise<AsyncGenerator<StreamedEvent>> {
     const reply = await new Promise<IncomingMessage>((done, failed) => {
       const sent = request({ socketPath: this.socket, path: '/v1/events', agent: false, signal }, done)
       sent.on('error', error => failed(this.unreachable(error)))
@@ -130,30 +142,17 @@ export class Connection {
       reply.destroy()
       throw new ClientError(`no events: ${statusText(reply.statusCode)}`)
     }
-    let rest = ''
-    try {
-      for await (const chunk of reply) {
-        rest += chunk
-        const blocks = rest.split('\n\n')
-        rest = blocks.pop()!
-        for (const block of blocks) {
-          const event = /^event: (.*)$/m.exec(block)?.[1]
-          const data = /^data: (.*)$/m.exec(block)?.[1]
-          if (event && data) yield { event, data: jsonOf(data) as Record<string, unknown> }
-        }
-      }
-    } catch (error) {
-      if (!signal.aborted && (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
-    }
+    return eventsIn(reply, signal)
   }
 
   private async send(
     method: string,
     path: string,
-    args?: object
+    args?: object,
+    timeout = CALL_TIMEOUT_MS
   ): Promise<{ reply: IncomingMessage; bytes: Buffer; text: string }> {
     const reply = await new Promise<IncomingMessage>((done, failed) => {
-      const sent = request({ socketPath: this.socket, path, method, timeout: CALL_TIMEOUT_MS }, done)
+      const sent = request({ socketPath: this.socket, path, method, timeout }, done)
       sent.on('timeout', () => sent.destroy(new Error('no answer in time')))
       sent.on('error', error => failed(this.unreachable(error)))
       sent.end(args && formatJson(args))
@@ -175,6 +174,24 @@ export class Connection {
     return new ClientError(
       `Failed to connect socket to '${this.socket}': ${why[error.code as keyof typeof why] ?? error.message}`
     )
+  }
+}
+
+async function* eventsIn(reply: IncomingMessage, signal: AbortSignal): AsyncGenerator<StreamedEvent> {
+  let rest = ''
+  try {
+    for await (const chunk of reply) {
+      rest += chunk
+      const blocks = rest.split('\n\n')
+      rest = blocks.pop()!
+      for (const block of blocks) {
+        const event = /^event: (.*)$/m.exec(block)?.[1]
+        const data = /^data: (.*)$/m.exec(block)?.[1]
+        if (event && data) yield { event, data: jsonOf(data) as Record<string, unknown> }
+      }
+    }
+  } catch (error) {
+    if (!signal.aborted && (error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
   }
 }
 

@@ -95,6 +95,22 @@ export const METADATA_TYPES = ['description', 'title', 'element']
 export const GRAPHICS_PHASES = ['connect', 'initialize', 'disconnect']
 /** virDomainEventGraphicsAddressType */
 export const GRAPHICS_FAMILIES = ['IPv4', 'IPv6', 'unix']
+/** virDomainJobType */
+export const JOB_TYPES = ['None', 'Bounded', 'Unbounded', 'Completed', 'Failed', 'Cancelled']
+/** virDomainJobOperation */
+export const JOB_OPERATIONS = [
+  'Unknown',
+  'Start',
+  'Save',
+  'Restore',
+  'Incoming migration',
+  'Outgoing migration',
+  'Snapshot',
+  'Snapshot revert',
+  'Dump',
+  'Backup',
+  'Snapshot delete'
+]
 /** virDomainBlockJobType */
 export const BLOCK_JOBS = ['Unknown job', 'Block Pull', 'Block Copy', 'Block Commit', 'Active Block Commit', 'Backup']
 /** virConnectDomainEventBlockJobStatus */

@@ -34,6 +34,11 @@ export class Session {
     process.stderr.write(`error: ${line}\n`)
   }
 
+  /** Says how far something is, beside what is printed: in place of what was said before on a terminal, else as a line. */
+  showProgress(text: string): void {
+    process.stderr.write(process.stderr.isTTY ? `\r${text}` : `${text}\n`)
+  }
+
   /** Prints a text that `--quiet` leaves out. */
   printExtra(text: string): void {
     if (!this.options.quiet) this.print(text)

@@ -70,7 +70,7 @@ export class StandInApi {
     const api = pathname.split('/').at(-1)!
     if (api !== 'guests') this.asked.push(request.method === 'GET' ? `GET ${pathname}${search}` : `${api} ${text}`)
     const known = Object.hasOwn(this.answers, api) ? this.answers[api] : new Refused(`unknown API '${api}'`, 39)
-    const answer = typeof known === 'function' ? known(text === '' ? {} : (parseJson(text) as Arguments)) : known
+    const answer = typeof known === 'function' ? await known(text === '' ? {} : (parseJson(text) as Arguments)) : known
     if (answer instanceof Body) reply.writeHead(200, { 'content-type': answer.mime }).end(answer.bytes)
     else {
       reply.writeHead(answer instanceof Refused ? 400 : 200, { 'content-type': 'application/json' })
@@ -81,6 +81,10 @@ export class StandInApi {
 
 class RecordedSession extends Session {
   out = ''
+
+  override showProgress(text: string): void {
+    this.out += `${text}\n`
+  }
 
   override print(text: string): void {
     this.out += text

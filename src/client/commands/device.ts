@@ -1,6 +1,7 @@
 // Commands that show a guest's devices: what its XML says, the size of its disks, addresses of its interfaces.
 import { virDomainInterfaceAddressesSource } from '../../conf/enums.ts'
 import { firstChild, type XmlElement } from '../../conf/xml.ts'
+import { prettyCapacity } from '../capacity.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import { devicesIn, linkOf } from '../device-xml.ts'
 import { ClientError, saying } from '../failure.ts'
@@ -36,17 +37,7 @@ type BlockInfo = Record<'capacity' | 'allocation' | 'physical', number | bigint>
 function sizes({ capacity, allocation, physical }: BlockInfo, human: boolean): string[] {
   const all = [capacity, allocation, physical]
   if (all.every(value => Number(value) === 0)) return all.map(() => '-')
-  return all.map(value => (human ? pretty(Number(value)) : String(value)))
-}
-
-function pretty(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-  let value = bytes
-  while (value >= 1024 && units.length > 1) {
-    value /= 1024
-    units.shift()
-  }
-  return `${value.toFixed(3)} ${units[0]}`
+  return all.map(value => (human ? prettyCapacity(value) : String(value)))
 }
 
 async function domblkinfo(call: DomainCall): Promise<void> {

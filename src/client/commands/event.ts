@@ -66,7 +66,7 @@ async function watch(session: Session, show: Show, seconds: number | undefined):
   process.once('SIGINT', interrupted)
   let count = 0
   const follow = async (connection: Connection) => {
-    for await (const { event: id, data } of connection.events(over.signal)) {
+    for await (const { event: id, data } of await connection.events(over.signal)) {
       const dom = data.dom as { name: string; uuid: string }
       if (show.uuid !== undefined && show.uuid !== dom.uuid) continue
       const name = EVENT_NAMES.get(id)

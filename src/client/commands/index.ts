@@ -8,6 +8,7 @@ import { event } from './event.ts'
 import { guest } from './guest.ts'
 import { host } from './host.ts'
 import { info } from './info.ts'
+import { job } from './job.ts'
 import { lifecycle } from './lifecycle.ts'
 import { checkpoints, snapshots } from './moment.ts'
 import { monitor } from './monitor.ts'
@@ -37,6 +38,7 @@ export const groups: CommandGroup[] = [
       ...resize,
       ...tuning,
       ...throttle,
+      ...job,
       ...work,
       ...guest,
       ...qemu,

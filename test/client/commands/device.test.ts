@@ -86,7 +86,7 @@ await checkRows(device, [
     'domblkinfo tiny vda --human',
     { virDomainGetBlockInfo: sizes(2 ** 51, 1536, 1023) },
     ['virDomainGetBlockInfo {"disk":"vda"}'],
-    'Capacity:       2048.000 TiB\nAllocation:     1.500 KiB\nPhysical:       1023.000 B\n'
+    'Capacity:       2.000 PiB\nAllocation:     1.500 KiB\nPhysical:       1023.000 B\n'
   ],
   [
     'domblkinfo tiny --all',

@@ -11,6 +11,11 @@ const method = methodFor<QemuDomain>()
 
 const { VIR_DOMAIN_JOB_STATS_COMPLETED, VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED } = virDomainGetJobStatsFlags
 
+const counters = Object.fromEntries(COUNTERS.map(name => [name, uhyper()])) as Record<
+  (typeof COUNTERS)[number],
+  ReturnType<typeof uhyper>
+>
+
 export const job = {
   /** Progress of the job under way; bytes, but times in ms. */
   virDomainGetJobInfo: method({
@@ -19,7 +24,7 @@ export const job = {
     acl: 'domain:read',
     needs: 'active',
     args: {},
-    ret: { type: int('virDomainJobType'), ...Object.fromEntries(COUNTERS.map(name => [name, uhyper()])) },
+    ret: { type: int('virDomainJobType'), ...counters },
     async run(domain) {
       const data = await currentJob(domain)
       return { type: jobType(data), ...jobInfo(data) }
