@@ -27,7 +27,10 @@ const GUESTS: Record<string, Wanted> = {
   ...Object.fromEntries(
     [
       ...[
+        'blockcommit',
+        'blockcopy',
         'blockjob',
+        'blockpull',
         'blockresize',
         'console',
         'cpu-stats',

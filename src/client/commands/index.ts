@@ -1,6 +1,7 @@
 // All commands, in the groups `help` shows.
 import { type Command, type CommandGroup, commandIn } from '../command.ts'
 import { attaching } from './attach.ts'
+import { blockjobs } from './blockjob.ts'
 import { consoles } from './console.ts'
 import { cpu } from './cpu.ts'
 import { device } from './device.ts'
@@ -39,6 +40,7 @@ export const groups: CommandGroup[] = [
       ...tuning,
       ...throttle,
       ...job,
+      ...blockjobs,
       ...work,
       ...guest,
       ...qemu,
