@@ -16,7 +16,8 @@ import type { SecretLookup } from '../../../conf/storage/secret.ts'
 import type { StorageFormat, StorageSource } from '../../../conf/storage/source.ts'
 import type { SecretStore, SecretUsage } from '../../../state/secrets.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
-import type { Builder } from '../parts/builder.ts'
+import type { QmpMonitor } from '../monitor/qmp.ts'
+import type { BlockdevProps, Builder } from '../parts/builder.ts'
 import type { Props } from '../parts/props.ts'
 import { addSecret } from '../parts/secret.ts'
 import { encryptionSecrets, formatProps, needsFormatNode, needsSliceNode } from './format.ts'
@@ -135,7 +136,7 @@ export interface StorageParts {
   /** nodes of where its bytes are */
   storage(to: Builder): void
   /** the node of its format, if it has one */
-  format(to: Builder): void
+  format(to: Pick<Builder, 'blockdev'>): void
 }
 
 /**
@@ -184,6 +185,21 @@ export function addStorage(
   objects(to)
   storage(to)
   format(to)
+}
+
+/**
+ * Opens an image that has a format node anew, for writing or only for reading (qemuBlockReopenAccess).
+ * @param use as it was added with, but for `readOnly`
+ */
+export async function reopenImage(
+  qmp: Pick<QmpMonitor, 'execute'>,
+  source: StorageSource,
+  qemu: Qemu,
+  use: StorageUse
+): Promise<void> {
+  const options: BlockdevProps[] = []
+  storageParts(source, use, qemu).format({ blockdev: props => void options.push(props) })
+  await qmp.execute('blockdev-reopen', { options })
 }
 
 /**
