@@ -87,15 +87,18 @@ function unique(def: DomainDef): Allocation[] {
 
 /**
  * The images of a disk, with those their data is in: the top is written by this guest alone, unless told otherwise; those
- * below are only read.
+ * below are only read. The one it is copied to is written.
  */
-function diskAllocations({ source: top, readonly, shareable, transient }: DiskDef): Allocation[] {
-  return storageChain(top).flatMap(image => {
+function diskAllocations({ source: top, readonly, shareable, transient, mirror }: DiskDef): Allocation[] {
+  const copies = mirror ? storageChain(mirror.source) : []
+  const mirrored = copies.flatMap((image, depth) => imageAllocation(image, depth > 0 ? 'shared' : 'exclusive'))
+  const own = storageChain(top).flatMap(image => {
     // a transient disk's image gets another on top, which is then the first
     const isOverlaid = transient !== undefined && !storagePath(top)?.includes('.TRANSIENT-')
     const isShared = image !== top || readonly || shareable || isOverlaid
     return withDataStore(image).flatMap(one => imageAllocation(one, isShared ? 'shared' : 'exclusive'))
   })
+  return [...own, ...mirrored]
 }
 
 const known = new WeakMap<StorageSource, Allocation>()

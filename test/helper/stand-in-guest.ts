@@ -7,6 +7,7 @@ import type { DomainDef } from '../../src/conf/domain-def.ts'
 import * as enums from '../../src/conf/enums.ts'
 import { type ErrorJson, toVirError } from '../../src/conf/error.ts'
 import { fieldsToJson } from '../../src/conf/wire.ts'
+import { refreshBlockJobs } from '../../src/drivers/qemu/blockjob/refresh.ts'
 import type { Capability } from '../../src/drivers/qemu/capabilities/signs.ts'
 import type { QemuContext } from '../../src/drivers/qemu/context.ts'
 import { loadDomain } from '../../src/drivers/qemu/definition/passes.ts'
@@ -152,7 +153,9 @@ export class StandInGuest {
     const status = { ...(await this.status())!, ...changed }
     const { def, context } = await loadDomain(status.xml, this.#contextFor, { inactive: false, status: true })
     this.#serve(def, context)
-    return reconnectDomain(this.domain, status)
+    const isRunning = await reconnectDomain(this.domain, status)
+    if (isRunning && (status.blockJobs ?? status.looseImages)) await refreshBlockJobs(this.domain)
+    return isRunning
   }
 
   /** What is saved of the run. */

@@ -5,10 +5,13 @@ import { virDomainBlockCommitFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import { isStorageEmpty, type StorageSource, storagePath } from '../../../conf/storage/source.ts'
-import { effectiveNode } from '../block/nodes.ts'
+import { commitBitmaps, queryBlockNodes } from '../block/bitmaps.ts'
+import { effectiveNode, reopenImage } from '../block/nodes.ts'
+import { diskUse } from '../device/disk/backend.ts'
 import { diskNode } from '../device/disk/guest-device.ts'
 import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { carryBitmaps, forgetRecord } from './bitmaps.ts'
 import { below, changeConfig, imageNumbered, imagesAbove, inactiveSource, lookupImage, relativePath } from './chain.ts'
 import { type BlockJobWatch, type JobEnds, registerBlockJob } from './job.ts'
 import { noteLoose } from './loose-images.ts'
@@ -144,6 +147,22 @@ const filesOf = (images: StorageSource[], { flags }: BlockJob): string[] =>
 
 /** qemuBlockJobProcessEventCompletedCommit */
 export const commitEnds: JobEnds = {
+  async before(domain, job, disk, outcome) {
+    const base = imageNumbered(disk, job.base)
+    const top = imageNumbered(disk, job.top)
+    if (outcome !== 'completed' || !base || !top) return
+    const { qmp, context } = domain
+    const known = { nodes: await queryBlockNodes(qmp), qemu: context.qemu }
+    const actions = commitBitmaps(known, top, base, false)
+    if (actions.length === 0) return
+    const reopen = (readOnly: boolean) => reopenImage(qmp, base, context.qemu, { ...diskUse(disk), readOnly })
+    await reopen(false)
+    try {
+      await qmp.execute('transaction', { actions })
+    } finally {
+      await reopen(true)
+    }
+  },
   settle(domain, job, disk, outcome) {
     if (outcome !== 'completed') return []
     const base = imageNumbered(disk, job.base)
@@ -171,6 +190,12 @@ export const commitEnds: JobEnds = {
 /** qemuBlockJobProcessEventCompletedActiveCommit, qemuBlockJobProcessEventFailedActiveCommit */
 export const activeCommitEnds: JobEnds = {
   outcome: (domain, job, disk) => hasPivoted(domain, job, disk, imageNumbered(disk, job.base)),
+  async before(domain, job, disk, outcome) {
+    const base = imageNumbered(disk, job.base)
+    if (!base) return
+    if (outcome === 'completed') await carryBitmaps(domain, known => commitBitmaps(known, disk.source, base, true))
+    if (outcome !== 'completed' || base.format === 'raw') await forgetRecord(domain, base)
+  },
   settle: settleActiveCommit
 }
 

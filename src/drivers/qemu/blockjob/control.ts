@@ -8,7 +8,8 @@ import { effectiveNode } from '../block/nodes.ts'
 import { type BlockJob, blockJobOf, jobDisk } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { QmpError } from '../monitor/qmp.ts'
-import { below } from './chain.ts'
+import { recordFrom } from './bitmaps.ts'
+import { below, imageNumbered } from './chain.ts'
 import { isLateChain } from './copy.ts'
 import { type BlockJobWatch, TYPES, watchOf } from './job.ts'
 import { openChain } from './new-image.ts'
@@ -124,6 +125,8 @@ export async function pivotBlockJob(domain: QemuDomain, disk: DiskDef, job: Bloc
   }
   await within(domain, disk, job, 'pivot', async () => {
     if (job.kind === 'copy') await openLateChain(domain, disk, job)
+    const next = job.kind === 'copy' ? disk.mirror?.source : imageNumbered(disk, job.base)
+    if (next) await recordFrom(domain, next)
     await domain.qmp.execute('job-complete', { id: job.name })
   })
 }

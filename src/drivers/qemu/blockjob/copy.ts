@@ -11,13 +11,16 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import { isLocalStorage, isStorageEmpty, type StorageSource } from '../../../conf/storage/source.ts'
 import { parseXml } from '../../../conf/xml.ts'
+import { copyBitmaps } from '../block/bitmaps.ts'
 import { determineDiskChain } from '../block/chain.ts'
 import { isDecrypted } from '../block/format.ts'
 import { probeFormat, readHeader } from '../block/image-header.ts'
-import { effectiveNode, STACKABLE } from '../block/nodes.ts'
+import { effectiveNode, reopenImage, STACKABLE } from '../block/nodes.ts'
+import { diskUse } from '../device/disk/backend.ts'
 import { diskNode } from '../device/disk/guest-device.ts'
 import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { carryBitmaps, forgetRecord } from './bitmaps.ts'
 import { below, changeConfig, inactiveSource } from './chain.ts'
 import { type JobEnds, registerBlockJob } from './job.ts'
 import { noteLoose } from './loose-images.ts'
@@ -250,12 +253,30 @@ async function addMirror(
 /** The disk goes on with the copy, or stays with what it had (qemuBlockJobProcessEventConcludedCopyPivot, …CopyAbort). */
 export const copyEnds: JobEnds = {
   outcome: (domain, job, disk) => hasPivoted(domain, job, disk, disk.mirror?.source),
+  async before(domain, job, disk, outcome) {
+    const { source, mirror, readonly } = disk
+    if (outcome !== 'completed' || !mirror) return
+    const isShallow = (job.flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW) !== 0
+    await carryBitmaps(domain, known => copyBitmaps(known, source, mirror.source, isShallow))
+    if (mirror.source.format === 'raw') await forgetRecord(domain, mirror.source)
+    if (readonly) await reopenImage(domain.qmp, nextSource(job, disk)!, domain.context.qemu, diskUse(disk))
+  },
   settle: settleCopy
 }
 
 /** Images below one that is reused are opened at the pivot. */
 export const isLateChain = ({ flags }: BlockJob): boolean =>
   (flags & VIR_DOMAIN_BLOCK_COPY_REUSE_EXT) !== 0 && (flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW) !== 0
+
+/** A new image that was to be like the top alone stands on what that stands on, unless it was told of others. */
+const inherits = ({ flags }: BlockJob, mirror: StorageSource) =>
+  (flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW) !== 0 && (flags & VIR_DOMAIN_BLOCK_COPY_REUSE_EXT) === 0 && !below(mirror)
+
+/** The copy as the disk goes on with it. */
+function nextSource(job: BlockJob, { mirror, source }: DiskDef): StorageSource | undefined {
+  if (!mirror || !inherits(job, mirror.source) || !source.backingStore) return mirror?.source
+  return { ...mirror.source, backingStore: source.backingStore }
+}
 
 function settleCopy(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): number[] {
   const mirror = disk.mirror?.source
@@ -269,11 +290,7 @@ function settleCopy(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: O
     return [mirror.index!, ...(isLate && own?.index !== undefined ? [own.index] : [])]
   }
   const former = disk.source
-  const isReused = (job.flags & VIR_DOMAIN_BLOCK_COPY_REUSE_EXT) !== 0
-  const isShallow = (job.flags & VIR_DOMAIN_BLOCK_COPY_SHALLOW) !== 0
-  const inherits = isShallow && !isReused && !own
-  const next: StorageSource =
-    inherits && former.backingStore ? { ...mirror, backingStore: former.backingStore } : mirror
+  const next = nextSource(job, disk)!
   const follow = (there: DiskDef) => {
     there.source = inactiveSource(next)
   }
@@ -281,6 +298,6 @@ function settleCopy(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: O
   disk.mirror = undefined
   disk.source = next
   if (own?.index !== undefined) domain.running.looseImages.delete(own.index)
-  noteLoose(domain, disk, inherits ? { ...former, backingStore: { type: 'none' } } : former, [])
+  noteLoose(domain, disk, inherits(job, mirror) ? { ...former, backingStore: { type: 'none' } } : former, [])
   return [former.index!]
 }

@@ -4,11 +4,13 @@ import { virDomainBlockRebaseFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import { isStorageEmpty, type StorageSource } from '../../../conf/storage/source.ts'
+import { pullBitmaps } from '../block/bitmaps.ts'
 import { backingName } from '../block/create.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { newPlug } from '../hotplug/live-guest.ts'
+import { carryBitmaps } from './bitmaps.ts'
 import { below, changeConfig, imageNumbered, imagesAbove, lookupImage, relativePath } from './chain.ts'
 import { type JobEnds, registerBlockJob } from './job.ts'
 import { noteLoose } from './loose-images.ts'
@@ -77,7 +79,13 @@ export async function pullDisk(
 }
 
 /** The images between the top and the base have gone (qemuBlockJobProcessEventCompletedPull). */
-export const pullEnds: JobEnds = { settle: settlePull }
+export const pullEnds: JobEnds = {
+  async before(domain, job, disk, outcome) {
+    if (outcome !== 'completed') return
+    await carryBitmaps(domain, known => pullBitmaps(known, disk.source, imageNumbered(disk, job.base)))
+  },
+  settle: settlePull
+}
 
 function settlePull(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): number[] {
   if (outcome !== 'completed') return []

@@ -1,0 +1,258 @@
+// Jobs on disks that fail half-way: each command of QEMU's refused in turn, and each unanswered while the shim dies.
+// Afterwards all is what it was, and the same job can be begun.
+import { execFileSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { StandInGuest } from '../../../helper/stand-in-guest.ts'
+import { type Answers, type Order, refuses, silent } from '../../../helper/stand-in-qemu.ts'
+
+t.setTimeout(240_000)
+
+const TRANSIENT_JOB = 4
+const [SHALLOW, REUSE, ACTIVE, PIVOT] = [1, 2, 4, 2]
+
+/** QEMU's job ends at once; `query-jobs` says how. */
+const ends =
+  (event: string, error?: string) =>
+  (order: Order): void => {
+    const id = order.args['job-id']
+    order.peer.answers['query-jobs'] = [{ id, type: 'create', status: 'concluded', ...(error && { error }) }]
+    order.reply()
+    order.peer.event(event, { id, status: 'concluded' })
+  }
+
+const NODE = (name: string) => ({ 'node-name': name, image: { 'virtual-size': 1024 * 1024, 'actual-size': 4096 } })
+
+/** The answers of a QEMU whose disk has two images. */
+const ANSWERS = (): Answers => ({
+  'block-stream': {},
+  'block-commit': {},
+  'blockdev-mirror': {},
+  'blockdev-reopen': {},
+  'blockdev-create': ends('JOB_STATUS_CHANGE'),
+  'job-dismiss': {},
+  'job-complete': {},
+  'block-job-cancel': {},
+  transaction: {},
+  'query-named-block-nodes': [NODE('libvirt-1-format'), NODE('libvirt-2-format')]
+})
+
+const DISK = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='@/top.qcow2'/>
+  <target dev='vda' bus='virtio'/></disk>`
+
+async function guestWithChain(t: Test): Promise<StandInGuest> {
+  const guest = await StandInGuest.make(t, { devices: DISK, answers: ANSWERS(), persistent: true })
+  const base = join(guest.dir, 'base.qcow2')
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', base, '1M'])
+  for (const name of ['top.qcow2', 'reused.qcow2']) {
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', base, join(guest.dir, name)])
+  }
+  await guest.start()
+  guest.forget()
+  return guest
+}
+
+const xmlOf = async (guest: StandInGuest, flags = 0): Promise<string> =>
+  (await guest.call('virDomainGetXMLDesc', { flags })).xml
+
+/** Nothing of a job is left in what the next shim would find. */
+async function checkNothingLeft(t: Test, guest: StandInGuest, before: string, step: string): Promise<void> {
+  const status = await guest.status()
+  t.equal(await xmlOf(guest), before, `${step}: the definition`)
+  t.same([status?.blockJobs, status?.looseImages], [undefined, undefined], `${step}: the status`)
+  t.notOk(existsSync(join(guest.dir, 'copy.qcow2')), `${step}: no file`)
+}
+
+const copyTo = (guest: StandInGuest, name: string, flags: number) => ({
+  disk: 'vda',
+  destxml: `<disk type='file'><driver type='qcow2'/><source file='${join(guest.dir, name)}'/></disk>`,
+  params: {},
+  flags: flags | TRANSIENT_JOB
+})
+
+interface Case {
+  name: string
+  api: string
+  args(guest: StandInGuest): object
+  /** the commands it is made of */
+  steps: string[]
+  /** those that take them back once all were told but the last */
+  undone: string[]
+}
+
+const ADD = ['blockdev-add', 'blockdev-create', 'query-jobs', 'job-dismiss', 'blockdev-add']
+const DELETE = ['blockdev-del', 'blockdev-del']
+
+const CASES: Case[] = [
+  { name: 'a pull', api: 'virDomainBlockPull', args: () => ({ disk: 'vda' }), steps: ['block-stream'], undone: [] },
+  {
+    name: 'an active commit',
+    api: 'virDomainBlockCommit',
+    args: () => ({ disk: 'vda', flags: ACTIVE }),
+    steps: ['block-commit'],
+    undone: []
+  },
+  {
+    name: 'a copy',
+    api: 'virDomainBlockCopy',
+    args: guest => copyTo(guest, 'copy.qcow2', 0),
+    steps: ['query-named-block-nodes', ...ADD, 'blockdev-mirror'],
+    undone: DELETE
+  },
+  {
+    name: 'a shallow copy',
+    api: 'virDomainBlockCopy',
+    args: guest => copyTo(guest, 'copy.qcow2', SHALLOW),
+    steps: ['query-named-block-nodes', ...ADD, 'blockdev-mirror'],
+    undone: DELETE
+  },
+  {
+    name: 'a copy to what is there',
+    api: 'virDomainBlockCopy',
+    args: guest => copyTo(guest, 'reused.qcow2', SHALLOW | REUSE),
+    steps: ['blockdev-add', 'blockdev-add', 'blockdev-mirror'],
+    undone: DELETE
+  }
+]
+
+/** Refuses the nth of a command's orders. */
+function refuseNth(answers: Answers, command: string, nth: number, how = refuses()): () => void {
+  const usual = answers[command]
+  let count = 0
+  answers[command] = (order: Order) => {
+    if (count++ === nth) return how(order)
+    if (typeof usual === 'function') return usual(order)
+    order.reply(usual ?? {})
+  }
+  return () => {
+    if (usual === undefined) delete answers[command]
+    else answers[command] = usual
+  }
+}
+
+/** How often a command comes before that step. */
+const nthOf = (steps: string[], at: number) => steps.slice(0, at).filter(step => step === steps[at]).length
+
+for (const { name, api, args, steps, undone } of CASES) {
+  t.test(`${name}: each step refused`, async t => {
+    const guest = await guestWithChain(t)
+    const { answers } = guest.qemu.peer
+    const before = await xmlOf(guest)
+    // a job that cannot be dismissed has been done all the same
+    for (const [at, step] of steps.entries()) {
+      if (step === 'job-dismiss') continue
+      const restore = refuseNth(answers, step, nthOf(steps, at))
+      guest.forget()
+      t.match(await guest.failureOf(api, args(guest)), /^VIR_ERR_INTERNAL_ERROR .*the stand-in refuses/, step)
+      await checkNothingLeft(t, guest, before, `${at}: ${step}`)
+      if (at === steps.length - 1) t.same(guest.qemu.peer.commands, [...steps, ...undone], 'all is taken back')
+      t.same(guest.told, [], 'nobody hears of it')
+      restore()
+    }
+    t.equal(await guest.failureOf(api, args(guest)), '')
+    t.match(await guest.status(), { blockJobs: [{ state: 'running', disk: 'vda' }] })
+  })
+
+  t.test(`${name}: the shim dies at each step`, async t => {
+    const guest = await guestWithChain(t)
+    const { answers } = guest.qemu.peer
+    const before = await xmlOf(guest)
+    for (const [at, step] of steps.entries()) {
+      const nth = nthOf(steps, at)
+      const restore = refuseNth(answers, step, nth, silent)
+      guest.forget()
+      const lost = guest.failureOf(api, args(guest))
+      for (let i = 0; i <= nth; i++) await guest.qemu.peer.told(step)
+      guest.leave()
+      await lost
+      restore()
+      answers['query-jobs'] = []
+      t.ok(await guest.takeOver())
+      await checkNothingLeft(t, guest, before, `${at}: ${step}`)
+    }
+  })
+}
+
+t.test('an image that cannot be made', async t => {
+  const guest = await guestWithChain(t)
+  const before = await xmlOf(guest)
+  guest.qemu.peer.answers['blockdev-create'] = ends('JOB_STATUS_CHANGE', 'No space left')
+  t.equal(
+    await guest.failureOf('virDomainBlockCopy', copyTo(guest, 'copy.qcow2', 0)),
+    "VIR_ERR_OPERATION_FAILED VIR_FROM_QEMU: operation failed: failed to format image: 'No space left'"
+  )
+  await checkNothingLeft(t, guest, before, 'blockdev-create')
+})
+
+const JOB = (status: string, error?: string) => [
+  { id: 'commit-vda-libvirt-1-format', type: 'commit', status, ...(error && { error }) }
+]
+const onNode = (node: string) => [
+  { qdev: '/machine/peripheral/virtio-disk0/virtio-backend', removable: false, inserted: { 'node-name': node } }
+]
+
+/** An active commit that is in step. */
+async function readyCommit(t: Test): Promise<StandInGuest> {
+  const guest = await guestWithChain(t)
+  await guest.call('virDomainBlockCommit', { disk: 'vda', flags: ACTIVE })
+  guest.qemu.peer.answers['query-jobs'] = JOB('ready')
+  guest.qemu.peer.event('JOB_STATUS_CHANGE', { id: 'commit-vda-libvirt-1-format', status: 'ready' })
+  await guest.untilTold('BLOCK_JOB_2')
+  guest.forget()
+  return guest
+}
+
+const PIVOTED = (guest: StandInGuest) => new RegExp(`<source file='${guest.dir}/base.qcow2' index='2'/>`)
+
+t.test('a pivot that QEMU refuses', async t => {
+  const guest = await readyCommit(t)
+  const before = await xmlOf(guest)
+  guest.qemu.peer.answers['job-complete'] = refuses()
+  t.match(await guest.failureOf('virDomainBlockJobAbort', { disk: 'vda', flags: PIVOT }), /the stand-in refuses/)
+  t.equal(await xmlOf(guest), before)
+  t.match(await guest.status(), { blockJobs: [{ state: 'ready' }] })
+})
+
+t.test('a pivot of which QEMU tells an error', async t => {
+  const guest = await readyCommit(t)
+  const { peer } = guest.qemu
+  peer.answers['job-complete'] = (order: Order) => {
+    order.reply()
+    peer.answers['query-jobs'] = JOB('concluded', 'Input/output error')
+    peer.event('JOB_STATUS_CHANGE', { id: order.args.id, status: 'concluded' })
+  }
+  t.equal(
+    await guest.failureOf('virDomainBlockJobAbort', { disk: 'vda', flags: PIVOT }),
+    "VIR_ERR_OPERATION_FAILED VIR_FROM_QEMU: operation failed: block job 'commit-vda-libvirt-1-format' failed while pivoting: Input/output error"
+  )
+  t.notMatch(await xmlOf(guest), /<mirror/)
+  t.match(await xmlOf(guest), /top\.qcow2/)
+  t.match(guest.told.at(-1), ['BLOCK_JOB_2', { dst: 'vda', type: 4, status: 1 }])
+})
+
+t.test('an end that comes while no shim runs', async t => {
+  const cases: [node: string, isPivoted: boolean][] = [
+    ['libvirt-2-format', true],
+    ['libvirt-1-format', false]
+  ]
+  for (const [node, isPivoted] of cases) {
+    const guest = await readyCommit(t)
+    const { answers } = guest.qemu.peer
+    answers['job-complete'] = silent
+    const lost = guest.failureOf('virDomainBlockJobAbort', { disk: 'vda', flags: PIVOT })
+    await guest.qemu.peer.told('job-complete')
+    guest.leave()
+    await lost
+    t.match(await guest.status(), { blockJobs: [{ state: 'pivoting' }] })
+    answers['query-jobs'] = JOB('concluded')
+    answers['query-block'] = onNode(node)
+    t.ok(await guest.takeOver())
+    const [live, config] = [await xmlOf(guest), await xmlOf(guest, 2)]
+    t.equal(PIVOTED(guest).test(live), isPivoted, `${node}: the running definition`)
+    t.equal(config.includes('base.qcow2'), isPivoted, `${node}: the persistent one`)
+    t.notMatch(live, /<mirror/)
+    t.same([(await guest.status())?.blockJobs, (await guest.status())?.looseImages], [undefined, undefined])
+    t.ok(guest.qemu.peer.commands.includes('job-dismiss'))
+  }
+})
