@@ -121,6 +121,13 @@ export const virDomainCheckpointListFlags = {
   VIR_DOMAIN_CHECKPOINT_LIST_NO_LEAVES: 8
 } as const
 
+export const virDomainSaveRestoreFlags = {
+  VIR_DOMAIN_SAVE_BYPASS_CACHE: 1,
+  VIR_DOMAIN_SAVE_RUNNING: 2,
+  VIR_DOMAIN_SAVE_PAUSED: 4,
+  VIR_DOMAIN_SAVE_RESET_NVRAM: 8
+} as const
+
 export const virDomainSaveImageXMLFlags = {
   VIR_DOMAIN_SAVE_IMAGE_XML_SECURE: 1
 } as const

@@ -1,8 +1,9 @@
 // The guests of a connection, for connection-level APIs. A shim has one; the aggregator has all.
 import type { PciAddress } from '../conf/devices/device-address.ts'
+import type { DomainDef } from '../conf/domain-def.ts'
 import { int, struct, text, typedParams, type Wire, type WireValue } from '../conf/wire.ts'
 import type { Qemu } from './qemu/capabilities/qemu.ts'
-import type { QemuConfig } from './qemu/context.ts'
+import type { QemuConfig, QemuContext } from './qemu/context.ts'
 
 /** A guest as clients name it: libvirt's domain handle. */
 export interface GuestHandle {
@@ -26,6 +27,18 @@ export interface GuestEntry extends GuestHandle {
   checkpoints: boolean
 }
 
+/** A restore as a client asks for it. */
+export interface RestoreOptions {
+  /** the image */
+  path: string
+  /** virDomainSaveRestoreFlags */
+  flags?: number
+  /** the definition the guest is to have, instead of the image's */
+  xml?: string | undefined
+  /** connections to read memory through at once */
+  channels?: number | undefined
+}
+
 /** A connection without a guest (virConnect): what connection-level rows are run on. */
 export interface Connect {
   /** libvirt's URI of this connection */
@@ -37,6 +50,10 @@ export interface Connect {
   define(xml: string, flags: number): Promise<GuestHandle>
   /** starts a guest from XML; flags are virDomainCreateFlags, `connection` aborts when the client's closes */
   create(xml: string, flags: number, connection?: AbortSignal): Promise<GuestHandle>
+  /** starts a guest from its saved memory; `api` is the call it is done for */
+  restore(options: RestoreOptions, api: string): Promise<GuestHandle>
+  /** the surroundings a guest of that definition would have */
+  contextFor(def: DomainDef): Promise<QemuContext>
   /** the QEMU new guests get, its capabilities probed */
   qemu(): Promise<Qemu>
   /** directory in which capabilities of QEMU binaries are remembered */

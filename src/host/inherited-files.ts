@@ -64,6 +64,11 @@ export class OpenedFiles implements InheritedFiles {
     }
   }
 
+  /** Has QEMU inherit a descriptor of ours, which is closed with the others. */
+  add(descriptor: number): number {
+    return this.#add(descriptor)
+  }
+
   makeTap(name: string, file: MadeFile): void {
     this.#taps.set(name, file)
   }

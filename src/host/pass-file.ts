@@ -52,6 +52,12 @@ export function passableFile(file: string | MadeFile): PassableFile {
   return { passTo: typeof file === 'string' ? opened(file) : (to, byte = 0) => send(to, byte, ['ignore'], file) }
 }
 
+/** A descriptor of ours, which stays ours. @throws VIR_ERR_CONFIG_UNSUPPORTED on a host that cannot pass any */
+export function passableDescriptor(descriptor: number): PassableFile {
+  checkMaker('a file for a QEMU that runs')
+  return { passTo: (to, byte = 0) => send(to, byte, [descriptor]) }
+}
+
 function opened(path: string): PassableFile['passTo'] {
   return async (to, byte = 0) => {
     const descriptor = open(path)

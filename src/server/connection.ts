@@ -32,6 +32,9 @@ export function servedBy(domain: QemuDomain, activity?: Activity): Served & { do
     define: async (xml, flags) => (await import('../drivers/qemu/domain/define.ts')).defineDomain(domain, xml, flags),
     create: async (xml, flags, connection) =>
       (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags, connection),
+    restore: async (options, api) =>
+      (await import('../drivers/qemu/save/restore.ts')).restoreFrom(domain, api, options),
+    contextFor: domain.contextFor,
     stats: (of, wanted, flags) => Promise.all(of.map(() => recordOf(domain, wanted, flags))),
     qemu: async () => domain.context.qemu,
     holderOf(device) {

@@ -1,11 +1,17 @@
 // virshimd: one guest from XML to its end. QEMU is started before anything heavy is loaded.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { checkDefinable } from '../conf/domain/identity.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
-import { virDomainEventDefinedDetailType, virDomainEventType, virDomainShutoffReason } from '../conf/enums.ts'
+import {
+  virDomainEventDefinedDetailType,
+  virDomainEventType,
+  virDomainSaveRestoreFlags,
+  virDomainShutoffReason
+} from '../conf/enums.ts'
 import { errorsFrom, toVirError } from '../conf/error.ts'
 import { VERSION } from '../conf/version.ts'
 import { decodeXml } from '../conf/xml.ts'
+import type { RestoreOptions } from '../drivers/connection.ts'
 import { watchConsoles } from '../drivers/qemu/console/channels.ts'
 import { loadDomain } from '../drivers/qemu/definition/passes.ts'
 import { QemuDomain } from '../drivers/qemu/domain/domain.ts'
@@ -15,6 +21,7 @@ import { handleQmpEvent } from '../drivers/qemu/events/index.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
 import { partWithStarter } from '../host/starter.ts'
+import type { AsyncJob } from '../state/async-job.ts'
 import { chooseRoot, type GuestRoot, lockRoot, type RootLock, removeEmptyDirectories } from '../state/root.ts'
 import { bootId, removeStatus } from '../state/status.ts'
 import { readIfThere } from '../state/store.ts'
@@ -103,7 +110,7 @@ async function detached(argv: string[], xmlFile: string | undefined): Promise<nu
 
 async function runGuest(options: Options): Promise<number> {
   const log = new LateLog()
-  const { domain, status, def, lock } = await openGuest(options, log)
+  const { domain, status, def, given, lock } = await openGuest(options, log)
   const leave = new Leave()
   const activity = new Activity()
   const reattached = status !== undefined && (await takeOver(domain, status))
@@ -124,10 +131,10 @@ async function runGuest(options: Options): Promise<number> {
   try {
     onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.linger)
     if (!reattached && !options.inactive) {
-      const { paused, resetNvram, autoDestroy: dieWithUs, tied } = options
-      const autoDestroy = tied ? starterGone() : undefined
-      const start = () => startDomain(domain, { paused, resetNvram, autoDestroy, dieWithUs, onLaunch: openServices })
-      await domain.jobs.run({ async: 'start' }, { api: 'virDomainCreateXML' }, start)
+      const api = options.restore === undefined ? 'virDomainCreateXML' : 'virDomainRestore'
+      await domain.jobs.run({ async: 'start' }, { api }, job =>
+        startGuest(domain, job, { ...options, given }, openServices)
+      )
     }
     watchConsoles(domain)
     const sockets = await openServices().catch(async error => {
@@ -155,6 +162,38 @@ async function runGuest(options: Options): Promise<number> {
   }
 }
 
+/** Starts the guest: from an image of its memory, from what its managed save has left, or it boots. */
+async function startGuest(
+  domain: QemuDomain,
+  job: AsyncJob,
+  options: Options & Pick<Opened, 'given'>,
+  onLaunch: () => void
+): Promise<void> {
+  const { paused, resetNvram, autoDestroy: dieWithUs, tied, bypassCache, restore } = options
+  const start = { paused, resetNvram, autoDestroy: tied ? starterGone() : undefined, dieWithUs, onLaunch }
+  const saved = () => import('../drivers/qemu/save/restore.ts')
+  if (restore !== undefined) {
+    const { startFrom } = await saved()
+    return startFrom(domain, job, { ...restoreOptions(options), xml: options.given, start })
+  }
+  const isKept = options.define || options.xmlFile === undefined
+  if (!isKept || !existsSync(domain.root.managedSave)) return startDomain(domain, start)
+  await (await saved()).startKept(domain, job, { ...start, bypassCache })
+}
+
+const SAVE = virDomainSaveRestoreFlags
+
+/** What is asked of a restore; the definition that was given is known by its file. */
+function restoreOptions({ restore, channels, running, paused, bypassCache, resetNvram }: Options): RestoreOptions {
+  const bits = [
+    running && SAVE.VIR_DOMAIN_SAVE_RUNNING,
+    paused && SAVE.VIR_DOMAIN_SAVE_PAUSED,
+    bypassCache && SAVE.VIR_DOMAIN_SAVE_BYPASS_CACHE,
+    resetNvram && SAVE.VIR_DOMAIN_SAVE_RESET_NVRAM
+  ]
+  return { path: restore!, channels, flags: bits.reduce<number>((all, bit) => all | Number(bit), 0) }
+}
+
 /** Leaves no empty directories behind of a guest that is neither run nor kept. */
 function tidyUp({ isActive, isPersistent, root }: QemuDomain): void {
   if (!isActive && !isPersistent) removeEmptyDirectories(root)
@@ -171,6 +210,8 @@ interface Opened {
   status: Status | undefined
   /** the next start begins from it */
   def: DomainDef
+  /** its XML, if it was given */
+  given: string | undefined
   /** keeps other shims from the root while it is open */
   lock: RootLock
 }
@@ -180,7 +221,8 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   const given = options.xmlFile === undefined ? undefined : readXml(options.xmlFile)
   const { root: dir, name } = options
   const early = dir === undefined && name === undefined ? undefined : chooseRoot(dir, name ?? '')
-  const xml = given ?? (early && ((await readStatusIfAlive(early))?.xml ?? readIfThere(early.definition)))
+  const saved = options.restore === undefined ? undefined : await xmlInImage(options.restore)
+  const xml = given ?? saved ?? (early && ((await readStatusIfAlive(early))?.xml ?? readIfThere(early.definition)))
   if (xml === undefined) throw new UsageError(`GUEST.xml is missing and nothing is known of a guest in '${early?.dir}'`)
   let root: GuestRoot | undefined
   let ofHost: unknown
@@ -191,7 +233,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
       throw error
     })
   }
-  const isNew = given !== undefined
+  const isNew = given !== undefined && saved === undefined
   const { def, context } = await loadDomain(xml, forDef, { validate: options.validate, abiUpdate: isNew, check: isNew })
     .then(loaded => {
       if (options.define) checkDefinable(loaded.def)
@@ -223,8 +265,10 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     ...(aggregator !== undefined && { claims: claimsAt(aggregator, root!.apiSocket, log) })
   })
   await takeDefinition(domain, { def, xml, define: options.define })
-  return { domain, status, def, lock }
+  return { domain, status, def, given, lock }
 }
+
+const xmlInImage = async (path: string) => (await import('../drivers/qemu/save/image.ts')).readImageFile(path).xml
 
 /** Makes what was loaded the persistent definition, or takes the one that is kept. */
 async function takeDefinition(

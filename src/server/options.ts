@@ -21,6 +21,14 @@ export interface Options {
   /** refuse XML elements and attributes that are not known */
   validate: boolean
   resetNvram: boolean
+  /** the image of a guest's memory that it is to go on from */
+  restore: string | undefined
+  /** it is to run, whatever the image says */
+  running: boolean
+  /** the image is read past the page cache */
+  bypassCache: boolean
+  /** connections to read the image through at once */
+  channels: number | undefined
   /** serve the definition without starting the guest */
   inactive: boolean
   /** serve a persistent guest on when it is shut off */
@@ -53,6 +61,10 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
   --define                keep the definition as persistent (DIR/domain.xml)
   --validate              refuse XML elements and attributes that are not known
   --reset-nvram           make the UEFI variables anew from their template
+  --restore FILE          go on from a saved image; without GUEST.xml by the definition in it
+  --running               then run, whatever the image says; --paused too is heard then
+  --bypass-cache          read the saved image past the page cache
+  --parallel-channels N   read it through so many connections
   --inactive              do not start the guest: serve it as it is, also shut off
   --linger                serve a persistent guest on after its end; --inactive does so too
   --idle-timeout S        of a guest that is shut off, end when nobody asks for S seconds (30)
@@ -88,8 +100,9 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
   if (positionals.length > 1) throw new UsageError(`one guest per process, not ${positionals.length}`)
   if (values.root !== undefined && values.name !== undefined)
     throw new UsageError('--root and --name exclude each other')
-  if (positionals.length === 0 && values.root === undefined && values.name === undefined)
-    throw new UsageError('GUEST.xml is missing')
+  if (values.running && values.paused) throw new UsageError('--running and --paused exclude each other')
+  const isNamed = [values.root, values.name, values.restore].some(given => given !== undefined)
+  if (positionals.length === 0 && !isNamed) throw new UsageError('GUEST.xml is missing')
   const seconds = (name: 'shutdown-timeout' | 'idle-timeout') => {
     const value = values[name]
     if (isSeconds(value)) return Number(value)
@@ -112,6 +125,10 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     define: values.define,
     validate: values.validate,
     resetNvram: values['reset-nvram'],
+    restore: values.restore === undefined ? undefined : resolve(values.restore),
+    running: values.running,
+    bypassCache: values['bypass-cache'],
+    channels: readChannels(values['parallel-channels']),
     inactive: values.inactive,
     linger: values.linger || values.inactive,
     idleTimeoutS: seconds('idle-timeout'),
@@ -125,6 +142,11 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     hookDirs: hookDirs(values.hooks),
     logLevel: values['log-level']
   }
+}
+
+function readChannels(given: string | undefined): number | undefined {
+  if (given === undefined || /^-?\d{1,9}$/.test(given)) return given === undefined ? undefined : Number(given)
+  throw new UsageError(`--parallel-channels: '${given}' is not a number`)
 }
 
 /** --secondary, as a path that does not depend on where we are; undefined for none. */
@@ -171,6 +193,10 @@ function parse(args: string[]) {
       define: flag,
       validate: flag,
       'reset-nvram': flag,
+      restore: { type: 'string' },
+      running: flag,
+      'bypass-cache': flag,
+      'parallel-channels': { type: 'string' },
       inactive: flag,
       linger: flag,
       'idle-timeout': { type: 'string', default: '30' },

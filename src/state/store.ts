@@ -72,7 +72,8 @@ export function removeSynced(file: string): void {
   syncDirectory(dirname(file))
 }
 
-function syncDirectory(path: string): void {
+/** Has the names in a directory stay as they are, whatever happens. */
+export function syncDirectory(path: string): void {
   const fd = openSync(path, 'r')
   try {
     fsyncSync(fd)

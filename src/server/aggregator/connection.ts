@@ -8,6 +8,7 @@ import { thisConnect } from '../this-host.ts'
 import { askGuests } from './ask-guests.ts'
 import type { Discovery } from './discovery.ts'
 import type { Guests } from './guests.ts'
+import type { Layout } from './layout.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 import type { AggregatorConnect } from './rows.ts'
 
@@ -20,7 +21,7 @@ function entryOf({ report }: KnownGuest): GuestEntry {
 }
 
 /** Every guest of the host as one connection. */
-export function connectOf(registry: Registry, guests: Guests, discovery: Discovery): AggregatorConnect {
+export function connectOf(layout: Layout, registry: Registry, guests: Guests, discovery: Discovery): AggregatorConnect {
   return {
     ...thisConnect(),
     guests: () => Array.from(registry.guests(), entryOf),
@@ -34,6 +35,8 @@ export function connectOf(registry: Registry, guests: Guests, discovery: Discove
     },
     define: (xml, flags) => guests.define(xml, flags),
     create: (xml, flags, connection) => guests.create(xml, flags, connection),
+    restore: options => guests.restore(options),
+    contextFor: async def => (await import('../guest-context.ts')).contextFor(def, layout.guest(def.name), undefined),
     add: async socket => handleOf((await discovery.add(socket)).report),
     async qemu(): Promise<Qemu> {
       const { qemuCapabilities } = await import('../../drivers/qemu/capabilities/qemu.ts')

@@ -4,10 +4,15 @@ import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DomainDef } from '../../conf/domain-def.ts'
-import { virDomainCreateFlags, virDomainDefineFlags, virDomainState } from '../../conf/enums.ts'
+import {
+  virDomainCreateFlags,
+  virDomainDefineFlags,
+  virDomainSaveRestoreFlags,
+  virDomainState
+} from '../../conf/enums.ts'
 import { type ErrorJson, errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
-import type { GuestHandle } from '../../drivers/connection.ts'
+import { type GuestHandle, handleOf, type RestoreOptions } from '../../drivers/connection.ts'
 import { checkCreatable, knownGuest } from '../../drivers/known-guest.ts'
 import { errorOfJson } from '../../state/claim.ts'
 import { askOn } from '../raw-http.ts'
@@ -32,6 +37,14 @@ const CREATE_OPTIONS: Partial<Record<keyof typeof virDomainCreateFlags, string>>
   VIR_DOMAIN_START_PAUSED: '--paused',
   VIR_DOMAIN_START_VALIDATE: '--validate',
   VIR_DOMAIN_START_RESET_NVRAM: '--reset-nvram'
+}
+
+/** The same of virDomainRestoreFlags. */
+const RESTORE_OPTIONS: Record<keyof typeof virDomainSaveRestoreFlags, string> = {
+  VIR_DOMAIN_SAVE_BYPASS_CACHE: '--bypass-cache',
+  VIR_DOMAIN_SAVE_RUNNING: '--running',
+  VIR_DOMAIN_SAVE_PAUSED: '--paused',
+  VIR_DOMAIN_SAVE_RESET_NVRAM: '--reset-nvram'
 }
 
 export interface GuestsOptions {
@@ -141,6 +154,27 @@ export class Guests {
     })
   }
 
+  /** virDomainRestoreParams: the image says whose memory it has. */
+  async restore(options: RestoreOptions): Promise<GuestHandle> {
+    const { path, flags = 0, xml, channels } = options
+    const { readImageFile } = await import('../../drivers/qemu/save/image.ts')
+    return this.#of(readImageFile(path).xml, async (def, known) => {
+      if (known) {
+        checkCreatable(known.report)
+        const params = { file: path, dxml: xml, 'parallel.channels': channels }
+        await this.#call(known, 'virDomainRestoreParams', { params, flags })
+        return handleOf(known.report)
+      }
+      const asked = [
+        ...Object.entries(RESTORE_OPTIONS).flatMap(([flag, option]) =>
+          (flags & virDomainSaveRestoreFlags[flag as keyof typeof virDomainSaveRestoreFlags]) === 0 ? [] : [option]
+        ),
+        ...(channels === undefined ? [] : [`--parallel-channels=${channels}`])
+      ]
+      return this.#startNew(def, ['--restore', path, ...asked], xml)
+    })
+  }
+
   /** Does something with the guest that XML is of; nothing else happens to its name and uuid meanwhile. */
   async #of(
     xml: string,
@@ -163,7 +197,7 @@ export class Guests {
     })
   }
 
-  async #startNew(def: DomainDef, options: string[], xml: string, tie?: AbortSignal): Promise<GuestHandle> {
+  async #startNew(def: DomainDef, options: string[], xml?: string, tie?: AbortSignal): Promise<GuestHandle> {
     const where = this.#newPlace(def)
     const started = await this.start(where, options, xml, tie)
     if (started.state === 'ended') throw fail('VIR_ERR_OPERATION_FAILED', 'domain ended while it was started')

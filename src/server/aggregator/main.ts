@@ -77,7 +77,7 @@ async function run(options: AggregatorOptions): Promise<void> {
     discovery,
     changes,
     resources,
-    connect: connectOf(registry, guests, discovery),
+    connect: connectOf(layout, registry, guests, discovery),
     socketOf: guest => guests.socketOf(guest),
     events,
     hostEvents: once(async () => new (await import('./host-events.ts')).HostEvents(await events(), log)),

@@ -1,5 +1,5 @@
 // Create, suspend, resume, shutdown, reboot, reset, destroy, NMI.
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import {
   virDomainCreateFlags,
   virDomainDestroyFlagsValues,
@@ -12,8 +12,7 @@ import {
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { flags } from '../../../conf/wire.ts'
-import { removeSynced } from '../../../state/store.ts'
-import { methodFor, noFlags } from '../../method.ts'
+import { type CallOf, methodFor, noFlags } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { asksForTie } from '../process/auto-destroy.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
@@ -42,13 +41,23 @@ const createFlags = flags({
 const shutdownFlags = flags({ VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN, VIR_DOMAIN_SHUTDOWN_GUEST_AGENT })
 const rebootFlags = flags({ VIR_DOMAIN_REBOOT_ACPI_POWER_BTN, VIR_DOMAIN_REBOOT_GUEST_AGENT })
 
-async function create(domain: QemuDomain, bits: number, connection?: AbortSignal): Promise<Record<string, never>> {
-  if ((bits & VIR_DOMAIN_START_FORCE_BOOT) !== 0) removeSynced(domain.root.managedSave)
-  await startDomain(domain, {
+async function create(
+  domain: QemuDomain,
+  bits: number,
+  { job, connection }: CallOf<undefined>
+): Promise<Record<string, never>> {
+  const options = {
     paused: (bits & VIR_DOMAIN_START_PAUSED) !== 0,
     autoDestroy: asksForTie({ flags: bits }) ? connection : undefined,
     resetNvram: (bits & VIR_DOMAIN_START_RESET_NVRAM) !== 0
-  })
+  }
+  if (!existsSync(domain.root.managedSave)) await startDomain(domain, options)
+  else {
+    const { startKept } = await import('../save/restore.ts')
+    const bypassCache = (bits & VIR_DOMAIN_START_BYPASS_CACHE) !== 0
+    const forceBoot = (bits & VIR_DOMAIN_START_FORCE_BOOT) !== 0
+    await startKept(domain, job!, { ...options, bypassCache, forceBoot })
+  }
   return {}
 }
 
@@ -75,7 +84,7 @@ export const lifecycle = {
     needs: 'inactive',
     args: {},
     ret: {},
-    run: domain => create(domain, 0)
+    run: (domain, _args, call) => create(domain, 0, call)
   }),
 
   /** As virDomainCreate; paused, with new UEFI variables, to end with its client's connection, without its saved image. */
@@ -88,7 +97,7 @@ export const lifecycle = {
     tied: asksForTie,
     args: { flags: createFlags },
     ret: {},
-    run: (domain, args, { connection }) => create(domain, args.flags, connection)
+    run: (domain, args, call) => create(domain, args.flags, call)
   }),
 
   /** Ends the guest as pulling the plug does. Its job waits for no other: it must work on a stuck guest. */

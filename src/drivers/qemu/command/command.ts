@@ -31,10 +31,13 @@ export class Command implements Builder, StartOptions {
   readonly atStart: StartOptions = this
   /** number of the next set of descriptors */
   fdsetIndex = 0
+  /** its memory is not to be an empty machine's */
+  readonly waits: boolean
 
-  constructor(def: DomainDef, context: QemuContext) {
+  constructor(def: DomainDef, context: QemuContext, waits = false) {
     this.def = def
     this.context = context
+    this.waits = waits
   }
 
   get qemu(): Qemu {

@@ -107,6 +107,9 @@ const ARGUMENTS: AddArguments[] = [
   add('redirdevs'),
   add('interfaces', isHostdev),
   add('hostdevs'),
+  command => {
+    if (command.waits) command.add('-incoming', 'defer')
+  },
   add('memballoons'),
   add('rngs'),
   add('nvrams'),
@@ -124,10 +127,11 @@ const ARGUMENTS: AddArguments[] = [
 
 /**
  * The arguments and added environment for a completed, prepared definition.
+ * @param waits it is told later where its memory comes from
  * @throws VIR_ERR_CONFIG_UNSUPPORTED for what QEMU cannot do
  */
-export function buildCommand(def: DomainDef, context: QemuContext): GuestCommand {
-  const command = new Command(def, context)
+export function buildCommand(def: DomainDef, context: QemuContext, waits = false): GuestCommand {
+  const command = new Command(def, context, waits)
   for (const addTo of ARGUMENTS) addTo(command)
   const { env, masterKey, fdsetIndex } = command
   return { argv: [def.devices.emulator!, ...command.argv], env, masterKey, fdsetIndex }

@@ -32,6 +32,13 @@ export interface MediumChange {
   to: string
 }
 
+/** A file that the guest's memory is being written into. */
+export interface MemoryFileUnderWay {
+  path: string
+  /** it was not there before, and goes if it does not come to be whole */
+  made: boolean
+}
+
 /** An image that QEMU has, or may have, and no definition: it is being added, or is going. */
 export interface LooseImage {
   /** a disk in our own form of XML that has it for its image, with those below it that go as well */
@@ -102,6 +109,10 @@ export class Run {
   readonly leaving = new Set<string>()
   /** media being changed, by alias of the drive: XML of it as it was and is going to be */
   readonly media = new Map<string, MediumChange>()
+  /** the file its memory is being written into */
+  memoryFile: MemoryFileUnderWay | undefined
+  /** its memory came out of the saved image, which goes once the guest runs */
+  fromManagedSave = false
   /** images that no definition has, by their number */
   readonly looseImages = new Map<number, LooseImage>()
   /** jobs on disks, by QEMU's id */

@@ -128,6 +128,18 @@ export const STATUS = {
     },
     save: (_, { jobs }) => jobs.saved
   }),
+  memoryFile: optional(
+    field('memoryFile', {
+      type: 'object',
+      description: "a file the guest's memory is being written into; made: it was not there before",
+      properties: { path: text(), made: yesNo() },
+      required: ['path', 'made']
+    })
+  ),
+  fromManagedSave: optional({
+    ...field('fromManagedSave', yesNo('its memory came out of the saved image, which goes once it runs')),
+    save: ({ fromManagedSave }) => fromManagedSave || undefined
+  }),
   indexedThresholds: optional({
     schema: texts('nodes of images whose write threshold was set by their number in the chain'),
     save: ({ indexedThresholds }) => unlessEmpty([...indexedThresholds]),

@@ -79,7 +79,7 @@ async function verifyCpu(domain: QemuDomain, vcpus: Promise<QmpVcpu[]>): Promise
   const { qmp, def } = domain
   const asked = def.cpu && formatXml(formatCpu(def.cpu))
   await verifyGuestCpu(def, qmp, vcpus)
-  if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.running.originalCpu = asked
+  if (def.cpu && formatXml(formatCpu(def.cpu)) !== asked) domain.running.originalCpu ??= asked
 }
 
 /**

@@ -46,7 +46,27 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 /** Time a QEMU that closed its monitor during its start may take to end. */
 const LAST_WORDS_MS = 1000
 
+/** Memory and device state that a guest goes on from, instead of booting. */
+export interface Incoming {
+  /** descriptor they are read from, which becomes the start's; absent: QEMU is handed it later */
+  fd?: number
+  /** <cpu> the guest was once started with, where the definition's is what QEMU made of that */
+  originalCpu?: string | undefined
+  /** has QEMU read them. @param number of the descriptor in QEMU; absent without one */
+  load(domain: QemuDomain, number: number | undefined): Promise<void>
+  /** virDomainRunningReason */
+  runningReason: number
+  /** virDomainEventStartedDetailType */
+  started: number
+  /** virDomainEventSuspendedDetailType of a guest that stays paused */
+  suspended: number
+}
+
 export interface StartOptions {
+  /** what it goes on from; absent: it boots */
+  incoming?: Incoming
+  /** that is out of its saved image, which goes once it runs */
+  fromManagedSave?: boolean
   /** VIR_DOMAIN_START_PAUSED */
   paused?: boolean
   /** VIR_DOMAIN_START_AUTODESTROY: the connection whose end is the guest's, aborted when it closes */
@@ -82,6 +102,10 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   let ports: HeldPorts | undefined
   let outputMade: Promise<QemuOutput> | undefined
   const files = new OpenedFiles(domain.fileGroups)
+  const { incoming } = options
+  const number = incoming?.fd === undefined ? undefined : files.add(incoming.fd)
+  run.originalCpu = incoming?.originalCpu
+  run.fromManagedSave = options.fromManagedSave ?? false
   try {
     checkCancelled(domain)
     run.context = checkStart(domain.def, withSocketDir(domain))
@@ -106,7 +130,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     run.phase = 'starting'
     domain.save()
     await prepareNeeds({ domain, context })
-    const command = buildCommand(domain.def, context)
+    const command = buildCommand(domain.def, context, incoming !== undefined)
     run.masterKey = command.masterKey
     run.fdsetIndex = command.fdsetIndex
     domain.save()
@@ -128,7 +152,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
       files
     })
     options.onLaunch?.()
-    await afterLaunch(domain, run, launched)
+    await afterLaunch(domain, run, launched, incoming && { ...incoming, number })
   } catch (thrown) {
     const error = await startError(run, thrown)
     domain.log.error({ err: error }, 'start failed')
@@ -161,7 +185,12 @@ export function withSocketDir({ context, root, running }: QemuDomain): QemuConte
 }
 
 /** Finishes a start once QEMU is spawned. Needs that ask for its process are met beside its initialisation. */
-async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: Launched): Promise<void> {
+async function afterLaunch(
+  domain: QemuDomain,
+  run: Run,
+  { identity, exited }: Launched,
+  incoming?: Incoming & { number: number | undefined }
+): Promise<void> {
   run.process = identity
   run.exited = exited
   domain.save()
@@ -183,7 +212,10 @@ async function afterLaunch(domain: QemuDomain, run: Run, { identity, exited }: L
     await (await import('./tuning/tune.ts')).tuneThreads(domain)
     checkCancelled(domain)
   }
-  await firstRun(domain)
+  if (!incoming) return firstRun(domain)
+  await incoming.load(domain, incoming.number)
+  checkCancelled(domain)
+  await firstRun(domain, incoming)
 }
 
 /** Ends a start that is under way, or about to begin; it fails and leaves nothing. */
@@ -244,22 +276,29 @@ async function startError(run: Run, thrown: unknown): Promise<VirError> {
   return fail('VIR_ERR_INTERNAL_ERROR', `process exited while connecting to monitor: ${words || error.message}`, thrown)
 }
 
-async function firstRun(domain: QemuDomain): Promise<void> {
+const BOOTED = {
+  started: virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_BOOTED,
+  suspended: virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED,
+  runningReason: virDomainRunningReason.VIR_DOMAIN_RUNNING_BOOTED
+}
+
+/** Lets a guest run that boots, or goes on from what it has read by now (qemuProcessFinishStartup, qemuSaveImageStartVM). */
+async function firstRun(domain: QemuDomain, incoming?: Incoming): Promise<void> {
   const { running } = domain
+  const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_STARTING_UP, VIR_DOMAIN_PAUSED_USER } = virDomainPausedReason
+  const { started, suspended, runningReason } = incoming ?? BOOTED
   running.phase = 'running'
   const { paused } = running
-  if (paused) {
-    domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_USER)
-  } else {
-    domain.setState(virDomainState.VIR_DOMAIN_PAUSED, virDomainPausedReason.VIR_DOMAIN_PAUSED_STARTING_UP)
-    await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_BOOTED)
+  if (paused) domain.setPaused(incoming ? VIR_DOMAIN_PAUSED_MIGRATION : VIR_DOMAIN_PAUSED_USER)
+  else {
+    const reason = incoming ? VIR_DOMAIN_PAUSED_MIGRATION : VIR_DOMAIN_PAUSED_STARTING_UP
+    domain.setState(virDomainState.VIR_DOMAIN_PAUSED, reason)
+    if (!incoming) await startCpus(domain, runningReason)
   }
   await callHook(domain, 'started')
   if (running.cleanUp) throw fail('VIR_ERR_OPERATION_FAILED', 'guest unexpectedly quit')
-  const { VIR_DOMAIN_EVENT_STARTED, VIR_DOMAIN_EVENT_SUSPENDED } = virDomainEventType
-  domain.lifecycle(VIR_DOMAIN_EVENT_STARTED, virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_BOOTED)
-  if (paused) {
-    domain.lifecycle(VIR_DOMAIN_EVENT_SUSPENDED, virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED)
-  }
+  domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STARTED, started)
+  if (incoming && !paused) await startCpus(domain, runningReason)
+  if (paused) domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED, suspended)
   domain.log.info({ pid: domain.process?.pid }, 'guest started')
 }

@@ -85,7 +85,8 @@ const STOPPED_DETAIL: Record<number, number> = {
     virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN,
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED]:
     virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_DESTROYED,
-  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED
+  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED,
+  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SAVED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_SAVED
 }
 
 const reasonName = (reason: number) =>

@@ -1,0 +1,232 @@
+// A guest that goes on from its saved memory: from a file, or from the saved image that its start finds.
+import { closeSync, existsSync } from 'node:fs'
+import { formatCpu } from '../../../conf/domain/cpu.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import {
+  virDomainEventStartedDetailType,
+  virDomainEventSuspendedDetailType,
+  virDomainJobOperation,
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainSaveRestoreFlags,
+  virDomainState
+} from '../../../conf/enums.ts'
+import { systemError } from '../../../conf/errno.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { randomUUID } from '../../../conf/random.ts'
+import { parseSaveCookieDocument } from '../../../conf/save-cookie.ts'
+import { formatXml } from '../../../conf/xml.ts'
+import { filterOutOf } from '../../../host/filter.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
+import { removeSynced } from '../../../state/store.ts'
+import { type GuestHandle, handleOf, type RestoreOptions } from '../../connection.ts'
+import { checkCreatable } from '../../known-guest.ts'
+import type { QemuContext } from '../context.ts'
+import { type ContextFor, loadDomain } from '../definition/passes.ts'
+import { checkOwn } from '../domain/define.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { migrateIn } from '../migration/stream.ts'
+import { startCpus } from '../process/cpus.ts'
+import { type StartOptions, startDomain } from '../process/start.ts'
+import { isCorrupt, openMemory, type ReadImage, readImageFile } from './image.ts'
+import { checkChannels, runsAfter } from './save.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const { VIR_DOMAIN_SAVE_BYPASS_CACHE, VIR_DOMAIN_SAVE_RESET_NVRAM } = virDomainSaveRestoreFlags
+
+/** An image and the definition in it. */
+interface Loaded {
+  path: string
+  image: ReadImage
+  def: DomainDef
+  context: QemuContext
+}
+
+/**
+ * Reads an image and the definition in it, which was checked when it was saved (qemuSaveImageGetMetadata).
+ * @throws VIR_ERR_SYSTEM_ERROR, VIR_ERR_OPERATION_FAILED for what is no whole image, and as loadDomain
+ */
+export async function loadImage(path: string, contextFor: ContextFor): Promise<Loaded> {
+  const image = readImageFile(path)
+  return { path, image, ...(await loadDomain(image.xml, contextFor, { check: false, abiUpdate: false })) }
+}
+
+/**
+ * Starts the guest from an image; after that run it has the definition it keeps, if it keeps one.
+ * @throws VIR_ERR_OPERATION_UNSUPPORTED for another guest's, VIR_ERR_OPERATION_INVALID for one that runs
+ */
+export async function restoreFrom(domain: QemuDomain, api: string, options: RestoreOptions): Promise<GuestHandle> {
+  const { flags = 0 } = options
+  const loaded = await loadForRestore(options, domain.contextFor)
+  checkOwn(domain, loaded.def)
+  return domain.jobs.run({ async: 'start' }, { api, flags }, async job => {
+    checkCreatable({ name: domain.name, id: domain.id, persistent: domain.isPersistent })
+    await goOnFrom(domain, job, loaded, howToGoOn(loaded.image, flags))
+    return handleOf(domain)
+  })
+}
+
+/** @param flags virDomainSaveRestoreFlags */
+const howToGoOn = ({ running }: ReadImage, flags: number): GoOn => ({
+  paused: !runsAfter(flags, running),
+  bypassCache: (flags & VIR_DOMAIN_SAVE_BYPASS_CACHE) !== 0,
+  resetNvram: (flags & VIR_DOMAIN_SAVE_RESET_NVRAM) !== 0
+})
+
+/** Reads what a restore is to begin from (the first half of qemuDomainRestoreInternal). */
+export async function loadForRestore({ path, xml, channels }: RestoreOptions, contextFor: ContextFor): Promise<Loaded> {
+  const loaded = await loadImage(path, contextFor)
+  checkChannels(channels, loaded.image.format)
+  return xml === undefined ? loaded : { ...loaded, ...(await updateDef(loaded, xml, contextFor)) }
+}
+
+/** Another definition for an image's memory (qemuSaveImageUpdateDef). @throws VIR_ERR_CONFIG_UNSUPPORTED where it does not fit */
+export async function updateDef(
+  _loaded: Loaded,
+  xml: string,
+  contextFor: ContextFor
+): Promise<{ def: DomainDef; context: QemuContext }> {
+  return loadDomain(xml, contextFor, { abiUpdate: false })
+}
+
+/** How a guest goes on; whoever asks for it may want it paused. */
+interface GoOn extends StartOptions {
+  bypassCache?: boolean
+  /** virDomainEventSuspendedDetailType */
+  suspended?: number
+}
+
+/** Starts the guest from an image's memory and definition (qemuSaveImageStartVM). */
+async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, options: GoOn): Promise<void> {
+  const { def, context, image, path } = loaded
+  const { VIR_DOMAIN_EVENT_SUSPENDED_RESTORED } = virDomainEventSuspendedDetailType
+  const { bypassCache = false, suspended = VIR_DOMAIN_EVENT_SUSPENDED_RESTORED, ...start } = options
+  job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_RESTORE
+  const { fd: file, filters } = openMemory(path, image, bypassCache)
+  const filtered = await filterOutOf(filters, { file, directory: domain.root.dir }).finally(() => {
+    if (filters.length > 0) closeSync(file)
+  })
+  try {
+    const originalCpu = takeCookie(def, image.cookie)
+    if (def.genid !== undefined) def.genid = randomUUID()
+    domain.definitions.startFrom(def, context)
+    const incoming = {
+      fd: filtered.fd,
+      originalCpu,
+      load: (started: QemuDomain, number?: number) => migrateIn(started, job, `fd:${number}`),
+      runningReason: virDomainRunningReason.VIR_DOMAIN_RUNNING_RESTORED,
+      started: virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_RESTORED,
+      suspended
+    }
+    await startDomain(domain, { ...start, incoming })
+  } catch (error) {
+    filtered.stop()
+    throw error
+  }
+  await filtered.finished
+}
+
+/** Puts the CPU QEMU had made into the definition. @returns the one the guest was once started with, if it differs */
+function takeCookie(def: DomainDef, cookie: string | undefined): string | undefined {
+  const { cpu } = cookie === undefined ? {} : parseSaveCookieDocument(cookie)
+  if (!cpu || !def.cpu) return undefined
+  const original = formatXml(formatCpu(def.cpu))
+  def.cpu = cpu
+  return formatXml(formatCpu(cpu)) === original ? undefined : original
+}
+
+/**
+ * Starts the guest of this process from an image: its definition is the image's, or `xml`.
+ * @throws as restoreFrom
+ */
+export async function startFrom(
+  domain: QemuDomain,
+  job: AsyncJob,
+  options: RestoreOptions & { start: StartOptions }
+): Promise<void> {
+  const { flags = 0, start } = options
+  const loaded = await loadForRestore(options, domain.contextFor)
+  await goOnFrom(domain, job, loaded, { ...start, ...howToGoOn(loaded.image, flags) })
+}
+
+/** Options of a start that goes on from the saved image, if there is one. */
+export interface ManagedStart extends StartOptions {
+  /** VIR_DOMAIN_START_BYPASS_CACHE */
+  bypassCache?: boolean
+  /** VIR_DOMAIN_START_FORCE_BOOT: the image goes, and the guest boots */
+  forceBoot?: boolean
+}
+
+/**
+ * Starts a guest that is kept: from its saved image where there is one, which goes once it runs. One that is not whole
+ * goes at once, and the guest boots (qemuDomainObjStart).
+ * @throws VIR_ERR_OPERATION_FAILED for another guest's image
+ */
+export async function startKept(domain: QemuDomain, job: AsyncJob, options: ManagedStart): Promise<void> {
+  const { bypassCache, forceBoot, ...start } = options
+  const path = domain.root.managedSave
+  const loaded = forceBoot ? remove(path, 'managed save') : await loadManaged(domain, path)
+  if (!loaded) return startDomain(domain, start)
+  const { def } = loaded
+  if (def.name !== domain.name || def.uuid !== domain.uuid) {
+    throw fail(
+      'VIR_ERR_OPERATION_FAILED',
+      `cannot restore domain '${domain.name}' uuid ${domain.uuid} from a file which belongs to domain '${def.name}' uuid ${def.uuid}`
+    )
+  }
+  const { VIR_DOMAIN_EVENT_SUSPENDED_PAUSED } = virDomainEventSuspendedDetailType
+  await goOnFrom(domain, job, loaded, {
+    ...start,
+    bypassCache,
+    paused: start.paused || !loaded.image.running,
+    fromManagedSave: true,
+    ...(start.paused && { suspended: VIR_DOMAIN_EVENT_SUSPENDED_PAUSED })
+  })
+  forgetManaged(domain)
+}
+
+/** The saved image; undefined where there is none, or one that was no use and is gone. */
+async function loadManaged(domain: QemuDomain, path: string): Promise<Loaded | undefined> {
+  if (!existsSync(path)) return undefined
+  try {
+    return await loadImage(path, domain.contextFor)
+  } catch (error) {
+    if (!isCorrupt(path)) throw error
+    domain.log.warn({ err: error, path }, 'the saved image is not whole, booting without it')
+    return remove(path, 'corrupt')
+  }
+}
+
+function remove(path: string, what: 'managed save' | 'corrupt'): undefined {
+  try {
+    removeSynced(path)
+  } catch (error) {
+    const words = what === 'corrupt' ? `cannot remove corrupt file: ${path}` : `cannot remove managed save file ${path}`
+    throw systemError('VIR_FROM_QEMU', words, error)
+  }
+}
+
+/** The guest runs from its saved image's memory: the image is of the past. */
+function forgetManaged(domain: QemuDomain): void {
+  const { running, root, log } = domain
+  try {
+    removeSynced(root.managedSave)
+  } catch (error) {
+    log.warn({ err: error }, 'the saved image cannot be removed')
+  }
+  running.fromManagedSave = false
+  domain.changed()
+}
+
+/**
+ * Finishes a restore whose shim was killed when the guest had its memory: it runs, unless it was to stay paused, and its
+ * saved image goes.
+ */
+export async function settleRestore(domain: QemuDomain): Promise<void> {
+  const { running, state, reason } = domain
+  const { VIR_DOMAIN_PAUSED_MIGRATION } = virDomainPausedReason
+  const waits = state === virDomainState.VIR_DOMAIN_PAUSED && reason === VIR_DOMAIN_PAUSED_MIGRATION
+  if (waits && !running.paused) await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_RESTORED)
+  if (running.fromManagedSave) forgetManaged(domain)
+}

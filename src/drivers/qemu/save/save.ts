@@ -1,0 +1,199 @@
+// A guest's memory into a file, and the guest's end (qemuDomainSaveInternal).
+//
+//   paused ─► header, marked as not whole ─► memory ─► synced ─► phase `written` ─► marked as whole ─► QEMU is ended
+//
+// Until `written` is in status.json a shim that follows a killed one gives the save up: the file goes and the guest runs
+// on. From then on it finishes it. So there is either the guest or its image.
+import { closeSync, fsyncSync, rmSync } from 'node:fs'
+import { dirname } from 'node:path'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import {
+  virDomainEventSuspendedDetailType,
+  virDomainEventType,
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainSaveRestoreFlags,
+  virDomainShutoffReason,
+  virDomainState
+} from '../../../conf/enums.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { formatSaveCookieDocument } from '../../../conf/save-cookie.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
+import { makePrivateDirectory, syncDirectory } from '../../../state/store.ts'
+import { formatMigratable } from '../definition/migratable.ts'
+import { loadDomain } from '../definition/passes.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { checkMigratable } from '../migration/allowed.ts'
+import { canMigrate, migrateToFile } from '../migration/stream.ts'
+import { startCpus, stopCpus } from '../process/cpus.ts'
+import { stopDomain } from '../process/stop.ts'
+import {
+  compressors,
+  createFile,
+  DIRECT_INTO,
+  formatImage,
+  markWhole,
+  openFile,
+  SAVE_FORMATS,
+  type SaveFormat,
+  type SaveImage,
+  writeAll
+} from './image.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
+
+const { VIR_DOMAIN_SAVE_BYPASS_CACHE, VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED } = virDomainSaveRestoreFlags
+const { VIR_DOMAIN_PAUSED_API_ERROR, VIR_DOMAIN_PAUSED_SAVE } = virDomainPausedReason
+
+/** The phase of a save whose image lacks nothing but the mark that it is whole. */
+export const WRITTEN = 'written'
+
+export interface SaveOptions {
+  path: string
+  format?: SaveFormat | undefined
+  /** virDomainSaveRestoreFlags */
+  flags?: number
+  /** the definition the image is to have, instead of the guest's */
+  xml?: string | undefined
+  /** connections to write memory through at once; only of the format that is sparse */
+  channels?: number | undefined
+}
+
+/** True for a guest that runs once it is restored. @param running it runs otherwise */
+export function runsAfter(flags: number, running: boolean): boolean {
+  if ((flags & VIR_DOMAIN_SAVE_RUNNING) !== 0) return true
+  return running && (flags & VIR_DOMAIN_SAVE_PAUSED) === 0
+}
+
+/** @throws VIR_ERR_OPERATION_FAILED for a format that libvirt does not have */
+export function formatOf(name: string | undefined): SaveFormat | undefined {
+  const format = SAVE_FORMATS.find(known => known === name)
+  if (name === undefined || format !== undefined) return format
+  throw fail('VIR_ERR_OPERATION_FAILED', `Invalid image_format '${name}'`)
+}
+
+/** @throws VIR_ERR_INVALID_ARG (qemuMigrationParamsForSave) */
+export function checkChannels(channels: number | undefined, format: SaveFormat): void {
+  if (channels === undefined) return
+  if (format !== 'sparse') {
+    throw badArgument("Parallel save is only supported with the 'sparse' save image format")
+  }
+  if (channels < 1) throw badArgument('number of parallel save channels cannot be less than 1')
+}
+
+/**
+ * Saves the guest and ends it. When it fails, the guest is as it was and a file that was made is gone.
+ * @throws VIR_ERR_OPERATION_UNSUPPORTED for a guest or format its QEMU cannot save, VIR_ERR_OPERATION_ABORTED,
+ *   VIR_ERR_OPERATION_FAILED, VIR_ERR_SYSTEM_ERROR
+ */
+export async function saveDomain(domain: QemuDomain, job: AsyncJob, options: SaveOptions): Promise<void> {
+  const { path, format = 'raw', flags = 0, xml, channels } = options
+  const compress = await compressors(format, 'save')
+  await checkMigratable(domain)
+  if (format === 'sparse' && !(await canMigrate(domain, 'mapped-ram'))) {
+    throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `save image format ${format} is not supported by this QEMU binary`)
+  }
+  const wasRunning = domain.state === virDomainState.VIR_DOMAIN_RUNNING
+  try {
+    if (wasRunning) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SAVE))
+    const running = runsAfter(flags, wasRunning)
+    const image = { running, format, xml: await imageXml(domain, xml), cookie: cookieOf(domain) }
+    checkChannels(channels, format)
+    await writeImage(domain, job, image, { path, compress, flags })
+    await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SAVED)
+  } catch (error) {
+    discardFile(domain)
+    if (wasRunning && domain.isActive) await resume(domain, job)
+    throw error
+  }
+}
+
+/** Takes the file away that the guest's memory was being written into; one that was there before stays, emptied. */
+export function discardFile(domain: QemuDomain): void {
+  const { run } = domain
+  if (!run?.memoryFile) return
+  const { path, made } = run.memoryFile
+  if (made) rmSync(path, { force: true })
+  run.memoryFile = undefined
+  domain.save()
+}
+
+/** The definition the image has: migratable, with secrets. */
+async function imageXml(domain: QemuDomain, xml: string | undefined): Promise<string> {
+  const { def, context, running } = domain
+  if (xml === undefined) return formatMigratable(def, context, running.originalCpu)
+  const wanted = await loadDomain(xml, async () => context, { check: false, abiUpdate: false })
+  checkStability(domain, wanted.def)
+  return formatMigratable(wanted.def, context)
+}
+
+function checkStability(_domain: QemuDomain, _wanted: DomainDef): void {}
+
+/** What a restore needs beside the definition (qemuDomainSaveCookieNew). */
+function cookieOf({ def }: QemuDomain): string {
+  const { cpu, devices } = def
+  const isUpdated = cpu && (cpu.mode !== 'custom' || cpu.model)
+  const slirpHelper = !devices.interfaces.some(({ type, backend }) => type === 'user' && backend?.type !== 'passt')
+  return formatSaveCookieDocument({ ...(isUpdated && { cpu }), ...(slirpHelper && { slirpHelper }) })
+}
+
+interface Way {
+  path: string
+  compress: Awaited<ReturnType<typeof compressors>>
+  flags: number
+}
+
+/** Writes the image; it is whole, on disk and known to be so when this returns (qemuSaveImageCreate). */
+async function writeImage(domain: QemuDomain, job: AsyncJob, image: SaveImage, way: Way): Promise<void> {
+  const { path, compress, flags } = way
+  const { running } = domain
+  const bypassCache = (flags & VIR_DOMAIN_SAVE_BYPASS_CACHE) !== 0
+  const fd = createFile(path, bypassCache, made => {
+    running.memoryFile = { path, made }
+    domain.save()
+  })
+  try {
+    writeAll(fd, formatImage(image), `failed to write header to domain save file '${path}'`)
+    const filters = [...compress, ...(bypassCache ? [DIRECT_INTO] : [])]
+    await migrateToFile(domain, job, { fd, path, filters })
+    job.phase = WRITTEN
+    finishImage(path)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/** Marks an image whose memory is on disk as whole, and has it stay. @throws VIR_ERR_SYSTEM_ERROR */
+export function finishImage(path: string): void {
+  const fd = openFile(path, { write: true })
+  try {
+    markWhole(fd, path)
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+  syncDirectory(dirname(path))
+}
+
+/** Lets a guest run on that could not be saved; libvirt says when even that fails. */
+async function resume(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  try {
+    await job.nested(() => startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_SAVE_CANCELED))
+  } catch (error) {
+    domain.log.warn({ err: error }, 'the guest cannot be resumed after its save has failed')
+    domain.setPaused(VIR_DOMAIN_PAUSED_API_ERROR)
+    domain.lifecycle(
+      virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
+      virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_API_ERROR
+    )
+  }
+}
+
+/** Saves the guest where its next start looks for it. @throws VIR_ERR_OPERATION_INVALID for one that is not kept */
+export async function managedSave(domain: QemuDomain, job: AsyncJob, options: Omit<SaveOptions, 'path' | 'format'>) {
+  if (!domain.isPersistent) throw fail('VIR_ERR_OPERATION_INVALID', 'cannot do managed save for transient domain')
+  const path = domain.root.managedSave
+  makePrivateDirectory(dirname(path))
+  await saveDomain(domain, job, { ...options, path })
+}
