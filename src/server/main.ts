@@ -292,10 +292,14 @@ async function takeDefinition(
   }
 }
 
-/** Takes over what a former shim has left, if there is anything. @throws as reconnectDomain */
+/** Takes over what a former shim has left, and finishes or takes back what that was doing. @returns as reconnectDomain */
 async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   const { reconnectDomain } = await import('../drivers/qemu/process/reconnect.ts')
-  if (!(await reconnectDomain(domain, status))) return false
+  const isSaving = status.job?.kind === 'save' || status.goesOnFrom !== undefined
+  const saving = isSaving ? await import('../drivers/qemu/save/settle.ts') : undefined
+  const reattached = await reconnectDomain(domain, status, saving?.finishSave(status))
+  await saving?.settleSave(domain, status)
+  if (!reattached) return false
   await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
   await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
   return true

@@ -111,8 +111,8 @@ export class Run {
   readonly media = new Map<string, MediumChange>()
   /** the file its memory is being written into */
   memoryFile: MemoryFileUnderWay | undefined
-  /** its memory came out of the saved image, which goes once the guest runs */
-  fromManagedSave = false
+  /** where its memory comes from, until the guest runs: a saved image then goes */
+  goesOnFrom: 'file' | 'managed save' | undefined
   /** images that no definition has, by their number */
   readonly looseImages = new Map<number, LooseImage>()
   /** jobs on disks, by QEMU's id */

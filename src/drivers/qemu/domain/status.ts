@@ -136,10 +136,12 @@ export const STATUS = {
       required: ['path', 'made']
     })
   ),
-  fromManagedSave: optional({
-    ...field('fromManagedSave', yesNo('its memory came out of the saved image, which goes once it runs')),
-    save: ({ fromManagedSave }) => fromManagedSave || undefined
-  }),
+  goesOnFrom: optional(
+    field('goesOnFrom', {
+      enum: ['file', 'managed save'],
+      description: 'where its memory comes from, until it runs: a saved image then goes'
+    })
+  ),
   indexedThresholds: optional({
     schema: texts('nodes of images whose write threshold was set by their number in the chain'),
     save: ({ indexedThresholds }) => unlessEmpty([...indexedThresholds]),

@@ -209,6 +209,8 @@ const CANCEL_POLL_MS = 20
 export async function cancelMigration(domain: QemuDomain): Promise<void> {
   const { monitor } = domain
   if (!domain.isActive || !monitor || monitor.closed) return
+  // where it was handed a file that it has not begun to write into
+  await monitor.execute('closefd', { fdname: FD_NAME }).catch(() => undefined)
   if (isOver((await queryMigrate(domain)).status)) return
   await monitor.execute('migrate_cancel')
   for (const deadline = Date.now() + CANCEL_TIMEOUT_MS; Date.now() < deadline; ) {
@@ -229,8 +231,11 @@ export async function migrateIn(
   uri: string,
   capabilities: readonly string[] = []
 ): Promise<void> {
-  const { qmp } = domain
+  const { qmp, context } = domain
   await setCapabilities(domain, capabilities)
-  await qmp.execute('migrate-incoming', { uri })
-  await migrationCompleted(domain, job)
+  const staysOn = context.qemu.has('migrate-incoming.exit-on-error')
+  const gone = new Promise<never>((_, refuse) => qmp.once('close', refuse))
+  gone.catch(() => undefined)
+  await qmp.execute('migrate-incoming', { uri, ...(staysOn && { 'exit-on-error': false }) })
+  await Promise.race([migrationCompleted(domain, job), gone])
 }

@@ -19,10 +19,11 @@ import { asksForCounters } from './tuning/demands.ts'
 
 /**
  * Takes over the guest a former shim left, by its saved status (qemuProcessReconnect).
+ * @param saved its memory is in a file by now: it is to end
  * @throws VIR_ERR_HOOK_SCRIPT_FAILED where a hook script refuses it; the guest is ended then
  * @returns true when the guest runs under us; false when there is nothing left and it may be started anew
  */
-export async function reconnectDomain(domain: QemuDomain, status: Status): Promise<boolean> {
+export async function reconnectDomain(domain: QemuDomain, status: Status, saved = false): Promise<boolean> {
   const { user, group } = status
   const run = new Run(domain.context, { user, group })
   domain.run = run
@@ -39,19 +40,16 @@ export async function reconnectDomain(domain: QemuDomain, status: Status): Promi
     return false
   }
   run.watchLogs(() => [domain.root.log, domain.root.shimLog])
+  const { VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_SHUTOFF_SAVED } = virDomainShutoffReason
+  const stopped = status.phase === 'stopping' ? VIR_DOMAIN_SHUTOFF_DESTROYED : undefined
+  const ends = saved ? VIR_DOMAIN_SHUTOFF_SAVED : stopped
   if (!run.process || !isAlive(run.process)) {
     domain.log.warn({}, 'the guest ended while no shim watched it')
-    const stopping = status.phase === 'stopping'
-    await cleanUp(domain, {
-      reason: stopping
-        ? virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED
-        : virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED,
-      failed: !stopping
-    })
-    return stopping
+    await cleanUp(domain, { reason: ends ?? virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED, failed: !ends })
+    return ends !== undefined
   }
-  if (status.phase === 'stopping') {
-    await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED)
+  if (ends) {
+    await stopDomain(domain, ends)
     return true
   }
   if (status.job) domain.jobs.restore(status.job)

@@ -22,6 +22,11 @@ interface DumpResult {
  */
 export async function recoverJob(domain: QemuDomain): Promise<void> {
   const { async: job } = domain.jobs
+  if (job?.told('MIGRATION')) {
+    // the monitor was lost meanwhile
+    const { status } = await domain.qmp.execute<{ status?: string }>('query-migrate')
+    if (status !== undefined) job.tell('MIGRATION', { status })
+  }
   if (job?.kind !== 'dump') return
   followDump(domain, job)
   const result = await queryDump(domain)

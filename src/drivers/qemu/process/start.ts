@@ -48,6 +48,7 @@ const LAST_WORDS_MS = 1000
 
 /** Memory and device state that a guest goes on from, instead of booting. */
 export interface Incoming {
+  from: Run['goesOnFrom']
   /** descriptor they are read from, which becomes the start's; absent: QEMU is handed it later */
   fd?: number
   /** <cpu> the guest was once started with, where the definition's is what QEMU made of that */
@@ -65,8 +66,6 @@ export interface Incoming {
 export interface StartOptions {
   /** what it goes on from; absent: it boots */
   incoming?: Incoming
-  /** that is out of its saved image, which goes once it runs */
-  fromManagedSave?: boolean
   /** VIR_DOMAIN_START_PAUSED */
   paused?: boolean
   /** VIR_DOMAIN_START_AUTODESTROY: the connection whose end is the guest's, aborted when it closes */
@@ -105,7 +104,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   const { incoming } = options
   const number = incoming?.fd === undefined ? undefined : files.add(incoming.fd)
   run.originalCpu = incoming?.originalCpu
-  run.fromManagedSave = options.fromManagedSave ?? false
+  run.goesOnFrom = incoming?.from
   try {
     checkCancelled(domain)
     run.context = checkStart(domain.def, withSocketDir(domain))
@@ -154,7 +153,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     options.onLaunch?.()
     await afterLaunch(domain, run, launched, incoming && { ...incoming, number })
   } catch (thrown) {
-    const error = await startError(run, thrown)
+    const error = await startError(run, thrown, incoming && domain.name)
     domain.log.error({ err: error }, 'start failed')
     await endProcess(domain)
     run.output ??= await outputMade?.catch(() => undefined)
@@ -259,8 +258,11 @@ function reportDropped({ events, log }: QemuDomain, { device, alias }: DiskDef, 
   })
 }
 
-/** The error of a failed start; that of a QEMU which ended has its last words, not just the lost connection. */
-async function startError(run: Run, thrown: unknown): Promise<VirError> {
+/**
+ * The error of a failed start; that of a QEMU which ended has its last words, not just the lost connection.
+ * @param goesOn name of a guest that does not boot: it is libvirt's other message of a QEMU that listens to us by then
+ */
+async function startError(run: Run, thrown: unknown, goesOn?: string): Promise<VirError> {
   const { startCancelled, process: identity, monitor } = run
   if (startCancelled) return cancelled(startCancelled)
   const error = toVirError(thrown)
@@ -273,7 +275,11 @@ async function startError(run: Run, thrown: unknown): Promise<VirError> {
   const { output } = run
   output?.drain()
   const words = output?.words
-  return fail('VIR_ERR_INTERNAL_ERROR', `process exited while connecting to monitor: ${words || error.message}`, thrown)
+  const what =
+    goesOn !== undefined && run.vcpuThreads.size > 0
+      ? `QEMU unexpectedly closed the monitor (vm='${goesOn}')`
+      : 'process exited while connecting to monitor'
+  return fail('VIR_ERR_INTERNAL_ERROR', `${what}: ${words || error.message}`, thrown)
 }
 
 const BOOTED = {

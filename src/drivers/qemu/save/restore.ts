@@ -6,10 +6,8 @@ import {
   virDomainEventStartedDetailType,
   virDomainEventSuspendedDetailType,
   virDomainJobOperation,
-  virDomainPausedReason,
   virDomainRunningReason,
-  virDomainSaveRestoreFlags,
-  virDomainState
+  virDomainSaveRestoreFlags
 } from '../../../conf/enums.ts'
 import { systemError } from '../../../conf/errno.ts'
 import { errorsFrom } from '../../../conf/error.ts'
@@ -26,8 +24,7 @@ import { type ContextFor, loadDomain } from '../definition/passes.ts'
 import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { migrateIn } from '../migration/stream.ts'
-import { startCpus } from '../process/cpus.ts'
-import { type StartOptions, startDomain } from '../process/start.ts'
+import { type Incoming, type StartOptions, startDomain } from '../process/start.ts'
 import { isCorrupt, openMemory, type ReadImage, readImageFile } from './image.ts'
 import { checkChannels, runsAfter } from './save.ts'
 
@@ -92,6 +89,7 @@ export async function updateDef(
 
 /** How a guest goes on; whoever asks for it may want it paused. */
 interface GoOn extends StartOptions {
+  managed?: boolean
   bypassCache?: boolean
   /** virDomainEventSuspendedDetailType */
   suspended?: number
@@ -101,7 +99,7 @@ interface GoOn extends StartOptions {
 async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, options: GoOn): Promise<void> {
   const { def, context, image, path } = loaded
   const { VIR_DOMAIN_EVENT_SUSPENDED_RESTORED } = virDomainEventSuspendedDetailType
-  const { bypassCache = false, suspended = VIR_DOMAIN_EVENT_SUSPENDED_RESTORED, ...start } = options
+  const { bypassCache = false, managed = false, suspended = VIR_DOMAIN_EVENT_SUSPENDED_RESTORED, ...start } = options
   job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_RESTORE
   const { fd: file, filters } = openMemory(path, image, bypassCache)
   const filtered = await filterOutOf(filters, { file, directory: domain.root.dir }).finally(() => {
@@ -111,10 +109,11 @@ async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, optio
     const originalCpu = takeCookie(def, image.cookie)
     if (def.genid !== undefined) def.genid = randomUUID()
     domain.definitions.startFrom(def, context)
-    const incoming = {
+    const incoming: Incoming = {
+      from: managed ? 'managed save' : 'file',
       fd: filtered.fd,
       originalCpu,
-      load: (started: QemuDomain, number?: number) => migrateIn(started, job, `fd:${number}`),
+      load: (started, number) => migrateIn(started, job, `fd:${number}`),
       runningReason: virDomainRunningReason.VIR_DOMAIN_RUNNING_RESTORED,
       started: virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_RESTORED,
       suspended
@@ -125,6 +124,7 @@ async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, optio
     throw error
   }
   await filtered.finished
+  forgetImage(domain)
 }
 
 /** Puts the CPU QEMU had made into the definition. @returns the one the guest was once started with, if it differs */
@@ -180,10 +180,9 @@ export async function startKept(domain: QemuDomain, job: AsyncJob, options: Mana
     ...start,
     bypassCache,
     paused: start.paused || !loaded.image.running,
-    fromManagedSave: true,
+    managed: true,
     ...(start.paused && { suspended: VIR_DOMAIN_EVENT_SUSPENDED_PAUSED })
   })
-  forgetManaged(domain)
 }
 
 /** The saved image; undefined where there is none, or one that was no use and is gone. */
@@ -207,26 +206,14 @@ function remove(path: string, what: 'managed save' | 'corrupt'): undefined {
   }
 }
 
-/** The guest runs from its saved image's memory: the image is of the past. */
-function forgetManaged(domain: QemuDomain): void {
+/** The guest runs: of a saved image its memory is ahead, so that goes. */
+export function forgetImage(domain: QemuDomain): void {
   const { running, root, log } = domain
   try {
-    removeSynced(root.managedSave)
+    if (running.goesOnFrom === 'managed save') removeSynced(root.managedSave)
   } catch (error) {
     log.warn({ err: error }, 'the saved image cannot be removed')
   }
-  running.fromManagedSave = false
+  running.goesOnFrom = undefined
   domain.changed()
-}
-
-/**
- * Finishes a restore whose shim was killed when the guest had its memory: it runs, unless it was to stay paused, and its
- * saved image goes.
- */
-export async function settleRestore(domain: QemuDomain): Promise<void> {
-  const { running, state, reason } = domain
-  const { VIR_DOMAIN_PAUSED_MIGRATION } = virDomainPausedReason
-  const waits = state === virDomainState.VIR_DOMAIN_PAUSED && reason === VIR_DOMAIN_PAUSED_MIGRATION
-  if (waits && !running.paused) await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_RESTORED)
-  if (running.fromManagedSave) forgetManaged(domain)
 }
