@@ -1,14 +1,15 @@
 // The definition in a save image: shown, and changed in place.
 import { closeSync, fsyncSync } from 'node:fs'
 import { formatDomain } from '../../../conf/domain-xml.ts'
-import { virDomainSaveImageXMLFlags, virDomainSaveRestoreFlags } from '../../../conf/enums.ts'
+import { virDomainSaveImageXMLFlags } from '../../../conf/enums.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import type { ContextFor } from '../definition/passes.ts'
+import { loadUpdated } from '../definition/stability.ts'
 import { formatImage, openFile, writeAll } from './image.ts'
-import { loadImage, updateDef } from './restore.ts'
+import { loadImage } from './restore.ts'
+import { runsAfter } from './save.ts'
 
 const { VIR_DOMAIN_SAVE_IMAGE_XML_SECURE } = virDomainSaveImageXMLFlags
-const { VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED } = virDomainSaveRestoreFlags
 
 /** The XML in an image (qemuDomainSaveImageGetXMLDesc). @throws as loadImage @param bits virDomainSaveImageXMLFlags */
 export async function imageXmlOf(path: string, contextFor: ContextFor, bits: number): Promise<string> {
@@ -26,10 +27,9 @@ export async function imageXmlOf(path: string, contextFor: ContextFor, bits: num
 export async function defineImageXml(path: string, contextFor: ContextFor, xml: string, bits: number): Promise<void> {
   const loaded = await loadImage(path, contextFor)
   const { image } = loaded
-  const asked = (bits & VIR_DOMAIN_SAVE_RUNNING) !== 0 || ((bits & VIR_DOMAIN_SAVE_PAUSED) === 0 && image.running)
-  const running = asked
+  const running = runsAfter(bits, image.running)
   if (image.xml === xml && running === image.running) return
-  const { def, context } = await updateDef(loaded, xml, contextFor)
+  const { def, context } = await loadUpdated(loaded.def, xml, contextFor)
   const changed = { ...image, running, xml: formatMigratable(def, context) }
   const fd = openFile(path, { write: true })
   try {

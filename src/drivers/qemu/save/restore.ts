@@ -21,6 +21,7 @@ import { type GuestHandle, handleOf, type RestoreOptions } from '../../connectio
 import { checkCreatable } from '../../known-guest.ts'
 import type { QemuContext } from '../context.ts'
 import { type ContextFor, loadDomain } from '../definition/passes.ts'
+import { loadUpdated } from '../definition/stability.ts'
 import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { migrateIn } from '../migration/stream.ts'
@@ -75,16 +76,7 @@ const howToGoOn = ({ running }: ReadImage, flags: number): GoOn => ({
 export async function loadForRestore({ path, xml, channels }: RestoreOptions, contextFor: ContextFor): Promise<Loaded> {
   const loaded = await loadImage(path, contextFor)
   checkChannels(channels, loaded.image.format)
-  return xml === undefined ? loaded : { ...loaded, ...(await updateDef(loaded, xml, contextFor)) }
-}
-
-/** Another definition for an image's memory (qemuSaveImageUpdateDef). @throws VIR_ERR_CONFIG_UNSUPPORTED where it does not fit */
-export async function updateDef(
-  _loaded: Loaded,
-  xml: string,
-  contextFor: ContextFor
-): Promise<{ def: DomainDef; context: QemuContext }> {
-  return loadDomain(xml, contextFor, { abiUpdate: false })
+  return xml === undefined ? loaded : { ...loaded, ...(await loadUpdated(loaded.def, xml, contextFor)) }
 }
 
 /** How a guest goes on; whoever asks for it may want it paused. */

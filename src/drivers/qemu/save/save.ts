@@ -6,7 +6,6 @@
 // on. From then on it finishes it. So there is either the guest or its image.
 import { closeSync, fsyncSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
-import type { DomainDef } from '../../../conf/domain-def.ts'
 import {
   virDomainEventSuspendedDetailType,
   virDomainEventType,
@@ -21,7 +20,7 @@ import { formatSaveCookieDocument } from '../../../conf/save-cookie.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import { makePrivateDirectory, syncDirectory } from '../../../state/store.ts'
 import { formatMigratable } from '../definition/migratable.ts'
-import { loadDomain } from '../definition/passes.ts'
+import { loadInstead } from '../definition/stability.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { checkMigratable } from '../migration/allowed.ts'
 import { canMigrate, migrateToFile } from '../migration/stream.ts'
@@ -122,13 +121,10 @@ export function discardFile(domain: QemuDomain): void {
 /** The definition the image has: migratable, with secrets. */
 async function imageXml(domain: QemuDomain, xml: string | undefined): Promise<string> {
   const { def, context, running } = domain
-  if (xml === undefined) return formatMigratable(def, context, running.originalCpu)
-  const wanted = await loadDomain(xml, async () => context, { check: false, abiUpdate: false })
-  checkStability(domain, wanted.def)
-  return formatMigratable(wanted.def, context)
+  const { originalCpu } = running
+  if (xml === undefined) return formatMigratable(def, context, originalCpu)
+  return formatMigratable(await loadInstead(xml, { def, context, originalCpu }), context)
 }
-
-function checkStability(_domain: QemuDomain, _wanted: DomainDef): void {}
 
 /** What a restore needs beside the definition (qemuDomainSaveCookieNew). */
 function cookieOf({ def }: QemuDomain): string {
