@@ -167,7 +167,13 @@ const argumentsOf = (lane: Lane, { line, readOnly }: Step) => [
   ...words(inLane(lane, line))
 ]
 
-function virsh(lane: Lane, step: Step): Promise<Ran> {
+/** Runs a command; once more if virsh dies of the race in its threads that a save which fails at once may be. */
+async function virsh(lane: Lane, step: Step): Promise<Ran> {
+  const ran = await runVirsh(lane, step)
+  return ran.status === null && step.line.startsWith('save ') ? runVirsh(lane, step) : ran
+}
+
+function runVirsh(lane: Lane, step: Step): Promise<Ran> {
   return new Promise(done => {
     const limits = { timeout: COMMAND_LIMIT_MS, maxBuffer: 64 << 20 }
     const child = execFile('virsh', argumentsOf(lane, step), limits, (_, out, err) =>

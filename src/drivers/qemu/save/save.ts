@@ -15,7 +15,7 @@ import {
   virDomainShutoffReason,
   virDomainState
 } from '../../../conf/enums.ts'
-import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { errorsFrom } from '../../../conf/error.ts'
 import { formatSaveCookieDocument } from '../../../conf/save-cookie.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import { makePrivateDirectory, syncDirectory } from '../../../state/store.ts'
@@ -40,7 +40,6 @@ import {
 } from './image.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
 
 const { VIR_DOMAIN_SAVE_BYPASS_CACHE, VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED } = virDomainSaveRestoreFlags
 const { VIR_DOMAIN_PAUSED_API_ERROR, VIR_DOMAIN_PAUSED_SAVE } = virDomainPausedReason
@@ -75,10 +74,9 @@ export function formatOf(name: string | undefined): SaveFormat | undefined {
 /** @throws VIR_ERR_INVALID_ARG (qemuMigrationParamsForSave) */
 export function checkChannels(channels: number | undefined, format: SaveFormat): void {
   if (channels === undefined) return
-  if (format !== 'sparse') {
-    throw badArgument("Parallel save is only supported with the 'sparse' save image format")
-  }
-  if (channels < 1) throw badArgument('number of parallel save channels cannot be less than 1')
+  const wrong = (message: string) => fail('VIR_ERR_INVALID_ARG', message)
+  if (format !== 'sparse') throw wrong("Parallel save is only supported with the 'sparse' save image format")
+  if (channels < 1) throw wrong('number of parallel save channels cannot be less than 1')
 }
 
 /**
