@@ -20,6 +20,9 @@ const GUESTS: Record<string, Wanted> = {
   // VIR_CONNECT_LIST_DOMAINS_OTHER
   dompmwakeup: ({ state }) => !PLAIN_STATES.includes(state),
   resume: ({ state }) => state === VIR_DOMAIN_PAUSED,
+  'managedsave-dumpxml': ({ managedSave }) => managedSave,
+  'managedsave-define': ({ managedSave }) => managedSave,
+  'managedsave-edit': ({ managedSave }) => managedSave,
   'managedsave-remove': ({ managedSave }) => managedSave,
   'snapshot-current': ({ snapshots }) => snapshots,
   'snapshot-list': ({ snapshots }) => snapshots,
@@ -45,7 +48,7 @@ const GUESTS: Record<string, Wanted> = {
       ...['domfsfreeze', 'domfsinfo', 'domfsthaw', 'domfstrim', 'domifaddr', 'domifstat', 'dommemstat', 'domtime'],
       ...['get-user-sshkeys', 'guestinfo', 'guestvcpus', 'inject-nmi', 'qemu-agent-command'],
       ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'set-user-password', 'set-user-sshkeys'],
-      ...['shim-detach', 'shutdown']
+      ...['managedsave', 'save', 'shim-detach', 'shutdown']
     ].map(command => [command, isActive])
   )
 }

@@ -39,7 +39,8 @@ t.test('options, values and guests', async t => {
   t.same(await candidates('dumpxml', ''), Object.keys(STATES))
   t.same(await candidates('dumpxml', 'running', ''), [], 'there is a guest already')
   t.same(await candidates('dumpxml', '--domain', 'running', ''), [])
-  t.same(await candidates('start', '--p'), ['--domain', '--console', '--paused', '--autodestroy'])
+  const startOptions = ['--domain', '--console', '--paused', '--autodestroy', '--bypass-cache', '--force-boot', '--reset-nvram']
+  t.same(await candidates('start', '--p'), startOptions)
   t.same(await candidates('nope', ''), [])
 })
 

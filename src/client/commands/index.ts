@@ -19,6 +19,7 @@ import { power } from './power.ts'
 import { qemu } from './qemu.ts'
 import { resize } from './resize.ts'
 import { resources } from './resources.ts'
+import { saveCommands } from './save.ts'
 import { selfCommands } from './self.ts'
 import { throttle } from './throttle.ts'
 import { tuning } from './tuning.ts'
@@ -42,6 +43,7 @@ export const groups: CommandGroup[] = [
       ...job,
       ...blockjobs,
       ...work,
+      ...saveCommands,
       ...guest,
       ...qemu,
       ...native

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { realpathSync } from 'node:fs'
 import type { Socket } from 'node:net'
 import { join } from 'node:path'
-import { virDomainRebootFlagValues, virDomainShutdownFlagValues } from '../../conf/enums.ts'
+import { virDomainCreateFlags, virDomainRebootFlagValues, virDomainShutdownFlagValues } from '../../conf/enums.ts'
 import type { News } from '../../server/starter.ts'
 import type { Given } from '../arguments.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
@@ -53,6 +53,13 @@ const rebootModes = {
   initctl: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_INITCTL,
   signal: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_SIGNAL,
   paravirt: virDomainRebootFlagValues.VIR_DOMAIN_REBOOT_PARAVIRT
+}
+
+/** Options of a start of a guest that is kept, by its saved image or without it; virDomainCreateFlags. */
+const KEPT_FLAGS: Readonly<Record<string, number>> = {
+  'bypass-cache': virDomainCreateFlags.VIR_DOMAIN_START_BYPASS_CACHE,
+  'force-boot': virDomainCreateFlags.VIR_DOMAIN_START_FORCE_BOOT,
+  'reset-nvram': virDomainCreateFlags.VIR_DOMAIN_START_RESET_NVRAM
 }
 
 /** Options of a start. A guest whose console is to be seen from the beginning waits for that. */
@@ -128,13 +135,19 @@ export const lifecycle: Commands = {
 
   start: onDomain(
     'start a (previously defined) inactive domain',
-    startOptions,
+    {
+      ...startOptions,
+      'bypass-cache': option.bool('avoid file system cache when loading'),
+      'force-boot': option.bool('force fresh boot by discarding any managed save'),
+      'reset-nvram': option.bool('re-initialize NVRAM from its pristine template')
+    },
     async ({ shim, given, id, name, session }) => {
       if (id !== -1) throw new ClientError('Domain is already active')
-      const flags = (startsPaused(given) ? 1 : 0) | (given.has('autodestroy') ? 2 : 0)
+      const kept = Object.entries(KEPT_FLAGS).reduce((bits, [name, bit]) => (given.has(name) ? bits | bit : bits), 0)
+      const flags = kept | (startsPaused(given) ? 1 : 0) | (given.has('autodestroy') ? 2 : 0)
       const start = () => {
         if (given.has('autodestroy')) return shim.callTied('virDomainCreateWithFlags', { flags })
-        return flags ? shim.call('virDomainCreateWithFlags', { flags }) : shim.call('virDomainCreate')
+        return flags ? shim.callJob('virDomainCreateWithFlags', { flags }) : shim.callJob('virDomainCreate')
       }
       await saying(`Failed to start domain '${name}'`, start())
       session.printExtra(`Domain '${name}' started\n`)
@@ -160,7 +173,7 @@ export const lifecycle: Commands = {
  * @param input what the shim reads if its file is `-`
  * @param tied its guest ends with us
  */
-async function startShim(session: Session, args: string[], input: Buffer, tied: boolean): Promise<void> {
+export async function startShim(session: Session, args: string[], input: Buffer, tied: boolean): Promise<void> {
   if (session.options.connect !== undefined || session.options.readOnly) {
     throw new ClientError('this function is not supported by the connection driver: virDomainCreateXML')
   }
