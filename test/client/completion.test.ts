@@ -39,7 +39,15 @@ t.test('options, values and guests', async t => {
   t.same(await candidates('dumpxml', ''), Object.keys(STATES))
   t.same(await candidates('dumpxml', 'running', ''), [], 'there is a guest already')
   t.same(await candidates('dumpxml', '--domain', 'running', ''), [])
-  const startOptions = ['--domain', '--console', '--paused', '--autodestroy', '--bypass-cache', '--force-boot', '--reset-nvram']
+  const startOptions = [
+    '--domain',
+    '--console',
+    '--paused',
+    '--autodestroy',
+    '--bypass-cache',
+    '--force-boot',
+    '--reset-nvram'
+  ]
   t.same(await candidates('start', '--p'), startOptions)
   t.same(await candidates('nope', ''), [])
 })

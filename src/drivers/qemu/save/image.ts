@@ -11,13 +11,14 @@
 //   memory and device state, as QEMU migrates them
 //
 // The mark that it is whole is set when all else is on disk: what is not whole is never restored.
-import { closeSync, constants, existsSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, existsSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
 import { access } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { systemError } from '../../../conf/errno.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { commonEnvironment } from '../../../host/command.ts'
 import type { Filter } from '../../../host/filter.ts'
+import { syncDirectory } from '../../../state/store.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const broken = (message: string) => fail('VIR_ERR_OPERATION_FAILED', message)
@@ -184,9 +185,16 @@ export function writeAll(fd: number, bytes: Uint8Array, what: string, at: number
   }
 }
 
-/** Marks an image as whole (virQEMUSaveDataFinish). @throws VIR_ERR_SYSTEM_ERROR */
-export function markWhole(fd: number, path: string): void {
-  writeAll(fd, Buffer.from(WHOLE), `failed to write header to domain save file '${path}'`, 0)
+/** Marks an image whose memory is on disk as whole, and has it stay (virQEMUSaveDataFinish). @throws VIR_ERR_SYSTEM_ERROR */
+export function finishImage(path: string): void {
+  const fd = openFile(path, { write: true })
+  try {
+    writeAll(fd, Buffer.from(WHOLE), `failed to write header to domain save file '${path}'`, 0)
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
+  }
+  syncDirectory(dirname(path))
 }
 
 /** Reads all of an image but its memory (qemuSaveImageGetMetadata). @throws VIR_ERR_SYSTEM_ERROR, and as readImage */

@@ -4,7 +4,7 @@
 //
 // Until `written` is in status.json a shim that follows a killed one gives the save up: the file goes and the guest runs
 // on. From then on it finishes it. So there is either the guest or its image.
-import { closeSync, fsyncSync, rmSync } from 'node:fs'
+import { closeSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import {
   virDomainEventSuspendedDetailType,
@@ -18,7 +18,7 @@ import {
 import { errorsFrom } from '../../../conf/error.ts'
 import { formatSaveCookieDocument } from '../../../conf/save-cookie.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
-import { makePrivateDirectory, syncDirectory } from '../../../state/store.ts'
+import { makePrivateDirectory } from '../../../state/store.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import { loadInstead } from '../definition/stability.ts'
 import type { QemuDomain } from '../domain/domain.ts'
@@ -30,9 +30,8 @@ import {
   compressors,
   createFile,
   DIRECT_INTO,
+  finishImage,
   formatImage,
-  markWhole,
-  openFile,
   SAVE_FORMATS,
   type SaveFormat,
   type SaveImage,
@@ -156,18 +155,6 @@ async function writeImage(domain: QemuDomain, job: AsyncJob, image: SaveImage, w
   } finally {
     closeSync(fd)
   }
-}
-
-/** Marks an image whose memory is on disk as whole, and has it stay. @throws VIR_ERR_SYSTEM_ERROR */
-export function finishImage(path: string): void {
-  const fd = openFile(path, { write: true })
-  try {
-    markWhole(fd, path)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-  syncDirectory(dirname(path))
 }
 
 /** Lets a guest run on that could not be saved; libvirt says when even that fails. */
