@@ -1,19 +1,59 @@
-// Snapshots and checkpoints of a guest on disk, in libvirt's own files: one a moment, named after it.
+// Snapshots and checkpoints of a guest on disk, in libvirt's own files: one a moment, named after it
+// (virDomainMomentObjList). Each knows its parent; one of them may be the current one.
 import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
 import { libraryDomain } from '../conf/api-list.ts'
 import { errorsFrom } from '../conf/error.ts'
+import type { CheckpointDef } from '../conf/moment/checkpoint.ts'
+import type { SnapshotDef } from '../conf/moment/snapshot.ts'
 import type { GuestRoot } from './root.ts'
-import { readIfThere } from './store.ts'
+import { readIfThere, removeSynced, writeAtomic } from './store.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
+const failDomain = errorsFrom('VIR_FROM_DOMAIN')
 
 const SUFFIX = '.xml'
 
-/** The moments of one kind that a guest has. Their files are read when one is first asked for, and then kept. */
-export class MomentTree {
+/** The part of a moment the tree is made of. */
+export interface Moment {
+  name: string
+  /** the moment it came after */
+  parentName?: string
+}
+
+/** The files of one kind of moments. */
+export interface MomentForm<D> {
+  /** @throws VirError for a text that is none; its file is left out, as by libvirt */
+  parse(text: string): { def: D; current?: boolean }
+  format(def: D, current: boolean): string
+  /** files do not say which is the current one: it is the only leaf (virDomainMomentFindLeaf) */
+  currentIsLeaf?: true
+  /** tells of a file that is none */
+  refused?(file: string, error: unknown): void
+}
+
+/** The moments to list: all groups must let one pass. */
+export interface MomentFilter<D> {
+  /** those below it; absent: from the top */
+  from?: D
+  /** children's children too */
+  deep: boolean
+  /** parents before their children; else by name */
+  topological?: boolean
+  leaves?: boolean
+  noLeaves?: boolean
+  passes?(def: D): boolean
+}
+
+/**
+ * The moments of one kind that a guest has. Their files are read when one is first asked for, and then kept.
+ * Invariant: what it tells is on disk.
+ */
+export class MomentTree<D extends Moment = Moment> {
   readonly #directory: () => string
-  #texts: Map<string, string> | undefined
+  #form: MomentForm<D> | undefined
+  #defs: Map<string, D> | undefined
+  #current: D | undefined
 
   constructor(directory: () => string) {
     this.#directory = directory
@@ -25,18 +65,132 @@ export class MomentTree {
 
   /** The number of moments; told without reading any. */
   get count(): number {
-    return this.#texts?.size ?? this.#files().length
+    return this.#defs?.size ?? this.#files().length
   }
 
-  /** The XML of each, by name. */
-  get texts(): ReadonlyMap<string, string> {
-    this.#texts ??= new Map(
-      this.#files().flatMap(file => {
+  /** Reads the files, unless they have been. */
+  read(form: MomentForm<D>): this {
+    if (this.#defs) return this
+    this.#form = form
+    this.#defs = new Map()
+    for (const file of this.#files()) {
+      try {
         const text = readIfThere(join(this.directory, file))
-        return text === undefined ? [] : [[basename(file, SUFFIX), text] as const]
-      })
-    )
-    return this.#texts
+        if (text === undefined) continue
+        const { def, current } = form.parse(text)
+        this.#defs.set(def.name, def)
+        if (current) this.#current = def
+      } catch (error) {
+        form.refused?.(file, error)
+      }
+    }
+    if (!this.#relate()) this.#current = undefined
+    if (form.currentIsLeaf) this.#current = this.#onlyLeaf()
+    return this
+  }
+
+  get(name: string): D | undefined {
+    return this.#all.get(name)
+  }
+
+  /** The one the guest's state comes after, if any. */
+  get current(): D | undefined {
+    return this.#current
+  }
+
+  /** The moment it came after, if that is still there. */
+  parentOf({ parentName }: D): D | undefined {
+    return parentName === undefined ? undefined : this.get(parentName)
+  }
+
+  /** Its children; without one, those of no parent. */
+  childrenOf(def?: D): D[] {
+    return [...this.#all.values()].filter(one => this.parentOf(one) === def)
+  }
+
+  /** All below it, parents first. */
+  descendantsOf(def?: D): D[] {
+    const children = this.#children()
+    const below = (one?: D): D[] => (children.get(one) ?? []).flatMap(child => [child, ...below(child)])
+    return below(def)
+  }
+
+  /** Those it came after, the nearest first. */
+  ancestorsOf(def: D): D[] {
+    const found: D[] = []
+    for (let at = this.parentOf(def); at; at = this.parentOf(at)) found.push(at)
+    return found
+  }
+
+  /** Names, but for topological order by the alphabet (virDomainMomentObjListGetNames). */
+  list({ from, deep, topological, leaves, noLeaves, passes }: MomentFilter<D>): D[] {
+    const children = this.#children()
+    const found = (deep ? this.descendantsOf(from) : (children.get(from) ?? [])).filter(def => {
+      const isLeaf = !children.has(def)
+      return !(leaves && !isLeaf) && !(noLeaves && isLeaf) && (passes?.(def) ?? true)
+    })
+    return topological ? found : found.sort(byName)
+  }
+
+  /**
+   * Refuses a moment that would be its own ancestor (virDomainMomentCheckCycles).
+   * @throws VIR_ERR_INVALID_ARG, for a parent that is not there too
+   */
+  checkParent({ name, parentName }: D): void {
+    if (parentName === undefined) return
+    const wrong = (message: string) => failDomain('VIR_ERR_INVALID_ARG', message)
+    if (name === parentName) throw wrong(`cannot set moment ${name} as its own parent`)
+    const parent = this.get(parentName)
+    if (!parent) throw wrong(`parent ${parentName} for moment ${name} not found`)
+    for (const one of [parent, ...this.ancestorsOf(parent)]) {
+      if (one.parentName === name) throw wrong(`parent ${one.name} would create cycle to ${name}`)
+    }
+  }
+
+  /** @throws VIR_ERR_OPERATION_FAILED for a name that is taken (virDomainMomentAssignDef) */
+  checkNew({ name }: D): void {
+    if (this.#all.has(name)) throw failDomain('VIR_ERR_OPERATION_FAILED', `domain moment ${name} already exists`)
+  }
+
+  /** Adds a moment, or puts it in the place of the one of its name. @throws VIR_ERR_SYSTEM_ERROR */
+  put(def: D): void {
+    const former = this.get(def.name)
+    this.#write(def, former !== undefined && former === this.#current)
+    this.#all.set(def.name, def)
+    if (former && former === this.#current) this.#current = def
+  }
+
+  /** Saves what of a moment has changed. @throws VIR_ERR_SYSTEM_ERROR */
+  save(def: D): void {
+    this.#write(def, def === this.#current)
+  }
+
+  /** Has a moment be the current one, or none. @throws VIR_ERR_SYSTEM_ERROR */
+  setCurrent(def: D | undefined): void {
+    const former = this.#current
+    if (former === def) return
+    this.#current = def
+    if (former && this.#all.has(former.name)) this.save(former)
+    if (def) this.save(def)
+  }
+
+  /**
+   * Forgets a moment: its children become its parent's, as does being the current one.
+   * @throws VIR_ERR_SYSTEM_ERROR
+   */
+  delete(def: D): void {
+    const parent = this.parentOf(def)
+    for (const child of this.childrenOf(def)) {
+      if (parent) child.parentName = parent.name
+      else delete child.parentName
+      this.save(child)
+    }
+    if (this.#current === def) {
+      this.#current = parent
+      if (parent) this.save(parent)
+    }
+    removeSynced(this.#file(def.name))
+    this.#all.delete(def.name)
   }
 
   /**
@@ -54,7 +208,52 @@ export class MomentTree {
     } catch (error) {
       throw fail('VIR_ERR_SYSTEM_ERROR', `cannot remove '${this.directory}': ${(error as Error).message}`, error)
     }
-    this.#texts = undefined
+    this.#defs = undefined
+    this.#current = undefined
+  }
+
+  get #all(): Map<string, D> {
+    if (!this.#defs) throw new Error('moments are told before they are read')
+    return this.#defs
+  }
+
+  #file(name: string): string {
+    return join(this.directory, `${name}${SUFFIX}`)
+  }
+
+  #write(def: D, current: boolean): void {
+    writeAtomic(this.#file(def.name), this.#form!.format(def, current))
+  }
+
+  #children(): Map<D | undefined, D[]> {
+    const children = new Map<D | undefined, D[]>()
+    for (const def of this.#all.values()) {
+      const parent = this.parentOf(def)
+      children.set(parent, [...(children.get(parent) ?? []), def])
+    }
+    return children
+  }
+
+  /** Cuts circles. @returns false where there were any, or a parent is missing (virDomainMomentUpdateRelations) */
+  #relate(): boolean {
+    let isWhole = true
+    for (const def of this.#all.values()) {
+      if (def.parentName === undefined) continue
+      const seen = new Set<D>()
+      let at: D | undefined = def
+      while (at && !seen.has(at)) {
+        seen.add(at)
+        at = this.parentOf(at)
+      }
+      if (at) delete def.parentName
+      if (at || !this.parentOf(def)) isWhole = false
+    }
+    return isWhole
+  }
+
+  #onlyLeaf(): D | undefined {
+    const leaves = this.list({ deep: true, leaves: true })
+    return leaves.length === 1 ? leaves[0] : undefined
   }
 
   #files(): string[] {
@@ -70,10 +269,12 @@ export class MomentTree {
   }
 }
 
+const byName = (a: Moment, b: Moment) => (a.name < b.name ? -1 : Number(a.name > b.name))
+
 /** Both kinds. */
 export class Moments {
-  readonly snapshots: MomentTree
-  readonly checkpoints: MomentTree
+  readonly snapshots: MomentTree<SnapshotDef>
+  readonly checkpoints: MomentTree<CheckpointDef>
 
   /** @param root of the guest at that time: it moves with the guest's name */
   constructor(root: () => GuestRoot) {

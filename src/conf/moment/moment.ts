@@ -81,10 +81,10 @@ export function formatMomentDomain(dom: DomainDef, secure: boolean, name?: strin
   return formatDomainNode(dom, { inactive: true, secure }, name)
 }
 
-/** All elements below `<disks>`, whatever they are called. */
-export function momentDisks(node: XmlElement): XmlElement[] {
+/** All elements below `<disks>`, or another list of such, whatever they are called. */
+export function momentDisks(node: XmlElement, list = 'disks'): XmlElement[] {
   return node.children
-    .flatMap(child => (typeof child !== 'string' && child.name === 'disks' ? child.children : []))
+    .flatMap(child => (typeof child !== 'string' && child.name === list ? child.children : []))
     .filter((child): child is XmlElement => typeof child !== 'string')
 }
 

@@ -67,6 +67,8 @@ export interface SnapshotDef extends MomentDef {
   /** file of an external snapshot of the memory */
   memoryFile?: string
   disks: SnapshotDisk[]
+  /** images made by going back to it: the guest, or its children, go on in those and not in those of `disks` */
+  revertDisks?: SnapshotDisk[]
   /** the persistent definition of a guest that was running */
   inactiveDom?: DomainDef
   cookie?: SaveCookie
@@ -181,8 +183,24 @@ export function parseSnapshot(text: string, options: SnapshotParseOptions = {}):
     : (options.offline ?? false)
   const memory = parseMemory(root, redefine, offline)
   const disks = momentDisks(root).map(disk => parseDisk(disk, redefine))
+  const revertDisks = redefine ? momentDisks(root, 'revertDisks').map(disk => parseDisk(disk, redefine)) : []
   const cookie = offline ? undefined : parseSaveCookie(root)
-  return { ...moment, ...existing, ...memory, disks, ...(cookie && { cookie }) }
+  return {
+    ...moment,
+    ...existing,
+    ...memory,
+    disks,
+    ...(revertDisks.length > 0 && { revertDisks }),
+    ...(cookie && { cookie })
+  }
+}
+
+/** Reads a snapshot's own file; `current`: it is the guest's current one. @throws as parseSnapshot */
+export function parseSnapshotFile(text: string, options: MomentParseOptions): { def: SnapshotDef; current: boolean } {
+  const def = parseSnapshot(text, { ...options, redefine: true })
+  const active = momentText(parseXml(text, '(domain_snapshot)'), 'active')
+  if (active === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', "Could not find 'active' element")
+  return { def, current: active !== '0' }
 }
 
 function formatDisk({ name, snapshot, source, deleteInProgress }: SnapshotDisk): XmlElement {
@@ -199,21 +217,31 @@ function formatDisk({ name, snapshot, source, deleteInProgress }: SnapshotDisk):
   return node
 }
 
-/**
- * Writes `<domainsnapshot>` (virDomainSnapshotDefFormat).
- * @param uuid of the domain, for snapshots that do not hold it
- */
-export function formatSnapshot(def: SnapshotDef, { secure = false, uuid }: { secure?: boolean; uuid?: string } = {}) {
-  const { dom, inactiveDom, memory, memoryFile, disks, cookie } = def
+export interface SnapshotFormatOptions {
+  secure?: boolean
+  /** of the domain, for snapshots that do not hold it */
+  uuid?: string
+  /** for its own file: it is the guest's current one, or is not */
+  current?: boolean
+}
+
+/** Writes `<domainsnapshot>` (virDomainSnapshotDefFormat). */
+export function formatSnapshot(
+  def: SnapshotDef,
+  { secure = false, uuid, current }: SnapshotFormatOptions = {}
+): string {
+  const { dom, inactiveDom, memory, memoryFile, disks, revertDisks = [], cookie } = def
   const bare = uuid === undefined ? undefined : element('domain', {}, [element('uuid', {}, [uuid])])
   return formatXml(
     element('domainsnapshot', {}, [
       ...formatMoment(def, def.state),
       memory && element('memory', { snapshot: memory, file: memoryFile }),
       disks.length > 0 ? element('disks', {}, disks.map(formatDisk)) : undefined,
+      revertDisks.length > 0 ? element('revertDisks', {}, revertDisks.map(formatDisk)) : undefined,
       dom ? formatMomentDomain(dom, secure) : bare,
       inactiveDom && formatMomentDomain(inactiveDom, secure, 'inactiveDomain'),
-      cookie && formatSaveCookie(cookie)
+      cookie && formatSaveCookie(cookie),
+      current === undefined ? undefined : element('active', {}, [current ? '1' : '0'])
     ])
   )
 }
