@@ -1,7 +1,12 @@
 // The one path of every call, whichever way it came: access, arguments, guest, state, job, run. Their order is libvirt's:
 // its library looks at who calls (libvirt-domain.c), its driver at flags, guest and state (qemu_driver.c).
 import { API_FACTS, type ApiFact, libraryDomain } from '../conf/api-list.ts'
-import { virDomainInterfaceAddressesSource, virDomainVcpuFlags, virDomainXMLFlags } from '../conf/enums.ts'
+import {
+  virDomainInterfaceAddressesSource,
+  virDomainSnapshotXMLFlags,
+  virDomainVcpuFlags,
+  virDomainXMLFlags
+} from '../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../conf/error.ts'
 import { fieldsFromJson } from '../conf/wire.ts'
 import type { Connect, GuestHandle } from '../drivers/connection.ts'
@@ -59,6 +64,10 @@ const WRITERS_ARGUMENTS: Readonly<Record<string, { given(values: Values): boolea
   virDomainGetXMLDesc: {
     given: withFlags(VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_MIGRATABLE),
     message: 'virDomainGetXMLDesc with secure flag'
+  },
+  virDomainSnapshotGetXMLDesc: {
+    given: withFlags(virDomainSnapshotXMLFlags.VIR_DOMAIN_SNAPSHOT_XML_SECURE),
+    message: 'virDomainSnapshotGetXMLDesc with secure flag'
   },
   virDomainGetVcpusFlags: { given: withFlags(VIR_DOMAIN_VCPU_GUEST) },
   virDomainInterfaceAddresses: { given: ({ source }) => source === VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT }

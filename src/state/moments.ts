@@ -1,7 +1,7 @@
 // Snapshots and checkpoints of a guest on disk, in libvirt's own files: one a moment, named after it
 // (virDomainMomentObjList). Each knows its parent; one of them may be the current one.
 import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { libraryDomain } from '../conf/api-list.ts'
 import { errorsFrom } from '../conf/error.ts'
 import type { CheckpointDef } from '../conf/moment/checkpoint.ts'
@@ -43,6 +43,27 @@ export interface MomentFilter<D> {
   leaves?: boolean
   noLeaves?: boolean
   passes?(def: D): boolean
+}
+
+/** A change of several moments. */
+export interface MomentChange<D> {
+  /** new ones, and those that take the place of the one of their name */
+  put?: readonly D[]
+  forget?: readonly D[]
+  /** the current one from now on, null: none; absent: it stays, as long as it is there */
+  current?: D | null
+}
+
+/** Files by name, null for those that go. */
+export type MomentFiles = Record<string, string | null>
+
+/** Writes the files of a change that was begun, in their order. @throws VIR_ERR_SYSTEM_ERROR */
+export function writeMomentFiles(directory: string, files: MomentFiles): void {
+  for (const [name, text] of Object.entries(files)) {
+    const file = join(directory, name)
+    if (text === null) removeSynced(file)
+    else writeAtomic(file, text)
+  }
 }
 
 /**
@@ -210,6 +231,46 @@ export class MomentTree<D extends Moment = Moment> {
     }
     this.#defs = undefined
     this.#current = undefined
+  }
+
+  /** The files a change makes: should it be cut short, these finish it. */
+  filesOf({ put = [], forget = [], ...rest }: MomentChange<D>): MomentFiles {
+    const current = this.#currentAfter({ put, forget, ...rest })
+    const former = this.#current
+    const isLeft = former && ![...put, ...forget].some(({ name }) => name === former.name) && former !== current
+    const written = new Set([...put, ...(isLeft ? [former] : []), ...(current && current !== former ? [current] : [])])
+    const text = (def: D) => this.#form!.format(def, def === current)
+    return Object.fromEntries([
+      ...[...written].map(def => [basename(this.#file(def.name)), text(def)] as const),
+      ...forget.map(({ name }) => [basename(this.#file(name)), null] as const)
+    ])
+  }
+
+  /** The same files as they are now: these take it back. */
+  undoOf(change: MomentChange<D>): MomentFiles {
+    const names = Object.keys(this.filesOf(change))
+    return Object.fromEntries(
+      names.map(file => {
+        const def = this.get(basename(file, SUFFIX))
+        return [file, def ? this.#form!.format(def, def === this.#current) : null]
+      })
+    )
+  }
+
+  /** Makes a change. @throws VIR_ERR_SYSTEM_ERROR */
+  apply(change: MomentChange<D>): void {
+    const current = this.#currentAfter(change)
+    writeMomentFiles(this.directory, this.filesOf(change))
+    for (const { name } of change.forget ?? []) this.#all.delete(name)
+    for (const def of change.put ?? []) this.#all.set(def.name, def)
+    this.#current = current
+  }
+
+  #currentAfter({ put = [], forget = [], current }: MomentChange<D>): D | undefined {
+    if (current !== undefined) return current ?? undefined
+    const former = this.#current
+    if (!former || forget.includes(former)) return undefined
+    return put.find(({ name }) => name === former.name) ?? former
   }
 
   get #all(): Map<string, D> {

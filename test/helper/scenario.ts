@@ -128,6 +128,10 @@ const VARYING: [pattern: RegExp, mask: string][] = [
   // what is a directory of the daemon's own
   [/\/[^\s'"<]*\/org\.qemu\.guest_agent\.0/g, 'AGENT'],
   [/\/[^\s'"<]*\/(?=nvram\/|vnc\.sock)/g, 'OWN/'],
+  // moments of their own
+  [/<creationTime>\d+/g, '<creationTime>TIME'],
+  [/\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\b/g, 'TIME'],
+  [/\b1[789]\d{8}\b/g, 'TIME'],
   [/<uuid>[\da-f-]{36}<\/uuid>(?=\s*<cpu>)/g, '<uuid>HOST</uuid>']
 ]
 
@@ -340,6 +344,6 @@ function forgetGuests(): void {
   const names = virsh('list', '--all', '--name').stdout.split('\n')
   for (const name of names.filter(name => name.startsWith(NAME))) {
     virsh('destroy', name)
-    virsh('undefine', name, '--nvram')
+    virsh('undefine', name, '--nvram', '--snapshots-metadata')
   }
 }

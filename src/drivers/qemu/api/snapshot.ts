@@ -1,21 +1,88 @@
-// Snapshots. None can be made yet: a guest has none, and is told so.
-import { virDomainSnapshotListFlags } from '../../../conf/enums.ts'
+// Snapshots of a guest's disks and memory, as libvirt keeps them.
+import {
+  virDomainSnapshotCreateFlags,
+  virDomainSnapshotDeleteFlags,
+  virDomainSnapshotListFlags,
+  virDomainSnapshotRevertFlags,
+  virDomainSnapshotXMLFlags
+} from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { array, flags, int, struct, text } from '../../../conf/wire.ts'
-import { domainHandle } from '../../connection.ts'
-import { methodFor, noFlags } from '../../method.ts'
+import { array, flags, flagsIn, int, struct, text } from '../../../conf/wire.ts'
+import { domainHandle, handleOf } from '../../connection.ts'
+import { exclusive, methodFor, noFlags, requires } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
+const tree = () => import('../snapshot/tree.ts')
+
 /** libvirt's REMOTE_DOMAIN_SNAPSHOT_LIST_MAX. */
 const LIST_MAX = 16384
 
 const snapshotHandle = struct({ name: text(), dom: domainHandle })
+const handle = (domain: QemuDomain, { name }: { name: string }) => ({ name, dom: handleOf(domain) })
+
+/** The snapshot a call is on, by its name. */
+const snapshotName = text('name of the snapshot')
+const onSnapshot = { snap: snapshotName, ...noFlags }
 const listFlags = { flags: flags(virDomainSnapshotListFlags) }
 
+const { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, ...CREATE } = virDomainSnapshotCreateFlags
+const { VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING, VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED } = virDomainSnapshotRevertFlags
+const { VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY } = virDomainSnapshotDeleteFlags
+
+/** The snapshots flags let pass, of all or below one. */
+async function listed(domain: QemuDomain, bits: number, from?: string) {
+  const { findSnapshot, listSnapshots, snapshotsOf } = await tree()
+  const start = from === undefined ? undefined : findSnapshot(domain, from)
+  return listSnapshots(snapshotsOf(domain), bits, start)
+}
+
 export const snapshot = {
+  /**
+   * Takes a snapshot, or makes one known again. Source: qemuSnapshotCreateXML.
+   * @throws VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OPERATION_UNSUPPORTED, VIR_ERR_OPERATION_INVALID,
+   * VIR_ERR_OPERATION_FAILED for a name that is taken; nothing is left then
+   */
+  virDomainSnapshotCreateXML: method({
+    since: '0.8.0',
+    on: 'domain',
+    acl: 'domain:snapshot',
+    check({ flags: bits }) {
+      requires(bits, {
+        VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT: CREATE.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT,
+        VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+      })
+      const { VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA, VIR_DOMAIN_SNAPSHOT_CREATE_HALT } = CREATE
+      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA })
+      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, VIR_DOMAIN_SNAPSHOT_CREATE_HALT })
+    },
+    args: {
+      xmlDesc: text('XML of the snapshot'),
+      flags: flagsIn({ function: 'qemuSnapshotCreateXML' }, virDomainSnapshotCreateFlags)
+    },
+    ret: { snap: snapshotHandle },
+    async run(domain, { xmlDesc, flags: bits }) {
+      const { createSnapshot } = await import('../snapshot/create.ts')
+      return { snap: handle(domain, await createSnapshot(domain, xmlDesc, bits)) }
+    }
+  }),
+
+  virDomainSnapshotGetXMLDesc: method({
+    since: '0.8.0',
+    on: 'domain',
+    acl: 'domain:read',
+    args: { snap: snapshotName, flags: flags(virDomainSnapshotXMLFlags) },
+    ret: { xml: text() },
+    async run(domain, { snap, flags: bits }) {
+      const { findSnapshot } = await tree()
+      const { formatSnapshot } = await import('../../../conf/moment/snapshot.ts')
+      const secure = (bits & virDomainSnapshotXMLFlags.VIR_DOMAIN_SNAPSHOT_XML_SECURE) !== 0
+      return { xml: formatSnapshot(findSnapshot(domain, snap), { secure, uuid: domain.uuid }) }
+    }
+  }),
+
   /** The number of snapshots that all groups of the filter let pass. */
   virDomainSnapshotNum: method({
     since: '0.8.0',
@@ -23,10 +90,7 @@ export const snapshot = {
     acl: 'domain:read',
     args: listFlags,
     ret: { num: int() },
-    run({ moments }, _args, { api }) {
-      moments.snapshots.checkNone(api)
-      return { num: 0 }
-    }
+    run: async (domain, { flags: bits }) => ({ num: (await listed(domain, bits)).length })
   }),
 
   virDomainSnapshotListNames: method({
@@ -35,10 +99,7 @@ export const snapshot = {
     acl: 'domain:read',
     args: listFlags,
     ret: { names: array(text(), LIST_MAX) },
-    run({ moments }, _args, { api }) {
-      moments.snapshots.checkNone(api)
-      return { names: [] }
-    }
+    run: async (domain, { flags: bits }) => ({ names: (await listed(domain, bits)).map(({ name }) => name) })
   }),
 
   virDomainListAllSnapshots: method({
@@ -47,10 +108,40 @@ export const snapshot = {
     acl: 'domain:read',
     args: listFlags,
     ret: { snapshots: array(snapshotHandle, LIST_MAX) },
-    run({ moments }, _args, { api }) {
-      moments.snapshots.checkNone(api)
-      return { snapshots: [] }
-    }
+    run: async (domain, { flags: bits }) => ({
+      snapshots: (await listed(domain, bits)).map(one => handle(domain, one))
+    })
+  }),
+
+  virDomainSnapshotNumChildren: method({
+    since: '0.9.7',
+    on: 'domain',
+    acl: 'domain:read',
+    args: { snap: snapshotName, ...listFlags },
+    ret: { num: int() },
+    run: async (domain, { snap, flags: bits }) => ({ num: (await listed(domain, bits, snap)).length })
+  }),
+
+  virDomainSnapshotListChildrenNames: method({
+    since: '0.9.7',
+    on: 'domain',
+    acl: 'domain:read',
+    args: { snap: snapshotName, ...listFlags },
+    ret: { names: array(text(), LIST_MAX) },
+    run: async (domain, { snap, flags: bits }) => ({
+      names: (await listed(domain, bits, snap)).map(({ name }) => name)
+    })
+  }),
+
+  virDomainSnapshotListAllChildren: method({
+    since: '0.9.13',
+    on: 'domain',
+    acl: 'domain:read',
+    args: { snapshot: snapshotName, ...listFlags },
+    ret: { snapshots: array(snapshotHandle, LIST_MAX) },
+    run: async (domain, { snapshot, flags: bits }) => ({
+      snapshots: (await listed(domain, bits, snapshot)).map(one => handle(domain, one))
+    })
   }),
 
   /** @throws VIR_ERR_NO_DOMAIN_SNAPSHOT (qemuSnapObjFromName) */
@@ -60,10 +151,7 @@ export const snapshot = {
     acl: 'domain:read',
     args: { name: text(), ...noFlags },
     ret: { snap: snapshotHandle },
-    run({ moments }, { name }, { api }) {
-      moments.snapshots.checkNone(api)
-      throw fail('VIR_ERR_NO_DOMAIN_SNAPSHOT', `no domain snapshot with matching name '${name}'`)
-    }
+    run: async (domain, { name }) => ({ snap: handle(domain, (await tree()).findSnapshot(domain, name)) })
   }),
 
   virDomainHasCurrentSnapshot: method({
@@ -72,10 +160,7 @@ export const snapshot = {
     acl: 'domain:read',
     args: noFlags,
     ret: { result: int() },
-    run({ moments }, _args, { api }) {
-      moments.snapshots.checkNone(api)
-      return { result: 0 }
-    }
+    run: async domain => ({ result: Number((await tree()).snapshotsOf(domain).current !== undefined) })
   }),
 
   /** @throws VIR_ERR_NO_DOMAIN_SNAPSHOT */
@@ -85,9 +170,88 @@ export const snapshot = {
     acl: 'domain:read',
     args: noFlags,
     ret: { snap: snapshotHandle },
-    run({ moments }, _args, { api }) {
-      moments.snapshots.checkNone(api)
-      throw fail('VIR_ERR_NO_DOMAIN_SNAPSHOT', 'the domain does not have a current snapshot')
+    async run(domain) {
+      const { current } = (await tree()).snapshotsOf(domain)
+      if (!current) throw fail('VIR_ERR_NO_DOMAIN_SNAPSHOT', 'the domain does not have a current snapshot')
+      return { snap: handle(domain, current) }
+    }
+  }),
+
+  /** @throws VIR_ERR_NO_DOMAIN_SNAPSHOT, also for one that has no parent */
+  virDomainSnapshotGetParent: method({
+    since: '0.9.7',
+    on: 'domain',
+    acl: 'domain:read',
+    args: onSnapshot,
+    ret: { snap: snapshotHandle },
+    async run(domain, { snap }) {
+      const { parentName } = (await tree()).findSnapshot(domain, snap)
+      if (parentName === undefined) {
+        throw fail('VIR_ERR_NO_DOMAIN_SNAPSHOT', `snapshot '${snap}' does not have a parent`)
+      }
+      return { snap: handle(domain, { name: parentName }) }
+    }
+  }),
+
+  virDomainSnapshotIsCurrent: method({
+    since: '0.9.13',
+    on: 'domain',
+    acl: 'domain:read',
+    args: onSnapshot,
+    ret: { current: int() },
+    async run(domain, { snap }) {
+      const { findSnapshot, snapshotsOf } = await tree()
+      return { current: Number(findSnapshot(domain, snap) === snapshotsOf(domain).current) }
+    }
+  }),
+
+  /** All that can be named have metadata: libvirt does not look for others in the images. */
+  virDomainSnapshotHasMetadata: method({
+    since: '0.9.13',
+    on: 'domain',
+    acl: 'domain:read',
+    args: onSnapshot,
+    ret: { metadata: int() },
+    async run(domain, { snap }) {
+      const { findSnapshot } = await tree()
+      findSnapshot(domain, snap)
+      return { metadata: 1 }
+    }
+  }),
+
+  /**
+   * Takes the guest back to what it was. Source: qemuSnapshotRevert.
+   * @throws VIR_ERR_NO_DOMAIN_SNAPSHOT, VIR_ERR_SNAPSHOT_REVERT_RISKY where force is needed, VIR_ERR_OPERATION_INVALID
+   */
+  virDomainRevertToSnapshot: method({
+    since: '0.8.0',
+    on: 'domain',
+    acl: 'domain:snapshot',
+    check: ({ flags: bits }) =>
+      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING, VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED }),
+    args: { snap: snapshotName, flags: flagsIn({ function: 'qemuSnapshotRevert' }, virDomainSnapshotRevertFlags) },
+    ret: {},
+    async run(domain, { snap, flags: bits }) {
+      await (await import('../snapshot/revert.ts')).revertToSnapshot(domain, snap, bits)
+      return {}
+    }
+  }),
+
+  /**
+   * Deletes a snapshot, those below it, or both; what went on upon it is kept. Source: qemuSnapshotDelete.
+   * @throws VIR_ERR_NO_DOMAIN_SNAPSHOT, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OPERATION_UNSUPPORTED
+   */
+  virDomainSnapshotDelete: method({
+    since: '0.8.0',
+    on: 'domain',
+    acl: 'domain:snapshot',
+    check: ({ flags: bits }) =>
+      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY }),
+    args: { snap: snapshotName, flags: flagsIn({ function: 'qemuSnapshotDelete' }, virDomainSnapshotDeleteFlags) },
+    ret: {},
+    async run(domain, { snap, flags: bits }) {
+      await (await import('../snapshot/delete.ts')).deleteSnapshot(domain, snap, bits)
+      return {}
     }
   })
 }

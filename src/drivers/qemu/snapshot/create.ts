@@ -1,0 +1,310 @@
+// Taking of a snapshot (qemuSnapshotCreateXML).
+
+import { parseCpu } from '../../../conf/domain/cpu.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { formatDomain } from '../../../conf/domain-xml.ts'
+import {
+  virDomainEventSuspendedDetailType,
+  virDomainEventType,
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainShutoffReason,
+  virDomainSnapshotCreateFlags
+} from '../../../conf/enums.ts'
+import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { parseSnapshot, type SnapshotDef } from '../../../conf/moment/snapshot.ts'
+import type { SaveCookie } from '../../../conf/save-cookie.ts'
+import { parseXml } from '../../../conf/xml.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
+import type { MomentChange } from '../../../state/moments.ts'
+import { freezeFilesystems, thawFilesystems } from '../agent/filesystems.ts'
+import { completeDomain } from '../definition/passes.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { startCpus, stopCpus } from '../process/cpus.ts'
+import { stopDomain } from '../process/stop.ts'
+import {
+  addOverlays,
+  discardOverlays,
+  externals,
+  freshFiles,
+  makeOverlays,
+  standOn,
+  withOverlays,
+  withPersistentOverlays
+} from './external.ts'
+import { deleteLive, deleteOffline, isTaken, planOffline, saveLive } from './internal.ts'
+import { endJournal, type Steps, settle, writeJournal } from './journal.ts'
+import { type BlockNode, blockNodes } from './nodes.ts'
+import {
+  alignSnapshot,
+  checkSnapshot,
+  prepareRedefined,
+  prepareSnapshot,
+  type SnapshotWays,
+  snapshotStateOf
+} from './prepare.ts'
+import { type SnapshotTree, snapshotsOf } from './tree.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
+
+const FLAGS = virDomainSnapshotCreateFlags
+type Flag = keyof typeof FLAGS
+
+interface Asked extends SnapshotWays {
+  redefine: boolean
+  current: boolean
+  halt: boolean
+  quiesce: boolean
+}
+
+function askedBy(bits: number): Asked {
+  const has = (flag: Flag) => (bits & FLAGS[flag]) !== 0
+  return {
+    redefine: has('VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE'),
+    current: has('VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT'),
+    metadata: !has('VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA'),
+    halt: has('VIR_DOMAIN_SNAPSHOT_CREATE_HALT'),
+    diskOnly: has('VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY'),
+    reuse: has('VIR_DOMAIN_SNAPSHOT_CREATE_REUSE_EXT'),
+    quiesce: has('VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE'),
+    live: has('VIR_DOMAIN_SNAPSHOT_CREATE_LIVE')
+  }
+}
+
+/** Takes a snapshot, or makes one known again. @param bits virDomainSnapshotCreateFlags @throws see api/snapshot.ts */
+export async function createSnapshot(domain: QemuDomain, xml: string, bits: number): Promise<SnapshotDef> {
+  const asked = askedBy(bits)
+  const { redefine, diskOnly, quiesce, live, halt } = asked
+  const name = (flag: Flag) => flag
+  if (quiesce && !diskOnly) {
+    throw badArgument(
+      `Flag '${name('VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY')}' is required by flag '${name('VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE')}'`
+    )
+  }
+  if (live && redefine) {
+    throw badArgument(
+      `Flags '${name('VIR_DOMAIN_SNAPSHOT_CREATE_LIVE')}' and '${name('VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE')}' are mutually exclusive`
+    )
+  }
+  if (halt && !domain.isPersistent) {
+    throw fail('VIR_ERR_OPERATION_INVALID', 'cannot halt after transient domain snapshot')
+  }
+  const def = parseSnapshot(xml, {
+    redefine,
+    offline: diskOnly || !domain.isActive,
+    validate: (bits & FLAGS.VIR_DOMAIN_SNAPSHOT_CREATE_VALIDATE) !== 0,
+    complete: dom => completeDomain(dom, domain.context, { isNew: false })
+  })
+  checkSnapshot(def, asked, domain, redefine ? def.state : snapshotStateOf(domain), redefine)
+  const owner = { api: 'virDomainSnapshotCreateXML', flags: bits }
+  return domain.jobs.run({ async: 'snapshot' }, owner, async job => {
+    if (redefine) redefineSnapshot(domain, def, asked)
+    else await takeSnapshot(domain, job, def, asked)
+    domain.changed()
+    return def
+  })
+}
+
+/** Makes known a snapshot that is there already (qemuSnapshotRedefine). */
+function redefineSnapshot(domain: QemuDomain, def: SnapshotDef, asked: Asked): void {
+  const tree = snapshotsOf(domain)
+  prepareRedefined(tree, def, domain, asked)
+  const former = asked.current ? withoutRevertDisks(tree.current) : undefined
+  tree.apply({
+    put: [...(former && former.name !== def.name ? [former] : []), def],
+    ...(asked.current && { current: def })
+  })
+}
+
+/** The current snapshot once the guest goes on elsewhere: images made by going back to it are its no more. */
+function withoutRevertDisks(def: SnapshotDef | undefined): SnapshotDef | undefined {
+  if (!def?.revertDisks) return undefined
+  const { revertDisks, ...kept } = def
+  return kept
+}
+
+/** How a snapshot is taken: by whom, and what becomes of definitions. */
+interface Taking {
+  domain: QemuDomain
+  job: AsyncJob
+  def: SnapshotDef
+  asked: Asked
+  tree: SnapshotTree
+}
+
+async function takeSnapshot(domain: QemuDomain, job: AsyncJob, def: SnapshotDef, asked: Asked): Promise<void> {
+  alignSnapshot(domain, def, asked)
+  const { external, manual } = prepareSnapshot(domain, def, asked)
+  const tree = snapshotsOf(domain)
+  if (asked.metadata) {
+    tree.checkNew(def)
+    if (tree.current) def.parentName = tree.current.name
+  }
+  const taking = { domain, job, def, asked, tree }
+  if (!domain.isActive) return external ? takeOfflineExternal(taking) : takeOfflineInternal(taking)
+  if (asked.diskOnly || def.memory === 'external') await takeLiveExternal(taking, manual)
+  else await takeLiveInternal(taking)
+}
+
+/** The change of the tree that makes it the current snapshot; none without metadata. */
+function changeOf({ tree, def, asked: { metadata } }: Taking): MomentChange<SnapshotDef> {
+  if (!metadata) return {}
+  const former = withoutRevertDisks(tree.current)
+  return { put: [...(former ? [former] : []), def], current: def }
+}
+
+const persistentText = (def: DomainDef) => formatDomain(def, { inactive: true, secure: true })
+
+async function takeOfflineInternal(taking: Taking): Promise<void> {
+  const { domain, def, tree } = taking
+  const { root } = domain
+  const { undo: images, create } = await planOffline(def, domain.def)
+  const undo: Steps = { images }
+  writeJournal(root, { undo })
+  try {
+    await create()
+    const change = changeOf(taking)
+    writeJournal(root, { undo, redo: { snapshots: tree.filesOf(change) } })
+    tree.apply(change)
+  } catch (error) {
+    await settle(root, { undo: { ...undo, snapshots: tree.undoOf(changeOf(taking)) } }, false)
+    throw error
+  }
+  endJournal(root)
+}
+
+async function takeOfflineExternal(taking: Taking): Promise<void> {
+  const { domain, def, tree, asked } = taking
+  const { root } = domain
+  const disks = externals(def.disks, domain.def)
+  const overlays = disks.map(([{ name, source }]) => ({ name, source }))
+  const undo: Steps = { files: asked.reuse ? [] : freshFiles(overlays) }
+  const former = domain.def
+  const changed = withOverlays(former, overlays, { onto: !asked.reuse })
+  const change = changeOf(taking)
+  writeJournal(root, { undo })
+  try {
+    if (!asked.reuse) {
+      await makeOverlays(
+        domain,
+        disks.map(([, disk], i) => [disk, overlays[i]!])
+      )
+    }
+    writeJournal(root, { undo, redo: { definition: persistentText(changed), snapshots: tree.filesOf(change) } })
+    domain.change({ config: true, live: true }, () => changed)
+    tree.apply(change)
+  } catch (error) {
+    if (domain.def !== former) domain.change({ config: true, live: true }, () => former)
+    await settle(root, { undo: { ...undo, snapshots: tree.undoOf(change) } }, false)
+    throw error
+  }
+  endJournal(root)
+}
+
+/** The facts needed beside the definition to go back to a guest that runs (qemuDomainSaveCookieNew). */
+export function saveCookie({ run }: QemuDomain): SaveCookie {
+  return run?.originalCpu === undefined ? {} : { cpu: parseCpu(parseXml(run.originalCpu)) }
+}
+
+const { VIR_DOMAIN_PAUSED_SAVE, VIR_DOMAIN_PAUSED_SNAPSHOT } = virDomainPausedReason
+
+async function takeLiveInternal(taking: Taking): Promise<void> {
+  const { domain, job, def, tree } = taking
+  const { root } = domain
+  const change = changeOf(taking)
+  const undo = { images: deleteOffline(def, domain.def) }
+  // QEMU refuses a name that an image has already: that one is not ours to delete
+  const isOurs = !(await isTaken(domain, def))
+  const paused = domain.isRunning
+  if (paused) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SAVE))
+  try {
+    if (isOurs) writeJournal(root, { undo, saving: def.name })
+    await saveLive(domain, def)
+    def.cookie = saveCookie(domain)
+    writeJournal(root, { redo: { snapshots: tree.filesOf(change) } })
+    tree.apply(change)
+    endJournal(root)
+  } catch (error) {
+    if (isOurs && domain.isActive) await deleteLive(domain, def.name).catch(() => undefined)
+    const files = { snapshots: tree.undoOf(change) }
+    await settle(root, { undo: domain.isActive || !isOurs ? files : { ...undo, ...files } }, false)
+    if (paused) await resume(domain).catch(() => undefined)
+    throw error
+  }
+  if (taking.asked.halt) await halt(domain)
+  else if (paused) await resume(domain)
+}
+
+async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> {
+  const { domain, job, def, asked } = taking
+  const thaw = asked.quiesce && (await freezeFilesystems(domain)) > 0
+  const memory = def.memory === 'external'
+  let resumes = false
+  try {
+    if (domain.isRunning) {
+      // disks the user sees to are to stay as they are until he resumes the guest
+      resumes = memory && !manual
+      if ((memory || manual) && !asked.live) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SNAPSHOT))
+    }
+    const nodes = await blockNodes(domain.qmp)
+    await standOnOverlays(taking, nodes)
+  } catch (error) {
+    if (resumes) await resume(domain).catch(() => undefined)
+    if (thaw) await thawFilesystems(domain).catch(() => undefined)
+    throw error
+  }
+  if (asked.halt) return halt(domain)
+  if (resumes) await resume(domain)
+  if (thaw) await thawFilesystems(domain)
+}
+
+/** All disks go on in overlays at one moment, and the definitions say so. */
+async function standOnOverlays(taking: Taking, nodes: ReadonlyMap<string, BlockNode>): Promise<void> {
+  const { domain, def, tree, asked } = taking
+  const { root, newDef, def: former } = domain
+  const overlays = await addOverlays(domain, externals(def.disks, former), { reuse: asked.reuse, nodes })
+  const change = changeOf(taking)
+  const persistent = newDef && withPersistentOverlays(newDef, former, overlays)
+  let isDone = false
+  try {
+    writeJournal(root, {
+      live: Object.fromEntries(overlays.map(({ name, image }) => [name, image.node])),
+      redo: {
+        ...(persistent && { definition: persistentText(persistent) }),
+        snapshots: tree.filesOf(change)
+      }
+    })
+    await standOn(domain, overlays)
+    isDone = true
+    for (const { image } of overlays) image.keep()
+    domain.change({ live: true, config: newDef !== undefined }, one =>
+      one === former ? withOverlays(former, overlays) : (persistent ?? one)
+    )
+    tree.apply(change)
+  } catch (error) {
+    if (!isDone) {
+      endJournal(root)
+      await discardOverlays(overlays)
+    }
+    throw error
+  }
+  endJournal(root)
+}
+
+/** Lets the CPUs run again that were stopped for it. @throws as startCpus; the guest is paused then, and that is told */
+async function resume(domain: QemuDomain): Promise<void> {
+  if (!domain.isActive) return
+  try {
+    await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED)
+  } catch (error) {
+    if (domain.isActive && !domain.isRunning) domain.setPaused(virDomainPausedReason.VIR_DOMAIN_PAUSED_API_ERROR)
+    domain.lifecycle(
+      virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
+      virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_API_ERROR
+    )
+    throw error
+  }
+}
+
+const halt = (domain: QemuDomain) => stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT)
