@@ -48,6 +48,11 @@ export async function serve(domain: QemuDomain, options: LifeOptions): Promise<E
       options.activity.touch()
     }
     if (domain.isActive) continue
+    // what ended the guest may be about to start it again: it goes back to a snapshot
+    if (domain.jobs.async) {
+      await Promise.race([domain.jobs.async.ended.catch(() => undefined), leave.promise])
+      continue
+    }
     if (!linger || !domain.isPersistent) return ended
     await Promise.race([domain.waitForChange(domain.generation, IDLE_LOOK_MS), leave.promise])
     if (!leave.asked && (await isUnwanted(domain, options))) return ended

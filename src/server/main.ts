@@ -22,8 +22,9 @@ import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
 import { partWithStarter } from '../host/starter.ts'
 import type { AsyncJob } from '../state/async-job.ts'
+import { journalOf } from '../state/moments.ts'
 import { chooseRoot, type GuestRoot, lockRoot, type RootLock, removeEmptyDirectories } from '../state/root.ts'
-import { bootId, removeStatus } from '../state/status.ts'
+import { bootId, isAlive, removeStatus } from '../state/status.ts'
 import { readIfThere } from '../state/store.ts'
 import { Activity } from './activity.ts'
 import { aggregatorSocket, claimsAt } from './claim.ts'
@@ -194,9 +195,12 @@ function restoreOptions({ restore, channels, running, paused, bypassCache, reset
   return { path: restore!, channels, flags: bits.reduce<number>((all, bit) => all | Number(bit), 0) }
 }
 
-/** Leaves no empty directories behind of a guest that is neither run nor kept. */
-function tidyUp({ isActive, isPersistent, root }: QemuDomain): void {
-  if (!isActive && !isPersistent) removeEmptyDirectories(root)
+/** Leaves neither snapshots nor empty directories behind of a guest that is neither run nor kept. */
+function tidyUp({ isActive, isPersistent, root, moments }: QemuDomain): void {
+  if (isActive || isPersistent) return
+  moments.snapshots.remove()
+  moments.checkpoints.remove()
+  removeEmptyDirectories(root)
 }
 
 function exit(end: Ended | undefined, status: number): number {
@@ -244,6 +248,12 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     })
   const lock = await lockRoot(root!, 'virshimd', options.linger ? LOCK_WAIT_MS : GONE_WAIT_MS)
   const status = await readStatusIfAlive(root!)
+  const isSettled = existsSync(journalOf(root!)) && (await settleSnapshots(root!, status))
+  if (isSettled && !isNew) {
+    // the definition may be another than the one that was read
+    lock.close()
+    return openGuest(options, log)
+  }
   if (status && status.name !== def.name) {
     throw fail('VIR_ERR_OPERATION_INVALID', `root directory '${root!.dir}' belongs to domain '${status.name}'`)
   }
@@ -269,6 +279,16 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
 }
 
 const xmlInImage = async (path: string) => (await import('../drivers/qemu/save/image.ts')).readImageFile(path).xml
+
+/** A former shim was busy with a snapshot of it. */
+const isInSnapshot = ({ root, jobs }: QemuDomain) => existsSync(journalOf(root)) || jobs.async?.kind === 'snapshot'
+
+/** Settles what a former shim was doing to the snapshots of a guest that does not run any more. */
+async function settleSnapshots(root: GuestRoot, status: Status | undefined): Promise<boolean> {
+  const { settleJournal } = await import('../drivers/qemu/snapshot/journal.ts')
+  const runs = status?.process !== undefined && status.phase !== 'starting' && isAlive(status.process)
+  return settleJournal(root, runs)
+}
 
 /** Makes what was loaded the persistent definition, or takes the one that is kept. */
 async function takeDefinition(
@@ -300,6 +320,7 @@ async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   const reattached = await reconnectDomain(domain, status, saving?.finishSave(status))
   await saving?.settleSave(domain, status)
   if (!reattached) return false
+  if (isInSnapshot(domain)) await (await import('../drivers/qemu/snapshot/recover.ts')).recoverSnapshots(domain)
   await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
   await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
   return true

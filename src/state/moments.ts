@@ -54,6 +54,9 @@ export interface MomentChange<D> {
   current?: D | null
 }
 
+/** The file that says what is being done to a guest's snapshots; it is there only as long as that is. */
+export const journalOf = ({ snapshotDir }: Pick<GuestRoot, 'snapshotDir'>): string => join(snapshotDir, '.journal')
+
 /** Files by name, null for those that go. */
 export type MomentFiles = Record<string, string | null>
 

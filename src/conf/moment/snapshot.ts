@@ -256,6 +256,8 @@ export interface SnapshotAlignOptions {
   fallback: SnapshotLocation
   /** an internal snapshot takes all disks or none */
   uniformInternal: boolean
+  /** whatever the domain's disks say */
+  force?: boolean
   /** true for a regular file of the host */
   isRegularFile(path: string): boolean
 }
@@ -266,7 +268,7 @@ export interface SnapshotAlignOptions {
  * @throws VIR_ERR_CONFIG_UNSUPPORTED
  */
 export function alignSnapshotDisks(def: SnapshotDef, dom: DomainDef | undefined, options: SnapshotAlignOptions): void {
-  const { fallback, uniformInternal } = options
+  const { fallback, uniformInternal, force = false } = options
   const domain = def.dom ?? dom
   if (!domain) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing domain in snapshot')
   const uniform = uniformInternal && fallback === 'internal'
@@ -284,7 +286,7 @@ export function alignSnapshotDisks(def: SnapshotDef, dom: DomainDef | undefined,
   if (domain.devices.disks.length === 0) return
   def.disks = domain.devices.disks.map(disk => {
     const name = disk.target?.dev ?? ''
-    const snapshot = isStorageEmpty(disk.source) ? 'no' : (disk.snapshot ?? fallback)
+    const snapshot = isStorageEmpty(disk.source) ? 'no' : force ? fallback : (disk.snapshot ?? fallback)
     return wanted.get(name) ?? { name, snapshot, source: { type: 'file' } }
   })
   nameFiles(def, domain, options)

@@ -48,15 +48,20 @@ const LAST_WORDS_MS = 1000
 
 /** Memory and device state that a guest goes on from, instead of booting. */
 export interface Incoming {
-  from: Run['goesOnFrom']
+  /** absent: the next shim need not settle it */
+  from?: Run['goesOnFrom']
   /** descriptor they are read from, which becomes the start's; absent: QEMU is handed it later */
   fd?: number
   /** <cpu> the guest was once started with, where the definition's is what QEMU made of that */
   originalCpu?: string | undefined
   /** has QEMU read them. @param number of the descriptor in QEMU; absent without one */
   load(domain: QemuDomain, number: number | undefined): Promise<void>
+  /** QEMU finds them in the guest's own images, and waits for none */
+  inImages?: boolean
   /** virDomainRunningReason */
   runningReason: number
+  /** virDomainPausedReason of a guest that stays paused; absent: its memory was migrated in */
+  pausedReason?: number
   /** virDomainEventStartedDetailType */
   started: number
   /** virDomainEventSuspendedDetailType of a guest that stays paused */
@@ -66,6 +71,8 @@ export interface Incoming {
 export interface StartOptions {
   /** what it goes on from; absent: it boots */
   incoming?: Incoming
+  /** what is told of a guest that boots for another reason than that it was started */
+  told?: Pick<Incoming, 'started' | 'suspended'>
   /** VIR_DOMAIN_START_PAUSED */
   paused?: boolean
   /** VIR_DOMAIN_START_AUTODESTROY: the connection whose end is the guest's, aborted when it closes */
@@ -129,7 +136,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     run.phase = 'starting'
     domain.save()
     await prepareNeeds({ domain, context })
-    const command = buildCommand(domain.def, context, incoming !== undefined)
+    const command = buildCommand(domain.def, context, incoming !== undefined && !incoming.inImages)
     run.masterKey = command.masterKey
     run.fdsetIndex = command.fdsetIndex
     domain.save()
@@ -151,7 +158,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
       files
     })
     options.onLaunch?.()
-    await afterLaunch(domain, run, launched, incoming && { ...incoming, number })
+    await afterLaunch(domain, run, launched, { ...options, ...(incoming && { incoming: { ...incoming, number } }) })
   } catch (thrown) {
     const error = await startError(run, thrown, incoming && domain.name)
     domain.log.error({ err: error }, 'start failed')
@@ -188,7 +195,7 @@ async function afterLaunch(
   domain: QemuDomain,
   run: Run,
   { identity, exited }: Launched,
-  incoming?: Incoming & { number: number | undefined }
+  { incoming, told }: { incoming?: Incoming & { number?: number | undefined }; told?: StartOptions['told'] }
 ): Promise<void> {
   run.process = identity
   run.exited = exited
@@ -211,7 +218,7 @@ async function afterLaunch(
     await (await import('./tuning/tune.ts')).tuneThreads(domain)
     checkCancelled(domain)
   }
-  if (!incoming) return firstRun(domain)
+  if (!incoming) return firstRun(domain, undefined, told)
   await incoming.load(domain, incoming.number)
   checkCancelled(domain)
   await firstRun(domain, incoming)
@@ -289,13 +296,14 @@ const BOOTED = {
 }
 
 /** Lets a guest run that boots, or goes on from what it has read by now (qemuProcessFinishStartup, qemuSaveImageStartVM). */
-async function firstRun(domain: QemuDomain, incoming?: Incoming): Promise<void> {
+async function firstRun(domain: QemuDomain, incoming?: Incoming, told?: StartOptions['told']): Promise<void> {
   const { running } = domain
   const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_STARTING_UP, VIR_DOMAIN_PAUSED_USER } = virDomainPausedReason
-  const { started, suspended, runningReason } = incoming ?? BOOTED
+  const { started, suspended, runningReason } = incoming ?? { ...BOOTED, ...told }
   running.phase = 'running'
   const { paused } = running
-  if (paused) domain.setPaused(incoming ? VIR_DOMAIN_PAUSED_MIGRATION : VIR_DOMAIN_PAUSED_USER)
+  if (paused)
+    domain.setPaused(incoming ? (incoming.pausedReason ?? VIR_DOMAIN_PAUSED_MIGRATION) : VIR_DOMAIN_PAUSED_USER)
   else {
     const reason = incoming ? VIR_DOMAIN_PAUSED_MIGRATION : VIR_DOMAIN_PAUSED_STARTING_UP
     domain.setState(virDomainState.VIR_DOMAIN_PAUSED, reason)

@@ -80,19 +80,27 @@ export async function loadForRestore({ path, xml, channels }: RestoreOptions, co
 }
 
 /** How a guest goes on; whoever asks for it may want it paused. */
-interface GoOn extends StartOptions {
+interface GoOn extends Omit<StartOptions, 'told'> {
   managed?: boolean
   bypassCache?: boolean
   /** virDomainEventSuspendedDetailType */
   suspended?: number
+  /** what is told of a guest that goes on from a snapshot */
+  told?: Pick<Incoming, 'runningReason' | 'pausedReason' | 'started'>
 }
 
 /** Starts the guest from an image's memory and definition (qemuSaveImageStartVM). */
-async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, options: GoOn): Promise<void> {
+export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, options: GoOn): Promise<void> {
   const { def, context, image, path } = loaded
   const { VIR_DOMAIN_EVENT_SUSPENDED_RESTORED } = virDomainEventSuspendedDetailType
-  const { bypassCache = false, managed = false, suspended = VIR_DOMAIN_EVENT_SUSPENDED_RESTORED, ...start } = options
-  job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_RESTORE
+  const {
+    bypassCache = false,
+    managed = false,
+    suspended = VIR_DOMAIN_EVENT_SUSPENDED_RESTORED,
+    told,
+    ...start
+  } = options
+  if (!told) job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_RESTORE
   const { fd: file, filters } = openMemory(path, image, bypassCache)
   const filtered = await filterOutOf(filters, { file, directory: domain.root.dir }).finally(() => {
     if (filters.length > 0) closeSync(file)
@@ -108,7 +116,8 @@ async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, optio
       load: (started, number) => migrateIn(started, job, `fd:${number}`),
       runningReason: virDomainRunningReason.VIR_DOMAIN_RUNNING_RESTORED,
       started: virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_RESTORED,
-      suspended
+      suspended,
+      ...told
     }
     await startDomain(domain, { ...start, incoming })
   } catch (error) {
@@ -139,11 +148,12 @@ export async function startFrom(
 ): Promise<void> {
   const { flags = 0, start } = options
   const loaded = await loadForRestore(options, domain.contextFor)
-  await goOnFrom(domain, job, loaded, { ...start, ...howToGoOn(loaded.image, flags) })
+  const { told: _, ...rest } = start
+  await goOnFrom(domain, job, loaded, { ...rest, ...howToGoOn(loaded.image, flags) })
 }
 
 /** Options of a start that goes on from the saved image, if there is one. */
-export interface ManagedStart extends StartOptions {
+export interface ManagedStart extends Omit<StartOptions, 'told'> {
   /** VIR_DOMAIN_START_BYPASS_CACHE */
   bypassCache?: boolean
   /** VIR_DOMAIN_START_FORCE_BOOT: the image goes, and the guest boots */

@@ -16,7 +16,7 @@ import {
   virDomainState
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { formatSaveCookieDocument } from '../../../conf/save-cookie.ts'
+import { formatSaveCookieDocument, type SaveCookie } from '../../../conf/save-cookie.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import { makePrivateDirectory } from '../../../state/store.ts'
 import { formatMigratable } from '../definition/migratable.ts'
@@ -94,7 +94,12 @@ export async function saveDomain(domain: QemuDomain, job: AsyncJob, options: Sav
   try {
     if (wasRunning) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SAVE))
     const running = runsAfter(flags, wasRunning)
-    const image = { running, format, xml: await imageXml(domain, xml), cookie: cookieOf(domain) }
+    const image = {
+      running,
+      format,
+      xml: await imageXml(domain, xml),
+      cookie: formatSaveCookieDocument(saveCookie(domain))
+    }
     checkChannels(channels, format)
     await writeImage(domain, job, image, { path, compress, flags })
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SAVED)
@@ -124,11 +129,11 @@ async function imageXml(domain: QemuDomain, xml: string | undefined): Promise<st
 }
 
 /** What a restore needs beside the definition (qemuDomainSaveCookieNew). */
-function cookieOf({ def }: QemuDomain): string {
+export function saveCookie({ def }: QemuDomain): SaveCookie {
   const { cpu, devices } = def
   const isUpdated = cpu && (cpu.mode !== 'custom' || cpu.model)
   const slirpHelper = !devices.interfaces.some(({ type, backend }) => type === 'user' && backend?.type !== 'passt')
-  return formatSaveCookieDocument({ ...(isUpdated && { cpu }), ...(slirpHelper && { slirpHelper }) })
+  return { ...(isUpdated && { cpu }), ...(slirpHelper && { slirpHelper }) }
 }
 
 interface Way {
@@ -138,7 +143,7 @@ interface Way {
 }
 
 /** Writes the image; it is whole, on disk and known to be so when this returns (qemuSaveImageCreate). */
-async function writeImage(domain: QemuDomain, job: AsyncJob, image: SaveImage, way: Way): Promise<void> {
+export async function writeImage(domain: QemuDomain, job: AsyncJob, image: SaveImage, way: Way): Promise<void> {
   const { path, compress, flags } = way
   const { running } = domain
   const bypassCache = (flags & VIR_DOMAIN_SAVE_BYPASS_CACHE) !== 0

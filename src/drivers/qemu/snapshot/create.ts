@@ -1,8 +1,5 @@
 // Taking of a snapshot (qemuSnapshotCreateXML).
 
-import { parseCpu } from '../../../conf/domain/cpu.ts'
-import type { DomainDef } from '../../../conf/domain-def.ts'
-import { formatDomain } from '../../../conf/domain-xml.ts'
 import {
   virDomainEventSuspendedDetailType,
   virDomainEventType,
@@ -13,15 +10,17 @@ import {
 } from '../../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
 import { parseSnapshot, type SnapshotDef } from '../../../conf/moment/snapshot.ts'
-import type { SaveCookie } from '../../../conf/save-cookie.ts'
-import { parseXml } from '../../../conf/xml.ts'
+import { formatSaveCookieDocument } from '../../../conf/save-cookie.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MomentChange } from '../../../state/moments.ts'
 import { freezeFilesystems, thawFilesystems } from '../agent/filesystems.ts'
+import { formatMigratable } from '../definition/migratable.ts'
 import { completeDomain } from '../definition/passes.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { checkMigratable } from '../migration/allowed.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
+import { discardFile, saveCookie, writeImage } from '../save/save.ts'
 import {
   addOverlays,
   discardOverlays,
@@ -38,6 +37,7 @@ import { type BlockNode, blockNodes } from './nodes.ts'
 import {
   alignSnapshot,
   checkSnapshot,
+  persistentText,
   prepareRedefined,
   prepareSnapshot,
   type SnapshotWays,
@@ -154,8 +154,6 @@ function changeOf({ tree, def, asked: { metadata } }: Taking): MomentChange<Snap
   return { put: [...(former ? [former] : []), def], current: def }
 }
 
-const persistentText = (def: DomainDef) => formatDomain(def, { inactive: true, secure: true })
-
 async function takeOfflineInternal(taking: Taking): Promise<void> {
   const { domain, def, tree } = taking
   const { root } = domain
@@ -181,7 +179,7 @@ async function takeOfflineExternal(taking: Taking): Promise<void> {
   const overlays = disks.map(([{ name, source }]) => ({ name, source }))
   const undo: Steps = { files: asked.reuse ? [] : freshFiles(overlays) }
   const former = domain.def
-  const changed = withOverlays(former, overlays, { onto: !asked.reuse })
+  const changed = withOverlays(former, overlays, { onto: asked.reuse ? 'no' : 'known' })
   const change = changeOf(taking)
   writeJournal(root, { undo })
   try {
@@ -202,11 +200,6 @@ async function takeOfflineExternal(taking: Taking): Promise<void> {
   endJournal(root)
 }
 
-/** The facts needed beside the definition to go back to a guest that runs (qemuDomainSaveCookieNew). */
-export function saveCookie({ run }: QemuDomain): SaveCookie {
-  return run?.originalCpu === undefined ? {} : { cpu: parseCpu(parseXml(run.originalCpu)) }
-}
-
 const { VIR_DOMAIN_PAUSED_SAVE, VIR_DOMAIN_PAUSED_SNAPSHOT } = virDomainPausedReason
 
 async function takeLiveInternal(taking: Taking): Promise<void> {
@@ -216,6 +209,7 @@ async function takeLiveInternal(taking: Taking): Promise<void> {
   const undo = { images: deleteOffline(def, domain.def) }
   // QEMU refuses a name that an image has already: that one is not ours to delete
   const isOurs = !(await isTaken(domain, def))
+  await checkMigratable(domain)
   const paused = domain.isRunning
   if (paused) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SAVE))
   try {
@@ -247,9 +241,13 @@ async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> 
       resumes = memory && !manual
       if ((memory || manual) && !asked.live) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SNAPSHOT))
     }
+    // a migration hides bitmaps
     const nodes = await blockNodes(domain.qmp)
+    if (memory) await saveMemory(taking, resumes)
     await standOnOverlays(taking, nodes)
+    domain.running.memoryFile = undefined
   } catch (error) {
+    discardFile(domain)
     if (resumes) await resume(domain).catch(() => undefined)
     if (thaw) await thawFilesystems(domain).catch(() => undefined)
     throw error
@@ -257,6 +255,17 @@ async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> 
   if (asked.halt) return halt(domain)
   if (resumes) await resume(domain)
   if (thaw) await thawFilesystems(domain)
+}
+
+/** Writes the guest's memory into the file of the snapshot; its CPUs do not run then. */
+async function saveMemory({ domain, job, def }: Taking, running: boolean): Promise<void> {
+  await checkMigratable(domain)
+  job.allow(['query', 'destroy', 'abort', 'suspend', 'migration-op'])
+  const xml = formatMigratable(domain.def, domain.context, domain.run?.originalCpu)
+  def.cookie = saveCookie(domain)
+  const image = { running, format: 'raw', xml, cookie: formatSaveCookieDocument(def.cookie) } as const
+  await writeImage(domain, job, image, { path: def.memoryFile!, compress: [], flags: 0 })
+  job.allow([])
 }
 
 /** All disks go on in overlays at one moment, and the definitions say so. */

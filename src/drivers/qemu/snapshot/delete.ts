@@ -1,4 +1,366 @@
+// Deletion of snapshots (qemuSnapshotDelete). What went on upon one is kept: overlays are merged into what is below.
+//
+//   base ◄─ one's overlay ◄─ two's overlay ◄─ guest        deleting `two` writes its overlay into one's, and so on
+//
+// The guest stands on what the overlay stood on from then on, and so do the definitions that later snapshots keep.
+import { existsSync } from 'node:fs'
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import { virDomainJobOperation, virDomainSnapshotDeleteFlags } from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { diskByName } from '../../../conf/moment/moment.ts'
+import { isExternalSnapshot, type SnapshotDef, type SnapshotDisk } from '../../../conf/moment/snapshot.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
+import { type StorageFormat, type StorageSource, sameLocation, storagePath } from '../../../conf/storage/source.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
+import type { MomentChange } from '../../../state/moments.ts'
+import { determineDiskChain } from '../block/chain.ts'
+import { backingOf, readHeader } from '../block/image-header.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { externals } from './external.ts'
+import { deleteLive, deleteOffline } from './internal.ts'
+import { doSteps, endJournal, type ImageStep, type Steps, writeJournal } from './journal.ts'
+import { persistentText } from './prepare.ts'
+import { findSnapshot, isNeeded, type SnapshotTree, snapshotsOf } from './tree.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+const failed = (message: string) => fail('VIR_ERR_OPERATION_FAILED', message)
+const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+
+const FLAGS = virDomainSnapshotDeleteFlags
+
+interface Deleting {
+  domain: QemuDomain
+  job: AsyncJob
+  tree: SnapshotTree
+  metadataOnly: boolean
+}
+
+/** Deletes a snapshot, those below it, or both. @param bits virDomainSnapshotDeleteFlags @throws see api/snapshot.ts */
 export async function deleteSnapshot(domain: QemuDomain, name: string, bits: number): Promise<void> {
-  throw new Error(`${domain.name} ${name} ${bits}`)
+  const has = (flag: keyof typeof FLAGS) => (bits & FLAGS[flag]) !== 0
+  await domain.jobs.run({ async: 'snapshot' }, { api: 'virDomainSnapshotDelete', flags: bits }, async job => {
+    job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_DELETE
+    const def = findSnapshot(domain, name)
+    const tree = snapshotsOf(domain)
+    const childrenOnly = has('VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY')
+    const children = childrenOnly || has('VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN')
+    const metadataOnly = has('VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY')
+    if (!metadataOnly) checkDelete(domain, tree, def, { children, withItself: !childrenOnly })
+    const deleting = { domain, job, tree, metadataOnly }
+    const below = children ? tree.descendantsOf(def) : []
+    const wanted = childrenOnly ? below : [...below, def]
+    // each is looked up anew: one that goes may change those that stay
+    for (const { name } of wanted) await deleteOne(deleting, tree.get(name)!)
+    domain.changed()
+  })
+}
+
+/** What of a subtree is asked for. */
+interface Extent {
+  children: boolean
+  withItself: boolean
+}
+
+/** @throws VIR_ERR_OPERATION_FAILED, VIR_ERR_OPERATION_UNSUPPORTED, VIR_ERR_CONFIG_UNSUPPORTED (qemuSnapshotDeleteValidate) */
+function checkDelete(domain: QemuDomain, tree: SnapshotTree, def: SnapshotDef, { children, withItself }: Extent): void {
+  const external = isExternalSnapshot(def)
+  if (!external && domain.isActive) checkSameImages(domain.def, def)
+  if (children) {
+    const kinds = tree.descendantsOf(def).map(isExternalSnapshot)
+    const [some, all] = [kinds.includes(true), !kinds.includes(false)]
+    if (some && !all) throw unsupported('deletion of external and internal children disk snapshots not supported')
+    if (some) throw unsupported('deletion of external children disk snapshots not supported')
+  }
+  if (!external) return
+  if (hasBlockJob(domain)) {
+    throw fail(
+      'VIR_ERR_OPERATION_UNSUPPORTED',
+      'cannot delete external snapshots when there is another active block job'
+    )
+  }
+  if (children && withItself) throw unsupported('deletion of external disk snapshots with children not supported')
+  const { length } = tree.childrenOf(def)
+  const { current } = tree
+  if (def === current && length > 0) {
+    throw unsupported('deletion of active external snapshot that is not a leaf snapshot is not supported')
+  }
+  const isAbove = current !== undefined && tree.ancestorsOf(current).includes(def)
+  if (def !== current && length > 0 && !isAbove) {
+    throw unsupported('deletion of non-leaf external snapshot that is not in active chain is not supported')
+  }
+  if (length > 1) {
+    throw unsupported('deletion of external disk snapshot with multiple children snapshots not supported')
+  }
+}
+
+const hasBlockJob = ({ def, run }: QemuDomain) =>
+  (run?.blockJobs.size ?? 0) > 0 || def.devices.disks.some(({ mirror }) => mirror)
+
+/** An internal snapshot can be deleted only from the images the running guest has. */
+function checkSameImages(guest: DomainDef, { name, disks, dom }: SnapshotDef): void {
+  for (const one of disks) {
+    const now = diskByName(guest, one.name)
+    if (!now) {
+      throw failed(`disk '${one.name}' referenced by snapshot '${name}' not found in the current definition`)
+    }
+    const then = dom && diskByName(dom, one.name)
+    if (!then) {
+      throw failed(
+        `disk '${one.name}' referenced by snapshot '${name}' not found in the VM definition of the deleted snapshot`
+      )
+    }
+    if (!sameLocation(now.source, then.source)) {
+      throw fail(
+        'VIR_ERR_OPERATION_UNSUPPORTED',
+        `disk image '${one.name}' for internal snapshot '${name}' is not the same as disk image currently used by VM`
+      )
+    }
+  }
+}
+
+/** What is to be known once it is gone: its children stand where it did, its parent goes on in its images. */
+function changeOf(
+  { tree }: Pick<Deleting, 'tree'>,
+  def: SnapshotDef,
+  edit: (one: SnapshotDef) => SnapshotDef = one => one
+): MomentChange<SnapshotDef> {
+  const parent = tree.parentOf(def)
+  const children = tree.childrenOf(def)
+  const below = tree.descendantsOf(def).flatMap(one => {
+    const edited = edit(one)
+    if (children.includes(one)) return [{ ...edited, parentName: parent?.name }]
+    return edited === one ? [] : [edited]
+  })
+  const { revertDisks, ...rest } = parent ?? def
+  const newParent = parent && revertDisks ? { ...rest, disks: revertDisks } : parent
+  return {
+    put: [...below, ...(newParent && newParent !== parent ? [newParent] : [])],
+    forget: [def],
+    ...(tree.current === def && { current: newParent ?? null })
+  }
+}
+
+async function deleteOne(deleting: Deleting, def: SnapshotDef): Promise<void> {
+  const { domain, metadataOnly } = deleting
+  if (metadataOnly) return forget(deleting, changeOf(deleting, def), {})
+  if (isExternalSnapshot(def)) return deleteExternal(deleting, def)
+  if (domain.isActive) {
+    await deleteLive(domain, def.name)
+    return forget(deleting, changeOf(deleting, def), {})
+  }
+  return forget(deleting, changeOf(deleting, def), { images: deleteOffline(def, def.dom ?? domain.def) })
+}
+
+/** Does the steps and forgets the snapshot: all of it, once it has begun. */
+async function forget(
+  { domain, tree }: Deleting,
+  change: MomentChange<SnapshotDef>,
+  steps: Steps,
+  changed?: DomainDef
+): Promise<void> {
+  const { root } = domain
+  const { images, files = [] } = steps
+  const definition = changed && persistentText(changed)
+  writeJournal(root, { redo: { ...steps, definition, snapshots: tree.filesOf(change) } })
+  try {
+    await doSteps(root, { images: images ?? [] })
+  } catch (error) {
+    endJournal(root)
+    throw error
+  }
+  if (changed) domain.change({ config: true, live: true }, () => changed)
+  tree.apply(change)
+  await doSteps(root, { files })
+  endJournal(root)
+}
+
+/** One disk of a snapshot that is merged: the overlay goes into what it stands on. */
+interface Merge {
+  /** target of the disk */
+  name: string
+  /** the guest's */
+  disk: DiskDef
+  overlay: StorageSource
+  base: StorageSource
+  /** the image that stands on the overlay; absent: the guest's disk does */
+  above: StorageSource | undefined
+}
+
+/**
+ * A leaf that is not the current one has no data but its own images, which go. All others are merged, as the guest or a
+ * later snapshot stands on them.
+ */
+async function deleteExternal(deleting: Deleting, def: SnapshotDef): Promise<void> {
+  const { domain, tree } = deleting
+  const memory = def.memory === 'external' && def.memoryFile !== undefined ? [def.memoryFile] : []
+  checkUnharmed(def)
+  if (def !== tree.current && tree.childrenOf(def).length === 0) {
+    const files = [...abandoned(tree, def), ...memory]
+    return forget(deleting, changeOf(deleting, def), { files })
+  }
+  const merges = mergesOf(deleting, def)
+  if (domain.isActive) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'TODO')
+  await mergeOffline(deleting, def, merges, memory)
+}
+
+function checkUnharmed({ disks }: SnapshotDef): void {
+  const harmed = disks.find(({ snapshot, deleteInProgress }) => snapshot === 'external' && deleteInProgress)
+  if (harmed) {
+    throw fail(
+      'VIR_ERR_OPERATION_INVALID',
+      `snapshot disk '${harmed.name}' was target of not completed snapshot delete`
+    )
+  }
+}
+
+/** The nearest snapshot before it that the disk takes part in. */
+const parentOfDisk = (tree: SnapshotTree, def: SnapshotDef, name: string): SnapshotDef | undefined =>
+  tree.ancestorsOf(def).find(({ disks }) => disks.some(one => one.name === name && one.snapshot !== 'no'))
+
+/** Images that only this snapshot needs: those the guest had when it was taken, if they were made by another. */
+function abandoned(tree: SnapshotTree, def: SnapshotDef): string[] {
+  return externals(def.disks, def.dom!).flatMap(([one]) => {
+    const disk = diskByName(def.dom!, one.name)
+    if (!disk) throw failed(`failed to find disk '${one.name}' in snapshot VM XML`)
+    const parent = parentOfDisk(tree, def, one.name)
+    const path = parent && isExternalSnapshot(parent) ? storagePath(disk.source) : undefined
+    return path !== undefined && !isNeeded(tree, path, def) ? [path] : []
+  })
+}
+
+/** The image a snapshot's disk went on in: that of its child, or of the guest (qemuSnapshotExternalGetSnapDiskSrc). */
+function overlayOf({ domain, tree }: Deleting, def: SnapshotDef, one: SnapshotDisk): StorageSource {
+  const [child] = tree.childrenOf(def)
+  const owner = child?.dom ?? (tree.current === def ? domain.def : undefined)
+  return (owner && diskByName(owner, one.name)?.source) ?? one.source
+}
+
+/** @throws VIR_ERR_OPERATION_FAILED where chains are not what the snapshots say (qemuSnapshotDeleteExternalPrepareData) */
+function mergesOf(deleting: Deleting, def: SnapshotDef): Merge[] {
+  const { domain, tree } = deleting
+  return externals(def.disks, def.dom!).map(([one]) => {
+    const then = diskByName(def.dom!, one.name)
+    if (!then) throw failed(`failed to find disk '${one.name}' in snapshot VM XML`)
+    const disk = diskByName(domain.def, one.name)
+    if (!disk) throw fail('VIR_ERR_INVALID_ARG', `disk '${one.name}' not found in domain`)
+    const wanted = overlayOf(deleting, def, one)
+    const chain = storageChain(domain.isActive ? disk.source : chainOf(domain, disk))
+    const at = chain.findIndex(image => sameLocation(image, wanted))
+    if (at < 0) throw failed('VM disk source and snapshot disk source are not the same')
+    const base = chain[at + 1]
+    if (!base) throw failed('failed to find parent disk source in backing chain')
+    if (!sameLocation(base, then.source)) {
+      throw failed('snapshot VM disk source and parent disk source are not the same')
+    }
+    const parent = parentOfDisk(tree, def, one.name)
+    if (parent && !isExternalSnapshot(parent)) {
+      throw fail(
+        'VIR_ERR_OPERATION_UNSUPPORTED',
+        'deleting external snapshot that has internal snapshot as parent not supported'
+      )
+    }
+    return { name: one.name, disk, overlay: chain[at]!, base, above: chain[at - 1] }
+  })
+}
+
+/** All images of a disk of a guest that is shut off, as far as they can be told. */
+function chainOf({ context }: QemuDomain, disk: DiskDef): StorageSource {
+  const copy = structuredClone(disk)
+  let number = 0
+  determineDiskChain(copy, { context, nextNode: () => ++number })
+  return copy.source
+}
+
+/** Snapshots below it keep definitions that know the overlay: they stand on what it stood on. */
+const withoutOverlays = (merges: readonly Merge[], def: SnapshotDef) => (one: SnapshotDef) => {
+  const external = isExternalSnapshot(one)
+  const edit = (dom: DomainDef | undefined, then: DomainDef | undefined) =>
+    dom && then ? editDisks(dom, merges, external ? then : undefined) : dom
+  const dom = edit(one.dom, def.dom)
+  const inactiveDom = edit(one.inactiveDom, def.inactiveDom ?? def.dom)
+  return { ...one, ...(dom && { dom }), ...(inactiveDom && { inactiveDom }) }
+}
+
+/** @param then has the images to take in the place of overlays; absent: they are looked for below only */
+function editDisks(dom: DomainDef, merges: readonly Merge[], then: DomainDef | undefined): DomainDef {
+  const disks = dom.devices.disks.map(disk => {
+    const merge = merges.find(({ name }) => name === disk.target?.dev)
+    if (!merge) return disk
+    const below = then && sameLocation(disk.source, merge.overlay) ? diskByName(then, merge.name)?.source : undefined
+    return { ...disk, source: withoutImage(structuredClone(below ?? disk.source), merge.overlay) }
+  })
+  return { ...dom, devices: { ...dom.devices, disks } }
+}
+
+/** Takes an image out of the chain below a source. */
+function withoutImage(source: StorageSource, gone: StorageSource): StorageSource {
+  for (const image of storageChain(source)) {
+    if (image.backingStore && sameLocation(image.backingStore, gone))
+      image.backingStore = image.backingStore.backingStore
+  }
+  return source
+}
+
+/** The definition of the guest without the overlays (qemuBlockJobRewriteConfigDiskSource). */
+function withoutMerged(guest: DomainDef, merges: readonly Merge[]): DomainDef {
+  const disks = guest.devices.disks.map(disk => {
+    const merge = merges.find(({ name }) => name === disk.target?.dev)
+    if (!merge) return disk
+    if (!sameLocation(disk.source, merge.overlay)) {
+      return { ...disk, source: withoutImage(structuredClone(disk.source), merge.overlay) }
+    }
+    const { index: _, detected: __, backingStore: ___, ...base } = merge.base
+    const known = disk.source.backingStore
+    const source = known && sameLocation(known, base as StorageSource) ? structuredClone(known) : base
+    return { ...disk, source: source as StorageSource }
+  })
+  return { ...guest, devices: { ...guest.devices, disks } }
+}
+
+const pathOf = (source: StorageSource): string => storagePath(source) ?? ''
+
+/** Has an image say that it stands on another, its content as it is. */
+const rebase = (image: { path: string; format?: string | undefined }, base: StorageSource): ImageStep => ({
+  args: ['rebase', '-u', '-F', base.format ?? 'raw', '-f', image.format ?? 'qcow2', '-b', pathOf(base), image.path]
+})
+
+/** Merges the overlays of a guest that is shut off, which libvirt has a paused QEMU do. */
+async function mergeOffline(deleting: Deleting, def: SnapshotDef, merges: Merge[], memory: string[]): Promise<void> {
+  const { domain, tree } = deleting
+  const images: ImageStep[] = merges.flatMap(({ overlay, base, above }) => [
+    { args: ['commit', '-q', '-d', '-f', overlay.format ?? 'qcow2', pathOf(overlay)] },
+    ...(above ? [rebase({ path: pathOf(above), format: above.format }, base)] : []),
+    ...standingOn(tree, overlay, above).map(image => rebase(image, base))
+  ])
+  const guest = domain.def
+  const changed = withoutMerged(guest, merges)
+  const steps = {
+    images,
+    files: [...merges.map(({ overlay }) => pathOf(overlay)), ...memory]
+  }
+  await forget(deleting, changeOf(deleting, def, withoutOverlays(merges, def)), steps, changed)
+}
+
+/** Images of snapshots beside the guest's chain that say they stand on one (qemuSnapshotGetDisksWithBackingStore). */
+function standingOn(tree: SnapshotTree, overlay: StorageSource, above: StorageSource | undefined) {
+  const found = new Map<string, { path: string; format: string | undefined }>()
+  for (const { dom } of tree.list({ deep: true })) {
+    for (const { source } of dom?.devices.disks ?? []) {
+      if (source.type !== 'file' || source.path === undefined || !existsSync(source.path)) continue
+      if (above && sameLocation(source, above)) continue
+      if (belowOf(source.path, source.format) === storagePath(overlay)) {
+        found.set(source.path, { path: source.path, format: source.format })
+      }
+    }
+  }
+  return [...found.values()]
+}
+
+function belowOf(path: string, format: StorageFormat | undefined): string | undefined {
+  try {
+    return backingOf(readHeader(path), format ?? 'raw')?.name
+  } catch {
+    return undefined
+  }
 }

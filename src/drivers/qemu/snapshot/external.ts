@@ -5,13 +5,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { SnapshotDisk } from '../../../conf/moment/snapshot.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
-import {
-  isLocalStorage,
-  isStorageEmpty,
-  type StorageSource,
-  sameLocation,
-  storagePath
-} from '../../../conf/storage/source.ts'
+import { isLocalStorage, type StorageSource, sameLocation, storagePath } from '../../../conf/storage/source.ts'
 import { giveTo } from '../../../host/owner.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { type AddedImage, addImage } from '../blockjob/new-image.ts'
@@ -44,21 +38,29 @@ export function checkDepth({ source, target }: DiskDef): void {
   )
 }
 
+interface OverlayOptions {
+  isSame?(disk: DiskDef, overlay: Overlay): boolean
+  onto?: 'yes' | 'known' | 'no'
+}
+
 /**
  * A definition whose disks stand on overlays.
  * @param isSame false: the disk stays as it is; a persistent definition may have another image
- * @param onto what it had is the image below; false where the overlay tells itself what it stands on
+ * @param onto what it had is the image below; 'known': only where that is known to stand on another, as libvirt does of
+ * guests that are shut off; 'no': the overlay tells itself what it stands on
  */
 export function withOverlays(
   def: DomainDef,
   overlays: readonly Overlay[],
-  { isSame = () => true, onto = true }: { isSame?(disk: DiskDef, overlay: Overlay): boolean; onto?: boolean } = {}
+  { isSame = () => true, onto = 'yes' }: OverlayOptions = {}
 ): DomainDef {
   const disks = def.devices.disks.map(disk => {
     const overlay = overlays.find(({ name }) => name === disk.target?.dev)
     if (!overlay || !isSame(disk, overlay)) return disk
     const source = structuredClone(overlay.source)
-    if (onto && !isStorageEmpty(disk.source)) source.backingStore = disk.source
+    const { backingStore } = disk.source
+    const isKnown = backingStore !== undefined && backingStore.type !== 'none'
+    if (onto === 'yes' || (onto === 'known' && isKnown)) source.backingStore = disk.source
     return { ...disk, source }
   })
   return { ...def, devices: { ...def.devices, disks } }

@@ -21,6 +21,9 @@ const MEMORY_MS = 3_600_000
 const insiders = ({ disks }: SnapshotDef, { devices }: DomainDef) =>
   disks.flatMap((one, i) => (one.snapshot === 'internal' ? [devices.disks[i]!] : []))
 
+/** QEMU's id of the job that saves it. */
+export const saveJob = (name: string): string => `internal-snapshot-save-${name}`
+
 /**
  * Has QEMU save memory and disks. The CPUs are stopped by then.
  * @throws VIR_ERR_OPERATION_FAILED with QEMU's words; nothing is left in the images then
@@ -28,7 +31,7 @@ const insiders = ({ disks }: SnapshotDef, { devices }: DomainDef) =>
 export async function saveLive(domain: QemuDomain, def: SnapshotDef): Promise<void> {
   const { name } = def
   const devices = nodesOf(domain, def)
-  const id = `internal-snapshot-save-${name}`
+  const id = saveJob(name)
   const args = { 'job-id': id, tag: name, vmstate: devices[0], devices }
   const begin = () => domain.qmp.execute('snapshot-save', args, { timeoutMs: MEMORY_MS })
   const error = await runQemuJob(domain, id, begin)
@@ -170,6 +173,5 @@ export const deleteOffline = (def: SnapshotDef, guest: DomainDef): ImageStep[] =
     .map(({ path }) => ({ args: step('-d', def.name, path), mayFail: true }))
 
 /** Steps that bring the images of a guest that is shut off back to it. @throws where an image is of another format */
-export async function revertOffline(def: SnapshotDef, guest: DomainDef): Promise<ImageStep[]> {
-  return imagesOf(def, guest, false).map(({ path }) => ({ args: step('-a', def.name, path) }))
-}
+export const revertOffline = (def: SnapshotDef, guest: DomainDef): ImageStep[] =>
+  imagesOf(def, guest, false).map(({ path }) => ({ args: step('-a', def.name, path) }))

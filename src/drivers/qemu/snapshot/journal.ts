@@ -4,11 +4,10 @@
 //     undo    what was made for a change that is not to be
 //     redo    the steps of a change that is to be; each may be done again
 //     live    QEMU makes the change, all at once: as long as it runs, what it has says which of the two
-import { existsSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { rmSync } from 'node:fs'
 import { errorsFrom } from '../../../conf/error.ts'
 import { hostCommand } from '../../../host/command.ts'
-import { type MomentFiles, writeMomentFiles } from '../../../state/moments.ts'
+import { journalOf, type MomentFiles, writeMomentFiles } from '../../../state/moments.ts'
 import type { GuestRoot } from '../../../state/root.ts'
 import { readIfThere, removeSynced, writeAtomic } from '../../../state/store.ts'
 
@@ -23,7 +22,7 @@ export interface ImageStep {
 export interface Steps {
   images?: ImageStep[]
   /** the persistent definition from now on */
-  definition?: string
+  definition?: string | undefined
   /** files of snapshots */
   snapshots?: MomentFiles
   /** files that go, last */
@@ -35,28 +34,28 @@ export interface Journal {
   redo?: Steps
   /** targets of disks and the nodes they are to have, by which QEMU's change is known */
   live?: Record<string, string>
+  /** what counts once QEMU is gone; absent: redo, where there is any */
+  ifGone?: 'undo'
   /** QEMU saves an internal snapshot of this name */
   saving?: string
 }
 
 type Root = Pick<GuestRoot, 'snapshotDir' | 'definition'>
 
-const fileOf = ({ snapshotDir }: Root) => join(snapshotDir, '.journal')
-
 /** What a former process has left undone. */
 export function readJournal(root: Root): Journal | undefined {
-  const text = existsSync(root.snapshotDir) ? readIfThere(fileOf(root)) : undefined
+  const text = readIfThere(journalOf(root))
   return text === undefined ? undefined : (JSON.parse(text) as Journal)
 }
 
 /** Says what is going to be done; synced. @throws VIR_ERR_SYSTEM_ERROR */
 export function writeJournal(root: Root, journal: Journal): void {
-  writeAtomic(fileOf(root), JSON.stringify(journal))
+  writeAtomic(journalOf(root), JSON.stringify(journal))
 }
 
 /** It is done, or was taken back. */
 export function endJournal(root: Root): void {
-  removeSynced(fileOf(root))
+  removeSynced(journalOf(root))
 }
 
 /** Does the steps of one side, once more where they have been done. @throws VIR_ERR_INTERNAL_ERROR with qemu-img's words */
@@ -86,11 +85,13 @@ export async function qemuImg(args: readonly string[]): Promise<void> {
  * Finishes or takes back what a former process has left, before anything else is read. What QEMU decides is left to
  * recoverSnapshots where it runs; where it is gone, what it may have done is taken as done: nobody has written since.
  * @param isRunning its QEMU may still run
+ * @returns true where there was anything to do
  */
-export async function settleJournal(root: Root, isRunning: boolean): Promise<void> {
+export async function settleJournal(root: Root, isRunning: boolean): Promise<boolean> {
   const journal = readJournal(root)
-  if (!journal || (isRunning && (journal.live ?? journal.saving) !== undefined)) return
-  await settle(root, journal, journal.redo !== undefined)
+  if (!journal || (isRunning && (journal.live ?? journal.saving) !== undefined)) return false
+  await settle(root, journal, journal.redo !== undefined && journal.ifGone !== 'undo')
+  return true
 }
 
 /** Ends a change one way or the other. */

@@ -80,12 +80,15 @@ function kept(domain: QemuDomain, def: DomainDef, originalCpu?: string): DomainD
 
 /** A copy of a definition without what only a running guest has (virDomainDefCopy). */
 export function copyOf(domain: QemuDomain, def: DomainDef): DomainDef {
-  const copy = parseDomain(formatDomain(def, { inactive: true, secure: true }), { abiUpdate: false })
+  const copy = parseDomain(formatDomain(def, { inactive: true, secure: true, migratable: true }), { abiUpdate: false })
   completeDomain(copy, domain.context, { isNew: false })
   return copy
 }
 
-const isRegularFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() === true
+/** The definition as its file has it. */
+export const persistentText = (def: DomainDef): string => formatDomain(def, { inactive: true, secure: true })
+
+export const isRegularFile = (path: string) => statSync(path, { throwIfNoEntry: false })?.isFile() === true
 
 /** External is what disks are that say nothing (qemuSnapshotCreateUseExternal). */
 const usesExternal = ({ isActive }: QemuDomain, { memory, disks }: SnapshotDef, { diskOnly }: SnapshotWays) =>
@@ -95,7 +98,7 @@ const usesExternal = ({ isActive }: QemuDomain, { memory, disks }: SnapshotDef, 
 export function alignSnapshot(domain: QemuDomain, def: SnapshotDef, ways: SnapshotWays): void {
   const { isActive, newDef, run } = domain
   def.dom = kept(domain, domain.def, run?.originalCpu)
-  if (isActive && newDef) def.inactiveDom = kept(domain, newDef)
+  if (isActive && newDef) def.inactiveDom = copyOf(domain, newDef)
   def.state = snapshotStateOf(domain)
   const external = usesExternal(domain, def, ways)
   if (external && ways.diskOnly) {

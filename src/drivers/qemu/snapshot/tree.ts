@@ -7,6 +7,8 @@ import {
   parseSnapshotFile,
   type SnapshotDef
 } from '../../../conf/moment/snapshot.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
+import { storagePath } from '../../../conf/storage/source.ts'
 import type { MomentFilter, MomentTree } from '../../../state/moments.ts'
 import { completeDomain } from '../definition/passes.ts'
 import type { QemuDomain } from '../domain/domain.ts'
@@ -72,4 +74,17 @@ export function listSnapshots(tree: SnapshotTree, bits: number, from?: SnapshotD
     passes: def => wanted.every(group => group.some(([, has]) => has(def)))
   }
   return tree.list(filter)
+}
+
+/** True for an image that a snapshot's guest has, or stands on. @param but that snapshot goes */
+export function isNeeded(tree: SnapshotTree, path: string, but?: SnapshotDef): boolean {
+  return tree
+    .list({ deep: true })
+    .some(
+      def =>
+        def !== but &&
+        [def.dom, def.inactiveDom].some(dom =>
+          dom?.devices.disks.some(({ source }) => storageChain(source).some(image => storagePath(image) === path))
+        )
+    )
 }

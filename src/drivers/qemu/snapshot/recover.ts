@@ -1,0 +1,80 @@
+// Snapshots that a process before this one was busy with, of a guest that still runs.
+import { parseDevice } from '../../../conf/device-xml.ts'
+import type { DiskDef } from '../../../conf/devices/disk.ts'
+import { virDomainPausedReason, virDomainRunningReason, virDomainState } from '../../../conf/enums.ts'
+import { findQemuJob, runQemuJob } from '../blockjob/qemu-job.ts'
+import { loadDomain } from '../definition/passes.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { cancelMigration } from '../migration/stream.ts'
+import { startCpus } from '../process/cpus.ts'
+import { discardFile } from '../save/save.ts'
+import { type Overlay, standsOn, withOverlays } from './external.ts'
+import { deleteLive, saveJob } from './internal.ts'
+import { endJournal, type Journal, readJournal, settle } from './journal.ts'
+
+/** Reasons for which the CPUs were stopped by a snapshot, and nobody else. */
+const OURS: readonly number[] = [
+  virDomainPausedReason.VIR_DOMAIN_PAUSED_SAVE,
+  virDomainPausedReason.VIR_DOMAIN_PAUSED_SNAPSHOT,
+  virDomainPausedReason.VIR_DOMAIN_PAUSED_MIGRATION
+]
+
+/**
+ * Finishes what QEMU has done, takes back what it has not, and has the guest run on (qemuProcessRecoverJob). Images that
+ * were being added are left to whoever takes them away, unless the guest stands on them.
+ */
+export async function recoverSnapshots(domain: QemuDomain): Promise<void> {
+  const { root, jobs, log } = domain
+  const job = jobs.async?.kind === 'snapshot' ? jobs.async : undefined
+  const journal = readJournal(root)
+  try {
+    if (journal?.saving !== undefined) await discardSaved(domain, journal.saving)
+    else if (journal) await settleLive(domain, journal)
+    if (job) await resumeStopped(domain)
+  } catch (error) {
+    log.error({ err: error }, 'a snapshot that was cut short could not be settled')
+  }
+  job?.end()
+}
+
+/** An internal snapshot nobody knows of goes, once QEMU is through with it. */
+async function discardSaved(domain: QemuDomain, name: string): Promise<void> {
+  const id = saveJob(name)
+  if (await findQemuJob(domain.qmp, id)) await runQemuJob(domain, id)
+  await deleteLive(domain, name)
+  endJournal(domain.root)
+}
+
+async function settleLive(domain: QemuDomain, journal: Journal): Promise<void> {
+  const { root, definitions, contextFor } = domain
+  const { live = {}, redo } = journal
+  const isDone = await standsOn(domain, Object.values(live))
+  if (isDone) takeOverlays(domain, live)
+  await settle(root, journal, isDone)
+  if (!isDone || redo?.definition === undefined) return
+  const { def, context } = await loadDomain(redo.definition, contextFor, { abiUpdate: false, check: false })
+  definitions.adopt(def, context)
+}
+
+const numberOf = (node: string): number => Number(/^libvirt-(\d+)-/.exec(node)?.[1])
+
+/** The live definition says what QEMU's disks stand on. */
+function takeOverlays(domain: QemuDomain, live: Record<string, string>): void {
+  const { looseImages } = domain.running
+  const overlays = Object.entries(live).flatMap(([name, node]): Overlay[] => {
+    const note = looseImages.get(numberOf(node))
+    if (!note) return []
+    looseImages.delete(numberOf(node))
+    return [{ name, source: (parseDevice(note.disk, false, true)[1] as DiskDef).source }]
+  })
+  domain.change({ live: true }, def => withOverlays(def, overlays))
+}
+
+async function resumeStopped(domain: QemuDomain): Promise<void> {
+  if (domain.running.memoryFile) {
+    await cancelMigration(domain)
+    discardFile(domain)
+  }
+  if (domain.state !== virDomainState.VIR_DOMAIN_PAUSED || !OURS.includes(domain.reason)) return
+  await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED)
+}
