@@ -225,6 +225,11 @@ export class AsyncJob {
     this.#break(fail('VIR_ERR_OPERATION_FAILED', 'domain is not running'))
   }
 
+  /** The guest is gone because the job has ended it, and goes on. */
+  outliveGuest(): void {
+    this.#broken = undefined
+  }
+
   /** Lets the job go on when the call that began it returns (qemuDomainObjReleaseAsyncJob). */
   release(): void {
     this.isReleased = true

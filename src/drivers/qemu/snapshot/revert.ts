@@ -20,7 +20,12 @@ import {
   virDomainSnapshotRevertFlags
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { alignSnapshotDisks, isExternalSnapshot, type SnapshotDef } from '../../../conf/moment/snapshot.ts'
+import {
+  alignSnapshotDisks,
+  isExternalSnapshot,
+  type SnapshotDef,
+  type SnapshotDisk
+} from '../../../conf/moment/snapshot.ts'
 import { storagePath } from '../../../conf/storage/source.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MomentChange } from '../../../state/moments.ts'
@@ -115,34 +120,43 @@ interface NewOverlays {
 }
 
 /**
- * Chooses overlays on all disks of the guest as it was (qemuSnapshotRevertExternalPrepare). Differs from libvirt: media
- * that are only read get none.
+ * Chooses overlays on all disks of the guest as it was, named after the moment (qemuSnapshotRevertExternalPrepare).
+ * Differs from libvirt: media that are only read get none, and two can be chosen in one second.
  */
 function chooseOverlays(dom: DomainDef): NewOverlays {
-  const creationTime = BigInt(Math.floor(Date.now() / 1000))
-  const chosen: SnapshotDef = { name: String(creationTime), creationTime, dom, disks: [] }
-  alignSnapshotDisks(chosen, undefined, { fallback: 'external', uniformInternal: false, force: true, isRegularFile })
-  chosen.disks.forEach((one, i) => {
-    if (dom.devices.disks[i]!.readonly) Object.assign(one, { snapshot: 'no', source: { type: 'file' } })
-  })
-  const disks = externals(chosen.disks, dom)
-  for (const [one, disk] of disks) prepareExternal(one, disk, { isActive: false, reuse: false })
-  return { overlays: disks.map(([{ name, source }]) => ({ name, source })), disks: chosen.disks }
+  let creationTime = BigInt(Math.floor(Date.now() / 1000))
+  const choose = () => {
+    const chosen: SnapshotDef = { name: String(creationTime), creationTime, dom, disks: [] }
+    alignSnapshotDisks(chosen, undefined, { fallback: 'external', uniformInternal: false, force: true, isRegularFile })
+    chosen.disks.forEach((one, i) => {
+      if (dom.devices.disks[i]!.readonly) Object.assign(one, { snapshot: 'no', source: { type: 'file' } })
+    })
+    return chosen.disks
+  }
+  const isTaken = ({ source }: SnapshotDisk) => existsSync(storagePath(source) ?? '')
+  let disks = choose()
+  for (; disks.some(isTaken); disks = choose()) creationTime++
+  const pairs = externals(disks, dom)
+  for (const [one, disk] of pairs) prepareExternal(one, disk, { isActive: false, reuse: false })
+  return { overlays: pairs.map(([{ name, source }]) => ({ name, source })), disks }
 }
 
 async function revert(reverting: Reverting): Promise<void> {
-  const { domain, def } = reverting
+  const { domain, job, def } = reverting
   const { config, inactive } = definitionsOf(domain, def)
   const chosen = isExternalSnapshot(def) ? chooseOverlays(config ?? inactive) : undefined
   // read before the guest is ended: an image that is no use leaves it as it is
   const memory = config && def.memoryFile !== undefined ? await loadImage(def.memoryFile, domain.contextFor) : undefined
-  if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT)
+  if (domain.isActive) {
+    await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT)
+    job.outliveGuest()
+  }
   if (config && isOnline(def)) return revertOnline(reverting, { config, inactive, chosen, memory })
   return revertOfflineGuest(reverting, { inactive, chosen })
 }
 
-const onOverlays = (dom: DomainDef, chosen: NewOverlays | undefined) =>
-  chosen ? withOverlays(dom, chosen.overlays) : dom
+const onOverlays = (dom: DomainDef, chosen: NewOverlays | undefined, onto: 'yes' | 'known' = 'yes') =>
+  chosen ? withOverlays(dom, chosen.overlays, { onto }) : dom
 
 /** Makes the overlays of a guest that is shut off. */
 async function makeChosen(domain: QemuDomain, dom: DomainDef, { overlays, disks }: NewOverlays): Promise<void> {
@@ -266,7 +280,7 @@ async function revertOfflineGuest(reverting: Reverting, { inactive, chosen }: Of
   const { domain, def, bits, tree } = reverting
   const { root, isPersistent } = domain
   const { change, files } = treeAfter(reverting, chosen)
-  const kept = onOverlays(inactive, chosen)
+  const kept = onOverlays(inactive, chosen, 'known')
   const undo = { files: chosen ? freshFiles(chosen.overlays) : [] }
   const redo = {
     images: chosen ? [] : revertOffline(def, def.dom!),
