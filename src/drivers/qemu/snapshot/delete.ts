@@ -288,7 +288,9 @@ function editDisks(dom: DomainDef, merges: readonly Merge[], then: DomainDef | u
     const merge = merges.find(({ name }) => name === disk.target?.dev)
     if (!merge) return disk
     const below = then && sameLocation(disk.source, merge.overlay) ? diskByName(then, merge.name)?.source : undefined
-    return { ...disk, source: withoutImage(structuredClone(below ?? disk.source), merge.overlay) }
+    if (!below) return { ...disk, source: withoutImage(structuredClone(disk.source), merge.overlay) }
+    const { backingStore: _, ...alone } = structuredClone(below)
+    return { ...disk, source: alone as StorageSource }
   })
   return { ...dom, devices: { ...dom.devices, disks } }
 }

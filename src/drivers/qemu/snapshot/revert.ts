@@ -304,7 +304,8 @@ async function revertOfflineGuest(reverting: Reverting, { inactive, chosen }: Of
   tree.apply(change)
   await doSteps(root, { files })
   endJournal(root)
+  const { started, suspended } = TOLD
   const starts = FLAGS.VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING | FLAGS.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED
-  if ((bits & starts) !== 0) await startDomain(domain, { ...startOptions(reverting), told: TOLD })
+  if ((bits & starts) !== 0) await startDomain(domain, { ...startOptions(reverting), told: { started, suspended } })
   tellDefined(domain)
 }
