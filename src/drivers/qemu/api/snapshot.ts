@@ -49,6 +49,7 @@ export const snapshot = {
     since: '0.8.0',
     on: 'domain',
     acl: 'domain:snapshot',
+    job: { async: 'snapshot' },
     check({ flags: bits }) {
       requires(bits, {
         VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT: CREATE.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT,
@@ -63,9 +64,9 @@ export const snapshot = {
       flags: flagsIn({ function: 'qemuSnapshotCreateXML' }, virDomainSnapshotCreateFlags)
     },
     ret: { snap: snapshotHandle },
-    async run(domain, { xmlDesc, flags: bits }) {
+    async run(domain, { xmlDesc, flags: bits }, { job }) {
       const { createSnapshot } = await import('../snapshot/create.ts')
-      return { snap: handle(domain, await createSnapshot(domain, xmlDesc, bits)) }
+      return { snap: handle(domain, await createSnapshot(domain, job!, xmlDesc, bits)) }
     }
   }),
 
@@ -227,12 +228,13 @@ export const snapshot = {
     since: '0.8.0',
     on: 'domain',
     acl: 'domain:snapshot',
+    job: { async: 'snapshot' },
     check: ({ flags: bits }) =>
       exclusive(bits, { VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING, VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED }),
     args: { snap: snapshotName, flags: flagsIn({ function: 'qemuSnapshotRevert' }, virDomainSnapshotRevertFlags) },
     ret: {},
-    async run(domain, { snap, flags: bits }) {
-      await (await import('../snapshot/revert.ts')).revertToSnapshot(domain, snap, bits)
+    async run(domain, { snap, flags: bits }, { job }) {
+      await (await import('../snapshot/revert.ts')).revertToSnapshot(domain, job!, snap, bits)
       return {}
     }
   }),
@@ -245,12 +247,13 @@ export const snapshot = {
     since: '0.8.0',
     on: 'domain',
     acl: 'domain:snapshot',
+    job: { async: 'snapshot' },
     check: ({ flags: bits }) =>
       exclusive(bits, { VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY }),
     args: { snap: snapshotName, flags: flagsIn({ function: 'qemuSnapshotDelete' }, virDomainSnapshotDeleteFlags) },
     ret: {},
-    async run(domain, { snap, flags: bits }) {
-      await (await import('../snapshot/delete.ts')).deleteSnapshot(domain, snap, bits)
+    async run(domain, { snap, flags: bits }, { job }) {
+      await (await import('../snapshot/delete.ts')).deleteSnapshot(domain, job!, snap, bits)
       return {}
     }
   })

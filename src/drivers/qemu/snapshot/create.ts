@@ -73,7 +73,12 @@ function askedBy(bits: number): Asked {
 }
 
 /** Takes a snapshot, or makes one known again. @param bits virDomainSnapshotCreateFlags @throws see api/snapshot.ts */
-export async function createSnapshot(domain: QemuDomain, xml: string, bits: number): Promise<SnapshotDef> {
+export async function createSnapshot(
+  domain: QemuDomain,
+  job: AsyncJob,
+  xml: string,
+  bits: number
+): Promise<SnapshotDef> {
   const asked = askedBy(bits)
   const { redefine, diskOnly, quiesce, live, halt } = asked
   const name = (flag: Flag) => flag
@@ -97,13 +102,10 @@ export async function createSnapshot(domain: QemuDomain, xml: string, bits: numb
     complete: dom => completeDomain(dom, domain.context, { isNew: false })
   })
   checkSnapshot(def, asked, domain, redefine ? def.state : snapshotStateOf(domain), redefine)
-  const owner = { api: 'virDomainSnapshotCreateXML', flags: bits }
-  return domain.jobs.run({ async: 'snapshot' }, owner, async job => {
-    if (redefine) redefineSnapshot(domain, def, asked)
-    else await takeSnapshot(domain, job, def, asked)
-    domain.changed()
-    return def
-  })
+  if (redefine) redefineSnapshot(domain, def, asked)
+  else await takeSnapshot(domain, job, def, asked)
+  domain.changed()
+  return def
 }
 
 /** Makes known a snapshot that is there already (qemuSnapshotRedefine). */

@@ -16,6 +16,7 @@ import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MomentChange } from '../../../state/moments.ts'
 import { determineDiskChain } from '../block/chain.ts'
 import { backingOf, readHeader } from '../block/image-header.ts'
+import { hasBlockJob } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { externals } from './external.ts'
 import { deleteLive, deleteOffline } from './internal.ts'
@@ -37,23 +38,22 @@ interface Deleting {
 }
 
 /** Deletes a snapshot, those below it, or both. @param bits virDomainSnapshotDeleteFlags @throws see api/snapshot.ts */
-export async function deleteSnapshot(domain: QemuDomain, name: string, bits: number): Promise<void> {
+export async function deleteSnapshot(domain: QemuDomain, job: AsyncJob, name: string, bits: number): Promise<void> {
   const has = (flag: keyof typeof FLAGS) => (bits & FLAGS[flag]) !== 0
-  await domain.jobs.run({ async: 'snapshot' }, { api: 'virDomainSnapshotDelete', flags: bits }, async job => {
-    job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_DELETE
-    const def = findSnapshot(domain, name)
-    const tree = snapshotsOf(domain)
-    const childrenOnly = has('VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY')
-    const children = childrenOnly || has('VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN')
-    const metadataOnly = has('VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY')
-    if (!metadataOnly) checkDelete(domain, tree, def, { children, withItself: !childrenOnly })
-    const deleting = { domain, job, tree, metadataOnly }
-    const below = children ? tree.descendantsOf(def) : []
-    const wanted = childrenOnly ? below : [...below, def]
-    // each is looked up anew: one that goes may change those that stay
-    for (const { name } of wanted) await deleteOne(deleting, tree.get(name)!)
-    domain.changed()
-  })
+  job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_DELETE
+  job.allow()
+  const def = findSnapshot(domain, name)
+  const tree = snapshotsOf(domain)
+  const childrenOnly = has('VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY')
+  const children = childrenOnly || has('VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN')
+  const metadataOnly = has('VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY')
+  if (!metadataOnly) checkDelete(domain, tree, def, { children, withItself: !childrenOnly })
+  const deleting = { domain, job, tree, metadataOnly }
+  const below = children ? tree.descendantsOf(def) : []
+  const wanted = childrenOnly ? below : [...below, def]
+  // each is looked up anew: one that goes may change those that stay
+  for (const { name } of wanted) await deleteOne(deleting, tree.get(name)!)
+  domain.changed()
 }
 
 /** What of a subtree is asked for. */
@@ -93,9 +93,6 @@ function checkDelete(domain: QemuDomain, tree: SnapshotTree, def: SnapshotDef, {
     throw unsupported('deletion of external disk snapshot with multiple children snapshots not supported')
   }
 }
-
-const hasBlockJob = ({ def, run }: QemuDomain) =>
-  (run?.blockJobs.size ?? 0) > 0 || def.devices.disks.some(({ mirror }) => mirror)
 
 /** An internal snapshot can be deleted only from the images the running guest has. */
 function checkSameImages(guest: DomainDef, { name, disks, dom }: SnapshotDef): void {

@@ -29,6 +29,7 @@ import {
 import { storagePath } from '../../../conf/storage/source.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MomentChange } from '../../../state/moments.ts'
+import { hasBlockJob } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { type Incoming, type StartOptions, startDomain } from '../process/start.ts'
 import { stopDomain } from '../process/stop.ts'
@@ -44,17 +45,14 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const FLAGS = virDomainSnapshotRevertFlags
 
 /** Takes the guest back. @param bits virDomainSnapshotRevertFlags @throws see api/snapshot.ts */
-export async function revertToSnapshot(domain: QemuDomain, name: string, bits: number): Promise<void> {
-  if (domain.def.devices.disks.some(({ mirror }) => mirror) || (domain.run?.blockJobs.size ?? 0) > 0) {
-    throw fail('VIR_ERR_OPERATION_INVALID', 'domain has active block job')
-  }
-  await domain.jobs.run({ async: 'snapshot' }, { api: 'virDomainRevertToSnapshot', flags: bits }, async job => {
-    job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_REVERT
-    const def = findSnapshot(domain, name)
-    checkRevert(domain, def, bits)
-    await revert({ domain, job, def, bits, tree: snapshotsOf(domain) })
-    domain.changed()
-  })
+export async function revertToSnapshot(domain: QemuDomain, job: AsyncJob, name: string, bits: number): Promise<void> {
+  if (hasBlockJob(domain)) throw fail('VIR_ERR_OPERATION_INVALID', 'domain has active block job')
+  job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_REVERT
+  job.allow()
+  const def = findSnapshot(domain, name)
+  checkRevert(domain, def, bits)
+  await revert({ domain, job, def, bits, tree: snapshotsOf(domain) })
+  domain.changed()
 }
 
 /** @throws VIR_ERR_SNAPSHOT_REVERT_RISKY, VIR_ERR_OPERATION_INVALID and others (qemuSnapshotRevertValidate) */
