@@ -1,7 +1,7 @@
 // The guests of a connection, for connection-level APIs. A shim has one; the aggregator has all.
 import type { PciAddress } from '../conf/devices/device-address.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
-import { int, struct, text, typedParams, type Wire, type WireValue } from '../conf/wire.ts'
+import { int, optional, struct, text, typedParams, type Wire, type WireValue } from '../conf/wire.ts'
 import type { Qemu } from './qemu/capabilities/qemu.ts'
 import type { QemuConfig, QemuContext } from './qemu/context.ts'
 
@@ -68,5 +68,11 @@ export interface Connect {
 
 /** A domain handle as an argument or result. */
 export const domainHandle: Wire<GuestHandle> = struct({ name: text(), uuid: text(), id: int() })
+
+/** A snapshot or checkpoint handle as a result. */
+export const momentHandle = struct({ name: text(), dom: domainHandle })
+
+/** The same as an argument: the call says which guest's it is. */
+export const momentArgument = struct({ name: text(), dom: optional(domainHandle) })
 
 export const statsRecord = struct({ dom: domainHandle, params: typedParams })

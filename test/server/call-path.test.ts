@@ -87,13 +87,9 @@ function asJson(row: Api | undefined, values: Values): Values {
   return Object.fromEntries(
     known
       .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, typeof value === 'bigint' ? Number(value) : momentName(row, name, value)])
+      .map(([name, value]) => [name, typeof value === 'bigint' ? Number(value) : value])
   )
 }
-
-/** Snapshots and checkpoints are named in JSON. */
-const momentName = (row: Api | undefined, name: string, value: unknown) =>
-  row?.args[name]?.kind === 'string' && typeof value === 'object' ? (value as { name: string } | null)?.name : value
 
 /** A call over HTTP, or the request for its stream. */
 async function byHttp(name: string, row: Api | undefined, json: Values): Promise<Fault | undefined> {

@@ -32,8 +32,6 @@ export async function answer(
   const exception = exceptions[procedure.name]
   const values: Values = {}
   for (const name of Object.keys(row.args)) values[name] = given[name]
-  // a snapshot or checkpoint is one of the guest's by its name
-  if (procedure.onMoment) Object.assign(values, momentName(procedure, given))
   if (!exception?.anyRoom) checkRoom(api, given)
   const stringsOkay = withoutStringFlag(procedure, values, given)
   Object.assign(values, exception?.args?.(given))
@@ -48,11 +46,6 @@ export async function answer(
   const results = exception?.ret?.(result as Values, given, served.domain) ?? (result as Values)
   const reply = exception?.isFitted ? results : fitted(ret, results, given, stringsOkay)
   return { write: to => writeFields(ret, reply, to) }
-}
-
-function momentName({ args }: Procedure, given: Values): Values {
-  const { name } = args[0]!
-  return { [name]: (given[name] as { name: string }).name }
 }
 
 /**

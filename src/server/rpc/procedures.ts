@@ -26,8 +26,6 @@ export interface Procedure extends Layout {
   api: string
   /** its first argument is a guest, or a snapshot or checkpoint of one */
   onGuest: boolean
-  /** it is a snapshot or checkpoint */
-  onMoment: boolean
   /** the arguments, cut behind the first */
   first: WireField[]
   others: WireField[]
@@ -67,8 +65,7 @@ const events = new Map<string, Layout>()
 function procedureOf(layout: Layout, api = functionName(layout.name)): Procedure {
   const { args } = layout
   const onGuest = GUEST_TYPES.has(args[0]?.type ?? '')
-  const onMoment = onGuest && args[0]!.type !== 'dom'
-  return { ...layout, api, onGuest, onMoment, first: args.slice(0, 1), others: args.slice(1) }
+  return { ...layout, api, onGuest, first: args.slice(0, 1), others: args.slice(1) }
 }
 
 /** A call's procedure, undefined for a number that has none around domains. */

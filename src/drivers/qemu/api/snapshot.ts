@@ -7,8 +7,8 @@ import {
   virDomainSnapshotXMLFlags
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { array, flags, flagsIn, int, struct, text } from '../../../conf/wire.ts'
-import { domainHandle, handleOf } from '../../connection.ts'
+import { array, flags, flagsIn, int, text } from '../../../conf/wire.ts'
+import { handleOf, momentArgument, momentHandle } from '../../connection.ts'
 import { exclusive, methodFor, noFlags, requires } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
@@ -20,12 +20,9 @@ const tree = () => import('../snapshot/tree.ts')
 /** libvirt's REMOTE_DOMAIN_SNAPSHOT_LIST_MAX. */
 const LIST_MAX = 16384
 
-const snapshotHandle = struct({ name: text(), dom: domainHandle })
 const handle = (domain: QemuDomain, { name }: { name: string }) => ({ name, dom: handleOf(domain) })
 
-/** The snapshot a call is on, by its name. */
-const snapshotName = text('name of the snapshot')
-const onSnapshot = { snap: snapshotName, ...noFlags }
+const onSnapshot = { snap: momentArgument, ...noFlags }
 const listFlags = { flags: flags(virDomainSnapshotListFlags) }
 
 const { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, ...CREATE } = virDomainSnapshotCreateFlags
@@ -63,7 +60,7 @@ export const snapshot = {
       xmlDesc: text('XML of the snapshot'),
       flags: flagsIn({ function: 'qemuSnapshotCreateXML' }, virDomainSnapshotCreateFlags)
     },
-    ret: { snap: snapshotHandle },
+    ret: { snap: momentHandle },
     async run(domain, { xmlDesc, flags: bits }, { job }) {
       const { createSnapshot } = await import('../snapshot/create.ts')
       return { snap: handle(domain, await createSnapshot(domain, job!, xmlDesc, bits)) }
@@ -74,13 +71,13 @@ export const snapshot = {
     since: '0.8.0',
     on: 'domain',
     acl: 'domain:read',
-    args: { snap: snapshotName, flags: flags(virDomainSnapshotXMLFlags) },
+    args: { snap: momentArgument, flags: flags(virDomainSnapshotXMLFlags) },
     ret: { xml: text() },
-    async run(domain, { snap, flags: bits }) {
+    async run(domain, { snap: { name }, flags: bits }) {
       const { findSnapshot } = await tree()
       const { formatSnapshot } = await import('../../../conf/moment/snapshot.ts')
       const secure = (bits & virDomainSnapshotXMLFlags.VIR_DOMAIN_SNAPSHOT_XML_SECURE) !== 0
-      return { xml: formatSnapshot(findSnapshot(domain, snap), { secure, uuid: domain.uuid }) }
+      return { xml: formatSnapshot(findSnapshot(domain, name), { secure, uuid: domain.uuid }) }
     }
   }),
 
@@ -108,7 +105,7 @@ export const snapshot = {
     on: 'domain',
     acl: 'domain:read',
     args: listFlags,
-    ret: { snapshots: array(snapshotHandle, LIST_MAX) },
+    ret: { snapshots: array(momentHandle, LIST_MAX) },
     run: async (domain, { flags: bits }) => ({
       snapshots: (await listed(domain, bits)).map(one => handle(domain, one))
     })
@@ -118,19 +115,19 @@ export const snapshot = {
     since: '0.9.7',
     on: 'domain',
     acl: 'domain:read',
-    args: { snap: snapshotName, ...listFlags },
+    args: { snap: momentArgument, ...listFlags },
     ret: { num: int() },
-    run: async (domain, { snap, flags: bits }) => ({ num: (await listed(domain, bits, snap)).length })
+    run: async (domain, { snap: { name }, flags: bits }) => ({ num: (await listed(domain, bits, name)).length })
   }),
 
   virDomainSnapshotListChildrenNames: method({
     since: '0.9.7',
     on: 'domain',
     acl: 'domain:read',
-    args: { snap: snapshotName, ...listFlags },
+    args: { snap: momentArgument, ...listFlags },
     ret: { names: array(text(), LIST_MAX) },
-    run: async (domain, { snap, flags: bits }) => ({
-      names: (await listed(domain, bits, snap)).map(({ name }) => name)
+    run: async (domain, { snap: { name }, flags: bits }) => ({
+      names: (await listed(domain, bits, name)).map(({ name }) => name)
     })
   }),
 
@@ -138,10 +135,10 @@ export const snapshot = {
     since: '0.9.13',
     on: 'domain',
     acl: 'domain:read',
-    args: { snapshot: snapshotName, ...listFlags },
-    ret: { snapshots: array(snapshotHandle, LIST_MAX) },
-    run: async (domain, { snapshot, flags: bits }) => ({
-      snapshots: (await listed(domain, bits, snapshot)).map(one => handle(domain, one))
+    args: { snapshot: momentArgument, ...listFlags },
+    ret: { snapshots: array(momentHandle, LIST_MAX) },
+    run: async (domain, { snapshot: { name }, flags: bits }) => ({
+      snapshots: (await listed(domain, bits, name)).map(one => handle(domain, one))
     })
   }),
 
@@ -151,7 +148,7 @@ export const snapshot = {
     on: 'domain',
     acl: 'domain:read',
     args: { name: text(), ...noFlags },
-    ret: { snap: snapshotHandle },
+    ret: { snap: momentHandle },
     run: async (domain, { name }) => ({ snap: handle(domain, (await tree()).findSnapshot(domain, name)) })
   }),
 
@@ -170,7 +167,7 @@ export const snapshot = {
     on: 'domain',
     acl: 'domain:read',
     args: noFlags,
-    ret: { snap: snapshotHandle },
+    ret: { snap: momentHandle },
     async run(domain) {
       const { current } = (await tree()).snapshotsOf(domain)
       if (!current) throw fail('VIR_ERR_NO_DOMAIN_SNAPSHOT', 'the domain does not have a current snapshot')
@@ -184,11 +181,11 @@ export const snapshot = {
     on: 'domain',
     acl: 'domain:read',
     args: onSnapshot,
-    ret: { snap: snapshotHandle },
-    async run(domain, { snap }) {
-      const { parentName } = (await tree()).findSnapshot(domain, snap)
+    ret: { snap: momentHandle },
+    async run(domain, { snap: { name } }) {
+      const { parentName } = (await tree()).findSnapshot(domain, name)
       if (parentName === undefined) {
-        throw fail('VIR_ERR_NO_DOMAIN_SNAPSHOT', `snapshot '${snap}' does not have a parent`)
+        throw fail('VIR_ERR_NO_DOMAIN_SNAPSHOT', `snapshot '${name}' does not have a parent`)
       }
       return { snap: handle(domain, { name: parentName }) }
     }
@@ -200,9 +197,9 @@ export const snapshot = {
     acl: 'domain:read',
     args: onSnapshot,
     ret: { current: int() },
-    async run(domain, { snap }) {
+    async run(domain, { snap: { name } }) {
       const { findSnapshot, snapshotsOf } = await tree()
-      return { current: Number(findSnapshot(domain, snap) === snapshotsOf(domain).current) }
+      return { current: Number(findSnapshot(domain, name) === snapshotsOf(domain).current) }
     }
   }),
 
@@ -213,9 +210,9 @@ export const snapshot = {
     acl: 'domain:read',
     args: onSnapshot,
     ret: { metadata: int() },
-    async run(domain, { snap }) {
+    async run(domain, { snap: { name } }) {
       const { findSnapshot } = await tree()
-      findSnapshot(domain, snap)
+      findSnapshot(domain, name)
       return { metadata: 1 }
     }
   }),
@@ -231,10 +228,10 @@ export const snapshot = {
     job: { async: 'snapshot' },
     check: ({ flags: bits }) =>
       exclusive(bits, { VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING, VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED }),
-    args: { snap: snapshotName, flags: flagsIn({ function: 'qemuSnapshotRevert' }, virDomainSnapshotRevertFlags) },
+    args: { snap: momentArgument, flags: flagsIn({ function: 'qemuSnapshotRevert' }, virDomainSnapshotRevertFlags) },
     ret: {},
-    async run(domain, { snap, flags: bits }, { job }) {
-      await (await import('../snapshot/revert.ts')).revertToSnapshot(domain, job!, snap, bits)
+    async run(domain, { snap: { name }, flags: bits }, { job }) {
+      await (await import('../snapshot/revert.ts')).revertToSnapshot(domain, job!, name, bits)
       return {}
     }
   }),
@@ -250,10 +247,10 @@ export const snapshot = {
     job: { async: 'snapshot' },
     check: ({ flags: bits }) =>
       exclusive(bits, { VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY }),
-    args: { snap: snapshotName, flags: flagsIn({ function: 'qemuSnapshotDelete' }, virDomainSnapshotDeleteFlags) },
+    args: { snap: momentArgument, flags: flagsIn({ function: 'qemuSnapshotDelete' }, virDomainSnapshotDeleteFlags) },
     ret: {},
-    async run(domain, { snap, flags: bits }, { job }) {
-      await (await import('../snapshot/delete.ts')).deleteSnapshot(domain, job!, snap, bits)
+    async run(domain, { snap: { name }, flags: bits }, { job }) {
+      await (await import('../snapshot/delete.ts')).deleteSnapshot(domain, job!, name, bits)
       return {}
     }
   })

@@ -121,7 +121,7 @@ class Guest {
   }
 
   async snapshot(name: string): Promise<SnapshotDef> {
-    const { xml } = await this.call('virDomainSnapshotGetXMLDesc', { snap: name, flags: SECURE })
+    const { xml } = await this.call('virDomainSnapshotGetXMLDesc', { snap: { name }, flags: SECURE })
     return parseSnapshot(xml, { redefine: true })
   }
 
@@ -212,7 +212,7 @@ t.test('taken, gone back to and deleted, of a guest that runs and one that is of
   await guest.create('top', external(guest, 'top'), DISK_ONLY)
   await guest.write()
   await guest.check(t, guest.contents)
-  await guest.call('virDomainSnapshotDelete', { snap: 'memory' })
+  await guest.call('virDomainSnapshotDelete', { snap: { name: 'memory' } })
   t.notOk(existsSync(guest.path('memory.mem')), 'the memory goes with its snapshot')
   await guest.check(t, guest.contents)
   await guest.write()
@@ -220,13 +220,13 @@ t.test('taken, gone back to and deleted, of a guest that runs and one that is of
   guest.remember('memory2')
   await guest.write()
   for (const name of ['memory2', 'disks', 'memory2', 'top'] as const) {
-    await guest.call('virDomainRevertToSnapshot', { snap: name, flags: 1 })
+    await guest.call('virDomainRevertToSnapshot', { snap: { name }, flags: 1 })
     guest.contents = { ...guest.saved.get(name)! }
     await guest.check(t, guest.contents)
     await guest.write()
     await guest.check(t, guest.contents)
   }
-  await guest.call('virDomainRevertToSnapshot', { snap: 'internal' })
+  await guest.call('virDomainRevertToSnapshot', { snap: { name: 'internal' } })
   guest.contents = { ...guest.saved.get('internal')! }
   await guest.check(t, guest.contents)
   await guest.write()
@@ -238,11 +238,9 @@ t.test('taken, gone back to and deleted, of a guest that runs and one that is of
   await guest.call('virDomainCreate')
   await guest.write()
   await guest.check(t, guest.contents)
-  await guest.call('virDomainRevertToSnapshot', { snap: 'off2' })
+  await guest.call('virDomainRevertToSnapshot', { snap: { name: 'off2' } })
   await guest.check(t, guest.saved.get('off')!)
-  await guest.call('virDomainSnapshotDelete', { snap: 'off2' })
-  await guest.check(t, guest.saved.get('off')!)
-  await guest.call('virDomainRevertToSnapshot', { snap: 'off' })
+  await guest.call('virDomainRevertToSnapshot', { snap: { name: 'off' } })
   await guest.check(t, guest.saved.get('off')!)
 })
 
@@ -286,7 +284,7 @@ t.test('a shim that is killed on the way', async t => {
       guest,
       async () => {
         const { snap } = await guest.call('virDomainSnapshotCurrent')
-        await guest.call('virDomainSnapshotDelete', { snap: snap.name })
+        await guest.call('virDomainSnapshotDelete', { snap: { name: snap.name } })
       },
       same
     )
@@ -298,7 +296,7 @@ t.test('a shim that is killed on the way', async t => {
     killed(
       t,
       guest,
-      () => guest.call('virDomainRevertToSnapshot', { snap: 'back', flags: 1 }),
+      () => guest.call('virDomainRevertToSnapshot', { snap: { name: 'back' }, flags: 1 }),
       () => [guest.contents, guest.saved.get('back')!]
     )
   )
