@@ -24,8 +24,12 @@ const GUESTS: Record<string, Wanted> = {
   'managedsave-define': ({ managedSave }) => managedSave,
   'managedsave-edit': ({ managedSave }) => managedSave,
   'managedsave-remove': ({ managedSave }) => managedSave,
-  'snapshot-current': ({ snapshots }) => snapshots,
-  'snapshot-list': ({ snapshots }) => snapshots,
+  ...Object.fromEntries(
+    ['current', 'delete', 'dumpxml', 'info', 'list', 'parent', 'revert'].map(command => [
+      `snapshot-${command}`,
+      ({ snapshots }: Pick<Report, 'snapshots'>) => snapshots
+    ])
+  ),
   'checkpoint-list': ({ checkpoints }) => checkpoints,
   ...Object.fromEntries(
     [
