@@ -320,9 +320,12 @@ async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   const reattached = await reconnectDomain(domain, status, saving?.finishSave(status))
   await saving?.settleSave(domain, status)
   if (!reattached) return false
-  if (isInSnapshot(domain)) await (await import('../drivers/qemu/snapshot/recover.ts')).recoverSnapshots(domain)
+  // images that were being added are looked at by whom they were for, before they are taken away
+  const snapshots = isInSnapshot(domain) ? await import('../drivers/qemu/snapshot/recover.ts') : undefined
+  await snapshots?.recoverSnapshots(domain)
   await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
   await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
+  snapshots?.goOnMerging(domain)
   return true
 }
 

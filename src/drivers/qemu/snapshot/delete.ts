@@ -6,21 +6,38 @@
 import { existsSync } from 'node:fs'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
-import { virDomainJobOperation, virDomainSnapshotDeleteFlags } from '../../../conf/enums.ts'
+import { virDomainBlockCommitFlags, virDomainJobOperation, virDomainSnapshotDeleteFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { diskByName } from '../../../conf/moment/moment.ts'
 import { isExternalSnapshot, type SnapshotDef, type SnapshotDisk } from '../../../conf/moment/snapshot.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
-import { type StorageFormat, type StorageSource, sameLocation, storagePath } from '../../../conf/storage/source.ts'
+import {
+  isLocalStorage,
+  type StorageFormat,
+  type StorageSource,
+  sameLocation,
+  storagePath
+} from '../../../conf/storage/source.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MomentChange } from '../../../state/moments.ts'
 import { determineDiskChain } from '../block/chain.ts'
 import { backingOf, readHeader } from '../block/image-header.ts'
-import { hasBlockJob } from '../domain/block-jobs.ts'
+import { startCommit } from '../blockjob/commit.ts'
+import { cancelBlockJob, finalizeBlockJob, pivotBlockJob } from '../blockjob/control.ts'
+import { type BlockJobWatch, type JobEnd, watchOf } from '../blockjob/job.ts'
+import { blockJobOf, hasBlockJob, isOver } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { externals } from './external.ts'
 import { deleteLive, deleteOffline } from './internal.ts'
-import { doSteps, endJournal, type ImageStep, type Steps, writeJournal } from './journal.ts'
+import {
+  doSteps,
+  endJournal,
+  type ImageStep,
+  type MergedImage,
+  type Merging,
+  type Steps,
+  writeJournal
+} from './journal.ts'
 import { persistentText } from './prepare.ts'
 import { findSnapshot, isNeeded, type SnapshotTree, snapshotsOf } from './tree.ts'
 
@@ -197,7 +214,7 @@ async function deleteExternal(deleting: Deleting, def: SnapshotDef): Promise<voi
     return forget(deleting, changeOf(deleting, def), { files })
   }
   const merges = mergesOf(deleting, def)
-  if (domain.isActive) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'TODO')
+  if (domain.isActive) return mergeLive(deleting, def, merges, memory)
   await mergeOffline(deleting, def, merges, memory)
 }
 
@@ -339,6 +356,120 @@ async function mergeOffline(deleting: Deleting, def: SnapshotDef, merges: Merge[
     files: [...merges.map(({ overlay }) => pathOf(overlay)), ...memory]
   }
   await forget(deleting, changeOf(deleting, def, withoutOverlays(merges, def)), steps, changed)
+}
+
+/** What of a merge outlives this process. */
+const saved = ({ name, overlay, base }: Merge): Merging['disks'] => {
+  const image = ({ type, format, ...rest }: StorageSource): MergedImage =>
+    ({ type, path: pathOf({ type, ...rest } as StorageSource), format }) as MergedImage
+  return isLocalStorage(overlay) && isLocalStorage(base) ? [{ name, overlay: image(overlay), base: image(base) }] : []
+}
+
+/** Has QEMU merge the overlays, all disks at once (qemuSnapshotDiscardExternal). @throws VIR_ERR_INTERNAL_ERROR */
+async function mergeLive(deleting: Deleting, def: SnapshotDef, merges: Merge[], memory: string[]): Promise<void> {
+  const { domain, tree } = deleting
+  const { root } = domain
+  writeJournal(root, { merging: { name: def.name, disks: merges.flatMap(saved) } })
+  const ended = new Set<Merge>()
+  const watches: [Merge, BlockJobWatch][] = []
+  try {
+    for (const merge of merges) watches.push([merge, await beginMerge(domain, merge)])
+    for (const [merge, watch] of watches) {
+      const end = await watch.until(({ state }) => state === 'ready' || state === 'pending')
+      if (end) checkEnd(end, `block commit failed while deleting disk '${merge.name}' snapshot`)
+    }
+    for (const [merge, watch] of watches) {
+      await endMerge(domain, merge, watch)
+      ended.add(merge)
+    }
+  } catch (error) {
+    if (!domain.isActive) throw error
+    for (const [merge, watch] of watches) if (!ended.has(merge)) await giveUp(domain, merge, watch)
+    // disks that are merged already are no part of it any more
+    if (ended.size > 0) tree.apply(changeOfPart(deleting, def, [...ended]))
+    endJournal(root)
+    throw error
+  } finally {
+    for (const [, watch] of watches) watch.release()
+  }
+  await forget(deleting, changeOf(deleting, def, withoutOverlays(merges, def)), { files: memory })
+}
+
+const COMMIT = virDomainBlockCommitFlags
+
+/** Begins the merge of a disk, or finds it begun by a process before this one. */
+async function beginMerge(domain: QemuDomain, { name, overlay, base, above }: Merge): Promise<BlockJobWatch> {
+  const disk = diskByName(domain.def, name)!
+  const found = blockJobOf(domain, disk)
+  const watch = found && watchOf(found)
+  if (watch) {
+    watch.hold()
+    return watch
+  }
+  const active = above ? 0 : COMMIT.VIR_DOMAIN_BLOCK_COMMIT_ACTIVE
+  return startCommit(
+    domain,
+    disk,
+    { top: overlay, base, topParent: above },
+    {
+      flags: COMMIT.VIR_DOMAIN_BLOCK_COMMIT_DELETE | active,
+      held: true,
+      ...(above && { autoFinalize: false as const })
+    }
+  )
+}
+
+async function endMerge(domain: QemuDomain, merge: Merge, watch: BlockJobWatch): Promise<void> {
+  const { name, overlay, base, above } = merge
+  const others = standingOn(snapshotsOf(domain), overlay, above)
+  const disk = diskByName(domain.def, name)!
+  if (watch.job.state === 'ready') await pivotBlockJob(domain, disk, watch.job)
+  else if (watch.job.state === 'pending') await finalizeBlockJob(domain, watch)
+  checkEnd(await watch.finish(), `finishing block job failed while deleting disk '${name}' snapshot`)
+  for (const image of others) await doSteps(domain.root, { images: [{ ...rebase(image, base), mayFail: true }] })
+}
+
+function checkEnd({ outcome, error }: JobEnd, what: string): void {
+  if (outcome !== 'completed') throw fail('VIR_ERR_INTERNAL_ERROR', `${what}: '${error ?? outcome}'`)
+}
+
+async function giveUp(domain: QemuDomain, { name }: Merge, watch: BlockJobWatch): Promise<void> {
+  const disk = diskByName(domain.def, name)
+  if (!disk || isOver(watch.job)) return
+  try {
+    await cancelBlockJob(domain, disk, watch.job)
+    await watch.finish()
+  } catch (error) {
+    domain.log.warn({ err: error, disk: name }, 'a block job of a snapshot cannot be given up')
+  }
+}
+
+/** The snapshot without disks whose overlays are gone, though others are left. */
+function changeOfPart({ tree }: Deleting, def: SnapshotDef, merges: readonly Merge[]): MomentChange<SnapshotDef> {
+  const edit = withoutOverlays(merges, def)
+  const disks = def.disks.map(
+    (one): SnapshotDisk =>
+      merges.some(({ name }) => name === one.name) ? { name: one.name, snapshot: 'no', source: { type: 'file' } } : one
+  )
+  return { put: [...tree.descendantsOf(def).map(edit), { ...def, disks }] }
+}
+
+/** Finishes a deletion that a process before this one has begun: disks whose overlays are gone are done. */
+export async function finishMerging(domain: QemuDomain, job: AsyncJob, { name, disks }: Merging): Promise<void> {
+  const tree = snapshotsOf(domain)
+  const def = tree.get(name)
+  if (!def) return endJournal(domain.root)
+  const deleting = { domain, job, tree, metadataOnly: false }
+  const isThere = ({ name, overlay }: Merging['disks'][number]) => {
+    const disk = diskByName(domain.def, name)
+    return disk !== undefined && storageChain(disk.source).some(image => sameLocation(image, overlay))
+  }
+  const done = disks.filter(one => !isThere(one))
+  const gone = done.map((one): Merge => ({ ...one, disk: diskByName(domain.def, one.name)!, above: undefined }))
+  if (gone.length > 0) tree.apply(changeOfPart(deleting, def, gone))
+  const rest = tree.get(name)!
+  const memory = rest.memoryFile === undefined ? [] : [rest.memoryFile]
+  await mergeLive(deleting, rest, mergesOf(deleting, rest), memory)
 }
 
 /** Images of snapshots beside the guest's chain that say they stand on one (qemuSnapshotGetDisksWithBackingStore). */

@@ -6,6 +6,7 @@
 //     live    QEMU makes the change, all at once: as long as it runs, what it has says which of the two
 import { rmSync } from 'node:fs'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { StorageFormat } from '../../../conf/storage/source.ts'
 import { hostCommand } from '../../../host/command.ts'
 import { journalOf, type MomentFiles, writeMomentFiles } from '../../../state/moments.ts'
 import type { GuestRoot } from '../../../state/root.ts'
@@ -29,6 +30,19 @@ export interface Steps {
   files?: string[]
 }
 
+/** Of images on this host, which is what snapshots are deleted of; others must be deleted again. */
+export interface MergedImage {
+  type: 'file' | 'block'
+  path: string
+  format?: StorageFormat
+}
+
+export interface Merging {
+  /** the snapshot that goes */
+  name: string
+  disks: { name: string; overlay: MergedImage; base: MergedImage }[]
+}
+
 export interface Journal {
   undo?: Steps
   redo?: Steps
@@ -36,6 +50,8 @@ export interface Journal {
   live?: Record<string, string>
   /** what counts once QEMU is gone; absent: redo, where there is any */
   ifGone?: 'undo'
+  /** QEMU merges the overlays of a snapshot; as the jobs are known, this goes on by itself */
+  merging?: Merging
   /** QEMU saves an internal snapshot of this name */
   saving?: string
 }
@@ -89,7 +105,7 @@ export async function qemuImg(args: readonly string[]): Promise<void> {
  */
 export async function settleJournal(root: Root, isRunning: boolean): Promise<boolean> {
   const journal = readJournal(root)
-  if (!journal || (isRunning && (journal.live ?? journal.saving) !== undefined)) return false
+  if (!journal || (isRunning && (journal.live ?? journal.saving ?? journal.merging) !== undefined)) return false
   await settle(root, journal, journal.redo !== undefined && journal.ifGone !== 'undo')
   return true
 }

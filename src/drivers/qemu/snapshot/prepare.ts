@@ -16,6 +16,7 @@ import {
 import { isLocalStorage, isStorageEmpty, type StorageSource } from '../../../conf/storage/source.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import { completeDomain } from '../definition/passes.ts'
+import { checkNoBlockJob, checkTakesJobs } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { SnapshotTree } from './tree.ts'
 
@@ -164,7 +165,7 @@ export function prepareSnapshot(domain: QemuDomain, def: SnapshotDef, { reuse }:
   let [internals, externals, manual, forbidden] = [0, 0, false, false]
   def.disks.forEach((one, i) => {
     const disk = domainDisks[i]!
-    if (one.snapshot !== 'no') checkNoBlockJob(disk)
+    if (one.snapshot !== 'no') checkNoBlockJob(domain, disk)
     if (one.snapshot === 'internal') {
       internals++
       checkInternal(def, one, disk, isActive)
@@ -199,11 +200,6 @@ export function prepareSnapshot(domain: QemuDomain, def: SnapshotDef, { reuse }:
     throw impossible('support for offline external snapshots while checkpoint exists was not yet implemented')
   }
   return { external: externals > 0, manual }
-}
-
-/** @throws VIR_ERR_BLOCK_COPY_ACTIVE, VIR_ERR_OPERATION_UNSUPPORTED (qemuDomainDiskBlockJobIsActive) */
-function checkNoBlockJob({ mirror, target }: DiskDef): void {
-  if (mirror) throw fail('VIR_ERR_BLOCK_COPY_ACTIVE', `disk '${target?.dev}' already in active block job`)
 }
 
 function checkInternal(def: SnapshotDef, { name }: SnapshotDisk, { source }: DiskDef, isActive: boolean): void {
@@ -246,14 +242,11 @@ export function prepareExternal(one: SnapshotDisk, disk: DiskDef, { isActive, re
   if (isLocalStorage(source)) checkFile(name, source, reuse)
 }
 
-function checkActive({ source }: SnapshotDisk, { device, target, transient, source: own }: DiskDef): void {
-  if (device === 'lun') {
+function checkActive({ source }: SnapshotDisk, disk: DiskDef): void {
+  if (disk.device === 'lun') {
     throw unsupported('external active snapshots are not supported on scsi passthrough devices')
   }
-  const jobless = (why: string) => impossible(`block jobs are not supported on ${why}`)
-  if (target?.bus === 'sd') throw jobless(`disk '${target.dev}' using bus 'sd'`)
-  if (transient) throw jobless(`transient disk '${target?.dev}'`)
-  if (own.type === 'vhostuser') throw jobless(`vhostuser disk '${target?.dev}'`)
+  checkTakesJobs(disk)
   if (source.type === 'file' || source.type === 'block' || source.type === 'network') return
   throw internal(`external active snapshots are not supported on '${source.type}' disks`)
 }

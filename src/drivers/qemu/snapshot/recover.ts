@@ -8,6 +8,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { cancelMigration } from '../migration/stream.ts'
 import { startCpus } from '../process/cpus.ts'
 import { discardFile } from '../save/save.ts'
+import { finishMerging } from './delete.ts'
 import { type Overlay, standsOn, withOverlays } from './external.ts'
 import { deleteLive, saveJob } from './internal.ts'
 import { endJournal, type Journal, readJournal, settle } from './journal.ts'
@@ -25,8 +26,10 @@ const OURS: readonly number[] = [
  */
 export async function recoverSnapshots(domain: QemuDomain): Promise<void> {
   const { root, jobs, log } = domain
+  if (!domain.isActive) return
   const job = jobs.async?.kind === 'snapshot' ? jobs.async : undefined
   const journal = readJournal(root)
+  if (journal?.merging) return
   try {
     if (journal?.saving !== undefined) await discardSaved(domain, journal.saving)
     else if (journal) await settleLive(domain, journal)
@@ -35,6 +38,18 @@ export async function recoverSnapshots(domain: QemuDomain): Promise<void> {
     log.error({ err: error }, 'a snapshot that was cut short could not be settled')
   }
   job?.end()
+}
+
+/** Goes on with the deletion of an external snapshot, whose block jobs have been found again by now. */
+export function goOnMerging(domain: QemuDomain): void {
+  const { root, jobs, log } = domain
+  const merging = domain.isActive ? readJournal(root)?.merging : undefined
+  if (!merging) return
+  const saved = { kind: 'snapshot', api: 'virDomainSnapshotDelete', sinceMs: Date.now() } as const
+  const job = jobs.async?.kind === 'snapshot' ? jobs.async : jobs.restore(saved)
+  finishMerging(domain, job, merging)
+    .catch(error => log.error({ err: error }, 'the deletion of a snapshot that was cut short could not be finished'))
+    .finally(() => job.end())
 }
 
 /** An internal snapshot nobody knows of goes, once QEMU is through with it. */

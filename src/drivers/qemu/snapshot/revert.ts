@@ -33,7 +33,7 @@ import { hasBlockJob } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { type Incoming, type StartOptions, startDomain } from '../process/start.ts'
 import { stopDomain } from '../process/stop.ts'
-import { goOnFrom, loadImage } from '../save/restore.ts'
+import { forgetImage, goOnFrom, loadImage } from '../save/restore.ts'
 import { externals, freshFiles, makeOverlays, type Overlay, withOverlays } from './external.ts'
 import { loadLive, revertOffline } from './internal.ts'
 import { doSteps, endJournal, type Journal, settle, writeJournal } from './journal.ts'
@@ -258,8 +258,9 @@ async function revertOnline(reverting: Reverting, { config, inactive, chosen, me
       )
     } else {
       domain.definitions.startFrom(live, domain.definitions.context)
-      const incoming = { ...TOLD, inImages: true, load: (started: QemuDomain) => loadLive(started, def) }
+      const incoming: Incoming = { ...TOLD, from: 'file', inImages: true, load: started => loadLive(started, def) }
       await startDomain(domain, { ...start, incoming })
+      forgetImage(domain)
     }
   } catch (error) {
     domain.definitions.join()
