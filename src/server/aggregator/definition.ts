@@ -8,7 +8,7 @@ import { reportOfShutOff } from './place.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** The report of a guest that is shut off, from its definition. @throws VirError for what is no definition */
-export function reportOfDefinition(xml: string, autostart: boolean): Report {
+export function reportOfDefinition(xml: string, kept: Pick<Report, 'autostart' | 'managedSave'>): Report {
   const domain = parseXml(xml, '(domain_definition)')
   const textIn = (name: string) => {
     const child = firstChild(domain, name)
@@ -19,5 +19,5 @@ export function reportOfDefinition(xml: string, autostart: boolean): Report {
   if (domain.name !== 'domain' || !name || uuid === undefined) {
     throw fail('VIR_ERR_XML_ERROR', 'a persistent definition has a name and a uuid')
   }
-  return reportOfShutOff(name, uuid, autostart)
+  return reportOfShutOff(name, uuid, kept)
 }

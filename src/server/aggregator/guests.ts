@@ -1,6 +1,6 @@
 // The life of guests as their host's connection has it: making them known, starting them from XML, and a shim for each
 // guest that somebody wants something of. What is done to a guest is done by its shim.
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DomainDef } from '../../conf/domain-def.ts'
@@ -27,10 +27,16 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** A start may take QEMU 30 s, and a stop before it as long. */
 const CALL_LIMIT_MS = 120_000
+/** A disk that reads less of an image is no use. */
+const RESTORE_BYTES_PER_MS = 2000
 /** A new shim reports at once; if it does not, the guest is known a little later. */
 const KNOWN_LIMIT_MS = 2000
 /** Longest name of a directory that leaves room for its sockets' names in a socket's path of 107 bytes. */
 const DIRECTORY_MAX = 107 - '/libvirt-sock-ro.new'.length
+
+/** Time a restore of an image may take. */
+const restoreMs = (path: string): number =>
+  Math.min(Math.ceil((statSync(path, { throwIfNoEntry: false })?.size ?? 0) / RESTORE_BYTES_PER_MS), 2 ** 30)
 
 /** virshimd's options that mean the same as flags of virDomainCreateXML. */
 const CREATE_OPTIONS: Partial<Record<keyof typeof virDomainCreateFlags, string>> = {
@@ -104,13 +110,13 @@ export class Guests {
   }
 
   /** Starts the shim of a place, after one that is being started there. */
-  start(where: ShimPlace, options: string[], xml?: string, tie?: AbortSignal): Promise<Started> {
+  start(where: ShimPlace, options: string[], xml?: string, tie?: AbortSignal, moreMs?: number): Promise<Started> {
     const { place } = where
     const before = this.#starting.get(place)?.catch(() => undefined)
     const starting = (async () => {
       await before
       try {
-        return await startShim(where, [...this.#shimOptions, ...options], xml, tie)
+        return await startShim(where, [...this.#shimOptions, ...options], xml, tie, moreMs)
       } catch (error) {
         this.onFailure(place)
         throw error
@@ -158,11 +164,12 @@ export class Guests {
   async restore(options: RestoreOptions): Promise<GuestHandle> {
     const { path, flags = 0, xml, channels } = options
     const { readImageFile } = await import('../../drivers/qemu/save/image.ts')
+    const moreMs = restoreMs(path)
     return this.#of(readImageFile(path).xml, async (def, known) => {
       if (known) {
         checkCreatable(known.report)
         const params = { file: path, dxml: xml, 'parallel.channels': channels }
-        await this.#call(known, 'virDomainRestoreParams', { params, flags })
+        await this.#call(known, 'virDomainRestoreParams', { params, flags }, undefined, moreMs)
         return handleOf(known.report)
       }
       const asked = [
@@ -171,7 +178,7 @@ export class Guests {
         ),
         ...(channels === undefined ? [] : [`--parallel-channels=${channels}`])
       ]
-      return this.#startNew(def, ['--restore', path, ...asked], xml)
+      return this.#startNew(def, ['--restore', path, ...asked], xml, undefined, moreMs)
     })
   }
 
@@ -197,9 +204,15 @@ export class Guests {
     })
   }
 
-  async #startNew(def: DomainDef, options: string[], xml?: string, tie?: AbortSignal): Promise<GuestHandle> {
+  async #startNew(
+    def: DomainDef,
+    options: string[],
+    xml?: string,
+    tie?: AbortSignal,
+    moreMs?: number
+  ): Promise<GuestHandle> {
     const where = this.#newPlace(def)
-    const started = await this.start(where, options, xml, tie)
+    const started = await this.start(where, options, xml, tie, moreMs)
     if (started.state === 'ended') throw fail('VIR_ERR_OPERATION_FAILED', 'domain ended while it was started')
     const { name, uuid, id } = started
     await this.#untilKnown(where.place, { name, uuid, id })
@@ -229,9 +242,20 @@ export class Guests {
   }
 
   /** Calls an API of a guest's shim that gives a domain. @param tie what it does is to end when this aborts */
-  async #call({ report: { uuid } }: KnownGuest, api: string, args: object, tie?: AbortSignal): Promise<GuestHandle> {
+  async #call(
+    { report: { uuid } }: KnownGuest,
+    api: string,
+    args: object,
+    tie?: AbortSignal,
+    moreMs = 0
+  ): Promise<GuestHandle> {
     const shim = await reach(() => this.socketOf(uuid))
-    const call = { method: 'POST', path: `/v1/${api}`, body: formatJson(args), timeoutMs: CALL_LIMIT_MS } as const
+    const call = {
+      method: 'POST',
+      path: `/v1/${api}`,
+      body: formatJson(args),
+      timeoutMs: CALL_LIMIT_MS + moreMs
+    } as const
     const asked = tie ? (await import('../tied-call.ts')).askTied(shim, call, tie) : askOn(shim, call)
     const { status, body } = await asked.catch(error => {
       throw fail('VIR_ERR_OPERATION_FAILED', `the guest's shim does not answer: ${(error as Error).message}`, error)

@@ -35,7 +35,7 @@ export interface PlaceOptions {
   /** name in the registry */
   key: string
   /** the guest's files; only the sockets and status.json matter unless `owned` */
-  root: Pick<GuestRoot, 'dir' | 'apiSocket' | 'status' | 'definition' | 'autostart'>
+  root: Pick<GuestRoot, 'dir' | 'apiSocket' | 'status' | 'definition' | 'autostart' | 'managedSave'>
   /** below our guests directory: its definition makes it a guest even when it is shut off */
   owned: boolean
   /** seconds a shim may hold its report back */
@@ -216,7 +216,7 @@ export class Place {
     let report: Report
     try {
       // a file beside a watched socket is no more than its shim's word
-      report = checkReport({ ...reportOfStatus(status, existsSync(this.root.autostart)), allocations: [] })
+      report = checkReport({ ...reportOfStatus(status, keptOf(this.root)), allocations: [] })
       this.#checkSame(report, socketIdOf(this.root.apiSocket))
     } catch (error) {
       this.#leaveOut(error)
@@ -241,8 +241,8 @@ export class Place {
 
   async #shutOff(): Promise<void> {
     const { registry, log } = this.#options
-    const { definition, autostart } = this.root
-    const stamp = this.owned ? stampOf(definition, autostart) : undefined
+    const { definition } = this.root
+    const stamp = this.owned ? stampOf(this.root) : undefined
     if (stamp !== undefined && stamp === this.#definitionStamp) return
     this.#definitionStamp = stamp
     const heard = this.#heard
@@ -254,7 +254,7 @@ export class Place {
       }
       const { reportOfDefinition } = await import('./definition.ts')
       if (this.#closed || heard !== this.#heard) return
-      const report = reportOfDefinition(xml, existsSync(autostart))
+      const report = reportOfDefinition(xml, keptOf(this.root))
       registry.set(this.key, { socket: undefined, isOwn: true, report, unreachableSince: undefined })
     } catch (error) {
       log.warn({ file: definition, err: error }, 'a definition cannot be read')
@@ -292,14 +292,23 @@ const isNobody = (error: unknown) => NOBODY.has((error as NodeJS.ErrnoException)
 /** A guest that is neither running nor defined is none. */
 const isOver = ({ state, persistent }: Report) => state === virDomainState.VIR_DOMAIN_SHUTOFF && !persistent
 
+/** Facts of a guest by files beside its definition. */
+type Kept = Pick<Report, 'autostart' | 'managedSave'>
+
+const keptOf = ({ autostart, managedSave }: PlaceOptions['root']): Kept => ({
+  autostart: existsSync(autostart),
+  managedSave: existsSync(managedSave)
+})
+
 /** Tells one state of the files from another; undefined when there is no definition. */
-function stampOf(definition: string, autostart: string): string | undefined {
+function stampOf(root: PlaceOptions['root']): string | undefined {
+  const { definition } = root
   const found = statSync(definition, { throwIfNoEntry: false })
-  return found && `${found.ino} ${found.size} ${found.mtimeMs} ${existsSync(autostart)}`
+  return found && `${found.ino} ${found.size} ${found.mtimeMs} ${Object.values(keptOf(root))}`
 }
 
 /** The report that follows from status.json. */
-function reportOfStatus(status: Status, autostart: boolean): Omit<Report, 'allocations'> {
+function reportOfStatus(status: Status, kept: Kept): Omit<Report, 'allocations'> {
   const { name, uuid, id, state, reason, persistent, generation, process, claims } = status
   return {
     name,
@@ -307,8 +316,7 @@ function reportOfStatus(status: Status, autostart: boolean): Omit<Report, 'alloc
     id,
     state,
     persistent,
-    autostart,
-    managedSave: false,
+    ...kept,
     snapshots: false,
     checkpoints: false,
     reason,
@@ -321,15 +329,14 @@ function reportOfStatus(status: Status, autostart: boolean): Omit<Report, 'alloc
 }
 
 /** The report of a guest that is shut off. */
-export function reportOfShutOff(name: string, uuid: string, autostart: boolean): Report {
+export function reportOfShutOff(name: string, uuid: string, kept: Kept): Report {
   return {
     name,
     uuid,
     id: -1,
     state: virDomainState.VIR_DOMAIN_SHUTOFF,
     persistent: true,
-    autostart,
-    managedSave: false,
+    ...kept,
     snapshots: false,
     checkpoints: false,
     reason: virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_UNKNOWN,

@@ -42,14 +42,17 @@ export type Started = ({ state: 'running' | 'inactive' } & GuestHandle) | { stat
  * Starts a shim; settles when it serves its guest, or when it has found nothing to serve and ended in order.
  * @param xml the guest's definition, for one that is new
  * @param tie the guest ends when it aborts, or when we end
+ * @param moreMs what its start may take beside that of any guest
  * @throws the shim's own error, VIR_ERR_INTERNAL_ERROR when it ends without one, VIR_ERR_OPERATION_TIMEOUT
  */
 export function startShim(
   { args, root }: ShimPlace,
   options: string[],
   xml?: string,
-  tie?: AbortSignal
+  tie?: AbortSignal,
+  moreMs = 0
 ): Promise<Started> {
+  const limitMs = START_LIMIT_MS + moreMs
   const program = join(dirname(realpathSync(process.argv[1]!)), 'virshimd')
   const input = xml === undefined ? [] : ['-']
   const tied = tie ? ['--tied'] : []
@@ -68,9 +71,9 @@ export function startShim(
       settle()
     }
     const timer = setTimeout(() => {
-      const limit = `the daemon in '${root.dir}' does not serve its guest within ${START_LIMIT_MS / 1000} s`
+      const limit = `the daemon in '${root.dir}' does not serve its guest within ${limitMs / 1000} s`
       over(() => reject(fail('VIR_ERR_OPERATION_TIMEOUT', limit)))
-    }, START_LIMIT_MS)
+    }, limitMs)
     child.on('message', (news: News) => {
       if ('error' in news) over(() => reject(errorOfJson(news.error)))
       else over(() => resolve('state' in news ? news : { state: 'ended' }))

@@ -127,12 +127,6 @@ export async function setCapabilities({ qmp }: QemuDomain, wanted: readonly stri
 /** Those that are ours to switch off again. */
 const CAPABILITIES = new Set(['mapped-ram', 'multifd'])
 
-/** True for a QEMU that has a capability of migrations. */
-export async function canMigrate({ qmp }: QemuDomain, name: string): Promise<boolean> {
-  const known = await qmp.execute<{ capability: string }[]>('query-migrate-capabilities')
-  return known.some(({ capability }) => capability === name)
-}
-
 /** An open file that memory is written into. */
 export interface MemoryFile {
   /** open to be written, where the memory is to begin */

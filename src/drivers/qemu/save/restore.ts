@@ -27,7 +27,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { migrateIn } from '../migration/stream.ts'
 import { type Incoming, type StartOptions, startDomain } from '../process/start.ts'
 import { isCorrupt, openMemory, type ReadImage, readImageFile } from './image.ts'
-import { checkChannels, runsAfter } from './save.ts'
+import { checkChannels, checkFormat, runsAfter } from './save.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -101,6 +101,7 @@ export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded
     ...start
   } = options
   if (!told) job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_RESTORE
+  checkFormat(image.format)
   const { fd: file, filters } = openMemory(path, image, bypassCache)
   const filtered = await filterOutOf(filters, { file, directory: domain.root.dir }).finally(() => {
     if (filters.length > 0) closeSync(file)

@@ -23,7 +23,7 @@ import { formatMigratable } from '../definition/migratable.ts'
 import { loadInstead } from '../definition/stability.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { checkMigratable } from '../migration/allowed.ts'
-import { canMigrate, migrateToFile } from '../migration/stream.ts'
+import { migrateToFile } from '../migration/stream.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
 import {
@@ -70,6 +70,12 @@ export function formatOf(name: string | undefined): SaveFormat | undefined {
   throw fail('VIR_ERR_OPERATION_FAILED', `Invalid image_format '${name}'`)
 }
 
+/** @throws VIR_ERR_OPERATION_UNSUPPORTED for memory at fixed places of a file, which QEMU 7.2 cannot write */
+export function checkFormat(format: SaveFormat): void {
+  if (format !== 'sparse') return
+  throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `save image format ${format} is not supported by this QEMU binary`)
+}
+
 /** @throws VIR_ERR_INVALID_ARG (qemuMigrationParamsForSave) */
 export function checkChannels(channels: number | undefined, format: SaveFormat): void {
   if (channels === undefined) return
@@ -87,9 +93,7 @@ export async function saveDomain(domain: QemuDomain, job: AsyncJob, options: Sav
   const { path, format = 'raw', flags = 0, xml, channels } = options
   const compress = await compressors(format, 'save')
   await checkMigratable(domain)
-  if (format === 'sparse' && !(await canMigrate(domain, 'mapped-ram'))) {
-    throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `save image format ${format} is not supported by this QEMU binary`)
-  }
+  checkFormat(format)
   const wasRunning = domain.state === virDomainState.VIR_DOMAIN_RUNNING
   try {
     if (wasRunning) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SAVE))
