@@ -71,7 +71,7 @@ async function run(filters: readonly Filter[], ends: Ends, way: 'into' | 'out of
   let fd = -1
   const done: Promise<void>[] = []
   try {
-    // from the file's end to QEMU's when it writes, from QEMU's end to the file's when it reads: each has its other end by then
+    // from the file on towards QEMU, either way
     let next = file
     for (const filter of way === 'into' ? [...filters].reverse() : filters) {
       const { read, write } = await makePipe(directory)
