@@ -6,7 +6,7 @@ import { element, firstChild, formatXml, parseXml, type XmlElement } from './xml
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 export interface SaveCookie {
-  /** the CPU the guest was started with, before what QEMU made of it */
+  /** the CPU that QEMU had made for the guest; its definition has the one it was asked for */
   cpu?: CpuDef
   /** its user networking ran in a process of its own */
   slirpHelper?: true
