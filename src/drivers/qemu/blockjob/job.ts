@@ -5,8 +5,8 @@
 //                │          └─────► aborting ──┤
 //                └─────────────────────────────┴──► completed, failed, cancelled ──► definitions follow ──► gone
 //
-// The end of a job is saved before the definitions are changed, and the job is dismissed in QEMU after that: at any
-// moment the next process can go on.
+// The end of a job is saved before the job is dismissed in QEMU, and stays until the definitions have followed: at any
+// moment the next process can go on. A pivot that cannot be told any more is seen by the image the disk is on.
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { virConnectDomainEventBlockJobStatus, virDomainBlockJobType } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError } from '../../../conf/error.ts'
@@ -92,6 +92,7 @@ export class BlockJobWatch implements HypervisorJob {
   #isHeld = false
   #isUnderWay = false
   #end: JobEnd | undefined
+  #taking: Promise<void> | undefined
   #wake = () => {}
   #settle: (end: JobEnd) => void = () => {}
 
@@ -112,7 +113,11 @@ export class BlockJobWatch implements HypervisorJob {
   /** Takes QEMU's word; acted upon when the guest is free, or by who holds it. */
   tell(event: string, { status }: Record<string, unknown>): void {
     if (event !== 'JOB_STATUS_CHANGE') return
-    if (status === 'ready' || status === 'pending' || status === 'concluded') this.news(status)
+    if (status !== 'ready' && status !== 'pending' && status !== 'concluded') return
+    // at once, whoever holds the guest: until it is dismissed there are nodes of the job's that QEMU 7.2 does not survive
+    // being asked of by query-named-block-nodes
+    if (status === 'concluded') void this.#taken()
+    this.news(status)
   }
 
   news(status: 'ready' | 'pending' | 'concluded'): void {
@@ -225,32 +230,51 @@ export class BlockJobWatch implements HypervisorJob {
   async #conclude(): Promise<void> {
     const { job } = this
     const domain = this.#domain
-    const { qmp, log } = domain
+    const { log } = domain
     const disk = this.#disk
-    if (!isOver(job)) {
-      const error = (await findQemuJob(qmp, job.name))?.error
-      const own = error === undefined && disk ? await this.#ends.outcome?.(domain, job, disk) : undefined
-      const told = job.state === 'aborting' ? 'cancelled' : error === undefined ? 'completed' : 'failed'
-      const outcome = own ?? told
-      if (disk) {
-        await this.#ends.before?.(domain, job, disk, outcome).catch(failed => {
-          log.warn({ err: failed, job: job.name }, 'a block job has not left all as it should')
-        })
-      }
-      if (error !== undefined) job.error = error
-      this.enter(outcome)
-    }
+    await this.#taken()
+    // of those that say so by the image the disk is on
+    if (!isOver(job)) this.enter((disk && (await this.#ends.outcome?.(domain, job, disk))) ?? this.#told)
     const outcome = job.state as Outcome
+    if (disk) {
+      await this.#ends.before?.(domain, job, disk, outcome).catch(error => {
+        log.warn({ err: error, job: job.name }, 'a block job has not left all as it should')
+      })
+    }
     const going = disk ? this.#ends.settle(domain, job, disk, outcome) : []
     this.#forget()
     domain.changed()
-    await qmp.execute('job-dismiss', { id: job.name }).catch(error => {
-      log.warn({ err: error, job: job.name }, 'a block job stays in QEMU')
-    })
     for (const index of going) await removeLoose(domain, index)
     if (disk) this.#emit(disk, OUTCOMES[outcome])
     this.#end = { outcome, error: job.error }
     this.#settle(this.#end)
+  }
+
+  /** The outcome by QEMU's word alone. */
+  get #told(): Outcome {
+    const { state, error } = this.job
+    if (state === 'aborting') return 'cancelled'
+    return error === undefined ? 'completed' : 'failed'
+  }
+
+  /** Saves how it ended and has QEMU forget it, once. */
+  #taken(): Promise<void> {
+    this.#taking ??= this.#take()
+    this.#taking.catch(() => undefined)
+    return this.#taking
+  }
+
+  async #take(): Promise<void> {
+    const { job } = this
+    const { qmp, log } = this.#domain
+    if (!isOver(job)) {
+      const error = (await findQemuJob(qmp, job.name))?.error
+      if (error !== undefined) job.error = error
+      if (error !== undefined || !this.#ends.outcome) this.enter(this.#told)
+    }
+    await qmp.execute('job-dismiss', { id: job.name }).catch(error => {
+      log.warn({ err: error, job: job.name }, 'a block job stays in QEMU')
+    })
   }
 
   #forget(): void {
