@@ -323,7 +323,10 @@ async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   // images that were being added are looked at by whom they were for, before they are taken away
   const snapshots = isInSnapshot(domain) ? await import('../drivers/qemu/snapshot/recover.ts') : undefined
   await snapshots?.recoverSnapshots(domain)
-  await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
+  const { blockJobs, looseImages } = domain.run ?? {}
+  if (blockJobs?.size || looseImages?.size) {
+    await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
+  }
   await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
   snapshots?.goOnMerging(domain)
   return true

@@ -18,31 +18,17 @@ const ENDS: { [K in BlockJob['kind']]?: JobEnds } = {
   'active-commit': activeCommitEnds
 }
 
-/** Jobs that are ours by their names. */
-const OURS = /^(pull|copy|commit|backup)-/
-
 /** @param others ends of kinds that are seen to elsewhere */
 export async function refreshBlockJobs(
   domain: QemuDomain,
   others: { [K in BlockJob['kind']]?: JobEnds } = {}
 ): Promise<void> {
   if (!domain.isActive) return
-  const { running, log, qmp } = domain
-  const { blockJobs } = running
-  const list = await qmp.execute<QmpJob[]>('query-jobs')
-  for (const { id, status } of list) {
-    if (blockJobs.has(id) || !OURS.test(id) || status !== 'concluded') continue
-    await qmp.execute('job-dismiss', { id }).catch(error => log.warn({ err: error, job: id }, 'a job of QEMU stays'))
-  }
-  for (const job of [...blockJobs.values()]) {
+  const list = await domain.qmp.execute<QmpJob[]>('query-jobs')
+  for (const job of [...domain.running.blockJobs.values()]) {
     const ends = { ...ENDS, ...others }[job.kind]
-    if (ends)
-      await refresh(
-        domain,
-        job,
-        ends,
-        list.find(({ id }) => id === job.name)
-      )
+    const found = list.find(({ id }) => id === job.name)
+    if (ends) await refresh(domain, job, ends, found)
   }
   await settleLooseImages(domain)
 }
