@@ -114,10 +114,29 @@ const vhostUserFields = {
   reconnect: reconnectField
 } satisfies Fields
 
+/** Files of a client's that an image is in: how many, and if one may write to them. */
+interface HandedFiles {
+  count: number
+  writable: boolean
+}
+
+/** Told in saved status only: the client and its files may be gone. */
+const handed: Field<HandedFiles | undefined> = {
+  names: ['@files', '@writable'],
+  parse(node, { status }) {
+    const { files, writable } = node.attributes
+    return status && files !== undefined ? { count: Number(files), writable: writable === 'yes' } : undefined
+  },
+  format(value, into, { status }) {
+    if (status && value)
+      Object.assign(into.attributes, { files: String(value.count), writable: yesNo.format(value.writable) })
+  }
+}
+
 /** Attributes and children of `<source>` by kind of storage. 'none' ends a chain of backing images. */
 const kinds = {
   none: {},
-  file: { path: path('file'), fdgroup: attr('fdgroup', string) },
+  file: { path: path('file'), fdgroup: attr('fdgroup', string), handed },
   block: { path: path('dev') },
   dir: { path: path('dir') },
   network: networkFields,
@@ -189,8 +208,8 @@ interface StorageLayout {
   format?: StorageFormat
   /** qcow2's cache of tables, in bytes */
   metadataCacheMaxSize?: bigint
-  /** on a running guest, of an image that is in a client's files: how many these are, and if one may write to them */
-  handed?: { count: number; writable: boolean }
+  /** of an image of a running guest that is in a client's files */
+  handed?: HandedFiles
   /** number of the image on a running guest: its nodes in QEMU are libvirt-INDEX-storage and -format */
   index?: number
   /** the image below; type 'none': there is none, absent: not known */

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { AggregatorRun } from '../../helper/aggregator.ts'
 import { bareGuest, Shim } from '../../helper/shim.ts'
 
 t.setTimeout(300_000)
@@ -23,7 +24,8 @@ const disk = (group: string, target: string) =>
   `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='/nowhere' fdgroup='${group}'/>
     <target dev='${target}' bus='virtio'/></disk>`
 
-const shim = new Shim(bareGuest(NAME, disk('images', 'vda')))
+const XML = bareGuest(NAME, `<controller type='scsi' index='0' model='virtio-scsi'/>${disk('images', 'vda')}`)
+const shim = new Shim(XML)
 t.teardown(() => shim.end())
 void shim.start('--define', '--inactive')
 await shim.untilState(SHUTOFF)
@@ -42,27 +44,38 @@ async function socketsOfShim(): Promise<number> {
   return readdirSync(dir).filter(isSocket).length
 }
 
+/** What libvirt-python sees over a socket. */
+async function cameOf(socket: string): Promise<unknown> {
+  const args = ['test/helper/fd-associate.py', `qemu+unix:///system?socket=${socket}`, NAME]
+  const { stdout } = await promisify(execFile)('/usr/bin/python3', args)
+  return JSON.parse(stdout)
+}
+
+const unknown = (group: string) => [
+  VIR_ERR_INVALID_ARG,
+  VIR_FROM_QEMU,
+  `invalid argument: file descriptor group '${group}' was not associated with the domain`
+]
+const IMAGES = ['libvirt-1-storage0']
+
+const OUTCOMES = {
+  'without files': unknown('images'),
+  flags: [VIR_ERR_INVALID_ARG, VIR_FROM_QEMU, 'unsupported flags (0x4) in function qemuDomainFDAssociate'],
+  reader: [VIR_ERR_OPERATION_DENIED, VIR_FROM_DOMAIN, /read only access prevents virDomainFDAssociate/],
+  given: 0,
+  started: [[IMAGES], [8]],
+  'started again': [[IMAGES], [8]],
+  'given anew': 0,
+  others: [[IMAGES], [16]],
+  attached: [0, [IMAGES, ['libvirt-2-storage0']], [16, 8]],
+  detached: [0, [IMAGES], [16]],
+  'attached too late': [unknown('more'), [IMAGES]],
+  'after the connection': unknown('images')
+}
+
 t.test('of libvirt-python', async t => {
   const before = await socketsOfShim()
-  const uri = `qemu+unix:///system?socket=${join(shim.root, 'libvirt-sock')}`
-  const args = ['test/helper/fd-associate.py', uri, NAME]
-  const { stdout } = await promisify(execFile)('/usr/bin/python3', args)
-  const unknown = (group: string) => [
-    VIR_ERR_INVALID_ARG,
-    VIR_FROM_QEMU,
-    `invalid argument: file descriptor group '${group}' was not associated with the domain`
-  ]
-  t.match(JSON.parse(stdout), {
-    'without files': unknown('images'),
-    flags: [VIR_ERR_INVALID_ARG, VIR_FROM_QEMU, 'unsupported flags (0x4) in function qemuDomainFDAssociate'],
-    reader: [VIR_ERR_OPERATION_DENIED, VIR_FROM_DOMAIN, /read only access prevents virDomainFDAssociate/],
-    given: 0,
-    started: [[['libvirt-1-storage0']], [8]],
-    'started again': [[['libvirt-1-storage0']], [8]],
-    'given anew': 0,
-    others: [[['libvirt-1-storage0']], [16]],
-    'after the connection': unknown('images')
-  })
+  t.match(await cameOf(join(shim.root, 'libvirt-sock')), OUTCOMES)
   // the connections of the requests themselves come and go
   let open = await socketsOfShim()
   for (const limit = Date.now() + SETTLED_LIMIT_MS; open > before && Date.now() < limit; ) {
@@ -70,6 +83,14 @@ t.test('of libvirt-python', async t => {
     open = await socketsOfShim()
   }
   t.ok(open <= before, 'every file is closed')
+})
+
+t.test('through the aggregator', async t => {
+  const host = new AggregatorRun()
+  t.teardown(() => host.end())
+  await host.start()
+  t.equal((await host.call('virDomainDefineXML', { xml: XML })).status, 200)
+  t.match(await cameOf(join(host.root, 'libvirt-sock')), OUTCOMES)
 })
 
 t.test('over HTTP, which brings none', async t => {

@@ -115,7 +115,7 @@ export class Plug implements Builder {
   /** @throws VIR_ERR_OPERATION_UNSUPPORTED without a passer of descriptors */
   fd({ name, path, set, group }: HandedFile): string | undefined {
     const passer = this.#passFd
-    if (group !== undefined) return passer && this.#group(passer, name, passer.group?.(group)?.files ?? [])
+    if (group !== undefined) return passer && this.#group(passer, name, filesIn(passer, group))
     const file = path ?? passer?.made?.(name)
     if (file === undefined) return undefined
     if (!passer) throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `'${path}' cannot be handed to a QEMU that runs already`)
@@ -139,11 +139,12 @@ export class Plug implements Builder {
   /** A set of several files. @returns its path */
   #group(passer: FdPasser, name: string, files: readonly MadeFile[]): string {
     const number = passer.nextSet()
+    // whoever takes it away may have none of its files
+    this.#parts.push({ apply: nothing, undo: qmp => removeSet(qmp, `${name}0`) })
     for (const [i, file] of files.entries()) {
       this.#parts.push({
         apply: () => passer.pass(file, 'add-fd', { 'fdset-id': number, opaque: `${name}${i}` }),
-        // they go with the first
-        undo: async qmp => i === 0 && removeSet(qmp, `${name}0`)
+        undo: nothing
       })
     }
     return `/dev/fdset/${number}`
@@ -202,6 +203,13 @@ export class Plug implements Builder {
   }
 }
 
+/** A client's files; none where they are only to be taken away. @throws VIR_ERR_INVALID_ARG when it took them back meanwhile */
+function filesIn(passer: FdPasser, name: string): readonly MadeFile[] {
+  const found = passer.group?.(name)
+  if (found || !passer.group) return found?.files ?? []
+  throw fail('VIR_ERR_INVALID_ARG', `file descriptor group '${name}' was not associated with the domain`)
+}
+
 /** Steps in their order: those that are told in one go, without waiting for answers in between. */
 function together(steps: readonly Step[]): Step[][] {
   const groups: Step[][] = []
@@ -218,6 +226,8 @@ type Call = [command: string, args: object]
 function step(apply: Call, undo: Call): Step {
   return { apply: qmp => qmp.execute(...apply), undo: qmp => qmp.execute(...undo) }
 }
+
+const nothing = async (): Promise<void> => undefined
 
 /** usb-redir takes its chardev along. */
 function unlessGone(error: Error): void {

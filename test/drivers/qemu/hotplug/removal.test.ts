@@ -4,6 +4,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import { formatDevice, parseDevice } from '../../../../src/conf/device-xml.ts'
+import type { DiskDef } from '../../../../src/conf/devices/disk.ts'
 import { prepareStart } from '../../../../src/drivers/qemu/definition/passes.ts'
 import { virtiofsSocket } from '../../../../src/drivers/qemu/device/filesystem/virtiofsd.ts'
 import type { QemuDomain } from '../../../../src/drivers/qemu/domain/domain.ts'
@@ -47,7 +49,7 @@ async function running(
   const qmp = {
     async execute(name: string, args: Record<string, unknown> = {}) {
       if (name in facts) return facts[name]
-      commands.push(`${name} ${args.id ?? args['node-name']}`)
+      commands.push(`${name} ${args.id ?? args['node-name'] ?? args['fdset-id']}`)
     }
   }
   const log = { debug() {}, info() {}, warn: t.fail, error: t.fail }
@@ -117,6 +119,22 @@ t.test('an image and its nodes, the top first', async t => {
     nodes.map(node => `blockdev-del ${node}`)
   )
   t.notOk(usedBy(def).some(({ kind }) => kind === 'disk'))
+})
+
+t.test("an image in a client's files, which the next shim knows as such", async t => {
+  const { def, deleted, commands } = await running(
+    t,
+    "<disk><driver name='qemu' type='raw'/><source file='/nowhere'/><target dev='vda' bus='virtio'/></disk>",
+    { facts: { 'query-fdsets': [{ 'fdset-id': 7, fds: [{ fd: 1, opaque: 'libvirt-1-storage0' }] }] } }
+  )
+  Object.assign(def.devices.disks[0]!.source, { fdgroup: 'images', handed: { count: 1, writable: true } })
+  const saved = formatDevice(['disks', def.devices.disks[0]!], { inactive: false, status: true })
+  const [, again] = parseDevice(saved, false, true) as ['disks', DiskDef]
+  t.same(again.source.handed, { count: 1, writable: true })
+  t.notMatch(formatDevice(['disks', again], { inactive: false }), /files=|writable=/)
+  def.devices.disks = [again]
+  await deleted('virtio-disk0')
+  t.same(commands, ['blockdev-del libvirt-1-format', 'blockdev-del libvirt-1-storage', 'remove-fd 7'])
 })
 
 t.test('memory is given back', async t => {
