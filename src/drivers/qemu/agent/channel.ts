@@ -55,8 +55,8 @@ export interface AgentCall {
 }
 
 interface Waiting {
-  /** of the synchronisation that is to be answered; anything else is let pass */
-  syncId?: number
+  /** a synchronisation is to be answered; anything else is let pass */
+  isSync?: boolean
   until?: ActedOn
   /** undefined: there will be no answer, and none is needed */
   resolve(reply: Reply | undefined): void
@@ -90,6 +90,8 @@ export class Agent {
   #waiting: Waiting | undefined
   #queue: Promise<unknown> = Promise.resolve()
   #syncId = Math.floor(Math.random() * 2 ** 31)
+  /** synchronisations since the last command; that was answered, or never will be, by an agent that answers any of them */
+  readonly #syncs = new Set<number>()
   /** the guest's end is open (VSERPORT_CHANGE) */
   connected = false
 
@@ -141,11 +143,14 @@ export class Agent {
   ): Promise<Reply | undefined> {
     if (!this.connected) throw notConnected()
     const socket = await this.#open()
-    const syncId = this.#syncId++
+    const id = this.#syncId++
+    this.#syncs.add(id)
     const limits = [seconds, this.#responseTimeout()].filter(limit => limit > 0)
-    const synchronised = this.#next(Math.min(WAIT_TIME, ...limits), { syncId })
-    socket.write(`\xff${formatJson({ execute: 'guest-sync-delimited', arguments: { id: syncId } })}\n`, 'latin1')
+    const synchronised = this.#next(Math.min(WAIT_TIME, ...limits), { isSync: true })
+    socket.write(`\xff${formatJson({ execute: 'guest-sync-delimited', arguments: { id } })}\n`, 'latin1')
     await synchronised
+    if (this.#socket !== socket) throw disappeared({ isSync: true })
+    this.#syncs.clear()
     const answered = this.#next(seconds === VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT ? WAIT_TIME : seconds, { until })
     socket.write(`${formatJson(command)}\n`)
     return answered
@@ -175,16 +180,16 @@ export class Agent {
   }
 
   /** The next answer, or that to a synchronisation; the limit is for all that comes before it, too. */
-  #next(seconds: number, what: Pick<Waiting, 'syncId' | 'until'>): Promise<Reply | undefined> {
+  #next(seconds: number, what: Pick<Waiting, 'isSync' | 'until'>): Promise<Reply | undefined> {
     return new Promise((resolve, reject) => {
       const late = () =>
         this.#drop(
-          what.syncId === undefined
-            ? fail('VIR_ERR_AGENT_COMMAND_TIMEOUT', `guest agent didn't respond to command within '${seconds}' seconds`)
-            : fail(
+          what.isSync
+            ? fail(
                 'VIR_ERR_AGENT_UNRESPONSIVE',
                 `guest agent didn't respond to synchronization within '${seconds}' seconds`
               )
+            : fail('VIR_ERR_AGENT_COMMAND_TIMEOUT', `guest agent didn't respond to command within '${seconds}' seconds`)
         )
       const timer = seconds < 0 ? undefined : setTimeout(late, Math.min(seconds * 1000, MAX_TIMER_MS))
       const settle = () => {
@@ -228,19 +233,19 @@ export class Agent {
       this.#drop(malformed(`No agent response found in ${MAX_LINES} lines`))
       return
     }
-    const { syncId } = waiting
+    const { isSync } = waiting
     let said: unknown
     try {
       // a synchronisation is answered behind a byte that is no text; what comes before that is of no exchange of ours
-      said = parseJson(syncId === undefined ? line : line.slice(line.lastIndexOf('\ufffd') + 1))
+      said = parseJson(isSync ? line.slice(line.lastIndexOf('\ufffd') + 1) : line)
     } catch {
       // Rubbish before the sync mark is what the sync is for.
       return
     }
     const isObject = typeof said === 'object' && said !== null && !Array.isArray(said)
     const reply = (isObject ? said : {}) as Reply
-    if (syncId !== undefined) {
-      if (reply.return === syncId) waiting.resolve(reply)
+    if (isSync) {
+      if (this.#syncs.has(reply.return as number)) waiting.resolve(reply)
     } else if (!isObject) waiting.reject(malformed(`Parsed JSON reply '${shown(line)}' isn't an object`))
     else if ('error' in reply || 'return' in reply) waiting.resolve(reply)
     else if (!('event' in reply || 'QMP' in reply)) {
@@ -262,9 +267,9 @@ export class Agent {
 
 const shown = (line: string) => line.slice(0, SHOWN_CHARS)
 
-const disappeared = ({ syncId }: Waiting) =>
+const disappeared = ({ isSync }: Pick<Waiting, 'isSync'>) =>
   fail(
-    syncId === undefined ? 'VIR_ERR_AGENT_COMMAND_TIMEOUT' : 'VIR_ERR_AGENT_UNRESPONSIVE',
+    isSync ? 'VIR_ERR_AGENT_UNRESPONSIVE' : 'VIR_ERR_AGENT_COMMAND_TIMEOUT',
     'Guest agent disappeared while executing command'
   )
 

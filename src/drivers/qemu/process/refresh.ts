@@ -6,6 +6,7 @@ import { formatXml } from '../../../conf/xml.ts'
 import { verifyGuestCpu } from '../cpu/live.ts'
 import { updateDevices } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import type { QmpEvent } from '../monitor/qmp.ts'
 import { agentChannel, closeAgent, connectAgent, portChanged } from './agent-port.ts'
 import { startBalloon } from './balloon.ts'
 import { tellRebootAction } from './lifecycle-action.ts'
@@ -31,6 +32,12 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
   const { qmp, def } = domain
   const isStarting = domain.phase === 'starting'
   if (isStarting) await plugVcpus(def, qmp)
+  // ports that the guest opens and closes before all is told: their events find no agent yet
+  const heard = new Map<string, boolean>()
+  const listen = ({ event, data }: QmpEvent) => {
+    if (event === 'VSERPORT_CHANGE') heard.set(`char${data.id}`, data.open === true)
+  }
+  qmp.on('event', listen)
   // a QEMU that was just started resets
   const isTold = isStarting && def.onReboot === 'restart'
   const onReboot = isTold ? undefined : tellRebootAction(qmp, def.onReboot)
@@ -47,7 +54,7 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
     ...(isStarting ? updateDevices('memballoons', def, qmp) : []).map(done =>
       done.catch(error => domain.log.warn({ err: error }, 'no balloon statistics'))
     )
-  ])
+  ]).finally(() => qmp.off('event', listen))
   const { running } = domain
   running.vcpuThreads = new Map(cpus.map(cpu => [cpu['cpu-index'], cpu['thread-id']]))
   running.ptys = new Map(
@@ -56,7 +63,8 @@ export async function refreshDomain(domain: QemuDomain): Promise<void> {
       .map(({ label, filename }) => [label.replace(/^char/, ''), filename.slice(4)])
   )
   fillPtyPaths(domain)
-  const frontendOpen = (label: string) => chardevs.find(chardev => chardev.label === label)?.['frontend-open']
+  const frontendOpen = (label: string) =>
+    heard.get(label) ?? chardevs.find(chardev => chardev.label === label)?.['frontend-open']
   connectAgent(domain, label => frontendOpen(label) ?? false)
   fillChannelStates(domain, frontendOpen)
 }

@@ -287,6 +287,43 @@ t.test('an answer that is late is not taken for that to a later command', async 
   t.equal(await asked, 'pong')
 })
 
+t.test('an agent that is always too late for its limit is found by what it answers last', async t => {
+  const waiting: Order[] = []
+  /** Answers each synchronisation when the next one has come. */
+  const lags = (order: Order) => {
+    const before = waiting.splice(0)
+    waiting.push(order)
+    for (const one of before) {
+      order.peer.write(Buffer.from([0xff]))
+      one.reply(one.args.id)
+    }
+  }
+  const { peer, agent } = await connected(t, {
+    'guest-sync-delimited': lags,
+    'guest-info': 'new',
+    'guest-ping': 'pong'
+  })
+  t.equal(await failureOf(() => agent.execute('guest-info', undefined, { seconds: SHORT })), unsynchronised(SHORT))
+  t.equal(await agent.execute('guest-info'), 'new')
+  t.equal(
+    await failureOf(() => agent.execute('guest-ping', undefined, { seconds: SHORT })),
+    unsynchronised(SHORT),
+    'what it answers to one before a command says nothing of that command'
+  )
+  t.equal(await agent.execute('guest-ping'), 'pong')
+  t.same(
+    peer.commands.filter(command => command !== 'guest-sync-delimited'),
+    ['guest-info', 'guest-ping'],
+    'who is not synchronised is told nothing'
+  )
+})
+
+t.test('a connection that ends with its synchronisation', async t => {
+  const { agent } = await connected(t, { 'guest-sync-delimited': syncAfter(`${'x'.repeat(MAX - 10)}\n`) })
+  // whoever waits for ever is told, too
+  t.equal(await failureOf(() => agent.execute('guest-info', undefined, { seconds: -2 })), `${UNRESPONSIVE} ${GONE}`)
+})
+
 t.test('limits', async t => {
   const clock = new Clock(t)
   let seconds = -2

@@ -4,7 +4,7 @@ import t from 'tap'
 import type { Status } from '../../../../src/drivers/qemu/domain/status.ts'
 import { Clock } from '../../../helper/clock.ts'
 import { failureOf, type GuestParts, StandInGuest } from '../../../helper/stand-in-guest.ts'
-import { type Answers, dies, refuses, says, silent } from '../../../helper/stand-in-qemu.ts'
+import { type Answers, dies, type Order, refuses, says, silent } from '../../../helper/stand-in-qemu.ts'
 
 /** A guest that was left running, and what has happened to it since. */
 interface Meanwhile extends GuestParts {
@@ -183,6 +183,34 @@ t.test('a QEMU that cannot be asked is left alone, with all it has', async t => 
     t.equal(await guest.takeOver(), true, `${what}: as soon as it answers`)
     await guest.end()
   }
+})
+
+t.test('the agent begins to listen while its guest is taken over', async t => {
+  const guest = await StandInGuest.running(t, {
+    devices: `<controller type='virtio-serial'/>
+      <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>`
+  })
+  const { peer } = guest.qemu
+  guest.leave()
+  guest.forget()
+  const chardevs = (open: boolean) => [{ label: 'charchannel0', filename: 'unix:x,server=on', 'frontend-open': open }]
+  peer.answers['query-chardev'] = (order: Order) => {
+    order.reply(chardevs(false))
+    peer.event('VSERPORT_CHANGE', { id: 'channel0', open: true })
+  }
+  peer.answers['query-cpus-fast'] = silent
+  const taken = guest.takeOver()
+  const cpus = await peer.told('query-cpus-fast')
+  await peer.told('query-chardev')
+  await guest.untilTold('AGENT_LIFECYCLE')
+  delete peer.answers['query-cpus-fast']
+  cpus.reply([])
+  await taken
+  t.equal(guest.domain.agent?.connected, true)
+  t.match(
+    (await guest.call('virDomainGetXMLDesc', { flags: 0 })).xml,
+    /name='org.qemu.guest_agent.0' state='connected'/
+  )
 })
 
 t.test('QEMU dies while it is taken over', async t => {
