@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Latency of changes to running guests over several connections, alternating between them: one JSON line on stdout.
 
-usage: hotplug-client.py ROUNDS NAME=URI=DOMAIN=IMAGE ...
-IMAGE is a raw disk image to plug into that guest. Gives {"call": {"NAME": median microseconds, ...}, ...}.
+usage: hotplug-client.py ROUNDS PAUSE NAME=URI=DOMAIN=IMAGE ...
+PAUSE is in seconds, after each call on all guests. IMAGE is a raw disk image to plug into that guest.
+Gives {"call": {"NAME": [[begin, end], ...], ...}, ...}, in milliseconds since the epoch.
 """
 import json
-import statistics
 import sys
 import time
 
@@ -36,8 +36,9 @@ def until_gone(dom, text):
 
 def main():
     rounds = int(sys.argv[1])
+    pause = float(sys.argv[2])
     peers = {}
-    for word in sys.argv[2:]:
+    for word in sys.argv[3:]:
         name, rest = word.split('=', 1)
         uri, domain, image = rest.rsplit('=', 2)
         peers[name] = (libvirt.open(uri).lookupByName(domain), disk(image))
@@ -55,16 +56,16 @@ def main():
     for turn in range(rounds + 1):
         for call, run, gone in calls:
             for name, (dom, xml) in peers.items():
-                began = time.perf_counter_ns()
+                began = time.time_ns()
                 run(dom, xml)
-                ended = time.perf_counter_ns()
+                ended = time.time_ns()
                 if gone:
                     until_gone(dom, gone)
                 if turn > 0:  # the first round warms up
-                    took[call][name].append((ended - began) / 1000)
+                    took[call][name].append((began / 1e6, ended / 1e6))
             # the guest's own work on it is not to fall into the next call
-            time.sleep(0.5)
-    print(json.dumps({call: {name: statistics.median(of) for name, of in by.items()} for call, by in took.items()}))
+            time.sleep(pause)
+    print(json.dumps(took))
 
 
 main()

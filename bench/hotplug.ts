@@ -1,35 +1,81 @@
-// Latency of changes to a running guest, by one libvirt-python client alternating between libvirtd and a shim whose
-// guests have booted the same Linux, which takes the devices and gives them up.
+// Latency of changes to a running guest, by one libvirt-python client alternating between libvirtd and a shim: with
+// guests that answer at once, beside QEMU's part of it, and with guests that have booted the same Linux, which takes the
+// devices and gives them up.
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DIRECT_BOOT, makeGuestFiles } from '../test/helper/booted-guest.ts'
 import { Daemons } from '../test/helper/libvirtd.ts'
-import { printTable, ratio } from './figures.ts'
+import { median, printTable, ratio } from './figures.ts'
 import { startByLibvirtd, startVirshimd } from './peers.ts'
+import { makeBootDisk } from './prompt-guest.ts'
+import { qemuParts, traceArguments } from './qemu-trace.ts'
 
-const ROUNDS = Number(process.env.ROUNDS ?? 7)
-const NAME = 'bench-hotplug'
+const ROUNDS = Number(process.env.ROUNDS ?? 15)
 const BOOT_LIMIT_MS = 120_000
 const LIBVIRTD = 'libvirtd'
 const SHIM = 'virshimd'
 
+/** Begin and end of a call, ms since the epoch. */
+type Span = [began: number, ended: number]
+type Took = Record<string, Record<typeof LIBVIRTD | typeof SHIM, Span[]>>
+
+/** A kind of guests. */
+interface Kind {
+  name: string
+  rounds: number
+  /** rest after each call, seconds */
+  pauseS: number
+  /** what `<os>` says of it */
+  boot?: string
+  devices?: string
+  /** settles when it is ready for calls */
+  ready(uri: string, name: string): Promise<void>
+}
+
 const dir = mkdtempSync(join(tmpdir(), 'virshim-bench-'))
 // libvirtd's QEMU runs as a user of its own and must reach the images
 chmodSync(dir, 0o755)
+const logs = join(dir, 'trace')
+mkdirSync(logs)
+chmodSync(logs, 0o777)
+const bootDisk = join(dir, 'prompt.img')
 
-function makeGuest(name: string): { xml: string; image: string } {
+const prompt: Kind = {
+  name: 'prompt',
+  rounds: ROUNDS,
+  pauseS: 0.2,
+  devices: `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${bootDisk}'/>
+    <target dev='hda' bus='ide'/><shareable/></disk>`,
+  // its firmware
+  ready: () => sleep(3000)
+}
+
+const linux: Kind = {
+  name: 'linux',
+  rounds: Math.ceil(ROUNDS / 3),
+  pauseS: 0.5,
+  boot: DIRECT_BOOT,
+  ready: untilBooted
+}
+
+const traceOf = (name: string) => join(logs, `${name}.log`)
+
+function makeGuest(name: string, { rounds, boot = '', devices = '' }: Kind): { xml: string; image: string } {
   const image = join(dir, `${name}.img`)
   writeFileSync(image, Buffer.alloc(1024 * 1024))
   const xml = join(dir, `${name}.xml`)
+  const trace = traceArguments(traceOf(name)).map(value => `<qemu:arg value='${value}'/>`)
   writeFileSync(
     xml,
-    `<domain type='qemu'><name>${name}</name><memory unit='MiB'>256</memory><vcpu current='1'>${ROUNDS + 2}</vcpu>
-      <os><type arch='x86_64' machine='pc'>hvm</type>${DIRECT_BOOT}</os><features><acpi/></features>
-      <devices><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
-        <memballoon model='virtio'/></devices></domain>`
+    `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+      <name>${name}</name><memory unit='MiB'>256</memory><vcpu current='1'>${rounds + 2}</vcpu>
+      <os><type arch='x86_64' machine='pc'>hvm</type>${boot}</os><features><acpi/></features>
+      <devices>${devices}<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+        <memballoon model='virtio'/></devices>
+      <qemu:commandline>${trace.join('')}</qemu:commandline></domain>`
   )
   return { xml, image }
 }
@@ -42,40 +88,57 @@ async function untilBooted(uri: string, name: string): Promise<void> {
   }
 }
 
-const daemons = new Daemons(dir)
-makeGuestFiles()
-await daemons.ensure()
-try {
-  console.log(`${ROUNDS} rounds, medians; ${cpus().length} CPUs, Node.js ${process.version}\n`)
-  const [theirName, ourName] = [`${NAME}-1`, `${NAME}-2`]
-  const [their, our] = [makeGuest(theirName), makeGuest(ourName)]
+/** Times all calls on two guests of a kind, and prints it. */
+async function compare(kind: Kind): Promise<void> {
+  const [theirName, ourName] = [`bench-${kind.name}-${process.pid}-1`, `bench-${kind.name}-${process.pid}-2`]
+  const [their, our] = [makeGuest(theirName, kind), makeGuest(ourName, kind)]
   const uris = {
     [LIBVIRTD]: 'qemu:///system',
     [SHIM]: `qemu+unix:///system?socket=${join(dir, `${ourName}-root`, 'libvirt-sock')}`
   }
   const guests = [await startByLibvirtd(their.xml, theirName), await startVirshimd(dir, our.xml, ourName)]
+  let took: Took
   try {
-    await untilBooted(uris[LIBVIRTD], theirName)
-    await untilBooted(uris[SHIM], ourName)
+    await kind.ready(uris[LIBVIRTD], theirName)
+    await kind.ready(uris[SHIM], ourName)
     const words = [
       `${LIBVIRTD}=${uris[LIBVIRTD]}=${theirName}=${their.image}`,
       `${SHIM}=${uris[SHIM]}=${ourName}=${our.image}`
     ]
-    const run = spawnSync('/usr/bin/python3', ['bench/hotplug-client.py', `${ROUNDS}`, ...words], { encoding: 'utf8' })
+    const args = ['bench/hotplug-client.py', `${kind.rounds}`, `${kind.pauseS}`, ...words]
+    const run = spawnSync('/usr/bin/python3', args, { encoding: 'utf8' })
     if (run.status !== 0) throw new Error(`hotplug-client.py: ${run.stderr}`)
-    const medians = JSON.parse(run.stdout) as Record<string, Record<string, number>>
-    printTable(
-      ['call, median latency', LIBVIRTD, SHIM, 'beside libvirtd'],
-      Object.entries(medians).map(([call, { [LIBVIRTD]: theirs = Number.NaN, [SHIM]: ours = Number.NaN }]) => [
-        call,
-        `${(theirs / 1000).toFixed(1)} ms`,
-        `${(ours / 1000).toFixed(1)} ms`,
-        ratio(ours, theirs)
-      ])
-    )
+    took = JSON.parse(run.stdout) as Took
   } finally {
-    await Promise.all(guests.map(guest => guest.stop()))
+    await Promise.allSettled(guests.map(guest => guest.stop()))
   }
+  const ms = (value: number) => `${value.toFixed(1)} ms`
+  const medians = (spans: Span[], name: string) => {
+    const parts = qemuParts(traceOf(name), spans)
+    const whole = spans.map(([began, ended]) => ended - began)
+    return { whole: median(whole), own: median(whole.map((all, i) => all - parts[i]!)) }
+  }
+  printTable(
+    [`${kind.name}: median latency`, LIBVIRTD, SHIM, 'beside', `${LIBVIRTD} without QEMU`, SHIM, 'beside'],
+    Object.entries(took).map(([call, spans]) => {
+      const [theirs, ours] = [medians(spans[LIBVIRTD], theirName), medians(spans[SHIM], ourName)]
+      return [
+        call,
+        ...[ms(theirs.whole), ms(ours.whole), ratio(ours.whole, theirs.whole)],
+        ...[ms(theirs.own), ms(ours.own), ratio(ours.own, theirs.own)]
+      ]
+    })
+  )
+}
+
+const daemons = new Daemons(dir)
+makeGuestFiles()
+makeBootDisk(bootDisk)
+await daemons.ensure()
+try {
+  console.log(`${ROUNDS} rounds, ${cpus().length} CPUs, Node.js ${process.version}\n`)
+  await compare(prompt)
+  await compare(linux)
 } finally {
   daemons.end()
   rmSync(dir, { recursive: true, force: true })

@@ -105,7 +105,9 @@ export async function startVirshimd(
   const options = ['--root', root, '--aggregator', aggregator, '--log-level', 'error']
   const begun = performance.now()
   const child = spawn('bin/virshimd', [...options, xmlFile], {
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc']
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    // a session of its own, as libvirtd has: the kernel shares out CPU time between sessions
+    detached: true
   })
   const gone = exited(child)
   await Promise.race([
