@@ -1,5 +1,5 @@
 // status.json: what is kept of a run, by one table; older files are read.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { loadDomain } from '../../../../src/drivers/qemu/definition/passes.ts'
@@ -64,6 +64,25 @@ t.test('nothing is written before there is something to find again', async t => 
   run.phase = 'starting'
   domain.save()
   t.equal((await readStatus(domain.root.status))?.phase, 'starting')
+})
+
+t.test('what is there already is not written again', async t => {
+  const { domain, run } = await guest(t.testdir({}))
+  run.phase = 'running'
+  const { root } = domain
+  const written = () => statSync(root.status).ino
+  domain.changed()
+  const [first, { generation }] = [written(), domain]
+  domain.settled()
+  t.same([written(), domain.generation], [first, generation], 'nothing has come to it')
+  run.fdsetIndex++
+  domain.settled()
+  t.not(written(), first)
+  t.equal(domain.generation, generation + 1)
+  t.equal((await readStatus(root.status))?.fdsetIndex, 1)
+  domain.change({ live: true }, def => ({ ...def, title: 'changed' }))
+  t.equal(domain.generation, generation + 2, 'a change is one')
+  t.equal((await readStatus(root.status))?.generation, domain.generation)
 })
 
 t.test('files of another form', async t => {
