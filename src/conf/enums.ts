@@ -685,6 +685,14 @@ export const virDomainCoreDumpFlags = {
   VIR_DUMP_MEMORY_ONLY: 16
 } as const
 
+export const virDomainCoreDumpFormat = {
+  VIR_DOMAIN_CORE_DUMP_FORMAT_RAW: 0,
+  VIR_DOMAIN_CORE_DUMP_FORMAT_KDUMP_ZLIB: 1,
+  VIR_DOMAIN_CORE_DUMP_FORMAT_KDUMP_LZO: 2,
+  VIR_DOMAIN_CORE_DUMP_FORMAT_KDUMP_SNAPPY: 3,
+  VIR_DOMAIN_CORE_DUMP_FORMAT_WIN_DMP: 4
+} as const
+
 export const virDomainAbortJobFlagsValues = {
   VIR_DOMAIN_ABORT_JOB_POSTCOPY: 1
 } as const

@@ -319,6 +319,9 @@ async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   const saving = isSaving ? await import('../drivers/qemu/save/settle.ts') : undefined
   const reattached = await reconnectDomain(domain, status, saving?.finishSave(status))
   await saving?.settleSave(domain, status)
+  if (status.job?.kind === 'dump') {
+    await (await import('../drivers/qemu/save/settle-dump.ts')).settleDump(domain, status)
+  }
   if (!reattached) return false
   // images that were being added are looked at by whom they were for, before they are taken away
   const snapshots = isInSnapshot(domain) ? await import('../drivers/qemu/snapshot/recover.ts') : undefined

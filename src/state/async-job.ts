@@ -97,6 +97,8 @@ export class AsyncJob {
   /** virDomainJobOperation; a kind may serve several */
   operation: number
   status: JobStatus = 'active'
+  /** when the guest's CPUs stopped meanwhile, ms since the epoch */
+  stoppedMs: number | undefined
   stats: TypedParams | undefined
   /** another process began it, and this one follows it */
   readonly isRestored: boolean

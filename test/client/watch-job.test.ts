@@ -1,4 +1,6 @@
 // Long work that is watched: its progress, its end, Ctrl + C. Signals are told to this process as node tells them.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -101,6 +103,35 @@ t.test('Ctrl + C has the job given up, whose call then fails', async t => {
     t.same(session.said, refused ? ['error: cannot abort memory-only dump'] : [])
   }
   t.equal(process.listenerCount('SIGINT'), listeners)
+})
+
+t.test('on a terminal the progress stays in its place, and Ctrl + C is heard', async t => {
+  const dump = pending()
+  const guest = { name: 'tiny', uuid: UUID, id: 1, state: 1, allocations: [], sockets: {}, versions: {} }
+  api.answers = {
+    guests: { guests: [guest] },
+    virDomainCoreDump: () => dump.answer,
+    virDomainGetJobInfo: { type: 2, dataTotal: 100, dataRemaining: 58 },
+    virDomainAbortJob: () => {
+      dump.end(new Refused('domain core dump job: canceled by client', 78))
+      return {}
+    }
+  }
+  const steps = [
+    ['expect', '\rDump: [42.00 %]\rDump: [42.00 %]'],
+    ['send', '\x03']
+  ]
+  const line = ['bin/virshim', '-c', api.socket, 'dump', 'tiny', '/cores/a', '--verbose']
+  const child = spawn('python3', ['test/helper/in-terminal.py', JSON.stringify(steps), ...line])
+  let said = ''
+  child.stdout.on('data', chunk => {
+    said += chunk
+  })
+  const [status] = await once(child, 'close')
+  t.equal(status, 1)
+  t.match(said, "error: Failed to core dump domain 'tiny' to /cores/a")
+  t.match(said, 'canceled by client')
+  t.ok(api.asked.includes('virDomainAbortJob {}'))
 })
 
 const streams: ServerResponse[] = []

@@ -44,7 +44,8 @@ export async function bareDomain(dir: string, { active = true, persistent = true
         const answer = answers[command]
         if (!answer) throw new Error(`nobody expected ${command}`)
         return answer(args)
-      }
+      },
+      passFile: async (fdname: string) => answers.getfd?.({ fdname })
     } as unknown as QmpMonitor
     domain.run = run
     domain.id = 1

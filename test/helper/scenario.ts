@@ -119,6 +119,8 @@ const VARYING: [pattern: RegExp, mask: string][] = [
   [/^\d{4}-\d\d-\d\d [\d:.+]+: /gm, 'TIME: '],
   [/ at \d+\.\d+ for domain/g, ' at TIME for domain'],
   [/ PATH=\S*/g, ' PATH=P'],
+  // how often a progress was asked for
+  [/\r[\w ]+: \[ *[\d.]+ %\](?=\r)/g, ''],
   // the tap's descriptor: others have others open
   [/"fd":"\d+"/g, '"fd":"N"'],
   // QEMU's user, and what is kept of the former owner of an image

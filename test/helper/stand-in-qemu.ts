@@ -278,7 +278,7 @@ const WORDLESS = [
   ...['calc-dirty-rate', 'device_del', 'dump-guest-memory', 'expire_password', 'inject-nmi', 'memsave'],
   ...['netdev_add', 'netdev_del', 'object-add', 'object-del', 'pmemsave', 'qom-set', 'rtc-reset-reinjection'],
   ...['screendump', 'send-key', 'set-action', 'set_link', 'set_password', 'system_wakeup'],
-  ...['announce-self', 'block-set-write-threshold', 'block_resize', 'display-reload']
+  ...['getfd', 'closefd', 'announce-self', 'block-set-write-threshold', 'block_resize', 'display-reload']
 ]
 
 /** The answers of a QEMU 7.2 that was started stopped; a command that is not here is one it has not. */

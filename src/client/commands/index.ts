@@ -9,7 +9,7 @@ import { event } from './event.ts'
 import { guest } from './guest.ts'
 import { host } from './host.ts'
 import { info } from './info.ts'
-import { job } from './job.ts'
+import { job, jobs } from './job.ts'
 import { lifecycle } from './lifecycle.ts'
 import { checkpoints } from './moment.ts'
 import { monitor } from './monitor.ts'
@@ -55,7 +55,7 @@ export const groups: CommandGroup[] = [
   { name: 'Host and Hypervisor', keyword: 'host', commands: { ...host, ...cpu, ...node } },
   { name: 'Checkpoint', keyword: 'checkpoint', commands: checkpoints },
   { name: 'Snapshot', keyword: 'snapshot', commands: snapshots },
-  { name: 'virshim itself', keyword: 'virshim', commands: { ...resources, ...selfCommands(() => groups) } }
+  { name: 'virshim itself', keyword: 'virshim', commands: { ...resources, ...jobs, ...selfCommands(() => groups) } }
 ]
 
 /** A command by its name. */

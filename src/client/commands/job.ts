@@ -1,12 +1,64 @@
 // Commands on the long job of a guest, and on its core dump.
-import { virDomainAbortJobFlagsValues, virDomainGetJobStatsFlags, virDomainJobType } from '../../conf/enums.ts'
+import { resolve } from 'node:path'
+import {
+  virDomainAbortJobFlagsValues,
+  virDomainCoreDumpFlags,
+  virDomainCoreDumpFormat,
+  virDomainGetJobStatsFlags,
+  virDomainJobType
+} from '../../conf/enums.ts'
+import { formatJson } from '../../conf/json.ts'
+import type { JobObject } from '../../drivers/qemu/job/list.ts'
 import { prettyCapacity } from '../capacity.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
+import { ClientError, saying } from '../failure.ts'
 import { JOB_OPERATIONS, JOB_TYPES } from '../names.ts'
+import { formatTable } from '../table.ts'
+import { watchJob } from '../watch-job.ts'
 
 const TYPE = virDomainJobType
 const { VIR_DOMAIN_JOB_STATS_COMPLETED, VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED } = virDomainGetJobStatsFlags
 const { VIR_DOMAIN_ABORT_JOB_POSTCOPY } = virDomainAbortJobFlagsValues
+
+const DUMP = virDomainCoreDumpFlags
+const FORMAT = virDomainCoreDumpFormat
+
+/** Options of `dump` that are flags. */
+const DUMP_FLAGS: Readonly<Record<string, number>> = {
+  live: DUMP.VIR_DUMP_LIVE,
+  crash: DUMP.VIR_DUMP_CRASH,
+  'bypass-cache': DUMP.VIR_DUMP_BYPASS_CACHE,
+  reset: DUMP.VIR_DUMP_RESET,
+  'memory-only': DUMP.VIR_DUMP_MEMORY_ONLY
+}
+
+const DUMP_FORMATS: Readonly<Record<string, number>> = {
+  elf: FORMAT.VIR_DOMAIN_CORE_DUMP_FORMAT_RAW,
+  'kdump-zlib': FORMAT.VIR_DOMAIN_CORE_DUMP_FORMAT_KDUMP_ZLIB,
+  'kdump-lzo': FORMAT.VIR_DOMAIN_CORE_DUMP_FORMAT_KDUMP_LZO,
+  'kdump-snappy': FORMAT.VIR_DOMAIN_CORE_DUMP_FORMAT_KDUMP_SNAPPY,
+  'win-dmp': FORMAT.VIR_DOMAIN_CORE_DUMP_FORMAT_WIN_DMP
+}
+
+async function dump({ shim, given, session, wanted }: DomainCall): Promise<void> {
+  const file = given.text('file')!
+  const flags = Object.entries(DUMP_FLAGS).reduce((bits, [name, bit]) => (given.has(name) ? bits | bit : bits), 0)
+  const name = given.text('format')
+  if (name !== undefined && !given.has('memory-only')) throw new ClientError('--format only works with --memory-only')
+  const dumpformat = name === undefined ? 0 : Object.hasOwn(DUMP_FORMATS, name) ? DUMP_FORMATS[name] : undefined
+  if (dumpformat === undefined) {
+    const known = "'kdump-zlib', 'kdump-lzo', 'kdump-snappy', 'win-dmp' or 'elf'"
+    throw new ClientError(`format '${name}' is not supported, expecting ${known}`)
+  }
+  const to = resolve(file)
+  const call =
+    dumpformat === FORMAT.VIR_DOMAIN_CORE_DUMP_FORMAT_RAW
+      ? shim.callJob('virDomainCoreDump', { to, flags })
+      : shim.callJob('virDomainCoreDumpWithFormat', { to, dumpformat, flags })
+  const watched = watchJob({ session, shim }, { label: 'Dump', verbose: given.has('verbose') }, call)
+  await saying(`Failed to core dump domain '${wanted}' to ${file}`, watched)
+  session.printExtra(`\nDomain '${wanted}' dumped to ${file}\n`)
+}
 
 type Value = number | bigint
 
@@ -95,6 +147,34 @@ async function domjobinfo({ shim, given, session }: DomainCall): Promise<void> {
   show(FIELDS(type === TYPE.VIR_DOMAIN_JOB_COMPLETED))
 }
 
+/** What a guest is busy with, a line each (GET /v1/jobs). */
+export const jobs: Commands = {
+  jobs: {
+    help: 'list what guests are busy with',
+    options: {
+      domain: option.text('only what this domain is, by name, id or uuid', { emptyOk: true }),
+      json: option.bool('the whole answer as JSON')
+    },
+    async run(session, given) {
+      const wanted = given.text('domain')
+      const guests = wanted === undefined ? await session.guests() : [await session.lookup(wanted)]
+      const all: (JobObject & { domain: string })[] = []
+      for (const { shim, report } of guests) {
+        const answer = (await shim.get(shim.pathOf('jobs'))) as { jobs: JobObject[] }
+        all.push(...answer.jobs.map(one => ({ domain: report.name, ...one })))
+      }
+      if (given.has('json')) return session.print(`${formatJson({ jobs: all })}\n`)
+      const rows = all.map(one => [one.domain, one.kind, one.phase ?? '-', one.heldBy, progressOf(one)])
+      session.print(formatTable(['Domain', 'Job', 'Phase', 'Held by', 'Progress'], rows, session.options.quiet))
+    }
+  }
+}
+
+const progressOf = ({ percent, bytesPerSecond }: JobObject) =>
+  percent === undefined
+    ? '-'
+    : [`${percent} %`, ...(bytesPerSecond === undefined ? [] : [`${prettyCapacity(bytesPerSecond)}/s`])].join(', ')
+
 /** As virTypedParameterToString. */
 const rawText = (value: unknown) => String(typeof value === 'boolean' ? Number(value) : value)
 
@@ -116,5 +196,19 @@ export const job: Commands = {
       rawstats: option.bool('print the raw data returned by libvirt')
     },
     domjobinfo
+  ),
+  dump: onDomain(
+    'dump the core of a domain to a file for analysis',
+    {
+      file: option.text('where to dump the core', { required: true }),
+      live: option.bool('perform a live core dump if supported'),
+      crash: option.bool('crash the domain after core dump'),
+      'bypass-cache': option.bool('avoid file system cache when dumping'),
+      reset: option.bool('reset the domain after core dump'),
+      verbose: option.bool('display the progress of dump'),
+      'memory-only': option.bool("dump domain's memory only"),
+      format: option.text('specify the format of memory-only dump', { named: true, values: Object.keys(DUMP_FORMATS) })
+    },
+    dump
   )
 }

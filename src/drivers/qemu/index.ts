@@ -14,6 +14,7 @@ import { console } from './api/console.ts'
 import { define } from './api/define.ts'
 import { description } from './api/description.ts'
 import { device } from './api/device.ts'
+import { dump } from './api/dump.ts'
 import { files } from './api/files.ts'
 import { graphics } from './api/graphics.ts'
 import { guest } from './api/guest.ts'
@@ -60,6 +61,7 @@ const rows = {
   ...interfaces,
   ...device,
   ...save,
+  ...dump,
   ...snapshot,
   ...checkpoint,
   ...console,

@@ -1,6 +1,6 @@
 // What a guest's long job has come to, as virsh writes it.
-import { job } from '../../../src/client/commands/job.ts'
-import { BOOM, checkRows } from '../../helper/command-rows.ts'
+import { job, jobs } from '../../../src/client/commands/job.ts'
+import { BOOM, checkRows, uuidOf } from '../../helper/command-rows.ts'
 
 const MIB = 2n ** 20n
 const stats = (type: number, params: object) => ({ virDomainGetJobStats: { type, params } })
@@ -110,5 +110,70 @@ Error message:    no space
     ['virDomainAbortJobFlags {"flags":1}'],
     '',
     ['it went wrong']
+  ],
+  [
+    'dump tiny /cores/a',
+    { virDomainCoreDump: {} },
+    ['virDomainCoreDump {"to":"/cores/a","flags":0}'],
+    "\nDomain 'tiny' dumped to /cores/a\n"
+  ],
+  [
+    'dump tiny /cores/a --live --crash --bypass-cache --reset --memory-only --verbose --format elf',
+    { virDomainCoreDump: {} },
+    ['virDomainCoreDump {"to":"/cores/a","flags":31}'],
+    "Dump: [100.00 %]\n\nDomain 'tiny' dumped to /cores/a\n"
+  ],
+  [
+    'dump tiny /cores/a --memory-only --format win-dmp --verbose',
+    { virDomainCoreDumpWithFormat: BOOM },
+    ['virDomainCoreDumpWithFormat {"to":"/cores/a","dumpformat":4,"flags":16}'],
+    '',
+    ["Failed to core dump domain 'tiny' to /cores/a", 'it went wrong']
+  ],
+  ['dump tiny /cores/a --format elf', {}, [], '', ['--format only works with --memory-only']],
+  [
+    'dump tiny /cores/a --memory-only --format toString',
+    {},
+    [],
+    '',
+    ["format 'toString' is not supported, expecting 'kdump-zlib', 'kdump-lzo', 'kdump-snappy', 'win-dmp' or 'elf'"]
   ]
+])
+
+const DUMP = {
+  id: 'dump-1',
+  kind: 'dump',
+  heldBy: 'virDomainCoreDump',
+  sinceMs: 1,
+  phase: 'written',
+  cancellable: true
+}
+const ASKED = [`GET /v1/domains/${uuidOf(1)}/jobs`]
+
+await checkRows(jobs, [
+  [
+    'jobs tiny',
+    {
+      jobs: {
+        jobs: [
+          { ...DUMP, percent: 42, bytesPerSecond: 1536 },
+          { id: 'modify-2', kind: 'modify', heldBy: 'virDomainSetMemory', sinceMs: 2, cancellable: false }
+        ]
+      }
+    },
+    ASKED,
+    ` Domain   Job      Phase     Held by              Progress
+---
+ tiny     dump     written   virDomainCoreDump    42 %, 1.500 KiB/s
+ tiny     modify   -         virDomainSetMemory   -
+`
+  ],
+  ['jobs tiny', { jobs: { jobs: [] } }, ASKED, ' Domain   Job   Phase   Held by   Progress\n---\n'],
+  [
+    'jobs tiny --json',
+    { jobs: { jobs: [DUMP] } },
+    ASKED,
+    `${JSON.stringify({ jobs: [{ domain: 'tiny', ...DUMP }] })}\n`
+  ],
+  ['jobs nobody', {}, [], '', ["failed to get domain 'nobody'"]]
 ])

@@ -61,6 +61,7 @@ export const lifecycleEvents: Handlers = {
     const reason = run.pausedReason
     run.pausedReason = VIR_DOMAIN_PAUSED_UNKNOWN
     if (!domain.isRunning || run.pausedShutdown) return
+    if (domain.jobs.async) domain.jobs.async.stoppedMs = Date.now()
     domain.setPaused(reason)
     domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED, suspendedDetail(reason), timestampUs)
   },

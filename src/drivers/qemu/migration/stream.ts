@@ -104,7 +104,8 @@ export async function migrationCompleted(domain: QemuDomain, job: AsyncJob): Pro
     throw fail('VIR_ERR_OPERATION_ABORTED', `job '${name}' canceled by client`)
   }
   const info = await queryMigrate(domain)
-  job.stats = statsOf(info)
+  const downtime = job.stoppedMs === undefined ? info.downtime : Math.max(Date.now() - job.stoppedMs, 0)
+  job.stats = statsOf({ ...info, ...(downtime !== undefined && { downtime }) })
   if (status === 'hypervisor-completed') return
   job.status = 'failed'
   const why = info['error-desc']

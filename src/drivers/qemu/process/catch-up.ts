@@ -21,6 +21,7 @@ export async function catchUp(domain: QemuDomain): Promise<void> {
   removeWritten(domain)
   await syncThreadsAndMemory(domain)
   await recoverJob(domain)
+  if (!domain.isActive) return
   const { status } = await domain.qmp.execute<{ status: string }>('query-status')
   const { VIR_DOMAIN_PAUSED_UNKNOWN, VIR_DOMAIN_PAUSED_WATCHDOG, VIR_DOMAIN_PAUSED_IOERROR } = virDomainPausedReason
   const pausedReasons: Record<string, number> = {

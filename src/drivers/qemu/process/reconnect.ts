@@ -21,7 +21,7 @@ import { asksForCounters } from './tuning/demands.ts'
  * Takes over the guest a former shim left, by its saved status (qemuProcessReconnect).
  * @param saved its memory is in a file by now: it is to end
  * @throws VIR_ERR_HOOK_SCRIPT_FAILED where a hook script refuses it; the guest is ended then
- * @returns true when the guest runs under us; false when there is nothing left and it may be started anew
+ * @returns true when the guest runs under us, or was ended by us; false when there is nothing left and it may be started anew
  */
 export async function reconnectDomain(domain: QemuDomain, status: Status, saved = false): Promise<boolean> {
   const { user, group } = status
@@ -57,6 +57,7 @@ export async function reconnectDomain(domain: QemuDomain, status: Status, saved 
   keepRemoved(domain.def)
   await refreshDomain(domain)
   await catchUp(domain)
+  if (!domain.isActive) return true
   if (asksForCounters(domain.def)) await (await import('./tuning/perf.ts')).restartCounters(domain)
   await callHook(domain, 'reconnect').catch(async error => {
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DAEMON)

@@ -4,7 +4,7 @@
 //
 // Until `written` is in status.json a shim that follows a killed one gives the save up: the file goes and the guest runs
 // on. From then on it finishes it. So there is either the guest or its image.
-import { closeSync, rmSync } from 'node:fs'
+import { closeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import {
   virDomainEventSuspendedDetailType,
@@ -25,6 +25,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { checkMigratable } from '../migration/allowed.ts'
 import { migrateToFile } from '../migration/stream.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
+import { dropMemoryFile } from '../process/memory-file.ts'
 import { stopDomain } from '../process/stop.ts'
 import {
   compressors,
@@ -108,20 +109,10 @@ export async function saveDomain(domain: QemuDomain, job: AsyncJob, options: Sav
     await writeImage(domain, job, image, { path, compress, flags })
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SAVED)
   } catch (error) {
-    discardFile(domain)
+    dropMemoryFile(domain)
     if (wasRunning && domain.isActive) await resume(domain, job)
     throw error
   }
-}
-
-/** Takes the file away that the guest's memory was being written into; one that was there before stays, emptied. */
-export function discardFile(domain: QemuDomain): void {
-  const { run } = domain
-  if (!run?.memoryFile) return
-  const { path, made } = run.memoryFile
-  if (made) rmSync(path, { force: true })
-  run.memoryFile = undefined
-  domain.save()
 }
 
 /** The definition the image has: migratable, with secrets. */

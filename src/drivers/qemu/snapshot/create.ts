@@ -19,8 +19,9 @@ import { completeDomain } from '../definition/passes.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { checkMigratable } from '../migration/allowed.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
+import { dropMemoryFile } from '../process/memory-file.ts'
 import { stopDomain } from '../process/stop.ts'
-import { discardFile, saveCookie, writeImage } from '../save/save.ts'
+import { saveCookie, writeImage } from '../save/save.ts'
 import {
   addOverlays,
   discardOverlays,
@@ -249,7 +250,7 @@ async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> 
     await standOnOverlays(taking, nodes)
     domain.running.memoryFile = undefined
   } catch (error) {
-    discardFile(domain)
+    dropMemoryFile(domain)
     if (resumes) await resume(domain).catch(() => undefined)
     if (thaw) await thawFilesystems(domain).catch(() => undefined)
     throw error

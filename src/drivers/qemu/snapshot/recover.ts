@@ -7,7 +7,7 @@ import { loadDomain } from '../definition/passes.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { cancelMigration } from '../migration/stream.ts'
 import { startCpus } from '../process/cpus.ts'
-import { discardFile } from '../save/save.ts'
+import { dropMemoryFile } from '../process/memory-file.ts'
 import { finishMerging } from './delete.ts'
 import { type Overlay, standsOn, withOverlays } from './external.ts'
 import { deleteLive, saveJob } from './internal.ts'
@@ -88,7 +88,7 @@ function takeOverlays(domain: QemuDomain, live: Record<string, string>): void {
 async function resumeStopped(domain: QemuDomain): Promise<void> {
   if (domain.running.memoryFile) {
     await cancelMigration(domain)
-    discardFile(domain)
+    dropMemoryFile(domain)
   }
   if (domain.state !== virDomainState.VIR_DOMAIN_PAUSED || !OURS.includes(domain.reason)) return
   await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_UNPAUSED)

@@ -57,7 +57,7 @@ t.test('on_crash with a dump', async t => {
     const { args } = guest.qemu.peer.orders.find(({ command }) => command === 'dump-guest-memory')!
     const [file] = readdirSync(guest.root.dumpDir)
     t.match(file, /^1-t-stand-in-\d{4}-\d\d-\d\d-\d\d:\d\d:\d\d$/)
-    t.same(args, { paging: false, protocol: `file:${guest.root.dumpDir}/${file}`, detach: true })
+    t.same(args, { paging: false, protocol: 'fd:dump', detach: true })
   }
 })
 
@@ -135,16 +135,16 @@ t.test('watchdogs', async t => {
 
 t.test('a watchdog that makes a dump lets the guest go on, with a dump or without', async t => {
   const WATCHDOG = "<watchdog model='i6300esb' action='dump'/>"
-  for (const [answer, files] of [
-    [dumps({ result: { status: 'completed', total: 1, completed: 1 } }), 1],
-    [refuses('no space'), 0]
+  for (const [answer, files, commands] of [
+    [dumps({ result: { status: 'completed', total: 1, completed: 1 } }), 1, ['getfd', 'dump-guest-memory', 'cont']],
+    [refuses('no space'), 0, ['getfd', 'dump-guest-memory', 'closefd', 'cont']]
   ] as const) {
     const guest = await StandInGuest.running(t, { devices: WATCHDOG, answers: { 'dump-guest-memory': answer } })
     guest.qemu.machine.status = 'watchdog'
     guest.qemu.peer.event('WATCHDOG', { action: 'pause' })
     guest.qemu.peer.event('STOP')
     await guest.untilState('RUNNING UNPAUSED')
-    t.same(guest.qemu.peer.commands, ['dump-guest-memory', 'cont'])
+    t.same(guest.qemu.peer.commands, commands)
     t.equal(readdirSync(guest.root.dumpDir).length, files)
     t.same(guest.lifecycle, ['SUSPENDED WATCHDOG', 'RESUMED UNPAUSED'])
   }

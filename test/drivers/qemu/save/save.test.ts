@@ -48,7 +48,7 @@ t.test('a guest is saved and restored', async t => {
   t.equal(await guest.state(), 'SHUTOFF SAVED')
   t.match(readImageFile(path), { running: true, format: 'raw', cookie: /<slirpHelper\/>/ })
   const [, params] = guest.told.find(([event]) => event === 'JOB_COMPLETED')!
-  t.match(params, { params: { operation: { value: 2 }, memory_total: { value: 200n }, downtime: { value: 7n } } })
+  t.match(params, { params: { operation: { value: 2 }, memory_total: { value: 200n }, downtime: { type: 'ullong' } } })
   const completed = await guest.call('virDomainGetJobStats', { flags: ['VIR_DOMAIN_JOB_STATS_COMPLETED'] })
   t.match(completed, { type: 3, params: { memory_bps: 1_000_000, memory_normal_bytes: 16384 } })
   guest.forget()

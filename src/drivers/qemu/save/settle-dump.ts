@@ -1,0 +1,25 @@
+// What a shim that was killed while it dumped its guest has left for the next, beside what QEMU goes on with.
+import { rmSync } from 'node:fs'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import type { Status } from '../domain/status.ts'
+import { cancelMigration } from '../migration/stream.ts'
+import { endRecovered, isMemoryOnly, WRITTEN } from '../process/dump-job.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+/**
+ * Once the guest is taken over: gives up a dump that is a migration, unless it was whole by then. Of a guest that is gone
+ * nothing is left but the file, which is not whole.
+ */
+export async function settleDump(domain: QemuDomain, { memoryFile }: Status): Promise<void> {
+  const { async: job } = domain.jobs
+  if (!domain.isActive) {
+    if (memoryFile?.made) rmSync(memoryFile.path, { force: true })
+    return
+  }
+  if (!job?.isRestored || job.kind !== 'dump' || isMemoryOnly(job)) return
+  await cancelMigration(domain)
+  const isCut = job.phase !== WRITTEN
+  await endRecovered(domain, job, isCut ? fail('VIR_ERR_OPERATION_FAILED', 'the dump was cut short') : undefined)
+}
