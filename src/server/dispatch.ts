@@ -2,6 +2,7 @@
 // its library looks at who calls (libvirt-domain.c), its driver at flags, guest and state (qemu_driver.c).
 import { API_FACTS, type ApiFact, libraryDomain } from '../conf/api-list.ts'
 import {
+  virDomainCheckpointXMLFlags,
   virDomainInterfaceAddressesSource,
   virDomainSnapshotXMLFlags,
   virDomainVcpuFlags,
@@ -54,6 +55,7 @@ export interface Served {
 type Values = Readonly<Record<string, unknown>>
 
 const { VIR_DOMAIN_XML_SECURE, VIR_DOMAIN_XML_MIGRATABLE } = virDomainXMLFlags
+const { VIR_DOMAIN_CHECKPOINT_XML_SECURE } = virDomainCheckpointXMLFlags
 const { VIR_DOMAIN_VCPU_GUEST } = virDomainVcpuFlags
 const { VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT } = virDomainInterfaceAddressesSource
 
@@ -68,6 +70,10 @@ const WRITERS_ARGUMENTS: Readonly<Record<string, { given(values: Values): boolea
   virDomainSnapshotGetXMLDesc: {
     given: withFlags(virDomainSnapshotXMLFlags.VIR_DOMAIN_SNAPSHOT_XML_SECURE),
     message: 'virDomainSnapshotGetXMLDesc with secure flag'
+  },
+  virDomainCheckpointGetXMLDesc: {
+    given: withFlags(VIR_DOMAIN_CHECKPOINT_XML_SECURE),
+    message: 'virDomainCheckpointGetXMLDesc with secure flag'
   },
   virDomainGetVcpusFlags: { given: withFlags(VIR_DOMAIN_VCPU_GUEST) },
   virDomainInterfaceAddresses: { given: ({ source }) => source === VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT }

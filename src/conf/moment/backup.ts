@@ -100,6 +100,11 @@ function parseDisk(node: XmlElement, mode: BackupDef['mode'], status: boolean): 
   const formatName = firstChild(node, 'driver')?.attributes.type
   const format = formatName ? storageFormat.parse(formatName) : undefined
   if (formatName && !format) throw wrong(`unknown storage source format '${formatName}'`)
+  if (mode === 'pull' && !status && format !== undefined && format !== 'qcow2')
+    throw fail(
+      'VIR_ERR_XML_INVALID_SCHEMA',
+      `Unable to validate doc against domainbackup.rng\ndriver '${format}' is not known`
+    )
   const { index } = node.attributes
   const number = status && index !== undefined ? uint.parse(index) : undefined
   if (type !== 'file' && type !== 'block') throw wrong(`unsupported disk backup type '${type}'`)
@@ -195,12 +200,11 @@ export function formatBackup(def: BackupDef, { status = false } = {}): string {
 
 /** The file a backup goes to if none is named: beside the image (virDomainBackupDefAssignStore). */
 function chooseStore(one: BackupDisk, { source }: DiskDef, suffix: string): void {
-  if (isStorageEmpty(source)) {
-    if (one.store) throw unsupported(`disk '${one.name}' has no media`)
-  } else if (!one.store) {
-    if (source.type !== 'file') throw unsupported(`refusing to generate file name for disk '${one.name}'`)
-    one.store = { type: 'file', path: `${source.path}.${suffix}` }
-  }
+  const { store } = one
+  if (store && isStorageEmpty(source)) throw unsupported(`disk '${one.name}' has no media`)
+  if (store && !isStorageEmpty(store)) return
+  if (source.type !== 'file') throw unsupported(`refusing to generate file name for disk '${one.name}'`)
+  one.store = { type: 'file', path: `${source.path}.${suffix}`, ...(store?.format && { format: store.format }) }
 }
 
 /**

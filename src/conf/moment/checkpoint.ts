@@ -16,7 +16,7 @@ import {
   parseMomentDomain
 } from './moment.ts'
 
-const fail = errorsFrom('VIR_FROM_DOMAIN')
+const fail = errorsFrom('VIR_FROM_DOMAIN_CHECKPOINT')
 const invalid = (message: string) => fail('VIR_ERR_XML_INVALID_SCHEMA', message)
 
 export interface CheckpointDisk {
@@ -45,6 +45,9 @@ function parseDisk({ attributes: { name, checkpoint = 'bitmap', bitmap } }: XmlE
   return { name, checkpoint, ...(bitmap !== undefined && { bitmap }) }
 }
 
+/** Names are those of files. */
+const NAME = /^[\w-][\w.-]*$/
+
 /**
  * Reads `<domaincheckpoint>` (virDomainCheckpointDefParseString), always strictly, as libvirt does.
  * @throws VIR_ERR_XML_DETAIL, VIR_ERR_XML_INVALID_SCHEMA, VIR_ERR_XML_ERROR, VIR_ERR_INTERNAL_ERROR
@@ -55,6 +58,10 @@ export function parseCheckpoint(text: string, options: MomentParseOptions = {}):
     throw fail('VIR_ERR_XML_ERROR', `expecting root element of 'domaincheckpoint', not '${root.name}'`)
   checkNames(root, checkpointNames, 'domaincheckpoint.rng')
   const moment = parseMoment(root, 'checkpoint', options)
+  const { name, parentName = name } = moment
+  for (const one of [name, parentName])
+    if (!NAME.test(one))
+      throw invalid(`Unable to validate doc against domaincheckpoint.rng\nname '${one}' is not known`)
   const domain = options.redefine ? firstChild(root, 'domain') : undefined
   const dom = domain && parseMomentDomain(domain, options)
   return { ...moment, ...(dom && { dom }), disks: momentDisks(root).map(parseDisk) }

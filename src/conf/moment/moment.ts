@@ -102,10 +102,11 @@ export function diskByName({ devices: { disks } }: DomainDef, name: string): Dis
 export function matchDisks<T extends { name: string }>(
   wanted: T[],
   dom: DomainDef,
-  kind: string,
+  kind: 'snapshot' | 'checkpoint',
   check: (wanted: T, disk: DiskDef) => void
 ): Map<string, T> {
-  const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+  const domain = kind === 'snapshot' ? 'VIR_FROM_DOMAIN_SNAPSHOT' : 'VIR_FROM_DOMAIN_CHECKPOINT'
+  const unsupported = (message: string) => errorsFrom(domain)('VIR_ERR_CONFIG_UNSUPPORTED', message)
   if (wanted.length > dom.devices.disks.length) throw unsupported(`too many disk ${kind} requests for domain`)
   const found = new Map<string, T>()
   for (const one of wanted) {

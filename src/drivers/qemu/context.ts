@@ -54,6 +54,9 @@ export interface QemuConfig {
   /** TLS towards NBD and VxHS servers for images that do not say */
   nbdTls: boolean
   nbdTlsX509CertDir: string
+  /** of the NBD server that backups are fetched from */
+  backupTlsX509CertDir: string
+  backupTlsX509Verify: boolean
   vxhsTls: boolean
   vxhsTlsX509CertDir: string
   /** of QEMU's gluster client, 0 to 9 */
@@ -78,6 +81,8 @@ export const DEFAULT_CONFIG: QemuConfig = {
   chardevTlsX509Verify: true,
   nbdTls: false,
   nbdTlsX509CertDir: '/etc/pki/qemu',
+  backupTlsX509CertDir: '/etc/pki/qemu',
+  backupTlsX509Verify: true,
   vxhsTls: false,
   vxhsTlsX509CertDir: '/etc/pki/qemu',
   glusterDebugLevel: 4,

@@ -4,6 +4,7 @@ import type { JsonValues, WireValues } from '../../conf/wire.ts'
 import type { Connect } from '../connection.ts'
 import type { Method } from '../method.ts'
 import { agent } from './api/agent.ts'
+import { backup } from './api/backup.ts'
 import { block } from './api/block.ts'
 import { blockTuning } from './api/block-tuning.ts'
 import { blockjob } from './api/blockjob.ts'
@@ -64,6 +65,7 @@ const rows = {
   ...dump,
   ...snapshot,
   ...checkpoint,
+  ...backup,
   ...console,
   ...graphics,
   ...files,

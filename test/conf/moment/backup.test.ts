@@ -16,7 +16,8 @@ async function aligned(xml: string): Promise<string> {
 t.test('push', async t => {
   t.equal(
     await aligned("<domainbackup><disks><disk name='vda'/></disks></domainbackup>"),
-    "<domainbackup mode='push'><disks><disk name='vda' backup='yes' type='file' backupmode='full'/>" +
+    "<domainbackup mode='push'><disks><disk name='vda' backup='yes' type='file' backupmode='full'>" +
+      "<target file='/srv/a.copy'/></disk>" +
       "<disk name='vdb' backup='no'/><disk name='hdc' backup='no'/></disks></domainbackup>"
   )
 })

@@ -32,7 +32,7 @@ function inetAddress({ name, port, transport }: StorageHost): Props {
 }
 
 /** QEMU's SocketAddress of a server. */
-function socketAddress(host: StorageHost): Props {
+export function socketAddress(host: StorageHost): Props {
   if (host.transport === 'unix') return { type: 'unix', path: host.socket }
   if (host.transport === 'rdma') throw internal(`transport protocol '${host.transport}' is not yet supported`)
   return { type: 'inet', ...inetAddress(host) }

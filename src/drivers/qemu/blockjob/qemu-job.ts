@@ -47,6 +47,23 @@ export async function runQemuJob(
   begin?: () => Promise<unknown>,
   signal?: AbortSignal
 ): Promise<string | undefined> {
+  const job = await qemuJobEnd(domain, id, begin, signal)
+  await dismissJob(domain, id)
+  return job?.error
+}
+
+/** Lets QEMU forget a job that is over. */
+export async function dismissJob({ qmp, log }: QemuDomain, id: string): Promise<void> {
+  await qmp.execute('job-dismiss', { id }).catch(error => log.warn({ err: error, job: id }, 'a job of QEMU stays'))
+}
+
+/** As runQemuJob, of a job that QEMU keeps until it is dismissed. @returns undefined for one it does not know */
+export async function qemuJobEnd(
+  domain: QemuDomain,
+  id: string,
+  begin?: () => Promise<unknown>,
+  signal?: AbortSignal
+): Promise<QmpJob | undefined> {
   const { qmp, jobs } = domain
   let conclude = () => {}
   const concluded = new Promise<void>(resolve => {
@@ -67,11 +84,7 @@ export async function runQemuJob(
     const found = begin ? undefined : await findQemuJob(qmp, id)
     if (!begin && (!found || found.status === 'concluded')) conclude()
     await Promise.race([concluded, lost])
-    const job = await findQemuJob(qmp, id)
-    await qmp.execute('job-dismiss', { id }).catch(error => {
-      domain.log.warn({ err: error, job: id }, 'a job of QEMU stays')
-    })
-    return job?.error
+    return await findQemuJob(qmp, id)
   } finally {
     signal?.removeEventListener('abort', cancel)
     stop()

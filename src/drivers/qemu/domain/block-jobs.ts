@@ -2,8 +2,12 @@
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { StorageSource } from '../../../conf/storage/source.ts'
+import { effectiveNode } from '../block/nodes.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
 import { lookupDisk } from '../device/disk/lookup.ts'
 import type { QemuDomain } from './domain.ts'
+import type { Run } from './run.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -60,9 +64,32 @@ export function jobDisk(def: DomainDef, path: string): DiskDef {
   return disk
 }
 
+/** QEMU's id of the job that backs a disk up (qemuBlockJobDiskNewBackup). */
+export const backupJobName = (disk: string, store: StorageSource, qemu: Qemu): string =>
+  `backup-${disk}-${effectiveNode(store, qemu)}`
+
+/** Jobs of the backup under way, which keeps what is known of them. */
+function backupJobs({ backup, context }: Run): BlockJob[] {
+  return (backup?.def.disks ?? []).flatMap(({ name, store, state }) =>
+    store && (state === 'running' || state === 'cancelling')
+      ? [
+          {
+            name: backupJobName(name, store, context.qemu),
+            kind: 'backup',
+            disk: name,
+            state: state === 'running' ? state : 'aborting',
+            flags: 0
+          }
+        ]
+      : []
+  )
+}
+
+const allJobs = (run: Run | undefined): BlockJob[] => (run ? [...run.blockJobs.values(), ...backupJobs(run)] : [])
+
 /** The job of a disk, if it has one. */
 export function blockJobOf({ run }: Pick<QemuDomain, 'run'>, disk: DiskDef): BlockJob | undefined {
-  return [...(run?.blockJobs.values() ?? [])].find(job => job.disk === disk.target?.dev)
+  return allJobs(run).find(job => job.disk === disk.target?.dev)
 }
 
 /** True while QEMU is at it, as libvirt has it: one that has not begun, or waits for its last word, is not running. */
@@ -71,7 +98,7 @@ export const isRunning = ({ state }: Pick<BlockJob, 'state'>): boolean =>
 
 /** True where some disk has a job, or is being copied (qemuDomainHasBlockjob). */
 export const hasBlockJob = ({ run, def }: Pick<QemuDomain, 'run' | 'def'>): boolean =>
-  [...(run?.blockJobs.values() ?? [])].some(isRunning) || def.devices.disks.some(({ mirror }) => mirror?.job === 'copy')
+  allJobs(run).some(isRunning) || def.devices.disks.some(({ mirror }) => mirror?.job === 'copy')
 
 /** @throws VIR_ERR_BLOCK_COPY_ACTIVE, VIR_ERR_OPERATION_UNSUPPORTED for a disk that has a job (qemuDomainDiskBlockJobIsActive) */
 export function checkNoBlockJob(domain: Pick<QemuDomain, 'run'>, disk: DiskDef): void {

@@ -1,5 +1,6 @@
 // One run of a guest: from the moment it is asked to start until nothing of its QEMU is left.
 import { virDomainPausedReason, virDomainRunningReason } from '../../../conf/enums.ts'
+import type { BackupDef } from '../../../conf/moment/backup.ts'
 import { randomBytes } from '../../../conf/random.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import { boundLog } from '../../../host/log-file.ts'
@@ -45,6 +46,23 @@ export interface LooseImage {
   disk: string
   /** files that go with them: made for this, or to be deleted */
   files: string[]
+}
+
+/** A checkpoint whose bitmaps and description are about to come or go: the name of the one, or of the other. */
+export type CheckpointChange = { creating: string; deleting?: undefined } | { deleting: string; creating?: undefined }
+
+/** A backup of disks under way (libvirt's priv->backup). */
+export interface Backup {
+  /** with the state of each disk that takes part */
+  def: BackupDef
+  /** virDomainBackupBeginFlags */
+  flags: number
+  /** its caller is told that it goes on; one that is not is taken back by the next process */
+  begun: boolean
+  /** bytes of the disks that are through: copied, or taken of scratch space, and of how many */
+  done: { current: number; total: number }
+  /** why it fails, in QEMU's words */
+  error?: string
 }
 
 /** QEMU's stdout and stderr. */
@@ -117,6 +135,10 @@ export class Run {
   readonly looseImages = new Map<number, LooseImage>()
   /** jobs on disks, by QEMU's id */
   readonly blockJobs = new Map<string, BlockJob>()
+  /** the checkpoint that is being made or deleted, once QEMU is about to change its bitmaps */
+  checkpoint: CheckpointChange | undefined
+  /** the backup under way; set before QEMU is told of it */
+  backup: Backup | undefined
   /** the guest is to stay paused after its start */
   paused = false
   /** it was started to end with somebody: its client's connection, or this process */

@@ -2,12 +2,15 @@
 // is saved, what is loaded and the file's schema come from the same line.
 import { formatDomain } from '../../../conf/domain-xml.ts'
 import { virDomainAgentResponseTimeoutValues } from '../../../conf/enums.ts'
+import { formatBackup, parseBackup } from '../../../conf/moment/backup.ts'
 import { ASYNC_JOBS, type SavedJob } from '../../../state/async-job.ts'
 import { bootId, PHASES, readStatusFile, STATUS_VERSION, statusText, writeStatus } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
 import { BLOCK_JOB_STATES, BLOCK_JOBS, type BlockJob } from './block-jobs.ts'
 import type { QemuDomain } from './domain.ts'
-import type { LooseImage, MediumChange, Run } from './run.ts'
+import type { Backup, CheckpointChange, LooseImage, MediumChange, Run } from './run.ts'
+
+type SavedBackup = Omit<Backup, 'def'> & { xml: string }
 
 /** A member of status.json. */
 interface Line<T> {
@@ -226,6 +229,40 @@ export const STATUS = {
     save: ({ blockJobs }) => unlessEmpty([...blockJobs.values()]),
     load(list, { blockJobs }) {
       for (const job of list) blockJobs.set(job.name, job)
+    }
+  }),
+  checkpoint: optional<CheckpointChange | undefined>(
+    field('checkpoint', {
+      type: 'object',
+      description: 'the checkpoint whose bitmaps and description are about to come or go',
+      properties: { creating: text(), deleting: text() }
+    })
+  ),
+  backup: optional<SavedBackup>({
+    schema: {
+      type: 'object',
+      description: 'the backup under way',
+      properties: {
+        xml: text('<domainbackup> with the state of each disk'),
+        flags: integer('virDomainBackupBeginFlags'),
+        begun: yesNo('its caller is told that it goes on'),
+        done: {
+          type: 'object',
+          description: 'bytes of the disks that are through',
+          properties: { current: integer(), total: integer() },
+          required: ['current', 'total']
+        },
+        error: text('why it fails')
+      },
+      required: ['xml', 'flags', 'begun', 'done']
+    },
+    save({ backup }) {
+      if (!backup) return undefined
+      const { def, ...rest } = backup
+      return { xml: formatBackup(def, { status: true }), ...rest }
+    },
+    load({ xml, ...rest }, run) {
+      run.backup = { def: parseBackup(xml, { status: true }), ...rest }
     }
   }),
   user: optional({

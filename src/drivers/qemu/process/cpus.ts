@@ -10,6 +10,7 @@ import {
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { outlivesShutdown } from './backup-end.ts'
 import { stopDomain } from './stop.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -45,7 +46,11 @@ export async function stopCpus(domain: QemuDomain, reason: number): Promise<void
 export async function shutdownOrReboot(domain: QemuDomain): Promise<void> {
   const { VIR_DOMAIN_SHUTOFF_SHUTDOWN, VIR_DOMAIN_SHUTOFF_FAILED } = virDomainShutoffReason
   const { run } = domain
-  if (!run?.fakeReboot && domain.def.onPoweroff !== 'restart') return stopDomain(domain, VIR_DOMAIN_SHUTOFF_SHUTDOWN)
+  if (!run?.fakeReboot && domain.def.onPoweroff !== 'restart') {
+    // a backup goes on with the disks as they are, and ends the guest when it is over
+    if (outlivesShutdown(run?.backup)) return
+    return stopDomain(domain, VIR_DOMAIN_SHUTOFF_SHUTDOWN)
+  }
   try {
     await domain.jobs.run('modify', { api: 'reboot' }, () => rebootInPlace(domain))
   } catch (error) {

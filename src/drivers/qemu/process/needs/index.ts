@@ -16,6 +16,7 @@ import { hostGuest } from '../../domain/host-guest.ts'
 import { taintByDefinition } from '../../domain/taint.ts'
 import { giveNvram } from '../../firmware/nvram.ts'
 import { masterKeyFile, writeMasterKey } from '../../parts/secret.ts'
+import { endBackup } from '../backup-end.ts'
 import { registerGuest, unregisterGuest } from '../registration/index.ts'
 import { asksForCounters, asksForLimits } from '../tuning/demands.ts'
 import type { Need, Starting, StartingWithCommand } from './need.ts'
@@ -157,7 +158,12 @@ export const NEEDS: readonly Need[] = [
   },
   { name: 'displays', start: taking('graphics'), release: giving('graphics') },
   { name: 'TPM', start: taking('tpms'), release: giving('tpms') },
-  { name: 'shared directories', start: taking('filesystems'), release: giving('filesystems') }
+  { name: 'shared directories', start: taking('filesystems'), release: giving('filesystems') },
+  {
+    // it ends with the guest
+    name: 'backup',
+    release: domain => endBackup(domain, 'canceled')
+  }
 ]
 
 /** Completes the live definition. @throws the first failure */
