@@ -30,15 +30,22 @@ const GUESTS: Record<string, Wanted> = {
       ({ snapshots }: Pick<Report, 'snapshots'>) => snapshots
     ])
   ),
-  'checkpoint-list': ({ checkpoints }) => checkpoints,
+  'checkpoint-delete': report => report.checkpoints && isActive(report),
+  ...Object.fromEntries(
+    ['dumpxml', 'info', 'list', 'parent'].map(name => [`checkpoint-${name}`, ({ checkpoints }: Report) => checkpoints])
+  ),
   ...Object.fromEntries(
     [
       ...[
+        'backup-begin',
+        'backup-dumpxml',
         'blockcommit',
         'blockcopy',
         'blockjob',
         'blockpull',
         'blockresize',
+        'checkpoint-create',
+        'checkpoint-create-as',
         'console',
         'cpu-stats',
         'destroy',

@@ -2,6 +2,7 @@
 import { type Command, type CommandGroup, commandIn } from '../command.ts'
 import { attaching } from './attach.ts'
 import { blockjobs } from './blockjob.ts'
+import { backups, checkpoints } from './checkpoint.ts'
 import { consoles } from './console.ts'
 import { cpu } from './cpu.ts'
 import { device } from './device.ts'
@@ -11,7 +12,6 @@ import { host } from './host.ts'
 import { info } from './info.ts'
 import { job, jobs } from './job.ts'
 import { lifecycle } from './lifecycle.ts'
-import { checkpoints } from './moment.ts'
 import { monitor } from './monitor.ts'
 import { native } from './native.ts'
 import { node } from './node.ts'
@@ -33,6 +33,7 @@ export const groups: CommandGroup[] = [
     keyword: 'domain',
     commands: {
       ...attaching,
+      ...backups,
       ...lifecycle,
       ...power,
       ...consoles,

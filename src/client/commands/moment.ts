@@ -1,23 +1,10 @@
-// Lists of snapshots and checkpoints, and commands on checkpoints: so far a guest has none, and the commands say so.
-import { virDomainCheckpointListFlags } from '../../conf/enums.ts'
+// What lists of snapshots and of checkpoints have in common.
 import type { Given, Options } from '../arguments.ts'
-import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
+import { option } from '../command.ts'
 import { ClientError } from '../failure.ts'
-import { formatTable } from '../table.ts'
 
 /** Options that are filters of a list, each with its flag; a tree shows all. */
 export type Filters = Readonly<Record<string, number>>
-
-const CHECKPOINT = virDomainCheckpointListFlags
-const CHECKPOINT_FILTERS: Filters = {
-  leaves: CHECKPOINT.VIR_DOMAIN_CHECKPOINT_LIST_LEAVES,
-  'no-leaves': CHECKPOINT.VIR_DOMAIN_CHECKPOINT_LIST_NO_LEAVES
-}
-const CHECKPOINT_ORDER: Filters = {
-  topological: CHECKPOINT.VIR_DOMAIN_CHECKPOINT_LIST_TOPOLOGICAL,
-  roots: CHECKPOINT.VIR_DOMAIN_CHECKPOINT_LIST_ROOTS,
-  descendants: CHECKPOINT.VIR_DOMAIN_CHECKPOINT_LIST_DESCENDANTS
-}
 
 export const flagsIn = (given: Given, flags: Filters) =>
   Object.entries(flags).reduce((mask, [name, bit]) => (given.has(name) ? mask | bit : mask), 0)
@@ -31,13 +18,6 @@ export function checkOptions(given: Given, filters: Filters, starts: readonly st
   if (given.has('descendants') && !starts.some(start => given.has(start))) {
     throw new ClientError(`--descendants requires ${hint}`)
   }
-}
-
-/** An empty list in the form that was asked for. */
-function printNone({ session, given }: DomainCall, ...columns: string[]): void {
-  if (given.has('name') || given.has('tree')) return
-  const header = ['Name', 'Creation Time', ...columns, ...(given.has('parent') ? ['Parent'] : [])]
-  session.print(formatTable(header, [], session.options.quiet))
 }
 
 /** Options that lists of both kinds have. */
@@ -56,19 +36,3 @@ export const shown = (kind: string): Options => ({
   name: option.bool(`list ${kind} names only`),
   topological: option.bool('sort list topologically rather than by name')
 })
-
-export const checkpoints: Commands = {
-  'checkpoint-list': onDomain(
-    'List checkpoints for a domain',
-    { ...listOptions('checkpoint'), ...from('checkpoint'), ...shown('checkpoint') },
-    async call => {
-      const { shim, given } = call
-      checkOptions(given, CHECKPOINT_FILTERS, ['from'], '--from')
-      const name = given.text('from')
-      if (name !== undefined) await shim.call('virDomainCheckpointLookupByName', { name })
-      const flags = flagsIn(given, CHECKPOINT_FILTERS) | flagsIn(given, CHECKPOINT_ORDER)
-      await shim.call('virDomainListAllCheckpoints', { flags })
-      printNone(call)
-    }
-  )
-}

@@ -1,10 +1,9 @@
-// Snapshots, and checkpoints, of which there are none.
-import { checkpoints } from '../../../src/client/commands/moment.ts'
+// Commands on snapshots.
 import { snapshots } from '../../../src/client/commands/snapshot.ts'
 import { BOOM, checkRows } from '../../helper/command-rows.ts'
 import { Refused } from '../../helper/stand-in-api.ts'
 
-const NONE = { virDomainListAllSnapshots: { snapshots: [] }, virDomainListAllCheckpoints: { checkpoints: [] } }
+const NONE = { virDomainListAllSnapshots: { snapshots: [] } }
 const all = (flags: number) => [`virDomainListAllSnapshots {"flags":${flags}}`]
 
 const XML = `<domainsnapshot><name>two</name><state>disk-snapshot</state><parent><name>one</name></parent>
@@ -146,21 +145,4 @@ Metadata:       yes
     ['it went wrong']
   ],
   ['snapshot-current tiny gone --name', {}, [], '', ['Options --name and --snapshotname are mutually exclusive']]
-])
-
-await checkRows(checkpoints, [
-  [
-    'checkpoint-list tiny --no-leaves --roots',
-    NONE,
-    ['virDomainListAllCheckpoints {"flags":9}'],
-    ' Name   Creation Time\n---\n'
-  ],
-  [
-    'checkpoint-list tiny --from gone',
-    { virDomainCheckpointLookupByName: BOOM },
-    ['virDomainCheckpointLookupByName {"name":"gone"}'],
-    '',
-    ['it went wrong']
-  ],
-  ['checkpoint-list tiny --descendants', {}, [], '', ['--descendants requires --from']]
 ])
