@@ -37,7 +37,7 @@ function asProgram({ out, errors }: Said): { status: number; out: string; err: s
 
 /** Commands that virsh lacks, or has in another form. */
 const OWN = new Set(
-  ['shim-detach', 'complete', 'help', 'uri', 'version', 'allocations', 'conflicts', 'api-coverage'].concat([
+  ['shim-detach', 'jobs', 'complete', 'help', 'uri', 'version', 'allocations', 'conflicts', 'api-coverage'].concat([
     'domxml-normalize',
     'domxml-to-native',
     'domxml-validate'

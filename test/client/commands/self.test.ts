@@ -42,5 +42,5 @@ await checkRows(
     ['complete -- list --state-', {}, [], '--state-running\n--state-paused\n--state-shutoff\n--state-other\n'],
     ['complete -- list --uuid --u', {}, [], '']
   ],
-  ['api-coverage']
+  ['jobs', 'api-coverage']
 )

@@ -212,6 +212,8 @@ export const save = {
     since: '3.7.0',
     on: 'domain',
     acl: 'domain:write',
+    // no start reads the image meanwhile
+    job: 'modify',
     args: { dxml: text('domain XML'), flags: flags(either) },
     ret: {},
     check,

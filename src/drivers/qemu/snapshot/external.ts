@@ -11,7 +11,7 @@ import { effectiveNode } from '../block/nodes.ts'
 import { type AddedImage, addImage } from '../blockjob/new-image.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { qemuImg } from './journal.ts'
-import { type BlockNode, blockNodes, overlaySize } from './nodes.ts'
+import { type BlockNode, overlaySize } from './nodes.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -166,6 +166,11 @@ export async function standOn({ qmp }: QemuDomain, overlays: readonly LiveOverla
 
 /** True where QEMU's disks stand on these nodes: an overlay has nothing below it before. */
 export async function standsOn({ qmp }: QemuDomain, overlays: readonly string[]): Promise<boolean> {
-  const nodes = await blockNodes(qmp)
-  return overlays.every(node => Number(nodes.get(node)?.backing_file_depth ?? 0) > 0)
+  // a flat list does not count images below
+  const list = await qmp.execute<DeepNode[]>('query-named-block-nodes', { flat: false })
+  const depths = new Map(list.map(node => [node['node-name'], Number(node.backing_file_depth)]))
+  return overlays.every(node => (depths.get(node) ?? 0) > 0)
 }
+
+/** A node, with the number of images that are open below it. */
+type DeepNode = Pick<BlockNode, 'node-name'> & { backing_file_depth: number | bigint }

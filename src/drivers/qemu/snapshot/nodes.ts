@@ -18,8 +18,6 @@ export interface NodeBitmap {
 /** A node of query-named-block-nodes; sizes in bytes. */
 export interface BlockNode {
   'node-name': string
-  /** images below it that are open */
-  backing_file_depth?: Count
   image: {
     'virtual-size': Count
     'actual-size'?: Count

@@ -20,7 +20,7 @@ const SHUTOFF = 5
 const LIMIT_MS = 60_000
 const DISK_ONLY = 16
 const SECURE = 1
-const KILLS_MS = [3, 20, 60, 150, 400]
+const KILLS_MS = [3, 25, 50, 80, 120, 200, 400]
 
 type Contents = Record<string, Buffer>
 
@@ -46,7 +46,9 @@ class Guest {
   }
 
   async serve(...options: string[]): Promise<void> {
-    void this.shim.start('--linger', ...options)
+    // the definition is the one that is kept, once there is one
+    if (options.includes('--define')) void this.shim.start('--linger', ...options)
+    else void this.shim.run('bin/virshimd', ['--root', this.shim.root, '--linger', ...options])
     for (const limit = Date.now() + LIMIT_MS; ; ) {
       if ((await this.state().catch(() => 0)) !== 0) return
       if (Date.now() > limit) throw new Error(`the shim does not come: ${this.shim.errors}`)
