@@ -25,19 +25,23 @@ export function noteLoose({ running }: QemuDomain, disk: DiskDef, source: Storag
   running.looseImages.set(source.index!, { disk: xml, files })
 }
 
-/** Takes a noted image out of QEMU, the top of its chain first, with its files; what stays is logged. */
+/**
+ * Takes a noted image out of QEMU, the top of its chain first, with its files; what stays is logged. Files of what QEMU
+ * does not let go of stay too: somebody may stand on them.
+ */
 export async function removeLoose(domain: QemuDomain, index: number, run = domain.run): Promise<void> {
   const note = run?.looseImages.get(index)
   if (!run || !note) return
   const [, disk] = parseDevice(note.disk, false, true) as ['disks', DiskDef]
   const images = storageImages(disk.source)
-  for (const image of images) await removeNodes(domain, disk, image)
+  let isGone = true
+  for (const image of images) isGone = (await removeNodes(domain, disk, image)) && isGone
   try {
     await reservationsHelper.give(disk, hostGuest(domain))
   } catch (error) {
     leftBy(domain, disk)(error)
   }
-  for (const file of note.files) rmSync(file, { force: true })
+  for (const file of isGone ? note.files : []) rmSync(file, { force: true })
   run.looseImages.delete(index)
   domain.changed()
 }
@@ -66,19 +70,22 @@ async function endCreation(domain: QemuDomain, id: string): Promise<void> {
   if (await findQemuJob(domain.qmp, id)) await runQemuJob(domain, id, undefined, AbortSignal.abort())
 }
 
-/** Takes away what is there of an image's nodes and objects. */
-async function removeNodes(domain: QemuDomain, disk: DiskDef, image: StorageSource): Promise<void> {
+/** Takes away what is there of an image's nodes and objects. @returns false where QEMU keeps any */
+async function removeNodes(domain: QemuDomain, disk: DiskDef, image: StorageSource): Promise<boolean> {
   const { monitor, context } = domain
-  if (!domain.isActive || !monitor || monitor.closed) return
+  if (!domain.isActive || !monitor || monitor.closed) return true
   // what is below it does not matter, but must be such as a format can have
   const source: StorageSource = { ...image, backingStore: { type: 'none' } }
   const { objects, storage, format } = storageParts(source, diskUse(disk), context.qemu)
-  for (const build of [format, storage, objects]) {
-    await partsToldBy(domain, build).removeParts(monitor, unlessAbsent(domain))
+  let isGone = true
+  const keeps = (error: unknown) => {
+    // QEMU need not have come to have it
+    if (IS_ABSENT.test((error as Error).message)) return
+    isGone = false
+    leftBy(domain)(error)
   }
+  for (const build of [format, storage, objects]) await partsToldBy(domain, build).removeParts(monitor, keeps)
+  return isGone || monitor.closed
 }
 
-/** QEMU need not have come to have it. */
-const unlessAbsent = (domain: QemuDomain) => (error: unknown) => {
-  if (!/not found|Failed to find node|Cannot find node/i.test((error as Error).message)) leftBy(domain)(error)
-}
+const IS_ABSENT = /not found|Failed to find node|Cannot find node/i
