@@ -92,6 +92,8 @@ export class Agent {
   #syncId = Math.floor(Math.random() * 2 ** 31)
   /** synchronisations since the last command; that was answered, or never will be, by an agent that answers any of them */
   readonly #syncs = new Set<number>()
+  /** those of them whose answers are still to come, before that to the command */
+  #owed: readonly number[] = []
   /** the guest's end is open (VSERPORT_CHANGE) */
   connected = false
 
@@ -148,12 +150,13 @@ export class Agent {
     const limits = [seconds, this.#responseTimeout()].filter(limit => limit > 0)
     const synchronised = this.#next(Math.min(WAIT_TIME, ...limits), { isSync: true })
     socket.write(`\xff${formatJson({ execute: 'guest-sync-delimited', arguments: { id } })}\n`, 'latin1')
-    await synchronised
+    const answered = await synchronised
     if (this.#socket !== socket) throw disappeared({ isSync: true })
+    this.#owed = [...this.#syncs].filter(one => one > Number(answered?.return))
     this.#syncs.clear()
-    const answered = this.#next(seconds === VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT ? WAIT_TIME : seconds, { until })
+    const answer = this.#next(seconds === VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_DEFAULT ? WAIT_TIME : seconds, { until })
     socket.write(`${formatJson(command)}\n`)
-    return answered
+    return answer
   }
 
   async #open(): Promise<Socket> {
@@ -246,11 +249,18 @@ export class Agent {
     const reply = (isObject ? said : {}) as Reply
     if (isSync) {
       if (this.#syncs.has(reply.return as number)) waiting.resolve(reply)
-    } else if (!isObject) waiting.reject(malformed(`Parsed JSON reply '${shown(line)}' isn't an object`))
+    } else if (this.#isOwed(reply)) return
+    else if (!isObject) waiting.reject(malformed(`Parsed JSON reply '${shown(line)}' isn't an object`))
     else if ('error' in reply || 'return' in reply) waiting.resolve(reply)
     else if (!('event' in reply || 'QMP' in reply)) {
       waiting.reject(malformed(`Unknown JSON reply '${shown(line)}'`))
     }
+  }
+
+  /** True for an answer to a synchronisation that was late, and for the complaint about its first byte. */
+  #isOwed(reply: Reply): boolean {
+    if (this.#owed.length === 0) return false
+    return this.#owed.includes(reply.return as number) || /^JSON parse error/.test(String(errorIn(reply)?.desc))
   }
 
   /** Leaves the connection. @param reason absent: the agent has left it */

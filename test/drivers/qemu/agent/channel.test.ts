@@ -318,6 +318,28 @@ t.test('an agent that is always too late for its limit is found by what it answe
   )
 })
 
+t.test('what is still to come of synchronisations that were late is no answer to a command', async t => {
+  const held: Order[] = []
+  const { agent } = await connected(t, {
+    'guest-sync-delimited'(order: Order) {
+      const [before] = held
+      held.push(order)
+      if (!before) return
+      order.peer.write(Buffer.from([0xff]))
+      before.reply(before.args.id)
+    },
+    'guest-ping'(order: Order) {
+      // qemu-ga's word on the byte before the second, of which it was in the middle of something
+      order.peer.write('{"error": {"class": "GenericError", "desc": "JSON parse error, stray"}}\n')
+      order.peer.write(Buffer.from([0xff]))
+      held[1]!.reply(held[1]!.args.id)
+      order.reply('pong')
+    }
+  })
+  t.equal(await failureOf(() => agent.execute('guest-info', undefined, { seconds: SHORT })), unsynchronised(SHORT))
+  t.equal(await agent.execute('guest-ping'), 'pong')
+})
+
 t.test('a connection that ends with its synchronisation', async t => {
   const { agent } = await connected(t, { 'guest-sync-delimited': syncAfter(`${'x'.repeat(MAX - 10)}\n`) })
   // whoever waits for ever is told, too
