@@ -49,10 +49,10 @@ export async function setVcpuCount(
       throw badArgument(`requested vcpus is greater than max allowable vcpus for the ${which} domain: ${range}`)
     }
   }
-  if (live) {
-    const current = currentVcpuCount(live)
-    const groups = current === count ? [] : groupsForCount(await groupsOf(domain), current, count)
-    await setOnline(domain, groups, count > current, options)
+  if (live && currentVcpuCount(live) !== count) {
+    const groups = await presentGroups(domain)
+    const current = currentVcpuCount(domain.def)
+    await setOnline(domain, groupsForCount(groups, current, count), count > current, options)
   }
   if (config) domain.change({ config }, def => withCount(def, count, isHotpluggable))
 }
@@ -60,6 +60,13 @@ export async function setVcpuCount(
 /** QEMU's vCPUs; of a machine whose vCPUs stay as they are none. */
 const groupsOf = async (domain: QemuDomain): Promise<VcpuGroup[]> =>
   canPlugVcpus(domain) ? vcpuGroups(domain, { withThreads: false }) : []
+
+/** The same, with the definition brought in step where one has come of which QEMU could not tell then. */
+async function presentGroups(domain: QemuDomain): Promise<VcpuGroup[]> {
+  const groups = await groupsOf(domain)
+  const online = groups.reduce((sum, { isOnline, count }) => sum + (isOnline ? count : 0), 0)
+  return groups.length === 0 || online === currentVcpuCount(domain.def) ? groups : syncVcpus(domain)
+}
 
 /** The vCPUs to plug or unplug for a number of them (qemuDomainSelectHotplugVcpuEntities). */
 function groupsForCount(groups: VcpuGroup[], current: number, count: number): VcpuGroup[] {

@@ -95,8 +95,8 @@ async function verifyCpu(domain: QemuDomain, vcpus: Promise<QmpVcpu[]>): Promise
  * channel can be used from now on. Other devices have nothing of it.
  */
 export async function refreshChardev(domain: QemuDomain, alias: string | undefined): Promise<void> {
-  const { redirdevs } = domain.def.devices
-  const dev = [...chardevsOf(domain), ...redirdevs].find(one => one.alias === alias)
+  const redirected = domain.def.devices.redirdevs.filter(({ source }) => source.type === 'pty')
+  const dev = [...chardevsOf(domain), ...redirected].find(one => one.alias === alias)
   if (alias === undefined || !dev) return
   const chardevs = await domain.qmp.execute<QmpChardev[]>('query-chardev')
   const found = chardevs.find(({ label }) => label === `char${alias}`)

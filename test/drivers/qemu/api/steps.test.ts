@@ -44,7 +44,7 @@ const STEPS: Step[] = [
   {
     api: 'virDomainSetVcpus',
     args: { nvcpus: 2 },
-    commands: [...VCPUS, 'device_add', ...VCPUS]
+    commands: ['query-hotpluggable-cpus', 'device_add', ...VCPUS]
   },
   { api: 'virDomainAddIOThread', args: { iothread_id: 7 }, commands: ['object-add', 'query-iothreads'] },
   {
