@@ -320,7 +320,7 @@ async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   const reattached = await reconnectDomain(domain, status, saving?.finishSave(status))
   await saving?.settleSave(domain, status)
   if (status.job?.kind === 'dump') {
-    await (await import('../drivers/qemu/save/settle-dump.ts')).settleDump(domain, status)
+    await (await import('../drivers/qemu/save/settle-dump.ts')).settleDump(domain, status, reattached)
   }
   if (!reattached) return false
   // images that were being added are looked at by whom they were for, before they are taken away

@@ -10,12 +10,17 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 /**
  * Once the guest is taken over: gives up a dump that is a migration, unless it was whole by then. Of a guest that is gone
- * nothing is left but the file, which is not whole.
+ * nothing is left but the file, which goes unless it was whole.
+ * @param reattached the guest ran: if it runs no more, that is what was to follow its dump
  */
-export async function settleDump(domain: QemuDomain, { memoryFile }: Status): Promise<void> {
+export async function settleDump(
+  domain: QemuDomain,
+  { memoryFile, job: saved }: Status,
+  reattached = false
+): Promise<void> {
   const { async: job } = domain.jobs
   if (!domain.isActive) {
-    if (memoryFile?.made) rmSync(memoryFile.path, { force: true })
+    if (!reattached && saved?.phase !== WRITTEN && memoryFile?.made) rmSync(memoryFile.path, { force: true })
     return
   }
   if (!job?.isRestored || job.kind !== 'dump' || isMemoryOnly(job)) return
