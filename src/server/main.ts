@@ -315,11 +315,12 @@ async function takeDefinition(
 /** Takes over what a former shim has left, and finishes or takes back what that was doing. @returns as reconnectDomain */
 async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   const { reconnectDomain } = await import('../drivers/qemu/process/reconnect.ts')
-  const isSaving = status.job?.kind === 'save' || status.goesOnFrom !== undefined
+  const { job, memoryFile, goesOnFrom } = status
+  const isSaving = job?.kind === 'save' || (memoryFile ?? goesOnFrom) !== undefined
   const saving = isSaving ? await import('../drivers/qemu/save/settle.ts') : undefined
   const reattached = await reconnectDomain(domain, status, saving?.finishSave(status))
   await saving?.settleSave(domain, status)
-  if (status.job?.kind === 'dump') {
+  if (job?.kind === 'dump') {
     await (await import('../drivers/qemu/save/settle-dump.ts')).settleDump(domain, status, reattached)
   }
   if (!reattached) return false

@@ -1,17 +1,18 @@
 // The file that a guest's memory is being written into: status.json names it until it is whole.
 import { rmSync } from 'node:fs'
 import type { QemuDomain } from '../domain/domain.ts'
+import type { Run } from '../domain/run.ts'
 
 /** The file that was written into is whole, or is not to be touched. */
-export function keepMemoryFile(domain: QemuDomain): void {
-  if (!domain.run?.memoryFile) return
-  domain.run.memoryFile = undefined
-  domain.save()
+export function keepMemoryFile(domain: QemuDomain, run: Run | undefined = domain.run): void {
+  if (!run?.memoryFile) return
+  run.memoryFile = undefined
+  if (run === domain.run) domain.save()
 }
 
-/** Takes the file away that was written into; one that was there before stays. */
-export function dropMemoryFile(domain: QemuDomain): void {
-  const { path, made } = domain.run?.memoryFile ?? {}
+/** Takes the file away that was written into; one that was there before stays. @param run may be over by now */
+export function dropMemoryFile(domain: QemuDomain, run: Run | undefined = domain.run): void {
+  const { path, made } = run?.memoryFile ?? {}
   if (path !== undefined && made) rmSync(path, { force: true })
-  keepMemoryFile(domain)
+  keepMemoryFile(domain, run)
 }

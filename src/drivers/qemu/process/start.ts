@@ -56,6 +56,8 @@ export interface Incoming {
   originalCpu?: string | undefined
   /** has QEMU read them. @param number of the descriptor in QEMU; absent without one */
   load(domain: QemuDomain, number: number | undefined): Promise<void>
+  /** called once it has, before the CPUs run */
+  loaded?(): void
   /** QEMU finds them in the guest's own images, and waits for none */
   inImages?: boolean
   /** virDomainRunningReason */
@@ -221,6 +223,7 @@ async function afterLaunch(
   if (!incoming) return firstRun(domain, undefined, told)
   await incoming.load(domain, incoming.number)
   checkCancelled(domain)
+  incoming.loaded?.()
   await firstRun(domain, incoming)
 }
 

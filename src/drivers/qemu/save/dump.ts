@@ -70,11 +70,12 @@ export async function writeDump(
   job: AsyncJob,
   { path, flags, format }: DumpOptions
 ): Promise<void> {
+  const { running: run } = domain
   const bypassCache = (flags & VIR_DUMP_BYPASS_CACHE) !== 0
   const filters = bypassCache ? [DIRECT_INTO] : []
   try {
     const fd = createFile(path, bypassCache, made => {
-      domain.running.memoryFile = { path, made }
+      run.memoryFile = { path, made }
       domain.save()
     })
     try {
@@ -93,7 +94,7 @@ export async function writeDump(
     job.phase = WRITTEN
     keepMemoryFile(domain)
   } catch (error) {
-    dropMemoryFile(domain)
+    dropMemoryFile(domain, run)
     throw error
   }
 }

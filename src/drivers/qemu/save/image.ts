@@ -130,7 +130,10 @@ export function readImage(fd: number): ReadImage {
   }
 }
 
-/** True for what a start may remove and boot anew: it is not there, or has not the mark of a whole image (qemuSaveImageIsCorrupt). */
+/**
+ * True for what a start may remove and boot anew: it is not there, or has not the mark of a whole image
+ * (qemuSaveImageIsCorrupt). Differs from libvirt: what cannot be opened or read is not taken for broken.
+ */
 export function isCorrupt(path: string): boolean {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
@@ -140,8 +143,8 @@ export function isCorrupt(path: string): boolean {
     } finally {
       closeSync(fd)
     }
-  } catch {
-    return true
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
   }
 }
 

@@ -14,7 +14,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { randomUUID } from '../../../conf/random.ts'
 import { parseSaveCookieDocument } from '../../../conf/save-cookie.ts'
 import { formatXml } from '../../../conf/xml.ts'
-import { filterOutOf } from '../../../host/filter.ts'
+import { type Filtered, filterOutOf } from '../../../host/filter.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import { removeSynced } from '../../../state/store.ts'
 import { type GuestHandle, handleOf, type RestoreOptions } from '../../connection.ts'
@@ -86,7 +86,7 @@ interface GoOn extends Omit<StartOptions, 'told'> {
   /** virDomainEventSuspendedDetailType */
   suspended?: number
   /** what is told of a guest that goes on from a snapshot */
-  told?: Pick<Incoming, 'runningReason' | 'pausedReason' | 'started'>
+  told?: Pick<Incoming, 'runningReason' | 'pausedReason' | 'started' | 'loaded'>
 }
 
 /** Starts the guest from an image's memory and definition (qemuSaveImageStartVM). */
@@ -101,20 +101,25 @@ export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded
     ...start
   } = options
   if (!told) job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_RESTORE
+  const from = managed ? 'managed save' : 'file'
   checkFormat(image.format)
+  const originalCpu = takeCookie(def, image.cookie)
   const { fd: file, filters } = openMemory(path, image, bypassCache)
   const filtered = await filterOutOf(filters, { file, directory: domain.root.dir }).finally(() => {
     if (filters.length > 0) closeSync(file)
   })
   try {
-    const originalCpu = takeCookie(def, image.cookie)
     if (def.genid !== undefined) def.genid = randomUUID()
     domain.definitions.startFrom(def, context)
     const incoming: Incoming = {
-      from: managed ? 'managed save' : 'file',
+      from,
       fd: filtered.fd,
       originalCpu,
-      load: (started, number) => migrateIn(started, job, `fd:${number}`),
+      load: async (started, number) => {
+        await migrateIn(started, job, `fd:${number}`)
+        // they are the ones to find that the image is damaged
+        await endOf(filtered)
+      },
       runningReason: virDomainRunningReason.VIR_DOMAIN_RUNNING_RESTORED,
       started: virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_RESTORED,
       suspended,
@@ -125,8 +130,17 @@ export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded
     filtered.stop()
     throw error
   }
-  await filtered.finished
-  forgetImage(domain)
+  // whatever has become of it since
+  forgetImage(domain, from)
+}
+
+/** Time programs may take to end once QEMU has read all. */
+const FILTER_END_MS = 60_000
+
+/** @throws VIR_ERR_INTERNAL_ERROR for a program that failed, or has more than there should be */
+async function endOf({ finished, stop }: Filtered): Promise<void> {
+  const timer = setTimeout(stop, FILTER_END_MS)
+  await finished.finally(() => clearTimeout(timer))
 }
 
 /** Puts the CPU QEMU had made into the definition. @returns the one the guest was once started with, if it differs */
@@ -209,14 +223,14 @@ function remove(path: string, what: 'managed save' | 'corrupt'): undefined {
   }
 }
 
-/** The guest runs: of a saved image its memory is ahead, so that goes. */
-export function forgetImage(domain: QemuDomain): void {
-  const { running, root, log } = domain
+/** The guest runs, or has: of a saved image its disks are ahead, so that goes. @param from what it went on from */
+export function forgetImage(domain: QemuDomain, from = domain.run?.goesOnFrom): void {
+  const { run, root, log } = domain
   try {
-    if (running.goesOnFrom === 'managed save') removeSynced(root.managedSave)
+    if (from === 'managed save') removeSynced(root.managedSave)
   } catch (error) {
     log.warn({ err: error }, 'the saved image cannot be removed')
   }
-  running.goesOnFrom = undefined
+  if (run) run.goesOnFrom = undefined
   domain.changed()
 }

@@ -18,6 +18,7 @@ import {
 import { errorsFrom } from '../../../conf/error.ts'
 import { formatSaveCookieDocument, type SaveCookie } from '../../../conf/save-cookie.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
+import { isAlive } from '../../../state/status.ts'
 import { makePrivateDirectory } from '../../../state/store.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import { loadInstead } from '../definition/stability.ts'
@@ -96,6 +97,8 @@ export async function saveDomain(domain: QemuDomain, job: AsyncJob, options: Sav
   await checkMigratable(domain)
   checkFormat(format)
   const wasRunning = domain.state === virDomainState.VIR_DOMAIN_RUNNING
+  const { running: run } = domain
+  let isWhole = false
   try {
     if (wasRunning) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SAVE))
     const running = runsAfter(flags, wasRunning)
@@ -107,9 +110,12 @@ export async function saveDomain(domain: QemuDomain, job: AsyncJob, options: Sav
     }
     checkChannels(channels, format)
     await writeImage(domain, job, image, { path, compress, flags })
+    isWhole = true
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SAVED)
   } catch (error) {
-    dropMemoryFile(domain)
+    // of a guest that is gone it is all there is
+    if (isWhole && !(run.process && isAlive(run.process))) throw error
+    dropMemoryFile(domain, run)
     if (wasRunning && domain.isActive) await resume(domain, job)
     throw error
   }

@@ -40,8 +40,15 @@ export async function settleSave(domain: QemuDomain, status: Status): Promise<vo
     removePartial(status)
     if (job?.isRestored && job.kind === 'save') job.end()
   }
+  // a snapshot's, which nothing has come of
+  if (!domain.isActive && status.job?.kind === 'snapshot') removePartial(status)
   if (domain.run?.goesOnFrom) await finishRestore(domain)
+  else if (status.goesOnFrom && hasRun(status)) forgetImage(domain, status.goesOnFrom)
 }
+
+/** True for a guest whose CPUs may have written to its disks since it had its memory. */
+const hasRun = ({ phase, state, reason }: Status) =>
+  phase !== 'starting' && !(state === virDomainState.VIR_DOMAIN_PAUSED && reason === VIR_DOMAIN_PAUSED_MIGRATION)
 
 const waitsFor = ({ state, reason }: QemuDomain, ...reasons: number[]) =>
   state === virDomainState.VIR_DOMAIN_PAUSED && reasons.includes(reason)
