@@ -12,6 +12,7 @@ import { type AddedImage, addImage } from '../blockjob/new-image.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { qemuImg } from './journal.ts'
 import { type BlockNode, overlaySize } from './nodes.ts'
+import { checkFile } from './prepare.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -91,13 +92,18 @@ export const freshFiles = (overlays: readonly Overlay[]): string[] =>
     isLocalStorage(source) && source.path !== undefined && !existsSync(source.path) ? [source.path] : []
   )
 
-/** Makes the overlays of a guest that is shut off. @throws VIR_ERR_INTERNAL_ERROR with qemu-img's words */
+/**
+ * Makes the overlays of a guest that is shut off.
+ * @throws VIR_ERR_INTERNAL_ERROR with qemu-img's words, VIR_ERR_CONFIG_UNSUPPORTED for a file that has come to be there
+ */
 export async function makeOverlays(
   { owner }: Pick<QemuDomain, 'owner'>,
   disks: readonly [DiskDef, Overlay][]
 ): Promise<void> {
   for (const [disk, overlay] of disks) {
     checkDepth(disk)
+    // two disks may name one file
+    if (isLocalStorage(overlay.source)) checkFile(overlay.name, overlay.source, false)
     await qemuImg(createArgs(disk, overlay))
     giveTo(storagePath(overlay.source)!, owner)
   }
@@ -159,9 +165,13 @@ function actionsOf(below: string, overlay: string, node: BlockNode): object[] {
   ]
 }
 
+/** QEMU writes out all there is before; a call that is not waited for would have it change the disks all the same. */
+const FLUSH_MS = 3_600_000
+
 /** Has all disks stand on their overlays, or none. @throws VIR_ERR_INTERNAL_ERROR with QEMU's words */
 export async function standOn({ qmp }: QemuDomain, overlays: readonly LiveOverlay[]): Promise<void> {
-  if (overlays.length > 0) await qmp.execute('transaction', { actions: overlays.flatMap(({ actions }) => actions) })
+  if (overlays.length === 0) return
+  await qmp.execute('transaction', { actions: overlays.flatMap(({ actions }) => actions) }, { timeoutMs: FLUSH_MS })
 }
 
 /** True where QEMU's disks stand on these nodes: an overlay has nothing below it before. */

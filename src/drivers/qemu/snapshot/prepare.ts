@@ -262,7 +262,7 @@ function checkInactive({ source }: SnapshotDisk, { source: own }: DiskDef): void
 }
 
 /** An overlay that is to be made is not there yet, or empty; one that is reused is there. */
-function checkFile(name: string, { type, path = '' }: StorageSource & { path?: string }, reuse: boolean): void {
+export function checkFile(name: string, { type, path = '' }: StorageSource & { path?: string }, reuse: boolean): void {
   let found: ReturnType<typeof statSync>
   try {
     found = statSync(path)
