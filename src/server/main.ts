@@ -248,7 +248,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     })
   const lock = await lockRoot(root!, 'virshimd', options.linger ? LOCK_WAIT_MS : GONE_WAIT_MS)
   const status = await readStatusIfAlive(root!)
-  const isSettled = existsSync(journalOf(root!)) && (await settleSnapshots(root!, status))
+  const isSettled = existsSync(journalOf(root!)) && (await settleSnapshots(root!, status, log))
   if (isSettled && !isNew) {
     // the definition may be another than the one that was read
     lock.close()
@@ -284,10 +284,10 @@ const xmlInImage = async (path: string) => (await import('../drivers/qemu/save/i
 const isInSnapshot = ({ root, jobs }: QemuDomain) => existsSync(journalOf(root)) || jobs.async?.kind === 'snapshot'
 
 /** Settles what a former shim was doing to the snapshots of a guest that does not run any more. */
-async function settleSnapshots(root: GuestRoot, status: Status | undefined): Promise<boolean> {
+async function settleSnapshots(root: GuestRoot, status: Status | undefined, log: LateLog): Promise<boolean> {
   const { settleJournal } = await import('../drivers/qemu/snapshot/journal.ts')
-  const runs = status?.process !== undefined && status.phase !== 'starting' && isAlive(status.process)
-  return settleJournal(root, runs)
+  const isRunning = status?.process !== undefined && status.phase !== 'starting' && isAlive(status.process)
+  return settleJournal(root, { isRunning, status, log })
 }
 
 /** Makes what was loaded the persistent definition, or takes the one that is kept. */

@@ -237,6 +237,7 @@ async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> 
   const { domain, job, def, asked } = taking
   const thaw = asked.quiesce && (await freezeFilesystems(domain)) > 0
   const memory = def.memory === 'external'
+  const { running: run } = domain
   let resumes = false
   try {
     if (domain.isRunning) {
@@ -248,9 +249,8 @@ async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> 
     const nodes = await blockNodes(domain.qmp)
     if (memory) await saveMemory(taking, resumes)
     await standOnOverlays(taking, nodes)
-    domain.running.memoryFile = undefined
   } catch (error) {
-    dropMemoryFile(domain)
+    dropMemoryFile(domain, run)
     if (resumes) await resume(domain).catch(() => undefined)
     if (thaw) await thawFilesystems(domain).catch(() => undefined)
     throw error
@@ -289,6 +289,8 @@ async function standOnOverlays(taking: Taking, nodes: ReadonlyMap<string, BlockN
     })
     await standOn(domain, overlays)
     isDone = true
+    // the snapshot has it
+    domain.running.memoryFile = undefined
     for (const { image } of overlays) image.keep()
     domain.change({ live: true, config: newDef !== undefined }, one =>
       one === former ? withOverlays(former, overlays) : (persistent ?? one)

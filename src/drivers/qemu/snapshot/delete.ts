@@ -30,6 +30,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { externals } from './external.ts'
 import { deleteLive, deleteOffline } from './internal.ts'
 import {
+  doImages,
   doSteps,
   endJournal,
   type ImageStep,
@@ -174,11 +175,12 @@ async function forget(
   changed?: DomainDef
 ): Promise<void> {
   const { root } = domain
-  const { images, files = [] } = steps
+  const { files = [] } = steps
   const definition = changed && persistentText(changed)
-  writeJournal(root, { redo: { ...steps, definition, snapshots: tree.filesOf(change) } })
+  const redo = { ...steps, definition, snapshots: tree.filesOf(change) }
+  writeJournal(root, { redo })
   try {
-    await doSteps(root, { images: images ?? [] })
+    await doImages(root, { redo })
   } catch (error) {
     endJournal(root)
     throw error
@@ -344,11 +346,15 @@ const rebase = (image: { path: string; format?: string | undefined }, base: Stor
 /** Merges the overlays of a guest that is shut off, which libvirt has a paused QEMU do. */
 async function mergeOffline(deleting: Deleting, def: SnapshotDef, merges: Merge[], memory: string[]): Promise<void> {
   const { domain, tree } = deleting
-  const images: ImageStep[] = merges.flatMap(({ overlay, base, above }) => [
-    { args: ['commit', '-q', '-d', '-f', overlay.format ?? 'qcow2', pathOf(overlay)] },
+  const commits = merges.map(({ overlay }) => ({
+    args: ['commit', '-q', '-d', '-f', overlay.format ?? 'qcow2', pathOf(overlay)]
+  }))
+  const rebases = merges.flatMap(({ overlay, base, above }) => [
     ...(above ? [rebase({ path: pathOf(above), format: above.format }, base)] : []),
     ...standingOn(tree, overlay, above).map(image => rebase(image, base))
   ])
+  // where one cannot be merged, every image stands where it did, with the same in it
+  const images: ImageStep[] = [...commits, ...rebases]
   const guest = domain.def
   const changed = withoutMerged(guest, merges)
   const steps = {
@@ -383,7 +389,6 @@ async function mergeLive(deleting: Deleting, def: SnapshotDef, merges: Merge[], 
       ended.add(merge)
     }
   } catch (error) {
-    if (!domain.isActive) throw error
     for (const [merge, watch] of watches) if (!ended.has(merge)) await giveUp(domain, merge, watch)
     // disks that are merged already are no part of it any more
     if (ended.size > 0) tree.apply(changeOfPart(deleting, def, [...ended]))
@@ -435,7 +440,7 @@ function checkEnd({ outcome, error }: JobEnd, what: string): void {
 
 async function giveUp(domain: QemuDomain, { name }: Merge, watch: BlockJobWatch): Promise<void> {
   const disk = diskByName(domain.def, name)
-  if (!disk || isOver(watch.job)) return
+  if (!domain.isActive || !disk || isOver(watch.job)) return
   try {
     await cancelBlockJob(domain, disk, watch.job)
     await watch.finish()

@@ -10,7 +10,10 @@ import type { StorageFormat } from '../../../conf/storage/source.ts'
 import { hostCommand } from '../../../host/command.ts'
 import { journalOf, type MomentFiles, writeMomentFiles } from '../../../state/moments.ts'
 import type { GuestRoot } from '../../../state/root.ts'
+import { writeStatus } from '../../../state/status.ts'
 import { readIfThere, removeSynced, writeAtomic } from '../../../state/store.ts'
+import type { Log } from '../domain/domain.ts'
+import type { Status } from '../domain/status.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -56,7 +59,7 @@ export interface Journal {
   saving?: string
 }
 
-type Root = Pick<GuestRoot, 'snapshotDir' | 'definition'>
+type Root = Pick<GuestRoot, 'snapshotDir' | 'definition' | 'status'>
 
 /** What a former process has left undone. */
 export function readJournal(root: Root): Journal | undefined {
@@ -69,12 +72,15 @@ export function writeJournal(root: Root, journal: Journal): void {
   writeAtomic(journalOf(root), JSON.stringify(journal))
 }
 
+/** The number of an image, by its uppermost node. */
+export const numberOf = (node: string): number => Number(/^libvirt-(\d+)-/.exec(node)?.[1])
+
 /** It is done, or was taken back. */
 export function endJournal(root: Root): void {
   removeSynced(journalOf(root))
 }
 
-/** Does the steps of one side, once more where they have been done. @throws VIR_ERR_INTERNAL_ERROR with qemu-img's words */
+/** Does the steps of one side, once more where they have been done; images before all else. @throws VIR_ERR_INTERNAL_ERROR with qemu-img's words */
 export async function doSteps(root: Root, { images = [], definition, snapshots, files = [] }: Steps): Promise<void> {
   for (const { args, mayFail } of images) {
     const run = qemuImg(args)
@@ -97,21 +103,55 @@ export async function qemuImg(args: readonly string[]): Promise<void> {
   })
 }
 
+/** What a former process has left of a guest. */
+interface Left {
+  /** its QEMU may still run */
+  isRunning: boolean
+  status: Status | undefined
+  log: Log
+}
+
 /**
  * Finishes or takes back what a former process has left, before anything else is read. What QEMU decides is left to
  * recoverSnapshots where it runs; where it is gone, what it may have done is taken as done: nobody has written since.
- * @param isRunning its QEMU may still run
  * @returns true where there was anything to do
  */
-export async function settleJournal(root: Root, isRunning: boolean): Promise<boolean> {
+export async function settleJournal(root: Root, { isRunning, status, log }: Left): Promise<boolean> {
   const journal = readJournal(root)
   if (!journal || (isRunning && (journal.live ?? journal.saving ?? journal.merging) !== undefined)) return false
-  await settle(root, journal, journal.redo !== undefined && journal.ifGone !== 'undo')
+  const isDone = journal.redo !== undefined && journal.ifGone !== 'undo'
+  if (isDone && status?.looseImages) {
+    // the guest may have written into its overlays: they do not go with what is left of the run
+    for (const node of Object.values(journal.live ?? {})) delete status.looseImages[numberOf(node)]
+    writeStatus(root.status, status)
+  }
+  try {
+    await settle(root, journal, isDone)
+  } catch (error) {
+    if (!isDone || !readJournal(root)?.redo?.images?.length) throw error
+    log.error({ err: error }, 'what was being done to snapshots cannot be finished, and is taken back')
+    await settle(root, journal, false)
+  }
   return true
 }
 
-/** Ends a change one way or the other. */
+/** Ends a change one way or the other. @throws as doSteps */
 export async function settle(root: Root, { undo = {}, redo = {} }: Journal, isDone: boolean): Promise<void> {
-  await doSteps(root, isDone ? redo : undo)
+  if (isDone) {
+    await doImages(root, { undo, redo })
+    await doSteps(root, { ...redo, images: [] })
+  } else {
+    // what is half taken back must not be finished by the next process
+    if (readJournal(root)?.redo) writeJournal(root, { undo })
+    await doSteps(root, undo)
+  }
   endJournal(root)
+}
+
+/** Does what a change does to images, for good: what they were made of may go then. @throws VIR_ERR_INTERNAL_ERROR */
+export async function doImages(root: Root, { undo = {}, redo = {} }: Journal): Promise<void> {
+  const { images, ...rest } = redo
+  if (!images?.length) return
+  await doSteps(root, { images })
+  writeJournal(root, { undo, redo: rest })
 }

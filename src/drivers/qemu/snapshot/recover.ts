@@ -11,7 +11,7 @@ import { dropMemoryFile } from '../process/memory-file.ts'
 import { finishMerging } from './delete.ts'
 import { type Overlay, standsOn, withOverlays } from './external.ts'
 import { deleteLive, saveJob } from './internal.ts'
-import { endJournal, type Journal, readJournal, settle } from './journal.ts'
+import { endJournal, type Journal, numberOf, readJournal, settle } from './journal.ts'
 
 /** Reasons for which the CPUs were stopped by a snapshot, and nobody else. */
 const OURS: readonly number[] = [
@@ -64,14 +64,16 @@ async function settleLive(domain: QemuDomain, journal: Journal): Promise<void> {
   const { root, definitions, contextFor } = domain
   const { live = {}, redo } = journal
   const isDone = await standsOn(domain, Object.values(live))
-  if (isDone) takeOverlays(domain, live)
+  if (isDone) {
+    // the snapshot has it
+    domain.running.memoryFile = undefined
+    takeOverlays(domain, live)
+  }
   await settle(root, journal, isDone)
   if (!isDone || redo?.definition === undefined) return
   const { def, context } = await loadDomain(redo.definition, contextFor, { abiUpdate: false, check: false })
   definitions.adopt(def, context)
 }
-
-const numberOf = (node: string): number => Number(/^libvirt-(\d+)-/.exec(node)?.[1])
 
 /** The live definition says what QEMU's disks stand on. */
 function takeOverlays(domain: QemuDomain, live: Record<string, string>): void {

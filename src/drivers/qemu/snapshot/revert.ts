@@ -36,7 +36,7 @@ import { stopDomain } from '../process/stop.ts'
 import { forgetImage, goOnFrom, loadImage } from '../save/restore.ts'
 import { externals, freshFiles, makeOverlays, type Overlay, withOverlays } from './external.ts'
 import { loadLive, revertOffline } from './internal.ts'
-import { doSteps, endJournal, type Journal, settle, writeJournal } from './journal.ts'
+import { doImages, doSteps, endJournal, type Journal, settle, writeJournal } from './journal.ts'
 import { copyOf, isOnline, isRegularFile, persistentText, prepareExternal } from './prepare.ts'
 import { findSnapshot, isNeeded, type SnapshotTree, snapshotsOf } from './tree.ts'
 
@@ -240,25 +240,20 @@ async function revertOnline(reverting: Reverting, { config, inactive, chosen, me
       snapshots: tree.filesOf(change),
       files
     },
-    // a guest that does not come to run is as it was
-    live: {},
-    ifGone: 'undo'
+    live: {}
   }
-  writeJournal(root, journal)
+  // a guest that does not come to run is as it was; one that may have written is not
+  writeJournal(root, { ...journal, ifGone: 'undo' })
   const start = startOptions(reverting)
+  const told = { ...TOLD, loaded: () => writeJournal(root, journal) }
   try {
     if (chosen) await makeChosen(domain, config, chosen)
     if (memory) {
       const { context } = memory
-      await goOnFrom(
-        domain,
-        job,
-        { ...memory, def: live, context },
-        { ...start, told: TOLD, suspended: TOLD.suspended }
-      )
+      await goOnFrom(domain, job, { ...memory, def: live, context }, { ...start, told, suspended: TOLD.suspended })
     } else {
       domain.definitions.startFrom(live, domain.definitions.context)
-      const incoming: Incoming = { ...TOLD, from: 'file', inImages: true, load: started => loadLive(started, def) }
+      const incoming: Incoming = { ...told, from: 'file', inImages: true, load: started => loadLive(started, def) }
       await startDomain(domain, { ...start, incoming })
       forgetImage(domain)
     }
@@ -291,7 +286,7 @@ async function revertOfflineGuest(reverting: Reverting, { inactive, chosen }: Of
   try {
     if (chosen) await makeChosen(domain, inactive, chosen)
     writeJournal(root, { undo, redo })
-    await doSteps(root, { images: redo.images })
+    await doImages(root, { undo, redo })
   } catch (error) {
     await settle(root, { undo }, false)
     throw error
