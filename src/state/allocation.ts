@@ -253,6 +253,12 @@ function defaultHugepageKiB(): number {
 }
 
 /** A file by its device and inode, as it can have several names; a device by its number. */
+/** What a file or disk of the host is held as while it is written whole, be it there yet or not; nothing of other kinds. */
+export function targetAllocations(path: string): Allocation[] {
+  const found = statSync(path, { throwIfNoEntry: false })
+  return !found || found.isFile() || found.isBlockDevice() ? [file('disk', path)] : []
+}
+
 function file(kind: string, path: string): Allocation {
   try {
     const { dev, ino, rdev } = statSync(path, { bigint: true })

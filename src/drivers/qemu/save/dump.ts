@@ -13,7 +13,7 @@ import { checkMigratable } from '../migration/allowed.ts'
 import { followMigration, migrateToFile } from '../migration/stream.ts'
 import { stopCpus } from '../process/cpus.ts'
 import { dumpCompleted, endDump, followDump, WRITTEN } from '../process/dump-job.ts'
-import { dropMemoryFile, keepMemoryFile } from '../process/memory-file.ts'
+import { claimTarget, dropMemoryFile, keepMemoryFile } from '../process/memory-file.ts'
 import { createFile, DIRECT_INTO } from './image.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -73,6 +73,7 @@ export async function writeDump(
   const { running: run } = domain
   const bypassCache = (flags & VIR_DUMP_BYPASS_CACHE) !== 0
   const filters = bypassCache ? [DIRECT_INTO] : []
+  const claimed = await claimTarget(domain, path)
   try {
     const fd = createFile(path, bypassCache, made => {
       run.memoryFile = { path, made }
@@ -96,6 +97,8 @@ export async function writeDump(
   } catch (error) {
     dropMemoryFile(domain, run)
     throw error
+  } finally {
+    await claimed.release()
   }
 }
 

@@ -26,7 +26,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { checkMigratable } from '../migration/allowed.ts'
 import { migrateToFile } from '../migration/stream.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
-import { dropMemoryFile } from '../process/memory-file.ts'
+import { claimTarget, dropMemoryFile } from '../process/memory-file.ts'
 import { stopDomain } from '../process/stop.ts'
 import {
   compressors,
@@ -148,18 +148,21 @@ export async function writeImage(domain: QemuDomain, job: AsyncJob, image: SaveI
   const { path, compress, flags } = way
   const { running } = domain
   const bypassCache = (flags & VIR_DOMAIN_SAVE_BYPASS_CACHE) !== 0
-  const fd = createFile(path, bypassCache, made => {
-    running.memoryFile = { path, made }
-    domain.save()
-  })
+  const claimed = await claimTarget(domain, path)
+  let fd = -1
   try {
+    fd = createFile(path, bypassCache, made => {
+      running.memoryFile = { path, made }
+      domain.save()
+    })
     writeAll(fd, formatImage(image), `failed to write header to domain save file '${path}'`)
     const filters = [...compress, ...(bypassCache ? [DIRECT_INTO] : [])]
     await migrateToFile(domain, job, { fd, path, filters })
     job.phase = WRITTEN
     finishImage(path)
   } finally {
-    closeSync(fd)
+    if (fd >= 0) closeSync(fd)
+    await claimed.release()
   }
 }
 
