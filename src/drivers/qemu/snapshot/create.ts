@@ -297,7 +297,12 @@ async function standOnOverlays(taking: Taking, nodes: ReadonlyMap<string, BlockN
     )
     tree.apply(change)
   } catch (error) {
-    if (!isDone) {
+    if (isDone) {
+      // it is so even if it cannot be saved, which the journal has the next process do
+      const { definitions } = domain
+      if (domain.def === former) definitions.def = withOverlays(former, overlays)
+      if (persistent) definitions.adopt(persistent, definitions.newContext)
+    } else {
       endJournal(root)
       await discardOverlays(overlays)
     }
