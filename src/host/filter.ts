@@ -31,7 +31,7 @@ export interface Filtered {
 }
 
 /** A pipe; both ends are ours to close. @param directory ours alone, for the moment it takes */
-export async function makePipe(directory: string): Promise<{ read: number; write: number }> {
+async function makePipe(directory: string): Promise<{ read: number; write: number }> {
   const path = join(directory, `.pipe-${randomUUID()}`)
   await runHostCommand('mkfifo', ['-m', '600', path])
   try {

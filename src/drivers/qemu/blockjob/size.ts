@@ -21,7 +21,7 @@ export interface QmpNode {
 }
 
 /** The nodes by their names, without those below them. */
-export async function namedNodes({ qmp }: QemuDomain): Promise<Map<string, QmpNode>> {
+async function namedNodes({ qmp }: QemuDomain): Promise<Map<string, QmpNode>> {
   const nodes = await qmp.execute<QmpNode[]>('query-named-block-nodes', { flat: true })
   return new Map(nodes.map(node => [node['node-name'], node]))
 }

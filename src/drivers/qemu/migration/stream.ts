@@ -93,7 +93,7 @@ export function followMigration(domain: QemuDomain, job: AsyncJob): void {
  * Settles when QEMU is through with the migration (qemuMigrationSrcWaitForCompletion).
  * @throws VIR_ERR_OPERATION_FAILED with QEMU's words, VIR_ERR_OPERATION_ABORTED
  */
-export async function migrationCompleted(domain: QemuDomain, job: AsyncJob): Promise<void> {
+async function migrationCompleted(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const { name } = ASYNC_JOBS[job.kind]
   const status = await job.until(() => {
     const now = STATUSES[String(job.told('MIGRATION')?.status)]
@@ -116,7 +116,7 @@ export async function migrationCompleted(domain: QemuDomain, job: AsyncJob): Pro
 }
 
 /** Has QEMU tell of each step of migrations, and sets what it can do in the next; what is not named is off. */
-export async function setCapabilities({ qmp }: QemuDomain, wanted: readonly string[]): Promise<void> {
+async function setCapabilities({ qmp }: QemuDomain, wanted: readonly string[]): Promise<void> {
   const known = await qmp.execute<{ capability: string; state: boolean }[]>('query-migrate-capabilities')
   const isOn = (name: string) => name === 'events' || wanted.includes(name)
   const capabilities = known
@@ -187,7 +187,7 @@ async function startMigration({ qmp }: QemuDomain, fd: number): Promise<void> {
 }
 
 /** Keeps the job's statistics for who asks what it came to, and tells of it (qemuDomainEventEmitJobCompleted). */
-export function completeJob(domain: QemuDomain, job: AsyncJob): void {
+function completeJob(domain: QemuDomain, job: AsyncJob): void {
   domain.jobs.complete('completed')
   domain.events.emit('VIR_DOMAIN_EVENT_ID_JOB_COMPLETED', { params: jobParams(job.data) })
 }

@@ -215,7 +215,7 @@ const BLOCK = 'bs=1M'
 
 /** Writes past the page cache what it reads; the end of a file need not be a whole block. */
 export const DIRECT_INTO: Filter = { program: DD, args: [BLOCK, 'iflag=fullblock', 'oflag=direct', 'status=none'] }
-export const DIRECT_OUT_OF: Filter = { program: DD, args: [BLOCK, 'iflag=direct', 'status=none'] }
+const DIRECT_OUT_OF: Filter = { program: DD, args: [BLOCK, 'iflag=direct', 'status=none'] }
 
 /** Options of the program that compresses; the format is its name. */
 const COMPRESS: Partial<Record<SaveFormat, readonly string[]>> = { xz: ['-c', '-3'] }

@@ -73,7 +73,7 @@ const howToGoOn = ({ running }: ReadImage, flags: number): GoOn => ({
 })
 
 /** Reads what a restore is to begin from (the first half of qemuDomainRestoreInternal). */
-export async function loadForRestore({ path, xml, channels }: RestoreOptions, contextFor: ContextFor): Promise<Loaded> {
+async function loadForRestore({ path, xml, channels }: RestoreOptions, contextFor: ContextFor): Promise<Loaded> {
   const loaded = await loadImage(path, contextFor)
   checkChannels(channels, loaded.image.format)
   return xml === undefined ? loaded : { ...loaded, ...(await loadUpdated(loaded.def, xml, contextFor)) }

@@ -80,7 +80,7 @@ export function withPersistentOverlays(newDef: DomainDef, live: DomainDef, overl
 const escaped = (text: string) => text.replaceAll(',', ',,')
 
 /** qemu-img's arguments that make an overlay (qemuSnapshotCreateQcow2Files). */
-export function createArgs(disk: DiskDef, { source }: Overlay): string[] {
+function createArgs(disk: DiskDef, { source }: Overlay): string[] {
   const { format = 'raw' } = disk.source
   const options = `backing_fmt=${format},backing_file=${escaped(storagePath(disk.source) ?? '')}`
   return ['create', '-f', source.format ?? 'qcow2', '-o', options, storagePath(source) ?? '']
