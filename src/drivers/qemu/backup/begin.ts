@@ -16,7 +16,7 @@ import { imageSize } from '../blockjob/size.ts'
 import { isUnmarked, keepOrUndo, prepareCheckpoint, undoing } from '../checkpoint/create.ts'
 import { checkpointsOf } from '../checkpoint/tree.ts'
 import { diskNamed } from '../device/disk/lookup.ts'
-import { checkTakesJobs } from '../domain/block-jobs.ts'
+import { checkTakesJobs, checkUnassigned } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { type StoredDisk, storedDisks } from '../process/backup-end.ts'
 import { bitmapName, followBackup, jobName } from './follow.ts'
@@ -52,6 +52,7 @@ function preparePart(domain: QemuDomain, def: BackupDef, disk: StoredDisk, known
     if (!isBitmapWhole(known, source.source, incremental))
       throw fail('VIR_ERR_CHECKPOINT_INCONSISTENT', `missing or broken bitmap '${incremental}' for disk '${name}'`)
   }
+  checkUnassigned(domain, name)
   return { disk, source, below: isStacked ? source.source : undefined }
 }
 

@@ -22,7 +22,7 @@ import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome }
 import type { QemuDomain } from '../domain/domain.ts'
 import { carryBitmaps, forgetRecord } from './bitmaps.ts'
 import { below, changeConfig, inactiveSource } from './chain.ts'
-import { type JobEnds, registerBlockJob } from './job.ts'
+import { type BlockJobWatch, type JobEnds, registerBlockJob } from './job.ts'
 import { noteLoose } from './loose-images.ts'
 import { type AddedImage, addImage, openChain } from './new-image.ts'
 import { imageSize } from './size.ts'
@@ -106,8 +106,9 @@ export async function copyDisk(
     flags
   }
   disk.mirror = { job: 'copy', source: mirror }
-  const watch = registerBlockJob(domain, job, copyEnds)
+  let watch: BlockJobWatch | undefined
   try {
+    watch = registerBlockJob(domain, job, copyEnds)
     await qmp.execute('blockdev-mirror', {
       'job-id': job.name,
       device: diskNode(disk, context.qemu),
@@ -123,7 +124,7 @@ export async function copyDisk(
     })
   } catch (error) {
     disk.mirror = undefined
-    watch.drop()
+    watch?.drop()
     await image.discard()
     await chain?.discard()
     throw error

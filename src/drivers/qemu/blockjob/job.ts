@@ -13,7 +13,7 @@ import { errorsFrom, toVirError } from '../../../conf/error.ts'
 import { isLocalStorage, isStorageEmpty } from '../../../conf/storage/source.ts'
 import type { HypervisorJob } from '../../../state/job.ts'
 import { diskSourcePath } from '../device/disk/lookup.ts'
-import { type BlockJob, isOver, type Outcome } from '../domain/block-jobs.ts'
+import { type BlockJob, checkUnassigned, isOver, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Run } from '../domain/run.ts'
 import { removeLoose } from './loose-images.ts'
@@ -70,11 +70,8 @@ export const watchOf = (job: BlockJob): BlockJobWatch | undefined => watches.get
  * @throws VIR_ERR_INTERNAL_ERROR where the disk has one
  */
 export function registerBlockJob(domain: QemuDomain, job: BlockJob, ends: JobEnds): BlockJobWatch {
-  const { blockJobs } = domain.running
-  if ([...blockJobs.values()].some(({ disk }) => disk === job.disk)) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', `disk '${job.disk}' has a blockjob assigned`)
-  }
-  blockJobs.set(job.name, job)
+  checkUnassigned(domain, job.disk)
+  domain.running.blockJobs.set(job.name, job)
   const watch = new BlockJobWatch(domain, job, ends)
   domain.changed()
   return watch

@@ -92,6 +92,12 @@ export function blockJobOf({ run }: Pick<QemuDomain, 'run'>, disk: DiskDef): Blo
   return allJobs(run).find(job => job.disk === disk.target?.dev)
 }
 
+/** @throws VIR_ERR_INTERNAL_ERROR for a disk that has a job, though it may be over (qemuBlockJobRegister) */
+export function checkUnassigned({ run }: Pick<QemuDomain, 'run'>, target: string): void {
+  if (!allJobs(run).some(({ disk }) => disk === target)) return
+  throw fail('VIR_ERR_INTERNAL_ERROR', `disk '${target}' has a blockjob assigned`)
+}
+
 /** True while QEMU is at it, as libvirt has it: one that has not begun, or waits for its last word, is not running. */
 export const isRunning = ({ state }: Pick<BlockJob, 'state'>): boolean =>
   state !== 'new' && state !== 'pending' && !isOver({ state })

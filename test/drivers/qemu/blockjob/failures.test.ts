@@ -178,6 +178,17 @@ for (const { name, api, args, steps, undone } of CASES) {
   })
 }
 
+t.test('a copy of a disk whose last job is not yet acted upon', async t => {
+  const guest = await guestWithChain(t)
+  const before = await xmlOf(guest)
+  const { blockJobs } = guest.domain.running
+  blockJobs.set('pull-vda', { name: 'pull-vda', kind: 'pull', disk: 'vda', state: 'completed', flags: 0 })
+  t.match(await guest.failureOf('virDomainBlockCopy', copyTo(guest, 'copy.qcow2', 0)), /has a blockjob assigned/)
+  blockJobs.clear()
+  guest.domain.changed()
+  await checkNothingLeft(t, guest, before, 'the copy')
+})
+
 t.test('an image that cannot be made', async t => {
   const guest = await guestWithChain(t)
   const before = await xmlOf(guest)
