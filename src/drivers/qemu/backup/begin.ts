@@ -19,7 +19,7 @@ import { diskNamed } from '../device/disk/lookup.ts'
 import { checkTakesJobs, checkUnassigned } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { type StoredDisk, storedDisks } from '../process/backup-end.ts'
-import { bitmapName, followBackup, jobName } from './follow.ts'
+import { bitmapName, followBackup, forgetChanges, jobName } from './follow.ts'
 import { exportDisks, prepareServer, startServer, stopServer } from './server.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -157,7 +157,10 @@ async function begin(domain: QemuDomain, def: BackupDef, given: Beginning): Prom
     await qmp.execute('transaction', { actions })
     for (const disk of storedDisks(def)) {
       disk.state = 'running'
-      undo.push(() => runQemuJob(domain, jobName(domain, disk), undefined, AbortSignal.abort()))
+      undo.push(async () => {
+        await runQemuJob(domain, jobName(domain, disk), undefined, AbortSignal.abort())
+        await forgetChanges(domain, def, disk)
+      })
     }
     if (checkpoint) {
       await keepOrUndo(domain, checkpoint, marks)

@@ -1,6 +1,7 @@
 // A backup that goes on: its jobs in QEMU, one a disk, followed to their ends by whatever process there is. What a job
 // has come to is saved before QEMU forgets it.
 import { virDomainState } from '../../../conf/enums.ts'
+import type { BackupDef } from '../../../conf/moment/backup.ts'
 import { removeBitmap } from '../block/bitmaps.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { noteLoose, removeLoose } from '../blockjob/loose-images.ts'
@@ -72,11 +73,11 @@ async function cancelDisks(domain: QemuDomain, backup: Backup): Promise<void> {
 /** Removes the bitmap that a push has been made by; that of a pull goes with the scratch image. */
 export async function forgetChanges(
   { qmp, def, context }: QemuDomain,
-  backup: Backup,
+  { mode }: BackupDef,
   disk: StoredDisk
 ): Promise<void> {
   const source = diskNamed(def, disk.name)?.source
-  if (!source || backup.def.mode === 'pull' || disk.incremental === undefined) return
+  if (!source || mode === 'pull' || disk.incremental === undefined) return
   const { data } = removeBitmap(effectiveNode(source, context.qemu), bitmapName(disk))
   // it may be gone already
   await qmp.execute('block-dirty-bitmap-remove', data).catch(() => undefined)
@@ -86,7 +87,7 @@ async function followDisk(domain: QemuDomain, backup: Backup, disk: StoredDisk):
   const id = jobName(domain, disk)
   const job = await qemuJobEnd(domain, id)
   await stopServer(domain, backup.def)
-  await forgetChanges(domain, backup, disk)
+  await forgetChanges(domain, backup.def, disk)
   backup.done.current += Number(job?.['current-progress'] ?? 0)
   backup.done.total += Number(job?.['total-progress'] ?? 0)
   if (job?.error !== undefined) backup.error ??= job.error
