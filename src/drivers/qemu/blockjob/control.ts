@@ -12,8 +12,10 @@ import { recordFrom } from './bitmaps.ts'
 import { below, imageNumbered } from './chain.ts'
 import { isLateChain } from './copy.ts'
 import { type BlockJobWatch, TYPES, watchOf } from './job.ts'
+import { removeLoose } from './loose-images.ts'
 import { openChain } from './new-image.ts'
 import { speedMib } from './speed.ts'
+import { standsOn } from './top-node.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -136,9 +138,15 @@ async function openLateChain(domain: QemuDomain, disk: DiskDef, job: BlockJob): 
   const mirror = disk.mirror?.source
   const chain = mirror && below(mirror)
   if (!mirror || !chain || !isLateChain(job)) return
+  const overlay = storageIds(mirror).formatNode
+  if (domain.running.looseImages.has(chain.index!)) {
+    // a pivot that came to nothing has opened them
+    if (await standsOn(domain, [overlay])) return
+    await removeLoose(domain, chain.index!)
+  }
   const opened = await openChain(domain, disk, chain)
   try {
-    const data = { node: effectiveNode(chain, domain.context.qemu), overlay: storageIds(mirror).formatNode }
+    const data = { node: effectiveNode(chain, domain.context.qemu), overlay }
     await domain.qmp.execute('transaction', { actions: [{ type: 'blockdev-snapshot', data }] })
   } catch (error) {
     await opened.discard()

@@ -1,4 +1,4 @@
-// The image that a disk is really on, as QEMU has it: after a pivot that nobody has followed, its word alone counts.
+// The images that a disk is really on, as QEMU has it: after a change that nobody has followed, its word alone counts.
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import { effectiveNode } from '../block/nodes.ts'
@@ -28,4 +28,18 @@ export async function hasPivoted(
   }
   if (state !== 'aborting') log.info({ job: name }, 'a block job ended without a pivot')
   return 'cancelled'
+}
+
+/** A node, with the number of images that are open below it. */
+interface DeepNode {
+  'node-name': string
+  backing_file_depth: number | bigint
+}
+
+/** True where QEMU has an image below each of these nodes: an overlay has nothing there before. */
+export async function standsOn({ qmp }: QemuDomain, nodes: readonly string[]): Promise<boolean> {
+  // a flat list does not count images below
+  const list = await qmp.execute<DeepNode[]>('query-named-block-nodes', { flat: false })
+  const depths = new Map(list.map(node => [node['node-name'], Number(node.backing_file_depth)]))
+  return nodes.every(node => (depths.get(node) ?? 0) > 0)
 }

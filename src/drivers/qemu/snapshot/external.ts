@@ -173,14 +173,3 @@ export async function standOn({ qmp }: QemuDomain, overlays: readonly LiveOverla
   if (overlays.length === 0) return
   await qmp.execute('transaction', { actions: overlays.flatMap(({ actions }) => actions) }, { timeoutMs: FLUSH_MS })
 }
-
-/** True where QEMU's disks stand on these nodes: an overlay has nothing below it before. */
-export async function standsOn({ qmp }: QemuDomain, overlays: readonly string[]): Promise<boolean> {
-  // a flat list does not count images below
-  const list = await qmp.execute<DeepNode[]>('query-named-block-nodes', { flat: false })
-  const depths = new Map(list.map(node => [node['node-name'], Number(node.backing_file_depth)]))
-  return overlays.every(node => (depths.get(node) ?? 0) > 0)
-}
-
-/** A node, with the number of images that are open below it. */
-type DeepNode = Pick<BlockNode, 'node-name'> & { backing_file_depth: number | bigint }

@@ -207,14 +207,19 @@ const onNode = (node: string) => [
   { qdev: '/machine/peripheral/virtio-disk0/virtio-backend', removable: false, inserted: { 'node-name': node } }
 ]
 
+/** The job that was begun is in step. */
+async function untilReady(guest: StandInGuest, job: { id: string; type: string }): Promise<void> {
+  guest.qemu.peer.answers['query-jobs'] = [{ ...job, status: 'ready' }]
+  guest.qemu.peer.event('JOB_STATUS_CHANGE', { id: job.id, status: 'ready' })
+  await guest.untilTold('BLOCK_JOB_2')
+  guest.forget()
+}
+
 /** An active commit that is in step. */
 async function readyCommit(t: Test): Promise<StandInGuest> {
   const guest = await guestWithChain(t)
   await guest.call('virDomainBlockCommit', { disk: 'vda', flags: ACTIVE })
-  guest.qemu.peer.answers['query-jobs'] = JOB('ready')
-  guest.qemu.peer.event('JOB_STATUS_CHANGE', { id: 'commit-vda-libvirt-1-format', status: 'ready' })
-  await guest.untilTold('BLOCK_JOB_2')
-  guest.forget()
+  await untilReady(guest, { id: 'commit-vda-libvirt-1-format', type: 'commit' })
   return guest
 }
 
@@ -227,6 +232,25 @@ t.test('a pivot that QEMU refuses', async t => {
   t.match(await guest.failureOf('virDomainBlockJobAbort', { disk: 'vda', flags: PIVOT }), /the stand-in refuses/)
   t.equal(await xmlOf(guest), before)
   t.match(await guest.status(), { blockJobs: [{ state: 'ready' }] })
+})
+
+t.test('a pivot to an image that is reused, which QEMU refuses at first', async t => {
+  const guest = await guestWithChain(t)
+  const { peer } = guest.qemu
+  await guest.call('virDomainBlockCopy', copyTo(guest, 'reused.qcow2', SHALLOW | REUSE))
+  await untilReady(guest, { id: 'copy-vda-libvirt-1-format', type: 'mirror' })
+  const opened = ['blockdev-add', 'blockdev-add', 'transaction']
+  const pivot = async () => {
+    guest.forget()
+    t.match(await guest.failureOf('virDomainBlockJobAbort', { disk: 'vda', flags: PIVOT }), /the stand-in refuses/)
+    return peer.commands
+  }
+  peer.answers['job-complete'] = refuses()
+  t.same(await pivot(), [...opened, 'transaction', 'job-complete'])
+  // QEMU has them, but not below the image
+  t.same(await pivot(), ['query-named-block-nodes', ...DELETE, ...opened, 'transaction', 'job-complete'])
+  peer.answers['query-named-block-nodes'] = [{ ...NODE('libvirt-3-format'), backing_file_depth: 1 }]
+  t.same(await pivot(), ['query-named-block-nodes', 'transaction', 'job-complete'])
 })
 
 t.test('a pivot of which QEMU tells an error', async t => {
