@@ -198,13 +198,11 @@ export const pullBitmaps = (known: KnownImages, top: StorageSource, base?: Stora
 /**
  * Bitmaps for a new top image: those of the one below go on there (qemuSnapshotDiskBitmapsPropagate). They stay in the
  * lower one too, which may become the top again.
+ * @param overlay its node; QEMU refuses one that cannot keep bitmaps
  */
-export function overlayBitmaps({ nodes, qemu }: KnownImages, below: StorageSource, overlay: StorageSource): Action[] {
-  if (overlay.format !== 'qcow2') return []
-  const bitmaps = nodes.get(effectiveNode(below, qemu))?.bitmaps ?? []
-  return bitmaps.flatMap(({ name, persistent, recording, inconsistent, granularity }) =>
+export const overlayBitmaps = (below: readonly BlockBitmap[], overlay: string): Action[] =>
+  below.flatMap(({ name, persistent, recording, inconsistent, granularity }) =>
     name !== undefined && persistent && recording && !inconsistent
-      ? [addBitmap(effectiveNode(overlay, qemu), name, { persistent: true, disabled: false, granularity })]
+      ? [addBitmap(overlay, name, { persistent: true, disabled: false, granularity })]
       : []
   )
-}

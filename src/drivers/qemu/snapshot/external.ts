@@ -7,6 +7,7 @@ import type { SnapshotDisk } from '../../../conf/moment/snapshot.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import { isLocalStorage, type StorageSource, sameLocation, storagePath } from '../../../conf/storage/source.ts'
 import { giveTo } from '../../../host/owner.ts'
+import { overlayBitmaps } from '../block/bitmaps.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { type AddedImage, addImage } from '../blockjob/new-image.ts'
 import type { QemuDomain } from '../domain/domain.ts'
@@ -151,16 +152,10 @@ export async function discardOverlays(overlays: readonly LiveOverlay[]): Promise
   for (const { image } of overlays) await image.discard()
 }
 
-/** Bitmaps that record go on in the overlay (qemuSnapshotDiskBitmapsPropagate); then the disk does. */
+/** Bitmaps that record go on in the overlay; then the disk does. */
 function actionsOf(below: string, overlay: string, node: BlockNode): object[] {
-  const bitmaps = (node['dirty-bitmaps'] ?? []).filter(
-    ({ persistent, recording, inconsistent }) => persistent && recording && !inconsistent
-  )
   return [
-    ...bitmaps.map(({ name, granularity }) => ({
-      type: 'block-dirty-bitmap-add',
-      data: { node: overlay, name, persistent: true, disabled: false, granularity }
-    })),
+    ...overlayBitmaps(node['dirty-bitmaps'] ?? [], overlay),
     { type: 'blockdev-snapshot', data: { node: below, overlay } }
   ]
 }

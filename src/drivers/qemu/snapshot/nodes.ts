@@ -1,19 +1,12 @@
 // What QEMU knows of the images of a running guest (qemuBlockGetNamedNodeData).
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
+import type { BlockBitmap } from '../block/bitmaps.ts'
 import type { NewImageSize } from '../block/create.ts'
 import { storageIds } from '../block/node-names.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 
 type Count = number | bigint
-
-export interface NodeBitmap {
-  name: string
-  granularity: Count
-  persistent?: boolean
-  recording?: boolean
-  inconsistent?: boolean
-}
 
 /** A node of query-named-block-nodes; sizes in bytes. */
 export interface BlockNode {
@@ -25,7 +18,7 @@ export interface BlockNode {
     'format-specific'?: { data?: { 'extended-l2'?: boolean } }
     snapshots?: { name: string; 'vm-state-size': Count }[]
   }
-  'dirty-bitmaps'?: NodeBitmap[]
+  'dirty-bitmaps'?: BlockBitmap[]
 }
 
 /** All nodes by name. */
