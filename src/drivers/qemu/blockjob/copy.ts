@@ -36,7 +36,8 @@ const {
   VIR_DOMAIN_BLOCK_COPY_SHALLOW,
   VIR_DOMAIN_BLOCK_COPY_REUSE_EXT,
   VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB,
-  VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES
+  VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES,
+  VIR_DOMAIN_BLOCK_COPY_TARGET_ZEROED
 } = virDomainBlockCopyFlags
 const SPEED_MAX = 2n ** 63n - 1n
 
@@ -67,8 +68,9 @@ export function parseDestination(text: string): StorageSource {
 /**
  * Begins a copy to another image.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, VIR_ERR_OPERATION_INVALID for a persistent guest without
- *   VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB, VIR_ERR_SYSTEM_ERROR for files, ResourceTaken for an image that another guest
- *   has, VIR_ERR_INTERNAL_ERROR with QEMU's words; nothing of it is left then
+ *   VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB, VIR_ERR_OPERATION_UNSUPPORTED for what QEMU cannot do, VIR_ERR_SYSTEM_ERROR for
+ *   files, ResourceTaken for an image that another guest has, VIR_ERR_INTERNAL_ERROR with QEMU's words; nothing of it is
+ *   left then
  */
 export async function copyDisk(
   domain: QemuDomain,
@@ -118,6 +120,7 @@ export async function copyDisk(
       granularity: granularity || undefined,
       'buf-size': bufSize || undefined,
       sync: isShallow ? 'top' : 'full',
+      'target-is-zero': (flags & VIR_DOMAIN_BLOCK_COPY_TARGET_ZEROED) === 0 ? undefined : true,
       'copy-mode': (flags & VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES) === 0 ? undefined : 'write-blocking',
       'auto-finalize': true,
       'auto-dismiss': false
@@ -146,6 +149,10 @@ function checkDestination(domain: QemuDomain, disk: DiskDef, mirror: StorageSour
   if (disk.device === 'lun') validateLunSource(mirror)
   if ((flags & VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB) === 0 && domain.isPersistent) {
     throw fail('VIR_ERR_OPERATION_INVALID', 'domain is not transient')
+  }
+  const isZeroed = (flags & VIR_DOMAIN_BLOCK_COPY_TARGET_ZEROED) !== 0
+  if (isZeroed && !domain.context.qemu.has('blockdev-mirror.target-is-zero')) {
+    throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'this QEMU cannot be told that the target of a copy reads as zeroes')
   }
   if (!below(mirror)) {
     if (!mirror.backingStore && !kind.isShallow) mirror.backingStore = { type: 'none' }

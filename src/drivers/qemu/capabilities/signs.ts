@@ -35,6 +35,7 @@ export const CAPABILITY_SIGNS = {
   am53c974: [{ type: 'am53c974' }],
   'arm-max-cpu': [{ type: 'max-arm-cpu' }],
   'block-export-add': [{ command: 'block-export-add' }],
+  'blockdev-mirror.target-is-zero': [{ qapi: 'blockdev-mirror/arg-type/target-is-zero' }],
   'blockdev-reopen': [{ command: 'blockdev-reopen' }],
   'blockdev-set-active': [{ command: 'blockdev-set-active' }],
   'blockdev-snapshot.allow-write-only-overlay': [{ qapi: 'blockdev-snapshot/$allow-write-only-overlay' }],

@@ -4,13 +4,13 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { StandInGuest } from '../../../helper/stand-in-guest.ts'
+import { type GuestParts, StandInGuest } from '../../../helper/stand-in-guest.ts'
 import { type Answers, type Order, refuses, silent } from '../../../helper/stand-in-qemu.ts'
 
 t.setTimeout(240_000)
 
 const TRANSIENT_JOB = 4
-const [SHALLOW, REUSE, ACTIVE, PIVOT] = [1, 2, 4, 2]
+const [SHALLOW, REUSE, ACTIVE, PIVOT, ZEROED] = [1, 2, 4, 2, 16]
 
 /** What `query-jobs` tells, by the monitor that is asked. */
 const jobs = new WeakMap<object, object[]>()
@@ -45,8 +45,8 @@ const ANSWERS = (): Answers => ({
 const DISK = `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='@/top.qcow2'/>
   <target dev='vda' bus='virtio'/></disk>`
 
-async function guestWithChain(t: Test): Promise<StandInGuest> {
-  const guest = await StandInGuest.make(t, { devices: DISK, answers: ANSWERS(), persistent: true })
+async function guestWithChain(t: Test, parts: GuestParts = {}): Promise<StandInGuest> {
+  const guest = await StandInGuest.make(t, { devices: DISK, answers: ANSWERS(), persistent: true, ...parts })
   const base = join(guest.dir, 'base.qcow2')
   execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', base, '1M'])
   for (const name of ['top.qcow2', 'reused.qcow2']) {
@@ -187,6 +187,16 @@ t.test('a copy of a disk whose last job is not yet acted upon', async t => {
   blockJobs.clear()
   guest.domain.changed()
   await checkNothingLeft(t, guest, before, 'the copy')
+})
+
+t.test('a copy to what reads as zeroes', async t => {
+  const guest = await guestWithChain(t)
+  await guest.call('virDomainBlockCopy', copyTo(guest, 'copy.qcow2', ZEROED))
+  t.match(guest.qemu.peer.orders.at(-1), { command: 'blockdev-mirror', args: { 'target-is-zero': true } })
+  const older = await guestWithChain(t, { missing: ['blockdev-mirror.target-is-zero'] })
+  const refused = await older.failureOf('virDomainBlockCopy', copyTo(older, 'copy.qcow2', ZEROED))
+  t.match(refused, /^VIR_ERR_OPERATION_UNSUPPORTED VIR_FROM_QEMU/)
+  t.same(older.qemu.peer.commands, [])
 })
 
 t.test('an image that cannot be made', async t => {
