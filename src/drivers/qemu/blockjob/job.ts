@@ -256,7 +256,11 @@ export class BlockJobWatch implements HypervisorJob {
 
   /** Saves how it ended and has QEMU forget it, once. */
   #taken(): Promise<void> {
-    this.#taking ??= this.#take()
+    this.#taking ??= this.#take().catch(error => {
+      // QEMU could not be asked: it is when its monitor is found again
+      this.#taking = undefined
+      throw error
+    })
     this.#taking.catch(() => undefined)
     return this.#taking
   }

@@ -16,12 +16,20 @@ async function syncThreadsAndMemory(domain: QemuDomain): Promise<void> {
   }
 }
 
+/** Tells jobs of QEMU's how they are: one that has ended meanwhile tells nobody by itself. */
+async function tellJobs({ qmp, jobs: { qemuJobs } }: QemuDomain): Promise<void> {
+  if (qemuJobs.size === 0) return
+  const list = await qmp.execute<{ id: string; status: string }[]>('query-jobs')
+  for (const { id, status } of list) qemuJobs.get(id)?.tell('JOB_STATUS_CHANGE', { id, status })
+}
+
 /** Brings the guest up to what its QEMU is, for events that no shim has heard (qemuProcessUpdateState). */
 export async function catchUp(domain: QemuDomain): Promise<void> {
   removeWritten(domain)
   await syncThreadsAndMemory(domain)
   await recoverJob(domain)
   if (!domain.isActive) return
+  await tellJobs(domain)
   const { status } = await domain.qmp.execute<{ status: string }>('query-status')
   const { VIR_DOMAIN_PAUSED_UNKNOWN, VIR_DOMAIN_PAUSED_WATCHDOG, VIR_DOMAIN_PAUSED_IOERROR } = virDomainPausedReason
   const pausedReasons: Record<string, number> = {

@@ -280,6 +280,18 @@ t.test('a pivot of which QEMU tells an error', async t => {
   t.match(guest.told.at(-1), ['BLOCK_JOB_2', { dst: 'vda', type: 4, status: 1 }])
 })
 
+t.test('an end that comes while the monitor is lost', async t => {
+  const guest = await guestWithChain(t)
+  const { peer } = guest.qemu
+  await guest.call('virDomainBlockPull', { disk: 'vda' })
+  peer.answers['query-jobs'] = [{ id: 'pull-vda-libvirt-1-format', type: 'stream', status: 'concluded' }]
+  peer.hangUp()
+  await guest.untilTold('BLOCK_JOB_2')
+  t.match(guest.told.at(-1), ['BLOCK_JOB_2', { dst: 'vda', type: 1, status: 0 }])
+  t.equal((await guest.status())?.blockJobs, undefined)
+  t.ok(peer.commands.includes('job-dismiss'))
+})
+
 t.test('an end that comes while no shim runs', async t => {
   const cases: [node: string, isPivoted: boolean][] = [
     ['libvirt-2-format', true],
