@@ -83,9 +83,22 @@ export async function forgetChanges(
   await qmp.execute('block-dirty-bitmap-remove', data).catch(() => undefined)
 }
 
+/** As qemuJobEnd, however often the monitor is lost meanwhile. @throws VIR_ERR_OPERATION_FAILED when the backup has ended */
+async function jobEnd(domain: QemuDomain, backup: Backup, id: string): Promise<QmpJob | undefined> {
+  for (;;) {
+    try {
+      return await qemuJobEnd(domain, id)
+    } catch (error) {
+      if (domain.run?.backup !== backup) throw error
+      // told of it once QEMU is found again
+      await new Promise<void>(resolve => domain.jobs.qemuJobs.set(id, { tell: () => resolve() }))
+    }
+  }
+}
+
 async function followDisk(domain: QemuDomain, backup: Backup, disk: StoredDisk): Promise<void> {
   const id = jobName(domain, disk)
-  const job = await qemuJobEnd(domain, id)
+  const job = await jobEnd(domain, backup, id)
   await stopServer(domain, backup.def)
   await forgetChanges(domain, backup.def, disk)
   backup.done.current += Number(job?.['current-progress'] ?? 0)

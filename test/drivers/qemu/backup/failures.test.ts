@@ -140,6 +140,18 @@ for (const { mode, steps, undone } of CASES) {
   })
 }
 
+t.test('a backup that ends while the monitor is lost', async t => {
+  const guest = await guestWithDisk(t)
+  const { peer } = guest.qemu
+  await guest.call('virDomainBackupBegin', backup(guest, 'push'))
+  peer.answers['query-jobs'] = [{ id: 'backup-vda-libvirt-2-format', type: 'backup', status: 'concluded' }]
+  peer.hangUp()
+  await guest.untilTold('JOB_COMPLETED')
+  t.match(await guest.failureOf('virDomainBackupGetXMLDesc'), /^VIR_ERR_NO_DOMAIN_BACKUP/)
+  t.match(await guest.call('virDomainGetJobStats', { flags: 1 }), { type: 3 })
+  t.ok(existsSync(storeOf(guest)), 'the copy is whole')
+})
+
 t.test('a checkpoint: each step refused', async t => {
   const guest = await guestWithDisk(t)
   const { peer } = guest.qemu
