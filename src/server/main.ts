@@ -324,16 +324,15 @@ async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
     await (await import('../drivers/qemu/save/settle-dump.ts')).settleDump(domain, status, reattached)
   }
   if (!reattached) return false
-  // images that were being added are looked at by whom they were for, before they are taken away
+  const { backup, blockJobs, looseImages, checkpoint } = domain.run ?? {}
+  if (blockJobs?.size) await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
   const snapshots = isInSnapshot(domain) ? await import('../drivers/qemu/snapshot/recover.ts') : undefined
   await snapshots?.recoverSnapshots(domain)
-  const { backup, blockJobs, looseImages, checkpoint } = domain.run ?? {}
   if (backup || domain.jobs.async?.kind === 'backup') {
     await (await import('../drivers/qemu/backup/recover.ts')).recoverBackup(domain)
   }
-  if (blockJobs?.size || looseImages?.size) {
-    await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
-  }
+  // images that were being added have been looked at by whom they were for
+  if (looseImages?.size) await (await import('../drivers/qemu/blockjob/loose-images.ts')).settleLooseImages(domain)
   await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
   if (checkpoint) await (await import('../drivers/qemu/checkpoint/delete.ts')).settleCheckpoint(domain)
   snapshots?.goOnMerging(domain)

@@ -7,6 +7,7 @@ import type { DomainDef } from '../../src/conf/domain-def.ts'
 import * as enums from '../../src/conf/enums.ts'
 import { type ErrorJson, toVirError } from '../../src/conf/error.ts'
 import { fieldsToJson } from '../../src/conf/wire.ts'
+import { settleLooseImages } from '../../src/drivers/qemu/blockjob/loose-images.ts'
 import { refreshBlockJobs } from '../../src/drivers/qemu/blockjob/refresh.ts'
 import type { Capability } from '../../src/drivers/qemu/capabilities/signs.ts'
 import type { QemuContext } from '../../src/drivers/qemu/context.ts'
@@ -154,7 +155,8 @@ export class StandInGuest {
     const { def, context } = await loadDomain(status.xml, this.#contextFor, { inactive: false, status: true })
     this.#serve(def, context)
     const isRunning = await reconnectDomain(this.domain, status)
-    if (isRunning && (status.blockJobs ?? status.looseImages)) await refreshBlockJobs(this.domain)
+    if (isRunning && status.blockJobs) await refreshBlockJobs(this.domain)
+    if (isRunning && status.looseImages) await settleLooseImages(this.domain)
     return isRunning
   }
 

@@ -113,7 +113,7 @@ export class BlockJobWatch implements HypervisorJob {
     if (status !== 'ready' && status !== 'pending' && status !== 'concluded') return
     // at once, whoever holds the guest: until it is dismissed there are nodes of the job's that QEMU 7.2 does not survive
     // being asked of by query-named-block-nodes
-    if (status === 'concluded') void this.#taken()
+    if (status === 'concluded') void this.taken()
     this.news(status)
   }
 
@@ -229,7 +229,7 @@ export class BlockJobWatch implements HypervisorJob {
     const domain = this.#domain
     const { log } = domain
     const disk = this.#disk
-    await this.#taken()
+    await this.taken()
     // of those that say so by the image the disk is on
     if (!isOver(job)) this.enter((disk && (await this.#ends.outcome?.(domain, job, disk))) ?? this.#told)
     const outcome = job.state as Outcome
@@ -255,7 +255,7 @@ export class BlockJobWatch implements HypervisorJob {
   }
 
   /** Saves how it ended and has QEMU forget it, once. */
-  #taken(): Promise<void> {
+  taken(): Promise<void> {
     this.#taking ??= this.#take().catch(error => {
       // QEMU could not be asked: it is when its monitor is found again
       this.#taking = undefined

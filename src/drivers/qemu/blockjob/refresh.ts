@@ -7,7 +7,6 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { activeCommitEnds, commitEnds } from './commit.ts'
 import { copyEnds } from './copy.ts'
 import { BlockJobWatch, type JobEnds } from './job.ts'
-import { settleLooseImages } from './loose-images.ts'
 import { pullEnds } from './pull.ts'
 import type { QmpJob } from './qemu-job.ts'
 
@@ -18,42 +17,58 @@ const ENDS: { [K in BlockJob['kind']]?: JobEnds } = {
   'active-commit': activeCommitEnds
 }
 
-/** @param others ends of kinds that are seen to elsewhere */
-export async function refreshBlockJobs(
-  domain: QemuDomain,
-  others: { [K in BlockJob['kind']]?: JobEnds } = {}
-): Promise<void> {
-  if (!domain.isActive) return
-  const list = await domain.qmp.execute<QmpJob[]>('query-jobs')
-  for (const job of [...domain.running.blockJobs.values()]) {
-    const ends = { ...ENDS, ...others }[job.kind]
-    const found = list.find(({ id }) => id === job.name)
-    if (ends) await refresh(domain, job, ends, found)
-  }
-  await settleLooseImages(domain)
+/** A job that was left, and QEMU's word of it. */
+interface Left {
+  watch: BlockJobWatch
+  found: QmpJob | undefined
 }
 
-async function refresh(domain: QemuDomain, job: BlockJob, ends: JobEnds, found: QmpJob | undefined): Promise<void> {
+/** Images that were on their way are left to settleLooseImages. */
+export async function refreshBlockJobs(domain: QemuDomain): Promise<void> {
+  if (!domain.isActive) return
+  const list = await domain.qmp.execute<QmpJob[]>('query-jobs')
+  const left = [...domain.running.blockJobs.values()].flatMap(job => {
+    const found = list.find(({ id }) => id === job.name)
+    const watch = takeUp(domain, job, found)
+    return watch ? [{ watch, found }] : []
+  })
+  // before QEMU is asked for its nodes, which it does not survive as long as any job is to be dismissed
+  for (const { watch, found } of left) if (found?.status === 'concluded') await watch.taken()
+  for (const one of left) await refresh(domain, one)
+}
+
+/** Holds a job; of one that QEMU does not know, and that has left no trace, nothing stays. */
+function takeUp(domain: QemuDomain, job: BlockJob, found: QmpJob | undefined): BlockJobWatch | undefined {
+  const ends = ENDS[job.kind]
+  if (!ends) return undefined
   const watch = new BlockJobWatch(domain, job, ends)
-  const disk = domain.def.devices.disks.find(({ target }) => target?.dev === job.disk)
+  const disk = diskOf(domain, job)
   if (!found && !isOver(job)) {
     domain.log.warn({ job: job.name, state: job.state }, 'QEMU does not know a block job')
     // a disk says what it is on; of others nobody can tell any more
     if (job.state === 'new' || !disk?.mirror) {
       if (disk) delete disk.mirror
-      return watch.drop()
+      watch.drop()
+      return undefined
     }
   }
   watch.hold()
+  if (found && job.state === 'new') hasBegun(domain, job, disk)
+  return watch
+}
+
+async function refresh(domain: QemuDomain, { watch, found }: Left): Promise<void> {
   try {
-    if (found && job.state === 'new') hasBegun(domain, job, disk)
     if (!found || found.status === 'concluded') watch.news('concluded')
-    else await follow(domain, watch, disk, found)
+    else await follow(domain, watch, diskOf(domain, watch.job), found)
     await watch.catchUp()
   } finally {
     watch.release()
   }
 }
+
+const diskOf = ({ def }: QemuDomain, { disk }: BlockJob): DiskDef | undefined =>
+  def.devices.disks.find(({ target }) => target?.dev === disk)
 
 /** Its images have their place in the definition. */
 function hasBegun({ running }: QemuDomain, job: BlockJob, disk: DiskDef | undefined): void {

@@ -98,9 +98,11 @@ export function checkUnassigned({ run }: Pick<QemuDomain, 'run'>, target: string
   throw fail('VIR_ERR_INTERNAL_ERROR', `disk '${target}' has a blockjob assigned`)
 }
 
-/** True while QEMU is at it, as libvirt has it: one that has not begun, or waits for its last word, is not running. */
-export const isRunning = ({ state }: Pick<BlockJob, 'state'>): boolean =>
-  state !== 'new' && state !== 'pending' && !isOver({ state })
+/**
+ * True until the definitions have followed, as libvirt has it: one that has not begun, or waits for its last word, is not
+ * running.
+ */
+const isRunning = ({ state }: Pick<BlockJob, 'state'>): boolean => state !== 'new' && state !== 'pending'
 
 /** True where some disk has a job, or is being copied (qemuDomainHasBlockjob). */
 export const hasBlockJob = ({ run, def }: Pick<QemuDomain, 'run' | 'def'>): boolean =>
