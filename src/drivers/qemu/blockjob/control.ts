@@ -5,7 +5,7 @@ import { virDomainBlockJobAbortFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { storageIds } from '../block/node-names.ts'
 import { effectiveNode } from '../block/nodes.ts'
-import { type BlockJob, blockJobOf, jobDisk } from '../domain/block-jobs.ts'
+import { type BlockJob, blockJobOf, isOver, jobDisk } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { QmpError } from '../monitor/qmp.ts'
 import { recordFrom } from './bitmaps.ts'
@@ -78,13 +78,16 @@ export async function setBlockJobSpeed(domain: QemuDomain, path: string, speed: 
 }
 
 /** @throws VIR_ERR_OPERATION_INVALID where QEMU has no such job any more (qemuMonitorJSONBlockJobError) */
-const unlessGone = ({ name }: BlockJob) => {
+const unlessGone = (job: BlockJob) => {
   return (error: Error): never => {
     const { cause } = error
     if (!(cause instanceof QmpError) || cause.class !== 'DeviceNotActive') throw error
-    throw fail('VIR_ERR_OPERATION_INVALID', `No active block job '${name}'`, cause)
+    throw notActive(job, cause)
   }
 }
+
+const notActive = ({ name }: BlockJob, cause?: QmpError) =>
+  fail('VIR_ERR_OPERATION_INVALID', `No active block job '${name}'`, cause)
 
 /**
  * Ends a job: the disk goes on with what it was copied to, or stays where it is.
@@ -115,6 +118,8 @@ export async function abortBlockJob(domain: QemuDomain, path: string, flags: num
 
 /** Has QEMU give a job up. Saved before QEMU is told: who finds its end must know that it was asked for. */
 export async function cancelBlockJob(domain: QemuDomain, disk: DiskDef, job: BlockJob): Promise<void> {
+  // what it came to is saved, and must stay
+  if (isOver(job)) throw notActive(job)
   await within(domain, disk, job, 'abort', async () => {
     await domain.qmp.execute('block-job-cancel', { device: job.name, force: false }).catch(unlessGone(job))
   })

@@ -158,15 +158,16 @@ export async function openChain(domain: QemuDomain, disk: DiskDef, source: Stora
   const index = source.index!
   noteLoose(domain, disk, source, [])
   domain.save()
-  const claimed = await claimMore(domain, deviceAllocations('disks', carrier, def))
+  let claimed: Claimed | undefined
   const added: Added = {
     keep: () => void running.looseImages.delete(index),
     async discard() {
       await removeLoose(domain, index, running)
-      await claimed.release()
+      await claimed?.release()
     }
   }
   try {
+    claimed = await claimMore(domain, deviceAllocations('disks', carrier, def))
     const plug = newPlug(domain, context)
     addStorageChain(plug, source, { ...diskUse(disk), readOnly: true })
     await plug.execute(qmp, leftBy(domain))

@@ -9,9 +9,8 @@ import type { QemuDomain } from '../domain/domain.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** A node of query-named-block-nodes. */
-export interface QmpNode {
+interface QmpNode {
   'node-name': string
-  ro?: boolean
   image: {
     'virtual-size': number | bigint
     'actual-size'?: number | bigint
