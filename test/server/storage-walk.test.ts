@@ -12,7 +12,7 @@ import { type Answer, Shim } from '../helper/shim.ts'
 t.setTimeout(3_600_000)
 
 /** `WALK_STEPS=300` is the long form, with 60 kills of the shim and 10 of QEMU. */
-const STEPS = Number(process.env.WALK_STEPS ?? 60)
+const STEPS = Number(process.env.WALK_STEPS ?? 40)
 const STEPS_A_KILL = 5
 const STEPS_A_CRASH = 30
 const LIMIT_MS = 60_000
