@@ -121,6 +121,8 @@ const VARYING: [pattern: RegExp, mask: string][] = [
   [/ PATH=\S*/g, ' PATH=P'],
   // how often a progress was asked for
   [/\r[\w ]+: \[ *[\d.]+ %\](?=\r)/g, ''],
+  // how far a job is that is not over
+  [/(\r[\w ]+: \[) *(?!100)[\d.]+ %\]/g, '$1 N %]'],
   // the tap's descriptor: others have others open
   [/"fd":"\d+"/g, '"fd":"N"'],
   // QEMU's user, and what is kept of the former owner of an image
