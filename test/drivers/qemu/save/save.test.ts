@@ -153,6 +153,23 @@ t.test('a file that was there stays, emptied; a guest that is gone leaves none o
   t.notOk(existsSync(other))
 })
 
+t.test('a file that another guest has is not emptied', async t => {
+  for (const api of ['virDomainSave', 'virDomainCoreDump']) {
+    const { guest, path } = await running(t)
+    writeFileSync(path, 'of another guest')
+    const asked: object[] = []
+    const claim = async (_: object, resources: object[]) => {
+      asked.push(...resources)
+      throw new Error('taken')
+    }
+    Object.assign(guest.domain, { claims: { claim, release: async () => undefined, held: [] } })
+    t.match(await guest.failureOf(api, { to: path }), /taken/, api)
+    t.match(asked, [{ kind: 'disk', path, mode: 'exclusive' }], api)
+    t.equal(readFileSync(path, 'latin1'), 'of another guest', api)
+    t.match(await guest.state(), /^RUNNING/, api)
+  }
+})
+
 t.test('a guest that cannot even be resumed', async t => {
   const { guest, path } = await running(t, { migrate: refuses(), cont: refuses('not now') })
   t.match(await guest.failureOf('virDomainSave', { to: path }), /the stand-in refuses/)
@@ -202,6 +219,18 @@ t.test('each failure of a restore leaves a guest that is shut off', async t => {
     t.match(await guest.state(), /^SHUTOFF/, what)
     t.ok(existsSync(guest.root.managedSave), what)
   }
+})
+
+t.test('a program that finds its image damaged: the guest does not run, and the image stays', async t => {
+  const { guest } = await running(t)
+  await guest.call('virDomainManagedSave')
+  const image = { ...readImageFile(guest.root.managedSave), format: 'gzip' } as const
+  writeFileSync(guest.root.managedSave, Buffer.concat([formatImage(image, { whole: true }), Buffer.from('no gzip')]))
+  guest.forget()
+  t.match(await guest.failureOf('virDomainCreate'), /Child process \(gzip -dc\) unexpected exit status 1/)
+  t.notOk(told(guest).includes('cont'))
+  t.match(await guest.state(), /^SHUTOFF/)
+  t.ok(existsSync(guest.root.managedSave))
 })
 
 /** What a next shim makes of what a killed one has left. */
@@ -260,5 +289,38 @@ t.test('a shim that is killed when a restored guest has its memory: it runs, and
     t.equal(await guest.state(), paused ? 'PAUSED MIGRATION' : 'RUNNING RESTORED')
     t.notOk(existsSync(guest.root.managedSave))
     t.equal((await guest.status())?.goesOnFrom, undefined)
+  }
+})
+
+t.test('a restored guest that ended with its shim: a saved image goes that its disks are ahead of', async t => {
+  for (const [left, stays] of [
+    [{ state: 1, reason: 3 }, false],
+    [{ state: 3, reason: 2 }, true],
+    [{ phase: 'starting' }, true]
+  ] as const) {
+    const { guest } = await running(t)
+    writeFileSync(guest.root.managedSave, 'image')
+    guest.leave()
+    const changed = { ...left, goesOnFrom: 'managed save' } as const
+    const status = { ...(await guest.status())!, ...changed }
+    await guest.qemu.end()
+    t.equal(await guest.takeOver(changed), false)
+    await settleSave(guest.domain, status)
+    t.equal(existsSync(guest.root.managedSave), stays, JSON.stringify(left))
+  }
+})
+
+t.test('a snapshot that ended with its shim and guest leaves no memory that is not whole', async t => {
+  for (const whole of [false, true]) {
+    const { guest, path } = await running(t)
+    writeFileSync(path, formatImage({ running: true, format: 'raw', xml: guest.xml }, { whole }))
+    guest.leave()
+    const job = { kind: 'snapshot', api: 'virDomainSnapshotCreateXML', sinceMs: 1 } as const
+    const changed = { job, memoryFile: { path, made: true } }
+    const status = { ...(await guest.status())!, ...changed }
+    await guest.qemu.end()
+    t.equal(await guest.takeOver(changed), false)
+    await settleSave(guest.domain, status)
+    t.equal(existsSync(path), whole)
   }
 })

@@ -9,6 +9,7 @@ import { parseDomain } from '../../../../src/conf/domain-xml.ts'
 import { parseSnapshot, type SnapshotDef } from '../../../../src/conf/moment/snapshot.ts'
 import { storageChain } from '../../../../src/conf/storage/chain.ts'
 import { storagePath } from '../../../../src/conf/storage/source.ts'
+import { readImageFile } from '../../../../src/drivers/qemu/save/image.ts'
 import { bareGuest, Shim } from '../../../helper/shim.ts'
 
 t.setTimeout(900_000)
@@ -163,7 +164,10 @@ class Guest {
     const match = allowed.find(one => DISKS.every(dev => one[dev]!.equals(found[dev]!)))
     t.ok(match, 'every byte is as it should be')
     for (const name of await this.names()) {
-      for (const disk of (await this.snapshot(name)).dom!.devices.disks) {
+      const { dom, memoryFile } = await this.snapshot(name)
+      if (memoryFile !== undefined)
+        t.match(readImageFile(memoryFile), { format: 'raw' }, `the memory of ${name} is whole`)
+      for (const disk of dom!.devices.disks) {
         const path = storagePath(disk.source)!
         t.ok(existsSync(path), `the image of ${name} is there`)
       }
