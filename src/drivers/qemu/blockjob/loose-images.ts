@@ -48,6 +48,7 @@ export async function removeLoose(domain: QemuDomain, index: number, run = domai
 
 /** Takes away the images that a process before this one was adding or taking away. */
 export async function settleLooseImages(domain: QemuDomain): Promise<void> {
+  if (!domain.isActive) return
   const { looseImages } = domain.running
   // those of a pivot under way have their place already
   const mirrors = domain.def.devices.disks.flatMap(({ mirror }) => (mirror ? storageChain(mirror.source) : []))
