@@ -175,10 +175,10 @@ const argumentsOf = (lane: Lane, { line, readOnly }: Step) => [
   ...words(inLane(lane, line))
 ]
 
-/** Runs a command; once more if virsh dies of the race in its threads that a save which fails at once may be. */
+/** Runs a command; once more if virsh dies of the race in its threads that a save or dump which fails at once may be. */
 async function virsh(lane: Lane, step: Step): Promise<Ran> {
   const ran = await runVirsh(lane, step)
-  return ran.status === null && step.line.startsWith('save ') ? runVirsh(lane, step) : ran
+  return ran.status === null && /^(save|dump) /.test(step.line) ? runVirsh(lane, step) : ran
 }
 
 function runVirsh(lane: Lane, step: Step): Promise<Ran> {
