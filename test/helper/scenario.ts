@@ -135,7 +135,8 @@ const VARYING: [pattern: RegExp, mask: string][] = [
   // moments of their own
   [/<creationTime>\d+/g, '<creationTime>TIME'],
   [/\b20\d\d-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\b/g, 'TIME'],
-  [/\b1[789]\d{8}\b/g, 'TIME'],
+  // seconds since 1970, but no nanoseconds of a CPU
+  [/(?<!\.(?:time|user|system|wait|delay)=)\b1[789]\d{8}\b/g, 'TIME'],
   [/<uuid>[\da-f-]{36}<\/uuid>(?=\s*<cpu>)/g, '<uuid>HOST</uuid>']
 ]
 

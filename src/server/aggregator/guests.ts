@@ -170,7 +170,7 @@ export class Guests {
         checkCreatable(known.report)
         const params = { file: path, dxml: xml, 'parallel.channels': channels }
         await this.#call(known, 'virDomainRestoreParams', { params, flags }, undefined, moreMs)
-        return handleOf(known.report)
+        return this.#untilActive(known)
       }
       const asked = [
         ...Object.entries(RESTORE_OPTIONS).flatMap(([flag, option]) =>
@@ -229,6 +229,17 @@ export class Guests {
       return guest.report.id === id && isOff === (id === -1)
     }
     while (!isKnown() && Date.now() < deadline) await sleep(5)
+  }
+
+  /** A guest that has just gone on: whoever asks next, on whatever connection, is to find it so. */
+  async #untilActive({ report: { uuid } }: KnownGuest): Promise<GuestHandle> {
+    const deadline = Date.now() + KNOWN_LIMIT_MS
+    for (;;) {
+      const report = this.#registry.byUuid(uuid)?.report
+      if (!report) throw fail('VIR_ERR_OPERATION_FAILED', 'domain ended while it was restored')
+      if (report.id !== -1 || Date.now() > deadline) return handleOf(report)
+      await sleep(5)
+    }
   }
 
   /** The directory of a new guest is called as the guest is, if that can be and is free; else by its uuid. */
