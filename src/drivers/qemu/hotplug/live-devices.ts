@@ -19,7 +19,7 @@ import { hostGuest } from '../domain/host-guest.ts'
 import { claimMore } from '../process/claim.ts'
 import { memoryLockLimit, raiseMemoryLock } from '../process/memory-lock.ts'
 import { refreshChardev } from '../process/refresh.ts'
-import { liveGuest, newPlug } from './live-guest.ts'
+import { liveGuest, newPlug, statusXml } from './live-guest.ts'
 import { PassedFiles } from './passed-files.ts'
 import { leftBy, partsOf, removeDevice } from './removal.ts'
 import { deviceHolder, unplugged } from './unplug.ts'
@@ -69,6 +69,7 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
   const locked = memoryLockLimit(def)
   insert(dev, def)
   domain.changed()
+  const saved = statusXml(kind, dev as never)
   const warn = leftBy(domain, dev)
   const plug = newPlug(domain, context, files)
   try {
@@ -97,7 +98,7 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
     files.close()
   }
   await refresh?.(dev, def, qmp).catch(warn)
-  domain.settled()
+  if (refresh || statusXml(kind, dev as never) !== saved) domain.settled()
 }
 
 async function giveBack(domain: QemuDomain, kind: DeviceKind, dev: AnyDevice): Promise<void> {

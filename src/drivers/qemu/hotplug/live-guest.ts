@@ -1,6 +1,5 @@
 // A guest that runs, as the rules for its devices know it.
-import { formatDevice } from '../../../conf/device-xml.ts'
-import type { DiskDef } from '../../../conf/devices/disk.ts'
+import { type Device, formatDevice } from '../../../conf/device-xml.ts'
 import type { AnyDevice, DeviceKind } from '../../../conf/devices/index.ts'
 import { deviceAllocations } from '../../../state/allocation.ts'
 import type { QemuContext } from '../context.ts'
@@ -41,7 +40,7 @@ export function liveGuest(domain: QemuDomain, plugIn: PlugIn): LiveGuest {
       await partsToldBy(domain, build).removeParts(domain.qmp, leftBy(domain))
     },
     noteMedium({ alias = '' }, change) {
-      if (change) running.media.set(alias, { from: statusXml(change.from), to: statusXml(change.to) })
+      if (change) running.media.set(alias, { from: statusXml('disks', change.from), to: statusXml('disks', change.to) })
       else running.media.delete(alias)
       domain.changed()
     },
@@ -51,7 +50,9 @@ export function liveGuest(domain: QemuDomain, plugIn: PlugIn): LiveGuest {
   return guest
 }
 
-const statusXml = (disk: DiskDef) => formatDevice(['disks', disk], { inactive: false, secure: true, status: true })
+/** A device as the status file has it. */
+export const statusXml = (...device: Device): string =>
+  formatDevice(device, { inactive: false, secure: true, status: true })
 
 /** Commands for a device, in the surroundings that were found for it. @param passFd hands over the files it asks for */
 export const newPlug = ({ def, running }: QemuDomain, context: QemuContext, passFd?: FdPasser) =>
