@@ -53,8 +53,11 @@ export function groupWith(paths: readonly string[], controller: Controller): Gro
 }
 
 function controllersOfV2(path: string): string[] | undefined {
+  const file = join(path, 'cgroup.controllers')
+  // v1 has none: an error for each look would be the dearer part of it
+  if (!existsSync(file)) return undefined
   try {
-    return readFileSync(join(path, 'cgroup.controllers'), 'utf8').trim().split(' ')
+    return readFileSync(file, 'utf8').trim().split(' ')
   } catch {
     return undefined
   }
@@ -65,7 +68,7 @@ export async function readGroupFile(path: string): Promise<string> {
   try {
     const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW)
     try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(FILE_MAX), 0, FILE_MAX, 0)
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafeSlow(FILE_MAX), 0, FILE_MAX, 0)
       return buffer.toString('utf8', 0, bytesRead).replace(/\n$/, '')
     } finally {
       await file.close()
