@@ -191,8 +191,7 @@ for (const side of Object.keys(SIDES) as Side[]) virsh(side, 'define', xmlFile)
 
 for (const { title, end, state, events, isRace } of [...clientEnds, ...qemuEnds]) {
   t.test(title, async t => {
-    for (const side of Object.keys(SIDES) as Side[]) {
-      if (isRace && side === 'libvirtd') continue
+    const onSide = async (side: Side) => {
       const heard = await listen(side)
       await end(side)
       const told = (await heard(/Stopped/)).filter(line => /^(Shutdown|Stopped)/.test(line))
@@ -200,6 +199,8 @@ for (const { title, end, state, events, isRace } of [...clientEnds, ...qemuEnds]
       await untilState(side, /^shut off/)
       t.equal(stateOf(side), state, side)
     }
+    const sides = (Object.keys(SIDES) as Side[]).filter(side => !isRace || side !== 'libvirtd')
+    await Promise.all(sides.map(onSide))
   })
 }
 

@@ -7,6 +7,8 @@ import { cgroupsOf, processesNaming } from '../../helper/processes.ts'
 import { bareGuest } from '../../helper/shim.ts'
 
 t.setTimeout(240_000)
+// they mostly wait, each for a host of its own
+t.jobs = 4
 
 const RUNNING = 1
 const PAUSED = 3
