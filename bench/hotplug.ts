@@ -40,6 +40,8 @@ interface Kind {
 const dir = mkdtempSync(join(tmpdir(), 'virshim-bench-'))
 // libvirtd's QEMU runs as a user of its own and must reach the images
 chmodSync(dir, 0o755)
+// where a root is by default, and libvirtd's own status: in memory
+const run = mkdtempSync('/run/virshim-bench-')
 const logs = join(dir, 'trace')
 mkdirSync(logs)
 chmodSync(logs, 0o777)
@@ -98,11 +100,12 @@ async function untilBooted(uri: string, name: string): Promise<void> {
 async function compare(kind: Kind): Promise<void> {
   const [theirName, ourName] = [`bench-${kind.name}-${process.pid}-1`, `bench-${kind.name}-${process.pid}-2`]
   const [their, our] = [makeGuest(theirName, kind), makeGuest(ourName, kind)]
+  const root = join(run, ourName)
   const uris = {
     [LIBVIRTD]: 'qemu:///system',
-    [SHIM]: `qemu+unix:///system?socket=${join(dir, `${ourName}-root`, 'libvirt-sock')}`
+    [SHIM]: `qemu+unix:///system?socket=${join(root, 'libvirt-sock')}`
   }
-  const guests = [await startByLibvirtd(their.xml, theirName), await startVirshimd(dir, our.xml, ourName)]
+  const guests = [await startByLibvirtd(their.xml, theirName), await startVirshimd(dir, our.xml, ourName, 'none', root)]
   let took: Took
   try {
     await kind.ready(uris[LIBVIRTD], theirName)
@@ -112,9 +115,9 @@ async function compare(kind: Kind): Promise<void> {
       `${SHIM}=${uris[SHIM]}=${ourName}=${our.image}`
     ]
     const args = ['bench/hotplug-client.py', `${kind.rounds}`, `${kind.pauseS}`, ...words]
-    const run = spawnSync('/usr/bin/python3', args, { encoding: 'utf8' })
-    if (run.status !== 0) throw new Error(`hotplug-client.py: ${run.stderr}`)
-    took = JSON.parse(run.stdout) as Took
+    const client = spawnSync('/usr/bin/python3', args, { encoding: 'utf8' })
+    if (client.status !== 0) throw new Error(`hotplug-client.py: ${client.stderr}`)
+    took = JSON.parse(client.stdout) as Took
   } finally {
     await Promise.allSettled(guests.map(guest => guest.stop()))
   }
@@ -152,5 +155,5 @@ try {
   await compare(linux)
 } finally {
   daemons.end()
-  rmSync(dir, { recursive: true, force: true })
+  for (const one of [dir, run]) rmSync(one, { recursive: true, force: true })
 }
