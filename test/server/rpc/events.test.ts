@@ -196,7 +196,8 @@ const runs: Run[] = [
   {
     title: 'powering off that means starting again',
     on: { poweroff: 'restart' },
-    steps: [...boot, poke('powerOff', OTHER), ['boot', 0], ['state', 1], destroy]
+    // its shutdown has been told of
+    steps: [...boot, poke('powerOff', OTHER), ['boot', 0], ['state', 1], ['api', 'destroy', LIFECYCLE]]
   },
   { title: 'a reset that ends', on: { reboot: 'destroy' }, steps: [...boot, poke('reboot', 2 * LIFECYCLE)] },
   {
