@@ -14,6 +14,8 @@ const ROUNDS = Number(process.env.ROUNDS ?? 3)
 const MEMORY_MIB = Number(process.env.MEMORY_MIB ?? 2048)
 const DISK_MIB = Number(process.env.DISK_MIB ?? 4096)
 const LIMIT_MS = 600_000
+/** Part of its memory that a guest writes to; the rest is its system's. */
+const FILLED = 0.7
 const LIBVIRTD = 'libvirtd'
 const SHIM = 'virshimd'
 
@@ -70,10 +72,15 @@ class Guest {
     for (const deadline = Date.now() + LIMIT_MS; spawnSync('virsh', ping).status !== 0; await sleep(200)) {
       if (Date.now() > deadline) throw new Error(`${this.name} does not boot`)
     }
-    const memory = Math.floor(MEMORY_MIB * 0.7)
-    await this.run('dd if=/dev/urandom of=/tmp/piece bs=1M count=16')
-    await this.run(`for i in $(seq ${Math.floor(memory / 16)}); do cat /tmp/piece; done > /tmp/fill`)
-    await this.run(`for i in $(seq ${DISK_MIB / 32}); do cat /tmp/piece; done | dd of=/dev/vda bs=1M; sync`)
+    await this.run('mkdir /fill && mount -t tmpfs -o size=100% fill /fill')
+    await this.run('dd if=/dev/urandom of=/fill/piece bs=1M count=16')
+    await this.run(`for i in $(seq ${Math.floor((MEMORY_MIB * FILLED) / 16)}); do cat /fill/piece; done > /fill/all`)
+    await this.run(`for i in $(seq ${DISK_MIB / 32}); do cat /fill/piece; done | dd of=/dev/vda bs=1M; sync`)
+  }
+
+  /** Removes what the round before has left there; the time that takes is nobody's. */
+  clear(): void {
+    for (const what of ['saved', 'overlay', 'copy', 'backup']) rmSync(at(this, what), { force: true })
   }
 
   /** Milliseconds in all, and those in which the guest stood still. */
@@ -110,7 +117,6 @@ const at = (guest: Guest, what: string) => join(dir, `${guest.name}-${what}`)
 
 async function backedUp(guest: Guest): Promise<void> {
   const file = at(guest, 'backup.xml')
-  rmSync(at(guest, 'backup'), { force: true })
   writeFileSync(
     file,
     `<domainbackup mode='push'><disks><disk name='vda' type='file'><driver type='qcow2'/><target file='${at(guest, 'backup')}'/></disk></disks></domainbackup>`
@@ -129,10 +135,8 @@ const WORKS: Record<string, (guest: Guest) => unknown> = {
       `vda,file=${at(guest, 'overlay')}`
     ),
   'active commit': guest => guest.virsh('blockcommit', guest.name, 'vda', '--active', '--pivot', '--wait'),
-  copy: guest => {
-    rmSync(at(guest, 'copy'), { force: true })
-    guest.virsh('blockcopy', guest.name, 'vda', at(guest, 'copy'), '--transient-job', '--wait', '--finish')
-  },
+  copy: guest =>
+    guest.virsh('blockcopy', guest.name, 'vda', at(guest, 'copy'), '--transient-job', '--wait', '--finish'),
   'push backup': backedUp,
   'internal snapshot': guest => guest.virsh('snapshot-create-as', guest.name, 's'),
   revert: guest => guest.virsh('snapshot-revert', guest.name, 's'),
@@ -172,6 +176,7 @@ try {
   const took = new Map<string, { tookMs: number; pausedMs: number }[]>()
   const written: number[] = []
   for (let round = 0; round < ROUNDS; round++) {
+    for (const guest of Object.values(guests)) guest.clear()
     for (const [what, work] of Object.entries(WORKS)) {
       const sides = Object.entries(guests)
       for (const [side, guest] of round % 2 ? sides.reverse() : sides) {
