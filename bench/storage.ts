@@ -14,7 +14,7 @@ const ROUNDS = Number(process.env.ROUNDS ?? 3)
 const MEMORY_MIB = Number(process.env.MEMORY_MIB ?? 2048)
 const DISK_MIB = Number(process.env.DISK_MIB ?? 4096)
 const LIMIT_MS = 600_000
-/** Part of its memory that a guest writes to; the rest is its system's. */
+/** Part of its memory that a guest writes to; the rest is its system's, for which 384 MiB in all are few enough. */
 const FILLED = 0.7
 const LIBVIRTD = 'libvirtd'
 const SHIM = 'virshimd'
