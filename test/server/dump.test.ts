@@ -5,6 +5,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { segmentsOf } from '../helper/core-file.ts'
 import { bareGuest, Shim } from '../helper/shim.ts'
 
 t.setTimeout(240_000)
@@ -41,25 +42,6 @@ await shim.untilState(RUNNING, LIMIT_MS)
 
 const dump = (flags: string[], more: object = {}) =>
   shim.call('dumpformat' in more ? 'virDomainCoreDumpWithFormat' : 'virDomainCoreDump', { to: core, flags, ...more })
-
-interface Segment {
-  /** 1: PT_LOAD, 4: PT_NOTE */
-  type: number
-  offset: number
-  address: number
-  bytes: number
-}
-
-/** The program headers of a core file. @throws where it is none */
-function segmentsOf(elf: Buffer): Segment[] {
-  if (elf.toString('latin1', 0, 5) !== '\x7fELF\x02' || elf.readUInt16LE(16) !== 4) throw new Error('no ELF core')
-  const at = (place: number) => Number(elf.readBigUInt64LE(place))
-  const [begin, size, count] = [at(32), elf.readUInt16LE(54), elf.readUInt16LE(56)]
-  return Array.from({ length: count }, (_, i) => {
-    const header = begin + i * size
-    return { type: elf.readUInt32LE(header), offset: at(header + 8), address: at(header + 24), bytes: at(header + 32) }
-  })
-}
 
 /** The names of a core file's notes. */
 function notesOf(elf: Buffer): string[] {
