@@ -8,7 +8,7 @@ import { closeSync, fstatSync, openSync, readFileSync, readSync, rmSync, writeFi
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Shim } from './shim.ts'
-import { BLOCK, blockOf, DISKS, type DiskName, SLOTS, SLOTS_AT, WrittenDisks } from './written-moment.ts'
+import { BLOCK, blockOf, DISKS, type DiskName, RING, SLOTS, SLOTS_AT, WrittenDisks } from './written-moment.ts'
 
 const RUNNING = 1
 const SHUTOFF = 5
@@ -62,8 +62,8 @@ const CODE = [
   '42', // inc %dx
   '80fa82', // cmp $0x82,%dl
   '72c6', // jb 7c41 <scan>
-  '66832e00053f', // subl $0x3f,0x500
-  'bd4000', // mov $0x40,%bp
+  '66832e00051f', // subl $0x1f,0x500
+  'bd2000', // mov $0x20,%bp
   // fill:
   'e87000', // call 7cf7 <make>
   '66ff060005', // incl 0x500
@@ -105,12 +105,12 @@ const CODE = [
   // make:
   '66a10005', // mov 0x500,%eax
   '89c3', // mov %ax,%bx
-  '83e33f', // and $0x3f,%bx
+  '83e31f', // and $0x1f,%bx
   'c1e308', // shl $0x8,%bx
   '81c30020', // add $0x2000,%bx
   '8ec3', // mov %bx,%es
   '6689c2', // mov %eax,%edx
-  '6683ea40', // sub $0x40,%edx
+  '6683ea20', // sub $0x20,%edx
   '31ff', // xor %di,%di
   'b90004', // mov $0x400,%cx
   '26663b15', // cmp %es:(%di),%edx
@@ -287,11 +287,11 @@ export class BusyGuest {
   }
 
   /** Settles when it has written so many blocks more, and all of its memory once. @throws where it does not */
-  async goesOn(writes = 100): Promise<void> {
+  async goesOn(writes = RING + 8): Promise<void> {
     const { reports } = this
     const { latest: from, jumps } = reports.read()
     const jumped = jumps.length
-    for (let [base, limit] = [from, Date.now() + LIMIT_MS]; reports.read().latest < base + writes; await sleep(5)) {
+    for (let [base, limit] = [from, Date.now() + LIMIT_MS]; reports.read().latest < base + writes; await sleep(20)) {
       // it has gone back
       if (reports.jumps.length > jumped) base = Math.min(base, reports.jumps.at(-1)!.to)
       if (Date.now() > limit) throw new Error(`it does not go on behind ${reports.latest}: ${this.shim.stderr}`)

@@ -14,7 +14,7 @@ t.setTimeout(3_600_000)
 
 /** `BUSY_ROUNDS=20 BUSY_DISK_MIB=256` is a long form. */
 const ROUNDS = Number(process.env.BUSY_ROUNDS ?? 1)
-const DISK_MIB = Number(process.env.BUSY_DISK_MIB ?? 16)
+const DISK_MIB = Number(process.env.BUSY_DISK_MIB ?? 8)
 const MEMORY_MIB = 32
 const MIB = 1024 * 1024
 
@@ -36,7 +36,7 @@ interface Span {
 
 /** Does something to the guest; what the disks had meanwhile lies in the span. The write after the last one may be done, and not told yet. */
 async function during(work: () => Promise<unknown>): Promise<Span> {
-  await guest.goesOn(20)
+  await guest.goesOn(10)
   const from = guest.latest()
   await work()
   return { from, to: guest.latest() + 1 }
@@ -89,7 +89,7 @@ async function goesOn(t: Test, what: string, back?: Moment): Promise<void> {
 
 /** Waits for a block job's end, or until it is ready. */
 async function blockJob(disk: DiskName, until: 'ended' | 'ready'): Promise<void> {
-  for (const deadline = Date.now() + LIMIT_MS; ; await sleep(10)) {
+  for (const deadline = Date.now() + LIMIT_MS; ; await sleep(20)) {
     const { found } = await call('virDomainGetBlockJobInfo', { disk })
     if (!found && until === 'ended') return
     const { xml } = await call('virDomainGetXMLDesc')
@@ -99,7 +99,7 @@ async function blockJob(disk: DiskName, until: 'ended' | 'ready'): Promise<void>
 }
 
 async function untilNoJob(): Promise<void> {
-  for (const deadline = Date.now() + LIMIT_MS; (await call('virDomainGetJobInfo')).type !== 0; await sleep(10)) {
+  for (const deadline = Date.now() + LIMIT_MS; (await call('virDomainGetJobInfo')).type !== 0; await sleep(20)) {
     if (Date.now() > deadline) throw new Error('the job does not end')
   }
 }
@@ -134,9 +134,32 @@ async function snapshotsOfDisks(t: Test): Promise<void> {
   await compare(t, 'on overlays')
 }
 
+const pivot = (disk: DiskName) => call('virDomainBlockJobAbort', { disk, flags: ['VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT'] })
+
+/** Begins a copy; settles when it is ready. */
+async function copyDisk(disk: DiskName, copy: string, format: 'raw' | 'qcow2', more: readonly string[] = []) {
+  await call('virDomainBlockCopy', {
+    disk,
+    destxml: `<disk type='file'><source file='${copy}'/><driver type='${format}'/></disk>`,
+    params: { granularity: BLOCK },
+    flags: ['TRANSIENT_JOB', ...more].map(flag => `VIR_DOMAIN_BLOCK_COPY_${flag}`)
+  })
+  await blockJob(disk, 'ready')
+}
+
+/** Begins to commit what the guest stands on; settles when it is ready. */
+async function commitTop(disk: DiskName): Promise<void> {
+  await call('virDomainBlockCommit', { disk, bandwidth: 0, flags: ['VIR_DOMAIN_BLOCK_COMMIT_ACTIVE'] })
+  await blockJob(disk, 'ready')
+}
+
+/** Pulls all images into the one the guest stands on. */
+async function pullDisk(disk: DiskName): Promise<void> {
+  await call('virDomainBlockPull', { disk, bandwidth: 8, flags: [] })
+  await blockJob(disk, 'ended')
+}
+
 async function blockJobs(t: Test): Promise<void> {
-  const pivot = (disk: DiskName) =>
-    call('virDomainBlockJobAbort', { disk, flags: ['VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT'] })
   const { vda, vdb } = await guest.chains()
 
   const DELETE = 'VIR_DOMAIN_BLOCK_COMMIT_DELETE'
@@ -147,8 +170,7 @@ async function blockJobs(t: Test): Promise<void> {
   await compare(t, 'after a commit')
 
   const [left] = vda
-  await call('virDomainBlockCommit', { disk: 'vda', bandwidth: 0, flags: ['VIR_DOMAIN_BLOCK_COMMIT_ACTIVE'] })
-  await blockJob('vda', 'ready')
+  await commitTop('vda')
   await goesOn(t, 'an active commit')
   const pivoted = await during(() => pivot('vda'))
   t.same((await guest.chains()).vda, [vda.at(-1)])
@@ -157,8 +179,7 @@ async function blockJobs(t: Test): Promise<void> {
   await compare(t, `after an active commit, which ended between ${pivoted.from} and ${pivoted.to}`)
   rmSync(left!)
 
-  await call('virDomainBlockPull', { disk: 'vdb', bandwidth: 8, flags: [] })
-  await blockJob('vdb', 'ended')
+  await pullDisk('vdb')
   await goesOn(t, 'a pull')
   t.same((await guest.chains()).vdb, [vdb[0]])
   await compare(t, 'after a pull')
@@ -173,13 +194,7 @@ async function blockJobs(t: Test): Promise<void> {
     for (const disk of DISKS) {
       const source = (await tops())[disk]
       const copy = path(name(`${disk}.copy`))
-      await call('virDomainBlockCopy', {
-        disk,
-        destxml: `<disk type='file'><source file='${copy}'/><driver type='${format}'/></disk>`,
-        params: { granularity: BLOCK },
-        flags: ['TRANSIENT_JOB', ...more].map(flag => `VIR_DOMAIN_BLOCK_COPY_${flag}`)
-      })
-      await blockJob(disk, 'ready')
+      await copyDisk(disk, copy, format, more)
       await goesOn(t, what)
       const span = await during(async () => {
         if (pivots) return pivot(disk)
@@ -245,6 +260,13 @@ function fetched(how: 'qemu-img' | 'nbdcopy'): Images {
   )
 }
 
+/** The extents of an export that its bitmap marks. */
+function changed(disk: DiskName): { start: number; length: number }[] {
+  const image = `driver=nbd,export=${disk},server.type=unix,server.path=${SOCKET},x-dirty-bitmap=qemu:dirty-bitmap:backup-${disk}`
+  const said = execFileSync('qemu-img', ['map', '--output=json', '--image-opts', image], { encoding: 'utf8' })
+  return JSON.parse(said).filter(({ data }: { data: boolean }) => !data)
+}
+
 async function backups(t: Test): Promise<void> {
   const full = storesOf(name('full'))
   const first = name('checkpoint')
@@ -254,6 +276,7 @@ async function backups(t: Test): Promise<void> {
   check(t, 'a full backup', read(full), fullSpan)
 
   let below = full
+  let earlier = full
   const since: string[] = [first]
   for (const round of [1, 2]) {
     const store = storesOf(name('incremental'))
@@ -263,23 +286,34 @@ async function backups(t: Test): Promise<void> {
     await goesOn(t, 'an incremental backup')
     stack(below, store)
     check(t, `incremental backup ${round} on those before it`, read(store), span)
+    if (round === 1) earlier = store
     below = store
     since.push(checkpoint)
   }
 
   const scratch = storesOf('scratch')
   const fetchedBy = ['qemu-img', ...(nbdcopy ? (['nbdcopy'] as const) : [])] as const
-  for (const incremental of [undefined, since[1]]) {
-    const span = await during(() => begin('pull', scratch, incremental === undefined ? {} : { since: incremental }))
-    for (const by of fetchedBy) {
-      check(t, `a pull backup, by ${by}`, fetched(by), span)
-      await goesOn(t, 'a pull backup')
-    }
-    await call('virDomainAbortJob')
-    await untilNoJob()
-    t.notOk(existsSync(scratch.vda), 'the scratch images go')
+  const pullSpan = await during(() => begin('pull', scratch))
+  for (const by of fetchedBy) {
+    check(t, `a pull backup, by ${by}`, fetched(by), pullSpan)
+    await goesOn(t, 'a pull backup')
   }
+  await call('virDomainAbortJob')
+  await untilNoJob()
+  t.notOk(existsSync(scratch.vda), 'the scratch images go')
   await compare(t, 'after backups')
+
+  // what has changed between two backups, put upon the first by an outsider
+  const restored = read(earlier)
+  const changesSpan = await during(() => begin('pull', scratch, { since: since[1]! }))
+  await goesOn(t, 'a pull backup')
+  const now = fetched('qemu-img')
+  for (const disk of DISKS) {
+    for (const { start, length } of changed(disk)) now[disk]!.copy(restored[disk]!, start, start, start + length)
+  }
+  check(t, 'what has changed, on the backup before', restored, changesSpan)
+  await call('virDomainAbortJob')
+  await untilNoJob()
 
   // what is between checkpoints goes to the one before, with nothing lost
   const [, second, third] = since
@@ -295,9 +329,83 @@ async function backups(t: Test): Promise<void> {
   await untilNoJob()
   stack(full, merged)
   check(t, 'a backup since a checkpoint whose children are deleted', read(merged), span)
+  await forgetCheckpoints(t)
+}
+
+async function forgetCheckpoints(t: Test): Promise<void> {
   const { checkpoints } = await call('virDomainListAllCheckpoints')
   for (const checkpoint of checkpoints) await call('virDomainCheckpointDelete', { checkpoint, flags: [] })
   await goesOn(t, 'no checkpoints')
+}
+
+/** What checkpoints know stays known while images come and go below them: each backup since the last one misses nothing. */
+async function backupsOverChanges(t: Test): Promise<void> {
+  const overlays = () => snapshot(name('overlay'), DISKS, { flags: [...DISK_ONLY, WITHOUT_METADATA] })
+  const onEach = (work: (disk: DiskName) => Promise<unknown>) => async () => {
+    for (const disk of DISKS) await work(disk)
+  }
+  const kept = name('kept')
+  const changes: [what: string, change: () => Promise<unknown>][] = [
+    ['overlays', overlays],
+    ['more overlays', overlays],
+    [
+      'a commit below',
+      onEach(async disk => {
+        const chain = (await guest.chains())[disk]
+        await call('virDomainBlockCommit', { disk, base: chain[2], top: chain[1], bandwidth: 8, flags: [] })
+        await blockJob(disk, 'ended')
+        rmSync(chain[1]!)
+      })
+    ],
+    [
+      'an active commit',
+      onEach(async disk => {
+        const [left] = (await guest.chains())[disk]
+        await commitTop(disk)
+        await pivot(disk)
+        rmSync(left!)
+      })
+    ],
+    ['overlays again', overlays],
+    ['a pull', onEach(pullDisk)],
+    [
+      'a copy',
+      onEach(async disk => {
+        const left = (await tops())[disk]
+        await copyDisk(disk, path(name(`${disk}.copy`)), 'qcow2')
+        await pivot(disk)
+        rmSync(left)
+      })
+    ],
+    ['a snapshot', () => snapshot(kept, DISKS, { flags: DISK_ONLY })],
+    ['its end', () => remove(kept)],
+    [
+      'a managed save',
+      async () => {
+        await call('virDomainManagedSave', { flags: [] })
+        await call('virDomainCreateWithFlags', { flags: [] })
+      }
+    ]
+  ]
+  let below = storesOf(name('full'))
+  let since = name('checkpoint')
+  const span = await during(() => begin('push', below, { checkpoint: since }))
+  await untilNoJob()
+  check(t, 'a full backup', read(below), span)
+  for (const [what, change] of changes) {
+    await change()
+    await goesOn(t, what)
+    const store = storesOf(name('incremental'))
+    const checkpoint = name('checkpoint')
+    const span = await during(() => begin('push', store, { since, checkpoint }))
+    await untilNoJob()
+    stack(below, store)
+    check(t, `an incremental backup after ${what}`, read(store), span)
+    below = store
+    since = checkpoint
+  }
+  await compare(t, 'after backups over changes')
+  await forgetCheckpoints(t)
 }
 
 async function snapshots(t: Test): Promise<void> {
@@ -426,6 +534,7 @@ for (let round = 1; round <= ROUNDS; round++) {
   t.test('snapshots of disks', snapshotsOfDisks)
   t.test('block jobs', blockJobs)
   t.test('backups', backups)
+  t.test('backups over changes', backupsOverChanges)
   t.test('snapshots, and back', snapshots)
   t.test('saves', saves)
   t.test('dumps', dumps)
