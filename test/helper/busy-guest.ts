@@ -222,8 +222,11 @@ interface Form {
   memoryMiB: number
 }
 
-/** The BIOS knows only disks that it may boot from. */
-const diskXml = (disk: DiskName, file: string) => `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+/** The BIOS knows only disks that it may boot from. What is flushed need not survive the host. */
+const diskXml = (
+  disk: DiskName,
+  file: string
+) => `<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='unsafe'/>
   <source file='${file}'/><target dev='${disk}' bus='virtio'/>
   <boot order='${DISKS.indexOf(disk) + 1}'/></disk>`
 
