@@ -18,6 +18,7 @@ const TESTS = [
   'drivers/qemu/process/handed-taps',
   'drivers/qemu/monitor/',
   'drivers/qemu/agent/',
+  'drivers/qemu/save/libvirtd',
   'drivers/qemu/stats/',
   'server/ends',
   'server/hooks',

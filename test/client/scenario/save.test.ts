@@ -45,7 +45,9 @@ await scenario({
     'alien.save': `Lorem ipsum dolor sit amet${'\0'.repeat(200)}`,
     'newer.save': `LibvirtQemudSave\x09\0\0\x09${'\0'.repeat(200)}`,
     'format.save': `LibvirtQemudSave\x02\0\0\0\x10\0\0\0\x01\0\0\0\x63${'\0'.repeat(200)}`,
-    'nothing.save': `LibvirtQemudSave\x02${'\0'.repeat(200)}`
+    'nothing.save': `LibvirtQemudSave\x02${'\0'.repeat(200)}`,
+    // what a newer QEMU has saved, with room for 8192 bytes of XML
+    'mapped.save': `LibvirtQemudSave\x02\0\0\0\0\x20\0\0\x01\0\0\0\x06\0\0\0${'\0'.repeat(60)}${xml}${'\0'.repeat(8192)}`
   },
   async prepare({ dir }) {
     writeFileSync(join(dir, 'there.save'), 'something')

@@ -115,18 +115,37 @@ async function migrationCompleted(domain: QemuDomain, job: AsyncJob): Promise<vo
   )
 }
 
+const queryCapabilities = ({ qmp }: QemuDomain) =>
+  qmp.execute<{ capability: string; state: boolean }[]>('query-migrate-capabilities')
+
+/** True for a QEMU that can write memory to places of its own in a file. */
+export const canMap = async (domain: QemuDomain): Promise<boolean> =>
+  (await queryCapabilities(domain)).some(({ capability }) => capability === 'mapped-ram')
+
 /** Has QEMU tell of each step of migrations, and sets what it can do in the next; what is not named is off. */
-async function setCapabilities({ qmp }: QemuDomain, wanted: readonly string[]): Promise<void> {
-  const known = await qmp.execute<{ capability: string; state: boolean }[]>('query-migrate-capabilities')
+async function setCapabilities(domain: QemuDomain, wanted: readonly string[]): Promise<void> {
+  const known = await queryCapabilities(domain)
   const isOn = (name: string) => name === 'events' || wanted.includes(name)
   const capabilities = known
     .filter(({ capability: name, state }) => state !== isOn(name) && (isOn(name) || CAPABILITIES.has(name)))
     .map(({ capability }) => ({ capability, state: isOn(capability) }))
-  if (capabilities.length > 0) await qmp.execute('migrate-set-capabilities', { capabilities })
+  if (capabilities.length > 0) await domain.qmp.execute('migrate-set-capabilities', { capabilities })
 }
 
+/** What memory at places of its own in a file takes (qemuMigrationParamsForSave). */
+const MAPPED = ['mapped-ram', 'multifd'] as const
 /** Those that are ours to switch off again. */
-const CAPABILITIES = new Set(['mapped-ram', 'multifd'])
+const CAPABILITIES = new Set<string>(MAPPED)
+
+/** Memory of which each page has its place in a file, where several threads of QEMU's write and read it at once. */
+export interface Mapped {
+  /** of the file's byte where it begins */
+  offset: number
+  /** threads */
+  channels: number
+  /** the file once more, opened past the page cache: pages go through it then */
+  directFd?: number | undefined
+}
 
 /** An open file that memory is written into. */
 export interface MemoryFile {
@@ -135,6 +154,8 @@ export interface MemoryFile {
   path: string
   /** programs in between */
   filters?: readonly Filter[]
+  /** absent: it is written from one end to the other */
+  mapped?: Mapped | undefined
 }
 
 /**
@@ -143,8 +164,8 @@ export interface MemoryFile {
  * @throws VIR_ERR_OPERATION_FAILED, VIR_ERR_OPERATION_ABORTED, VIR_ERR_INTERNAL_ERROR of a filter, VIR_ERR_SYSTEM_ERROR
  */
 export async function migrateToFile(domain: QemuDomain, job: AsyncJob, file: MemoryFile): Promise<void> {
-  const { fd, path, filters = [] } = file
-  await job.nested(() => prepareMigration(domain, []))
+  const { fd, path, filters = [], mapped } = file
+  await job.nested(() => prepareMigration(domain, mapped))
   const filtered = await filterInto(filters, { file: fd, directory: domain.root.dir })
   let isOurs = filtered.fd !== fd
   const letGo = () => {
@@ -153,7 +174,7 @@ export async function migrateToFile(domain: QemuDomain, job: AsyncJob, file: Mem
   }
   try {
     followMigration(domain, job)
-    await job.nested(() => startMigration(domain, filtered.fd))
+    await job.nested(() => startMigration(domain, filtered.fd, mapped))
     letGo()
     await migrationCompleted(domain, job)
     await filtered.finished
@@ -171,18 +192,60 @@ export async function migrateToFile(domain: QemuDomain, job: AsyncJob, file: Mem
 }
 
 /** No limit of what goes to a file, and events of how it goes. */
-async function prepareMigration(domain: QemuDomain, capabilities: readonly string[]): Promise<void> {
-  await setCapabilities(domain, capabilities)
+async function prepareMigration(domain: QemuDomain, mapped: Mapped | undefined): Promise<void> {
+  await prepareMapped(domain, mapped)
   await domain.qmp.execute('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH_MAX })
 }
 
-async function startMigration({ qmp }: QemuDomain, fd: number): Promise<void> {
+/** A QEMU that was to write past the page cache once would go on to. */
+async function prepareMapped(domain: QemuDomain, mapped: Mapped | undefined): Promise<void> {
+  await setCapabilities(domain, mapped ? MAPPED : [])
+  if (!mapped) return
+  const { qmp } = domain
+  const isDirect = mapped.directFd !== undefined
+  const known = await qmp.execute<object>('query-migrate-parameters')
+  await qmp.execute('migrate-set-parameters', {
+    'multifd-channels': mapped.channels,
+    ...((isDirect || 'direct-io' in known) && { 'direct-io': isDirect })
+  })
+}
+
+async function startMigration(domain: QemuDomain, fd: number, mapped: Mapped | undefined): Promise<void> {
+  const { qmp } = domain
+  if (mapped) return void (await qmp.execute('migrate', { uri: await passMapped(domain, fd, mapped), detach: true }))
   await qmp.passFile(FD_NAME, passableDescriptor(fd))
   try {
     await qmp.execute('migrate', { uri: `fd:${FD_NAME}`, detach: true })
   } catch (error) {
     await qmp.execute('closefd', { fdname: FD_NAME }).catch(() => undefined)
     throw error
+  }
+}
+
+/** What a set of descriptors is known by in QEMU. */
+const SET_NAME = 'libvirt-migrate'
+
+/** Hands QEMU a file to open by itself, as often as it has threads. @returns its URI (qemuMonitorMigrateToFdSet) */
+async function passMapped(domain: QemuDomain, fd: number, { offset, directFd }: Mapped): Promise<string> {
+  const { qmp, running } = domain
+  const set = running.fdsetIndex++
+  domain.save()
+  for (const [one, what] of [
+    [fd, 'buffered'],
+    [directFd, 'direct']
+  ] as const) {
+    if (one === undefined) continue
+    const args = { 'fdset-id': set, opaque: `${SET_NAME}-${what}` }
+    await qmp.execute('add-fd', args, { file: passableDescriptor(one) })
+  }
+  return `file:/dev/fdset/${set},offset=0x${offset.toString(16)}`
+}
+
+/** Has QEMU close files it was handed for a migration, by whichever shim. */
+async function takeBackMapped({ qmp }: QemuDomain): Promise<void> {
+  const sets = await qmp.execute<{ 'fdset-id': number; fds: { opaque?: string }[] }[]>('query-fdsets')
+  for (const { 'fdset-id': set, fds } of sets) {
+    if (fds.some(({ opaque }) => opaque?.startsWith(SET_NAME))) await qmp.execute('remove-fd', { 'fdset-id': set })
   }
 }
 
@@ -206,6 +269,7 @@ export async function cancelMigration(domain: QemuDomain): Promise<void> {
   if (!domain.isActive || !monitor || monitor.closed) return
   // where it was handed a file that it has not begun to write into
   await monitor.execute('closefd', { fdname: FD_NAME }).catch(() => undefined)
+  await takeBackMapped(domain).catch(() => undefined)
   if (isOver((await queryMigrate(domain)).status)) return
   await monitor.execute('migrate_cancel')
   for (const deadline = Date.now() + CANCEL_TIMEOUT_MS; Date.now() < deadline; ) {
@@ -215,22 +279,22 @@ export async function cancelMigration(domain: QemuDomain): Promise<void> {
   domain.log.error({}, 'a migration could not be given up in time')
 }
 
+/** What memory is read from: what QEMU has inherited, by its number there, or a file it is handed. */
+export type MemorySource = { number: number } | { fd: number; mapped: Mapped }
+
 /**
- * Has QEMU, started to wait for it, read memory and device state from what it was handed (qemuMigrationDstRun).
- * @param uri as QEMU names it
+ * Has QEMU, started to wait for it, read memory and device state (qemuMigrationDstRun).
  * @throws VIR_ERR_OPERATION_FAILED with QEMU's words
  */
-export async function migrateIn(
-  domain: QemuDomain,
-  job: AsyncJob,
-  uri: string,
-  capabilities: readonly string[] = []
-): Promise<void> {
+export async function migrateIn(domain: QemuDomain, job: AsyncJob, source: MemorySource): Promise<void> {
   const { qmp, context } = domain
-  await setCapabilities(domain, capabilities)
+  const mapped = 'mapped' in source ? source.mapped : undefined
+  await prepareMapped(domain, mapped)
   const staysOn = context.qemu.has('migrate-incoming.exit-on-error')
   const gone = new Promise<never>((_, refuse) => qmp.once('close', refuse))
   gone.catch(() => undefined)
+  const uri = 'mapped' in source ? await passMapped(domain, source.fd, source.mapped) : `fd:${source.number}`
   await qmp.execute('migrate-incoming', { uri, ...(staysOn && { 'exit-on-error': false }) })
   await Promise.race([migrationCompleted(domain, job), gone])
+  if (mapped) await takeBackMapped(domain)
 }

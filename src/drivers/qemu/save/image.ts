@@ -169,9 +169,18 @@ export function createFile(path: string, bypassCache: boolean, announce: (made: 
 
 /** Opens a file that is there. @throws VIR_ERR_SYSTEM_ERROR */
 export function openFile(path: string, { write = false, bypassCache = false } = {}): number {
+  if (bypassCache) closeSync(openDirect(path))
+  return open(path, write ? O_RDWR : O_RDONLY)
+}
+
+/** Opens a file that is there past the page cache, for one way. @throws VIR_ERR_SYSTEM_ERROR, also where that cannot be */
+export function openDirect(path: string, { write = false } = {}): number {
+  return open(path, (write ? O_WRONLY : O_RDONLY) | O_DIRECT)
+}
+
+function open(path: string, flags: number): number {
   try {
-    if (bypassCache) closeSync(openSync(path, O_RDONLY | O_DIRECT | O_NONBLOCK | O_NOCTTY))
-    return openSync(path, (write ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY)
+    return openSync(path, flags | O_NONBLOCK | O_NOCTTY)
   } catch (error) {
     throw systemError('VIR_FROM_QEMU', `Failed to open file '${path}'`, error)
   }

@@ -26,8 +26,8 @@ import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { migrateIn } from '../migration/stream.ts'
 import { type Incoming, type StartOptions, startDomain } from '../process/start.ts'
-import { isCorrupt, openMemory, type ReadImage, readImageFile } from './image.ts'
-import { checkChannels, checkFormat, runsAfter } from './save.ts'
+import { isCorrupt, memoryOffset, openDirect, openFile, openMemory, type ReadImage, readImageFile } from './image.ts'
+import { checkChannels, runsAfter } from './save.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -39,6 +39,8 @@ interface Loaded {
   image: ReadImage
   def: DomainDef
   context: QemuContext
+  /** threads that read memory at once */
+  channels?: number | undefined
 }
 
 /**
@@ -76,7 +78,7 @@ const howToGoOn = ({ running }: ReadImage, flags: number): GoOn => ({
 async function loadForRestore({ path, xml, channels }: RestoreOptions, contextFor: ContextFor): Promise<Loaded> {
   const loaded = await loadImage(path, contextFor)
   checkChannels(channels, loaded.image.format)
-  return xml === undefined ? loaded : { ...loaded, ...(await loadUpdated(loaded.def, xml, contextFor)) }
+  return { ...loaded, channels, ...(xml !== undefined && (await loadUpdated(loaded.def, xml, contextFor))) }
 }
 
 /** How a guest goes on; whoever asks for it may want it paused. */
@@ -91,7 +93,7 @@ interface GoOn extends Omit<StartOptions, 'told'> {
 
 /** Starts the guest from an image's memory and definition (qemuSaveImageStartVM). */
 export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, options: GoOn): Promise<void> {
-  const { def, context, image, path } = loaded
+  const { def, context, image } = loaded
   const { VIR_DOMAIN_EVENT_SUSPENDED_RESTORED } = virDomainEventSuspendedDetailType
   const {
     bypassCache = false,
@@ -102,24 +104,16 @@ export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded
   } = options
   if (!told) job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_RESTORE
   const from = managed ? 'managed save' : 'file'
-  checkFormat(image.format)
   const originalCpu = takeCookie(def, image.cookie)
-  const { fd: file, filters } = openMemory(path, image, bypassCache)
-  const filtered = await filterOutOf(filters, { file, directory: domain.root.dir }).finally(() => {
-    if (filters.length > 0) closeSync(file)
-  })
+  const memory = await openImage(domain, loaded, bypassCache)
   try {
     if (def.genid !== undefined) def.genid = randomUUID()
     domain.definitions.startFrom(def, context)
     const incoming: Incoming = {
       from,
-      fd: filtered.fd,
+      ...(memory.fd !== undefined && { fd: memory.fd }),
       originalCpu,
-      load: async (started, number) => {
-        await migrateIn(started, job, `fd:${number}`)
-        // they are the ones to find that the image is damaged
-        await endOf(filtered)
-      },
+      load: (started, number) => memory.load(started, job, number),
       runningReason: virDomainRunningReason.VIR_DOMAIN_RUNNING_RESTORED,
       started: virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_RESTORED,
       suspended,
@@ -127,11 +121,60 @@ export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded
     }
     await startDomain(domain, { ...start, incoming })
   } catch (error) {
-    filtered.stop()
+    memory.stop()
     throw error
+  } finally {
+    memory.close()
   }
   // whatever has become of it since
   forgetImage(domain, from)
+}
+
+/** The memory in an image that is open. */
+interface OpenMemory {
+  /** what QEMU inherits and reads, which becomes the start's; absent: it is handed the file */
+  fd?: number
+  /** has QEMU read it. @param number of the descriptor in QEMU */
+  load(domain: QemuDomain, job: AsyncJob, number: number | undefined): Promise<void>
+  /** nobody reads it any more */
+  stop(): void
+  close(): void
+}
+
+/** @throws VIR_ERR_SYSTEM_ERROR */
+const openImage = async (domain: QemuDomain, loaded: Loaded, bypassCache: boolean): Promise<OpenMemory> =>
+  loaded.image.format === 'sparse' ? openMapped(loaded, bypassCache) : openStream(domain, loaded, bypassCache)
+
+/** Memory that is read from one end to the other. */
+async function openStream(domain: QemuDomain, { path, image }: Loaded, bypassCache: boolean): Promise<OpenMemory> {
+  const { fd: file, filters } = openMemory(path, image, bypassCache)
+  const filtered = await filterOutOf(filters, { file, directory: domain.root.dir }).finally(() => {
+    if (filters.length > 0) closeSync(file)
+  })
+  return {
+    fd: filtered.fd,
+    async load(started, job, number) {
+      await migrateIn(started, job, { number: number! })
+      // they are the ones to find that the image is damaged
+      await endOf(filtered)
+    },
+    stop: filtered.stop,
+    close: () => undefined
+  }
+}
+
+/** Memory of which each page has its place in the file. */
+function openMapped({ path, image, channels = 1 }: Loaded, bypassCache: boolean): OpenMemory {
+  const fd = openFile(path, { bypassCache })
+  const directFd = bypassCache ? openDirect(path) : undefined
+  const mapped = { offset: memoryOffset(image), channels, directFd }
+  return {
+    load: (started, job) => migrateIn(started, job, { fd, mapped }),
+    stop: () => undefined,
+    close() {
+      for (const one of [fd, directFd]) if (one !== undefined) closeSync(one)
+    }
+  }
 }
 
 /** Time programs may take to end once QEMU has read all. */

@@ -24,7 +24,7 @@ import { formatMigratable } from '../definition/migratable.ts'
 import { loadInstead } from '../definition/stability.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { checkMigratable } from '../migration/allowed.ts'
-import { migrateToFile } from '../migration/stream.ts'
+import { canMap, migrateToFile } from '../migration/stream.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
 import { claimTarget, dropMemoryFile } from '../process/memory-file.ts'
 import { stopDomain } from '../process/stop.ts'
@@ -34,6 +34,7 @@ import {
   DIRECT_INTO,
   finishImage,
   formatImage,
+  openDirect,
   SAVE_FORMATS,
   type SaveFormat,
   type SaveImage,
@@ -55,7 +56,7 @@ export interface SaveOptions {
   flags?: number
   /** the definition the image is to have, instead of the guest's */
   xml?: string | undefined
-  /** connections to write memory through at once; only of the format that is sparse */
+  /** threads that write memory at once; only of the format that is sparse */
   channels?: number | undefined
 }
 
@@ -72,9 +73,9 @@ export function formatOf(name: string | undefined): SaveFormat | undefined {
   throw fail('VIR_ERR_OPERATION_FAILED', `Invalid image_format '${name}'`)
 }
 
-/** @throws VIR_ERR_OPERATION_UNSUPPORTED for memory at fixed places of a file, which QEMU 7.2 cannot write */
-export function checkFormat(format: SaveFormat): void {
-  if (format !== 'sparse') return
+/** @throws VIR_ERR_OPERATION_UNSUPPORTED for memory at places of its own in a file, which QEMU before 9.0 cannot write */
+async function checkFormat(domain: QemuDomain, format: SaveFormat): Promise<void> {
+  if (format !== 'sparse' || (await canMap(domain))) return
   throw fail('VIR_ERR_OPERATION_UNSUPPORTED', `save image format ${format} is not supported by this QEMU binary`)
 }
 
@@ -95,7 +96,7 @@ export async function saveDomain(domain: QemuDomain, job: AsyncJob, options: Sav
   const { path, format = 'raw', flags = 0, xml, channels } = options
   const compress = await compressors(format, 'save')
   await checkMigratable(domain)
-  checkFormat(format)
+  await checkFormat(domain, format)
   const wasRunning = domain.state === virDomainState.VIR_DOMAIN_RUNNING
   const { running: run } = domain
   let isWhole = false
@@ -109,7 +110,7 @@ export async function saveDomain(domain: QemuDomain, job: AsyncJob, options: Sav
       cookie: formatSaveCookieDocument(saveCookie(domain))
     }
     checkChannels(channels, format)
-    await writeImage(domain, job, image, { path, compress, flags })
+    await writeImage(domain, job, image, { path, compress, flags, channels })
     isWhole = true
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SAVED)
   } catch (error) {
@@ -141,27 +142,34 @@ interface Way {
   path: string
   compress: Awaited<ReturnType<typeof compressors>>
   flags: number
+  channels?: number | undefined
 }
 
 /** Writes the image; it is whole, on disk and known to be so when this returns (qemuSaveImageCreate). */
 export async function writeImage(domain: QemuDomain, job: AsyncJob, image: SaveImage, way: Way): Promise<void> {
-  const { path, compress, flags } = way
+  const { path, compress, flags, channels = 1 } = way
   const { running } = domain
   const bypassCache = (flags & VIR_DOMAIN_SAVE_BYPASS_CACHE) !== 0
   const claimed = await claimTarget(domain, path)
+  const isMapped = image.format === 'sparse'
   let fd = -1
+  let directFd: number | undefined
   try {
     fd = createFile(path, bypassCache, made => {
       running.memoryFile = { path, made }
       domain.save()
     })
-    writeAll(fd, formatImage(image), `failed to write header to domain save file '${path}'`)
-    const filters = [...compress, ...(bypassCache ? [DIRECT_INTO] : [])]
-    await migrateToFile(domain, job, { fd, path, filters })
+    const header = formatImage(image)
+    writeAll(fd, header, `failed to write header to domain save file '${path}'`)
+    if (isMapped && bypassCache) directFd = openDirect(path, { write: true })
+    const filters = [...compress, ...(bypassCache && !isMapped ? [DIRECT_INTO] : [])]
+    const mapped = isMapped ? { offset: header.length, channels, directFd } : undefined
+    await migrateToFile(domain, job, { fd, path, filters, mapped })
     job.phase = WRITTEN
     finishImage(path)
   } finally {
     if (fd >= 0) closeSync(fd)
+    if (directFd !== undefined) closeSync(directFd)
     await claimed.release()
   }
 }

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Status } from '../../../../src/drivers/qemu/domain/status.ts'
-import { formatImage, readImageFile } from '../../../../src/drivers/qemu/save/image.ts'
+import { formatImage, memoryOffset, readImageFile } from '../../../../src/drivers/qemu/save/image.ts'
 import { finishSave, settleSave } from '../../../../src/drivers/qemu/save/settle.ts'
 import { eightAtATime, StandInGuest } from '../../../helper/stand-in-guest.ts'
 import { type Answers, dies, type Order, refuses } from '../../../helper/stand-in-qemu.ts'
@@ -231,6 +231,93 @@ t.test('a program that finds its image damaged: the guest does not run, and the 
   t.notOk(told(guest).includes('cont'))
   t.match(await guest.state(), /^SHUTOFF/)
   t.ok(existsSync(guest.root.managedSave))
+})
+
+/** A QEMU that can give each page its place in a file. */
+const MAPS: Answers = {
+  'query-migrate-capabilities': ['events', 'mapped-ram', 'multifd'].map(capability => ({ capability, state: false })),
+  'query-migrate-parameters': { 'multifd-channels': 2, 'direct-io': false },
+  'query-fdsets': [
+    { 'fdset-id': 1, fds: [{ fd: 20, opaque: 'of another device' }] },
+    { 'fdset-id': 2, fds: [{ fd: 21, opaque: 'libvirt-migrate-buffered' }] }
+  ],
+  'add-fd': (order: Order) => order.reply({ fd: 30, 'fdset-id': order.args['fdset-id'] }),
+  'remove-fd': {}
+}
+
+const argsOf = ({ qemu }: StandInGuest, command: string) =>
+  qemu.peer.orders.filter(order => order.command === command).map(({ args }) => args)
+
+t.test('sparse: QEMU opens sets of descriptors as often as it has threads', async t => {
+  for (const [channels, direct] of [
+    [undefined, false],
+    [3, true]
+  ] as const) {
+    const { guest, path } = await running(t, MAPS)
+    const flags = direct ? ['VIR_DOMAIN_SAVE_BYPASS_CACHE'] : []
+    const through = channels === undefined ? {} : { 'parallel.channels': channels }
+    const saved = { file: path, image_format: 'sparse', ...through }
+    const handed = direct ? ['buffered', 'direct'] : ['buffered']
+    const moved = (uri: string, mode: string) => {
+      t.match(argsOf(guest, mode), [{ uri }])
+      t.match(
+        argsOf(guest, 'add-fd').map(({ opaque }) => opaque),
+        handed.map(what => `libvirt-migrate-${what}`)
+      )
+      const switched = argsOf(guest, 'migrate-set-capabilities')[0].capabilities
+      t.match(
+        switched,
+        ['events', 'mapped-ram', 'multifd'].map(capability => ({ capability, state: true }))
+      )
+      t.match(argsOf(guest, 'migrate-set-parameters')[0], { 'multifd-channels': channels ?? 1, 'direct-io': direct })
+    }
+    t.equal(await guest.failureOf('virDomainSaveParams', { params: saved, flags }), '')
+    const image = readImageFile(path)
+    t.equal(image.format, 'sparse')
+    const offset = `offset=0x${memoryOffset(image).toString(16)}`
+    moved(`file:/dev/fdset/0,${offset}`, 'migrate')
+    guest.forget()
+    const params = { file: path, ...through }
+    t.equal(await guest.failureOf('virDomainRestoreParams', { params, flags }), '')
+    moved(`file:/dev/fdset/0,${offset}`, 'migrate-incoming')
+    t.same(argsOf(guest, 'remove-fd'), [{ 'fdset-id': 2 }], 'its own set alone')
+    t.equal(await guest.state(), 'RUNNING RESTORED')
+  }
+})
+
+t.test('sparse: each failure leaves the guest as it was, no file, and no descriptors in QEMU', async t => {
+  const params = { image_format: 'sparse' }
+  const old = { 'query-migrate-capabilities': ANSWERS['query-migrate-capabilities'] }
+  const ways: [what: string, answers: Answers, params: object, message: RegExp][] = [
+    ['too old a QEMU', old, params, /save image format sparse is not supported by this QEMU binary/],
+    [
+      'no channels',
+      {},
+      { ...params, 'parallel.channels': 0 },
+      /number of parallel save channels cannot be less than 1/
+    ],
+    ['raw', {}, { 'parallel.channels': 2 }, /Parallel save is only supported with the 'sparse' save image format/],
+    ['parameters', { 'query-migrate-parameters': refuses() }, params, /the stand-in refuses/],
+    ['descriptor', { 'add-fd': refuses() }, params, /the stand-in refuses/],
+    ['migrate', { migrate: refuses() }, params, /the stand-in refuses/],
+    ['fails', { migrate: migrates('failed') }, params, /job 'domain save' unexpectedly failed/]
+  ]
+  await eightAtATime(ways, async ([what, answers, more, message]) => {
+    const { guest, path } = await running(t, { ...MAPS, ...answers })
+    t.match(await guest.failureOf('virDomainSaveParams', { params: { file: path, ...more } }), message, what)
+    t.match(await guest.state(), /^RUNNING/, what)
+    t.notOk(existsSync(path), what)
+    const handed = argsOf(guest, 'add-fd').length > 0
+    t.same(argsOf(guest, 'remove-fd'), handed ? [{ 'fdset-id': 2 }] : [], what)
+  })
+})
+
+t.test('sparse: an image that its QEMU cannot read is not restored', async t => {
+  const { guest, path } = await running(t, { ...MAPS, 'migrate-incoming': refuses('unknown migration protocol') })
+  await guest.call('virDomainSaveParams', { params: { file: path, image_format: 'sparse' } })
+  t.match(await guest.failureOf('virDomainRestore', { from: path }), /unknown migration protocol/)
+  t.match(await guest.state(), /^SHUTOFF/)
+  t.ok(existsSync(path))
 })
 
 /** What a next shim makes of what a killed one has left. */
