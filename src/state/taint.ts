@@ -5,6 +5,7 @@ export const TAINTS = {
   'custom-monitor': 'custom monitor control commands issued',
   'high-privileges': 'running with undesirable elevated privileges',
   'shell-scripts': 'network configuration using opaque shell scripts',
+  'hook-script': 'configuration potentially modified by hook script',
   'cdrom-passthrough': 'use of host cdrom passthrough',
   'custom-dtb': 'custom device tree blob used',
   'custom-ga-command': 'custom guest agent control commands issued',

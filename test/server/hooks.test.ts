@@ -8,7 +8,7 @@ import { leftovers, refuses } from '../helper/refusal.ts'
 import { bareGuest, Shim } from '../helper/shim.ts'
 
 const NAME = 't-hooks'
-const RUNNING = 1
+const [RUNNING, PAUSED] = [1, 3]
 const LIMIT_MS = 60_000
 
 t.setTimeout(180_000)
@@ -138,6 +138,57 @@ t.test('a guest that is taken over; a refusal ends it', async t => {
   t.match(shim.errors, /Hook script execution failed: .* reconnect begin -/)
   t.same(script.calls().slice(-3), [...named('reconnect begin'), ...END])
   t.same(leftovers(shim.root, NAME), [])
+})
+
+t.test('saved memory goes on with the definition that scripts make of it', async t => {
+  const script = hooks(t, `[ $2 = restore ] && exec sed "$(cat $0.sed)" \${0%/qemu.d*}/restore.xml; exit 0`)
+  const edit = (command: string) => writeFileSync(join(script.dir, 'qemu.d/10-test.sed'), command)
+  const shim = new Shim(bareGuest(NAME))
+  t.teardown(() => shim.end())
+  void shim.start('--define', '--paused', '--linger', ...script.options)
+  await shim.untilState(PAUSED)
+  const image = join(shim.dir, 'image')
+  const saved = async () => (await shim.call('virDomainSave', { to: image })).status
+  const shown = async () => (await shim.call('virDomainGetXMLDesc')).body.xml
+  const taints = async () => (await shim.call('virDomainGetMessages', { flags: 2 })).body.msgs
+  t.equal(await saved(), 200)
+
+  edit('')
+  t.equal((await shim.call('virDomainRestore', { from: image })).status, 200)
+  t.same(script.calls().slice(-4), [...named('restore begin'), ...START])
+  t.match(script.xml('restore'), /^<domain type='qemu'>/, 'a definition, and no live one')
+  t.notMatch(await taints(), [/hook/], 'a script that gives what it got has changed nothing')
+  t.equal(await saved(), 200)
+
+  edit('s/<name>.*/&<title>by a script<\\/title>/')
+  t.equal((await shim.call('virDomainRestore', { from: image })).status, 200)
+  t.match(await shown(), /<title>by a script</)
+  t.match(await taints(), ['tainted: configuration potentially modified by hook script'])
+
+  t.equal((await shim.call('virDomainManagedSave', {})).status, 200)
+  edit('s/<title>.*/<title>by another<\\/title>/')
+  t.equal((await shim.call('virDomainCreate', {})).status, 200)
+  t.match(await shown(), /<title>by another</)
+
+  t.equal(await saved(), 200)
+  const calls = script.calls().length
+  for (const [command, message] of [
+    ['s/<vcpu.*/<vcpu>9<\\/vcpu>/', /Target domain vCPU max 9 does not match source 1/],
+    ['s/<domain/</', /XML document failed|Extra content|StartTag|invalid/],
+    ['nonsense', /unexpected exit status 1|unknown command/]
+  ] as const) {
+    edit(command)
+    t.match((await shim.call('virDomainRestore', { from: image })).body.message, message, command)
+  }
+  t.ok(
+    script
+      .calls()
+      .slice(calls)
+      .every(call => call === `${NAME} restore begin -`),
+    'no start has begun'
+  )
+  edit('')
+  t.equal((await shim.call('virDomainRestore', { from: image })).status, 200)
 })
 
 t.test("an aggregator's option is its shims', and the error is libvirt's", async t => {

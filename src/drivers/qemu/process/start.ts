@@ -54,6 +54,8 @@ export interface Incoming {
   fd?: number
   /** <cpu> the guest was once started with, where the definition's is what QEMU made of that */
   originalCpu?: string | undefined
+  /** scripts have changed the definition */
+  byHook?: boolean
   /** has QEMU read them. @param number of the descriptor in QEMU; absent without one */
   load(domain: QemuDomain, number: number | undefined): Promise<void>
   /** called once it has, before the CPUs run */
@@ -114,6 +116,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   const number = incoming?.fd === undefined ? undefined : files.add(incoming.fd)
   run.originalCpu = incoming?.originalCpu
   run.goesOnFrom = incoming?.from
+  if (incoming?.byHook) run.taints.add('hook-script')
   try {
     checkCancelled(domain)
     run.context = checkStart(domain.def, withSocketDir(domain))

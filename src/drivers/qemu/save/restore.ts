@@ -25,6 +25,7 @@ import { loadUpdated } from '../definition/stability.ts'
 import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { migrateIn } from '../migration/stream.ts'
+import { callHook } from '../process/hooks.ts'
 import { type Incoming, type StartOptions, startDomain } from '../process/start.ts'
 import { isCorrupt, memoryOffset, openDirect, openFile, openMemory, type ReadImage, readImageFile } from './image.ts'
 import { checkChannels, runsAfter } from './save.ts'
@@ -41,6 +42,8 @@ interface Loaded {
   context: QemuContext
   /** threads that read memory at once */
   channels?: number | undefined
+  /** scripts have changed the definition */
+  byHook?: boolean
 }
 
 /**
@@ -57,9 +60,10 @@ export async function loadImage(path: string, contextFor: ContextFor): Promise<L
  * @throws VIR_ERR_OPERATION_UNSUPPORTED for another guest's, VIR_ERR_OPERATION_INVALID for one that runs
  */
 export async function restoreFrom(domain: QemuDomain, api: string, options: RestoreOptions): Promise<GuestHandle> {
-  const { flags = 0 } = options
-  const loaded = await loadForRestore(options, domain.contextFor)
-  checkOwn(domain, loaded.def)
+  const { flags = 0, xml } = options
+  const saved = await loadForRestore(options, domain.contextFor)
+  checkOwn(domain, saved.def)
+  const loaded = await withUpdated(domain, saved, xml)
   return domain.jobs.run({ async: 'start' }, { api, flags }, async job => {
     checkCreatable({ name: domain.name, id: domain.id, persistent: domain.isPersistent })
     await goOnFrom(domain, job, loaded, howToGoOn(loaded.image, flags))
@@ -75,10 +79,25 @@ const howToGoOn = ({ running }: ReadImage, flags: number): GoOn => ({
 })
 
 /** Reads what a restore is to begin from (the first half of qemuDomainRestoreInternal). */
-async function loadForRestore({ path, xml, channels }: RestoreOptions, contextFor: ContextFor): Promise<Loaded> {
+async function loadForRestore({ path, channels }: RestoreOptions, contextFor: ContextFor): Promise<Loaded> {
   const loaded = await loadImage(path, contextFor)
   checkChannels(channels, loaded.image.format)
-  return { ...loaded, channels, ...(xml !== undefined && (await loadUpdated(loaded.def, xml, contextFor))) }
+  return { ...loaded, channels }
+}
+
+/**
+ * Gives the guest another definition than its image has: the one it is to have, as scripts have changed it.
+ * @throws VIR_ERR_CONFIG_UNSUPPORTED for one its memory does not fit, VIR_ERR_HOOK_SCRIPT_FAILED, and as loadDomain
+ */
+async function withUpdated(domain: QemuDomain, loaded: Loaded, xml?: string): Promise<Loaded> {
+  const given = xml ?? loaded.image.xml
+  // a restore of one that runs comes to nothing
+  const made = domain.run ? undefined : await callHook(domain, 'restore', given)
+  // a script that has nothing to say keeps silent
+  const byHook = made !== undefined && made.trimEnd() !== given.trimEnd()
+  const wanted = byHook ? made : xml
+  if (wanted === undefined) return loaded
+  return { ...loaded, byHook, ...(await loadUpdated(loaded.def, wanted, domain.contextFor)) }
 }
 
 /** How a guest goes on; whoever asks for it may want it paused. */
@@ -93,7 +112,7 @@ interface GoOn extends Omit<StartOptions, 'told'> {
 
 /** Starts the guest from an image's memory and definition (qemuSaveImageStartVM). */
 export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded, options: GoOn): Promise<void> {
-  const { def, context, image } = loaded
+  const { def, context, image, byHook } = loaded
   const { VIR_DOMAIN_EVENT_SUSPENDED_RESTORED } = virDomainEventSuspendedDetailType
   const {
     bypassCache = false,
@@ -113,6 +132,7 @@ export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded
       from,
       ...(memory.fd !== undefined && { fd: memory.fd }),
       originalCpu,
+      ...(byHook && { byHook }),
       load: (started, number) => memory.load(started, job, number),
       runningReason: virDomainRunningReason.VIR_DOMAIN_RUNNING_RESTORED,
       started: virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_RESTORED,
@@ -204,8 +224,8 @@ export async function startFrom(
   job: AsyncJob,
   options: RestoreOptions & { start: StartOptions }
 ): Promise<void> {
-  const { flags = 0, start } = options
-  const loaded = await loadForRestore(options, domain.contextFor)
+  const { flags = 0, xml, start } = options
+  const loaded = await withUpdated(domain, await loadForRestore(options, domain.contextFor), xml)
   const { told: _, ...rest } = start
   await goOnFrom(domain, job, loaded, { ...rest, ...howToGoOn(loaded.image, flags) })
 }
@@ -226,8 +246,9 @@ export interface ManagedStart extends Omit<StartOptions, 'told'> {
 export async function startKept(domain: QemuDomain, job: AsyncJob, options: ManagedStart): Promise<void> {
   const { bypassCache, forceBoot, ...start } = options
   const path = domain.root.managedSave
-  const loaded = forceBoot ? remove(path, 'managed save') : await loadManaged(domain, path)
-  if (!loaded) return startDomain(domain, start)
+  const saved = forceBoot ? remove(path, 'managed save') : await loadManaged(domain, path)
+  if (!saved) return startDomain(domain, start)
+  const loaded = await withUpdated(domain, saved)
   const { def } = loaded
   if (def.name !== domain.name || def.uuid !== domain.uuid) {
     throw fail(
