@@ -29,3 +29,13 @@ export async function saying<T>(line: string, call: Promise<T>): Promise<T> {
     throw error
   }
 }
+
+/** Runs a call; puts a line behind its error, as virsh does for others. */
+export async function failing<T>(call: Promise<T>, line: string): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    if (error instanceof ClientError) throw new ClientError(...error.lines, line)
+    throw error
+  }
+}

@@ -95,6 +95,13 @@ export class Session {
     throw refused
   }
 
+  /** The connection for guests that none knows yet: the only one the user named, or the aggregator's. */
+  async central(): Promise<Connection | undefined> {
+    const [first, ...others] = await this.connections()
+    if (!first || others.length > 0) return undefined
+    return this.options.connect !== undefined || first.socket === aggregatorSocket() ? first : undefined
+  }
+
   /** The guest of that id, uuid or name, looked for in this order as virsh does. */
   async lookup(wanted: string, by: Lookup = {}): Promise<Guest> {
     const guests = await this.guests(wanted)

@@ -8,7 +8,8 @@ import {
 } from '../../conf/enums.ts'
 import { element, formatXml } from '../../conf/xml.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
-import { ApiError, ClientError, saying } from '../failure.ts'
+import { editXml } from '../editor.ts'
+import { ApiError, ClientError, failing, saying } from '../failure.ts'
 import { readOrFail } from '../input.ts'
 import { formatTable } from '../table.ts'
 import { checkOptions, type Filters, flagsIn, from, listOptions, shown } from './moment.ts'
@@ -123,6 +124,30 @@ async function list(call: DomainCall): Promise<void> {
   }
   if (given.has('name')) return
   session.print(formatTable(['Name', 'Creation Time', ...(withParent ? ['Parent'] : [])], rows, session.options.quiet))
+}
+
+/** Has a description changed in an editor; its name stays (cmdCheckpointEdit). */
+async function edit(call: DomainCall): Promise<void> {
+  const { shim, session } = call
+  const checkpoint = await lookup(call)
+  const { name } = checkpoint
+  let made = name
+  const get = async () =>
+    (await shim.call('virDomainCheckpointGetXMLDesc', { checkpoint, flags: XML_FLAGS['security-info']! })).xml
+  const define = async (xmlDesc: string) => {
+    const call = shim.call('virDomainCheckpointCreateXML', { xmlDesc, flags: CREATE_FLAGS.redefine! })
+    made = (await call).checkpoint.name
+  }
+  const edited = async () => {
+    if (!(await editXml(session, { get, define }))) {
+      return session.printExtra(`Checkpoint ${name} XML configuration not changed.\n`)
+    }
+    if (made === name) return session.printExtra(`Checkpoint ${name} edited.\n`)
+    const call = shim.call('virDomainCheckpointDelete', { checkpoint: { name: made }, flags: DELETE_FLAGS.metadata! })
+    await saying(`Failed to clean up ${made}`, call)
+    throw new ClientError(`Cannot rename checkpoint ${name} to ${made}`)
+  }
+  await failing(edited(), `Failed to update ${name}`)
 }
 
 async function info(call: DomainCall): Promise<void> {
@@ -244,6 +269,10 @@ export const checkpoints: Commands = {
       }
     ),
     description: 'Checkpoint Dump XML'
+  },
+  'checkpoint-edit': {
+    ...onDomain('edit XML for a checkpoint', named, edit),
+    description: 'Edit the domain checkpoint XML for a named checkpoint'
   },
   'checkpoint-info': {
     ...onDomain('checkpoint information', named, info),

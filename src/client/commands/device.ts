@@ -95,7 +95,19 @@ async function domifaddr({ shim, given, session }: DomainCall): Promise<void> {
   }
 }
 
+/** By virDomainDiskErrorCode. */
+const DISK_ERRORS = ['no error', 'unspecified error', 'no space']
+
 export const device: Commands = {
+  domblkerror: {
+    ...onDomain('Show errors on block devices', {}, async ({ shim, session }) => {
+      const { errors } = await shim.call('virDomainGetDiskErrors')
+      if (errors.length === 0) session.print('No errors found\n')
+      for (const { disk, error } of errors) session.print(`${disk}: ${DISK_ERRORS[error] ?? 'unknown error'}\n`)
+    }),
+    description: 'Show block device errors'
+  },
+
   domblkinfo: onDomain(
     'domain block device size information',
     {

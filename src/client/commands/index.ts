@@ -5,7 +5,9 @@ import { blockjobs } from './blockjob.ts'
 import { backups, checkpoints } from './checkpoint.ts'
 import { consoles } from './console.ts'
 import { cpu } from './cpu.ts'
+import { definitions } from './define.ts'
 import { device } from './device.ts'
+import { displays } from './display.ts'
 import { event } from './event.ts'
 import { guest } from './guest.ts'
 import { host } from './host.ts'
@@ -34,9 +36,11 @@ export const groups: CommandGroup[] = [
     commands: {
       ...attaching,
       ...backups,
+      ...definitions,
       ...lifecycle,
       ...power,
       ...consoles,
+      ...displays,
       ...info,
       ...vcpu,
       ...resize,

@@ -4,7 +4,7 @@ import { virDomainSaveImageXMLFlags, virDomainSaveRestoreFlags } from '../../con
 import { decodeXml } from '../../conf/xml.ts'
 import type { Given } from '../arguments.ts'
 import { type Command, type Commands, type DomainCall, onDomain, option } from '../command.ts'
-import { edited } from '../editor.ts'
+import { type Editable, editXml } from '../editor.ts'
 import { saying } from '../failure.ts'
 import { readOrFail } from '../input.ts'
 import type { Session } from '../session.ts'
@@ -91,9 +91,7 @@ interface Restore {
 /** Has whoever knows the guest restore it; where there is no aggregator, and the guest has no shim, it gets one. */
 async function restored(session: Session, file: string, options: Given, { dxml, channels }: Restore): Promise<void> {
   const flags = flagsOf(options)
-  const connections = await session.connections()
-  const isOne = session.options.connect !== undefined && connections.length === 1
-  const shim = isOne || (await isCentral(session)) ? connections[0] : await shimOf(session, file)
+  const shim = (await session.central()) ?? (await shimOf(session, file))
   if (!shim) {
     const args = Object.keys(FLAGS).filter(name => options.has(name))
     const limit = channels === undefined ? [] : [`--parallel-channels=${channels}`]
@@ -110,12 +108,6 @@ async function restored(session: Session, file: string, options: Given, { dxml, 
   else await shim.callJob('virDomainRestore', { from: file })
 }
 
-async function isCentral(session: Session): Promise<boolean> {
-  const [connection] = await session.connections()
-  const { aggregatorSocket } = await import('../connection.ts')
-  return connection !== undefined && connection.socket === aggregatorSocket()
-}
-
 /** The shim of the guest that an image is of, if it runs. */
 async function shimOf(session: Session, file: string) {
   const { readImageFile } = await import('../../drivers/qemu/save/image.ts')
@@ -126,20 +118,10 @@ async function shimOf(session: Session, file: string) {
   return connections.find(({ socket }) => socket === found.shim.socket)
 }
 
-/** Whatever holds a definition that can be changed in an editor. */
-interface Editable {
-  get(): Promise<string>
-  define(xml: string): Promise<unknown>
-  same: string
-  changed: string
-}
-
-async function edit(session: Session, { get, define, same, changed }: Editable): Promise<void> {
-  const before = await get()
-  const after = edited(before, '.xml')
-  if (after === before) return session.printExtra(`${same}\n`)
-  await define(after)
-  session.printExtra(`${changed}\n`)
+/** Has a definition changed in an editor, and says what has come of it. */
+async function edit(session: Session, editable: Editable & { same: string; changed: string }): Promise<void> {
+  const { same, changed } = editable
+  session.printExtra(`${(await editXml(session, editable)) ? changed : same}\n`)
 }
 
 /** A command on an image, by its file. */

@@ -9,7 +9,8 @@ import {
 import { element, firstChild, formatXml, parseXml, type XmlElement } from '../../conf/xml.ts'
 import type { Options } from '../arguments.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
-import { ApiError, ClientError, saying } from '../failure.ts'
+import { editXml } from '../editor.ts'
+import { ApiError, ClientError, failing, saying } from '../failure.ts'
 import { readOrFail } from '../input.ts'
 import { formatTable } from '../table.ts'
 import { checkOptions, type Filters, flagsIn, from, listOptions, shown } from './moment.ts'
@@ -191,6 +192,34 @@ async function current(call: DomainCall): Promise<void> {
 const diskOnly = (xml: string) =>
   xml.includes('<state>disk-snapshot</state>') ? CREATE.VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY : 0
 
+/** Has a description changed in an editor; one with another name is another snapshot (cmdSnapshotEdit). */
+async function edit(call: DomainCall): Promise<void> {
+  const { shim, given, session } = call
+  given.exclusive(['rename', 'clone'])
+  const isCurrent = given.has('current') && given.has('snapshotname')
+  const { name } = await lookup(call, 'snapshotname', false)
+  const flags = CREATE_FLAGS.redefine! | (isCurrent ? CREATE_FLAGS.current! : 0)
+  let made = name
+  const define = async (xmlDesc: string) => {
+    made = (await shim.call('virDomainSnapshotCreateXML', { xmlDesc, flags: flags | diskOnly(xmlDesc) })).snap.name
+  }
+  const forget = async (snap: Named) => {
+    const call = shim.call('virDomainSnapshotDelete', { snap, flags: DELETE_FLAGS.metadata! })
+    await saying(`Failed to clean up ${snap.name}`, call)
+  }
+  const edited = async () => {
+    const editable = { get: () => xmlOf(call, { name }, SECURE), define, always: isCurrent }
+    if (!(await editXml(session, editable))) {
+      return session.printExtra(`Snapshot ${name} XML configuration not changed.\n`)
+    }
+    if (made === name) return session.printExtra(`Snapshot ${name} edited.\n`)
+    if (given.has('clone')) return session.printExtra(`Snapshot ${name} cloned to ${made}.\n`)
+    await forget({ name: given.has('rename') ? name : made })
+    if (!given.has('rename')) throw new ClientError(`Must use --rename or --clone to change ${name} to ${made}`)
+  }
+  await failing(edited(), `Failed to update ${name}`)
+}
+
 async function info(call: DomainCall): Promise<void> {
   const { shim, session, name: guest } = call
   const snap = await lookup(call)
@@ -334,6 +363,18 @@ export const snapshots: Commands = {
       }
     ),
     description: 'Snapshot Dump XML'
+  },
+  'snapshot-edit': {
+    ...onDomain(
+      'edit XML for a snapshot',
+      {
+        ...either('snapshot name', 'also set edited snapshot as current'),
+        rename: option.bool('allow renaming an existing snapshot'),
+        clone: option.bool('allow cloning to new name')
+      },
+      edit
+    ),
+    description: 'Edit the domain snapshot XML for a named snapshot'
   },
   'snapshot-info': {
     ...onDomain('snapshot information', either('snapshot name', 'info on current snapshot'), info),

@@ -5,6 +5,8 @@ import { backups, checkpoints } from '../../../src/client/commands/checkpoint.ts
 import { BOOM, checkRows, dir } from '../../helper/command-rows.ts'
 import { Refused } from '../../helper/stand-in-api.ts'
 
+process.env.VISUAL = 'sed -i s/old/new/'
+
 const file = (name: string, text: string) => {
   writeFileSync(join(dir, name), text)
   return join(dir, name)
@@ -21,9 +23,38 @@ const TWO = {
     xml: '<domaincheckpoint><parent><name>z</name></parent><creationTime>0</creationTime></domaincheckpoint>'
   }
 }
-const xmlOf = (name: string) => `virDomainCheckpointGetXMLDesc {"checkpoint":{"name":"${name}"},"flags":0}`
+const xmlOf = (name: string, flags = 0) =>
+  `virDomainCheckpointGetXMLDesc {"checkpoint":{"name":"${name}"},"flags":${flags}}`
+const EDITED = { ...FOUND, virDomainCheckpointGetXMLDesc: { xml: 'old' } }
+const editing = [LOOKUP, xmlOf('b', 1), xmlOf('b', 1), 'virDomainCheckpointCreateXML {"xmlDesc":"new","flags":1}']
 
 await checkRows(checkpoints, [
+  [
+    'checkpoint-edit tiny b',
+    { ...FOUND, virDomainCheckpointGetXMLDesc: { xml: 'same' } },
+    [LOOKUP, xmlOf('b', 1)],
+    'Checkpoint b XML configuration not changed.\n'
+  ],
+  [
+    'checkpoint-edit tiny b',
+    { ...EDITED, virDomainCheckpointCreateXML: { checkpoint: handle('b') } },
+    editing,
+    'Checkpoint b edited.\n'
+  ],
+  [
+    'checkpoint-edit tiny b',
+    { ...EDITED, virDomainCheckpointCreateXML: { checkpoint: handle('c') }, virDomainCheckpointDelete: {} },
+    [...editing, 'virDomainCheckpointDelete {"checkpoint":{"name":"c"},"flags":2}'],
+    '',
+    ['Cannot rename checkpoint b to c', 'Failed to update b']
+  ],
+  [
+    'checkpoint-edit tiny b',
+    { ...EDITED, virDomainCheckpointCreateXML: BOOM },
+    editing,
+    '',
+    ['it went wrong', 'Failed to update b']
+  ],
   [
     'checkpoint-list tiny --no-leaves --roots',
     { virDomainListAllCheckpoints: { checkpoints: [] } },

@@ -28,6 +28,13 @@ const ADDRESS_HEADER = ` Name       MAC address          Protocol     Address
 const sizes = (capacity: number | bigint, allocation = 0, physical = 0) => ({ capacity, allocation, physical })
 
 await checkRows(device, [
+  ['domblkerror tiny', { virDomainGetDiskErrors: { errors: [] } }, ['virDomainGetDiskErrors {}'], 'No errors found\n'],
+  [
+    'domblkerror tiny',
+    { virDomainGetDiskErrors: { errors: [1, 2, 9].map(error => ({ disk: `vd${error}`, error })) } },
+    ['virDomainGetDiskErrors {}'],
+    'vd1: unspecified error\nvd2: no space\nvd9: unknown error\n'
+  ],
   [
     'domblklist tiny',
     { virDomainGetXMLDesc: { xml: DISKS } },

@@ -129,6 +129,7 @@ await checkRows(saveCommands, [
     { virDomainSaveImageGetXMLDesc: { xml: 'old' }, ...ok('virDomainSaveImageDefineXML') },
     [
       'virDomainSaveImageGetXMLDesc {"file":"/x","flags":1}',
+      'virDomainSaveImageGetXMLDesc {"file":"/x","flags":1}',
       'virDomainSaveImageDefineXML {"file":"/x","dxml":"new","flags":4}'
     ],
     'State file /x edited.\n'
@@ -136,7 +137,11 @@ await checkRows(saveCommands, [
   [
     'managedsave-edit Zed',
     { virDomainManagedSaveGetXMLDesc: { xml: 'old' }, virDomainManagedSaveDefineXML: BOOM },
-    ['virDomainManagedSaveGetXMLDesc {"flags":1}', 'virDomainManagedSaveDefineXML {"dxml":"new","flags":0}'],
+    [
+      'virDomainManagedSaveGetXMLDesc {"flags":1}',
+      'virDomainManagedSaveGetXMLDesc {"flags":1}',
+      'virDomainManagedSaveDefineXML {"dxml":"new","flags":0}'
+    ],
     '',
     ['it went wrong']
   ]

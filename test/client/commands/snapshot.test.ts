@@ -3,6 +3,8 @@ import { snapshots } from '../../../src/client/commands/snapshot.ts'
 import { BOOM, checkRows } from '../../helper/command-rows.ts'
 import { Refused } from '../../helper/stand-in-api.ts'
 
+process.env.VISUAL = 'sed -i s/old/new/'
+
 const NONE = { virDomainListAllSnapshots: { snapshots: [] } }
 const all = (flags: number) => [`virDomainListAllSnapshots {"flags":${flags}}`]
 
@@ -29,7 +31,38 @@ const looked = 'virDomainSnapshotLookupByName {"name":"two"}'
 const shownXml = (name: string, flags = 0) => `virDomainSnapshotGetXMLDesc {"snap":{"name":"${name}"},"flags":${flags}}`
 const made = (xml: string, flags = 0) => `virDomainSnapshotCreateXML ${JSON.stringify({ xmlDesc: xml, flags })}`
 
+const EDITED = { ...SOME, virDomainSnapshotGetXMLDesc: { xml: 'old' } }
+const editing = [looked, shownXml('two', 1), shownXml('two', 1), made('new', 1)]
+const CLONED = { ...EDITED, virDomainSnapshotCreateXML: { snap: { name: 'three' } } }
+const forgotten = (name: string) => `virDomainSnapshotDelete {"snap":{"name":"${name}"},"flags":2}`
+
 await checkRows(snapshots, [
+  ['snapshot-edit tiny two', SOME, [looked, shownXml('two', 1)], 'Snapshot two XML configuration not changed.\n'],
+  [
+    'snapshot-edit tiny two --current',
+    SOME,
+    [looked, shownXml('two', 1), shownXml('two', 1), made(XML, 19)],
+    'Snapshot two edited.\n'
+  ],
+  ['snapshot-edit tiny two', EDITED, editing, 'Snapshot two edited.\n'],
+  ['snapshot-edit tiny two --clone', CLONED, editing, 'Snapshot two cloned to three.\n'],
+  ['snapshot-edit tiny two --rename', CLONED, [...editing, forgotten('two')], ''],
+  [
+    'snapshot-edit tiny two',
+    CLONED,
+    [...editing, forgotten('three')],
+    '',
+    ['Must use --rename or --clone to change two to three', 'Failed to update two']
+  ],
+  [
+    'snapshot-edit tiny two --rename',
+    { ...CLONED, virDomainSnapshotDelete: BOOM },
+    [...editing, forgotten('two')],
+    '',
+    ['Failed to clean up two', 'it went wrong', 'Failed to update two']
+  ],
+  ['snapshot-edit tiny two --rename --clone', {}, [], '', ['Options --rename and --clone are mutually exclusive']],
+  ['snapshot-edit tiny', {}, [], '', ['--snapshotname or --current is required']],
   ['snapshot-create tiny', SOME, [made('<domainsnapshot/>')], 'Domain snapshot two created'],
   ['snapshot-create tiny --disk-only --atomic', SOME, [made('<domainsnapshot/>', 144)], 'Domain snapshot two created'],
   [
