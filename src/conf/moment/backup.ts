@@ -2,7 +2,7 @@
 import type { DiskDef } from '../devices/disk.ts'
 import type { DomainDef } from '../domain-def.ts'
 import { checkNames } from '../domain-xml.ts'
-import { claim, parseAttribute } from '../element.ts'
+import { claim, missingAttribute, parseAttribute } from '../element.ts'
 import { errorsFrom } from '../error.ts'
 import { enumOf, uint, yesNo } from '../scalar.ts'
 import {
@@ -42,12 +42,15 @@ export interface BackupDisk {
   state?: BackupState
 }
 
+/** Where the NBD server of a pull listens: at a place of its own, or by an open socket of a client's (virDomainFDAssociate). */
+export type BackupServer = StorageHost | { transport: 'fd'; fdgroup: string }
+
 export interface BackupDef {
   /** QEMU writes the copy, or somebody fetches it */
   mode: 'push' | 'pull'
   incremental?: string
-  /** the place the NBD server of a pull listens at */
-  server?: StorageHost
+  /** absent: not chosen yet, or of a push */
+  server?: BackupServer
   tls?: boolean
   disks: BackupDisk[]
   /** ids of QEMU's objects for TLS; kept in the status only */
@@ -57,7 +60,7 @@ export interface BackupDef {
 
 const backupNames = {
   head: claim('@mode', ['incremental', null]),
-  server: claim(['server', { server: claim('@transport', '@name', '@port', '@socket', '@tls') }]),
+  server: claim(['server', { server: claim('@transport', '@name', '@port', '@socket', '@fdgroup', '@tls') }]),
   disks: claim([
     'disks',
     {
@@ -79,12 +82,19 @@ function parseServer(node: XmlElement, mode: BackupDef['mode']): Pick<BackupDef,
   const found = firstChild(node, 'server')
   if (!found) return {}
   if (mode !== 'pull') throw unsupported('use of <server> requires pull mode backup')
-  const server = parseStorageHost(found)
+  const server = found.attributes.transport === 'fd' ? parseOpenSocket(found) : parseStorageHost(found)
   if (server.transport === 'rdma') throw unsupported('transport rdma is not supported for <server>')
   if (server.transport === 'unix' && !server.socket?.startsWith('/'))
     throw wrong(`backup socket path '${server.socket}' must be absolute`)
   const tls = parseAttribute(found, 'tls', yesNo)
   return { server, ...(tls !== undefined && { tls }) }
+}
+
+function parseOpenSocket(node: XmlElement): BackupServer {
+  if (node.attributes.socket !== undefined) throw wrong("transport 'fd' does not support socket attribute")
+  const { fdgroup } = node.attributes
+  if (fdgroup === undefined) throw missingAttribute(node, 'fdgroup')
+  return { transport: 'fd', fdgroup }
 }
 
 /** virDomainBackupDiskDefParseXML */
@@ -182,9 +192,9 @@ export function formatBackup(def: BackupDef, { status = false } = {}): string {
         element('server', {
           transport: server.transport,
           tls: tls === undefined ? undefined : yesNo.format(tls),
-          name: server.name,
-          port: server.port,
-          socket: server.socket
+          ...(server.transport === 'fd'
+            ? { fdgroup: server.fdgroup }
+            : { name: server.name, port: server.port, socket: server.socket })
         }),
       disks.length > 0
         ? element(

@@ -1,6 +1,7 @@
 // The NBD server in QEMU that pulled backups are fetched from.
 import { errorsFrom } from '../../../conf/error.ts'
-import type { BackupDef } from '../../../conf/moment/backup.ts'
+import type { BackupDef, BackupServer } from '../../../conf/moment/backup.ts'
+import { ReceivedFile } from '../../../host/received-files.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { socketAddress } from '../block/protocol.ts'
 import type { QemuDomain } from '../domain/domain.ts'
@@ -9,6 +10,8 @@ import type { StoredDisk } from '../process/backup-end.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 const TLS_ALIAS = 'objlibvirt_backup_tls0'
+/** Name of a client's socket in QEMU. */
+const FD_NAME = 'libvirt-backup-nbd'
 
 /** Settles the place it listens at. @throws VIR_ERR_OPERATION_UNSUPPORTED without a port (qemuBackupPrepare) */
 export function prepareServer(def: BackupDef): void {
@@ -19,26 +22,48 @@ export function prepareServer(def: BackupDef): void {
   if (def.tls) def.tlsAlias = TLS_ALIAS
 }
 
-/** Starts it; nothing of it is left where it cannot be. @throws VIR_ERR_INTERNAL_ERROR with QEMU's words */
-export async function startServer({ qmp, context }: QemuDomain, { server, tlsAlias }: BackupDef): Promise<void> {
+/**
+ * Starts it; nothing of it is left where it cannot be.
+ * @throws VIR_ERR_INVALID_ARG for a client's socket that is none, VIR_ERR_INTERNAL_ERROR with QEMU's words
+ */
+export async function startServer(domain: QemuDomain, { server, tlsAlias }: BackupDef): Promise<void> {
+  const { qmp, context } = domain
   const { backupTlsX509CertDir: dir, backupTlsX509Verify: verify } = context.config
-  if (tlsAlias !== undefined) {
-    const props = { 'qom-type': 'tls-creds-x509', id: tlsAlias, dir, endpoint: 'server', 'verify-peer': verify }
-    await qmp.execute('object-add', props)
-  }
+  const socket = server?.transport === 'fd' ? openSocket(domain, server.fdgroup) : undefined
+  const undo: (() => Promise<unknown>)[] = []
   try {
+    if (tlsAlias !== undefined) {
+      const props = { 'qom-type': 'tls-creds-x509', id: tlsAlias, dir, endpoint: 'server', 'verify-peer': verify }
+      await qmp.execute('object-add', props)
+      undo.push(() => qmp.execute('object-del', { id: tlsAlias }))
+    }
+    if (socket) {
+      await qmp.passFile(FD_NAME, socket)
+      undo.push(() => qmp.execute('closefd', { fdname: FD_NAME }))
+    }
     await qmp.execute('nbd-server-start', {
       addr: addressOf(server!),
       ...(tlsAlias !== undefined && { 'tls-creds': tlsAlias })
     })
   } catch (error) {
-    if (tlsAlias !== undefined) await qmp.execute('object-del', { id: tlsAlias }).catch(() => undefined)
+    for (const one of undo.reverse()) await one().catch(() => undefined)
     throw error
   }
 }
 
+/** The one file of a group; the client keeps it. @throws VIR_ERR_INVALID_ARG */
+function openSocket({ fileGroups }: QemuDomain, name: string): ReceivedFile {
+  const wrong = (what: string) => fail('VIR_ERR_INVALID_ARG', `file descriptor group '${name}' ${what}`)
+  const group = fileGroups.get(name)
+  if (!group) throw wrong('was not associated with the domain')
+  const [file, ...more] = group.files
+  if (!file || more.length > 0) throw wrong('must contain only 1 file descriptor for NBD server')
+  return new ReceivedFile(file.from, file.back)
+}
+
 /** QEMU's SocketAddressLegacy. */
-function addressOf(server: NonNullable<BackupDef['server']>): object {
+function addressOf(server: BackupServer): object {
+  if (server.transport === 'fd') return { type: 'fd', data: { str: FD_NAME } }
   const { type, ...data } = socketAddress(server)
   return { type, data }
 }
@@ -60,9 +85,10 @@ export async function exportDisks({ qmp, context }: QemuDomain, disks: readonly 
 }
 
 /** Stops it, and with it all that is shown; it may be gone already. */
-export async function stopServer({ qmp, log }: QemuDomain, { mode, tlsAlias }: BackupDef): Promise<void> {
+export async function stopServer({ qmp, log }: QemuDomain, { mode, server, tlsAlias }: BackupDef): Promise<void> {
   if (mode !== 'pull') return
   const left = (err: unknown) => log.debug({ err }, 'the NBD server of a backup is gone already')
   await qmp.execute('nbd-server-stop').catch(left)
+  if (server?.transport === 'fd') await qmp.execute('closefd', { fdname: FD_NAME }).catch(left)
   if (tlsAlias !== undefined) await qmp.execute('object-del', { id: tlsAlias }).catch(left)
 }
