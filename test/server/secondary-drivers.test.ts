@@ -2,7 +2,7 @@
 // file. The drivers are those of this host's libvirtd.
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -12,6 +12,7 @@ import { bareGuest, Shim } from '../helper/shim.ts'
 t.setTimeout(180_000)
 
 const RUNNING = 1
+const [TRANSIENT_JOB, REUSE, PIVOT] = [4, 2, 2]
 const NAME = `t-drv-${process.pid}`
 const BRIDGE = `tdrv${process.pid % 100_000}`
 const MAC = '52:54:00:7a:33:01'
@@ -117,6 +118,71 @@ t.test('a shim that is killed leaves its port to the next one', async t => {
   await shim.call('virDomainDestroy', {})
   await again
   t.same(ports(), [])
+})
+
+t.test('a disk goes on in a volume, then in LUKS whose secret the driver has', async t => {
+  libvirt(['vol-create-as', NAME, 'copied', '8M', '--format', 'raw'])
+  const shim = new Shim(guest)
+  t.teardown(() => shim.end())
+  const exited = shim.start()
+  await shim.untilState(RUNNING)
+  const ok = async (api: string, args: object) => {
+    const { status, body } = await shim.call(api, args)
+    t.equal(status, 200, `${api}: ${body.message}`)
+    return body
+  }
+  const written = async (pattern: number) => {
+    const line = `qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -q -P ${pattern} 0 1M"`
+    const cmd = JSON.stringify({ execute: 'human-monitor-command', arguments: { 'command-line': line } })
+    t.match((await ok('virDomainQemuMonitorCommand', { cmd })).result, '"return":""')
+  }
+  const copied = async (destxml: string, flags: number) => {
+    await ok('virDomainBlockCopy', { disk: 'vda', destxml, params: {}, flags: TRANSIENT_JOB | flags })
+    for (let found = { cur: 0, end: 1 }; found.cur !== found.end; ) {
+      found = await ok('virDomainGetBlockJobInfo', { disk: 'vda' })
+    }
+    await ok('virDomainBlockJobAbort', { disk: 'vda', flags: PIVOT })
+  }
+  const volume = `<disk type='volume'><driver type='raw'/><source pool='${NAME}' volume='copied'/></disk>`
+  const { body: refused } = await shim.call('virDomainBlockCopy', {
+    disk: 'vda',
+    destxml: volume,
+    flags: TRANSIENT_JOB
+  })
+  t.match(refused.message, /already exists and is not a block device/, 'a volume is there already')
+  const nosuch = volume.replace("'copied'", "'nosuch'")
+  const { body: missing } = await shim.call('virDomainBlockCopy', {
+    disk: 'vda',
+    destxml: nosuch,
+    flags: TRANSIENT_JOB
+  })
+  t.match(missing.message, /Storage volume not found/)
+  await written(5)
+  await copied(volume, REUSE)
+  t.match((await shim.call('virDomainGetXMLDesc')).body.xml, `<source pool='${NAME}' volume='copied' index=`)
+  await written(7)
+  const luks = join(dir, 'copied.luks')
+  await copied(
+    `<disk type='file'><driver type='raw'/><source file='${luks}'><encryption format='luks'>
+      <secret type='passphrase' uuid='${SECRET}'/></encryption></source></disk>`,
+    0
+  )
+  const intoVolume = readFileSync(join(poolDir, 'copied'))
+  t.ok(intoVolume.subarray(0, 2 ** 20).equals(Buffer.alloc(2 ** 20, 7)), 'the volume had what the guest wrote')
+  await written(9)
+  await shim.call('virDomainDestroy', {})
+  await exited
+  const key = `secret,id=k,data=${PASSPHRASE}`
+  const options = `driver=luks,key-secret=k,file.filename=${luks}`
+  const plain = join(dir, 'plain.raw')
+  const args = ['convert', '--object', key, '--image-opts', options, '-O', 'raw', plain]
+  t.equal(spawnSync('qemu-img', args).status, 0)
+  t.ok(
+    readFileSync(plain)
+      .subarray(0, 2 ** 20)
+      .equals(Buffer.alloc(2 ** 20, 9)),
+    'and so has the image that is encrypted'
+  )
 })
 
 t.test("the drivers' errors are the start's", async t => {

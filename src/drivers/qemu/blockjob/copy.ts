@@ -20,6 +20,7 @@ import { diskUse } from '../device/disk/backend.ts'
 import { diskNode } from '../device/disk/guest-device.ts'
 import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { withDiskStorage } from '../process/storage-driver.ts'
 import { carryBitmaps, forgetRecord } from './bitmaps.ts'
 import { below, changeConfig, inactiveSource } from './chain.ts'
 import { type BlockJobWatch, type JobEnds, registerBlockJob } from './job.ts'
@@ -92,6 +93,8 @@ export async function copyDisk(
   const isShallow = (given & VIR_DOMAIN_BLOCK_COPY_SHALLOW) !== 0 && below(disk.source) !== undefined
   const flags = isShallow ? given : given & ~VIR_DOMAIN_BLOCK_COPY_SHALLOW
   checkDestination(domain, disk, mirror, flags, { isReused, isShallow })
+  // a volume of a pool is a file or a device from here on
+  await withDiskStorage({ ...disk, source: mirror, mirror: undefined }, domain.context)
   const isThere = checkFile(disk, mirror, isReused)
   chooseFormat(disk, mirror, isReused)
   if (disk.shareable && !disk.readonly && !isShareable(mirror)) {

@@ -20,9 +20,15 @@ import { findQemuJob, runQemuJob } from './qemu-job.ts'
  * @param files that go with them
  */
 export function noteLoose({ running }: QemuDomain, disk: DiskDef, source: StorageSource, files: string[]): void {
-  const carrier: DiskDef = { ...disk, source, mirror: undefined }
+  const carrier: DiskDef = { ...disk, source: placeOf(source), mirror: undefined }
   const xml = formatDevice(['disks', carrier], { inactive: false, secure: true, status: true })
   running.looseImages.set(source.index!, { disk: xml, files })
+}
+
+/** An image and those below it by where they are; volumes of pools would have to be looked up again. */
+function placeOf(source: StorageSource): StorageSource {
+  const { backingStore, inPool: _, ...place } = source
+  return backingStore ? { ...place, backingStore: placeOf(backingStore) } : place
 }
 
 /**
