@@ -27,8 +27,8 @@ export function resizeBytes(size: bigint, flags: number): bigint {
  * Resizes a disk (qemuDomainBlockResize).
  * @param name target, or source where one disk alone has it
  * @param size bytes, of which qcow2 and qed have whole sectors
- * @throws VIR_ERR_INVALID_ARG, VIR_ERR_OPERATION_UNSUPPORTED for what has no size of its own, VIR_ERR_INTERNAL_ERROR with
- *   QEMU's words
+ * @throws VIR_ERR_INVALID_ARG, VIR_ERR_OPERATION_UNSUPPORTED for what has no size of its own, VIR_ERR_OPERATION_FAILED for
+ *   one that is to grow and would shrink, VIR_ERR_INTERNAL_ERROR with QEMU's words
  */
 export async function resizeDisk(domain: QemuDomain, name: string, size: bigint, flags: number): Promise<void> {
   const disk = diskNamed(domain.def, name)
@@ -50,10 +50,10 @@ export async function resizeDisk(domain: QemuDomain, name: string, size: bigint,
   if (source.format === 'qcow2' || source.format === 'qed') bytes = ((bytes + SECTOR - 1n) / SECTOR) * SECTOR
   if (source.slice) throw unsupported(whySliceStays(disk, bytes))
   if ((flags & VIR_DOMAIN_BLOCK_RESIZE_EXTEND) !== 0) {
+    if (target?.bus === 'sd') throw unsupported('cannot prevent shrink on SD devices')
     const now = await presentBytes(domain, disk)
     if (bytes < now) {
-      const sizes = `requested size '${bytes}' of disk '${target?.dev}' is smaller than its current size '${now}'`
-      throw fail('VIR_ERR_INVALID_ARG', sizes)
+      throw fail('VIR_ERR_OPERATION_FAILED', `resize of '${name}' would shrink it from '${now}' to '${bytes}' bytes`)
     }
   }
   const place =
@@ -83,15 +83,10 @@ interface QmpNode {
 }
 
 /** A disk's size as its guest has it. @throws VIR_ERR_INTERNAL_ERROR when QEMU does not say */
-async function presentBytes({ qmp, context }: QemuDomain, { source, alias, target }: DiskDef): Promise<bigint> {
+async function presentBytes({ qmp, context }: QemuDomain, { source, target }: DiskDef): Promise<bigint> {
   const node = effectiveNode(source, context.qemu)
-  const found =
-    target?.bus === 'sd'
-      ? (await qmp.execute<{ device: string; inserted?: QmpNode }[]>('query-block')).find(
-          ({ device }) => device === `drive-${alias}`
-        )?.inserted
-      : (await qmp.execute<QmpNode[]>('query-named-block-nodes', { flat: true })).find(one => one['node-name'] === node)
-  const size = found?.image['virtual-size']
+  const nodes = await qmp.execute<QmpNode[]>('query-named-block-nodes', { flat: true })
+  const size = nodes.find(one => one['node-name'] === node)?.image['virtual-size']
   if (size === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', `the size of disk '${target?.dev}' is not known`)
   return BigInt(size)
 }

@@ -35,7 +35,7 @@ t.test('a size, and no smaller one if so asked', async t => {
   t.same(told(), [2 * MIB, 3 * MIB, 4 * MIB, 8 * MIB])
   t.equal(
     await resize(4 * MIB - 1, BYTES | EXTEND),
-    "VIR_ERR_INVALID_ARG VIR_FROM_QEMU: invalid argument: requested size '4194303' of disk 'vda' is smaller than its current size '4194304'"
+    "VIR_ERR_OPERATION_FAILED VIR_FROM_QEMU: operation failed: resize of 'vda' would shrink it from '4194304' to '4194303' bytes"
   )
   t.match(await resize(0, CAPACITY | EXTEND), /full capacity supported only with 'raw' local block-based disks/)
   t.match(await resize(1, 0, 'vdb'), /UNSUPPORTED.*storage slice with non-zero 'offset' is not supported/)
