@@ -326,6 +326,7 @@ export const typed = {
   uint: (value: number): TypedValue => ({ type: 'uint', value }),
   ullong: (value: bigint | number): TypedValue => ({ type: 'ullong', value: BigInt(value) }),
   llong: (value: bigint | number): TypedValue => ({ type: 'llong', value: BigInt(value) }),
+  double: (value: number): TypedValue => ({ type: 'double', value }),
   boolean: (value: boolean): TypedValue => ({ type: 'boolean', value }),
   string: (value: string): TypedValue => ({ type: 'string', value })
 }

@@ -12,6 +12,10 @@ import { formatTable } from '../table.ts'
 /** Values of typed parameters as virsh writes them. */
 const shown = (value: unknown) => (typeof value === 'boolean' ? (value ? 'yes' : 'no') : String(value))
 
+/** Mean depths of queues are the only statistics with a fraction, which JSON may leave out. */
+const statistic = (name: string, value: unknown) =>
+  name.endsWith('_queue_depth_avg') ? Number(value).toFixed(6) : shown(value)
+
 const seconds = (ns: number | bigint) => `${(Number(ns) / 1e9).toFixed(1)}s`
 
 /** A call whose API a shim may lack: undefined then. */
@@ -225,7 +229,7 @@ export const monitor: Commands = {
           ).then(records => records.flat())
         : await statsOfAll(await session.connections(), { stats, flags })
       const texts = records.map(record => {
-        const lines = Object.entries(record.params).map(([name, value]) => `  ${name}=${shown(value)}\n`)
+        const lines = Object.entries(record.params).map(([name, value]) => `  ${name}=${statistic(name, value)}\n`)
         return `Domain: '${record.dom.name}'\n${lines.join('')}`
       })
       session.print(texts.join('\n'))

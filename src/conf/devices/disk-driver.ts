@@ -18,6 +18,7 @@ import { metadataCache } from '../storage/chain.ts'
 import { type StorageFormat, type StorageSource, storageFormat } from '../storage/source.ts'
 import { firstChild } from '../xml.ts'
 import { virtioDriver } from './device-info.ts'
+import { diskStatistics } from './disk-statistics.ts'
 import { iothreadMapping } from './iothread-mapping.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
@@ -70,7 +71,8 @@ const driverFields = {
   queueSize: absentIf(0, attr('queue_size', uint)),
   ...virtioDriver,
   metadataCacheMaxSize: layoutFields.metadataCacheMaxSize,
-  iothreads: iothreadMapping
+  iothreads: iothreadMapping,
+  statistics: diskStatistics
 } satisfies Fields
 
 /** virDomainDiskDefDriverParseXML and, for the image, virDomainDiskDefDriverSourceParseXML */
@@ -82,7 +84,8 @@ const driverAsRead = readLast(
   'queueSize',
   'discardNoUnref',
   'format',
-  'metadataCacheMaxSize'
+  'metadataCacheMaxSize',
+  'statistics'
 )
 
 export type DiskDriver = Omit<Def<typeof driverFields>, keyof typeof layoutFields>

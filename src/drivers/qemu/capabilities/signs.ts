@@ -280,6 +280,10 @@ export const CAPABILITY_SIGNS = {
     { device: 'virtio-blk-ccw', prop: 'iothread-vq-mapping' },
     { device: 'virtio-blk-pci', prop: 'iothread-vq-mapping' }
   ],
+  'virtio-blk.stats-intervals': [
+    { device: 'virtio-blk-ccw', prop: 'stats-intervals' },
+    { device: 'virtio-blk-pci', prop: 'stats-intervals' }
+  ],
   'virtio-blk.queue-size': [
     { device: 'virtio-blk-ccw', prop: 'queue-size' },
     { device: 'virtio-blk-pci', prop: 'queue-size' }

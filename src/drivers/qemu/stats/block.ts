@@ -7,6 +7,7 @@ import { storageIds } from '../block/node-names.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { diskSourcePath } from '../device/disk/lookup.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { type Latency, latencyIn } from './latency.ts'
 import { QUERY_MS } from './query.ts'
 
 /** Counters of one disk since QEMU started; times in ns, sizes in bytes. */
@@ -31,8 +32,9 @@ export interface DiskStats extends DiskCounters {
 interface QmpBlockStats {
   qdev?: string
   'node-name'?: string
-  stats: Record<string, number | bigint>
-  parent?: { stats: Record<string, number | bigint> }
+  /** counters, and beside them lists and histograms */
+  stats: Record<string, unknown>
+  parent?: { stats: Record<string, unknown> }
 }
 
 export interface QmpBlock {
@@ -42,12 +44,12 @@ export interface QmpBlock {
 }
 
 /** Counters of all disks with a medium. @throws VIR_ERR_OPERATION_TIMEOUT when QEMU does not answer */
-export async function diskCounters(domain: QemuDomain): Promise<Map<DiskDef, DiskCounters>> {
+export async function diskCounters(domain: QemuDomain): Promise<Map<DiskDef, DiskCounters & { latency: Latency }>> {
   const list = await domain.qmp.execute<QmpBlockStats[]>('query-blockstats', undefined, { timeoutMs: QUERY_MS })
-  const out = new Map<DiskDef, DiskCounters>()
+  const out = new Map<DiskDef, DiskCounters & { latency: Latency }>()
   for (const disk of domain.def.devices.disks) {
     const entry = list.find(({ qdev }) => disk.alias !== undefined && qdev !== undefined && isDevice(qdev, disk.alias))
-    if (entry) out.set(disk, countersIn(entry))
+    if (entry) out.set(disk, { ...countersIn(entry), latency: latencyIn(entry.stats) })
   }
   return out
 }
@@ -58,12 +60,44 @@ interface NodeStats {
   capacity?: bigint | undefined
   physical?: bigint | undefined
   threshold?: bigint | undefined
+  /** sizes and alignments of requests that its driver can do, in QEMU's words (BlockLimitsInfo) */
+  limits?: Record<string, unknown> | undefined
 }
 
 interface QmpNode {
   'node-name'?: string
   write_threshold?: number | bigint
-  image?: { 'virtual-size'?: number | bigint; 'actual-size'?: number | bigint }
+  image?: {
+    'virtual-size'?: number | bigint
+    'actual-size'?: number | bigint
+    limits?: Record<string, unknown>
+  }
+}
+
+/** Limits by libvirt's names, in its order. */
+const LIMITS: Record<string, string> = {
+  request_alignment: 'request-alignment',
+  discard_max: 'max-discard',
+  discard_alignment: 'discard-alignment',
+  write_zeroes_max: 'max-write-zeroes',
+  write_zeroes_alignment: 'write-zeroes-alignment',
+  transfer_optimal: 'opt-transfer',
+  transfer_max: 'max-transfer',
+  transfer_hw_max: 'max-hw-transfer',
+  iov_max: 'max-iov',
+  iov_hw_max: 'max-hw-iov',
+  memory_alignment_minimal: 'min-mem-alignment',
+  memory_alignment_optimal: 'opt-mem-alignment'
+}
+
+/** Limits of an image's storage, by libvirt's names; none of a QEMU that does not tell (before 10.2). */
+export function limitsOf(image: StorageSource, nodes: Map<string, NodeStats> | undefined): [string, bigint][] {
+  const said = image.index === undefined ? undefined : nodes?.get(storageIds(image).storageNode)?.limits
+  if (!said) return []
+  return Object.entries(LIMITS).flatMap(([name, qemuName]) => {
+    const limit = bytesIn(said[qemuName])
+    return limit === undefined ? [] : [[name, limit]]
+  })
 }
 
 /** All block nodes by their names. @throws VIR_ERR_OPERATION_TIMEOUT when QEMU does not answer */
@@ -77,7 +111,8 @@ export async function nodeStats(domain: QemuDomain): Promise<Map<string, NodeSta
   for (const { 'node-name': name, image, write_threshold: threshold } of nodes) {
     if (name === undefined) continue
     const capacity = bytesIn(image?.['virtual-size'])
-    out.set(name, { capacity, physical: bytesIn(image?.['actual-size']) ?? capacity, threshold: bytesIn(threshold) })
+    const physical = bytesIn(image?.['actual-size']) ?? capacity
+    out.set(name, { capacity, physical, threshold: bytesIn(threshold), limits: image?.limits })
   }
   for (const { 'node-name': name, stats: counted } of stats) {
     const node = name !== undefined && out.get(name)
@@ -129,15 +164,18 @@ export function isDevice(qdev: string, alias: string): boolean {
   return qdev === alias || id === alias || id === `${alias}-device`
 }
 
+/** @throws TypeError, RangeError for what is no count */
+const count = (said: unknown): bigint => BigInt((said ?? 0) as number | bigint)
+
 const countersIn = ({ stats }: Pick<QmpBlockStats, 'stats'>): DiskCounters => ({
-  rdOperations: BigInt(stats.rd_operations ?? 0),
-  rdBytes: BigInt(stats.rd_bytes ?? 0),
-  rdTimeNs: BigInt(stats.rd_total_time_ns ?? 0),
-  wrOperations: BigInt(stats.wr_operations ?? 0),
-  wrBytes: BigInt(stats.wr_bytes ?? 0),
-  wrTimeNs: BigInt(stats.wr_total_time_ns ?? 0),
-  flushOperations: BigInt(stats.flush_operations ?? 0),
-  flushTimeNs: BigInt(stats.flush_total_time_ns ?? 0)
+  rdOperations: count(stats.rd_operations),
+  rdBytes: count(stats.rd_bytes),
+  rdTimeNs: count(stats.rd_total_time_ns),
+  wrOperations: count(stats.wr_operations),
+  wrBytes: count(stats.wr_bytes),
+  wrTimeNs: count(stats.wr_total_time_ns),
+  flushOperations: count(stats.flush_operations),
+  flushTimeNs: count(stats.flush_total_time_ns)
 })
 
 function diskStats(disk: DiskDef, { stats, parent }: QmpBlockStats, block: QmpBlock | undefined): DiskStats {
@@ -147,7 +185,7 @@ function diskStats(disk: DiskDef, { stats, parent }: QmpBlockStats, block: QmpBl
   return {
     ...countersIn({ stats }),
     capacity: image && BigInt(image['virtual-size']),
-    allocation: file?.allocation ?? (highest === undefined ? undefined : BigInt(highest)),
+    allocation: file?.allocation ?? bytesIn(highest),
     physical: file?.physical
   }
 }

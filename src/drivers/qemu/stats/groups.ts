@@ -9,7 +9,7 @@ import { type TypedParams, typed } from '../../../conf/wire.ts'
 import { cpuTimes, waitNs } from '../../../host/proc.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { balloonStats } from './balloon.ts'
-import { type DiskCounters, diskCounters, imageSizes, nodeStats, sizesByNodes } from './block.ts'
+import { type DiskCounters, diskCounters, imageSizes, limitsOf, nodeStats, sizesByNodes } from './block.ts'
 import { interfaceStats } from './interface.ts'
 import { haltPollNs, vcpuKvmStats, vmKvmStats } from './kvm.ts'
 import { query } from './query.ts'
@@ -118,6 +118,9 @@ function sizes(record: number, found: Sizes | undefined): TypedParams {
   return out
 }
 
+const named = (record: number, params: [string, TypedParams[string]][]): TypedParams =>
+  Object.fromEntries(params.map(([name, value]) => [`block.${record}.${name}`, value]))
+
 /** A record for each disk, or with VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING for each of its images, the first on top. */
 async function blockGroup(domain: QemuDomain, flags: number): Promise<TypedParams> {
   const { VIR_CONNECT_GET_ALL_DOMAINS_STATS_BACKING } = virConnectGetAllDomainStatsFlags
@@ -136,7 +139,12 @@ async function blockGroup(domain: QemuDomain, flags: number): Promise<TypedParam
         ...(path && { [`block.${i}.path`]: typed.string(path) }),
         ...(image.index !== undefined && { [`block.${i}.backingIndex`]: typed.uint(image.index) }),
         ...(entry && counters(i, entry)),
-        ...sizes(i, (nodes && sizesByNodes(domain, image, nodes)) ?? imageSizes(image))
+        ...named(i, Object.entries(entry?.latency ?? {})),
+        ...sizes(i, (nodes && sizesByNodes(domain, image, nodes)) ?? imageSizes(image)),
+        ...named(
+          i,
+          limitsOf(image, nodes).map(([name, limit]) => [`limits.${name}`, typed.ullong(limit)])
+        )
       })
     }
   }

@@ -3,11 +3,13 @@ import { type DiskDef, sortDisks } from '../../../../conf/devices/disk.ts'
 import { driveOf, isScsiPlaceTaken } from '../../../../conf/drive-address.ts'
 import { errorsFrom } from '../../../../conf/error.ts'
 import { storageChain } from '../../../../conf/storage/chain.ts'
+import { isStorageEmpty } from '../../../../conf/storage/source.ts'
 import { throttleDisk } from '../../block/throttle.ts'
 import type { Builder } from '../../parts/builder.ts'
 import { leave, missing, type QemuFamily } from '../family.ts'
 import { addDiskBackend, prepareDisk } from './backend.ts'
 import { diskDeviceProps, usbBridgeProps } from './guest-device.ts'
+import { setHistograms } from './histograms.ts'
 import { diskNamed } from './lookup.ts'
 import { reservationsHelper } from './pr-helper.ts'
 import { makeTransientOverlay, removeTransientOverlay } from './transient.ts'
@@ -36,7 +38,10 @@ export const qemuDisk: QemuFamily<DiskDef> = {
       removeTransientOverlay(disk, guest.def)
     }
   },
-  update: throttleDisk,
+  async update(disk, qmp, before) {
+    await throttleDisk(disk, qmp, before)
+    if (!before || isStorageEmpty(before.source)) await setHistograms(disk, qmp)
+  },
   unplug: leave('disks'),
   config: {
     attach(disk, def) {

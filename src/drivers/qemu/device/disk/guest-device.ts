@@ -135,6 +135,9 @@ export function diskDeviceProps(to: Builder, disk: DiskDef): DeviceProps {
     'write-cache': writeback === undefined ? undefined : writeback ? 'on' : 'off',
     ...geometryProps(disk),
     serial: serial?.replace(/[\\ ]/g, char => `\\${char}`),
-    ...errorPolicy(disk)
+    ...errorPolicy(disk),
+    'stats-intervals': nonEmpty(driver.statistics?.intervals)
   }
 }
+
+const nonEmpty = (list: number[] | undefined) => (list && list.length > 0 ? list : undefined)

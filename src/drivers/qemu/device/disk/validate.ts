@@ -206,6 +206,16 @@ function validateVhost({ source: { type }, driver }: DiskDef, def: DomainDef, qe
     throw unsupported(`disk type '${type}' requires cache mode 'directsync' or 'none'`)
 }
 
+/** Intervals are a property of the guest's device; histograms are told to any. */
+function validateStatistics({ driver, source, target }: DiskDef, _def: DomainDef, qemu: Qemu): void {
+  if (!driver.statistics?.intervals.length || source.type === 'vhostuser') return
+  const what = 'statistics collection is not supported by'
+  if (!qemu.has('virtio-blk.stats-intervals')) throw unsupported(`${what} this QEMU binary`)
+  if (target?.bus === 'fdc' || target?.bus === 'sd') {
+    throw unsupported(`${what} disks on bus '${target.bus}'`)
+  }
+}
+
 const CHECKS: Check[] = [
   validateGeometry,
   validateMedium,
@@ -217,6 +227,7 @@ const CHECKS: Check[] = [
   validateSerial,
   validateIothreads,
   validateIoTune,
+  validateStatistics,
   validateTransient,
   validateName,
   validateImages,
