@@ -12,6 +12,7 @@ import { editXml } from '../editor.ts'
 import { ApiError, ClientError, failing, saying } from '../failure.ts'
 import { readOrFail } from '../input.ts'
 import { formatTable } from '../table.ts'
+import { dumped, xpathOptions } from '../xpath.ts'
 import { checkOptions, type Filters, flagsIn, from, listOptions, shown } from './moment.ts'
 import { byName, formatTrees, type Listed, shownParts } from './moment-list.ts'
 
@@ -199,8 +200,8 @@ export const backups: Commands = {
     description: 'Use XML to start a full or incremental disk backup of a live domain, optionally creating a checkpoint'
   },
   'backup-dumpxml': {
-    ...onDomain('Dump XML for an ongoing domain block backup job', {}, async ({ shim, session }) =>
-      session.print((await shim.call('virDomainBackupGetXMLDesc', { flags: 0 })).xml)
+    ...onDomain('Dump XML for an ongoing domain block backup job', xpathOptions, async ({ shim, given, session }) =>
+      session.print(dumped((await shim.call('virDomainBackupGetXMLDesc', { flags: 0 })).xml, given))
     ),
     description: 'Backup Dump XML'
   }
@@ -260,12 +261,14 @@ export const checkpoints: Commands = {
         ...named,
         'security-info': option.bool('include security sensitive information in XML dump'),
         'no-domain': option.bool('exclude <domain> from XML'),
-        size: option.bool('include backup size estimate in XML dump')
+        size: option.bool('include backup size estimate in XML dump'),
+        ...xpathOptions
       },
       async call => {
         const checkpoint = await lookup(call)
         const flags = flagsIn(call.given, XML_FLAGS)
-        call.session.print((await call.shim.call('virDomainCheckpointGetXMLDesc', { checkpoint, flags })).xml)
+        const { xml } = await call.shim.call('virDomainCheckpointGetXMLDesc', { checkpoint, flags })
+        call.session.print(dumped(xml, call.given))
       }
     ),
     description: 'Checkpoint Dump XML'

@@ -1,6 +1,8 @@
 // Commands that show or change what a guest is called and described as.
 import { type Commands, impact, impactFlags, onDomain, option } from '../command.ts'
+import { editXml } from '../editor.ts'
 import { ClientError, saying } from '../failure.ts'
+import { dumped, xpathOptions } from '../xpath.ts'
 import { METADATA_TYPES, metadataText } from './monitor.ts'
 
 const XML_FLAGS = { 'security-info': 1, inactive: 2, 'update-cpu': 4, migratable: 8 }
@@ -69,11 +71,12 @@ export const info: Commands = {
       inactive: option.bool('show inactive defined XML'),
       'security-info': option.bool('include security sensitive information in XML dump'),
       'update-cpu': option.bool('update guest CPU according to host CPU'),
-      migratable: option.bool('provide XML suitable for migrations')
+      migratable: option.bool('provide XML suitable for migrations'),
+      ...xpathOptions
     },
     async ({ shim, given, session }) => {
       const flags = Object.entries(XML_FLAGS).reduce((bits, [name, bit]) => bits | (given.has(name) ? bit : 0), 0)
-      session.print((await shim.call('virDomainGetXMLDesc', { flags })).xml)
+      session.print(dumped((await shim.call('virDomainGetXMLDesc', { flags })).xml, given))
     }
   ),
 
@@ -82,24 +85,29 @@ export const info: Commands = {
     {
       uri: option.text('URI of the namespace', { required: true }),
       ...impact,
+      edit: option.bool('use an editor to change the metadata'),
       key: option.text('key to be used as a namespace identifier'),
       set: option.text('new metadata to set'),
       remove: option.bool('remove the metadata corresponding to an uri')
     },
     async ({ shim, given, session }) => {
-      given.exclusive(['remove', 'set'])
+      given.exclusive(['edit', 'set'], ['remove', 'set'], ['remove', 'edit'])
       const flags = impactFlags(given)
       const uri = given.text('uri')
       const key = given.text('key')
       const metadata = given.text('set')
-      if (metadata !== undefined && key === undefined) {
+      if ((metadata !== undefined || given.has('edit')) && key === undefined) {
         throw new ClientError('namespace key is required when modifying metadata')
       }
       if (metadata !== undefined || given.has('remove')) {
         await shim.call('virDomainSetMetadata', { type: METADATA_TYPES.ELEMENT, metadata, key, uri, flags })
         return session.printExtra(`Metadata ${given.has('remove') ? 'removed' : 'modified'}\n`)
       }
-      session.print(`${(await metadataText(shim, 'ELEMENT', { uri, flags })) ?? ''}\n`)
+      const get = async () => (await metadataText(shim, 'ELEMENT', { uri, flags })) ?? ''
+      if (!given.has('edit')) return session.print(`${await get()}\n`)
+      const type = METADATA_TYPES.ELEMENT
+      const define = (metadata: string) => shim.call('virDomainSetMetadata', { type, metadata, key, uri, flags })
+      session.printExtra((await editXml(session, { get, define })) ? 'Metadata modified\n' : 'Metadata not changed')
     }
   )
 }

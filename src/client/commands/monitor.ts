@@ -157,6 +157,14 @@ const STATS_GROUPS: Record<string, number> = Object.fromEntries(
   ])
 )
 
+/** Guests that statistics are wanted of, by the rest of their options. */
+const STATS_FILTERS: Record<string, number> = Object.fromEntries(
+  ['active', 'inactive', 'persistent', 'transient', 'running', 'paused', 'shutoff', 'other'].map((name, i) => [
+    name,
+    1 << i
+  ])
+)
+
 /** Further wishes of a query, by option. */
 const STATS_FLAGS: Record<string, number> = {
   enforce: virConnectGetAllDomainStatsFlags.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ENFORCE_STATS,
@@ -208,6 +216,9 @@ export const monitor: Commands = {
     help: 'get statistics about one or multiple domains',
     options: {
       ...Object.fromEntries(Object.keys(STATS_GROUPS).map(name => [name, option.bool(`report ${name} statistics`)])),
+      ...Object.fromEntries(
+        Object.keys(STATS_FILTERS).map(name => [`list-${name}`, option.bool(`list only ${name} domains`)])
+      ),
       raw: option.bool('do not pretty-print the fields'),
       enforce: option.bool('enforce requested stats parameters'),
       backing: option.bool('add backing chain information to block stats'),
@@ -218,7 +229,8 @@ export const monitor: Commands = {
       const bitsOf = (options: Record<string, number>) =>
         Object.entries(options).reduce((bits, [name, bit]) => bits + (given.has(name) ? bit : 0), 0)
       const stats = bitsOf(STATS_GROUPS)
-      const flags = bitsOf(STATS_FLAGS)
+      const filters = Object.entries(STATS_FILTERS).map(([name, bit]) => [`list-${name}`, bit])
+      const flags = bitsOf({ ...STATS_FLAGS, ...Object.fromEntries(filters) })
       const wanted = given.all('domain')
       const records = wanted.length
         ? await Promise.all(
@@ -262,10 +274,15 @@ export const monitor: Commands = {
       'no-autostart': option.bool('list domains with autostart disabled'),
       'with-managed-save': option.bool('list domains with managed save state'),
       'without-managed-save': option.bool('list domains without managed save'),
+      'with-snapshot': option.bool('list domains with existing snapshot'),
+      'without-snapshot': option.bool('list domains without a snapshot'),
+      'with-checkpoint': option.bool('list domains with existing checkpoint'),
+      'without-checkpoint': option.bool('list domains without a checkpoint'),
       uuid: option.bool("list uuid's only"),
       name: option.bool('list domain names only'),
       id: option.bool('list domain IDs only'),
       table: option.bool('list table (default)'),
+      'managed-save': option.bool('mark inactive domains with managed save state'),
       title: option.bool('show domain title')
     },
     async run(session, given) {
@@ -280,6 +297,8 @@ export const monitor: Commands = {
           passes(given, ['persistent', report.persistent], ['transient', !report.persistent]) &&
           passes(given, ['autostart', report.autostart], ['no-autostart', !report.autostart]) &&
           passes(given, ['with-managed-save', report.managedSave], ['without-managed-save', !report.managedSave]) &&
+          passes(given, ['with-snapshot', report.snapshots], ['without-snapshot', !report.snapshots]) &&
+          passes(given, ['with-checkpoint', report.checkpoints], ['without-checkpoint', !report.checkpoints]) &&
           passes(given, ...['running', 'paused', 'shutoff', 'other'].map(s => [`state-${s}`, s === kind] as const))
         )
       })
@@ -301,7 +320,9 @@ export const monitor: Commands = {
       const rows = await Promise.all(
         chosen.map(async ({ shim, report }) => {
           const silent = report.unreachableSince !== undefined
-          const cells = [idOf(report.id), report.name, silent ? 'unreachable' : stateName(report.state)]
+          const isSaved = given.has('managed-save') && report.id === -1 && report.managedSave
+          const state = isSaved ? 'saved' : stateName(report.state)
+          const cells = [idOf(report.id), report.name, silent ? 'unreachable' : state]
           if (title) cells.push((await metadataText(shim, 'TITLE')) ?? '')
           if (uuid) cells.push(report.uuid)
           return cells

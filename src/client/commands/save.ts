@@ -9,6 +9,7 @@ import { saying } from '../failure.ts'
 import { readOrFail } from '../input.ts'
 import type { Session } from '../session.ts'
 import { watchJob } from '../watch-job.ts'
+import { dumped, xpathOptions } from '../xpath.ts'
 import { startShim } from './lifecycle.ts'
 
 const { VIR_DOMAIN_SAVE_BYPASS_CACHE, VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED, VIR_DOMAIN_SAVE_RESET_NVRAM } =
@@ -162,10 +163,11 @@ export const saveCommands: Commands = {
 
   'save-image-dumpxml': onImage(
     'saved state domain information in XML',
-    { ...stateFile('saved state file to read'), ...secure },
+    { ...stateFile('saved state file to read'), ...secure, ...xpathOptions },
     async (session, options, file) => {
       const flags = xmlFlags(options)
-      session.print((await session.ask('virDomainSaveImageGetXMLDesc', { file: resolve(file), flags })).xml)
+      const { xml } = await session.ask('virDomainSaveImageGetXMLDesc', { file: resolve(file), flags })
+      session.print(dumped(xml, options))
     }
   ),
 
@@ -204,9 +206,10 @@ export const saveCommands: Commands = {
 
   'managedsave-dumpxml': onDomain(
     'Domain information of managed save state file in XML',
-    secure,
+    { ...secure, ...xpathOptions },
     async ({ shim, given: options, session }) => {
-      session.print((await shim.call('virDomainManagedSaveGetXMLDesc', { flags: xmlFlags(options) })).xml)
+      const { xml } = await shim.call('virDomainManagedSaveGetXMLDesc', { flags: xmlFlags(options) })
+      session.print(dumped(xml, options))
     }
   ),
 

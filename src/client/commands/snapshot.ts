@@ -13,6 +13,7 @@ import { editXml } from '../editor.ts'
 import { ApiError, ClientError, failing, saying } from '../failure.ts'
 import { readOrFail } from '../input.ts'
 import { formatTable } from '../table.ts'
+import { dumped, xpathOptions } from '../xpath.ts'
 import { checkOptions, type Filters, flagsIn, from, listOptions, shown } from './moment.ts'
 import { byName, formatTrees, type Listed, shownParts } from './moment-list.ts'
 
@@ -355,11 +356,12 @@ export const snapshots: Commands = {
       'Dump XML for a domain snapshot',
       {
         snapshotname: option.text('snapshot name', { required: true }),
-        'security-info': option.bool('include security sensitive information in XML dump')
+        'security-info': option.bool('include security sensitive information in XML dump'),
+        ...xpathOptions
       },
       async call => {
         const flags = call.given.has('security-info') ? SECURE : 0
-        call.session.print(await xmlOf(call, await lookup(call), flags))
+        call.session.print(dumped(await xmlOf(call, await lookup(call), flags), call.given))
       }
     ),
     description: 'Snapshot Dump XML'

@@ -3,6 +3,8 @@ import { info } from '../../../src/client/commands/info.ts'
 import { BOOM, checkRows, uuidOf } from '../../helper/command-rows.ts'
 import { Refused } from '../../helper/stand-in-api.ts'
 
+process.env.VISUAL = 'sed -i s/old/new/'
+
 await checkRows(info, [
   ['domname 3', {}, [], 'tiny\n'],
   ['domid 3', {}, [], '12\n'],
@@ -49,6 +51,23 @@ await checkRows(info, [
     ['failed to get hostname', 'it went wrong']
   ],
   ['domhostname tiny --source dns', {}, [], '', ["Unknown data source 'dns'"]],
+  [
+    'dumpxml tiny --xpath //@a --wrap',
+    { virDomainGetXMLDesc: { xml: "<domain a='1'><b a='2'/></domain>" } },
+    ['virDomainGetXMLDesc {"flags":0}'],
+    '<nodes a="2"/>\n'
+  ],
+  [
+    'metadata tiny urn:x --edit --key k',
+    { virDomainGetMetadata: { metadata: 'old' }, virDomainSetMetadata: {} },
+    [
+      'virDomainGetMetadata {"type":2,"uri":"urn:x","flags":0}',
+      'virDomainGetMetadata {"type":2,"uri":"urn:x","flags":0}',
+      'virDomainSetMetadata {"type":2,"metadata":"new","key":"k","uri":"urn:x","flags":0}'
+    ],
+    'Metadata modified\n'
+  ],
+  ['metadata tiny urn:x --edit', {}, [], '', ['namespace key is required when modifying metadata']],
   ['dumpxml tiny', { virDomainGetXMLDesc: { xml: '<domain/>\n' } }, ['virDomainGetXMLDesc {"flags":0}'], '<domain/>\n'],
   [
     'dumpxml tiny --inactive --security-info --update-cpu --migratable',

@@ -209,6 +209,15 @@ Managed save:   unknown
   ],
   ['list --name', {}, [], 'tiny\nalpha\n3\n'],
   ['list --name --all', {}, [], 'tiny\nalpha\n3\noff\nZed\n'],
+  ['list --name --all --with-snapshot --with-checkpoint', {}, [], ''],
+  ['list --name --all --without-snapshot --without-checkpoint', {}, [], 'tiny\nalpha\n3\noff\nZed\n'],
+  ['list --inactive --managed-save', {}, [], ' Id   Name   State\n---\n -    off    shut off\n -    Zed    saved\n'],
+  [
+    'domstats --list-running --list-transient',
+    { virConnectGetAllDomainStats: { retStats: [] } },
+    ['virConnectGetAllDomainStats {"stats":0,"flags":24}'],
+    ''
+  ],
   ['list --name --inactive', {}, [], 'off\nZed\n'],
   ['list --name --state-shutoff', {}, [], 'off\nZed\n'],
   ['list --name --state-other', {}, [], 'alpha\n'],
