@@ -188,7 +188,8 @@ export function addStorage(
 }
 
 /**
- * Opens an image that has a format node anew, for writing or only for reading (qemuBlockReopenAccess).
+ * Opens an image anew, for writing or only for reading; one without a format node is left as it is
+ * (qemuBlockReopenAccess). QEMU writes out first what it knows of it.
  * @param use as it was added with, but for `readOnly`
  */
 export async function reopenImage(
@@ -197,6 +198,7 @@ export async function reopenImage(
   qemu: Qemu,
   use: StorageUse
 ): Promise<void> {
+  if (!needsFormatNode(source, qemu)) return
   const options: BlockdevProps[] = []
   storageParts(source, use, qemu).format({ blockdev: props => void options.push(props) })
   await qmp.execute('blockdev-reopen', { options })

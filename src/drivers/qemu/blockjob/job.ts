@@ -50,6 +50,8 @@ export interface JobEnd {
 export interface JobEnds {
   /** asks QEMU how it ended, where its words are not all; @returns undefined to go by them */
   outcome?(domain: QemuDomain, job: BlockJob, disk: DiskDef): Promise<Outcome | undefined>
+  /** does what is to be done before QEMU ends a job that waits for its last word, which is given then; a failure is logged */
+  pending?(domain: QemuDomain, job: BlockJob, disk: DiskDef): Promise<void>
   /** has QEMU do what must be done while it still has all images; a failure is logged */
   before?(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): Promise<void>
   /**
@@ -211,12 +213,26 @@ export class BlockJobWatch implements HypervisorJob {
     const disk = this.#disk
     const isFresh = job.state === 'new' || job.state === 'running'
     if (news === 'concluded') await this.#conclude()
-    else if (news === 'pending' && isFresh) this.enter('pending')
+    else if (news === 'pending' && isFresh) await this.#pend(disk)
     else if (news === 'ready' && isFresh) {
       if (disk?.mirror) disk.mirror.ready = 'yes'
       this.enter('ready')
       if (disk) this.#emit(disk, STATUS.VIR_DOMAIN_BLOCK_JOB_READY)
     }
+  }
+
+  /** The job is through, and waits for its last word: for who began it, if it has none of its own. */
+  async #pend(disk: DiskDef | undefined): Promise<void> {
+    const { job } = this
+    const { qmp, log } = this.#domain
+    const { pending } = this.#ends
+    if (!pending) return this.enter('pending')
+    if (disk) {
+      await pending(this.#domain, job, disk).catch(error => {
+        log.warn({ err: error, job: job.name }, 'what a block job has written may not be on disk at its end')
+      })
+    }
+    await qmp.execute('job-finalize', { id: job.name })
   }
 
   get #disk(): DiskDef | undefined {

@@ -15,6 +15,7 @@ import { below, changeConfig, imageNumbered, imagesAbove, lookupImage, relativeP
 import { type JobEnds, registerBlockJob } from './job.ts'
 import { noteLoose } from './loose-images.ts'
 import { speedBytes, speedOption } from './speed.ts'
+import { writeOut } from './write-out.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -67,7 +68,7 @@ export async function pullDisk(
       'job-id': job.name,
       ...speedOption(speed),
       ...(image && { 'base-node': effectiveNode(image, qemu), 'backing-file': name }),
-      'auto-finalize': true,
+      'auto-finalize': false,
       'auto-dismiss': false,
       ...maskProtocol(domain)
     })
@@ -80,6 +81,8 @@ export async function pullDisk(
 
 /** The images between the top and the base have gone (qemuBlockJobProcessEventCompletedPull). */
 export const pullEnds: JobEnds = {
+  // Differs from libvirt: the image forgets those below it only once it has all of them on disk
+  pending: (domain, _, disk) => writeOut(domain, disk, disk.source),
   async before(domain, job, disk, outcome) {
     if (outcome !== 'completed') return
     await carryBitmaps(domain, known => pullBitmaps(known, disk.source, imageNumbered(disk, job.base)))

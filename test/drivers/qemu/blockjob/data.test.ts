@@ -15,6 +15,7 @@ t.setTimeout(600_000)
 const MIB = 1024 * 1024
 const SIZE = 8 * MIB
 const RUNNING = 1
+const SHUTOFF = 5
 const LIMIT_MS = 60_000
 const TRANSIENT_JOB = 4
 const [REUSE, SHALLOW, ACTIVE, PIVOT, ASYNC, DELETE] = [2, 1, 4, 2, 1, 2]
@@ -307,6 +308,24 @@ t.test('jobs whose end comes while no shim runs', async t => {
   t.match(await guest.source('vdc'), { path: guest.path('c0') })
   for (const dev of ['vda', 'vdb', 'vdc']) await guest.check(t, dev)
   await guest.checkFiles(t)
+})
+
+t.test('a QEMU that is killed at the end of a pull', async t => {
+  const guest = new Written({ vda: chain('a0', 'a1', 'vda') })
+  t.teardown(() => guest.end())
+  const { shim } = guest
+  void shim.start('--define', '--linger')
+  await shim.untilState(RUNNING)
+  await guest.call('virDomainBlockPull', { disk: 'vda' })
+  for (const limit = Date.now() + LIMIT_MS; Date.now() < limit; await sleep(5)) {
+    if (!(await guest.call('virDomainGetBlockJobInfo', { disk: 'vda' })).found) break
+  }
+  const { process: qemu } = JSON.parse(readFileSync(join(shim.root, 'status.json'), 'utf8'))
+  process.kill(qemu.pid, 'SIGKILL')
+  await shim.untilState(SHUTOFF)
+  await guest.call('virDomainCreate')
+  t.equal(storageChain(await guest.source('vda')).length, 1)
+  await guest.check(t, 'vda')
 })
 
 t.test('a reused image whose chain is filled until the pivot', async t => {

@@ -296,6 +296,50 @@ t.test('an end that comes while the monitor is lost', async t => {
   t.ok(peer.commands.includes('job-dismiss'))
 })
 
+const PULL = 'pull-vda-libvirt-1-format'
+
+/** QEMU ends a job at that command's word. */
+const concludes =
+  (id: string) =>
+  (order: Order): void => {
+    order.reply()
+    order.peer.answers['query-jobs'] = [{ id, type: 'stream', status: 'concluded' }]
+    order.peer.event('JOB_STATUS_CHANGE', { id, status: 'concluded' })
+  }
+
+t.test('a pull ends once its image is written out, as far as it can be', async t => {
+  for (const reopened of [{}, refuses()]) {
+    const guest = await guestWithChain(t)
+    const { peer } = guest.qemu
+    peer.answers['blockdev-reopen'] = reopened
+    peer.answers['job-finalize'] = concludes(PULL)
+    await guest.call('virDomainBlockPull', { disk: 'vda' })
+    t.match(peer.orders.at(-1), { command: 'block-stream', args: { 'auto-finalize': false } })
+    guest.forget()
+    peer.event('JOB_STATUS_CHANGE', { id: PULL, status: 'pending' })
+    await guest.untilTold('BLOCK_JOB_2')
+    t.same(peer.commands.slice(0, 2), ['blockdev-reopen', 'job-finalize'])
+    t.match(peer.orders[0]!.args, { options: [{ 'node-name': 'libvirt-1-format', 'read-only': false }] })
+    t.match(guest.told.at(-1), ['BLOCK_JOB_2', { dst: 'vda', type: 1, status: 0 }])
+    t.equal((await guest.status())?.blockJobs, undefined)
+  }
+})
+
+t.test('a pull that has waited for its last word while no shim ran', async t => {
+  const guest = await guestWithChain(t)
+  const { peer } = guest.qemu
+  await guest.call('virDomainBlockPull', { disk: 'vda' })
+  guest.leave()
+  Object.assign(peer.answers, {
+    'query-jobs': [{ id: PULL, type: 'stream', status: 'pending' }],
+    'job-finalize': concludes(PULL)
+  })
+  t.ok(await guest.takeOver())
+  await guest.untilTold('BLOCK_JOB_2')
+  t.equal((await guest.status())?.blockJobs, undefined)
+  t.notMatch(await xmlOf(guest), /base\.qcow2/)
+})
+
 t.test('an end that comes while no shim runs', async t => {
   const cases: [node: string, isPivoted: boolean][] = [
     ['libvirt-2-format', true],
