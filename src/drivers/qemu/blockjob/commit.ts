@@ -195,6 +195,9 @@ export const activeCommitEnds: JobEnds = {
     if (!base) return
     if (outcome === 'completed') await carryBitmaps(domain, known => commitBitmaps(known, disk.source, base, true))
     if (outcome !== 'completed' || base.format === 'raw') await forgetRecord(domain, base)
+    if (outcome === 'completed') return
+    // QEMU keeps it open for writing, by which others that stand on it would be refused
+    await reopenImage(domain.qmp, base, domain.context.qemu, { ...diskUse(disk), readOnly: true })
   },
   settle: settleActiveCommit
 }

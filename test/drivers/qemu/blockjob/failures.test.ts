@@ -340,6 +340,16 @@ t.test('a pull that has waited for its last word while no shim ran', async t => 
   t.notMatch(await xmlOf(guest), /base\.qcow2/)
 })
 
+t.test('a commit that is given up: its base is only read again', async t => {
+  const guest = await readyCommit(t)
+  const { peer } = guest.qemu
+  peer.answers['block-job-cancel'] = concludes('commit-vda-libvirt-1-format')
+  await guest.call('virDomainBlockJobAbort', { disk: 'vda', flags: 0 })
+  const reopened = peer.orders.filter(({ command }) => command === 'blockdev-reopen')
+  t.match(reopened, [{ args: { options: [{ 'node-name': 'libvirt-2-format', 'read-only': true }] } }])
+  t.notMatch(await xmlOf(guest), /<mirror/)
+})
+
 t.test('an end that comes while no shim runs', async t => {
   const cases: [node: string, isPivoted: boolean][] = [
     ['libvirt-2-format', true],
