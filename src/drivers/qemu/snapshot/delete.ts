@@ -252,7 +252,19 @@ function overlayOf({ domain, tree }: Deleting, def: SnapshotDef, one: SnapshotDi
   return (owner && diskByName(owner, one.name)?.source) ?? one.source
 }
 
-/** @throws VIR_ERR_OPERATION_FAILED where chains are not what the snapshots say (qemuSnapshotDeleteExternalPrepareData) */
+/** True where an image has an internal snapshot, which would go with it. Differs from libvirt, which loses it. */
+const isInside = (tree: SnapshotTree, name: string, image: StorageSource): boolean =>
+  tree.list({ deep: true }).some(({ disks, dom }) => {
+    const disk = dom && diskByName(dom, name)
+    return (
+      disk && sameLocation(disk.source, image) && disks.some(one => one.name === name && one.snapshot === 'internal')
+    )
+  })
+
+/**
+ * @throws VIR_ERR_OPERATION_FAILED where chains are not what the snapshots say, VIR_ERR_OPERATION_UNSUPPORTED
+ *   (qemuSnapshotDeleteExternalPrepareData)
+ */
 function mergesOf(deleting: Deleting, def: SnapshotDef): Merge[] {
   const { domain, tree } = deleting
   return externals(def.disks, def.dom!).map(([one]) => {
@@ -274,6 +286,12 @@ function mergesOf(deleting: Deleting, def: SnapshotDef): Merge[] {
       throw fail(
         'VIR_ERR_OPERATION_UNSUPPORTED',
         'deleting external snapshot that has internal snapshot as parent not supported'
+      )
+    }
+    if (isInside(tree, one.name, chain[at]!)) {
+      throw fail(
+        'VIR_ERR_OPERATION_UNSUPPORTED',
+        'deleting external snapshot whose overlay has an internal snapshot not supported'
       )
     }
     return { name: one.name, disk, overlay: chain[at]!, base, above: chain[at - 1] }

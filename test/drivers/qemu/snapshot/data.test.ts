@@ -250,6 +250,28 @@ t.test('taken, gone back to and deleted, of a guest that runs and one that is of
   await guest.check(t, guest.saved.get('off')!)
 })
 
+t.test('an overlay with an internal snapshot inside is not merged', async t => {
+  const guest = new Guest()
+  t.teardown(() => guest.end())
+  await guest.serve('--define')
+  for (const limit = Date.now() + LIMIT_MS; (await guest.state()) !== RUNNING && Date.now() < limit; ) await sleep(20)
+  await guest.create('below', external(guest, 'below'), DISK_ONLY)
+  await guest.write()
+  guest.remember('inside')
+  await guest.create('inside')
+  await guest.write()
+  for (const isOff of [false, true]) {
+    if (isOff) await guest.call('virDomainDestroy')
+    await t.rejects(guest.call('virDomainSnapshotDelete', { snap: { name: 'below' } }), /has an internal snapshot/)
+    await guest.check(t, guest.contents)
+  }
+  await guest.call('virDomainRevertToSnapshot', { snap: { name: 'inside' } })
+  await guest.check(t, guest.saved.get('inside')!)
+  await guest.call('virDomainSnapshotDelete', { snap: { name: 'inside' } })
+  await guest.call('virDomainSnapshotDelete', { snap: { name: 'below' } })
+  await guest.check(t, guest.saved.get('inside')!)
+})
+
 /** Kills the shim while it does that, and checks what the next one makes of it. */
 async function killed(t: Test, guest: Guest, work: () => Promise<void>, allowed: () => Contents[]): Promise<void> {
   for (const ms of KILLS_MS) {
