@@ -40,8 +40,9 @@ export async function settleSave(domain: QemuDomain, status: Status): Promise<vo
     removePartial(status)
     if (job?.isRestored && job.kind === 'save') job.end()
   }
-  // a snapshot's, which nothing has come of
-  if (!domain.isActive && status.job?.kind === 'snapshot') removePartial(status)
+  // a snapshot's, which nothing has come of, however whole it is
+  const { job: was, memoryFile } = status
+  if (!domain.isActive && was?.kind === 'snapshot' && memoryFile?.made) rmSync(memoryFile.path, { force: true })
   if (domain.run?.goesOnFrom) await finishRestore(domain)
   else if (status.goesOnFrom && hasRun(status)) forgetImage(domain, status.goesOnFrom)
 }

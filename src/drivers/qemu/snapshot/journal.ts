@@ -120,9 +120,10 @@ export async function settleJournal(root: Root, { isRunning, status, log }: Left
   const journal = readJournal(root)
   if (!journal || (isRunning && (journal.live ?? journal.saving ?? journal.merging) !== undefined)) return false
   const isDone = journal.redo !== undefined && journal.ifGone !== 'undo'
-  if (isDone && status?.looseImages) {
-    // the guest may have written into its overlays: they do not go with what is left of the run
-    for (const node of Object.values(journal.live ?? {})) delete status.looseImages[numberOf(node)]
+  if (isDone && status && journal.live) {
+    // the guest may have written into its overlays: they do not go with what is left of the run, nor does the memory
+    for (const node of Object.values(journal.live)) delete status.looseImages?.[numberOf(node)]
+    delete status.memoryFile
     writeStatus(root.status, status)
   }
   try {

@@ -38,7 +38,7 @@ t.test('what only QEMU knows is left as long as it runs', async t => {
   }
 })
 
-t.test('overlays that QEMU may have had when it ended do not go with its run', async t => {
+t.test('overlays that QEMU may have had when it ended do not go with its run, nor does memory', async t => {
   const image = { disk: '<disk/>', files: ['/overlay'] }
   for (const [ifGone, kept] of [
     [undefined, ['3']],
@@ -46,10 +46,13 @@ t.test('overlays that QEMU may have had when it ended do not go with its run', a
   ] as const) {
     const redo = { definition: '<domain/>' }
     const { root, log } = left(t, { live: { vda: 'libvirt-2-format' }, redo, ...(ifGone && { ifGone }) })
-    const status = { looseImages: { 2: image, 3: image } } as unknown as Status
+    const memoryFile = { path: '/memory', made: true }
+    const status = { looseImages: { 2: image, 3: image }, memoryFile } as unknown as Status
     writeFileSync(root.status, JSON.stringify(status))
     t.equal(await settleJournal(root, { isRunning: false, status, log }), true)
-    t.same(Object.keys(JSON.parse(readFileSync(root.status, 'utf8')).looseImages), kept)
+    const saved: Status = JSON.parse(readFileSync(root.status, 'utf8'))
+    t.same(Object.keys(saved.looseImages!), kept)
+    t.same(saved.memoryFile, ifGone && memoryFile)
     t.equal(existsSync(root.definition), ifGone === undefined)
   }
 })
