@@ -160,12 +160,30 @@ async function deleteOne(deleting: Deleting, def: SnapshotDef): Promise<void> {
   const { domain, metadataOnly } = deleting
   if (metadataOnly) return forget(deleting, changeOf(deleting, def), {})
   if (isExternalSnapshot(def)) return deleteExternal(deleting, def)
-  if (domain.isActive) {
-    await deleteLive(domain, def.name)
-    return forget(deleting, changeOf(deleting, def), {})
-  }
+  if (domain.isActive) return deleteInside(deleting, def)
   return forget(deleting, changeOf(deleting, def), { images: deleteOffline(def, def.dom ?? domain.def) })
 }
+
+/** Has QEMU delete it from its images. What a QEMU that ends meanwhile has left of it is deleted without one. */
+async function deleteInside(deleting: Deleting, def: SnapshotDef): Promise<void> {
+  const { domain, tree } = deleting
+  const { root } = domain
+  const change = changeOf(deleting, def)
+  const images = deleteOffline(def, def.dom ?? domain.def)
+  writeJournal(root, { deleting: def.name, redo: { images, snapshots: tree.filesOf(change) } })
+  try {
+    await deleteLive(domain, def.name)
+  } catch (error) {
+    if (hasQemu(domain)) {
+      endJournal(root)
+      throw error
+    }
+    return forget(deleting, change, { images })
+  }
+  return forget(deleting, change, {})
+}
+
+const hasQemu = ({ isActive, monitor }: QemuDomain) => isActive && monitor?.closed === false
 
 /** Does the steps and forgets the snapshot: all of it, once it has begun. */
 async function forget(

@@ -24,6 +24,9 @@ const insiders = ({ disks }: SnapshotDef, { devices }: DomainDef) =>
 /** QEMU's id of the job that saves it. */
 export const saveJob = (name: string): string => `internal-snapshot-save-${name}`
 
+/** The same of the one that deletes it. */
+export const deleteJob = (name: string): string => `internal-snapshot-delete-${name}`
+
 /**
  * Has QEMU save memory and disks. The CPUs are stopped by then.
  * @throws VIR_ERR_OPERATION_FAILED with QEMU's words; nothing is left in the images then
@@ -61,7 +64,7 @@ export async function deleteLive(domain: QemuDomain, name: string): Promise<void
     node => node !== undefined && snapshotIn(nodes.get(node), name)
   )
   if (devices.length === 0) return
-  const id = `internal-snapshot-delete-${name}`
+  const id = deleteJob(name)
   const error = await runQemuJob(domain, id, () =>
     qmp.execute('snapshot-delete', { 'job-id': id, tag: name, devices }, { timeoutMs: MEMORY_MS })
   )

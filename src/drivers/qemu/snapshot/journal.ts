@@ -57,6 +57,8 @@ export interface Journal {
   merging?: Merging
   /** QEMU saves an internal snapshot of this name */
   saving?: string
+  /** QEMU deletes the internal snapshot of this name from its images */
+  deleting?: string
 }
 
 type Root = Pick<GuestRoot, 'snapshotDir' | 'definition' | 'status'>
@@ -118,7 +120,8 @@ interface Left {
  */
 export async function settleJournal(root: Root, { isRunning, status, log }: Left): Promise<boolean> {
   const journal = readJournal(root)
-  if (!journal || (isRunning && (journal.live ?? journal.saving ?? journal.merging) !== undefined)) return false
+  if (!journal || (isRunning && (journal.live ?? journal.saving ?? journal.deleting ?? journal.merging) !== undefined))
+    return false
   const isDone = journal.redo !== undefined && journal.ifGone !== 'undo'
   if (isDone && status && journal.live) {
     // the guest may have written into its overlays: they do not go with what is left of the run, nor does the memory

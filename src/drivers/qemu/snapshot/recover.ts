@@ -11,7 +11,7 @@ import { startCpus } from '../process/cpus.ts'
 import { dropMemoryFile } from '../process/memory-file.ts'
 import { finishMerging } from './delete.ts'
 import { type Overlay, withOverlays } from './external.ts'
-import { deleteLive, saveJob } from './internal.ts'
+import { deleteJob, deleteLive, saveJob } from './internal.ts'
 import { endJournal, type Journal, numberOf, readJournal, settle } from './journal.ts'
 
 /** Reasons for which the CPUs were stopped by a snapshot, and nobody else. */
@@ -33,6 +33,7 @@ export async function recoverSnapshots(domain: QemuDomain): Promise<void> {
   if (journal?.merging) return
   try {
     if (journal?.saving !== undefined) await discardSaved(domain, journal.saving)
+    else if (journal?.deleting !== undefined) await finishDeleting(domain, journal)
     else if (journal) await settleLive(domain, journal)
     if (job) await resumeStopped(domain)
   } catch (error) {
@@ -59,6 +60,17 @@ async function discardSaved(domain: QemuDomain, name: string): Promise<void> {
   if (await findQemuJob(domain.qmp, id)) await runQemuJob(domain, id)
   await deleteLive(domain, name)
   endJournal(domain.root)
+}
+
+/** An internal snapshot that was being deleted goes from all images, and from the list. */
+async function finishDeleting(
+  domain: QemuDomain,
+  { deleting = '', redo: { images: _, ...redo } = {} }: Journal
+): Promise<void> {
+  const id = deleteJob(deleting)
+  if (await findQemuJob(domain.qmp, id)) await runQemuJob(domain, id)
+  await deleteLive(domain, deleting)
+  await settle(domain.root, { redo }, true)
 }
 
 async function settleLive(domain: QemuDomain, journal: Journal): Promise<void> {

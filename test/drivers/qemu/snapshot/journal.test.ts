@@ -28,6 +28,7 @@ t.test('what only QEMU knows is left as long as it runs', async t => {
   for (const journal of [
     { live: { vda: 'libvirt-2-format' } },
     { saving: 's' },
+    { deleting: 's', redo: { snapshots: {} } },
     { merging: { name: 's', disks: [] } }
   ]) {
     const { root, log } = left(t, journal)
