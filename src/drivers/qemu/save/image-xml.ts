@@ -1,11 +1,10 @@
 // The definition in a save image: shown, and changed in place.
-import { closeSync, fsyncSync } from 'node:fs'
 import { formatDomain } from '../../../conf/domain-xml.ts'
 import { virDomainSaveImageXMLFlags } from '../../../conf/enums.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import type { ContextFor } from '../definition/passes.ts'
 import { loadUpdated } from '../definition/stability.ts'
-import { formatImage, openFile, writeAll } from './image.ts'
+import { formatImage, rewriteImage } from './image.ts'
 import { loadImage } from './restore.ts'
 import { runsAfter } from './save.ts'
 
@@ -19,7 +18,7 @@ export async function imageXmlOf(path: string, contextFor: ContextFor, bits: num
 
 /**
  * Gives an image another definition with which its memory can go on, and says whether it is to run then
- * (qemuDomainSaveImageDefineXML).
+ * (qemuDomainSaveImageDefineXML). It has the one or the other whenever this process ends, see rewriteImage.
  * @param bits virDomainSaveRestoreFlags
  * @throws VIR_ERR_CONFIG_UNSUPPORTED for a definition its memory does not fit, VIR_ERR_OPERATION_FAILED for one that is
  *   too long, and as loadImage
@@ -31,12 +30,5 @@ export async function defineImageXml(path: string, contextFor: ContextFor, xml: 
   if (image.xml === xml && running === image.running) return
   const { def, context } = await loadUpdated(loaded.def, xml, contextFor)
   const changed = { ...image, running, xml: formatMigratable(def, context) }
-  const fd = openFile(path, { write: true })
-  try {
-    const bytes = formatImage(changed, { whole: true, length: image.length })
-    writeAll(fd, bytes, `failed to write header to domain save file '${path}'`)
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
+  rewriteImage(path, formatImage(changed, { whole: true, length: image.length }))
 }

@@ -11,14 +11,24 @@
 //   memory and device state, as QEMU migrates them
 //
 // The mark that it is whole is set when all else is on disk: what is not whole is never restored.
-import { closeSync, constants, existsSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  readSync,
+  writeSync
+} from 'node:fs'
 import { access } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { systemError } from '../../../conf/errno.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { commonEnvironment } from '../../../host/command.ts'
 import type { Filter } from '../../../host/filter.ts'
-import { syncDirectory } from '../../../state/store.ts'
+import { removeSynced, syncDirectory, writeAtomic } from '../../../state/store.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const broken = (message: string) => fail('VIR_ERR_OPERATION_FAILED', message)
@@ -157,8 +167,10 @@ const { O_CREAT, O_DIRECT, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_RDWR, O_TRUNC, O_WR
  * @throws VIR_ERR_SYSTEM_ERROR
  */
 export function createFile(path: string, bypassCache: boolean, announce: (made: boolean) => void): number {
-  announce(!existsSync(path))
+  const isNew = !existsSync(path)
+  announce(isNew)
   try {
+    if (!isNew) forgetRewrite(path)
     const fd = openSync(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY, 0o600)
     if (bypassCache) closeSync(openSync(path, O_WRONLY | O_DIRECT | O_NONBLOCK | O_NOCTTY))
     return fd
@@ -213,10 +225,67 @@ export function finishImage(path: string): void {
 export function readImageFile(path: string): ReadImage {
   const fd = openFile(path)
   try {
+    finishRewrite(path, fd)
     return readImage(fd)
   } finally {
     closeSync(fd)
   }
+}
+
+/**
+ * The file beside an image that has what is being written over its beginning. It is known by the image's inode and size:
+ * another image at that path, as of a later save, is none of its business.
+ */
+function rewriteOf(path: string, fd: number): string {
+  const { ino, size } = fstatSync(fd, { bigint: true })
+  return join(dirname(path), `.${basename(path)}.${ino}-${size}`)
+}
+
+/** Has nobody finish it any more: the image is going to be another. */
+function forgetRewrite(path: string): void {
+  const fd = openSync(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)
+  try {
+    removeSynced(rewriteOf(path, fd))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+/**
+ * Writes over all of an image but its memory, which may be many GiB: in place. A process that is killed meanwhile, or a host
+ * that goes down, leaves it half written, with all of the new beginning in a synced file beside it: whoever reads the image
+ * next through readImageFile finishes that first. libvirt writes in place without it.
+ * @throws VIR_ERR_SYSTEM_ERROR; the image is what it was then, or will be what it is to be
+ */
+export function rewriteImage(path: string, bytes: Uint8Array): void {
+  const fd = openFile(path, { write: true })
+  try {
+    const rewrite = rewriteOf(path, fd)
+    writeAtomic(rewrite, bytes)
+    overwrite(fd, path, bytes)
+    removeSynced(rewrite)
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function overwrite(fd: number, path: string, bytes: Uint8Array): void {
+  writeAll(fd, bytes, `failed to write header to domain save file '${path}'`, 0)
+  fsyncSync(fd)
+}
+
+/** Finishes what a former process was writing over an image's beginning. @throws VIR_ERR_SYSTEM_ERROR */
+function finishRewrite(path: string, image: number): void {
+  const rewrite = rewriteOf(path, image)
+  if (!existsSync(rewrite)) return
+  const bytes = readFileSync(rewrite)
+  const fd = openFile(path, { write: true })
+  try {
+    overwrite(fd, path, bytes)
+  } finally {
+    closeSync(fd)
+  }
+  removeSynced(rewrite)
 }
 
 const DD = 'dd'

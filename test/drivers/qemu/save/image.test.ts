@@ -1,9 +1,10 @@
 // The form of a save image: bytes as libvirt 11.3 writes them, both byte orders, and everything that is none.
-import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
   compressors,
+  createFile,
   decompressors,
   finishImage,
   formatImage,
@@ -12,6 +13,7 @@ import {
   openMemory,
   readImage,
   readImageFile,
+  rewriteImage,
   SAVE_FORMATS
 } from '../../../../src/drivers/qemu/save/image.ts'
 import { failureOf } from '../../../helper/stand-in-guest.ts'
@@ -83,6 +85,37 @@ t.test('new XML in the room there is', async t => {
   t.equal(formatImage(longer, { length }).length, memoryOffset({ length }))
   const tooLong = { ...longer, xml: `${longer.xml}x` }
   t.match(await failureOf(() => formatImage(tooLong, { length })), /^VIR_ERR_OPERATION_FAILED .*too large to fit/)
+})
+
+t.test('other XML is there as a whole or not at all, wherever its writing is cut short', async t => {
+  const length = formatImage(image).readUInt32LE(20)
+  const other = { ...image, running: !image.running, xml: `<domain>${'y'.repeat(20_000)}</domain>` }
+  const [before, after] = [image, other].map(one => formatImage(one, { whole: true, length })) as [Buffer, Buffer]
+  const memory = Buffer.from('memory')
+  const besideOf = (file: string) => {
+    const { ino, size } = statSync(file)
+    return join(dirname(file), `.${basename(file)}.${ino}-${size}`)
+  }
+  const file = written(t, Buffer.concat([before, memory]))
+  rewriteImage(file, after)
+  t.match(readImageFile(file), other)
+  t.same(readFileSync(file).subarray(-6), memory)
+  t.notOk(existsSync(besideOf(file)), 'nothing is left beside it')
+  for (const cut of [0, 1, 30, 91, 4096, 12_345, after.length]) {
+    const torn = written(t, Buffer.concat([after.subarray(0, cut), before.subarray(cut), memory]))
+    writeFileSync(besideOf(torn), after)
+    t.match(readImageFile(torn), other, `${cut} bytes`)
+    t.same(readFileSync(torn), Buffer.concat([after, memory]))
+    t.notOk(existsSync(besideOf(torn)))
+  }
+  const replaced = written(t, Buffer.concat([before, memory]))
+  const left = besideOf(replaced)
+  writeFileSync(left, after)
+  closeSync(createFile(replaced, false, () => undefined))
+  t.notOk(existsSync(left), 'a new image is written over it')
+  writeFileSync(replaced, Buffer.concat([before, memory, memory]))
+  writeFileSync(left, after)
+  t.match(readImageFile(replaced), image, 'it was of another image')
 })
 
 t.test('what is no image', async t => {
