@@ -15,7 +15,7 @@ import { typed } from '../../../conf/wire.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { startCpus } from './cpus.ts'
-import { dropMemoryFile, keepMemoryFile } from './memory-file.ts'
+import { dropMemoryFile, keepMemoryFile, WRITTEN } from './memory-file.ts'
 import { stopDomain } from './stop.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -33,9 +33,6 @@ interface DumpResult {
   completed: number | bigint
   total: number | bigint
 }
-
-/** The phase of a dump that is whole: what is to follow remains. */
-export const WRITTEN = 'written'
 
 /** True for a dump that QEMU does not give up. */
 export const isMemoryOnly = ({ kind, flags = 0 }: Pick<AsyncJob, 'kind'> & { flags?: number }): boolean =>

@@ -5,6 +5,9 @@ import type { QemuDomain } from '../domain/domain.ts'
 import type { Run } from '../domain/run.ts'
 import { type Claimed, claimMore } from './claim.ts'
 
+/** The phase of a job whose file is whole, but for a mark that says so; what is to follow remains. */
+export const WRITTEN = 'written'
+
 /**
  * Claims a file before it is emptied and written into: it must be no image of another guest. A path that cannot be looked
  * at is left to who opens it.

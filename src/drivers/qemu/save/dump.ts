@@ -1,6 +1,7 @@
 // A core dump of a guest: its memory alone as ELF or for crash(8), or memory and device state as QEMU migrates them
 // (doCoreDump, qemuDomainCoreDumpWithFormat).
 import { closeSync, fdatasync } from 'node:fs'
+import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { virDomainCoreDumpFlags, virDomainCoreDumpFormat, virDomainPausedReason } from '../../../conf/enums.ts'
 import { systemError } from '../../../conf/errno.ts'
@@ -8,12 +9,13 @@ import { errorsFrom } from '../../../conf/error.ts'
 import { filterInto } from '../../../host/filter.ts'
 import { passableDescriptor } from '../../../host/pass-file.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
+import { syncDirectory } from '../../../state/store.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { checkMigratable } from '../migration/allowed.ts'
 import { followMigration, migrateToFile } from '../migration/stream.ts'
 import { stopCpus } from '../process/cpus.ts'
-import { dumpCompleted, endDump, followDump, WRITTEN } from '../process/dump-job.ts'
-import { claimTarget, dropMemoryFile, keepMemoryFile } from '../process/memory-file.ts'
+import { dumpCompleted, endDump, followDump } from '../process/dump-job.ts'
+import { claimTarget, dropMemoryFile, keepMemoryFile, WRITTEN } from '../process/memory-file.ts'
 import { createFile, DIRECT_INTO } from './image.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -92,6 +94,7 @@ export async function writeDump(
     } finally {
       closeSync(fd)
     }
+    if (run.memoryFile?.made) syncDirectory(dirname(path))
     job.phase = WRITTEN
     keepMemoryFile(domain)
   } catch (error) {

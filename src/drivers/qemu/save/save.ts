@@ -26,7 +26,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { checkMigratable } from '../migration/allowed.ts'
 import { canMap, migrateToFile } from '../migration/stream.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
-import { claimTarget, dropMemoryFile } from '../process/memory-file.ts'
+import { claimTarget, dropMemoryFile, WRITTEN } from '../process/memory-file.ts'
 import { stopDomain } from '../process/stop.ts'
 import {
   compressors,
@@ -45,9 +45,6 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 const { VIR_DOMAIN_SAVE_BYPASS_CACHE, VIR_DOMAIN_SAVE_RUNNING, VIR_DOMAIN_SAVE_PAUSED } = virDomainSaveRestoreFlags
 const { VIR_DOMAIN_PAUSED_API_ERROR, VIR_DOMAIN_PAUSED_SAVE } = virDomainPausedReason
-
-/** The phase of a save whose image lacks nothing but the mark that it is whole. */
-export const WRITTEN = 'written'
 
 export interface SaveOptions {
   path: string

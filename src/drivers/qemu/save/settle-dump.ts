@@ -4,7 +4,8 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Status } from '../domain/status.ts'
 import { cancelMigration } from '../migration/stream.ts'
-import { endRecovered, isMemoryOnly, WRITTEN } from '../process/dump-job.ts'
+import { endRecovered, isMemoryOnly } from '../process/dump-job.ts'
+import { WRITTEN } from '../process/memory-file.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

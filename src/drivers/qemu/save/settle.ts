@@ -5,9 +5,9 @@ import type { QemuDomain } from '../domain/domain.ts'
 import type { Status } from '../domain/status.ts'
 import { cancelMigration } from '../migration/stream.ts'
 import { startCpus } from '../process/cpus.ts'
+import { WRITTEN } from '../process/memory-file.ts'
 import { finishImage, isCorrupt } from './image.ts'
 import { forgetImage } from './restore.ts'
-import { WRITTEN } from './save.ts'
 
 const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_SAVE, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
 const { VIR_DOMAIN_RUNNING_RESTORED, VIR_DOMAIN_RUNNING_SAVE_CANCELED } = virDomainRunningReason
