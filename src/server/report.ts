@@ -3,7 +3,7 @@
 import { VERSION } from '../conf/version.ts'
 import type { GuestEntry } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
-import { type Allocation, allocations } from '../state/allocation.ts'
+import { type Allocation, allocations, targetAllocations } from '../state/allocation.ts'
 import { type Namespaces, ownNamespaces } from '../state/claim.ts'
 import { entryOf } from './connection.ts'
 
@@ -38,13 +38,25 @@ export function report(domain: QemuDomain): Report {
       libvirt: root.libvirtSocket,
       libvirtReadOnly: root.libvirtReadOnlySocket
     },
-    allocations: allocations(domain.def, {
-      active: domain.isActive && domain.phase !== undefined,
-      id: domain.id,
-      cgroups: domain.run?.cgroups ?? []
-    }),
+    allocations: [
+      ...allocations(domain.def, {
+        active: domain.isActive && domain.phase !== undefined,
+        id: domain.id,
+        cgroups: domain.run?.cgroups ?? []
+      }),
+      ...writtenInto(domain)
+    ],
     claims: domain.claims?.held ?? [],
     namespaces: ownNamespaces()
+  }
+}
+
+/** The file the guest's memory is being written into, which no definition has. */
+function writtenInto({ run }: QemuDomain): Allocation[] {
+  try {
+    return run?.memoryFile ? targetAllocations(run.memoryFile.path) : []
+  } catch {
+    return []
   }
 }
 

@@ -35,7 +35,7 @@ const KNOWN_LIMIT_MS = 2000
 const DIRECTORY_MAX = 107 - '/libvirt-sock-ro.new'.length
 
 /** Time a restore of an image may take. */
-const restoreMs = (path: string): number =>
+export const restoreMs = (path: string): number =>
   Math.min(Math.ceil((statSync(path, { throwIfNoEntry: false })?.size ?? 0) / RESTORE_BYTES_PER_MS), 2 ** 30)
 
 /** virshimd's options that mean the same as flags of virDomainCreateXML. */

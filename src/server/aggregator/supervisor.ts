@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import { bootId } from '../../state/status.ts'
 import { readIfThere, removeSynced, writeAtomic } from '../../state/store.ts'
-import type { Guests } from './guests.ts'
+import { type Guests, restoreMs } from './guests.ts'
 import { guestNames, type Layout } from './layout.ts'
 import { listens } from './reach.ts'
 import type { KnownGuest, Registry } from './registry.ts'
@@ -150,7 +150,8 @@ export class Supervisor {
 
   async #startWithHost(name: string, shim: ShimPlace): Promise<void> {
     try {
-      await this.#guests.start(shim, [])
+      const { managedSave } = shim.root
+      await this.#guests.start(shim, [], undefined, undefined, restoreMs(managedSave))
       this.#log.info({ name }, 'started with the host')
     } catch (error) {
       this.#log.error({ name, err: error }, 'could not be started with the host')
