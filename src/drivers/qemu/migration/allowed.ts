@@ -3,6 +3,7 @@ import type { HostdevDef } from '../../../conf/devices/hostdev.ts'
 import type { InterfaceDef } from '../../../conf/devices/interface.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { type ErrorCode, errorsFrom } from '../../../conf/error.ts'
+import { hasBlockJob } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -83,6 +84,6 @@ export async function checkMigratable(domain: QemuDomain): Promise<void> {
     }
   }
   if (!tellsItself) found(DEVICES_OF_HOST)
-  if (domain.jobs.qemuJobs.size > 0) throw fail('VIR_ERR_OPERATION_INVALID', 'domain has active block job')
+  if (hasBlockJob(domain)) throw fail('VIR_ERR_OPERATION_INVALID', 'domain has active block job')
   found(HINDRANCES)
 }
