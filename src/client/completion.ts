@@ -15,6 +15,7 @@ const isRunning: Wanted = ({ state }) => state === VIR_DOMAIN_RUNNING
 /** The guests a command is for, as virsh's completers have them; one that is not here is for any. */
 const GUESTS: Record<string, Wanted> = {
   start: report => !isActive(report),
+  domrename: report => !isActive(report),
   suspend: isRunning,
   dompmsuspend: isRunning,
   // VIR_CONNECT_LIST_DOMAINS_OTHER
@@ -25,14 +26,17 @@ const GUESTS: Record<string, Wanted> = {
   'managedsave-edit': ({ managedSave }) => managedSave,
   'managedsave-remove': ({ managedSave }) => managedSave,
   ...Object.fromEntries(
-    ['current', 'delete', 'dumpxml', 'info', 'list', 'parent', 'revert'].map(command => [
+    ['current', 'delete', 'dumpxml', 'edit', 'info', 'list', 'parent', 'revert'].map(command => [
       `snapshot-${command}`,
       ({ snapshots }: Pick<Report, 'snapshots'>) => snapshots
     ])
   ),
   'checkpoint-delete': report => report.checkpoints && isActive(report),
   ...Object.fromEntries(
-    ['dumpxml', 'info', 'list', 'parent'].map(name => [`checkpoint-${name}`, ({ checkpoints }: Report) => checkpoints])
+    ['dumpxml', 'edit', 'info', 'list', 'parent'].map(name => [
+      `checkpoint-${name}`,
+      ({ checkpoints }: Report) => checkpoints
+    ])
   ),
   ...Object.fromEntries(
     [
@@ -49,9 +53,11 @@ const GUESTS: Record<string, Wanted> = {
         'console',
         'cpu-stats',
         'destroy',
+        'domblkerror',
         'domblkstat',
         'domblkthreshold',
         'domcontrol',
+        'domdisplay',
         'domhostname',
         'domid'
       ],
@@ -59,7 +65,7 @@ const GUESTS: Record<string, Wanted> = {
       ...['domfsfreeze', 'domfsinfo', 'domfsthaw', 'domfstrim', 'domifaddr', 'domifstat', 'dommemstat', 'domtime'],
       ...['get-user-sshkeys', 'guestinfo', 'guestvcpus', 'inject-nmi', 'qemu-agent-command'],
       ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'set-user-password', 'set-user-sshkeys'],
-      ...['managedsave', 'save', 'shim-detach', 'shutdown']
+      ...['managedsave', 'save', 'shim-detach', 'shutdown', 'ttyconsole', 'vncdisplay']
     ].map(command => [command, isActive])
   )
 }
