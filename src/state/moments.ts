@@ -2,7 +2,6 @@
 // (virDomainMomentObjList). Each knows its parent; one of them may be the current one.
 import { existsSync, readdirSync, rmSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { libraryDomain } from '../conf/api-list.ts'
 import { errorsFrom } from '../conf/error.ts'
 import type { CheckpointDef } from '../conf/moment/checkpoint.ts'
 import type { SnapshotDef } from '../conf/moment/snapshot.ts'
@@ -215,14 +214,6 @@ export class MomentTree<D extends Moment = Moment> {
     }
     removeSynced(this.#file(def.name))
     this.#all.delete(def.name)
-  }
-
-  /**
-   * Lets calls pass that are right as long as there are none.
-   * @throws VIR_ERR_NO_SUPPORT where some lie there: they cannot be listed or looked up yet
-   */
-  checkNone(api: string): void {
-    if (this.count > 0) throw errorsFrom(libraryDomain(api))('VIR_ERR_NO_SUPPORT', api)
   }
 
   /** Removes all. @throws VIR_ERR_SYSTEM_ERROR */

@@ -34,6 +34,9 @@ const {
 const bandwidth = defaulted(uhyper('MiB/s, or with the flag for it bytes/s'), 0n)
 const disk = text('target or source')
 
+/** What there is in common of calls that change what a running guest's disk stands on. */
+const modifies = { on: 'domain', acl: 'domain:block_write', job: 'modify', needs: 'active', ret: {} } as const
+
 /** Flags of a rebase that a copy alone has. */
 const OF_COPY =
   VIR_DOMAIN_BLOCK_REBASE_SHALLOW |
@@ -53,9 +56,6 @@ async function rebaseByCopy(domain: QemuDomain, path: string, dest: string, mib:
     ...((bits & VIR_DOMAIN_BLOCK_REBASE_COPY_RAW) !== 0 && { format: 'raw' as const })
   }
   const speed = speedBytes(mib, (bits & VIR_DOMAIN_BLOCK_REBASE_BANDWIDTH_BYTES) !== 0)
-  if ((bits & VIR_DOMAIN_BLOCK_REBASE_RELATIVE) !== 0) {
-    throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', 'Relative backing during copy not supported yet')
-  }
   await copyDisk(domain, path, mirror, { speed, flags: bits & SHARED })
 }
 
@@ -85,13 +85,9 @@ export const blockjob = {
 
   /** Ends a job: the disk goes back to what it was, or with PIVOT on to the other image. Source: qemuDomainBlockJobAbort. */
   virDomainBlockJobAbort: method({
+    ...modifies,
     since: '0.9.4',
-    on: 'domain',
-    acl: 'domain:block_write',
-    job: 'modify',
-    needs: 'active',
     args: { disk, flags: flags(virDomainBlockJobAbortFlags) },
-    ret: {},
     async run(domain, { disk: path, flags: bits }) {
       const { abortBlockJob } = await import('../blockjob/control.ts')
       await abortBlockJob(domain, path, bits)
@@ -120,13 +116,9 @@ export const blockjob = {
 
   /** The disk's image takes in all below it. Source: qemuDomainBlockPull. */
   virDomainBlockPull: method({
+    ...modifies,
     since: '0.9.4',
-    on: 'domain',
-    acl: 'domain:block_write',
-    job: 'modify',
-    needs: 'active',
     args: { disk, bandwidth, flags: flags(virDomainBlockPullFlags) },
-    ret: {},
     async run(domain, { disk: path, bandwidth: mib, flags: bits }) {
       const { pullDisk } = await import('../blockjob/pull.ts')
       await pullDisk(domain, path, undefined, mib, bits)
@@ -136,18 +128,14 @@ export const blockjob = {
 
   /** The same down to an image that stays; or, with COPY, a copy of the disk. Source: qemuDomainBlockRebase. */
   virDomainBlockRebase: method({
+    ...modifies,
     since: '0.9.10',
-    on: 'domain',
-    acl: 'domain:block_write',
-    job: 'modify',
-    needs: 'active',
     args: {
       disk,
       base: optional(text('path, or target[number in its chain]; with COPY the file to copy to')),
       bandwidth,
       flags: flags(virDomainBlockRebaseFlags)
     },
-    ret: {},
     check({ base, bandwidth: mib, flags: bits }) {
       if ((bits & VIR_DOMAIN_BLOCK_REBASE_COPY) === 0) {
         if ((bits & OF_COPY) !== 0) throw badArgument('use of flags requires a copy job')
@@ -173,11 +161,8 @@ export const blockjob = {
 
   /** Another image is made like the disk's and kept like it. Source: qemuDomainBlockCopy. */
   virDomainBlockCopy: method({
+    ...modifies,
     since: '1.2.9',
-    on: 'domain',
-    acl: 'domain:block_write',
-    job: 'modify',
-    needs: 'active',
     args: {
       disk,
       destxml: text('a <disk>, of which its image alone counts'),
@@ -187,7 +172,6 @@ export const blockjob = {
       ),
       flags: flags(virDomainBlockCopyFlags)
     },
-    ret: {},
     check({ params: { granularity = 0 } }) {
       if ((granularity & (granularity - 1)) !== 0) throw fail('VIR_ERR_INVALID_ARG', 'granularity must be power of 2')
     },

@@ -12,6 +12,7 @@ import { journalOf, type MomentFiles, writeMomentFiles } from '../../../state/mo
 import type { GuestRoot } from '../../../state/root.ts'
 import { writeStatus } from '../../../state/status.ts'
 import { readIfThere, removeSynced, writeAtomic } from '../../../state/store.ts'
+import { numberOfNode } from '../block/node-names.ts'
 import type { Log } from '../domain/domain.ts'
 import type { Status } from '../domain/status.ts'
 
@@ -74,9 +75,6 @@ export function writeJournal(root: Root, journal: Journal): void {
   writeAtomic(journalOf(root), JSON.stringify(journal))
 }
 
-/** The number of an image, by its uppermost node. */
-export const numberOf = (node: string): number => Number(/^libvirt-(\d+)-/.exec(node)?.[1])
-
 /** It is done, or was taken back. */
 export function endJournal(root: Root): void {
   removeSynced(journalOf(root))
@@ -125,7 +123,7 @@ export async function settleJournal(root: Root, { isRunning, status, log }: Left
   const isDone = journal.redo !== undefined && journal.ifGone !== 'undo'
   if (isDone && status && journal.live) {
     // the guest may have written into its overlays: they do not go with what is left of the run, nor does the memory
-    for (const node of Object.values(journal.live)) delete status.looseImages?.[numberOf(node)]
+    for (const node of Object.values(journal.live)) delete status.looseImages?.[numberOfNode(node)!]
     delete status.memoryFile
     writeStatus(root.status, status)
   }

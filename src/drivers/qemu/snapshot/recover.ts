@@ -2,6 +2,7 @@
 import { parseDevice } from '../../../conf/device-xml.ts'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { virDomainPausedReason, virDomainRunningReason, virDomainState } from '../../../conf/enums.ts'
+import { numberOfNode } from '../block/node-names.ts'
 import { findQemuJob, runQemuJob } from '../blockjob/qemu-job.ts'
 import { standsOn } from '../blockjob/top-node.ts'
 import { loadDomain } from '../definition/passes.ts'
@@ -12,7 +13,7 @@ import { dropMemoryFile } from '../process/memory-file.ts'
 import { finishMerging } from './delete.ts'
 import { type Overlay, withOverlays } from './external.ts'
 import { deleteJob, deleteLive, saveJob } from './internal.ts'
-import { endJournal, type Journal, numberOf, readJournal, settle } from './journal.ts'
+import { endJournal, type Journal, readJournal, settle } from './journal.ts'
 
 /** Reasons for which the CPUs were stopped by a snapshot, and nobody else. */
 const OURS: readonly number[] = [
@@ -92,9 +93,10 @@ async function settleLive(domain: QemuDomain, journal: Journal): Promise<void> {
 function takeOverlays(domain: QemuDomain, live: Record<string, string>): void {
   const { looseImages } = domain.running
   const overlays = Object.entries(live).flatMap(([name, node]): Overlay[] => {
-    const note = looseImages.get(numberOf(node))
+    const number = numberOfNode(node)!
+    const note = looseImages.get(number)
     if (!note) return []
-    looseImages.delete(numberOf(node))
+    looseImages.delete(number)
     return [{ name, source: (parseDevice(note.disk, false, true)[1] as DiskDef).source }]
   })
   domain.change({ live: true }, def => withOverlays(def, overlays))
