@@ -1,5 +1,5 @@
 // <cookie>: facts needed beside the domain to restore a saved guest (qemuDomainSaveCookie).
-import { type CpuDef, cpuFields } from './domain/cpu.ts'
+import { type CpuDef, cpuFields, formatCpu } from './domain/cpu.ts'
 import { errorsFrom } from './error.ts'
 import { element, firstChild, formatXml, parseXml, type XmlElement } from './xml.ts'
 
@@ -12,8 +12,21 @@ export interface SaveCookie {
   slirpHelper?: true
 }
 
+/** The `<cpu>` in a cookie, of a saved guest or one that migrates; NUMA cells are the definition's alone. */
+export function parseCookieCpu(cookie: XmlElement): CpuDef | undefined {
+  const cpu = cpuFields.cpu.parse(cookie, { inactive: true, status: false })
+  if (cpu) delete cpu.numa
+  return cpu
+}
+
+/** `<cpu>` for a cookie; undefined for one that says nothing. */
+export function formatCookieCpu({ numa: _, ...cpu }: CpuDef): XmlElement | undefined {
+  const node = formatCpu(cpu)
+  return Object.keys(node.attributes).length + node.children.length > 0 ? node : undefined
+}
+
 function fromElement(node: XmlElement): SaveCookie {
-  const cpu = cpuFields.cpu.parse(node, { inactive: true, status: false })
+  const cpu = parseCookieCpu(node)
   return { ...(cpu && { cpu }), ...(firstChild(node, 'slirpHelper') && { slirpHelper: true }) }
 }
 
@@ -32,10 +45,7 @@ export function parseSaveCookieDocument(text: string): SaveCookie {
 
 /** `<cookie>`, for a snapshot. */
 export function formatSaveCookie({ cpu, slirpHelper }: SaveCookie): XmlElement {
-  const node = element('cookie')
-  cpuFields.cpu.format(cpu, node, { inactive: true, secure: false, migratable: false, status: false })
-  if (slirpHelper) node.children.push(element('slirpHelper'))
-  return node
+  return element('cookie', {}, [cpu && formatCookieCpu(cpu), slirpHelper && element('slirpHelper')])
 }
 
 /** The cookie as a document of its own, for a save image. */

@@ -1,7 +1,8 @@
 // The CPU QEMU made, compared with the one it was asked for (qemuProcessUpdateAndVerifyCPU, virCPUx86UpdateLive).
-import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
+import { type CpuDef, formatCpu, hasCpuModel } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { formatXml } from '../../../conf/xml.ts'
 import { isX86 } from '../machine-type.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 import { libvirtFeatureName, qemuFeatureName } from './feature-name.ts'
@@ -12,6 +13,18 @@ import { addRemoved, allFeatures, featuresUnder, modelNamed, setFeature } from '
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failCpu = errorsFrom('VIR_FROM_CPU')
 const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', message)
+
+/**
+ * Puts the CPU that another QEMU had made for the guest into its definition (qemuDomainUpdateCPU).
+ * @returns the `<cpu>` it was once started with, if that differs
+ */
+export function takeMadeCpu(def: DomainDef, made: CpuDef | undefined): string | undefined {
+  if (!made || !def.cpu) return undefined
+  const original = formatXml(formatCpu(def.cpu))
+  const { numa } = def.cpu
+  def.cpu = { ...made, ...(numa && { numa }) }
+  return formatXml(formatCpu(def.cpu)) === original ? undefined : original
+}
 
 interface FeatureWord {
   'cpuid-input-eax': number

@@ -1,6 +1,5 @@
 // A guest that goes on from its saved memory: from a file, or from the saved image that its start finds.
 import { closeSync, existsSync } from 'node:fs'
-import { formatCpu } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import {
   virDomainEventStartedDetailType,
@@ -13,13 +12,13 @@ import { systemError } from '../../../conf/errno.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { randomUUID } from '../../../conf/random.ts'
 import { parseSaveCookieDocument } from '../../../conf/save-cookie.ts'
-import { formatXml } from '../../../conf/xml.ts'
 import { type Filtered, filterOutOf } from '../../../host/filter.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import { removeSynced } from '../../../state/store.ts'
 import { type GuestHandle, handleOf, type RestoreOptions } from '../../connection.ts'
 import { checkCreatable } from '../../known-guest.ts'
 import type { QemuContext } from '../context.ts'
+import { takeMadeCpu } from '../cpu/live.ts'
 import { type ContextFor, loadDomain } from '../definition/passes.ts'
 import { loadUpdated } from '../definition/stability.ts'
 import { checkOwn } from '../domain/define.ts'
@@ -123,7 +122,8 @@ export async function goOnFrom(domain: QemuDomain, job: AsyncJob, loaded: Loaded
   } = options
   if (!told) job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_RESTORE
   const from = managed ? 'managed save' : 'file'
-  const originalCpu = takeCookie(def, image.cookie)
+  const { cookie } = image
+  const originalCpu = takeMadeCpu(def, cookie === undefined ? undefined : parseSaveCookieDocument(cookie).cpu)
   const memory = await openImage(domain, loaded, bypassCache)
   try {
     if (def.genid !== undefined) def.genid = randomUUID()
@@ -204,15 +204,6 @@ const FILTER_END_MS = 60_000
 async function endOf({ finished, stop }: Filtered): Promise<void> {
   const timer = setTimeout(stop, FILTER_END_MS)
   await finished.finally(() => clearTimeout(timer))
-}
-
-/** Puts the CPU QEMU had made into the definition. @returns the one the guest was once started with, if it differs */
-function takeCookie(def: DomainDef, cookie: string | undefined): string | undefined {
-  const { cpu } = cookie === undefined ? {} : parseSaveCookieDocument(cookie)
-  if (!cpu || !def.cpu) return undefined
-  const original = formatXml(formatCpu(def.cpu))
-  def.cpu = cpu
-  return formatXml(formatCpu(cpu)) === original ? undefined : original
 }
 
 /**

@@ -2,7 +2,7 @@
 import t from 'tap'
 import { type CpuDef, type CpuFeatureDef, emptyCpu } from '../../../../src/conf/domain/cpu.ts'
 import type { DomainDef } from '../../../../src/conf/domain-def.ts'
-import { verifyGuestCpu } from '../../../../src/drivers/qemu/cpu/live.ts'
+import { takeMadeCpu, verifyGuestCpu } from '../../../../src/drivers/qemu/cpu/live.ts'
 import { CPUID_REGISTERS, featuresInRegister } from '../../../../src/drivers/qemu/cpu/map.ts'
 import { allFeatures } from '../../../../src/drivers/qemu/cpu/model.ts'
 import type { QmpMonitor } from '../../../../src/drivers/qemu/monitor/qmp.ts'
@@ -139,4 +139,15 @@ t.test('the host’s own CPU is left as it is', async t => {
     { enabled: ['fpu'] }
   )
   t.same(shown(full.cpu), ['avx disable'])
+})
+
+t.test('the CPU that another QEMU had made', async t => {
+  const numa = { cells: [] } as unknown as NonNullable<CpuDef['numa']>
+  const made: CpuDef = { ...emptyCpu(), mode: 'host-passthrough' }
+  const def = { cpu: { ...emptyCpu(), ...named('qemu64'), numa } } as DomainDef
+  t.match(takeMadeCpu(def, made), /<model fallback='forbid'>qemu64</)
+  t.same(def.cpu, { ...made, numa })
+  t.equal(takeMadeCpu(def, made), undefined)
+  t.equal(takeMadeCpu(def, undefined), undefined)
+  t.equal(takeMadeCpu({} as DomainDef, made), undefined)
 })
