@@ -57,6 +57,14 @@ export interface QemuConfig {
   /** of the NBD server that backups are fetched from */
   backupTlsX509CertDir: string
   backupTlsX509Verify: boolean
+  /** of migrations; absent: the host's default */
+  migrateTlsX509CertDir?: string
+  /** a destination wants the source's certificate */
+  migrateTlsX509Verify: boolean
+  /** the secret of the certificates' key; absent: it needs none */
+  migrateTlsX509SecretUuid?: string
+  /** migrations must be encrypted */
+  migrateTlsForce: boolean
   vxhsTls: boolean
   vxhsTlsX509CertDir: string
   /** of QEMU's gluster client, 0 to 9 */
@@ -83,6 +91,8 @@ export const DEFAULT_CONFIG: QemuConfig = {
   nbdTlsX509CertDir: '/etc/pki/qemu',
   backupTlsX509CertDir: '/etc/pki/qemu',
   backupTlsX509Verify: true,
+  migrateTlsX509Verify: true,
+  migrateTlsForce: false,
   vxhsTls: false,
   vxhsTlsX509CertDir: '/etc/pki/qemu',
   glusterDebugLevel: 4,

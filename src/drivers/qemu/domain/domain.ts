@@ -81,6 +81,8 @@ export class QemuDomain {
   run: Run | undefined
   /** limit of the agent's answers, seconds or one of virDomainAgentResponseTimeoutValues; it outlasts a run */
   agentTimeout: number = virDomainAgentResponseTimeoutValues.VIR_DOMAIN_AGENT_RESPONSE_TIMEOUT_BLOCK
+  /** what its migrations may send in a second; absent: no limit. It outlasts a run */
+  migrationSpeedMiB: number | undefined
   /** nothing is known of the guest any more but to this process, which ends */
   removed = false
   /** the end of its last run */

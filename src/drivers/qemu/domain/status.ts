@@ -102,6 +102,13 @@ export const STATUS = {
       domain.agentTimeout = seconds
     }
   }),
+  migrationSpeed: optional({
+    schema: integer('what its migrations may send in a second, MiB; absent: no limit'),
+    save: (_, { migrationSpeedMiB }) => migrationSpeedMiB,
+    load(speed, _, domain) {
+      domain.migrationSpeedMiB = speed
+    }
+  }),
   autoDestroy: line(field('autoDestroy', yesNo("it was started to end with its client's connection, or its shim"))),
   cgroups: line(field('cgroups', texts())),
   registration: optional(

@@ -10,12 +10,11 @@ import { passableDescriptor } from '../../../host/pass-file.ts'
 import { ASYNC_JOBS, type AsyncJob, type JobStatus } from '../../../state/async-job.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { jobParams } from '../job/progress.ts'
+import { MIB, SPEED_MAX_MIB, setCapabilities, setParameters } from './params.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
 const FD_NAME = 'migrate'
-/** QEMU_DOMAIN_MIG_BANDWIDTH_MAX, in bytes per second: a file is no network. */
-const BANDWIDTH_MAX = 2n ** 63n - 1n - ((2n ** 63n - 1n) % (1024n * 1024n))
 
 /** QEMU's MigrationStatus as that of a job (qemuMigrationUpdateJobType); others are of a migration that goes on. */
 const STATUSES: Record<string, JobStatus> = {
@@ -115,27 +114,14 @@ async function migrationCompleted(domain: QemuDomain, job: AsyncJob): Promise<vo
   )
 }
 
-const queryCapabilities = ({ qmp }: QemuDomain) =>
-  qmp.execute<{ capability: string; state: boolean }[]>('query-migrate-capabilities')
-
 /** True for a QEMU that can write memory to places of its own in a file. */
 export const canMap = async (domain: QemuDomain): Promise<boolean> =>
-  (await queryCapabilities(domain)).some(({ capability }) => capability === 'mapped-ram')
-
-/** Has QEMU tell of each step of migrations, and sets what it can do in the next; what is not named is off. */
-async function setCapabilities(domain: QemuDomain, wanted: readonly string[]): Promise<void> {
-  const known = await queryCapabilities(domain)
-  const isOn = (name: string) => name === 'events' || wanted.includes(name)
-  const capabilities = known
-    .filter(({ capability: name, state }) => state !== isOn(name) && (isOn(name) || CAPABILITIES.has(name)))
-    .map(({ capability }) => ({ capability, state: isOn(capability) }))
-  if (capabilities.length > 0) await domain.qmp.execute('migrate-set-capabilities', { capabilities })
-}
+  (await domain.qmp.execute<{ capability: string }[]>('query-migrate-capabilities')).some(
+    ({ capability }) => capability === 'mapped-ram'
+  )
 
 /** What memory at places of its own in a file takes (qemuMigrationParamsForSave). */
 const MAPPED = ['mapped-ram', 'multifd'] as const
-/** Those that are ours to switch off again. */
-const CAPABILITIES = new Set<string>(MAPPED)
 
 /** Memory of which each page has its place in a file, where several threads of QEMU's write and read it at once. */
 export interface Mapped {
@@ -194,12 +180,12 @@ export async function migrateToFile(domain: QemuDomain, job: AsyncJob, file: Mem
 /** No limit of what goes to a file, and events of how it goes. */
 async function prepareMigration(domain: QemuDomain, mapped: Mapped | undefined): Promise<void> {
   await prepareMapped(domain, mapped)
-  await domain.qmp.execute('migrate-set-parameters', { 'max-bandwidth': BANDWIDTH_MAX })
+  await setParameters(domain, { 'max-bandwidth': SPEED_MAX_MIB * MIB })
 }
 
 /** A QEMU that was to write past the page cache once would go on to. */
 async function prepareMapped(domain: QemuDomain, mapped: Mapped | undefined): Promise<void> {
-  await setCapabilities(domain, mapped ? MAPPED : [])
+  await setCapabilities(domain, new Set(mapped ? MAPPED : []))
   if (!mapped) return
   const { qmp } = domain
   const isDirect = mapped.directFd !== undefined
