@@ -55,14 +55,19 @@ export class Given {
     return value
   }
 
-  /** @throws ClientError when it is not a decimal integer of 64 bits without sign */
-  ulonglong(name: string): bigint | undefined {
+  /**
+   * @param wraps below zero it wraps around, as C's does
+   * @throws ClientError when it is not a decimal integer of 64 bits without sign
+   */
+  ulonglong(name: string, { wraps = false } = {}): bigint | undefined {
     const text = this.text(name)
     if (text === undefined) return undefined
-    if (!/^\s*\+?\d+$/.test(text) || BigInt(text) > ULLONG_MAX) {
+    const [, sign, digits] = /^\s*([+-]?)(\d+)$/.exec(text) ?? []
+    const amount = BigInt(digits ?? 0)
+    if (digits === undefined || amount > ULLONG_MAX || (sign === '-' && !wraps)) {
       throw new ClientError(`Numeric value '${text}' for <${name}> option is malformed or out of range`)
     }
-    return BigInt(text)
+    return BigInt.asUintN(64, sign === '-' ? -amount : amount)
   }
 
   /** @throws ClientError when an option was given without another that it goes with */

@@ -62,6 +62,8 @@ const GUESTS: Record<string, Wanted> = {
         'domid'
       ],
       ...['domjobabort', 'domjobinfo', 'dump'],
+      ...['migrate-compcache', 'migrate-getmaxdowntime', 'migrate-getspeed', 'migrate-postcopy'],
+      ...['migrate-setmaxdowntime', 'migrate-setspeed'],
       ...['domfsfreeze', 'domfsinfo', 'domfsthaw', 'domfstrim', 'domifaddr', 'domifstat', 'dommemstat', 'domtime'],
       ...['get-user-sshkeys', 'guestinfo', 'guestvcpus', 'inject-nmi', 'qemu-agent-command'],
       ...['qemu-monitor-command', 'reboot', 'reset', 'screenshot', 'send-key', 'set-user-password', 'set-user-sshkeys'],

@@ -14,6 +14,7 @@ import { host } from './host.ts'
 import { info } from './info.ts'
 import { job, jobs } from './job.ts'
 import { lifecycle } from './lifecycle.ts'
+import { migrateSettings } from './migrate-settings.ts'
 import { monitor } from './monitor.ts'
 import { native } from './native.ts'
 import { node } from './node.ts'
@@ -47,6 +48,7 @@ export const groups: CommandGroup[] = [
       ...tuning,
       ...throttle,
       ...job,
+      ...migrateSettings,
       ...blockjobs,
       ...work,
       ...saveCommands,

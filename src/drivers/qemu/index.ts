@@ -25,6 +25,7 @@ import { job } from './api/job.ts'
 import { lifecycle } from './api/lifecycle.ts'
 import { listing } from './api/listing.ts'
 import { memory } from './api/memory.ts'
+import { migrateSettings } from './api/migrate-settings.ts'
 import { node } from './api/node.ts'
 import { nodeDevices } from './api/node-devices.ts'
 import { nodeSettings } from './api/node-settings.ts'
@@ -73,6 +74,7 @@ const rows = {
   ...guest,
   ...power,
   ...job,
+  ...migrateSettings,
   ...security
 } satisfies Record<string, Method<QemuDomain> | Method<Connect>>
 
