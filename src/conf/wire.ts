@@ -119,6 +119,8 @@ export const bytes = (describe?: string): Wire<Uint8Array, string> => ({
   kind: 'opaque',
   schema: { type: 'string', contentEncoding: 'base64', ...(describe && { description: describe }) },
   fromJson(value, name) {
+    // as libvirt's protocol has them
+    if (value instanceof Uint8Array) return value
     if (typeof value !== 'string') throw wrong(name, 'base64', value)
     return Buffer.from(value, 'base64')
   },

@@ -4,6 +4,7 @@ import type { DomainDef } from '../conf/domain-def.ts'
 import { int, optional, struct, text, typedParams, type Wire, type WireValue } from '../conf/wire.ts'
 import type { Qemu } from './qemu/capabilities/qemu.ts'
 import type { QemuConfig, QemuContext } from './qemu/context.ts'
+import type { MigrationParams } from './qemu/migration/params.ts'
 
 /** A guest as clients name it: libvirt's domain handle. */
 export interface GuestHandle {
@@ -39,6 +40,28 @@ export interface RestoreOptions {
   channels?: number | undefined
 }
 
+/** A phase of a migration, as a client asks for it. */
+export interface MigrationPhase {
+  /** VIR_MIGRATE_PARAM_* */
+  params: MigrationParams
+  /** virDomainMigrateFlags */
+  flags: number
+  /** the other side's words, in libvirt's form */
+  cookie: Uint8Array | undefined
+}
+
+/** What the side has to say to which a guest comes. */
+export interface MigrationPrepared {
+  cookie: Uint8Array
+  /** where the guest is waited for, if that is another place than its client's */
+  uri?: string | undefined
+}
+
+export interface MigrationFinished {
+  dom: GuestHandle
+  cookie: Uint8Array
+}
+
 /** A connection without a guest (virConnect): what connection-level rows are run on. */
 export interface Connect {
   /** libvirt's URI of this connection */
@@ -52,6 +75,10 @@ export interface Connect {
   create(xml: string, flags: number, connection?: AbortSignal): Promise<GuestHandle>
   /** starts a guest from its saved memory; `api` is the call it is done for */
   restore(options: RestoreOptions, api: string): Promise<GuestHandle>
+  /** has a guest waited for; it ends with the client's connection until it has come */
+  prepareMigration(phase: MigrationPhase, api: string, connection?: AbortSignal): Promise<MigrationPrepared>
+  /** lets a guest run that has come, or gives it up */
+  finishMigration(phase: MigrationPhase & { cancelled: boolean }, api: string): Promise<MigrationFinished>
   /** the surroundings a guest of that definition would have */
   contextFor(def: DomainDef): Promise<QemuContext>
   /** the QEMU new guests get, its capabilities probed */

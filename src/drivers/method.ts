@@ -91,6 +91,8 @@ export interface Method<
   check?(args: WireValues<A>): void
   /** what it does ends with its caller's connection: there must be one that outlasts the call */
   tied?(args: WireValues<A>): boolean
+  /** what it begins is given up when its caller's connection closes, if it has one that outlasts the call */
+  keeps?(args: WireValues<A>): boolean
   /** the job it runs under; absent: it only reads and waits for nobody */
   job?: By<A, Job>
   /** the state the guest must be in */

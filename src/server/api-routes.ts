@@ -52,7 +52,7 @@ export function apiRoutes(
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) abort.abort()
     })
-    const isHeld = row.tied !== undefined && keepsConnection(request.headers)
+    const isHeld = (row.tied ?? row.keeps) !== undefined && keepsConnection(request.headers)
     const connection = isHeld ? untilClosed(reply) : undefined
     const result = await dispatch(served, { row, values, readOnly, guest, signal: abort.signal, connection })
     if (isHeld) return streamEvents(reply, events, { result: fieldsToJson(result as never, row.ret) })

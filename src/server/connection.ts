@@ -34,6 +34,10 @@ export function servedBy(domain: QemuDomain, activity?: Activity): Served & { do
       (await import('../drivers/qemu/process/create.ts')).createFrom(domain, xml, flags, connection),
     restore: async (options, api) =>
       (await import('../drivers/qemu/save/restore.ts')).restoreFrom(domain, api, options),
+    prepareMigration: async (phase, api, connection) =>
+      (await import('../drivers/qemu/migration/destination.ts')).prepareMigration(domain, phase, { api, connection }),
+    finishMigration: async phase =>
+      (await import('../drivers/qemu/migration/destination.ts')).finishMigration(domain, phase),
     contextFor: domain.contextFor,
     stats: (of, wanted, flags) => Promise.all(of.map(() => recordOf(domain, wanted, flags))),
     qemu: async () => domain.context.qemu,

@@ -115,12 +115,14 @@ async function runGuest(options: Options): Promise<number> {
   const leave = new Leave()
   const activity = new Activity()
   const reattached = status !== undefined && (await takeOver(domain, status))
+  const { awaitMigration } = options
   const nothingLeft = options.inactive ? !domain.isPersistent : reattached
   if (!domain.isActive && nothingLeft) {
     tidyUp(domain)
     return exit(domain.lastEnd, reattached ? EXIT_OK : EXIT_FAILED)
   }
-  if (!reattached && !options.inactive) domain.definitions.def = def
+  const starts = !reattached && !options.inactive && !awaitMigration
+  if (starts || awaitMigration) domain.definitions.def = def
   const openLog = () => log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
   let services: Promise<ApiSockets> | undefined
   /** Not before QEMU is spawned, and then beside its initialisation: they are the heavier part of the shim. */
@@ -131,7 +133,7 @@ async function runGuest(options: Options): Promise<number> {
   }
   try {
     onSignals(domain, options.shutdownTimeoutS * 1000, leave, options.linger)
-    if (!reattached && !options.inactive) {
+    if (starts) {
       const api = options.restore === undefined ? 'virDomainCreateXML' : 'virDomainRestore'
       await domain.jobs.run({ async: 'start' }, { api }, job =>
         startGuest(domain, job, { ...options, given }, openServices)
@@ -148,6 +150,7 @@ async function runGuest(options: Options): Promise<number> {
     if (options.background) log.moveTo(domain.root.shimLog)
     releaseStartMemory()
     const { linger, idleTimeoutS } = options
+    if (awaitMigration) await begun(domain)
     const end = await serve(domain, { linger, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets, activity })
     if (end !== 'left') return exit(end, end?.failed ? EXIT_FAILED : EXIT_OK)
     domain.log.info({}, 'leaving the guest running')
@@ -162,6 +165,19 @@ async function runGuest(options: Options): Promise<number> {
     await answered
   }
 }
+
+/** Time whoever brings a guest here may take to begin with it. */
+const MIGRATION_LIMIT_MS = 30_000
+
+/** Waits until somebody brings the guest, or has left. */
+async function begun(domain: QemuDomain): Promise<void> {
+  const deadline = Date.now() + MIGRATION_LIMIT_MS
+  while (!domain.jobs.async && !domain.isActive && !domain.isPersistent && Date.now() < deadline) {
+    await domain.waitForChange(domain.generation, MIGRATION_LOOK_MS)
+  }
+}
+
+const MIGRATION_LOOK_MS = 100
 
 /** Starts the guest: from an image of its memory, from what its managed save has left, or it boots. */
 async function startGuest(
@@ -237,7 +253,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
       throw error
     })
   }
-  const isNew = given !== undefined && saved === undefined
+  const isNew = given !== undefined && saved === undefined && !options.awaitMigration
   const { def, context } = await loadDomain(xml, forDef, { validate: options.validate, abiUpdate: isNew, check: isNew })
     .then(loaded => {
       if (options.define) checkDefinable(loaded.def)
@@ -271,6 +287,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     user,
     group,
     hookDirs,
+    openPeer: async uri => (await import('./rpc/peer.ts')).openPeer(uri),
     onEvent: handleQmpEvent,
     ...(aggregator !== undefined && { claims: claimsAt(aggregator, root!.apiSocket, log) })
   })
@@ -324,6 +341,9 @@ async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
     await (await import('../drivers/qemu/save/settle-dump.ts')).settleDump(domain, status, reattached)
   }
   if (!reattached) return false
+  if (job?.kind === 'migration-out' || job?.kind === 'migration-in') {
+    await (await import('../drivers/qemu/migration/recover.ts')).recoverMigration(domain)
+  }
   const { backup, blockJobs, looseImages, checkpoint } = domain.run ?? {}
   if (blockJobs?.size) await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
   const snapshots = isInSnapshot(domain) ? await import('../drivers/qemu/snapshot/recover.ts') : undefined

@@ -29,6 +29,8 @@ export interface Options {
   bypassCache: boolean
   /** connections to read the image through at once */
   channels: number | undefined
+  /** the guest is to come from elsewhere: it is waited for, and served until then */
+  awaitMigration: boolean
   /** serve the definition without starting the guest */
   inactive: boolean
   /** serve a persistent guest on when it is shut off */
@@ -65,6 +67,7 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
   --running               then run, whatever the image says; --paused too is heard then
   --bypass-cache          read the saved image past the page cache
   --parallel-channels N   read it through so many connections
+  --await-migration       the guest comes from another host: wait for who brings it, 30 s
   --inactive              do not start the guest: serve it as it is, also shut off
   --linger                serve a persistent guest on after its end; --inactive does so too
   --idle-timeout S        of a guest that is shut off, end when nobody asks for S seconds (30)
@@ -129,6 +132,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     running: values.running,
     bypassCache: values['bypass-cache'],
     channels: readChannels(values['parallel-channels']),
+    awaitMigration: values['await-migration'],
     inactive: values.inactive,
     linger: values.linger || values.inactive,
     idleTimeoutS: seconds('idle-timeout'),
@@ -197,6 +201,7 @@ function parse(args: string[]) {
       running: flag,
       'bypass-cache': flag,
       'parallel-channels': { type: 'string' },
+      'await-migration': flag,
       inactive: flag,
       linger: flag,
       'idle-timeout': { type: 'string', default: '30' },

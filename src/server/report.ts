@@ -42,7 +42,8 @@ export function report(domain: QemuDomain): Report {
       ...allocations(domain.def, {
         active: domain.isActive && domain.phase !== undefined,
         id: domain.id,
-        cgroups: domain.run?.cgroups ?? []
+        cgroups: domain.run?.cgroups ?? [],
+        ports: domain.run?.migrationPort === undefined ? [] : [domain.run.migrationPort]
       }),
       ...writtenInto(domain)
     ],

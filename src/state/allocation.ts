@@ -32,13 +32,21 @@ export interface RunFacts {
   active: boolean
   id: number
   cgroups: readonly string[]
+  /** TCP ports QEMU listens on for no device */
+  ports?: readonly number[]
 }
 
 /** Everything the guest holds; a guest that is shut off holds its name and uuid. */
-export function allocations(def: DomainDef, { active, id, cgroups }: RunFacts): Allocation[] {
+export function allocations(def: DomainDef, { active, id, cgroups, ports = [] }: RunFacts): Allocation[] {
   const own = [held('name', def.name), held('uuid', def.uuid)]
   if (!active) return own
-  return [...own, held('domain-id', String(id)), ...usedBy(def), ...cgroups.map(path => held('cgroup', path))]
+  return [
+    ...own,
+    held('domain-id', String(id)),
+    ...usedBy(def),
+    ...ports.map(port => held('tcp-port', String(port))),
+    ...cgroups.map(path => held('cgroup', path))
+  ]
 }
 
 /**

@@ -36,6 +36,9 @@ export interface QemuConfig {
   /** TCP ports for VNC and Spice servers with `autoport`, first and last */
   remotePortMin: number
   remotePortMax: number
+  /** TCP ports at which guests that are migrated here are waited for */
+  migrationPortMin: number
+  migrationPortMax: number
   /** TCP ports for VNC's websocket -1 */
   webSocketPortMin: number
   webSocketPortMax: number
@@ -78,6 +81,8 @@ export const DEFAULT_CONFIG: QemuConfig = {
   spiceListen: '127.0.0.1',
   remotePortMin: 5900,
   remotePortMax: 65535,
+  migrationPortMin: 49152,
+  migrationPortMax: 49215,
   webSocketPortMin: 5700,
   webSocketPortMax: 65535,
   spiceTls: false,

@@ -25,6 +25,7 @@ import { job } from './api/job.ts'
 import { lifecycle } from './api/lifecycle.ts'
 import { listing } from './api/listing.ts'
 import { memory } from './api/memory.ts'
+import { migrate } from './api/migrate.ts'
 import { migrateSettings } from './api/migrate-settings.ts'
 import { node } from './api/node.ts'
 import { nodeDevices } from './api/node-devices.ts'
@@ -63,6 +64,7 @@ const rows = {
   ...interfaces,
   ...device,
   ...save,
+  ...migrate,
   ...dump,
   ...snapshot,
   ...checkpoint,

@@ -36,6 +36,8 @@ export function connectOf(layout: Layout, registry: Registry, guests: Guests, di
     define: (xml, flags) => guests.define(xml, flags),
     create: (xml, flags, connection) => guests.create(xml, flags, connection),
     restore: options => guests.restore(options),
+    prepareMigration: (phase, api, connection) => guests.prepareMigration(phase, api, connection),
+    finishMigration: (phase, api) => guests.finishMigration(phase, api),
     contextFor: async def => (await import('../guest-context.ts')).contextFor(def, layout.guest(def.name), undefined),
     add: async socket => handleOf((await discovery.add(socket)).report),
     async qemu(): Promise<Qemu> {

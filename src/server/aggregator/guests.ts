@@ -12,7 +12,14 @@ import {
 } from '../../conf/enums.ts'
 import { type ErrorJson, errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
-import { type GuestHandle, handleOf, type RestoreOptions } from '../../drivers/connection.ts'
+import {
+  type GuestHandle,
+  handleOf,
+  type MigrationFinished,
+  type MigrationPhase,
+  type MigrationPrepared,
+  type RestoreOptions
+} from '../../drivers/connection.ts'
 import { checkCreatable, knownGuest } from '../../drivers/known-guest.ts'
 import { errorOfJson } from '../../state/claim.ts'
 import { askOn } from '../raw-http.ts'
@@ -182,11 +189,39 @@ export class Guests {
     })
   }
 
+  /** virDomainMigratePrepare3Params: the shim of a guest that is new here is started, and waits for it. */
+  async prepareMigration(phase: MigrationPhase, api: string, connection?: AbortSignal): Promise<MigrationPrepared> {
+    const { destination_xml: xml, destination_name: name } = phase.params
+    if (xml === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'no domain XML passed')
+    const named = name === undefined ? xml : await renamed(xml, name)
+    const call = async (uuid: string) => {
+      const answer = await this.#ask(uuid, api, phaseArguments(phase), connection)
+      const { cookie_out: cookie, uri_out: uri } = answer as { cookie_out: string; uri_out?: string }
+      return { cookie: Buffer.from(cookie, 'base64'), uri }
+    }
+    return this.#of(named, async (def, known) => {
+      if (known) {
+        checkCreatable(known.report)
+        return call(known.report.uuid)
+      }
+      const { uuid } = await this.#startNew(def, ['--await-migration'], named)
+      return call(uuid)
+    })
+  }
+
+  /** virDomainMigrateFinish3Params, of the guest that waits under its name. */
+  async finishMigration(phase: MigrationPhase & { cancelled: boolean }, api: string): Promise<MigrationFinished> {
+    const { destination_name: name } = phase.params
+    if (name === undefined) throw fail('VIR_ERR_NO_DOMAIN', 'missing domain name')
+    const known = this.#registry.byName(name)
+    if (!known) throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching name '${name}'`)
+    const answer = await this.#ask(known.report.uuid, api, phaseArguments(phase))
+    const { dom, cookie_out: cookie } = answer as { dom: GuestHandle; cookie_out: string }
+    return { dom, cookie: Buffer.from(cookie, 'base64') }
+  }
+
   /** Does something with the guest that XML is of; nothing else happens to its name and uuid meanwhile. */
-  async #of(
-    xml: string,
-    work: (def: DomainDef, known: KnownGuest | undefined) => Promise<GuestHandle>
-  ): Promise<GuestHandle> {
+  async #of<T>(xml: string, work: (def: DomainDef, known: KnownGuest | undefined) => Promise<T>): Promise<T> {
     const [{ parseDomain }, { checkName }] = await Promise.all([
       import('../../conf/domain-xml.ts'),
       import('../../conf/domain/identity.ts')
@@ -260,6 +295,11 @@ export class Guests {
     tie?: AbortSignal,
     moreMs = 0
   ): Promise<GuestHandle> {
+    return ((await this.#ask(uuid, api, args, tie, moreMs)) as { dom: GuestHandle }).dom
+  }
+
+  /** Calls an API of a guest's shim. @param tie what it does is to end when this aborts */
+  async #ask(uuid: string, api: string, args: object, tie?: AbortSignal, moreMs = 0): Promise<unknown> {
     const shim = await reach(() => this.socketOf(uuid))
     const call = {
       method: 'POST',
@@ -272,7 +312,24 @@ export class Guests {
       throw fail('VIR_ERR_OPERATION_FAILED', `the guest's shim does not answer: ${(error as Error).message}`, error)
     })
     const answer = parseJson(body)
-    if (status === 200) return (answer as { dom: GuestHandle }).dom
+    if (status === 200) return answer
     throw errorOfJson(answer as ErrorJson)
   }
+}
+
+/** A phase of a migration, as HTTP has its arguments. */
+const phaseArguments = ({ cookie, cancelled, ...asked }: MigrationPhase & { cancelled?: boolean }): object => ({
+  ...asked,
+  ...(cookie && { cookie_in: Buffer.from(cookie).toString('base64') }),
+  ...(cancelled !== undefined && { cancelled: Number(cancelled) })
+})
+
+/** The definition of a guest that is to have another name. */
+async function renamed(xml: string, name: string): Promise<string> {
+  const { formatXml, parseXml } = await import('../../conf/xml.ts')
+  const domain = parseXml(xml, '(domain_definition)')
+  for (const child of domain.children) {
+    if (typeof child === 'object' && child.name === 'name') child.children = [name]
+  }
+  return formatXml(domain)
 }

@@ -45,10 +45,11 @@ export async function createRpc(
 /** True for a call whose work ends with its client's connection: that with the shim is as good, as long as it is open. */
 function isTied({ api, first, others }: Procedure, frame: Frame): boolean {
   const method = findMethod(api)
-  if (!method?.tied) return false
+  const isTied = method?.tied ?? method?.keeps
+  if (!isTied) return false
   const from = readerOf(frame)
   readFields(first, from)
-  return method.tied(readFields(others, from))
+  return isTied(readFields(others, from))
 }
 
 /** The guests of all shims, as one client has to do with them: its calls go to their daemons. */

@@ -40,6 +40,8 @@ const FIRST_SERIAL = 0x8000_0000
 
 export interface LinkOptions {
   socket: string
+  /** the connection to it, where that is made already */
+  connection?: Socket
   /** URI the connection is opened with */
   uri: string
   readOnly: boolean
@@ -77,7 +79,7 @@ export class Link {
   constructor(options: LinkOptions, listener: LinkListener) {
     this.#options = options
     this.#listener = listener
-    this.#socket = connect(options.socket)
+    this.#socket = options.connection?.resume() ?? connect(options.socket)
     this.#out = new OrderedWriter(this.#socket)
     this.#socket.on('data', chunk => this.#receive(chunk))
     this.#socket.on('drain', () => listener.drained?.())

@@ -21,6 +21,7 @@ import type { GuestRoot } from '../../../state/root.ts'
 import type { Phase, ProcessIdentity } from '../../../state/status.ts'
 import { removeSynced, writeAtomic } from '../../../state/store.ts'
 import type { GuestHandle } from '../../connection.ts'
+import type { OpenPeer } from '../../peer.ts'
 import type { Agent } from '../agent/channel.ts'
 import type { QemuContext } from '../context.ts'
 import type { ContextFor } from '../definition/passes.ts'
@@ -55,6 +56,8 @@ export interface DomainOptions {
   claims?: Claims
   /** where hook scripts may lie, the first that has any counts */
   hookDirs?: readonly string[]
+  /** connects to the daemon of another host */
+  openPeer?: OpenPeer
   /** takes what QEMU tells by itself */
   onEvent?: (domain: QemuDomain, event: QmpEvent) => void
 }
@@ -72,6 +75,7 @@ export class QemuDomain {
   readonly owner: ProcessOwner
   readonly claims: Claims | undefined
   readonly hookDirs: readonly string[]
+  readonly openPeer: OpenPeer | undefined
   readonly definitions: Definitions
   readonly moments: Moments
   /** files of clients' for images, by the names these call them by; each is gone with its client's connection */
@@ -106,6 +110,7 @@ export class QemuDomain {
     group,
     claims,
     hookDirs = [],
+    openPeer,
     onEvent
   }: DomainOptions) {
     this.root = root
@@ -119,6 +124,7 @@ export class QemuDomain {
     this.owner = { user, group }
     this.claims = claims
     this.hookDirs = hookDirs
+    this.openPeer = openPeer
     this.#onEvent = onEvent
   }
 

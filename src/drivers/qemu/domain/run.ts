@@ -131,6 +131,12 @@ export class Run {
   memoryFile: MemoryFileUnderWay | undefined
   /** where its memory comes from, until the guest runs: a saved image then goes */
   goesOnFrom: 'file' | 'managed save' | undefined
+  /** its CPUs ran before the migration under way; absent: there is none */
+  ranBefore: boolean | undefined
+  /** QEMU's parameters from before that migration, to be set back */
+  migrationParameters: Record<string, unknown> | undefined
+  /** TCP port at which QEMU waits for the guest */
+  migrationPort: number | undefined
   /** images that no definition has, by their number */
   readonly looseImages = new Map<number, LooseImage>()
   /** jobs on disks, by QEMU's id */

@@ -152,6 +152,14 @@ export const STATUS = {
       description: 'where its memory comes from, until it runs: a saved image then goes'
     })
   ),
+  ranBefore: optional(field('ranBefore', yesNo('its CPUs ran before the migration under way'))),
+  migrationParameters: optional(
+    field('migrationParameters', {
+      type: 'object',
+      description: "QEMU's parameters from before the migration under way, to be set back"
+    })
+  ),
+  migrationPort: optional(field('migrationPort', integer('TCP port at which QEMU waits for the guest'))),
   indexedThresholds: optional({
     schema: texts('nodes of images whose write threshold was set by their number in the chain'),
     save: ({ indexedThresholds }) => unlessEmpty([...indexedThresholds]),

@@ -137,27 +137,42 @@ export function checkPerform(params: MigrationParams, flags: number): void {
   checkDisksUri(params, flags)
 }
 
+function checkPostcopy(flags: number): void {
+  const has = (flag: number) => (flags & flag) !== 0
+  if (!has(VIR_MIGRATE_POSTCOPY)) return
+  const why =
+    !has(VIR_MIGRATE_LIVE) || has(VIR_MIGRATE_PAUSED)
+      ? 'post-copy migration is not supported with non-live or paused migration'
+      : has(VIR_MIGRATE_TUNNELLED) && 'post-copy is not supported with tunnelled migration'
+  if (why) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', why)
+}
+
+function checkOffline(flags: number): void {
+  const has = (flag: number) => (flags & flag) !== 0
+  if (has(NON_SHARED)) throw invalid('offline migration cannot handle non-shared storage')
+  if (!has(VIR_MIGRATE_PERSIST_DEST)) {
+    throw invalid('offline migration must be specified with the persistent flag set')
+  }
+  if (has(VIR_MIGRATE_TUNNELLED)) throw invalid('tunnelled offline migration does not make sense')
+}
+
+/**
+ * Checks that a guest can be taken so (qemuMigrationDstPrepareAny).
+ * @throws VIR_ERR_OPERATION_INVALID, VIR_ERR_ARGUMENT_UNSUPPORTED
+ */
+export function checkDestination(flags: number): void {
+  if ((flags & VIR_MIGRATE_OFFLINE) !== 0) checkOffline(flags)
+  checkPostcopy(flags)
+}
+
 /**
  * Checks that the guest can be moved so, once it may be moved at all (qemuMigrationSrcBeginPhase).
  * @throws VIR_ERR_ARGUMENT_UNSUPPORTED, VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_UNSUPPORTED, VIR_ERR_INVALID_ARG
  */
 export function checkBegin(def: DomainDef, params: MigrationParams, flags: number): void {
   const has = (flag: number) => (flags & flag) !== 0
-  const isTunnelled = has(VIR_MIGRATE_TUNNELLED)
-  if (has(VIR_MIGRATE_POSTCOPY)) {
-    const why =
-      !has(VIR_MIGRATE_LIVE) || has(VIR_MIGRATE_PAUSED)
-        ? 'post-copy migration is not supported with non-live or paused migration'
-        : isTunnelled && 'post-copy is not supported with tunnelled migration'
-    if (why) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', why)
-  }
-  if (has(VIR_MIGRATE_OFFLINE)) {
-    if (has(NON_SHARED)) throw invalid('offline migration cannot handle non-shared storage')
-    if (!has(VIR_MIGRATE_PERSIST_DEST)) {
-      throw invalid('offline migration must be specified with the persistent flag set')
-    }
-    if (isTunnelled) throw invalid('tunnelled offline migration does not make sense')
-  }
+  checkPostcopy(flags)
+  if (has(VIR_MIGRATE_OFFLINE)) checkOffline(flags)
   if (has(VIR_MIGRATE_ZEROCOPY) && !has(VIR_MIGRATE_PARALLEL)) {
     throw invalid('zero-copy is only available for parallel migration')
   }

@@ -2,16 +2,27 @@
 // (qemuMigrationCookieFormat).
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { type CpuDef, hasCpuModel } from '../../../conf/domain/cpu.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { isStorageEmpty } from '../../../conf/storage/source.ts'
+import { hostUuid } from '../../../host/identity.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import type { QemuConfig } from '../context.ts'
 import { actualInterface } from '../device/interface/network-port.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import type { CookieFeature, CookieGraphics, CookieInterface, CookieNbd, MigrationCookie } from './cookie.ts'
+import type {
+  CookieFeature,
+  CookieGraphics,
+  CookieInterface,
+  CookieNbd,
+  CookieReader,
+  CookieStatistics,
+  MigrationCookie
+} from './cookie.ts'
 import { cookieCapabilities, type Party } from './params.ts'
 
 const failAs = errorsFrom('VIR_FROM_QEMU')
@@ -20,8 +31,33 @@ const fail = (message: string, cause?: unknown) => failAs('VIR_ERR_INTERNAL_ERRO
 /** There is no lock manager; libvirt's for that case. */
 const LOCK_DRIVER = 'nop'
 
-/** Host of the writer, and what only the caller knows; the guest's name where it was another at its source. */
-type Given = Pick<MigrationCookie, 'hostname' | 'hostUuid'> & Partial<MigrationCookie>
+const NO_UUID = '00000000-0000-0000-0000-000000000000'
+
+/** The host a cookie is written on. */
+export const thisHost = (): Pick<MigrationCookie, 'hostname' | 'hostUuid'> => ({
+  hostname: hostname(),
+  hostUuid: hostUuid() ?? NO_UUID
+})
+
+/** The guest a cookie must be of; it may come from this host, where there are other roots. */
+export const readerOf = ({ name, uuid }: Pick<QemuDomain, 'name' | 'uuid'>, sourceName = name): CookieReader => ({
+  name: sourceName,
+  uuid
+})
+
+/** What the migration has come to here, for the other side to reckon with. */
+export function statisticsOf({ sinceMs, stoppedMs = 0, data }: AsyncJob): CookieStatistics {
+  return {
+    started: BigInt(sinceMs),
+    stopped: BigInt(stoppedMs),
+    sent: BigInt(Date.now()),
+    elapsed: BigInt(data.elapsedMs),
+    counts: data.stats ?? {}
+  }
+}
+
+/** What only the caller knows; the guest's name where it was another at its source. */
+type Given = Partial<MigrationCookie>
 
 /**
  * A cookie of the guest.
@@ -33,7 +69,7 @@ export async function ownCookie(
   domain: QemuDomain,
   party: Party,
   features: readonly CookieFeature[],
-  given: Given
+  given: Given = {}
 ): Promise<MigrationCookie> {
   const { def, context, name, uuid } = domain
   const has = (feature: CookieFeature) => features.includes(feature)
@@ -47,6 +83,7 @@ export async function ownCookie(
   return {
     name,
     uuid,
+    ...thisHost(),
     mandatory: features.filter(feature => feature.endsWith('-hotplug')),
     ...(graphics && { graphics }),
     ...(has('lockstate') && { lockState: { driver: LOCK_DRIVER } }),

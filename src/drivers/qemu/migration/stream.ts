@@ -3,116 +3,20 @@
 import { closeSync, fsync } from 'node:fs'
 import { promisify } from 'node:util'
 import { systemError } from '../../../conf/errno.ts'
-import { errorsFrom } from '../../../conf/error.ts'
-import { type TypedParams, typed } from '../../../conf/wire.ts'
 import { type Filter, filterInto } from '../../../host/filter.ts'
 import { passableDescriptor } from '../../../host/pass-file.ts'
-import { ASYNC_JOBS, type AsyncJob, type JobStatus } from '../../../state/async-job.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { jobParams } from '../job/progress.ts'
 import { MIB, SPEED_MAX_MIB, setCapabilities, setParameters } from './params.ts'
-
-const fail = errorsFrom('VIR_FROM_QEMU')
-
-const FD_NAME = 'migrate'
-
-/** QEMU's MigrationStatus as that of a job (qemuMigrationUpdateJobType); others are of a migration that goes on. */
-const STATUSES: Record<string, JobStatus> = {
-  completed: 'hypervisor-completed',
-  failed: 'failed',
-  cancelled: 'canceled',
-  'pre-switchover': 'paused',
-  device: 'migrating',
-  'postcopy-active': 'postcopy',
-  'postcopy-paused': 'postcopy-paused'
-}
-
-type Count = number | bigint
-
-/** QEMU's answer about a migration; bytes, and times in ms (query-migrate). */
-interface MigrationInfo {
-  /** absent where there was none yet */
-  status?: string
-  downtime?: Count
-  'expected-downtime'?: Count
-  'setup-time'?: Count
-  'error-desc'?: string
-  ram?: Record<string, Count> & { mbps?: number }
-}
-
-const queryMigrate = ({ qmp }: QemuDomain) => qmp.execute<MigrationInfo>('query-migrate')
-
-/** Parameters of a job's statistics in libvirt's order (qemuDomainMigrationJobDataToParams for a save or dump). */
-function statsOf({
-  status,
-  downtime,
-  'expected-downtime': expected,
-  'setup-time': setup,
-  ram = {}
-}: MigrationInfo): TypedParams {
-  const idle = status === 'completed' ? downtime : expected
-  const of = (name: string) => BigInt(ram[name] ?? 0)
-  const bps = Math.trunc((ram.mbps ?? 0) * 125_000)
-  const counts: Record<string, Count | undefined> = {
-    downtime: idle,
-    setup_time: setup,
-    data_total: of('total'),
-    data_processed: of('transferred'),
-    data_remaining: of('remaining'),
-    memory_total: of('total'),
-    memory_processed: of('transferred'),
-    memory_remaining: of('remaining'),
-    memory_bps: bps || undefined,
-    ...(ram.duplicate !== undefined && {
-      memory_constant: of('duplicate'),
-      memory_normal: of('normal'),
-      memory_normal_bytes: of('normal-bytes')
-    }),
-    memory_dirty_rate: of('dirty-pages-rate'),
-    memory_iteration: of('dirty-sync-count'),
-    memory_postcopy_requests: of('postcopy-requests'),
-    memory_page_size: ram['page-size'] || undefined
-  }
-  return Object.fromEntries(
-    Object.entries(counts).flatMap(([name, count]) => (count === undefined ? [] : [[name, typed.ullong(count)]]))
-  )
-}
-
-/** Has the job's progress counted by QEMU when it is asked for (qemuDomainGetJobInfoMigrationStats). */
-export function followMigration(domain: QemuDomain, job: AsyncJob): void {
-  job.status = 'migrating'
-  job.stats = statsOf({})
-  job.update = async () => {
-    const info = await queryMigrate(domain)
-    if (info.ram) job.stats = statsOf(info)
-  }
-}
-
-/**
- * Settles when QEMU is through with the migration (qemuMigrationSrcWaitForCompletion).
- * @throws VIR_ERR_OPERATION_FAILED with QEMU's words, VIR_ERR_OPERATION_ABORTED
- */
-async function migrationCompleted(domain: QemuDomain, job: AsyncJob): Promise<void> {
-  const { name } = ASYNC_JOBS[job.kind]
-  const status = await job.until(() => {
-    const now = STATUSES[String(job.told('MIGRATION')?.status)]
-    return now === 'hypervisor-completed' || now === 'failed' || now === 'canceled' ? now : undefined
-  })
-  if (status === 'canceled') {
-    job.status = 'canceled'
-    throw fail('VIR_ERR_OPERATION_ABORTED', `job '${name}' canceled by client`)
-  }
-  const info = await queryMigrate(domain)
-  const downtime = job.stoppedMs === undefined ? info.downtime : Math.max(Date.now() - job.stoppedMs, 0)
-  job.stats = statsOf({ ...info, ...(downtime !== undefined && { downtime }) })
-  if (status === 'hypervisor-completed') return
-  job.status = 'failed'
-  const why = info['error-desc']
-  throw fail(
-    'VIR_ERR_OPERATION_FAILED',
-    `job '${name}' ${why === undefined ? 'unexpectedly failed' : `failed: ${why}`}`
-  )
-}
+import {
+  cancelMigration,
+  completeJob,
+  FD_NAME,
+  followMigration,
+  migrationReached,
+  SET_NAME,
+  takeBackMapped
+} from './progress.ts'
 
 /** True for a QEMU that can write memory to places of its own in a file. */
 export const canMap = async (domain: QemuDomain): Promise<boolean> =>
@@ -162,7 +66,7 @@ export async function migrateToFile(domain: QemuDomain, job: AsyncJob, file: Mem
     followMigration(domain, job)
     await job.nested(() => startMigration(domain, filtered.fd, mapped))
     letGo()
-    await migrationCompleted(domain, job)
+    await migrationReached(domain, job, ['hypervisor-completed'])
     await filtered.finished
     await promisify(fsync)(fd).catch(error => {
       throw systemError('VIR_FROM_QEMU', `unable to sync '${path}'`, error)
@@ -208,9 +112,6 @@ async function startMigration(domain: QemuDomain, fd: number, mapped: Mapped | u
   }
 }
 
-/** What a set of descriptors is known by in QEMU. */
-const SET_NAME = 'libvirt-migrate'
-
 /** Hands QEMU a file to open by itself, as often as it has threads. @returns its URI (qemuMonitorMigrateToFdSet) */
 async function passMapped(domain: QemuDomain, fd: number, { offset, directFd }: Mapped): Promise<string> {
   const { qmp, running } = domain
@@ -225,44 +126,6 @@ async function passMapped(domain: QemuDomain, fd: number, { offset, directFd }: 
     await qmp.execute('add-fd', args, { file: passableDescriptor(one) })
   }
   return `file:/dev/fdset/${set},offset=0x${offset.toString(16)}`
-}
-
-/** Has QEMU close files it was handed for a migration, by whichever shim. */
-async function takeBackMapped({ qmp }: QemuDomain): Promise<void> {
-  const sets = await qmp.execute<{ 'fdset-id': number; fds: { opaque?: string }[] }[]>('query-fdsets')
-  for (const { 'fdset-id': set, fds } of sets) {
-    if (fds.some(({ opaque }) => opaque?.startsWith(SET_NAME))) await qmp.execute('remove-fd', { 'fdset-id': set })
-  }
-}
-
-/** Keeps the job's statistics for who asks what it came to, and tells of it (qemuDomainEventEmitJobCompleted). */
-function completeJob(domain: QemuDomain, job: AsyncJob): void {
-  domain.jobs.complete('completed')
-  domain.events.emit('VIR_DOMAIN_EVENT_ID_JOB_COMPLETED', { params: jobParams(job.data) })
-}
-
-/** Statuses of a migration that is not over. */
-const isOver = (status: string | undefined) =>
-  status === undefined || ['none', 'completed', 'failed', 'cancelled'].includes(status)
-
-/** Time QEMU may take to give a migration up: it ends what it is writing. */
-const CANCEL_TIMEOUT_MS = 60_000
-const CANCEL_POLL_MS = 20
-
-/** Gives up a migration under way, whoever began it; it is over when this returns (qemuMigrationSrcCancel). */
-export async function cancelMigration(domain: QemuDomain): Promise<void> {
-  const { monitor } = domain
-  if (!domain.isActive || !monitor || monitor.closed) return
-  // where it was handed a file that it has not begun to write into
-  await monitor.execute('closefd', { fdname: FD_NAME }).catch(() => undefined)
-  await takeBackMapped(domain).catch(() => undefined)
-  if (isOver((await queryMigrate(domain)).status)) return
-  await monitor.execute('migrate_cancel')
-  for (const deadline = Date.now() + CANCEL_TIMEOUT_MS; Date.now() < deadline; ) {
-    if (isOver((await queryMigrate(domain)).status)) return
-    await new Promise(done => setTimeout(done, CANCEL_POLL_MS))
-  }
-  domain.log.error({}, 'a migration could not be given up in time')
 }
 
 /** What memory is read from: what QEMU has inherited, by its number there, or a file it is handed. */
@@ -281,6 +144,6 @@ export async function migrateIn(domain: QemuDomain, job: AsyncJob, source: Memor
   gone.catch(() => undefined)
   const uri = 'mapped' in source ? await passMapped(domain, source.fd, source.mapped) : `fd:${source.number}`
   await qmp.execute('migrate-incoming', { uri, ...(staysOn && { 'exit-on-error': false }) })
-  await Promise.race([migrationCompleted(domain, job), gone])
+  await Promise.race([migrationReached(domain, job, ['hypervisor-completed']), gone])
   if (mapped) await takeBackMapped(domain)
 }

@@ -60,6 +60,8 @@ export interface Incoming {
   load(domain: QemuDomain, number: number | undefined): Promise<void>
   /** called once it has, before the CPUs run */
   loaded?(): void
+  /** chooses the port at which QEMU waits for them */
+  choosePorts?(ports: HeldPorts): Promise<void>
   /** QEMU finds them in the guest's own images, and waits for none */
   inImages?: boolean
   /** virDomainRunningReason */
@@ -68,8 +70,8 @@ export interface Incoming {
   pausedReason?: number
   /** virDomainEventStartedDetailType */
   started: number
-  /** virDomainEventSuspendedDetailType of a guest that stays paused */
-  suspended: number
+  /** virDomainEventSuspendedDetailType of a guest that stays paused; absent: it has yet to come */
+  suspended?: number
 }
 
 export interface StartOptions {
@@ -126,6 +128,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     completeStart(domain.def, context, () => ++run.nodeIndex)
     generateLabels(domain.def, run.owner, context.privileged)
     ports = await allocatePorts(domain.def, context.config)
+    await incoming?.choosePorts?.(ports)
     checkHostFiles(domain.def)
     determineDiskChains(domain.def, {
       context,
@@ -319,6 +322,8 @@ async function firstRun(domain: QemuDomain, incoming?: Incoming, told?: StartOpt
   if (running.cleanUp) throw fail('VIR_ERR_OPERATION_FAILED', 'guest unexpectedly quit')
   domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_STARTED, started)
   if (incoming && !paused) await startCpus(domain, runningReason)
-  if (paused) domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED, suspended)
+  if (paused && suspended !== undefined) {
+    domain.lifecycle(virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED, suspended)
+  }
   domain.log.info({ pid: domain.process?.pid }, 'guest started')
 }

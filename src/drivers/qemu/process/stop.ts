@@ -86,6 +86,8 @@ const STOPPED_DETAIL: Record<number, number> = {
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DESTROYED]:
     virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_DESTROYED,
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_CRASHED,
+  [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_MIGRATED]:
+    virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_MIGRATED,
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SAVED]: virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_SAVED,
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT]:
     virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT

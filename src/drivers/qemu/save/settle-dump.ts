@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Status } from '../domain/status.ts'
-import { cancelMigration } from '../migration/stream.ts'
+import { cancelMigration } from '../migration/progress.ts'
 import { endRecovered, isMemoryOnly } from '../process/dump-job.ts'
 import { WRITTEN } from '../process/memory-file.ts'
 

@@ -1,0 +1,325 @@
+// The side a guest comes to (qemuMigrationDstPrepare, qemuMigrationDstFinish).
+//
+//   prepare: QEMU waits ─► finish3: it has all, the CPUs run
+//      └──────────────────────└ failed, given up, or the caller's connection is gone: QEMU is ended
+//
+// A guest that does not run is only made known, at its end.
+import { networkInterfaces } from 'node:os'
+import type { DomainDef } from '../../../conf/domain-def.ts'
+import {
+  virDomainEventDefinedDetailType,
+  virDomainEventStartedDetailType,
+  virDomainEventSuspendedDetailType,
+  virDomainEventType,
+  virDomainMigrateFlags,
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainShutoffReason
+} from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
+import { handleOf, type MigrationFinished, type MigrationPhase, type MigrationPrepared } from '../../connection.ts'
+import { checkCreatable } from '../../known-guest.ts'
+import type { QemuContext } from '../context.ts'
+import { loadDomain } from '../definition/passes.ts'
+import { checkOwn } from '../domain/define.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { startCpus } from '../process/cpus.ts'
+import { HeldPorts } from '../process/ports.ts'
+import { refreshDomain } from '../process/refresh.ts'
+import { startDomain } from '../process/start.ts'
+import { stopDomain } from '../process/stop.ts'
+import { checkDestination, checkEncrypted, checkPrepare } from './checks.ts'
+import {
+  type CookieFeature,
+  decodeCookie,
+  encodeCookie,
+  formatCookie,
+  type MigrationCookie,
+  parseCookie
+} from './cookie.ts'
+import { ownCookie, readerOf, thisHost } from './own-cookie.ts'
+import { applySettings, checkSettings, resetSettings, settingsFor } from './params.ts'
+import { type Asked, enterPhase, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
+import { migrationReached } from './progress.ts'
+import { disableTls, dropTls, enableTls } from './tls.ts'
+import { hostInUri, parseMigrationUri } from './uri.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const FLAGS = virDomainMigrateFlags
+const { VIR_DOMAIN_PAUSED_USER } = virDomainPausedReason
+
+/** What this side looks at in the cookie of the first phase. */
+const FEATURES: readonly CookieFeature[] = [
+  'lockstate',
+  'nbd',
+  'memory-hotplug',
+  'cpu-hotplug',
+  'cpu',
+  'capabilities',
+  'block-dirty-bitmaps'
+]
+
+/**
+ * Has QEMU wait for the guest of the definition in `params`; it ends with the caller's connection until it has come.
+ * @throws VIR_ERR_OPERATION_INVALID, VIR_ERR_INVALID_ARG, and as a start
+ */
+export async function prepareMigration(
+  domain: QemuDomain,
+  asked: MigrationPhase,
+  { api, connection }: PhaseCall
+): Promise<MigrationPrepared> {
+  const { flags, params, cookie } = asked
+  const settings = settingsFor(params, flags, 'destination')
+  checkPrepare(params, flags)
+  const { def, context, sourceName } = await definitionOf(domain, asked)
+  checkOwn(domain, def)
+  const place = placeFor(asked)
+  const isOffline = (flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0
+  checkDestination(flags)
+  checkEncrypted(context.config, flags)
+  const heard = parseCookie(decodeCookie(cookie), { name: sourceName, uuid: def.uuid }, FEATURES)
+  checkCreatable({ name: domain.name, id: domain.id, persistent: domain.isPersistent || isAwaited(domain) })
+  return startMigrationJob(domain, 'migration-in', { api, flags }, async job => {
+    enterPhase(job, 'prepare')
+    sourceNames.set(job, sourceName)
+    if (isOffline) {
+      domain.definitions.startFrom(def, context)
+      // nobody waits there, but that is what clients are told
+      const ports = new HeldPorts()
+      await place.choosePort(ports, context)
+      ports.release()
+    } else {
+      if (heard?.cpu) def.cpu = heard.cpu
+      domain.definitions.startFrom(def, context)
+      await startDomain(domain, {
+        paused: true,
+        autoDestroy: connection,
+        incoming: {
+          choosePorts: ports => place.choosePort(ports, context),
+          load: async started => {
+            started.running.migrationPort = place.port
+            const original = await checkSettings(started, settings, heard?.capabilities)
+            started.running.migrationParameters = original
+            started.save()
+            if ((flags & FLAGS.VIR_MIGRATE_TLS) === 0) disableTls(settings, original)
+            else await enableTls(started, settings, original)
+            await applySettings(started, settings, flags)
+            const staysOn = started.context.qemu.has('migrate-incoming.exit-on-error')
+            await started.qmp.execute('migrate-incoming', {
+              uri: place.listenUri(),
+              ...(staysOn && { 'exit-on-error': false })
+            })
+          },
+          runningReason: virDomainRunningReason.VIR_DOMAIN_RUNNING_MIGRATED,
+          started: virDomainEventStartedDetailType.VIR_DOMAIN_EVENT_STARTED_MIGRATED
+        }
+      })
+    }
+    job.release()
+    return {
+      uri: place.answer(),
+      cookie: encodeCookie(
+        formatCookie(
+          await ownCookie(domain, 'destination', isOffline ? [] : ['graphics', 'capabilities'], { name: sourceName })
+        )
+      )
+    }
+  })
+}
+
+/** The names guests have where they come from. */
+const sourceNames = new WeakMap<AsyncJob, string>()
+
+/** A shim that was started for it serves a guest that is neither run nor kept. */
+const isAwaited = ({ isActive, isPersistent }: QemuDomain): boolean => !isActive && !isPersistent
+
+/** The definition that comes, with the name it gets here (qemuMigrationAnyPrepareDef). */
+async function definitionOf(
+  domain: QemuDomain,
+  { params }: Asked
+): Promise<{ def: DomainDef; context: QemuContext; sourceName: string }> {
+  const { destination_xml: xml, destination_name: name } = params
+  if (xml === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'no domain XML passed')
+  let sourceName = ''
+  const loaded = await loadDomain(
+    xml,
+    def => {
+      sourceName = def.name
+      if (name !== undefined) def.name = name
+      return domain.contextFor(def)
+    },
+    { abiUpdate: false }
+  )
+  return { ...loaded, sourceName }
+}
+
+/** Where QEMU is to wait, and what its caller is told of that. */
+interface Place {
+  port: number | undefined
+  choosePort(ports: HeldPorts, context: QemuContext): Promise<void>
+  listenUri(): string
+  /** undefined where the caller has said it all */
+  answer(): string | undefined
+}
+
+/** @throws VIR_ERR_INVALID_ARG, VIR_ERR_ARGUMENT_UNSUPPORTED (qemuMigrationDstPrepareDirect) */
+function placeFor({ params }: Asked): Place {
+  const { migrate_uri: given, listen_address: listen } = params
+  const bad = (message: string) => fail('VIR_ERR_INVALID_ARG', message)
+  const uri = given === undefined ? undefined : parseMigrationUri(given)
+  if (uri) {
+    const { scheme, host } = uri
+    if (scheme === '') throw bad(`missing scheme in migration URI: ${given}`)
+    if (!['tcp', 'rdma', 'unix'].includes(scheme)) {
+      throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', `unsupported scheme ${scheme} in migration URI ${given}`)
+    }
+    if (scheme !== 'unix' && host === '') throw bad(`missing host in migration URI: ${given}`)
+    if (scheme === 'unix') {
+      return {
+        port: undefined,
+        choosePort: async () => undefined,
+        listenUri: () => `unix:${uri.path}`,
+        answer: () => undefined
+      }
+    }
+  }
+  const place: Place = {
+    port: uri?.port || undefined,
+    async choosePort(ports, { config }) {
+      if (place.port !== undefined) return ports.use(place.port)
+      await ports.choose('migration', config.migrationPortMin, config.migrationPortMax, port => {
+        place.port = port
+      })
+    },
+    listenUri: () => `tcp:${hostInUri(listen ?? (hasIpv6() ? '::' : '0.0.0.0'))}:${place.port}`,
+    answer() {
+      if (!uri) return `tcp:${hostInUri(ownName())}:${place.port}`
+      if (uri.port !== 0) return undefined
+      return uri.isWellFormed ? `tcp://${hostInUri(uri.host)}:${place.port}${uri.path}` : `${given}:${place.port}`
+    }
+  }
+  if (!uri) ownName()
+  return place
+}
+
+/** An address beside loopback's: QEMU then listens for both families. */
+const hasIpv6 = (): boolean =>
+  Object.values(networkInterfaces()).some(list => list?.some(({ family, internal }) => family === 'IPv6' && !internal))
+
+/** Name of this host, for others. @throws VIR_ERR_INTERNAL_ERROR for one that is nobody's */
+function ownName(): string {
+  const { hostname: name } = thisHost()
+  if (!name.startsWith('localhost')) return name
+  throw fail('VIR_ERR_INTERNAL_ERROR', 'hostname on destination resolved to localhost, but migration requires an FQDN')
+}
+
+/**
+ * The end: the guest runs here, or is not here (qemuMigrationDstFinish).
+ * @throws VIR_ERR_MIGRATE_FINISH_OK once one that was cancelled is gone, VIR_ERR_OPERATION_FAILED, …: it is gone
+ */
+export async function finishMigration(
+  domain: QemuDomain,
+  { flags, cookie, cancelled }: MigrationPhase & { cancelled: boolean }
+): Promise<MigrationFinished> {
+  const job = migrationJob(domain, 'migration-in')
+  const sourceName = sourceNames.get(job) ?? domain.name
+  enterPhase(job, 'finish3')
+  const receivedMs = Date.now()
+  let error: unknown
+  try {
+    const heard = parseCookie(decodeCookie(cookie), readerOf(domain, sourceName), [
+      'network',
+      'statistics',
+      'nbd',
+      'persistent'
+    ])
+    if (cancelled) throw await whyCancelled(domain, job)
+    if ((flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0) await persist(domain, heard)
+    else await arrive(domain, job, flags, heard)
+    const statistics = heard?.statistics && {
+      ...heard.statistics,
+      ...(heard.statistics.sent !== 0n && { delta: BigInt(receivedMs) - heard.statistics.sent })
+    }
+    return {
+      dom: handleOf(domain),
+      cookie: encodeCookie(
+        formatCookie(
+          await ownCookie(domain, 'destination', [], { name: sourceName, ...(statistics && { statistics }) })
+        )
+      )
+    }
+  } catch (thrown) {
+    error = thrown
+    await removeGuest(domain)
+    throw thrown
+  } finally {
+    job.end(error)
+  }
+}
+
+/** What became of it here, if anything; else that it is gone as it should be. */
+async function whyCancelled(domain: QemuDomain, job: AsyncJob): Promise<Error> {
+  const isFailed = job.told('MIGRATION')?.status === 'failed'
+  const failed = domain.isActive && isFailed ? migrationReached(domain, job, ['hypervisor-completed']) : undefined
+  const error = await failed?.then(
+    () => undefined,
+    (thrown: Error) => thrown
+  )
+  return error ?? fail('VIR_ERR_MIGRATE_FINISH_OK')
+}
+
+/** The guest has come as a whole, and runs (qemuMigrationDstFinishFresh). */
+async function arrive(
+  domain: QemuDomain,
+  job: AsyncJob,
+  flags: number,
+  heard: MigrationCookie | undefined
+): Promise<void> {
+  if (!domain.isActive) throw fail('VIR_ERR_INTERNAL_ERROR', 'guest unexpectedly quit')
+  await migrationReached(domain, job, ['hypervisor-completed'])
+  await refreshDomain(domain)
+  if ((flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0) await persist(domain, heard)
+  if ((flags & FLAGS.VIR_MIGRATE_PAUSED) === 0) {
+    await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_MIGRATED)
+  } else {
+    domain.setPaused(VIR_DOMAIN_PAUSED_USER)
+    domain.lifecycle(
+      virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
+      virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED
+    )
+  }
+  const { running } = domain
+  running.untie?.()
+  running.untie = undefined
+  running.autoDestroy = false
+  running.migrationPort = undefined
+  if (running.migrationParameters) await resetSettings(domain, running.migrationParameters)
+  await dropTls(domain)
+  running.migrationParameters = undefined
+  job.status = 'completed'
+  domain.changed()
+}
+
+/** Keeps the guest: by the definition that came with it, or the one it runs with (qemuMigrationDstPersist). */
+async function persist(domain: QemuDomain, heard: MigrationCookie | undefined): Promise<void> {
+  const { VIR_DOMAIN_EVENT_DEFINED_ADDED, VIR_DOMAIN_EVENT_DEFINED_UPDATED } = virDomainEventDefinedDetailType
+  const wasKept = domain.isPersistent
+  const { def, context } =
+    heard?.persistent === undefined
+      ? { def: domain.def, context: domain.context }
+      : await loadDomain(heard.persistent, domain.contextFor, { abiUpdate: false })
+  def.name = domain.name
+  domain.setPersistent(domain.isActive && def === domain.def ? structuredClone(def) : def, context)
+  if (!domain.isActive) domain.definitions.join()
+  domain.lifecycle(
+    virDomainEventType.VIR_DOMAIN_EVENT_DEFINED,
+    wasKept ? VIR_DOMAIN_EVENT_DEFINED_UPDATED : VIR_DOMAIN_EVENT_DEFINED_ADDED
+  )
+}
+
+/** Ends what has not come to be a guest of this host. */
+async function removeGuest(domain: QemuDomain): Promise<void> {
+  if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
+}

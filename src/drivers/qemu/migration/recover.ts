@@ -1,0 +1,76 @@
+// A migration that a former shim was busy with (qemuProcessRecoverMigration).
+import {
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainShutoffReason,
+  virDomainState
+} from '../../../conf/enums.ts'
+import type { AsyncJob } from '../../../state/async-job.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { startCpus } from '../process/cpus.ts'
+import { stopDomain } from '../process/stop.ts'
+import { resetSettings } from './params.ts'
+import type { Phase } from './phases.ts'
+import { cancelMigration } from './progress.ts'
+import { dropTls } from './tls.ts'
+
+const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
+const { VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_SHUTOFF_MIGRATED } = virDomainShutoffReason
+
+/**
+ * Takes a migration back, or to its end, by how far it had come. One whose guest may run elsewhere stays as it is until
+ * its client says so: the guest stands still.
+ */
+export async function recoverMigration(domain: QemuDomain): Promise<void> {
+  const { async: job } = domain.jobs
+  if (!job || !domain.isActive) return
+  domain.log.warn({ kind: job.kind, phase: job.phase }, 'the migration was cut short')
+  if (job.kind === 'migration-in') return recoverIncoming(domain, job)
+  switch (job.phase as Phase | undefined) {
+    case 'perform3':
+      await cancelMigration(domain)
+      await runOn(domain)
+      break
+    case 'perform3_done':
+      // nobody here knows more; it can be confirmed yet, or given up
+      job.cancel = async () => job.end()
+      return
+    case 'confirm3_cancelled':
+      await runOn(domain)
+      break
+    case 'confirm3':
+      await stopDomain(domain, VIR_DOMAIN_SHUTOFF_MIGRATED)
+      break
+  }
+  await end(domain, job)
+}
+
+/** It has come if it runs; else who sends it has it yet. */
+async function recoverIncoming(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  const hasCome = job.phase === 'finish3' && domain.state === virDomainState.VIR_DOMAIN_RUNNING
+  if (!hasCome) await stopDomain(domain, VIR_DOMAIN_SHUTOFF_FAILED)
+  await end(domain, job)
+}
+
+async function end(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  const { run } = domain
+  if (run && domain.isActive) {
+    if (run.migrationParameters) await resetSettings(domain, run.migrationParameters)
+    await dropTls(domain)
+    run.migrationParameters = undefined
+    run.migrationPort = undefined
+    run.ranBefore = undefined
+    run.autoDestroy = false
+  }
+  job.end()
+  domain.settled()
+}
+
+/** Lets the guest run that stands still for its migration alone. */
+async function runOn(domain: QemuDomain): Promise<void> {
+  const isHeld = [VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_UNKNOWN].some(reason => reason === domain.reason)
+  if (domain.state !== virDomainState.VIR_DOMAIN_PAUSED || !isHeld) return
+  await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED).catch(error =>
+    domain.log.warn({ err: error }, 'the guest cannot be resumed after its migration was cut short')
+  )
+}

@@ -1,0 +1,379 @@
+// The side a guest leaves (qemuMigrationSrcBegin, qemuMigrationSrcPerform, qemuMigrationSrcConfirm).
+//
+//   begin3 ─► perform3 ─► perform3_done ─► confirm3: QEMU is ended, the guest runs there
+//     │           │             └────────► confirm3_cancelled: it runs on here
+//     └ given up  └ failed: it runs on here
+//
+// Each phase is a call of its own; the job goes on between them. The guest's CPUs stand still from QEMU's last word on
+// until the other side has said whether they run there.
+import {
+  virDomainEventSuspendedDetailType,
+  virDomainEventType,
+  virDomainMigrateFlags,
+  virDomainPausedReason,
+  virDomainRunningReason,
+  virDomainShutoffReason,
+  virDomainState
+} from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
+import { connectTo } from '../../../host/connect-to.ts'
+import type { AsyncJob, JobStatus } from '../../../state/async-job.ts'
+import { formatMigratable } from '../definition/migratable.ts'
+import { loadInstead } from '../definition/stability.ts'
+import type { QemuDomain } from '../domain/domain.ts'
+import { startCpus, stopCpus } from '../process/cpus.ts'
+import { stopDomain } from '../process/stop.ts'
+import { refreshTrays } from '../process/trays.ts'
+import { checkRemotelyMigratable, checkSafe } from './allowed.ts'
+import { checkBegin, checkEncrypted, checkPerform } from './checks.ts'
+import { type CookieFeature, formatCookie, type MigrationCookie, parseCookie } from './cookie.ts'
+import { ownCookie, readerOf, statisticsOf } from './own-cookie.ts'
+import { applySettings, checkSettings, MIB, migrationSpeed, resetSettings, settingsFor } from './params.ts'
+import { type Asked, checkNotMigrating, enterPhase, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
+import { cancelMigration, completeJob, FD_NAME, followMigration, migrationReached } from './progress.ts'
+import { disableTls, dropTls, enableTls } from './tls.ts'
+import { hostInUri, parseMigrationUri } from './uri.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
+
+const FLAGS = virDomainMigrateFlags
+const { VIR_MIGRATE_CHANGE_PROTECTION, VIR_MIGRATE_LIVE, VIR_MIGRATE_OFFLINE } = FLAGS
+/** The source drives the migration: its client's part is one call. */
+const BY_ITSELF = FLAGS.VIR_MIGRATE_PEER2PEER | FLAGS.VIR_MIGRATE_TUNNELLED
+
+const { VIR_DOMAIN_PAUSED_API_ERROR, VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_PAUSED_MIGRATION } = virDomainPausedReason
+const { VIR_DOMAIN_RUNNING, VIR_DOMAIN_PAUSED } = virDomainState
+
+/** What a phase gives for the next. */
+export interface Begun {
+  /** the guest's definition, for the other side */
+  xml: string
+  cookie: string
+}
+
+/**
+ * The first phase: whether the guest can go, and what it is (qemuMigrationSrcBegin).
+ * @throws VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_UNSUPPORTED, VIR_ERR_MIGRATE_UNSAFE, VIR_ERR_CONFIG_UNSUPPORTED
+ */
+export function beginMigration(domain: QemuDomain, asked: Asked, { api, connection }: PhaseCall): Promise<Begun> {
+  const owner = { api, flags: asked.flags }
+  checkEncrypted(domain.context.config, asked.flags)
+  if ((asked.flags & VIR_MIGRATE_CHANGE_PROTECTION) === 0) {
+    checkNotMigrating(domain)
+    return domain.jobs.run('modify', owner, () => begin(domain, asked))
+  }
+  return startMigrationJob(domain, 'migration-out', owner, async job => {
+    const begun = await begin(domain, asked, job)
+    job.release()
+    endWith(connection, domain, job)
+    return begun
+  })
+}
+
+/** The first phase's work (qemuMigrationSrcBeginPhase, and what comes before it). */
+export async function begin(domain: QemuDomain, asked: Asked, job?: AsyncJob): Promise<Begun> {
+  const { flags } = asked
+  const isOffline = (flags & VIR_MIGRATE_OFFLINE) !== 0
+  keepState(domain)
+  if (!isOffline) {
+    domain.checkActive()
+    await (job ? job.nested(() => refreshTrays(domain)) : refreshTrays(domain))
+  }
+  if (job) enterPhase(job, 'begin3')
+  await checkRemotelyMigratable(domain, flags)
+  if ((flags & (FLAGS.VIR_MIGRATE_UNSAFE | VIR_MIGRATE_OFFLINE)) === 0) checkSafe(domain, () => false)
+  checkBegin(domain.def, asked.params, flags)
+  return {
+    xml: await definitionFor(domain, asked.params.destination_xml),
+    cookie: formatCookie(await ownCookie(domain, 'source', featuresOf(domain, flags)))
+  }
+}
+
+/** Whether CPUs run, to be so again if the migration fails. */
+function keepState(domain: QemuDomain): void {
+  if (domain.run) domain.run.ranBefore = domain.state === VIR_DOMAIN_RUNNING
+}
+
+/** What the other side is told of first. */
+function featuresOf({ def, newDef, run }: QemuDomain, flags: number): CookieFeature[] {
+  const kept = (flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0 ? newDef : undefined
+  const either = (is: (one: typeof def) => boolean) => is(def) || (kept !== undefined && is(kept))
+  const features: Record<string, boolean> = {
+    lockstate: true,
+    cpu: run?.originalCpu !== undefined,
+    capabilities: (flags & VIR_MIGRATE_OFFLINE) === 0,
+    'memory-hotplug': either(({ maxMemory }) => maxMemory !== undefined),
+    'cpu-hotplug': either(({ vcpus }) => hasGaps(vcpus ?? []))
+  }
+  return (Object.keys(features) as CookieFeature[]).filter(feature => features[feature])
+}
+
+/** vCPUs are not on in the order of their numbers (qemuDomainVcpuHotplugIsInOrder). */
+function hasGaps(vcpus: readonly { enabled?: boolean; order?: number }[]): boolean {
+  let last = 0
+  for (const { enabled, order = 0 } of vcpus) {
+    if (!enabled) continue
+    if (order !== 0 && order < last) return true
+    last = order
+  }
+  return false
+}
+
+/** The definition the guest has there: its own, or what it can have instead. */
+async function definitionFor(domain: QemuDomain, xml: string | undefined): Promise<string> {
+  const { def, context, run } = domain
+  const originalCpu = run?.originalCpu
+  if (xml === undefined) return formatMigratable(def, context, originalCpu)
+  return formatMigratable(await loadInstead(xml, { def, context, originalCpu }), context)
+}
+
+/**
+ * The phase in which memory, device state and disks go over; the CPUs stand still when it returns
+ * (qemuMigrationSrcPerform).
+ * @returns its cookie, for a client that has the phases that follow
+ * @throws VIR_ERR_OPERATION_FAILED, VIR_ERR_OPERATION_ABORTED, VIR_ERR_SYSTEM_ERROR; the guest runs on then
+ */
+export async function performMigration(
+  domain: QemuDomain,
+  asked: Asked,
+  { cookie, dconnuri }: { cookie: string | undefined; dconnuri: string | undefined },
+  call: PhaseCall
+): Promise<string | undefined> {
+  const { flags, params } = asked
+  checkPerform(params, flags)
+  checkEncrypted(domain.context.config, flags)
+  if ((flags & BY_ITSELF) !== 0) {
+    if (cookie !== undefined) throw fail('VIR_ERR_OPERATION_INVALID', 'received unexpected cookie with P2P migration')
+    const { migrateToPeer } = await import('./peer.ts')
+    await migrateToPeer(domain, asked, dconnuri, call)
+    return undefined
+  }
+  if (dconnuri !== undefined) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'Unexpected dconnuri parameter with non-peer2peer migration')
+  }
+  const perform = async (job: AsyncJob) => {
+    enterPhase(job, 'perform3')
+    job.release()
+    try {
+      const answer = await send(domain, job, asked, cookie)
+      enterPhase(job, 'perform3_done')
+      endWith(call.connection, domain, job)
+      return answer
+    } catch (error) {
+      await runOn(domain, job)
+      job.end(error)
+      throw error
+    }
+  }
+  if ((flags & VIR_MIGRATE_CHANGE_PROTECTION) !== 0) return perform(migrationJob(domain, 'migration-out'))
+  return startMigrationJob(domain, 'migration-out', { api: call.api, flags }, perform)
+}
+
+/** Has QEMU send the guest (qemuMigrationSrcRun). It is not under way any more when this throws. */
+export async function send(
+  domain: QemuDomain,
+  job: AsyncJob,
+  asked: Asked,
+  cookieIn: string | undefined,
+  trouble: () => Error | undefined = () => undefined
+): Promise<string> {
+  const { flags, params } = asked
+  const { qmp } = domain
+  const isKept = (flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0
+  const persistent = isKept ? await persistentFor(domain, params.persistent_xml) : undefined
+  const heard = parseCookie(cookieIn, readerOf(domain), ['graphics', 'capabilities', 'nbd', 'block-dirty-bitmaps'])
+  const to = destinationOf(params.migrate_uri, flags)
+  const settings = settingsFor(params, flags, 'source')
+  settings.parameters['max-bandwidth'] = (params.bandwidth || migrationSpeed(domain)) * MIB
+  await job.nested(async () => {
+    const original = await checkSettings(domain, settings, heard?.capabilities)
+    domain.running.migrationParameters = original
+    domain.save()
+    if ((flags & FLAGS.VIR_MIGRATE_TLS) === 0) disableTls(settings, original)
+    else
+      await enableTls(domain, settings, original, 'address' in to && 'host' in to.address ? to.address.host : undefined)
+    await applySettings(domain, settings, flags)
+  })
+  let isUnderWay = false
+  try {
+    if ((flags & VIR_MIGRATE_LIVE) === 0 && domain.isRunning) {
+      await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_MIGRATION))
+    }
+    followMigration(domain, job)
+    job.cancel = async () => {
+      await qmp.execute('migrate_cancel')
+    }
+    domain.running.pausedReason = VIR_DOMAIN_PAUSED_MIGRATION
+    isUnderWay = true
+    await start(domain, job, to)
+    const reached = (...goals: JobStatus[]) =>
+      migrationReached(domain, job, goals, () => troubleOf(domain, flags) ?? trouble())
+    const isPaused = (await reached('paused', 'hypervisor-completed')) === 'paused'
+    while (domain.isActive && domain.isRunning) await domain.waitForChange(domain.generation, STOP_LOOK_MS)
+    if (isPaused) {
+      await job.nested(() => qmp.execute('migrate-continue', { state: 'pre-switchover' }))
+      await reached('hypervisor-completed')
+    }
+  } catch (error) {
+    if (isUnderWay) await cancelMigration(domain)
+    job.status = job.status === 'canceled' ? 'canceled' : 'failed'
+    throw error
+  } finally {
+    job.cancel = undefined
+    if (domain.run) domain.run.pausedReason = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
+  }
+  return formatCookie(
+    await ownCookie(domain, 'source', ['network'], {
+      ...(persistent !== undefined && { persistent }),
+      statistics: statisticsOf(job)
+    })
+  )
+}
+
+/** A guest whose STOP event is on its way is looked at again after so long at the latest. */
+const STOP_LOOK_MS = 1000
+
+/** A guest that halts is not to go where its caller says so. */
+function troubleOf(domain: QemuDomain, flags: number): Error | undefined {
+  if ((flags & FLAGS.VIR_MIGRATE_ABORT_ON_ERROR) === 0) return undefined
+  const isHalted = domain.state === VIR_DOMAIN_PAUSED && domain.reason === VIR_DOMAIN_PAUSED_IOERROR
+  return isHalted ? fail('VIR_ERR_OPERATION_FAILED', "job 'migration out' failed due to I/O error") : undefined
+}
+
+/** Where the guest goes: over a connection of ours, or one that QEMU makes itself as it wants several. */
+type Destination = { address: Parameters<typeof connectTo>[0]; uri?: undefined } | { uri: string }
+
+/** @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_OPERATION_UNSUPPORTED */
+function destinationOf(given: string | undefined, flags: number): Destination {
+  if (given === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing migration URI')
+  const { scheme, host, port, path } = parseMigrationUri(given)
+  if (scheme === '') throw fail('VIR_ERR_INTERNAL_ERROR', `missing scheme in migration URI: ${given}`)
+  if (scheme === 'rdma') {
+    throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'outgoing RDMA migration is not supported with this QEMU binary')
+  }
+  const isOfQemu = (flags & (FLAGS.VIR_MIGRATE_PARALLEL | FLAGS.VIR_MIGRATE_POSTCOPY)) !== 0
+  if (scheme === 'unix') return isOfQemu ? { uri: `unix:${path}` } : { address: { path } }
+  return isOfQemu ? { uri: `tcp:${hostInUri(host)}:${port}` } : { address: { host, port } }
+}
+
+async function start(domain: QemuDomain, job: AsyncJob, to: Destination): Promise<void> {
+  const { qmp } = domain
+  if (to.uri !== undefined) {
+    const { uri } = to
+    await job.nested(() => qmp.execute('migrate', { uri }))
+    return
+  }
+  const socket = await connectTo(to.address)
+  try {
+    await job.nested(async () => {
+      await qmp.passFile(FD_NAME, socket)
+      await qmp.execute('migrate', { uri: `fd:${FD_NAME}` })
+    })
+  } finally {
+    socket.destroy()
+  }
+}
+
+/** XML of the definition that is to be kept there. */
+async function persistentFor(domain: QemuDomain, xml: string | undefined): Promise<string> {
+  const { def, newDef = def, context, definitions } = domain
+  if (xml === undefined) return formatMigratable(newDef, definitions.newContext ?? context)
+  const { loadDomain } = await import('../definition/passes.ts')
+  const loaded = await loadDomain(xml, domain.contextFor, { abiUpdate: false })
+  return formatMigratable(loaded.def, loaded.context)
+}
+
+/** The guest stays, and is as it was (qemuMigrationSrcRestoreDomainState, qemuMigrationParamsReset). */
+export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  const { run } = domain
+  if (!run || !domain.isActive) return
+  const { ranBefore } = run
+  run.ranBefore = undefined
+  const isHeld = domain.state === VIR_DOMAIN_PAUSED && domain.reason !== VIR_DOMAIN_PAUSED_IOERROR
+  try {
+    if (ranBefore && isHeld) {
+      await job.nested(() => startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED))
+    }
+  } catch (error) {
+    domain.log.warn({ err: error }, 'the guest cannot be resumed after its migration has failed')
+    if (domain.isActive) {
+      domain.setPaused(VIR_DOMAIN_PAUSED_API_ERROR)
+      domain.lifecycle(
+        virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
+        virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_API_ERROR
+      )
+    }
+  }
+  await resetOwn(domain)
+}
+
+/** QEMU's settings are as they were before the migration. */
+async function resetOwn(domain: QemuDomain): Promise<void> {
+  const { run } = domain
+  if (!run?.migrationParameters) return
+  await resetSettings(domain, run.migrationParameters)
+  await dropTls(domain)
+  run.migrationParameters = undefined
+  domain.settled()
+}
+
+/** Whoever is to go on with it is gone: between two phases it is given up (qemuMigrationAnyConnectionClosed). */
+function endWith(connection: AbortSignal | undefined, domain: QemuDomain, job: AsyncJob): void {
+  const { phase } = job
+  const gone = () => {
+    if (domain.jobs.async !== job || job.phase !== phase) return
+    domain.log.warn({ phase }, 'the connection which controls the migration was closed')
+    enterPhase(job, 'confirm3_cancelled')
+    // after `perform3_done` nobody here knows whether it runs there: it stays paused
+    void resetOwn(domain).then(() => job.end())
+  }
+  if (connection?.aborted) gone()
+  else connection?.addEventListener('abort', gone, { once: true })
+}
+
+/**
+ * The last phase: the guest runs there and is ended here, or it goes on here (qemuMigrationSrcConfirm).
+ * @param cancelled the other side does not have it
+ */
+export async function confirmMigration(
+  domain: QemuDomain,
+  { flags }: Asked,
+  cookie: string | undefined,
+  cancelled: boolean
+): Promise<void> {
+  const job = migrationJob(domain, 'migration-out')
+  try {
+    await confirm(domain, job, { flags, cookie, cancelled })
+  } finally {
+    job.end()
+  }
+}
+
+/** The last phase's work (qemuMigrationSrcConfirmPhase). */
+export async function confirm(
+  domain: QemuDomain,
+  job: AsyncJob,
+  { flags, cookie, cancelled }: { flags: number; cookie: string | undefined; cancelled: boolean }
+): Promise<void> {
+  enterPhase(job, cancelled ? 'confirm3_cancelled' : 'confirm3')
+  const heard = parseCookie(cookie, readerOf(domain), ['statistics'])
+  if ((flags & VIR_MIGRATE_OFFLINE) === 0) await (cancelled ? runOn(domain, job) : leave(domain, job, heard))
+  if (!cancelled && (flags & FLAGS.VIR_MIGRATE_UNDEFINE_SOURCE) !== 0) forget(domain)
+}
+
+/** Ends QEMU: the guest runs elsewhere (qemuMigrationSrcComplete). */
+async function leave(domain: QemuDomain, job: AsyncJob, heard: MigrationCookie | undefined): Promise<void> {
+  const net = heard?.statistics
+  if (net?.counts.downtime && job.stats) job.stats = { ...job.stats, downtime: net.counts.downtime }
+  await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_MIGRATED)
+  completeJob(domain, job)
+}
+
+/** Nothing of the guest is kept here (virDomainDeleteConfig): it is another host's. */
+function forget(domain: QemuDomain): void {
+  if (domain.isActive || !domain.isPersistent) return
+  domain.autostart = false
+  domain.autostartOnce = false
+  domain.setPersistent(undefined)
+  domain.removed = true
+}
