@@ -344,6 +344,7 @@ async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
   if (job?.kind === 'migration-out' || job?.kind === 'migration-in') {
     await (await import('../drivers/qemu/migration/recover.ts')).recoverMigration(domain)
   }
+  if (status.arrival) await (await import('../drivers/qemu/migration/recover.ts')).recoverWitness(domain)
   const { backup, blockJobs, looseImages, checkpoint } = domain.run ?? {}
   if (blockJobs?.size) await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
   const snapshots = isInSnapshot(domain) ? await import('../drivers/qemu/snapshot/recover.ts') : undefined

@@ -10,7 +10,7 @@ import {
   virDomainSaveRestoreFlags,
   virDomainState
 } from '../../conf/enums.ts'
-import { type ErrorJson, errorsFrom } from '../../conf/error.ts'
+import { type ErrorJson, errorsFrom, VirError } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
 import {
   type GuestHandle,
@@ -22,7 +22,7 @@ import {
 } from '../../drivers/connection.ts'
 import { checkCreatable, knownGuest } from '../../drivers/known-guest.ts'
 import { errorOfJson } from '../../state/claim.ts'
-import { askOn } from '../raw-http.ts'
+import { askOn, type RawAnswer } from '../raw-http.ts'
 import type { Discovery } from './discovery.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import type { Layout } from './layout.ts'
@@ -36,6 +36,8 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const CALL_LIMIT_MS = 120_000
 /** A disk that reads less of an image is no use. */
 const RESTORE_BYTES_PER_MS = 2000
+/** One that follows a dead one is there a little later. */
+const FOLLOWER_RETRY_MS = 100
 /** A new shim reports at once; if it does not, the guest is known a little later. */
 const KNOWN_LIMIT_MS = 2000
 /** Longest name of a directory that leaves room for its sockets' names in a socket's path of 107 bytes. */
@@ -215,9 +217,18 @@ export class Guests {
     if (name === undefined) throw fail('VIR_ERR_NO_DOMAIN', 'missing domain name')
     const known = this.#registry.byName(name)
     if (!known) throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching name '${name}'`)
-    const answer = await this.#ask(known.report.uuid, api, phaseArguments(phase))
-    const { dom, cookie_out: cookie } = answer as { dom: GuestHandle; cookie_out: string }
-    return { dom, cookie: Buffer.from(cookie, 'base64') }
+    const { uuid } = known.report
+    // a shim that dies has a follower, which knows whether the guest has come; whoever waits does not
+    for (const deadline = Date.now() + CALL_LIMIT_MS; ; await sleep(FOLLOWER_RETRY_MS)) {
+      try {
+        const answer = resultOf(await this.#send(uuid, api, phaseArguments(phase)))
+        const { dom, cookie_out: cookie } = answer as { dom: GuestHandle; cookie_out: string }
+        return { dom, cookie: Buffer.from(cookie, 'base64') }
+      } catch (error) {
+        if (error instanceof VirError) throw error
+        if (Date.now() > deadline || !this.#registry.byUuid(uuid)) throw unanswered(error as Error)
+      }
+    }
   }
 
   /** Does something with the guest that XML is of; nothing else happens to its name and uuid meanwhile. */
@@ -300,6 +311,14 @@ export class Guests {
 
   /** Calls an API of a guest's shim. @param tie what it does is to end when this aborts */
   async #ask(uuid: string, api: string, args: object, tie?: AbortSignal, moreMs = 0): Promise<unknown> {
+    const answer = await this.#send(uuid, api, args, tie, moreMs).catch(error => {
+      throw unanswered(error)
+    })
+    return resultOf(answer)
+  }
+
+  /** @throws Error when there is no answer */
+  async #send(uuid: string, api: string, args: object, tie?: AbortSignal, moreMs = 0): Promise<RawAnswer> {
     const shim = await reach(() => this.socketOf(uuid))
     const call = {
       method: 'POST',
@@ -307,14 +326,20 @@ export class Guests {
       body: formatJson(args),
       timeoutMs: CALL_LIMIT_MS + moreMs
     } as const
-    const asked = tie ? (await import('../tied-call.ts')).askTied(shim, call, tie) : askOn(shim, call)
-    const { status, body } = await asked.catch(error => {
-      throw fail('VIR_ERR_OPERATION_FAILED', `the guest's shim does not answer: ${(error as Error).message}`, error)
-    })
-    const answer = parseJson(body)
-    if (status === 200) return answer
-    throw errorOfJson(answer as ErrorJson)
+    return tie ? (await import('../tied-call.ts')).askTied(shim, call, tie) : askOn(shim, call)
   }
+}
+
+const unanswered = (error: Error) =>
+  error instanceof VirError
+    ? error
+    : fail('VIR_ERR_OPERATION_FAILED', `the guest's shim does not answer: ${error.message}`, error)
+
+/** @throws what the shim has answered */
+function resultOf({ status, body }: RawAnswer): unknown {
+  const answer = parseJson(body)
+  if (status === 200) return answer
+  throw errorOfJson(answer as ErrorJson)
 }
 
 /** A phase of a migration, as HTTP has its arguments. */

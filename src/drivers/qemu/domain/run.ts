@@ -51,6 +51,28 @@ export interface LooseImage {
 /** A checkpoint whose bitmaps and description are about to come or go: the name of the one, or of the other. */
 export type CheckpointChange = { creating: string; deleting?: undefined } | { deleting: string; creating?: undefined }
 
+/** Where a destination answers whether the guest is there. */
+export interface WitnessPlace {
+  port: number
+  token: string
+}
+
+/** A guest that leaves. */
+export interface Departure {
+  /** its CPUs ran before */
+  ran: boolean
+  witness?: WitnessPlace & { host: string }
+}
+
+/** A guest that comes. */
+export interface Arrival {
+  /** the name it has where it comes from */
+  sourceName: string
+  /** TCP port at which QEMU waits for it */
+  port?: number | undefined
+  witness?: WitnessPlace | undefined
+}
+
 /** A backup of disks under way (libvirt's priv->backup). */
 export interface Backup {
   /** with the state of each disk that takes part */
@@ -131,12 +153,12 @@ export class Run {
   memoryFile: MemoryFileUnderWay | undefined
   /** where its memory comes from, until the guest runs: a saved image then goes */
   goesOnFrom: 'file' | 'managed save' | undefined
-  /** its CPUs ran before the migration under way; absent: there is none */
-  ranBefore: boolean | undefined
+  /** the migration it leaves by */
+  departure: Departure | undefined
+  /** the migration it comes by, or has come by lately */
+  arrival: Arrival | undefined
   /** QEMU's parameters from before that migration, to be set back */
   migrationParameters: Record<string, unknown> | undefined
-  /** TCP port at which QEMU waits for the guest */
-  migrationPort: number | undefined
   /** images that no definition has, by their number */
   readonly looseImages = new Map<number, LooseImage>()
   /** jobs on disks, by QEMU's id */

@@ -152,14 +152,45 @@ export const STATUS = {
       description: 'where its memory comes from, until it runs: a saved image then goes'
     })
   ),
-  ranBefore: optional(field('ranBefore', yesNo('its CPUs ran before the migration under way'))),
+  departure: optional(
+    field('departure', {
+      type: 'object',
+      description: 'the migration it leaves by; ran: its CPUs did before',
+      properties: {
+        ran: yesNo(),
+        witness: {
+          type: 'object',
+          description: 'where its destination answers whether it is there',
+          properties: { host: text(), port: integer(), token: text() },
+          required: ['host', 'port', 'token']
+        }
+      },
+      required: ['ran']
+    })
+  ),
+  arrival: optional(
+    field('arrival', {
+      type: 'object',
+      description: 'the migration it comes by, or has come by lately',
+      properties: {
+        sourceName: text('the name it has where it comes from'),
+        port: integer('TCP port at which QEMU waits for it'),
+        witness: {
+          type: 'object',
+          description: 'where its source is told whether it is here',
+          properties: { port: integer(), token: text() },
+          required: ['port', 'token']
+        }
+      },
+      required: ['sourceName']
+    })
+  ),
   migrationParameters: optional(
     field('migrationParameters', {
       type: 'object',
       description: "QEMU's parameters from before the migration under way, to be set back"
     })
   ),
-  migrationPort: optional(field('migrationPort', integer('TCP port at which QEMU waits for the guest'))),
   indexedThresholds: optional({
     schema: texts('nodes of images whose write threshold was set by their number in the chain'),
     save: ({ indexedThresholds }) => unlessEmpty([...indexedThresholds]),

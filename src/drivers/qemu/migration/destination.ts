@@ -24,6 +24,7 @@ import type { QemuContext } from '../context.ts'
 import { loadDomain } from '../definition/passes.ts'
 import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import type { Arrival, WitnessPlace } from '../domain/run.ts'
 import { startCpus } from '../process/cpus.ts'
 import { HeldPorts } from '../process/ports.ts'
 import { refreshDomain } from '../process/refresh.ts'
@@ -44,6 +45,7 @@ import { type Asked, enterPhase, migrationJob, type PhaseCall, startMigrationJob
 import { migrationReached } from './progress.ts'
 import { disableTls, dropTls, enableTls } from './tls.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
+import { keepWitness, lastQuestion, newToken, openWitness, witnessElement } from './witness.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -99,7 +101,8 @@ export async function prepareMigration(
         incoming: {
           choosePorts: ports => place.choosePort(ports, context),
           load: async started => {
-            started.running.migrationPort = place.port
+            started.running.arrival = { sourceName, port: place.port, witness: place.witness }
+            if (place.witness) await openWitness(started, place.witness, params.listen_address)
             const original = await checkSettings(started, settings, heard?.capabilities)
             started.running.migrationParameters = original
             started.save()
@@ -122,14 +125,17 @@ export async function prepareMigration(
       uri: place.answer(),
       cookie: encodeCookie(
         formatCookie(
-          await ownCookie(domain, 'destination', isOffline ? [] : ['graphics', 'capabilities'], { name: sourceName })
+          await ownCookie(domain, 'destination', isOffline ? [] : ['graphics', 'capabilities'], {
+            name: sourceName,
+            ...(place.witness && !isOffline && { unknown: [witnessElement(place.witness)] })
+          })
         )
       )
     }
   })
 }
 
-/** The names guests have where they come from. */
+/** The names guests have where they come from, of those that do not run. */
 const sourceNames = new WeakMap<AsyncJob, string>()
 
 /** A shim that was started for it serves a guest that is neither run nor kept. */
@@ -158,6 +164,8 @@ async function definitionOf(
 /** Where QEMU is to wait, and what its caller is told of that. */
 interface Place {
   port: number | undefined
+  /** absent where there is no port */
+  witness: WitnessPlace | undefined
   choosePort(ports: HeldPorts, context: QemuContext): Promise<void>
   listenUri(): string
   /** undefined where the caller has said it all */
@@ -179,6 +187,7 @@ function placeFor({ params }: Asked): Place {
     if (scheme === 'unix') {
       return {
         port: undefined,
+        witness: undefined,
         choosePort: async () => undefined,
         listenUri: () => `unix:${uri.path}`,
         answer: () => undefined
@@ -187,10 +196,18 @@ function placeFor({ params }: Asked): Place {
   }
   const place: Place = {
     port: uri?.port || undefined,
+    witness: undefined,
     async choosePort(ports, { config }) {
-      if (place.port !== undefined) return ports.use(place.port)
-      await ports.choose('migration', config.migrationPortMin, config.migrationPortMax, port => {
-        place.port = port
+      const choose = (set: (port: number) => void) =>
+        ports.choose('migration', config.migrationPortMin, config.migrationPortMax, set)
+      if (place.port !== undefined) ports.use(place.port)
+      else {
+        await choose(port => {
+          place.port = port
+        })
+      }
+      await choose(port => {
+        place.witness = { port, token: place.witness?.token ?? newToken() }
       })
     },
     listenUri: () => `tcp:${hostInUri(listen ?? (hasIpv6() ? '::' : '0.0.0.0'))}:${place.port}`,
@@ -223,8 +240,10 @@ export async function finishMigration(
   domain: QemuDomain,
   { flags, cookie, cancelled }: MigrationPhase & { cancelled: boolean }
 ): Promise<MigrationFinished> {
+  const { arrival } = domain.run ?? {}
+  if (arrival && !domain.jobs.async && !cancelled) return hasCome(domain, arrival)
   const job = migrationJob(domain, 'migration-in')
-  const sourceName = sourceNames.get(job) ?? domain.name
+  const sourceName = arrival?.sourceName ?? sourceNames.get(job) ?? domain.name
   enterPhase(job, 'finish3')
   const receivedMs = Date.now()
   let error: unknown
@@ -253,10 +272,18 @@ export async function finishMigration(
   } catch (thrown) {
     error = thrown
     await removeGuest(domain)
+    // the source may not hear of it from its client, and asks
+    if (!cancelled) void lastQuestion(domain).then(() => job.end(thrown))
     throw thrown
   } finally {
-    job.end(error)
+    if (error === undefined || cancelled) job.end(error)
   }
+}
+
+/** The answer to who asks once more: the process that had it come is gone, and its word was lost. */
+async function hasCome(domain: QemuDomain, { sourceName }: Arrival): Promise<MigrationFinished> {
+  const cookie = formatCookie(await ownCookie(domain, 'destination', [], { name: sourceName }))
+  return { dom: handleOf(domain), cookie: encodeCookie(cookie) }
 }
 
 /** What became of it here, if anything; else that it is gone as it should be. */
@@ -294,7 +321,8 @@ async function arrive(
   running.untie?.()
   running.untie = undefined
   running.autoDestroy = false
-  running.migrationPort = undefined
+  if (running.arrival) running.arrival.port = undefined
+  keepWitness(domain)
   if (running.migrationParameters) await resetSettings(domain, running.migrationParameters)
   await dropTls(domain)
   running.migrationParameters = undefined

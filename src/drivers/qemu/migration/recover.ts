@@ -12,7 +12,9 @@ import { stopDomain } from '../process/stop.ts'
 import { resetSettings } from './params.ts'
 import type { Phase } from './phases.ts'
 import { cancelMigration } from './progress.ts'
+import { settleAlone } from './source.ts'
 import { dropTls } from './tls.ts'
+import { keepWitness, openWitness } from './witness.ts'
 
 const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
 const { VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_SHUTOFF_MIGRATED } = virDomainShutoffReason
@@ -32,8 +34,13 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
       await runOn(domain)
       break
     case 'perform3_done':
-      // nobody here knows more; it can be confirmed yet, or given up
+      // it can be confirmed yet, or given up
       job.cancel = async () => job.end()
+      if (domain.run?.departure?.witness) {
+        void settleAlone(domain, job).catch(error =>
+          domain.log.error({ err: error }, 'the migration could not be settled')
+        )
+      }
       return
     case 'confirm3_cancelled':
       await runOn(domain)
@@ -45,11 +52,22 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
   await end(domain, job)
 }
 
+/** Answers on for a guest that has come by a migration lately. */
+export async function recoverWitness(domain: QemuDomain): Promise<void> {
+  const witness = domain.run?.arrival?.witness
+  if (!witness || domain.jobs.async?.kind === 'migration-in') return
+  await openWitness(domain, witness)
+  keepWitness(domain)
+}
+
 /** It has come if it runs; else who sends it has it yet. */
 async function recoverIncoming(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  const witness = domain.run?.arrival?.witness
+  if (witness) await openWitness(domain, witness)
   const hasCome = job.phase === 'finish3' && domain.state === virDomainState.VIR_DOMAIN_RUNNING
   if (!hasCome) await stopDomain(domain, VIR_DOMAIN_SHUTOFF_FAILED)
   await end(domain, job)
+  if (hasCome) keepWitness(domain)
 }
 
 async function end(domain: QemuDomain, job: AsyncJob): Promise<void> {
@@ -58,8 +76,8 @@ async function end(domain: QemuDomain, job: AsyncJob): Promise<void> {
     if (run.migrationParameters) await resetSettings(domain, run.migrationParameters)
     await dropTls(domain)
     run.migrationParameters = undefined
-    run.migrationPort = undefined
-    run.ranBefore = undefined
+    run.departure = undefined
+    if (run.arrival) run.arrival.port = undefined
     run.autoDestroy = false
   }
   job.end()

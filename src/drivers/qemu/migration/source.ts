@@ -33,6 +33,7 @@ import { type Asked, checkNotMigrating, enterPhase, migrationJob, type PhaseCall
 import { cancelMigration, completeJob, FD_NAME, followMigration, migrationReached } from './progress.ts'
 import { disableTls, dropTls, enableTls } from './tls.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
+import { isElsewhere, witnessIn } from './witness.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -89,9 +90,9 @@ export async function begin(domain: QemuDomain, asked: Asked, job?: AsyncJob): P
   }
 }
 
-/** Whether CPUs run, to be so again if the migration fails. */
+/** Keeps whether CPUs run, to be so again if the migration fails. */
 function keepState(domain: QemuDomain): void {
-  if (domain.run) domain.run.ranBefore = domain.state === VIR_DOMAIN_RUNNING
+  if (domain.run) domain.run.departure ??= { ran: domain.state === VIR_DOMAIN_RUNNING }
 }
 
 /** What the other side is told of first. */
@@ -184,14 +185,17 @@ export async function send(
   const heard = parseCookie(cookieIn, readerOf(domain), ['graphics', 'capabilities', 'nbd', 'block-dirty-bitmaps'])
   const to = destinationOf(params.migrate_uri, flags)
   const settings = settingsFor(params, flags, 'source')
+  const witness = witnessIn(heard?.unknown)
+  const host = 'address' in to && 'host' in to.address ? to.address.host : undefined
+  keepState(domain)
+  if (witness && host !== undefined) domain.running.departure!.witness = { host, ...witness }
   settings.parameters['max-bandwidth'] = (params.bandwidth || migrationSpeed(domain)) * MIB
   await job.nested(async () => {
     const original = await checkSettings(domain, settings, heard?.capabilities)
     domain.running.migrationParameters = original
     domain.save()
     if ((flags & FLAGS.VIR_MIGRATE_TLS) === 0) disableTls(settings, original)
-    else
-      await enableTls(domain, settings, original, 'address' in to && 'host' in to.address ? to.address.host : undefined)
+    else await enableTls(domain, settings, original, host)
     await applySettings(domain, settings, flags)
   })
   let isUnderWay = false
@@ -287,11 +291,11 @@ async function persistentFor(domain: QemuDomain, xml: string | undefined): Promi
 export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const { run } = domain
   if (!run || !domain.isActive) return
-  const { ranBefore } = run
-  run.ranBefore = undefined
+  const { ran } = run.departure ?? {}
+  run.departure = undefined
   const isHeld = domain.state === VIR_DOMAIN_PAUSED && domain.reason !== VIR_DOMAIN_PAUSED_IOERROR
   try {
-    if (ranBefore && isHeld) {
+    if (ran && isHeld) {
       await job.nested(() => startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED))
     }
   } catch (error) {
@@ -323,12 +327,35 @@ function endWith(connection: AbortSignal | undefined, domain: QemuDomain, job: A
   const gone = () => {
     if (domain.jobs.async !== job || job.phase !== phase) return
     domain.log.warn({ phase }, 'the connection which controls the migration was closed')
-    enterPhase(job, 'confirm3_cancelled')
-    // after `perform3_done` nobody here knows whether it runs there: it stays paused
-    void resetOwn(domain).then(() => job.end())
+    const settled = phase === 'perform3_done' ? settleAlone(domain, job) : giveUp(domain, job)
+    void settled.catch(error => domain.log.error({ err: error }, 'the migration could not be settled'))
   }
   if (connection?.aborted) gone()
   else connection?.addEventListener('abort', gone, { once: true })
+}
+
+/** It has not begun: QEMU is as it was. */
+async function giveUp(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  enterPhase(job, 'confirm3_cancelled')
+  await resetOwn(domain)
+  if (domain.run) domain.run.departure = undefined
+  job.end()
+}
+
+/**
+ * Ends a migration whose client says nothing any more: the destination is asked whether it has the guest. Without one that
+ * answers the guest stands still, as libvirt's does, and its job ends.
+ */
+export async function settleAlone(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  const witness = domain.run?.departure?.witness
+  if (!witness) return giveUp(domain, job)
+  const isLeft = await isElsewhere(witness, () => domain.jobs.async !== job || job.phase !== 'perform3_done')
+  if (isLeft === undefined) return
+  try {
+    await confirm(domain, job, { flags: job.flags, cookie: undefined, cancelled: !isLeft })
+  } finally {
+    job.end()
+  }
 }
 
 /**
@@ -355,10 +382,20 @@ export async function confirm(
   job: AsyncJob,
   { flags, cookie, cancelled }: { flags: number; cookie: string | undefined; cancelled: boolean }
 ): Promise<void> {
-  enterPhase(job, cancelled ? 'confirm3_cancelled' : 'confirm3')
+  const isLeft = !cancelled || (await hasLeft(domain, job))
+  enterPhase(job, isLeft ? 'confirm3' : 'confirm3_cancelled')
   const heard = parseCookie(cookie, readerOf(domain), ['statistics'])
-  if ((flags & VIR_MIGRATE_OFFLINE) === 0) await (cancelled ? runOn(domain, job) : leave(domain, job, heard))
-  if (!cancelled && (flags & FLAGS.VIR_MIGRATE_UNDEFINE_SOURCE) !== 0) forget(domain)
+  if ((flags & VIR_MIGRATE_OFFLINE) === 0) await (isLeft ? leave(domain, job, heard) : runOn(domain, job))
+  if (isLeft && (flags & FLAGS.VIR_MIGRATE_UNDEFINE_SOURCE) !== 0) forget(domain)
+}
+
+/** QEMU has sent all of it, and its client has not heard that it runs there: it may do so all the same. */
+async function hasLeft(domain: QemuDomain, job: AsyncJob): Promise<boolean> {
+  const witness = domain.run?.departure?.witness
+  if (job.phase !== 'perform3_done' || !witness) return false
+  const isLeft = await isElsewhere(witness, () => !domain.isActive)
+  if (isLeft) domain.log.warn({}, 'the guest runs at its destination, whose answer was lost')
+  return isLeft === true
 }
 
 /** Ends QEMU: the guest runs elsewhere (qemuMigrationSrcComplete). */
