@@ -41,7 +41,7 @@ import {
 } from './cookie.ts'
 import { ownCookie, readerOf, thisHost } from './own-cookie.ts'
 import { applySettings, checkSettings, resetSettings, settingsFor } from './params.ts'
-import { type Asked, enterPhase, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
+import { type Asked, enterPhase, letGoOn, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
 import { migrationReached } from './progress.ts'
 import { disableTls, dropTls, enableTls } from './tls.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
@@ -120,7 +120,7 @@ export async function prepareMigration(
         }
       })
     }
-    job.release()
+    letGoOn(domain, job)
     return {
       uri: place.answer(),
       cookie: encodeCookie(

@@ -64,6 +64,17 @@ export function startMigrationJob<T>(
   return domain.jobs.run({ async: kind }, owner, work)
 }
 
+/** Phases in which nobody is at work: the next call is waited for. */
+const WAITING: readonly (string | undefined)[] = ['begin3', 'perform3_done', 'prepare'] satisfies Phase[]
+
+/** Lets the job go on to the next call; it is over as well when the guest ends before that (qemuMigrationJobContinue). */
+export function letGoOn(domain: QemuDomain, job: AsyncJob): void {
+  job.release()
+  void domain.run?.ended.then(() => {
+    if (WAITING.includes(job.phase)) job.end()
+  })
+}
+
 const NOT: Record<Kind, string> = {
   'migration-in': 'is not processing incoming migration',
   'migration-out': 'is not being migrated'

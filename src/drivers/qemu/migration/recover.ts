@@ -10,7 +10,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { startCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
 import { resetSettings } from './params.ts'
-import type { Phase } from './phases.ts'
+import { letGoOn, type Phase } from './phases.ts'
 import { cancelMigration } from './progress.ts'
 import { settleAlone } from './source.ts'
 import { dropTls } from './tls.ts'
@@ -36,6 +36,7 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
     case 'perform3_done':
       // it can be confirmed yet, or given up
       job.cancel = async () => job.end()
+      letGoOn(domain, job)
       if (domain.run?.departure?.witness) {
         void settleAlone(domain, job).catch(error =>
           domain.log.error({ err: error }, 'the migration could not be settled')

@@ -29,7 +29,15 @@ import { checkBegin, checkEncrypted, checkPerform } from './checks.ts'
 import { type CookieFeature, formatCookie, type MigrationCookie, parseCookie } from './cookie.ts'
 import { ownCookie, readerOf, statisticsOf } from './own-cookie.ts'
 import { applySettings, checkSettings, MIB, migrationSpeed, resetSettings, settingsFor } from './params.ts'
-import { type Asked, checkNotMigrating, enterPhase, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
+import {
+  type Asked,
+  checkNotMigrating,
+  enterPhase,
+  letGoOn,
+  migrationJob,
+  type PhaseCall,
+  startMigrationJob
+} from './phases.ts'
 import { cancelMigration, completeJob, FD_NAME, followMigration, migrationReached } from './progress.ts'
 import { disableTls, dropTls, enableTls } from './tls.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
@@ -65,7 +73,7 @@ export function beginMigration(domain: QemuDomain, asked: Asked, { api, connecti
   }
   return startMigrationJob(domain, 'migration-out', owner, async job => {
     const begun = await begin(domain, asked, job)
-    job.release()
+    letGoOn(domain, job)
     endWith(connection, domain, job)
     return begun
   })
@@ -154,7 +162,7 @@ export async function performMigration(
   }
   const perform = async (job: AsyncJob) => {
     enterPhase(job, 'perform3')
-    job.release()
+    letGoOn(domain, job)
     try {
       const answer = await send(domain, job, asked, cookie)
       enterPhase(job, 'perform3_done')
