@@ -22,6 +22,9 @@ const CONNECTION_CALLS = new Set([
   'virConnectDomainQemuMonitorEventDeregister'
 ])
 
+/** What a client makes of several calls of its own is there if these are. */
+const LAST_STEP = 'virDomainMigrateConfirm3Params'
+
 export interface CoverageRow {
   area: string
   api: string
@@ -33,12 +36,12 @@ export interface CoverageRow {
 /** One row per API of libvirt's list. */
 export function apiCoverage(): CoverageRow[] {
   return Object.entries(API_AREAS).flatMap(([area, apis]) =>
-    Object.entries(apis).map(([api, { proc, program, refused }]) => ({
+    Object.entries(apis).map(([api, { proc, program, refused, steps }]) => ({
       area,
       api,
       procedure: proc === undefined ? '-' : program === 'qemu' ? `QEMU ${proc}` : String(proc),
       coverage:
-        findMethod(api) || CONNECTION_CALLS.has(api)
+        findMethod(api) || CONNECTION_CALLS.has(api) || (steps && findMethod(LAST_STEP))
           ? 'implemented'
           : refused
             ? 'refused'

@@ -1,12 +1,14 @@
 // Migration: the phases of libvirt's protocol, each a call of its own. They are in no header of libvirt's, but in its
 // protocol; clients make virDomainMigrate* of them. All of it is loaded when it is called for.
 import { virDomainMigrateFlags } from '../../../conf/enums.ts'
-import { bytes, defaulted, flags, int, optional, text } from '../../../conf/wire.ts'
+import { bytes, defaulted, flags, int, optional, text, uhyper } from '../../../conf/wire.ts'
 import { type Connect, domainHandle } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { checkToUri } from '../migration/checks.ts'
 import { decodeCookie, encodeCookie } from '../migration/cookie.ts'
-import { migrationParams } from '../migration/params.ts'
+import { type MigrationParams, migrationParams } from '../migration/params.ts'
+import type { Asked, PhaseCall } from '../migration/phases.ts'
 
 const method = methodFor<QemuDomain>()
 const onConnect = methodFor<Connect>()
@@ -22,6 +24,43 @@ const source = { ...migrates, on: 'domain' } as const
 const destination = { ...migrates, on: 'connect' } as const
 
 const leaving = () => import('../migration/source.ts')
+
+/** The same by the calls of before 1.1.0, which have no typed parameters. */
+const older = {
+  flags: uhyper('virDomainMigrateFlags'),
+  dname: optional(text('its name there')),
+  resource: uhyper('MiB/s; 0: no limit of its own')
+}
+const xmlin = optional(text('domain XML for the other side, instead of that of the guest'))
+const uri = optional(text('where QEMU waits for the guest'))
+const bandwidth = defaulted(uhyper('MiB/s; 0: no limit of its own'), 0n)
+const olderCancelled = int('not 0: the phases before have failed')
+
+/** The newer names, by which a shim is asked. */
+const PREPARE = 'virDomainMigratePrepare3Params'
+const FINISH = 'virDomainMigrateFinish3Params'
+
+interface Older {
+  flags: bigint
+  dname?: string | undefined
+  resource?: bigint
+}
+
+/** What such a call asks for. @param more parameters that the call has by another name */
+function askedBy({ flags: bits, dname, resource }: Older, more: MigrationParams = {}): Asked {
+  const given = { ...more, destination_name: dname, bandwidth: resource || undefined }
+  return {
+    params: Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
+    flags: migrateFlags.fromJson(Number(bits), 'flags')
+  }
+}
+
+/** Sends the guest to a daemon; the guest drives its migration itself. */
+async function toUri(domain: QemuDomain, dconnuri: string, asked: Asked, call: PhaseCall) {
+  checkToUri(asked.flags, dconnuri)
+  await (await leaving()).performMigration(domain, asked, { cookie: undefined, dconnuri }, call)
+  return {}
+}
 
 export const migrate = {
   /** Whether the guest can go, and what it is. Source: qemuDomainMigrateBegin3Params. */
@@ -86,5 +125,112 @@ export const migrate = {
       await (await leaving()).confirmMigration(domain, asked, decodeCookie(cookie), gone !== 0)
       return {}
     }
+  }),
+
+  virDomainMigrateBegin3: method({
+    ...source,
+    since: '0.9.2',
+    args: { xmlin, ...older },
+    ret: { cookie_out: cookieOut, xml: text() },
+    keeps: ({ flags: bits }) => (Number(bits) & virDomainMigrateFlags.VIR_MIGRATE_CHANGE_PROTECTION) !== 0,
+    async run(domain, { xmlin: destination_xml, ...given }, call) {
+      const { xml, cookie } = await (await leaving()).beginMigration(domain, askedBy(given, { destination_xml }), call)
+      return { xml, cookie_out: encodeCookie(cookie) }
+    }
+  }),
+
+  virDomainMigratePrepare3: onConnect({
+    ...destination,
+    since: '0.9.2',
+    args: { cookie_in: cookieIn, uri_in: uri, ...older, dom_xml: text('domain XML') },
+    ret: { cookie_out: cookieOut, uri_out: optional(text()) },
+    keeps: () => true,
+    async run(connect, { cookie_in: cookie, uri_in: migrate_uri, dom_xml: destination_xml, ...given }, call) {
+      const phase = { ...askedBy(given, { migrate_uri, destination_xml }), cookie }
+      const prepared = await connect.prepareMigration(phase, PREPARE, call.connection)
+      return { cookie_out: prepared.cookie, uri_out: prepared.uri }
+    }
+  }),
+
+  virDomainMigratePerform3: method({
+    ...source,
+    since: '0.9.2',
+    args: { xmlin, cookie_in: cookieIn, dconnuri: optional(text()), uri, ...older },
+    ret: { cookie_out: cookieOut },
+    keeps: () => true,
+    async run(domain, { xmlin: destination_xml, cookie_in, dconnuri, uri: migrate_uri, ...given }, call) {
+      const asked = askedBy(given, { migrate_uri, destination_xml })
+      const cookie = decodeCookie(cookie_in)
+      const answer = await (await leaving()).performMigration(domain, asked, { cookie, dconnuri }, call)
+      return { cookie_out: answer === undefined ? Buffer.alloc(0) : encodeCookie(answer) }
+    }
+  }),
+
+  virDomainMigrateFinish3: onConnect({
+    ...destination,
+    since: '0.9.2',
+    args: {
+      dname: text('its name here'),
+      cookie_in: cookieIn,
+      dconnuri: optional(text()),
+      uri,
+      flags: older.flags,
+      cancelled: olderCancelled
+    },
+    ret: { dom: domainHandle, cookie_out: cookieOut },
+    async run(connect, { dname, cookie_in: cookie, flags: bits, cancelled: gone }) {
+      const phase = { ...askedBy({ dname, flags: bits }), cookie, cancelled: gone !== 0 }
+      const { dom, cookie: answer } = await connect.finishMigration(phase, FINISH)
+      return { dom, cookie_out: answer }
+    }
+  }),
+
+  virDomainMigrateConfirm3: method({
+    ...source,
+    since: '0.9.2',
+    args: { cookie_in: cookieIn, flags: older.flags, cancelled: olderCancelled },
+    ret: {},
+    async run(domain, { cookie_in: cookie, flags: bits, cancelled: gone }) {
+      await (await leaving()).confirmMigration(domain, askedBy({ flags: bits }), decodeCookie(cookie), gone !== 0)
+      return {}
+    }
+  }),
+
+  /** Moves the guest to the host of another daemon. */
+  virDomainMigrateToURI: method({
+    ...source,
+    since: '0.7.2',
+    args: { duri: text('URI of its daemon'), flags: migrateFlags, dname: older.dname, bandwidth },
+    ret: {},
+    run: (domain, { duri, flags: bits, dname, bandwidth: resource }, call) =>
+      toUri(domain, duri, askedBy({ flags: BigInt(bits), dname, resource }), call)
+  }),
+
+  /** The same, with other XML and a way of its own. */
+  virDomainMigrateToURI2: method({
+    ...source,
+    since: '0.9.2',
+    args: {
+      dconnuri: text('URI of its daemon'),
+      miguri: uri,
+      dxml: xmlin,
+      flags: migrateFlags,
+      dname: older.dname,
+      bandwidth
+    },
+    ret: {},
+    run: (domain, { dconnuri, miguri: migrate_uri, dxml: destination_xml, flags: bits, dname, bandwidth }, call) => {
+      const asked = askedBy({ flags: BigInt(bits), dname, resource: bandwidth }, { migrate_uri, destination_xml })
+      return toUri(domain, dconnuri, asked, call)
+    }
+  }),
+
+  /** The same, with all that can be said of it. */
+  virDomainMigrateToURI3: method({
+    ...source,
+    since: '1.1.0',
+    args: { dconnuri: text('URI of its daemon'), params, flags: migrateFlags },
+    ret: {},
+    run: (domain, { dconnuri, ...asked }, call) => toUri(domain, dconnuri, asked, call)
   })
 }
