@@ -16,6 +16,7 @@ const ROOMS = [
   'qemu/machine-type.ts',
   'secondary-drivers.ts',
   'qemu/context.ts',
+  'migration.ts',
   'connection.ts',
   'known-guest.ts',
   'qemu/parts',

@@ -2,9 +2,9 @@
 import type { PciAddress } from '../conf/devices/device-address.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { int, optional, struct, text, typedParams, type Wire, type WireValue } from '../conf/wire.ts'
+import type { MigrationFinished, MigrationPhase, MigrationPrepared } from './migration.ts'
 import type { Qemu } from './qemu/capabilities/qemu.ts'
 import type { QemuConfig, QemuContext } from './qemu/context.ts'
-import type { MigrationParams } from './qemu/migration/params.ts'
 
 /** A guest as clients name it: libvirt's domain handle. */
 export interface GuestHandle {
@@ -38,28 +38,6 @@ export interface RestoreOptions {
   xml?: string | undefined
   /** connections to read memory through at once */
   channels?: number | undefined
-}
-
-/** A phase of a migration, as a client asks for it. */
-export interface MigrationPhase {
-  /** VIR_MIGRATE_PARAM_* */
-  params: MigrationParams
-  /** virDomainMigrateFlags */
-  flags: number
-  /** the other side's words, in libvirt's form */
-  cookie: Uint8Array | undefined
-}
-
-/** What the side has to say to which a guest comes. */
-export interface MigrationPrepared {
-  cookie: Uint8Array
-  /** where the guest is waited for, if that is another place than its client's */
-  uri?: string | undefined
-}
-
-export interface MigrationFinished {
-  dom: GuestHandle
-  cookie: Uint8Array
 }
 
 /** A connection without a guest (virConnect): what connection-level rows are run on. */

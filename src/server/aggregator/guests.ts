@@ -12,15 +12,9 @@ import {
 } from '../../conf/enums.ts'
 import { type ErrorJson, errorsFrom, VirError } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
-import {
-  type GuestHandle,
-  handleOf,
-  type MigrationFinished,
-  type MigrationPhase,
-  type MigrationPrepared,
-  type RestoreOptions
-} from '../../drivers/connection.ts'
+import { type GuestHandle, handleOf, type RestoreOptions } from '../../drivers/connection.ts'
 import { checkCreatable, knownGuest } from '../../drivers/known-guest.ts'
+import type { MigrationFinished, MigrationPhase, MigrationPrepared } from '../../drivers/migration.ts'
 import { errorOfJson } from '../../state/claim.ts'
 import { askOn, type RawAnswer } from '../raw-http.ts'
 import type { Discovery } from './discovery.ts'

@@ -1,8 +1,8 @@
 // Another host's daemon over libvirt's protocol: a connection of a guest's that goes there by itself.
 import { errorsFrom } from '../../conf/error.ts'
 import { type TypedValue, typed } from '../../conf/wire.ts'
-import type { GuestHandle, MigrationPhase } from '../../drivers/connection.ts'
-import type { Peer } from '../../drivers/peer.ts'
+import type { GuestHandle } from '../../drivers/connection.ts'
+import type { MigrationPhase, Peer } from '../../drivers/migration.ts'
 import { type Address, connectTo } from '../../host/connect-to.ts'
 import { REMOTE_PROGRAM } from './frame.ts'
 import { Link } from './link.ts'

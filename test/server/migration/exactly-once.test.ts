@@ -149,11 +149,13 @@ async function killIn(
 }
 
 /** Starts aggregators that were killed, and waits until the guest is settled. */
-async function settled(sides: readonly Side[], name: string): Promise<{ runs: boolean[]; qemus: number }> {
+async function settled(sides: readonly [Side, Side], name: string): Promise<{ runs: boolean[]; qemus: number }> {
   for (const { run } of sides) if (run.child?.signalCode) await run.start()
   let found = { runs: [false], qemus: 0 }
   for (const deadline = Date.now() + LIMIT_MS; Date.now() < deadline; await sleep(100)) {
-    const runs = await Promise.all(sides.map(side => side.runs(name).catch(() => false)))
+    // the destination first: what runs there, and then at the source, runs twice
+    const there = await sides[1].runs(name).catch(() => false)
+    const runs = [await sides[0].runs(name).catch(() => false), there]
     found = { runs, qemus: sides.reduce((sum, side) => sum + side.qemus.length, 0) }
     if (runs.every(Boolean)) return found
     const isBusy = sides.some(side => side.phase(name) !== undefined)

@@ -4,10 +4,10 @@ import { virDomainMigrateFlags } from '../../../conf/enums.ts'
 import { bytes, defaulted, flags, int, optional, text, uhyper } from '../../../conf/wire.ts'
 import { type Connect, domainHandle } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
+import { type MigrationParams, migrationParams } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { checkToUri } from '../migration/checks.ts'
 import { decodeCookie, encodeCookie } from '../migration/cookie.ts'
-import { type MigrationParams, migrationParams } from '../migration/params.ts'
 import type { Asked, PhaseCall } from '../migration/phases.ts'
 
 const method = methodFor<QemuDomain>()

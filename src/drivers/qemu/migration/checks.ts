@@ -3,9 +3,9 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainMigrateFlags } from '../../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
 import { exclusive, requires } from '../../method.ts'
+import type { MigrationParams } from '../../migration.ts'
 import { parseStorageUri } from '../block/uri.ts'
 import type { QemuConfig } from '../context.ts'
-import type { MigrationParams } from './params.ts'
 
 const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
 const fail = errorsFrom('VIR_FROM_QEMU')

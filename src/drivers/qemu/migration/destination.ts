@@ -18,8 +18,9 @@ import {
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
-import { handleOf, type MigrationFinished, type MigrationPhase, type MigrationPrepared } from '../../connection.ts'
+import { handleOf } from '../../connection.ts'
 import { checkCreatable } from '../../known-guest.ts'
+import type { MigrationFinished, MigrationPhase, MigrationPrepared } from '../../migration.ts'
 import type { QemuContext } from '../context.ts'
 import { loadDomain } from '../definition/passes.ts'
 import { checkOwn } from '../domain/define.ts'
@@ -260,6 +261,10 @@ export async function finishMigration(
     const statistics = heard?.statistics && {
       ...heard.statistics,
       ...(heard.statistics.sent !== 0n && { delta: BigInt(receivedMs) - heard.statistics.sent })
+    }
+    if (statistics) {
+      job.stats = statistics.counts
+      domain.jobs.complete('completed')
     }
     return {
       dom: handleOf(domain),

@@ -2,7 +2,7 @@
 // migration that come of it on either side (qemu_migration_params.c).
 import { virDomainMigrateFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { typedInput, type WireValue } from '../../../conf/wire.ts'
+import type { MigrationParams } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { CookieCapability } from './cookie.ts'
 
@@ -10,39 +10,6 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const wrong = (message: string) => fail('VIR_ERR_INVALID_ARG', message)
 
 const FLAG = virDomainMigrateFlags
-
-/** Parameters of a migration (VIR_MIGRATE_PARAM_*); sizes and speeds in bytes and MiB/s as libvirt has them. */
-export const migrationParams = typedInput(
-  {
-    migrate_uri: 'string',
-    destination_name: 'string',
-    destination_xml: 'string',
-    bandwidth: 'ullong',
-    graphics_uri: 'string',
-    listen_address: 'string',
-    migrate_disks: 'strings',
-    migrate_disks_detect_zeroes: 'strings',
-    migrate_disks_target_zero: 'strings',
-    disks_port: 'int',
-    compression: 'strings',
-    'compression.mt.level': 'int',
-    'compression.mt.threads': 'int',
-    'compression.mt.dthreads': 'int',
-    'compression.xbzrle.cache': 'ullong',
-    persistent_xml: 'string',
-    'auto_converge.initial': 'int',
-    'auto_converge.increment': 'int',
-    'bandwidth.postcopy': 'ullong',
-    'parallel.connections': 'int',
-    'compression.zlib.level': 'int',
-    'compression.zstd.level': 'int',
-    'tls.destination': 'string',
-    disks_uri: 'string',
-    'bandwidth.avail.switchover': 'ullong'
-  },
-  { mayBeEmpty: true }
-)
-export type MigrationParams = WireValue<typeof migrationParams>
 
 /** The side of a migration. */
 export type Party = 'source' | 'destination'

@@ -3,10 +3,10 @@
 import { virDomainMigrateFlags, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
-import type { Peer } from '../../peer.ts'
+import type { MigrationParams, Peer } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { decodeCookie, encodeCookie } from './cookie.ts'
-import { destinationParams, type MigrationParams, settingsFor } from './params.ts'
+import { destinationParams, settingsFor } from './params.ts'
 import { type Asked, enterPhase, type PhaseCall, startMigrationJob } from './phases.ts'
 import { begin, confirm, send } from './source.ts'
 

@@ -3,8 +3,8 @@
 import { errorsFrom } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { JobOwner } from '../../../state/job.ts'
+import type { MigrationParams } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import type { MigrationParams } from './params.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 

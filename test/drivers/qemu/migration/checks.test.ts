@@ -1,5 +1,6 @@
 import t from 'tap'
 import { virDomainMigrateFlags } from '../../../../src/conf/enums.ts'
+import type { MigrationParams } from '../../../../src/drivers/migration.ts'
 import {
   checkBegin,
   checkManaged,
@@ -8,7 +9,6 @@ import {
   checkPrepareTunnel,
   checkToUri
 } from '../../../../src/drivers/qemu/migration/checks.ts'
-import type { MigrationParams } from '../../../../src/drivers/qemu/migration/params.ts'
 import { define } from '../../../helper/definition.ts'
 import { failureOf } from '../../../helper/stand-in-guest.ts'
 

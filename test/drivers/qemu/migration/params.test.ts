@@ -1,5 +1,6 @@
 import t from 'tap'
 import { virDomainMigrateFlags } from '../../../../src/conf/enums.ts'
+import { type MigrationParams, migrationParams } from '../../../../src/drivers/migration.ts'
 import type { QemuDomain } from '../../../../src/drivers/qemu/domain/domain.ts'
 import {
   applySettings,
@@ -8,8 +9,6 @@ import {
   cookieCapabilities,
   currentParameters,
   destinationParams,
-  type MigrationParams,
-  migrationParams,
   resetSettings,
   setBitmapMapping,
   setCapabilities,
