@@ -341,8 +341,22 @@ export const API_AREAS: Record<string, Record<string, ApiFact>> = {
   }
 }
 
+/** Calls of libvirt's protocol that clients make for virDomainMigrate* and virDomainMigrateToURI*; no headers have them. */
+const PHASES: Readonly<Record<string, ApiFact>> = {
+  virDomainMigrateBegin3: rw(213),
+  virDomainMigratePrepare3: rw(214),
+  virDomainMigratePerform3: rw(216),
+  virDomainMigrateFinish3: rw(217),
+  virDomainMigrateConfirm3: rw(218),
+  virDomainMigrateBegin3Params: rw(302),
+  virDomainMigratePrepare3Params: rw(303),
+  virDomainMigratePerform3Params: rw(305),
+  virDomainMigrateFinish3Params: rw(306),
+  virDomainMigrateConfirm3Params: rw(307)
+}
+
 /** Every API by its name. */
-export const API_FACTS: Readonly<Record<string, ApiFact>> = Object.assign({}, ...Object.values(API_AREAS))
+export const API_FACTS: Readonly<Record<string, ApiFact>> = Object.assign({}, ...Object.values(API_AREAS), PHASES)
 
 /** libvirt's files of public functions that report errors of their own domain; the first that fits counts. */
 const LIBRARY_DOMAINS: [pattern: RegExp, domain: ErrorDomain][] = [
