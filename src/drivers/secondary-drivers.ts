@@ -18,6 +18,14 @@ export interface Volume {
   poolType: string
 }
 
+/** A volume that is to be there: its pool's name, or the directory that the pool is in. */
+export type NewVolume = ({ pool: string; directory?: undefined } | { directory: string; pool?: undefined }) & {
+  name: string
+  format: string
+  /** bytes */
+  capacity: bigint
+}
+
 /** An address that a network has given out. */
 export interface Lease {
   /** virIPAddrType */
@@ -38,5 +46,7 @@ export interface SecondaryDrivers {
    */
   leases(of: readonly { network: string; mac: string }[]): Promise<Lease[][]>
   volume(pool: string, name: string): Promise<Volume>
+  /** Makes a volume, unless it is there. */
+  createVolume(volume: NewVolume): Promise<void>
   secret(usage: SecretUsage, lookup: SecretLookup): Promise<Uint8Array>
 }

@@ -3,7 +3,7 @@
 import { VERSION } from '../conf/version.ts'
 import type { GuestEntry } from '../drivers/connection.ts'
 import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
-import type { Arrival } from '../drivers/qemu/domain/run.ts'
+import type { Run } from '../drivers/qemu/domain/run.ts'
 import { type Allocation, allocations, targetAllocations } from '../state/allocation.ts'
 import { type Namespaces, ownNamespaces } from '../state/claim.ts'
 import { entryOf } from './connection.ts'
@@ -44,7 +44,7 @@ export function report(domain: QemuDomain): Report {
         active: domain.isActive && domain.phase !== undefined,
         id: domain.id,
         cgroups: domain.run?.cgroups ?? [],
-        ports: portsOf(domain.run?.arrival)
+        ports: portsOf(domain.run)
       }),
       ...writtenInto(domain)
     ],
@@ -62,9 +62,9 @@ function writtenInto({ run }: QemuDomain): Allocation[] {
   }
 }
 
-/** The ports at which a guest is waited for, and its source is answered. */
-const portsOf = ({ port, witness }: Partial<Arrival> = {}): number[] =>
-  [port, witness?.port].filter(one => one !== undefined)
+/** The ports at which a guest and its disks are waited for, and its source is answered. */
+const portsOf = ({ arrival, diskServer }: Partial<Run> = {}): number[] =>
+  [arrival?.port, arrival?.witness?.port, diskServer?.port].filter(one => one !== undefined)
 
 /** libvirt's version number in the form people write: 7002022 is 7.2.22. */
 const dotted = (version: number) =>

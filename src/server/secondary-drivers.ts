@@ -1,6 +1,6 @@
 // libvirt's other drivers, asked over their sockets. A connection lasts as long as a question and what belongs to it.
-import { errorsFrom } from '../conf/error.ts'
-import { parseXml } from '../conf/xml.ts'
+import { errorsFrom, toVirError } from '../conf/error.ts'
+import { element, formatXml, parseXml } from '../conf/xml.ts'
 import type { Lease, SecondaryDrivers } from '../drivers/secondary-drivers.ts'
 import { type DriverConnection, openDriver } from './rpc/driver-calls.ts'
 import { driverUri } from './rpc/libvirt-sockets.ts'
@@ -10,6 +10,9 @@ const failLibrary = errorsFrom('VIR_FROM_NONE')
 const failStorage = errorsFrom('VIR_FROM_STORAGE')
 const failNetwork = errorsFrom('VIR_FROM_NETWORK')
 const failSecret = errorsFrom('VIR_FROM_SECRET')
+
+/** VIR_STORAGE_VOL_CREATE_PREALLOC_METADATA */
+const PREALLOC_METADATA = 1
 
 /** virSecretUsageType */
 const USAGE_TYPES = ['none', 'volume', 'ceph', 'iscsi', 'tls', 'vtpm']
@@ -96,6 +99,35 @@ export function secondaryDrivers(directory: string | undefined): SecondaryDriver
         const path = await driver.call('STORAGE_VOL_GET_PATH', { vol })
         const { attributes } = parseXml(xml, '(storage_pool_definition)')
         return { path: path.name, type, poolType: attributes.type ?? '' }
+      }),
+    // qemuMigrationDstPrecreateDisk
+    createVolume: ({ pool: poolName, directory, name, format, capacity }) =>
+      asking('storage', async driver => {
+        const { pool } =
+          poolName === undefined
+            ? await driver.call('STORAGE_POOL_LOOKUP_BY_TARGET_PATH', { path: directory })
+            : await driver.call('STORAGE_POOL_LOOKUP_BY_NAME', { name: poolName })
+        try {
+          await driver.call('STORAGE_VOL_LOOKUP_BY_NAME', { pool, name })
+          return
+        } catch (error) {
+          if (toVirError(error).code !== 'VIR_ERR_NO_STORAGE_VOL') throw error
+        }
+        const isQcow2 = format === 'qcow2'
+        const xml = element('volume', {}, [
+          element('name', {}, [name]),
+          isQcow2 ? element('allocation', {}, ['0']) : undefined,
+          element('capacity', {}, [String(capacity)]),
+          element('target', {}, [
+            element('format', { type: format }),
+            isQcow2 && directory !== undefined ? element('compat', {}, ['1.1']) : undefined
+          ])
+        ])
+        await driver.call('STORAGE_VOL_CREATE_XML', {
+          pool,
+          xml: formatXml(xml),
+          flags: isQcow2 ? PREALLOC_METADATA : 0
+        })
       }),
     secret: (usage, lookup) =>
       asking('secret', async driver => {

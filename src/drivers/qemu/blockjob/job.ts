@@ -30,7 +30,8 @@ export const TYPES: Record<BlockJob['kind'], number> = {
   copy: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY,
   commit: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_COMMIT,
   'active-commit': TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_ACTIVE_COMMIT,
-  backup: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP
+  backup: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_BACKUP,
+  migration: TYPE.VIR_DOMAIN_BLOCK_JOB_TYPE_COPY
 }
 
 const OUTCOMES: Record<Outcome, number> = {
@@ -60,6 +61,8 @@ export interface JobEnds {
    * @returns the numbers of what is to be taken away
    */
   settle(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): number[]
+  /** hears that there is news, or another state: of many jobs, who holds the guest waits for any */
+  heard?(): void
 }
 
 const watches = new WeakMap<BlockJob, BlockJobWatch>()
@@ -122,6 +125,7 @@ export class BlockJobWatch implements HypervisorJob {
   news(status: 'ready' | 'pending' | 'concluded'): void {
     this.#news = status
     this.#wake()
+    this.#ends.heard?.()
     this.#actLater()
   }
 
@@ -140,6 +144,17 @@ export class BlockJobWatch implements HypervisorJob {
   enter(state: BlockJob['state']): void {
     this.job.state = state
     this.#domain.changed()
+    this.#ends.heard?.()
+  }
+
+  /** QEMU has told what was not yet acted upon. */
+  get hasNews(): boolean {
+    return this.#news !== undefined
+  }
+
+  /** The definitions have followed: nothing is left of it. */
+  get hasEnded(): boolean {
+    return this.#end !== undefined
   }
 
   /** The caller holds the guest and acts upon what comes of the job, until it releases it (qemuBlockJobSyncBegin). */

@@ -11,8 +11,8 @@ import type { Run } from './run.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
-/** Kinds of block jobs, in libvirt's words (qemuBlockJobType). */
-export const BLOCK_JOBS = ['pull', 'copy', 'commit', 'active-commit', 'backup'] as const
+/** Kinds of block jobs, in libvirt's words (qemuBlockJobType); a migration's copies are to it copies like others. */
+export const BLOCK_JOBS = ['pull', 'copy', 'commit', 'active-commit', 'backup', 'migration'] as const
 
 /**
  * States of a block job (qemuBlockjobState): those behind `pivoting` are its end, which is not yet in the definitions.

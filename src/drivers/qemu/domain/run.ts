@@ -159,6 +159,8 @@ export class Run {
   arrival: Arrival | undefined
   /** QEMU's parameters from before that migration, to be set back */
   migrationParameters: Record<string, unknown> | undefined
+  /** the NBD server that its disks are copied to, until the guest has come; its port, if it has one */
+  diskServer: { port?: number } | undefined
   /** images that no definition has, by their number */
   readonly looseImages = new Map<number, LooseImage>()
   /** jobs on disks, by QEMU's id */

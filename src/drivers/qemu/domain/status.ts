@@ -191,6 +191,13 @@ export const STATUS = {
       description: "QEMU's parameters from before the migration under way, to be set back"
     })
   ),
+  diskServer: optional(
+    field('diskServer', {
+      type: 'object',
+      description: 'the NBD server that disks are copied to, until the guest has come',
+      properties: { port: integer('of TCP') }
+    })
+  ),
   indexedThresholds: optional({
     schema: texts('nodes of images whose write threshold was set by their number in the chain'),
     save: ({ indexedThresholds }) => unlessEmpty([...indexedThresholds]),

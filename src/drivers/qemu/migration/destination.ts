@@ -44,6 +44,7 @@ import { ownCookie, readerOf, thisHost } from './own-cookie.ts'
 import { applySettings, checkSettings, resetSettings, settingsFor } from './params.ts'
 import { type Asked, enterPhase, letGoOn, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
 import { migrationReached } from './progress.ts'
+import { diskServerFor, prepareStorage, stopDiskServer } from './storage.ts'
 import { disableTls, dropTls, enableTls } from './tls.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
 import { keepWitness, lastQuestion, newToken, openWitness, witnessElement } from './witness.ts'
@@ -86,6 +87,7 @@ export async function prepareMigration(
   checkCreatable({ name: domain.name, id: domain.id, persistent: domain.isPersistent || isAwaited(domain) })
   return startMigrationJob(domain, 'migration-in', { api, flags }, async job => {
     enterPhase(job, 'prepare')
+    let servesDisks = false
     sourceNames.set(job, sourceName)
     if (isOffline) {
       domain.definitions.startFrom(def, context)
@@ -95,20 +97,28 @@ export async function prepareMigration(
       ports.release()
     } else {
       if (heard?.cpu) def.cpu = heard.cpu
+      await prepareStorage(def, context, asked, heard?.nbd)
+      const diskServer = heard?.nbd && diskServerFor(def, context, asked, place.listen)
+      servesDisks = diskServer !== undefined
       domain.definitions.startFrom(def, context)
       await startDomain(domain, {
         paused: true,
         autoDestroy: connection,
         incoming: {
-          choosePorts: ports => place.choosePort(ports, context),
+          async choosePorts(ports) {
+            await place.choosePort(ports, context)
+            await diskServer?.choosePort(ports)
+          },
           load: async started => {
             started.running.arrival = { sourceName, port: place.port, witness: place.witness }
             if (place.witness) await openWitness(started, place.witness, params.listen_address)
             const original = await checkSettings(started, settings, heard?.capabilities)
             started.running.migrationParameters = original
             started.save()
+            let credentials: string | undefined
             if ((flags & FLAGS.VIR_MIGRATE_TLS) === 0) disableTls(settings, original)
-            else await enableTls(started, settings, original)
+            else credentials = await enableTls(started, settings, original)
+            await diskServer?.start(started, credentials)
             await applySettings(started, settings, flags)
             const staysOn = started.context.qemu.has('migrate-incoming.exit-on-error')
             await started.qmp.execute('migrate-incoming', {
@@ -126,8 +136,9 @@ export async function prepareMigration(
       uri: place.answer(),
       cookie: encodeCookie(
         formatCookie(
-          await ownCookie(domain, 'destination', isOffline ? [] : ['graphics', 'capabilities'], {
+          await ownCookie(domain, 'destination', isOffline ? [] : featuresWith(servesDisks), {
             name: sourceName,
+            ...(servesDisks && { nbd: { ...domain.running.diskServer, disks: [] } }),
             ...(place.witness && !isOffline && { unknown: [witnessElement(place.witness)] })
           })
         )
@@ -135,6 +146,13 @@ export async function prepareMigration(
     }
   })
 }
+
+/** What its source is told of it. */
+const featuresWith = (disks: boolean): CookieFeature[] => [
+  'graphics',
+  'capabilities',
+  ...(disks ? (['nbd'] as const) : [])
+]
 
 /** The names guests have where they come from, of those that do not run. */
 const sourceNames = new WeakMap<AsyncJob, string>()
@@ -164,6 +182,8 @@ async function definitionOf(
 
 /** Where QEMU is to wait, and what its caller is told of that. */
 interface Place {
+  /** address QEMU waits at, '' for a path */
+  listen: string
   port: number | undefined
   /** absent where there is no port */
   witness: WitnessPlace | undefined
@@ -187,6 +207,7 @@ function placeFor({ params }: Asked): Place {
     if (scheme !== 'unix' && host === '') throw bad(`missing host in migration URI: ${given}`)
     if (scheme === 'unix') {
       return {
+        listen: '',
         port: undefined,
         witness: undefined,
         choosePort: async () => undefined,
@@ -195,7 +216,9 @@ function placeFor({ params }: Asked): Place {
       }
     }
   }
+  const address = listen ?? (hasIpv6() ? '::' : '0.0.0.0')
   const place: Place = {
+    listen: address,
     port: uri?.port || undefined,
     witness: undefined,
     async choosePort(ports, { config }) {
@@ -211,7 +234,7 @@ function placeFor({ params }: Asked): Place {
         place.witness = { port, token: place.witness?.token ?? newToken() }
       })
     },
-    listenUri: () => `tcp:${hostInUri(listen ?? (hasIpv6() ? '::' : '0.0.0.0'))}:${place.port}`,
+    listenUri: () => `tcp:${hostInUri(address)}:${place.port}`,
     answer() {
       if (!uri) return `tcp:${hostInUri(ownName())}:${place.port}`
       if (uri.port !== 0) return undefined
@@ -310,6 +333,7 @@ async function arrive(
   heard: MigrationCookie | undefined
 ): Promise<void> {
   if (!domain.isActive) throw fail('VIR_ERR_INTERNAL_ERROR', 'guest unexpectedly quit')
+  await stopDiskServer(domain)
   await migrationReached(domain, job, ['hypervisor-completed'])
   await refreshDomain(domain)
   if ((flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0) await persist(domain, heard)

@@ -38,23 +38,44 @@ export interface MigrationInfo {
 
 export const queryMigrate = ({ qmp }: QemuDomain) => qmp.execute<MigrationInfo>('query-migrate')
 
-/** Parameters of a job's statistics in libvirt's order (qemuDomainMigrationJobDataToParams for a save or dump). */
-export function statsOf({
-  status,
-  downtime,
-  'expected-downtime': expected,
-  'setup-time': setup,
-  ram = {}
-}: MigrationInfo): TypedParams {
+/** Bytes of disks that go along with the memory. */
+export interface MirrorCounts {
+  total: bigint
+  processed: bigint
+}
+
+const mirrors = new WeakMap<AsyncJob, () => Promise<MirrorCounts>>()
+
+/** Has the job count disks too. */
+export function countMirrors(job: AsyncJob, count: () => Promise<MirrorCounts>): void {
+  mirrors.set(job, count)
+}
+
+/** Those of a job; undefined for one that is no migration to another host. */
+async function mirrorsOf(job: AsyncJob): Promise<MirrorCounts | undefined> {
+  if (job.kind !== 'migration-out') return undefined
+  return (await mirrors.get(job)?.()) ?? { total: 0n, processed: 0n }
+}
+
+/**
+ * Parameters of a job's statistics in libvirt's order (qemuDomainMigrationJobDataToParams).
+ * @param disks absent for a save or dump
+ */
+export function statsOf(
+  { status, downtime, 'expected-downtime': expected, 'setup-time': setup, ram = {} }: MigrationInfo,
+  disks?: MirrorCounts
+): TypedParams {
   const idle = status === 'completed' ? downtime : expected
   const of = (name: string) => BigInt(ram[name] ?? 0)
+  const mirrored = disks ?? { total: 0n, processed: 0n }
+  const left = mirrored.total - mirrored.processed
   const bps = Math.trunc((ram.mbps ?? 0) * 125_000)
   const counts: Record<string, Count | undefined> = {
     downtime: idle,
     setup_time: setup,
-    data_total: of('total'),
-    data_processed: of('transferred'),
-    data_remaining: of('remaining'),
+    data_total: of('total') + mirrored.total,
+    data_processed: of('transferred') + mirrored.processed,
+    data_remaining: of('remaining') + left,
     memory_total: of('total'),
     memory_processed: of('transferred'),
     memory_remaining: of('remaining'),
@@ -67,7 +88,8 @@ export function statsOf({
     memory_dirty_rate: of('dirty-pages-rate'),
     memory_iteration: of('dirty-sync-count'),
     memory_postcopy_requests: of('postcopy-requests'),
-    memory_page_size: ram['page-size'] || undefined
+    memory_page_size: ram['page-size'] || undefined,
+    ...(disks && { disk_total: disks.total, disk_processed: disks.processed, disk_remaining: left })
   }
   return Object.fromEntries(
     Object.entries(counts).flatMap(([name, count]) => (count === undefined ? [] : [[name, typed.ullong(count)]]))
@@ -79,8 +101,8 @@ export function followMigration(domain: QemuDomain, job: AsyncJob): void {
   job.status = 'migrating'
   job.stats = statsOf({})
   job.update = async () => {
-    const info = await queryMigrate(domain)
-    if (info.ram) job.stats = statsOf(info)
+    const [info, disks] = await Promise.all([queryMigrate(domain), mirrorsOf(job)])
+    if (info.ram || disks) job.stats = statsOf(info, disks)
   }
 }
 
@@ -111,7 +133,7 @@ export async function migrationReached(
   }
   const info = await queryMigrate(domain)
   const downtime = job.stoppedMs === undefined ? info.downtime : Math.max(Date.now() - job.stoppedMs, 0)
-  job.stats = statsOf({ ...info, ...(downtime !== undefined && { downtime }) })
+  job.stats = statsOf({ ...info, ...(downtime !== undefined && { downtime }) }, await mirrorsOf(job))
   if (goals.includes(status)) return status
   job.status = status
   if (status === 'postcopy-paused') throw fail('VIR_ERR_OPERATION_FAILED', `job '${name}' failed in post-copy phase`)

@@ -13,6 +13,7 @@ import { resetSettings } from './params.ts'
 import { letGoOn, type Phase } from './phases.ts'
 import { cancelMigration } from './progress.ts'
 import { settleAlone } from './source.ts'
+import { dropLeftCopies, stopDiskServer } from './storage.ts'
 import { dropTls } from './tls.ts'
 import { keepWitness, openWitness } from './witness.ts'
 
@@ -31,6 +32,7 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
   switch (job.phase as Phase | undefined) {
     case 'perform3':
       await cancelMigration(domain)
+      await dropLeftCopies(domain)
       await runOn(domain)
       break
     case 'perform3_done':
@@ -67,6 +69,7 @@ async function recoverIncoming(domain: QemuDomain, job: AsyncJob): Promise<void>
   if (witness) await openWitness(domain, witness)
   const hasCome = job.phase === 'finish3' && domain.state === virDomainState.VIR_DOMAIN_RUNNING
   if (!hasCome) await stopDomain(domain, VIR_DOMAIN_SHUTOFF_FAILED)
+  else await stopDiskServer(domain)
   await end(domain, job)
   if (hasCome) keepWitness(domain)
 }

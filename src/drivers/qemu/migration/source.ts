@@ -18,6 +18,7 @@ import {
 import { errorsFrom } from '../../../conf/error.ts'
 import { connectTo } from '../../../host/connect-to.ts'
 import type { AsyncJob, JobStatus } from '../../../state/async-job.ts'
+import { speedBytes } from '../blockjob/speed.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import { loadInstead } from '../definition/stability.ts'
 import type { QemuDomain } from '../domain/domain.ts'
@@ -28,7 +29,7 @@ import { checkRemotelyMigratable, checkSafe } from './allowed.ts'
 import { checkBegin, checkEncrypted, checkPerform } from './checks.ts'
 import { type CookieFeature, formatCookie, type MigrationCookie, parseCookie } from './cookie.ts'
 import { ownCookie, readerOf, statisticsOf } from './own-cookie.ts'
-import { applySettings, checkSettings, MIB, migrationSpeed, resetSettings, settingsFor } from './params.ts'
+import { applySettings, checkSettings, migrationSpeed, resetSettings, settingsFor } from './params.ts'
 import {
   type Asked,
   checkNotMigrating,
@@ -39,7 +40,8 @@ import {
   startMigrationJob
 } from './phases.ts'
 import { cancelMigration, completeJob, FD_NAME, followMigration, migrationReached } from './progress.ts'
-import { disableTls, dropTls, enableTls } from './tls.ts'
+import { DiskCopies, isCopiedBy } from './storage.ts'
+import { disableTls, dropTls, enableTls, tlsHostname } from './tls.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
 import { isElsewhere, witnessIn } from './witness.ts'
 
@@ -90,13 +92,16 @@ export async function begin(domain: QemuDomain, asked: Asked, job?: AsyncJob): P
   }
   if (job) enterPhase(job, 'begin3')
   await checkRemotelyMigratable(domain, flags)
-  if ((flags & (FLAGS.VIR_MIGRATE_UNSAFE | VIR_MIGRATE_OFFLINE)) === 0) checkSafe(domain, () => false)
+  if ((flags & (FLAGS.VIR_MIGRATE_UNSAFE | VIR_MIGRATE_OFFLINE)) === 0) checkSafe(domain, isCopiedBy(asked))
   checkBegin(domain.def, asked.params, flags)
   return {
     xml: await definitionFor(domain, asked.params.destination_xml),
-    cookie: formatCookie(await ownCookie(domain, 'source', featuresOf(domain, flags)))
+    cookie: formatCookie(await ownCookie(domain, 'source', featuresOf(domain, asked)))
   }
 }
+
+/** Disks of the guest go along. */
+const hasCopies = ({ def }: QemuDomain, asked: Asked): boolean => def.devices.disks.some(isCopiedBy(asked))
 
 /** Keeps whether CPUs run, to be so again if the migration fails. */
 function keepState(domain: QemuDomain): void {
@@ -104,12 +109,15 @@ function keepState(domain: QemuDomain): void {
 }
 
 /** What the other side is told of first. */
-function featuresOf({ def, newDef, run }: QemuDomain, flags: number): CookieFeature[] {
+function featuresOf(domain: QemuDomain, asked: Asked): CookieFeature[] {
+  const { def, newDef, run } = domain
+  const { flags } = asked
   const kept = (flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0 ? newDef : undefined
   const either = (is: (one: typeof def) => boolean) => is(def) || (kept !== undefined && is(kept))
   const features: Record<string, boolean> = {
     lockstate: true,
     cpu: run?.originalCpu !== undefined,
+    nbd: hasCopies(domain, asked),
     capabilities: (flags & VIR_MIGRATE_OFFLINE) === 0,
     'memory-hotplug': either(({ maxMemory }) => maxMemory !== undefined),
     'cpu-hotplug': either(({ vcpus }) => hasGaps(vcpus ?? []))
@@ -197,21 +205,26 @@ export async function send(
   const host = 'address' in to && 'host' in to.address ? to.address.host : undefined
   keepState(domain)
   if (witness && host !== undefined) domain.running.departure!.witness = { host, ...witness }
-  settings.parameters['max-bandwidth'] = (params.bandwidth || migrationSpeed(domain)) * MIB
+  const speed = speedBytes(params.bandwidth || migrationSpeed(domain), false)
+  settings.parameters['max-bandwidth'] = speed
+  let credentials: string | undefined
   await job.nested(async () => {
     const original = await checkSettings(domain, settings, heard?.capabilities)
     domain.running.migrationParameters = original
     domain.save()
     if ((flags & FLAGS.VIR_MIGRATE_TLS) === 0) disableTls(settings, original)
-    else await enableTls(domain, settings, original, host)
+    else credentials = await enableTls(domain, settings, original, host)
     await applySettings(domain, settings, flags)
   })
   let isUnderWay = false
+  const copies = new DiskCopies(domain, job)
+  followMigration(domain, job)
   try {
+    const tls = credentials === undefined ? undefined : { credentials, hostname: tlsHostname(settings) }
+    await copies.begin(asked, { nbd: heard?.nbd, speed, tls }, trouble)
     if ((flags & VIR_MIGRATE_LIVE) === 0 && domain.isRunning) {
       await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_MIGRATION))
     }
-    followMigration(domain, job)
     job.cancel = async () => {
       await qmp.execute('migrate_cancel')
     }
@@ -219,15 +232,17 @@ export async function send(
     isUnderWay = true
     await start(domain, job, to)
     const reached = (...goals: JobStatus[]) =>
-      migrationReached(domain, job, goals, () => troubleOf(domain, flags) ?? trouble())
+      migrationReached(domain, job, goals, () => troubleOf(domain, flags) ?? copies.trouble ?? trouble())
     const isPaused = (await reached('paused', 'hypervisor-completed')) === 'paused'
     while (domain.isActive && domain.isRunning) await domain.waitForChange(domain.generation, STOP_LOOK_MS)
+    await copies.finish(trouble)
     if (isPaused) {
       await job.nested(() => qmp.execute('migrate-continue', { state: 'pre-switchover' }))
       await reached('hypervisor-completed')
     }
   } catch (error) {
     if (isUnderWay) await cancelMigration(domain)
+    await copies.drop()
     job.status = job.status === 'canceled' ? 'canceled' : 'failed'
     throw error
   } finally {
@@ -235,7 +250,7 @@ export async function send(
     if (domain.run) domain.run.pausedReason = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
   }
   return formatCookie(
-    await ownCookie(domain, 'source', ['network'], {
+    await ownCookie(domain, 'source', hasCopies(domain, asked) ? ['network', 'nbd'] : ['network'], {
       ...(persistent !== undefined && { persistent }),
       statistics: statisticsOf(job)
     })
