@@ -169,15 +169,10 @@ async function runGuest(options: Options): Promise<number> {
 /** Time whoever brings a guest here may take to begin with it. */
 const MIGRATION_LIMIT_MS = 30_000
 
-/** Waits until somebody brings the guest, or has left. */
+/** Waits until somebody brings the guest, has tried to, or has left. */
 async function begun(domain: QemuDomain): Promise<void> {
-  const deadline = Date.now() + MIGRATION_LIMIT_MS
-  while (!domain.jobs.async && !domain.isActive && !domain.isPersistent && Date.now() < deadline) {
-    await domain.waitForChange(domain.generation, MIGRATION_LOOK_MS)
-  }
+  await domain.waitForChange(domain.generation, MIGRATION_LIMIT_MS)
 }
-
-const MIGRATION_LOOK_MS = 100
 
 /** Starts the guest: from an image of its memory, from what its managed save has left, or it boots. */
 async function startGuest(

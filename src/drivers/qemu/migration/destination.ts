@@ -72,6 +72,20 @@ const FEATURES: readonly CookieFeature[] = [
 export async function prepareMigration(
   domain: QemuDomain,
   asked: MigrationPhase,
+  call: PhaseCall
+): Promise<MigrationPrepared> {
+  try {
+    return await prepare(domain, asked, call)
+  } catch (error) {
+    // a shim that was started for this has no more to wait for
+    domain.changed()
+    throw error
+  }
+}
+
+async function prepare(
+  domain: QemuDomain,
+  asked: MigrationPhase,
   { api, connection }: PhaseCall
 ): Promise<MigrationPrepared> {
   const { flags, params, cookie } = asked
