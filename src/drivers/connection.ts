@@ -2,7 +2,7 @@
 import type { PciAddress } from '../conf/devices/device-address.ts'
 import type { DomainDef } from '../conf/domain-def.ts'
 import { int, optional, struct, text, typedParams, type Wire, type WireValue } from '../conf/wire.ts'
-import type { MigrationFinished, MigrationPhase, MigrationPrepared } from './migration.ts'
+import type { MigrationFinished, MigrationPhase, MigrationPrepared, MigrationTunnel } from './migration.ts'
 import type { Qemu } from './qemu/capabilities/qemu.ts'
 import type { QemuConfig, QemuContext } from './qemu/context.ts'
 
@@ -55,6 +55,8 @@ export interface Connect {
   restore(options: RestoreOptions, api: string): Promise<GuestHandle>
   /** has a guest waited for; it ends with the client's connection until it has come */
   prepareMigration(phase: MigrationPhase, api: string, connection?: AbortSignal): Promise<MigrationPrepared>
+  /** The same for a guest that comes by its caller's connection; absent: its daemon is to be asked. */
+  prepareTunnel?(phase: MigrationPhase, api: string, connection?: AbortSignal): Promise<MigrationTunnel>
   /** lets a guest run that has come, or gives it up */
   finishMigration(phase: MigrationPhase & { cancelled: boolean }, api: string): Promise<MigrationFinished>
   /** the surroundings a guest of that definition would have */

@@ -38,6 +38,13 @@ export interface SharedByteChannel {
   end(reason: string): void
 }
 
+/** What a caller is answered who goes on to send bytes. */
+export interface Upload {
+  /** results, as the row has them */
+  [result: string]: unknown
+  channel: ByteChannel
+}
+
 /** The state a guest must be in; a text is libvirt's error where the API has one of its own. */
 export type Needs = 'active' | 'inactive' | { active: string } | { inactive: string }
 
@@ -99,8 +106,11 @@ export interface Method<
   needs?: By<A, Needs>
   /** VIR_DOMAIN_AFFECT_* of its flags are resolved before it runs */
   impact?: I
-  /** the answer is a body, a two-way stream, or one that is handed over as a descriptor where that can be */
-  stream?: 'body' | 'channel' | 'file'
+  /**
+   * the answer is a body, a two-way stream, or one that is handed over as a descriptor where that can be; or it is an
+   * answer like others behind which its caller, by libvirt's protocol alone, sends bytes
+   */
+  stream?: 'body' | 'channel' | 'file' | 'upload'
   /** it is given open files, which libvirt's protocol alone brings */
   takesFiles?: true
   args: A
@@ -109,7 +119,7 @@ export interface Method<
     domain: D,
     args: WireValues<A>,
     call: CallOf<I>
-  ): WireValues<R> | Promise<WireValues<R>> | Promise<Stream> | Promise<ByteChannel>
+  ): WireValues<R> | Promise<WireValues<R>> | Promise<Stream> | Promise<ByteChannel> | Promise<Upload>
 }
 
 /** A call of it gives a stream both ways. */

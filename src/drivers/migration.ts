@@ -1,5 +1,7 @@
 // Migrations, as both sides speak of them: a client with a connection, a guest with the other host's daemon.
+
 import { typedInput, type WireValue } from '../conf/wire.ts'
+import type { ByteChannel } from './method.ts'
 
 /** Parameters of a migration (VIR_MIGRATE_PARAM_*); sizes and speeds in bytes and MiB/s as libvirt has them. */
 export const migrationParams = typedInput(
@@ -51,10 +53,27 @@ export interface MigrationPrepared {
   uri?: string | undefined
 }
 
+/** The same, and where what comes is to go. */
+export interface MigrationTunnel {
+  cookie: Uint8Array
+  channel: ByteChannel
+}
+
 export interface MigrationFinished {
   /** the guest's handle */
   dom: { name: string; uuid: string; id: number }
   cookie: Uint8Array
+}
+
+/** Bytes that go there. */
+export interface PeerStream {
+  /** @returns false where it is behind: no more is to be sent until it has caught up */
+  write(data: Buffer): boolean
+  onDrain(listener: () => void): void
+  /** Settles once it has taken all. @throws what it says, VIR_ERR_OPERATION_FAILED when it is gone */
+  finish(): Promise<void>
+  /** It is not to wait for more. */
+  abort(): void
 }
 
 /** Another host's daemon, connected. Each call fails as the daemon does, or with VIR_ERR_OPERATION_FAILED once it is gone. */
@@ -62,6 +81,8 @@ export interface Peer {
   /** @param feature virDrvFeature */
   supports(feature: number): Promise<boolean>
   prepare(phase: MigrationPhase): Promise<MigrationPrepared>
+  /** The same for a guest whose bytes go by this connection. */
+  prepareTunnel(phase: MigrationPhase): Promise<{ cookie: Uint8Array; stream: PeerStream }>
   finish(phase: MigrationPhase & { cancelled: boolean }): Promise<MigrationFinished>
   /** it is gone */
   readonly isLost: boolean

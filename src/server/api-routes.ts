@@ -47,6 +47,9 @@ export function apiRoutes(
       return sendError(reply, fail('VIR_ERR_OPERATION_DENIED', `'${api}' changes something: use POST`), 405)
     }
     if (isTwoWay(row)) throw fail('VIR_ERR_INVALID_ARG', `'${api}' is a stream: open it as a WebSocket`)
+    if (row.stream === 'upload') {
+      throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', `'${api}' takes bytes behind its call, which HTTP does not bring`)
+    }
     const values = isGet ? fromQuery(request.query as Record<string, string>, row.args) : request.body
     const abort = new AbortController()
     reply.raw.once('close', () => {

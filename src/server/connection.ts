@@ -36,6 +36,8 @@ export function servedBy(domain: QemuDomain, activity?: Activity): Served & { do
       (await import('../drivers/qemu/save/restore.ts')).restoreFrom(domain, api, options),
     prepareMigration: async (phase, api, connection) =>
       (await import('../drivers/qemu/migration/destination.ts')).prepareMigration(domain, phase, { api, connection }),
+    prepareTunnel: async (phase, api, connection) =>
+      (await import('../drivers/qemu/migration/destination.ts')).prepareTunnel(domain, phase, { api, connection }),
     finishMigration: async phase =>
       (await import('../drivers/qemu/migration/destination.ts')).finishMigration(domain, phase),
     contextFor: domain.contextFor,

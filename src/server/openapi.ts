@@ -5,9 +5,18 @@ import { isTwoWay, type Method } from '../drivers/method.ts'
 import { type Api, api } from '../drivers/qemu/index.ts'
 import { errorSchema } from './error-schema.ts'
 
-const STREAM_CONTENT = { body: 'image/png', channel: 'application/octet-stream', file: 'application/octet-stream' }
+const STREAM_CONTENT = {
+  body: 'image/png',
+  channel: 'application/octet-stream',
+  file: 'application/octet-stream',
+  upload: 'application/json'
+}
 
 /** Of an API that HTTP cannot carry out. */
+const BYTES_NEEDED =
+  'Takes bytes behind its call, which libvirt’s own protocol alone brings: VIR_ERR_ARGUMENT_UNSUPPORTED over HTTP'
+
+/** The same. */
 const FILES_NEEDED =
   'Needs open files, which come over libvirt’s own protocol alone: VIR_ERR_ARGUMENT_UNSUPPORTED over HTTP'
 
@@ -23,6 +32,7 @@ function operation(name: string, method: Row) {
     operationId: name,
     summary: `libvirt's ${name} (since ${method.since})`,
     ...(method.takesFiles && { description: FILES_NEEDED }),
+    ...(method.stream === 'upload' && { description: BYTES_NEEDED }),
     externalDocs: { url: `https://libvirt.org/html/libvirt-libvirt-domain.html#${name}` },
     requestBody: { content: { 'application/json': { schema: objectSchema(method.args) } } },
     responses: {

@@ -37,6 +37,7 @@ export function connectOf(layout: Layout, registry: Registry, guests: Guests, di
     create: (xml, flags, connection) => guests.create(xml, flags, connection),
     restore: options => guests.restore(options),
     prepareMigration: (phase, api, connection) => guests.prepareMigration(phase, api, connection),
+    arriving: (phase, call) => guests.arriving(phase, call),
     finishMigration: (phase, api) => guests.finishMigration(phase, api),
     contextFor: async def => (await import('../guest-context.ts')).contextFor(def, layout.guest(def.name), undefined),
     add: async socket => handleOf((await discovery.add(socket)).report),

@@ -186,22 +186,25 @@ export class Guests {
   }
 
   /** virDomainMigratePrepare3Params: the shim of a guest that is new here is started, and waits for it. */
-  async prepareMigration(phase: MigrationPhase, api: string, connection?: AbortSignal): Promise<MigrationPrepared> {
-    const { destination_xml: xml, destination_name: name } = phase.params
-    if (xml === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'no domain XML passed')
-    const named = name === undefined ? xml : await renamed(xml, name)
-    const call = async (uuid: string) => {
+  prepareMigration(phase: MigrationPhase, api: string, connection?: AbortSignal): Promise<MigrationPrepared> {
+    return this.arriving(phase, async ({ uuid }) => {
       const answer = await this.#ask(uuid, api, phaseArguments(phase), connection)
       const { cookie_out: cookie, uri_out: uri } = answer as { cookie_out: string; uri_out?: string }
       return { cookie: Buffer.from(cookie, 'base64'), uri }
-    }
+    })
+  }
+
+  /** Calls the shim of a guest that comes; that of one that is new here is started for it. */
+  async arriving<T>({ params }: MigrationPhase, call: (guest: GuestHandle) => Promise<T>): Promise<T> {
+    const { destination_xml: xml, destination_name: name } = params
+    if (xml === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'no domain XML passed')
+    const named = name === undefined ? xml : await renamed(xml, name)
     return this.#of(named, async (def, known) => {
       if (known) {
         checkCreatable(known.report)
-        return call(known.report.uuid)
+        return call(handleOf(known.report))
       }
-      const { uuid } = await this.#startNew(def, ['--await-migration'], named)
-      return call(uuid)
+      return call(await this.#startNew(def, ['--await-migration'], named))
     })
   }
 

@@ -2,6 +2,7 @@
 import { text } from '../../conf/wire.ts'
 import { type Connect, domainHandle, type GuestHandle } from '../../drivers/connection.ts'
 import { methodFor } from '../../drivers/method.ts'
+import type { MigrationPhase } from '../../drivers/migration.ts'
 import type { Api } from '../../drivers/qemu/index.ts'
 import type { Served } from '../dispatch.ts'
 import type { Aggregator } from './aggregator.ts'
@@ -10,6 +11,8 @@ import type { Aggregator } from './aggregator.ts'
 export interface AggregatorConnect extends Connect {
   /** Makes a shim known that was not started here. @throws VIR_ERR_OPERATION_FAILED when nobody answers at the socket */
   add(socket: string): Promise<GuestHandle>
+  /** Has a guest waited for by its shim, which is then called. */
+  arriving<T>(phase: MigrationPhase, call: (guest: GuestHandle) => Promise<T>): Promise<T>
 }
 
 const method = methodFor<AggregatorConnect>()

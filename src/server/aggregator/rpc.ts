@@ -1,7 +1,9 @@
 // libvirt's protocol on the aggregator. What concerns the connection is answered here from what is known of all guests;
 // a call on a guest goes to the guest's shim as it came, and so do the calls of other drivers to their daemons.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fieldsFromJson } from '../../conf/wire.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
+import type { MigrationPhase } from '../../drivers/migration.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import { factOf } from '../dispatch.ts'
 import type { Reply } from '../rpc/client.ts'
@@ -84,6 +86,14 @@ class ForwardedGuests implements Guests {
     if (known) return { write: to => writeFields(procedure.ret, known, to) }
     if (findMethod(procedure.api)?.stream === 'file') return this.#handOver(procedure, frame, guest)
     return this.#forward(procedure, frame, guest)
+  }
+
+  /** The guest's shim is started, and gets the call and what comes behind it. */
+  arrives(procedure: Procedure, frame: Frame): Promise<Reply> {
+    const { api, args } = procedure
+    const asked = fieldsFromJson(readFields(args, readerOf(frame)), findMethod(api)!.args, api)
+    const phase = { ...asked, cookie: undefined } as unknown as MigrationPhase
+    return this.#aggregator.connect.arriving(phase, guest => this.#forward(procedure, frame, guest))
   }
 
   ofDriver(frame: Frame): Promise<Reply> {

@@ -6,7 +6,7 @@ import { libraryDomain } from '../../conf/api-list.ts'
 import { virTypedParameterFlags } from '../../conf/enums.ts'
 import { argumentErrorsFrom } from '../../conf/error.ts'
 import type { TypedParams } from '../../conf/wire.ts'
-import type { ByteChannel, FileChannel, Stream } from '../../drivers/method.ts'
+import type { ByteChannel, FileChannel, Stream, Upload } from '../../drivers/method.ts'
 import { type Call, dispatch, rowFor, type Served } from '../dispatch.ts'
 import type { Reply } from './client.ts'
 import { type Values, type WireField, writeFields } from './codec.ts'
@@ -42,6 +42,10 @@ export async function answer(
   if (row.stream === 'body') {
     const { mime, body } = result as Stream
     return { write: to => writeFields(ret, { mime }, to), stream: bodyStream(body) }
+  }
+  if (row.stream === 'upload') {
+    const { channel, ...results } = result as Upload
+    return { write: to => writeFields(ret, results, to), stream: channelStream(channel) }
   }
   const results = exception?.ret?.(result as Values, given, served.domain) ?? (result as Values)
   const reply = exception?.isFitted ? results : fitted(ret, results, given, stringsOkay)

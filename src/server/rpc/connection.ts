@@ -21,6 +21,8 @@ export interface Guests extends Partial<Pick<RpcHandler, 'passStream' | 'isBusy'
   has(uuid: string): boolean
   /** A call on one of them. What is known at once is given at once. */
   call(procedure: Procedure, frame: Frame, signal: AbortSignal): Reply | Promise<Reply>
+  /** A call that brings a guest, and its bytes behind it; absent: whose connection it is carries it out. */
+  arrives?(procedure: Procedure, frame: Frame): Promise<Reply>
   /** A call of one of libvirt's other drivers; absent: there is none. */
   ofDriver?(frame: Frame): Promise<Reply>
 }
@@ -63,6 +65,9 @@ export class Connection implements RpcHandler {
     if (!procedure) return this.#guests.ofDriver?.(frame) ?? withoutDriver(frame)
     if (!exception?.beforeOpen) checkAccess(procedure.api, this.readOnly)
     if (procedure.onGuest) return this.#guests.call(procedure, frame, signal)
+    if (this.#guests.arrives && findMethod(procedure.api)?.stream === 'upload') {
+      return this.#guests.arrives(procedure, frame)
+    }
     return this.#ownCall(procedure, frame, signal)
   }
 

@@ -10,6 +10,7 @@ import { readFields, writeFields } from './codec.ts'
 import {
   type Frame,
   FrameReader,
+  type Header,
   KEEPALIVE_PROGRAM,
   MessageStatus,
   MessageType,
@@ -137,16 +138,36 @@ export class Link {
     { program, procedure, layout }: { program: number; procedure: number; layout: Pick<Layout, 'args' | 'ret'> },
     args: Readonly<Record<string, unknown>> = {}
   ): Promise<Record<string, unknown>> {
+    return (await this.#call({ program, procedure, layout }, args)).results
+  }
+
+  /**
+   * A call of our own behind which bytes are sent.
+   * @returns what its stream's packets begin with, beside its results
+   * @throws as `call`
+   */
+  callWithStream(
+    called: { program: number; procedure: number; layout: Pick<Layout, 'args' | 'ret'> },
+    args: Readonly<Record<string, unknown>>
+  ): Promise<{ header: Header; results: Record<string, unknown> }> {
+    return this.#call(called, args)
+  }
+
+  async #call(
+    { program, procedure, layout }: { program: number; procedure: number; layout: Pick<Layout, 'args' | 'ret'> },
+    args: Readonly<Record<string, unknown>>
+  ): Promise<{ header: Header; results: Record<string, unknown> }> {
     if (this.#error) throw this.#error
     const serial = this.#serial++
-    const header = { program, version: PROTOCOL_VERSION, procedure, type: MessageType.CALL, serial }
-    const packet = makeFrame({ ...header, status: MessageStatus.OK }, to => writeFields(layout.args, args, to))
+    const { CALL } = MessageType
+    const header = { program, version: PROTOCOL_VERSION, procedure, type: CALL, serial, status: MessageStatus.OK }
+    const packet = makeFrame(header, to => writeFields(layout.args, args, to))
     const reply = await new Promise<Frame>((done, failed) => {
       this.#calls.set(serial, { done, failed })
       this.send(packet)
     })
     const from = readerOf(reply)
-    if (reply.status === MessageStatus.OK) return readFields(layout.ret, from)
+    if (reply.status === MessageStatus.OK) return { header, results: readFields(layout.ret, from) }
     throw readError(from)
   }
 

@@ -1,10 +1,21 @@
 // Another host's daemon over libvirt's protocol: a connection of a guest's that goes there by itself.
-import { errorsFrom } from '../../conf/error.ts'
+import { errorsFrom, type VirError } from '../../conf/error.ts'
 import { type TypedValue, typed } from '../../conf/wire.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
-import type { MigrationPhase, Peer } from '../../drivers/migration.ts'
+import type { MigrationPhase, Peer, PeerStream } from '../../drivers/migration.ts'
 import { type Address, connectTo } from '../../host/connect-to.ts'
-import { REMOTE_PROGRAM } from './frame.ts'
+import {
+  type Frame,
+  frameKey,
+  type Header,
+  MessageStatus,
+  MessageType,
+  makeFrame,
+  makeRawFrame,
+  REMOTE_PROGRAM,
+  readError,
+  readerOf
+} from './frame.ts'
 import { Link } from './link.ts'
 import { findProcedure } from './procedures.ts'
 
@@ -12,6 +23,7 @@ const fail = errorsFrom('VIR_FROM_NONE')
 
 const SUPPORTS_FEATURE = 60
 const PREPARE3_PARAMS = 303
+const PREPARE_TUNNEL3_PARAMS = 304
 const FINISH3_PARAMS = 306
 
 /** libvirtd's port for TCP without TLS. */
@@ -37,14 +49,22 @@ export function daemonOf(uri: string): Address {
 export async function openPeer(uri: string): Promise<Peer> {
   const socket = await connectTo(daemonOf(uri))
   const listeners: (() => void)[] = []
+  const streams = new Map<string, StreamOut>()
   let isLost = false
   const link = new Link(
     { socket: uri, connection: socket, uri: 'qemu:///system', readOnly: false, asksForAuth: true, what: `'${uri}'` },
     {
-      frame: () => undefined,
-      ended() {
+      frame: frame => streams.get(frameKey(frame))?.heard(frame),
+      ended(error) {
         isLost = true
+        for (const stream of streams.values()) stream.lost(error)
         for (const listener of listeners) listener()
+      },
+      drained() {
+        for (const stream of streams.values()) stream.drained()
+      },
+      get isWaiting() {
+        return streams.size > 0
       }
     }
   )
@@ -57,6 +77,15 @@ export async function openPeer(uri: string): Promise<Peer> {
       const { cookie_out: cookie, uri_out: given } = await call(PREPARE3_PARAMS, argumentsOf(phase))
       return { cookie: cookie as Uint8Array, uri: (given as string | null) ?? undefined }
     },
+    async prepareTunnel(phase) {
+      const called = { program: REMOTE_PROGRAM, procedure: PREPARE_TUNNEL3_PARAMS }
+      const layout = findProcedure(REMOTE_PROGRAM, PREPARE_TUNNEL3_PARAMS)!
+      const { header, results } = await link.callWithStream({ ...called, layout }, argumentsOf(phase))
+      const key = frameKey(header)
+      const stream = new StreamOut(link, header, () => streams.delete(key))
+      streams.set(key, stream)
+      return { cookie: results.cookie_out as Uint8Array, stream }
+    },
     async finish({ cancelled, ...phase }) {
       const args = { ...argumentsOf(phase), cancelled: Number(cancelled) }
       const { dom, cookie_out: cookie } = await call(FINISH3_PARAMS, args)
@@ -67,6 +96,62 @@ export async function openPeer(uri: string): Promise<Peer> {
     },
     onLost: listener => void listeners.push(listener),
     close: () => link.close()
+  }
+}
+
+/** A stream of ours: bytes go, and its end comes back. */
+class StreamOut implements PeerStream {
+  readonly #link: Link
+  readonly #header: Header
+  readonly #ended: Promise<void>
+  readonly #forget: () => void
+  #settle: (error?: VirError) => void = () => {}
+  #drained = () => {}
+
+  constructor(link: Link, header: Header, forget: () => void) {
+    this.#link = link
+    this.#header = { ...header, type: MessageType.STREAM }
+    this.#forget = forget
+    this.#ended = new Promise((done, refuse) => {
+      this.#settle = error => (error ? refuse(error) : done())
+    })
+    this.#ended.catch(() => undefined)
+  }
+
+  write(data: Buffer): boolean {
+    const packets = makeRawFrame({ ...this.#header, status: MessageStatus.CONTINUE }, data)
+    for (const packet of packets) this.#link.send(packet)
+    return !this.#link.isBusy
+  }
+
+  onDrain(listener: () => void): void {
+    this.#drained = listener
+  }
+
+  finish(): Promise<void> {
+    this.#link.send(makeFrame({ ...this.#header, status: MessageStatus.OK }))
+    return this.#ended
+  }
+
+  abort(): void {
+    this.#link.send(makeFrame({ ...this.#header, status: MessageStatus.ERROR }))
+    this.#forget()
+  }
+
+  drained(): void {
+    this.#drained()
+  }
+
+  heard(frame: Frame): void {
+    if (frame.status === MessageStatus.CONTINUE) return
+    this.#forget()
+    this.#settle(frame.status === MessageStatus.ERROR ? readError(readerOf(frame)) : undefined)
+    this.#drained()
+  }
+
+  lost(error: VirError): void {
+    this.#settle(error)
+    this.#drained()
   }
 }
 

@@ -1,6 +1,7 @@
 // Migration: the phases of libvirt's protocol, each a call of its own. They are in no header of libvirt's, but in its
 // protocol; clients make virDomainMigrate* of them. All of it is loaded when it is called for.
 import { virDomainMigrateFlags } from '../../../conf/enums.ts'
+import { errorsFrom } from '../../../conf/error.ts'
 import { bytes, defaulted, flags, int, optional, text, uhyper } from '../../../conf/wire.ts'
 import { type Connect, domainHandle } from '../../connection.ts'
 import { methodFor } from '../../method.ts'
@@ -22,6 +23,11 @@ const cancelled = defaulted(int('not 0: the phases before have failed'), 0)
 const migrates = { since: '1.1.0', acl: 'domain:migrate' } as const
 const source = { ...migrates, on: 'domain' } as const
 const destination = { ...migrates, on: 'connect' } as const
+
+/** Arguments of what has a guest waited for. */
+const phaseArguments = { params, cookie_in: cookieIn, flags: migrateFlags }
+
+const noTunnel = () => errorsFrom('VIR_FROM_QEMU')('VIR_ERR_ARGUMENT_UNSUPPORTED', "a tunnel takes libvirt's protocol")
 
 const leaving = () => import('../migration/source.ts')
 
@@ -78,12 +84,26 @@ export const migrate = {
   /** Has a guest waited for on this side. Source: qemuDomainMigratePrepare3Params. */
   virDomainMigratePrepare3Params: onConnect({
     ...destination,
-    args: { params, cookie_in: cookieIn, flags: migrateFlags },
+    args: phaseArguments,
     ret: { cookie_out: cookieOut, uri_out: optional(text()) },
     keeps: () => true,
     async run(connect, { cookie_in: cookie, ...asked }, { api, connection }) {
       const { cookie: answer, uri } = await connect.prepareMigration({ ...asked, cookie }, api, connection)
       return { cookie_out: answer, uri_out: uri }
+    }
+  }),
+
+  /** The same for a guest whose bytes come behind the call. Source: qemuDomainMigratePrepareTunnel3Params. */
+  virDomainMigratePrepareTunnel3Params: onConnect({
+    ...destination,
+    stream: 'upload',
+    args: phaseArguments,
+    ret: { cookie_out: cookieOut },
+    keeps: () => true,
+    async run(connect, { cookie_in: cookie, ...asked }, { api, connection }) {
+      if (!connect.prepareTunnel) throw noTunnel()
+      const { cookie: answer, channel } = await connect.prepareTunnel({ ...asked, cookie }, api, connection)
+      return { cookie_out: answer, channel }
     }
   }),
 

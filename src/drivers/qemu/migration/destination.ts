@@ -4,6 +4,7 @@
 //      └──────────────────────└ failed, given up, or the caller's connection is gone: QEMU is ended
 //
 // A guest that does not run is only made known, at its end.
+import type { Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import {
@@ -20,7 +21,7 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import { handleOf } from '../../connection.ts'
 import { checkCreatable } from '../../known-guest.ts'
-import type { MigrationFinished, MigrationPhase, MigrationPrepared } from '../../migration.ts'
+import type { MigrationFinished, MigrationPhase, MigrationPrepared, MigrationTunnel } from '../../migration.ts'
 import type { QemuContext } from '../context.ts'
 import { loadDomain } from '../definition/passes.ts'
 import { checkOwn } from '../domain/define.ts'
@@ -31,7 +32,7 @@ import { HeldPorts } from '../process/ports.ts'
 import { refreshDomain } from '../process/refresh.ts'
 import { startDomain } from '../process/start.ts'
 import { stopDomain } from '../process/stop.ts'
-import { checkDestination, checkEncrypted, checkPrepare } from './checks.ts'
+import { checkDestination, checkEncrypted, checkPrepare, checkPrepareTunnel } from './checks.ts'
 import {
   type CookieFeature,
   decodeCookie,
@@ -41,11 +42,12 @@ import {
   parseCookie
 } from './cookie.ts'
 import { ownCookie, readerOf, thisHost } from './own-cookie.ts'
-import { applySettings, checkSettings, resetSettings, settingsFor } from './params.ts'
+import { applySettings, checkSettings, type MigrationSettings, resetSettings, settingsFor } from './params.ts'
 import { type Asked, enterPhase, letGoOn, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
-import { migrationReached } from './progress.ts'
+import { FD_NAME, migrationReached } from './progress.ts'
 import { diskServerFor, prepareStorage, stopDiskServer } from './storage.ts'
 import { disableTls, dropTls, enableTls } from './tls.ts'
+import { tunnelFrom } from './tunnel.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
 import { keepWitness, lastQuestion, newToken, openWitness, witnessElement } from './witness.ts'
 
@@ -74,8 +76,39 @@ export async function prepareMigration(
   asked: MigrationPhase,
   call: PhaseCall
 ): Promise<MigrationPrepared> {
+  const { params, flags } = asked
+  return forWhomItWaits(domain, () => {
+    const settings = settingsFor(params, flags, 'destination')
+    checkPrepare(params, flags)
+    return prepare(domain, asked, settings, placeFor(asked), call)
+  })
+}
+
+/**
+ * The same for a guest that comes by its caller's connection.
+ * @throws as prepareMigration
+ */
+export function prepareTunnel(domain: QemuDomain, asked: MigrationPhase, call: PhaseCall): Promise<MigrationTunnel> {
+  const { params, flags } = asked
+  return forWhomItWaits(domain, async () => {
+    checkPrepareTunnel(flags)
+    const settings = settingsFor(params, flags, 'destination')
+    const { theirs, channel } = await tunnelFrom(domain.root.dir)
+    try {
+      const { cookie } = await prepare(domain, asked, settings, tunnelPlace(theirs), call)
+      return { cookie, channel }
+    } catch (error) {
+      channel.close()
+      throw error
+    } finally {
+      theirs.destroy()
+    }
+  })
+}
+
+async function forWhomItWaits<T>(domain: QemuDomain, work: () => Promise<T>): Promise<T> {
   try {
-    return await prepare(domain, asked, call)
+    return await work()
   } catch (error) {
     // a shim that was started for this has no more to wait for
     domain.changed()
@@ -86,14 +119,13 @@ export async function prepareMigration(
 async function prepare(
   domain: QemuDomain,
   asked: MigrationPhase,
+  settings: MigrationSettings,
+  place: Place,
   { api, connection }: PhaseCall
 ): Promise<MigrationPrepared> {
   const { flags, params, cookie } = asked
-  const settings = settingsFor(params, flags, 'destination')
-  checkPrepare(params, flags)
   const { def, context, sourceName } = await definitionOf(domain, asked)
   checkOwn(domain, def)
-  const place = placeFor(asked)
   const isOffline = (flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0
   checkDestination(flags)
   checkEncrypted(context.config, flags)
@@ -135,6 +167,7 @@ async function prepare(
             await diskServer?.start(started, credentials)
             await applySettings(started, settings, flags)
             const staysOn = started.context.qemu.has('migrate-incoming.exit-on-error')
+            await place.handOver?.(started)
             await started.qmp.execute('migrate-incoming', {
               uri: place.listenUri(),
               ...(staysOn && { 'exit-on-error': false })
@@ -203,6 +236,8 @@ interface Place {
   witness: WitnessPlace | undefined
   choosePort(ports: HeldPorts, context: QemuContext): Promise<void>
   listenUri(): string
+  /** gives QEMU what it is to read from */
+  handOver?(domain: QemuDomain): Promise<void>
   /** undefined where the caller has said it all */
   answer(): string | undefined
 }
@@ -258,6 +293,17 @@ function placeFor({ params }: Asked): Place {
   if (!uri) ownName()
   return place
 }
+
+/** QEMU reads what comes by a connection of ours. */
+const tunnelPlace = (theirs: Socket): Place => ({
+  listen: '',
+  port: undefined,
+  witness: undefined,
+  choosePort: async () => undefined,
+  listenUri: () => `fd:${FD_NAME}`,
+  handOver: ({ qmp }) => qmp.passFile(FD_NAME, theirs),
+  answer: () => undefined
+})
 
 /** An address beside loopback's: QEMU then listens for both families. */
 const hasIpv6 = (): boolean =>

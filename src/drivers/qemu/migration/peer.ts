@@ -3,7 +3,7 @@
 import { virDomainMigrateFlags, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
-import type { MigrationParams, Peer } from '../../migration.ts'
+import type { MigrationParams, MigrationPrepared, Peer, PeerStream } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { decodeCookie, encodeCookie } from './cookie.ts'
 import { destinationParams, settingsFor } from './params.ts'
@@ -47,11 +47,11 @@ export function migrateToPeer(
   })
 }
 
+/** @throws VIR_ERR_ARGUMENT_UNSUPPORTED for what a tunnel has no use for */
 function checkTunnel({ migrate_uri: uri, listen_address: address, disks_port: port }: MigrationParams): void {
   if (uri !== undefined) throw unsupported('migration URI is not supported by tunnelled migration')
   if (address !== undefined) throw unsupported('listen address is not supported by tunnelled migration')
   if (port) throw unsupported('disk port address is not supported by tunnelled migration')
-  throw unsupported('tunnelled migration is not supported')
 }
 
 async function checkPeer(peer: Peer, flags: number): Promise<void> {
@@ -70,21 +70,28 @@ async function migrate(domain: QemuDomain, job: AsyncJob, peer: Peer, asked: Ask
   const isOffline = (asked.flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0
   const begun = await begin(domain, asked, job)
   const there = destinationPhase(domain, asked, begun.xml)
-  const prepared = await peer.prepare({ ...there, cookie: encodeCookie(begun.cookie) })
+  const isTunnelled = (asked.flags & FLAGS.VIR_MIGRATE_TUNNELLED) !== 0
+  const told = { ...there, cookie: encodeCookie(begun.cookie) }
+  const prepared: Partial<MigrationPrepared> & { cookie: Uint8Array; stream?: PeerStream } = isTunnelled
+    ? await peer.prepareTunnel(told)
+    : await peer.prepare(told)
   const uri = prepared.uri ?? asked.params.migrate_uri
   let failure: VirError | undefined
   let cookie: Uint8Array | undefined
   if (!isOffline) {
     try {
-      if (uri === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'domainMigratePrepare3 did not set uri')
+      if (uri === undefined && !isTunnelled)
+        throw fail('VIR_ERR_INTERNAL_ERROR', 'domainMigratePrepare3 did not set uri')
       enterPhase(job, 'perform3')
       const lost = () =>
         peer.isLost ? fail('VIR_ERR_OPERATION_FAILED', 'Lost connection to destination host') : undefined
-      const params = { ...asked.params, migrate_uri: uri }
-      cookie = encodeCookie(await send(domain, job, { ...asked, params }, decodeCookie(prepared.cookie), lost))
+      const params = uri === undefined ? asked.params : { ...asked.params, migrate_uri: uri }
+      const heard = decodeCookie(prepared.cookie)
+      cookie = encodeCookie(await send(domain, job, { ...asked, params }, heard, lost, prepared.stream))
       enterPhase(job, 'perform3_done')
     } catch (error) {
       failure = toVirError(error)
+      prepared.stream?.abort()
     }
   }
   const finish = {

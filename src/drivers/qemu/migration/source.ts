@@ -16,8 +16,9 @@ import {
   virDomainState
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { connectTo } from '../../../host/connect-to.ts'
+import { type Address, connectTo } from '../../../host/connect-to.ts'
 import type { AsyncJob, JobStatus } from '../../../state/async-job.ts'
+import type { PeerStream } from '../../migration.ts'
 import { speedBytes } from '../blockjob/speed.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import { loadInstead } from '../definition/stability.ts'
@@ -42,6 +43,7 @@ import {
 import { cancelMigration, completeJob, FD_NAME, followMigration, migrationReached } from './progress.ts'
 import { DiskCopies, isCopiedBy } from './storage.ts'
 import { disableTls, dropTls, enableTls, tlsHostname } from './tls.ts'
+import { type TunnelOut, tunnelTo } from './tunnel.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
 import { isElsewhere, witnessIn } from './witness.ts'
 
@@ -192,14 +194,15 @@ export async function send(
   job: AsyncJob,
   asked: Asked,
   cookieIn: string | undefined,
-  trouble: () => Error | undefined = () => undefined
+  trouble: () => Error | undefined = () => undefined,
+  stream?: PeerStream
 ): Promise<string> {
   const { flags, params } = asked
   const { qmp } = domain
   const isKept = (flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0
   const persistent = isKept ? await persistentFor(domain, params.persistent_xml) : undefined
   const heard = parseCookie(cookieIn, readerOf(domain), ['graphics', 'capabilities', 'nbd', 'block-dirty-bitmaps'])
-  const to = destinationOf(params.migrate_uri, flags)
+  const to = stream ? { stream } : destinationOf(params.migrate_uri, flags)
   const settings = settingsFor(params, flags, 'source')
   const witness = witnessIn(heard?.unknown)
   const host = 'address' in to && 'host' in to.address ? to.address.host : undefined
@@ -217,6 +220,7 @@ export async function send(
     await applySettings(domain, settings, flags)
   })
   let isUnderWay = false
+  let tunnel: TunnelOut | undefined
   const copies = new DiskCopies(domain, job)
   followMigration(domain, job)
   try {
@@ -230,7 +234,7 @@ export async function send(
     }
     domain.running.pausedReason = VIR_DOMAIN_PAUSED_MIGRATION
     isUnderWay = true
-    await start(domain, job, to)
+    tunnel = await start(domain, job, to)
     const reached = (...goals: JobStatus[]) =>
       migrationReached(domain, job, goals, () => troubleOf(domain, flags) ?? copies.trouble ?? trouble())
     const isPaused = (await reached('paused', 'hypervisor-completed')) === 'paused'
@@ -240,9 +244,11 @@ export async function send(
       await job.nested(() => qmp.execute('migrate-continue', { state: 'pre-switchover' }))
       await reached('hypervisor-completed')
     }
+    await tunnel?.sent
   } catch (error) {
     if (isUnderWay) await cancelMigration(domain)
     await copies.drop()
+    tunnel?.stop()
     job.status = job.status === 'canceled' ? 'canceled' : 'failed'
     throw error
   } finally {
@@ -268,7 +274,7 @@ function troubleOf(domain: QemuDomain, flags: number): Error | undefined {
 }
 
 /** Where the guest goes: over a connection of ours, or one that QEMU makes itself as it wants several. */
-type Destination = { address: Parameters<typeof connectTo>[0]; uri?: undefined } | { uri: string }
+type Destination = { address: Address } | { uri: string } | { stream: PeerStream }
 
 /** @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_OPERATION_UNSUPPORTED */
 function destinationOf(given: string | undefined, flags: number): Destination {
@@ -283,19 +289,24 @@ function destinationOf(given: string | undefined, flags: number): Destination {
   return isOfQemu ? { uri: `tcp:${hostInUri(host)}:${port}` } : { address: { host, port } }
 }
 
-async function start(domain: QemuDomain, job: AsyncJob, to: Destination): Promise<void> {
+async function start(domain: QemuDomain, job: AsyncJob, to: Destination): Promise<TunnelOut | undefined> {
   const { qmp } = domain
-  if (to.uri !== undefined) {
+  if ('uri' in to) {
     const { uri } = to
     await job.nested(() => qmp.execute('migrate', { uri }))
-    return
+    return undefined
   }
-  const socket = await connectTo(to.address)
+  const tunnel = 'stream' in to ? await tunnelTo(to.stream, domain.root.dir) : undefined
+  const socket = tunnel?.theirs ?? (await connectTo((to as { address: Address }).address))
   try {
     await job.nested(async () => {
       await qmp.passFile(FD_NAME, socket)
       await qmp.execute('migrate', { uri: `fd:${FD_NAME}` })
     })
+    return tunnel
+  } catch (error) {
+    tunnel?.stop()
+    throw error
   } finally {
     socket.destroy()
   }
