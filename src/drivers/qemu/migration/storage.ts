@@ -104,7 +104,8 @@ export class DiskCopies {
   /**
    * Begins to copy, and waits until all are alike.
    * @param trouble why it is of no use any more
-   * @throws VIR_ERR_OPERATION_FAILED, VIR_ERR_OPERATION_ABORTED, VIR_ERR_INTERNAL_ERROR with QEMU's words, `trouble`; then `drop` is to be called
+   * @throws VIR_ERR_OPERATION_FAILED, VIR_ERR_OPERATION_ABORTED, VIR_ERR_INTERNAL_ERROR with QEMU's words, `trouble`;
+   *   `drop` is to be called then
    */
   async begin(asked: Asked, target: CopyTarget, trouble: () => Error | undefined): Promise<void> {
     const { devices } = this.#domain.def
@@ -115,6 +116,7 @@ export class DiskCopies {
     }
     const server = serverOf(asked, target.nbd)
     countMirrors(this.#job, () => this.#count())
+    await this.#job.nested(() => dropLeftCopies(this.#domain))
     for (const disk of disks) await this.#job.nested(() => this.#copy(disk, asked, server, target))
     await this.#reach(({ job }) => job.state === 'ready', trouble)
     await this.#count()
@@ -146,7 +148,7 @@ export class DiskCopies {
           throw this.trouble ?? refused
         })
     }
-    await this.#reach(({ job }) => isOver(job), trouble)
+    await this.#reach(({ hasEnded }) => hasEnded, trouble)
   }
 
   /** Gives up what is under way; nothing of it is left in QEMU. */
@@ -204,8 +206,11 @@ export class DiskCopies {
         'auto-dismiss': false
       })
     } catch (error) {
-      await removeTarget(this.#domain, target).catch(err => this.#domain.log.warn({ err }, 'a node stays in QEMU'))
-      watch.drop()
+      // one that cannot be taken away now is known of by its job: the next process does it, or the next migration
+      await removeTarget(this.#domain, target).then(
+        () => watch.drop(),
+        err => this.#domain.log.warn({ err }, 'a node stays in QEMU')
+      )
       throw error
     }
     this.#watches.push(watch)
@@ -248,7 +253,8 @@ export class DiskCopies {
 }
 
 /**
- * Gives up the copies that a former process was making; nothing of them is left in QEMU (qemuMigrationSrcNBDCopyCancel).
+ * Gives up copies that a former process, or migration, has left; nothing of them is left in QEMU
+ * (qemuMigrationSrcNBDCopyCancel).
  */
 export async function dropLeftCopies(domain: QemuDomain): Promise<void> {
   const { running, qmp, log } = domain
