@@ -16,6 +16,7 @@ import { type Log, QemuDomain } from '../../src/drivers/qemu/domain/domain.ts'
 import type { Ended } from '../../src/drivers/qemu/domain/run.ts'
 import { readStatus, type Status } from '../../src/drivers/qemu/domain/status.ts'
 import { handleQmpEvent } from '../../src/drivers/qemu/events/index.ts'
+import { recoverMigration } from '../../src/drivers/qemu/migration/recover.ts'
 import { reconnectDomain } from '../../src/drivers/qemu/process/reconnect.ts'
 import { cancelStart, type StartOptions, startDomain } from '../../src/drivers/qemu/process/start.ts'
 import { OpenedFiles } from '../../src/host/inherited-files.ts'
@@ -155,6 +156,7 @@ export class StandInGuest {
     const { def, context } = await loadDomain(status.xml, this.#contextFor, { inactive: false, status: true })
     this.#serve(def, context)
     const isRunning = await reconnectDomain(this.domain, status)
+    if (isRunning && status.job?.kind.startsWith('migration')) await recoverMigration(this.domain)
     if (isRunning && status.blockJobs) await refreshBlockJobs(this.domain)
     if (isRunning && status.looseImages) await settleLooseImages(this.domain)
     return isRunning

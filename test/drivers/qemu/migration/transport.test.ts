@@ -45,7 +45,7 @@ t.test('the ways that memory goes', async t => {
   for (const [name, words] of Object.entries(ways)) {
     await t.test(name, async t => {
       await create()
-      t.same(await migrate(...words), { status: 0, out: '\n', err: '' })
+      t.same(await migrate(...words), { status: 0, out: '', err: '' })
       t.equal((await roots.virsh('to', ['domstate', NAME])).out.trim(), 'running')
       t.match((await roots.virsh('from', ['domstate', NAME])).err, /failed to get domain/)
       await roots.qmp('to', NAME, 'pmemsave', { val: AT, size: SIZE, filename: path('memory') })
