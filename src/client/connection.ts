@@ -209,8 +209,10 @@ function jsonOf(text: string): unknown {
 /** The error a daemon has answered with; its status, where the answer is none of ours. */
 export function refusalOf(status: number | undefined, text: string): ClientError {
   try {
-    const { message, code } = parseJson(text) as { message?: unknown; code?: unknown }
-    if (typeof message === 'string' && typeof code === 'number') return new ApiError(message, code)
+    const { message, code, domain } = parseJson(text) as { message?: unknown; code?: unknown; domain?: unknown }
+    if (typeof message === 'string' && typeof code === 'number') {
+      return new ApiError(message, code, typeof domain === 'number' ? domain : undefined)
+    }
   } catch {
     // not even JSON
   }

@@ -10,13 +10,15 @@ export class ClientError extends Error {
   }
 }
 
-/** An error a shim answered with; `code` is libvirt's number. */
+/** An error a shim answered with; `code` and `domain` are libvirt's numbers. */
 export class ApiError extends ClientError {
   readonly code: number
+  readonly domain: number | undefined
 
-  constructor(message: string, code: number) {
+  constructor(message: string, code: number, domain?: number) {
     super(message)
     this.code = code
+    this.domain = domain
   }
 }
 

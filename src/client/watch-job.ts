@@ -18,24 +18,32 @@ export function showProgress(session: Session, label: string, left: number | big
   session.showProgress(`${label}: [${(Math.floor(done * 100) / 100).toFixed(2).padStart(5)} %]`)
 }
 
+export interface JobWatch {
+  /** what the job is, in front of its progress */
+  label: string
+  /** shows the progress */
+  verbose: boolean
+  /** what is done when it has counted something and takes longer than that */
+  late?: { afterS: number; act(): Promise<unknown> } | undefined
+}
+
 /**
  * Waits for a call that is an async job of its guest's. Ctrl + C has the job given up, which then fails.
- * @param label what it is, in front of its progress
- * @param verbose shows the progress
  * @throws what the call throws
  */
 export async function watchJob<T>(
   { session, shim }: Pick<DomainCall, 'session' | 'shim'>,
-  { label, verbose }: { label: string; verbose: boolean },
+  watch: JobWatch,
   work: Promise<T>
 ): Promise<T> {
+  const { label, verbose, late } = watch
   const over = new AbortController()
   let aborted: Promise<unknown> | undefined
   const interrupted = () => {
     aborted = shim.call('virDomainAbortJob').catch(error => session.warn(error.message))
   }
   process.once('SIGINT', interrupted)
-  const shown = verbose ? followJob(session, shim, label, over.signal) : undefined
+  const shown = verbose || late ? followJob(session, shim, watch, over.signal) : undefined
   try {
     const result = await work
     if (verbose) showProgress(session, label, 0, 1)
@@ -47,13 +55,19 @@ export async function watchJob<T>(
   }
 }
 
-/** Shows the progress of whatever job the guest has until the signal comes; a call that fails is made again. */
-async function followJob(session: Session, shim: Connection, label: string, signal: AbortSignal): Promise<void> {
+/** Follows whatever job the guest has until the signal comes; a call that fails is made again. */
+async function followJob(session: Session, shim: Connection, watch: JobWatch, signal: AbortSignal): Promise<void> {
+  const { label, verbose, late } = watch
+  let timer: NodeJS.Timeout | undefined
   while (await waited(signal)) {
     const info = await shim.call('virDomainGetJobInfo').catch(() => undefined)
     if (signal.aborted || !info || info.type === virDomainJobType.VIR_DOMAIN_JOB_NONE) continue
-    if (Number(info.dataTotal) > 0) showProgress(session, label, info.dataRemaining, info.dataTotal)
+    if (Number(info.dataTotal) === 0) continue
+    if (verbose) showProgress(session, label, info.dataRemaining, info.dataTotal)
+    // what it does may fail as the job ends
+    if (late) timer ??= setTimeout(() => void late.act().catch(() => undefined), late.afterS * 1000)
   }
+  clearTimeout(timer)
 }
 
 /** False once the signal has come. */

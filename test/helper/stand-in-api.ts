@@ -11,10 +11,12 @@ import { formatJson, parseJson } from '../../src/conf/json.ts'
 export class Refused {
   readonly message: string
   readonly code: number
+  readonly domain: number | undefined
 
-  constructor(message: string, code = 1) {
+  constructor(message: string, code = 1, domain?: number) {
     this.message = message
     this.code = code
+    this.domain = domain
   }
 }
 

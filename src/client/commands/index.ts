@@ -14,6 +14,7 @@ import { host } from './host.ts'
 import { info } from './info.ts'
 import { job, jobs } from './job.ts'
 import { lifecycle } from './lifecycle.ts'
+import { migration } from './migrate.ts'
 import { migrateSettings } from './migrate-settings.ts'
 import { monitor } from './monitor.ts'
 import { native } from './native.ts'
@@ -48,6 +49,7 @@ export const groups: CommandGroup[] = [
       ...tuning,
       ...throttle,
       ...job,
+      ...migration,
       ...migrateSettings,
       ...blockjobs,
       ...work,
