@@ -23,6 +23,7 @@ import { handleOf } from '../../connection.ts'
 import { checkCreatable } from '../../known-guest.ts'
 import type { MigrationFinished, MigrationPhase, MigrationPrepared, MigrationTunnel } from '../../migration.ts'
 import type { QemuContext } from '../context.ts'
+import { takeMadeCpu } from '../cpu/live.ts'
 import { loadDomain } from '../definition/passes.ts'
 import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
@@ -38,6 +39,7 @@ import {
   decodeCookie,
   encodeCookie,
   formatCookie,
+  jobStats,
   type MigrationCookie,
   parseCookie
 } from './cookie.ts'
@@ -142,7 +144,7 @@ async function prepare(
       await place.choosePort(ports, context)
       ports.release()
     } else {
-      if (heard?.cpu) def.cpu = heard.cpu
+      const originalCpu = takeMadeCpu(def, heard?.cpu)
       await prepareStorage(def, context, asked, heard?.nbd)
       const diskServer = heard?.nbd && diskServerFor(def, context, asked, place.listen)
       servesDisks = diskServer !== undefined
@@ -151,6 +153,7 @@ async function prepare(
         paused: true,
         autoDestroy: connection,
         incoming: {
+          originalCpu,
           async choosePorts(ports) {
             await place.choosePort(ports, context)
             await diskServer?.choosePort(ports)
@@ -346,7 +349,7 @@ export async function finishMigration(
       ...(heard.statistics.sent !== 0n && { delta: BigInt(receivedMs) - heard.statistics.sent })
     }
     if (statistics) {
-      job.stats = statistics.counts
+      job.stats = jobStats(statistics)
       domain.jobs.complete('completed')
     }
     return {

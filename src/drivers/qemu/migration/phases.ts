@@ -1,5 +1,6 @@
 // The phases of a migration: calls that come one after the other, each of which goes on with the job of the one before. The
 // phase is on disk before what it says is done, so that the next process knows how far it had come (qemuMigrationJobPhase).
+import { virDomainMigrateFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { JobOwner } from '../../../state/job.ts'
@@ -85,6 +86,19 @@ export function migrationJob({ jobs, name }: QemuDomain, kind: Kind): AsyncJob {
   const { async: job } = jobs
   if (job?.kind === kind) return job
   throw fail('VIR_ERR_OPERATION_INVALID', `domain '${name}' ${NOT[kind]}`)
+}
+
+/**
+ * Looks whether a post-copy that has failed can go on; none can yet (qemuMigrationAnyCanResume).
+ * @throws VIR_ERR_ARGUMENT_UNSUPPORTED, VIR_ERR_OPERATION_INVALID
+ */
+export function refuseResume(domain: QemuDomain, kind: Kind, flags: number): never {
+  if ((flags & virDomainMigrateFlags.VIR_MIGRATE_POSTCOPY) === 0) {
+    const why = 'resuming failed post-copy migration requires post-copy to be enabled'
+    throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', why)
+  }
+  migrationJob(domain, kind)
+  throw fail('VIR_ERR_OPERATION_INVALID', `migration of domain ${domain.name} is not in post-copy phase`)
 }
 
 /** Enters a phase; it is on disk when this returns. @throws VIR_ERR_INTERNAL_ERROR for one that was before */

@@ -28,7 +28,7 @@ import { stopDomain } from '../process/stop.ts'
 import { refreshTrays } from '../process/trays.ts'
 import { checkRemotelyMigratable, checkSafe } from './allowed.ts'
 import { checkBegin, checkEncrypted, checkPerform } from './checks.ts'
-import { type CookieFeature, formatCookie, type MigrationCookie, parseCookie } from './cookie.ts'
+import { type CookieFeature, formatCookie, jobStats, type MigrationCookie, parseCookie } from './cookie.ts'
 import { ownCookie, readerOf, statisticsOf } from './own-cookie.ts'
 import { applySettings, checkSettings, migrationSpeed, resetSettings, settingsFor } from './params.ts'
 import {
@@ -38,6 +38,7 @@ import {
   letGoOn,
   migrationJob,
   type PhaseCall,
+  refuseResume,
   startMigrationJob
 } from './phases.ts'
 import { cancelMigration, completeJob, FD_NAME, followMigration, migrationReached } from './progress.ts'
@@ -71,6 +72,7 @@ export interface Begun {
 export function beginMigration(domain: QemuDomain, asked: Asked, { api, connection }: PhaseCall): Promise<Begun> {
   const owner = { api, flags: asked.flags }
   checkEncrypted(domain.context.config, asked.flags)
+  if ((asked.flags & FLAGS.VIR_MIGRATE_POSTCOPY_RESUME) !== 0) refuseResume(domain, 'migration-out', asked.flags)
   if ((asked.flags & VIR_MIGRATE_CHANGE_PROTECTION) === 0) {
     checkNotMigrating(domain)
     return domain.jobs.run('modify', owner, () => begin(domain, asked))
@@ -161,6 +163,7 @@ export async function performMigration(
   const { flags, params } = asked
   checkPerform(params, flags)
   checkEncrypted(domain.context.config, flags)
+  if ((flags & FLAGS.VIR_MIGRATE_POSTCOPY_RESUME) !== 0) refuseResume(domain, 'migration-out', flags)
   if ((flags & BY_ITSELF) !== 0) {
     if (cookie !== undefined) throw fail('VIR_ERR_OPERATION_INVALID', 'received unexpected cookie with P2P migration')
     const { migrateToPeer } = await import('./peer.ts')
@@ -434,8 +437,7 @@ async function hasLeft(domain: QemuDomain, job: AsyncJob): Promise<boolean> {
 
 /** Ends QEMU: the guest runs elsewhere (qemuMigrationSrcComplete). */
 async function leave(domain: QemuDomain, job: AsyncJob, heard: MigrationCookie | undefined): Promise<void> {
-  const net = heard?.statistics
-  if (net?.counts.downtime && job.stats) job.stats = { ...job.stats, downtime: net.counts.downtime }
+  if (heard?.statistics) job.stats = { ...job.stats, ...jobStats(heard.statistics) }
   await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_MIGRATED)
   completeJob(domain, job)
 }

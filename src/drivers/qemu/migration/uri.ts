@@ -17,11 +17,12 @@ export interface MigrationUri {
 /** @throws VIR_ERR_INTERNAL_ERROR for what is no URI (qemuMigrationAnyParseURI) */
 export function parseMigrationUri(text: string): MigrationUri {
   const isWellFormed = !/^tcp:(?!\/\/)/.test(text)
-  const parts = /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/(?:[^@/]*@)?(\[[^\]/]*\]|[^:/?#]*)(?::(\d*))?)?([^?#]*)/i.exec(
-    isWellFormed ? text : `tcp://${text.slice('tcp:'.length)}`
-  )
+  const parts =
+    /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/(?:[^@/]*@)?(\[[^\]/]*\]|[^:/?#]*)(?::(\d*))?(?=[/?#]|$))?([^?#]*)/i.exec(
+      isWellFormed ? text : `tcp://${text.slice('tcp:'.length)}`
+    )
   const [, scheme = '', host = '', port = '', path = ''] = parts ?? []
-  if (!parts || Number(port) > 65535) throw fail('VIR_ERR_INTERNAL_ERROR', `unable to parse URI ${text}`)
+  if (!parts || Number(port) > 65535) throw fail('VIR_ERR_INTERNAL_ERROR', `Unable to parse URI ${text}`)
   return { scheme: scheme.toLowerCase(), host: host.replace(/^\[|\]$/g, ''), port: Number(port), path, isWellFormed }
 }
 
