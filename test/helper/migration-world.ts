@@ -3,6 +3,7 @@
 //
 //     DIR/a, DIR/b      a host's own: sockets, state, logs; seen under the same path from everywhere
 //     DIR/shared        images that both hosts have
+//     DIR/local         images that each has its own of: DIR/a/local, DIR/b/local from outside
 //
 // What a migration between two libvirtd 11.3 needs here, as tried:
 //
@@ -18,6 +19,7 @@ import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_proces
 import { once } from 'node:events'
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -49,7 +51,7 @@ export interface HostOptions {
   qemuConf?: string[]
   /** options of the aggregator */
   options?: string[]
-  /** certificates for migration, of one authority for both hosts, in `DIR/a/pki` as QEMU wants them */
+  /** certificates for migration, of one authority for both hosts, in /etc/pki/qemu */
   tls?: boolean
 }
 
@@ -100,10 +102,6 @@ export class MigrationHost {
     return join(this.dir, 'r')
   }
 
-  get #pki(): string {
-    return join(this.dir, 'pki')
-  }
-
   /** What its libvirtd has logged. */
   get log(): string {
     return readFileSync(join(this.dir, 'libvirtd.log'), 'utf8')
@@ -117,25 +115,30 @@ export class MigrationHost {
   /** Makes its namespaces: it is without a daemon and without a network then. */
   async boot(): Promise<void> {
     const { dir } = this
-    for (const name of ['etc', 'lib', 'log', 'r']) mkdirSync(join(dir, name), { recursive: true })
-    if (this.#options.tls) makeCertificates(join(dirname(dir), 'ca'), this.#pki, this)
+    for (const name of ['lib', 'log', 'local', 'r']) mkdirSync(join(dir, name), { recursive: true })
+    const etc = join(dir, 'etc')
+    cpSync('/etc', etc, { recursive: true, verbatimSymlinks: true, filter: path => path !== '/etc/libvirt' })
+    mkdirSync(join(etc, 'libvirt'))
     const files: Record<string, string[]> = {
-      hosts: ['127.0.0.1 localhost', '10.77.0.1 host-a', '10.77.0.2 host-b'],
-      'machine-id': [this.uuid.replaceAll('-', '')],
-      'product-uuid': [this.uuid],
-      'etc/libvirtd.conf': this.#libvirtdConf(),
-      'etc/qemu.conf': this.#qemuConf()
+      'etc/hosts': ['127.0.0.1 localhost', '10.77.0.1 host-a', '10.77.0.2 host-b'],
+      'etc/libvirt/libvirtd.conf': this.#libvirtdConf(),
+      'etc/libvirt/qemu.conf': this.#qemuConf(),
+      'etc/machine-id': [this.uuid.replaceAll('-', '')],
+      'product-uuid': [this.uuid]
     }
-    for (const [name, lines] of Object.entries(files)) writeFileSync(join(dir, name), `${lines.join('\n')}\n`)
+    for (const [name, lines] of Object.entries(files)) {
+      rmSync(join(dir, name), { force: true })
+      writeFileSync(join(dir, name), `${lines.join('\n')}\n`)
+    }
+    if (this.#options.tls) makeCertificates(join(dirname(dir), 'ca'), join(etc, 'pki/qemu'), this)
     const steps = [
       'umount --recursive --lazy /sys',
       'mount -t sysfs sysfs /sys',
       'mount -t tmpfs tmpfs /run',
-      `mount --bind ${dir}/etc /etc/libvirt`,
+      `mount --bind ${dir}/etc /etc`,
       `mount --bind ${dir}/lib /var/lib/libvirt`,
       `mount --bind ${dir}/log /var/log/libvirt`,
-      `mount --bind ${dir}/hosts /etc/hosts`,
-      `mount --bind ${dir}/machine-id /etc/machine-id`,
+      `mount --bind ${dir}/local ${dirname(dir)}/local`,
       ...(existsSync(FIRMWARE_UUID) ? [`mount --bind ${dir}/product-uuid ${FIRMWARE_UUID}`] : []),
       `hostname ${this.hostName}`,
       'ip link set lo up',
@@ -180,7 +183,6 @@ export class MigrationHost {
       'group="root"',
       'security_driver="none"',
       'stdio_handler="file"',
-      ...(this.#options.tls ? [`migrate_tls_x509_cert_dir="${this.#pki}"`] : []),
       ...(this.#options.qemuConf ?? [])
     ]
   }
@@ -254,6 +256,11 @@ export class MigrationHost {
     return run('nsenter', [...this.#enter(), program, ...words])
   }
 
+  /** The path from outside of a file that it has below DIR/local. */
+  ownPath(name: string): string {
+    return join(this.dir, 'local', name)
+  }
+
   /** The same, waited for. @throws Error where it fails */
   runSync(program: string, ...words: string[]): string {
     const { status, stdout, stderr } = spawnSync('nsenter', [...this.#enter(), program, ...words], {
@@ -284,12 +291,13 @@ export class MigrationHost {
 export class MigrationWorld {
   readonly dir = mkdtempSync(join(tmpdir(), 'virshim-move-'))
   readonly shared = join(this.dir, 'shared')
+  readonly local = join(this.dir, 'local')
   readonly a: MigrationHost
   readonly b: MigrationHost
 
   constructor(a: HostOptions, b: HostOptions = a) {
     chmodSync(this.dir, 0o755)
-    mkdirSync(this.shared)
+    for (const path of [this.shared, this.local]) mkdirSync(path)
     this.a = new MigrationHost('a', a, this.dir)
     this.b = new MigrationHost('b', b, this.dir)
   }
