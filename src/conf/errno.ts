@@ -4,6 +4,7 @@ import { type ErrorDomain, VirError } from './error.ts'
 
 /** glibc's words by code, where libuv has others. */
 const GLIBC: Record<string, string> = {
+  EAI_AGAIN: 'Temporary failure in name resolution',
   EBUSY: 'Device or resource busy',
   ECONNABORTED: 'Software caused connection abort',
   ECONNRESET: 'Connection reset by peer',
@@ -17,6 +18,7 @@ const GLIBC: Record<string, string> = {
   ENAMETOOLONG: 'File name too long',
   ENFILE: 'Too many open files in system',
   ENOMEM: 'Cannot allocate memory',
+  ENOTFOUND: 'Name or service not known',
   EPIPE: 'Broken pipe',
   ERANGE: 'Numerical result out of range',
   ETXTBSY: 'Text file busy',

@@ -15,8 +15,9 @@ export function connectTo(address: Address): Promise<Socket> {
     const failed = (error: Error) => {
       clearTimeout(timer)
       socket.destroy()
-      const { code = '' } = error as NodeJS.ErrnoException
-      refuse(systemError('VIR_FROM_RPC', code === 'ENOTFOUND' ? unresolved(address) : unreachable(address), error))
+      const { syscall } = error as NodeJS.ErrnoException
+      const words = syscall === 'getaddrinfo' ? unresolved(address) : unreachable(address)
+      refuse(systemError('VIR_FROM_RPC', words, error))
     }
     const late = Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })
     const timer = setTimeout(() => failed(late), CONNECT_LIMIT_MS)

@@ -218,7 +218,10 @@ export class AsyncJob {
 
   /** The job is to be given up, as a client asked (qemuDomainObjAbortAsyncJob). */
   async abort(): Promise<void> {
-    this.#break(fail('VIR_ERR_OPERATION_ABORTED', `${ASYNC_JOBS[this.kind].name} job: canceled by client`))
+    const { name } = ASYNC_JOBS[this.kind]
+    // QEMU's word for it, which is not waited for
+    const job = this.kind === 'migration-out' ? `job '${name}'` : `${name} job:`
+    this.#break(fail('VIR_ERR_OPERATION_ABORTED', `${job} canceled by client`))
     await this.cancel?.()
   }
 

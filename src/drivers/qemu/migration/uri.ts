@@ -18,7 +18,7 @@ export interface MigrationUri {
 export function parseMigrationUri(text: string): MigrationUri {
   const isWellFormed = !/^tcp:(?!\/\/)/.test(text)
   const parts =
-    /^(?:([a-z][a-z0-9+.-]*):)?(?:\/\/(?:[^@/]*@)?(\[[^\]/]*\]|[^:/?#]*)(?::(\d*))?(?=[/?#]|$))?([^?#]*)/i.exec(
+    /^(?:([a-z][a-z0-9+.-]*):)?(?![a-z][a-z0-9+.-]*:)(?:\/\/(?:[^@/]*@)?(\[[^\]/]*\]|[^:/?#]*)(?::(\d*))?(?=[/?#]|$))?(?!\/\/)([^?#]*)/i.exec(
       isWellFormed ? text : `tcp://${text.slice('tcp:'.length)}`
     )
   const [, scheme = '', host = '', port = '', path = ''] = parts ?? []
