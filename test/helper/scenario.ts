@@ -10,7 +10,12 @@
 //     hears TEXT  waits for that in what the listener says
 //     heard TEXT  the same, then ends it and compares what it said
 //     until LINE  repeats that until it succeeds
+//     until LINE has TEXT
+//                 the same, until it says that too; what it says is not compared
 //     say TEXT    is for what the test has put behind the lane's guest
+//     begin LINE  goes on while what follows is done
+//     end         waits for that and compares what it said
+//     there LINE  is for the other host, where there are two; $A and $B are the URIs of both
 import { execFile, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -42,15 +47,18 @@ export interface Lane {
   name: 'libvirtd' | 'aggregator' | 'shim'
   uri: string
   readOnlyUri: string
+  /** the URI of another host, for guests that move */
+  there?: string
   dir: string
   /** of its guest's VNC server */
   port: number
 }
 
-interface Step {
+export interface Step {
   line: string
   readOnly: boolean
   notOnShim: boolean
+  there: boolean
 }
 
 export interface Scenario {
@@ -142,6 +150,8 @@ const VARYING: [pattern: RegExp, mask: string][] = [
 
 function normal(lane: Lane, said: string): string {
   const own = said
+    .replaceAll(lane.uri, 'URI')
+    .replaceAll(lane.there ?? lane.uri, 'URI THERE')
     .replaceAll(lane.dir, 'DIR')
     .replaceAll(`${lane.port}`, 'PORT')
     .replaceAll(`:${lane.port - 5900}`, ':DISPLAY')
@@ -157,8 +167,13 @@ function stepsOf({ group, lines = [] }: Scenario): Step[] {
     .filter(line => line !== '' && !line.startsWith('#'))
     .flatMap(choices)
     .map(line => {
-      const [, shim, ro, rest] = /^(!shim )?(ro )?(.*)$/.exec(line)!
-      return { line: rest!.trim(), readOnly: ro !== undefined, notOnShim: shim !== undefined }
+      const [, shim, ro, there, rest] = /^(!shim )?(ro )?(there )?(.*)$/.exec(line)!
+      return {
+        line: rest!.trim(),
+        readOnly: ro !== undefined,
+        notOnShim: shim !== undefined,
+        there: there !== undefined
+      }
     })
 }
 
@@ -169,10 +184,16 @@ function choices(line: string): string[] {
 }
 
 const inLane = (lane: Lane, text: string) =>
-  text.replaceAll('$D', lane.dir).replaceAll('$G', NAME).replaceAll('$U', UUID).replaceAll('$P', `${lane.port}`)
+  text
+    .replaceAll('$D', lane.dir)
+    .replaceAll('$G', NAME)
+    .replaceAll('$U', UUID)
+    .replaceAll('$P', `${lane.port}`)
+    .replaceAll('$A', lane.uri)
+    .replaceAll('$B', lane.there ?? '')
 
-const argumentsOf = (lane: Lane, { line, readOnly }: Step) => [
-  ...(readOnly ? ['-r', '-c', lane.readOnlyUri] : ['-c', lane.uri]),
+const argumentsOf = (lane: Lane, { line, readOnly, there }: Step) => [
+  ...(readOnly ? ['-r', '-c', lane.readOnlyUri] : ['-c', there ? lane.there! : lane.uri]),
   ...words(inLane(lane, line))
 ]
 
@@ -220,25 +241,39 @@ class Listener {
   }
 }
 
+/** What a lane says to each command of a group; nothing where it is not asked. */
+export async function askLane(lane: Lane, wanted: Scenario): Promise<{ step: Step; ran: Ran | undefined }[]> {
+  const steps = stepsOf(wanted)
+  const ran = await runLane(lane, steps, wanted.say)
+  return steps.map((step, index) => ({ step, ran: ran[index] }))
+}
+
 async function runLane(lane: Lane, steps: Step[], say: Scenario['say']): Promise<(Ran | undefined)[]> {
   const ran: (Ran | undefined)[] = []
   let listener: Listener | undefined
   let isHeard = true
+  let begun: Promise<Ran> | undefined
   for (const step of steps) {
     let result: Ran | undefined
     if (step.notOnShim && lane.name === 'shim') result = undefined
     else if (step.line.startsWith('listen ')) {
       listener = new Listener(lane, step)
       isHeard = false
+    } else if (step.line.startsWith('begin ')) {
+      begun = virsh(lane, { ...step, line: step.line.slice('begin '.length) })
+    } else if (step.line === 'end') {
+      result = await begun
     } else if (step.line.startsWith('say ')) {
       say?.(lane, step.line.slice('say '.length))
     } else if (step.line.startsWith('until ')) {
-      const wanted = { ...step, line: step.line.slice('until '.length) }
+      const [line = '', text = ''] = step.line.slice('until '.length).split(' has ')
       const limit = Date.now() + UNTIL_LIMIT_MS
+      const isSo = ({ status, out }: Ran) => status === 0 && out.includes(text)
       do {
-        result = await virsh(lane, wanted)
-        if (result.status !== 0) await sleep(100)
-      } while (result.status !== 0 && Date.now() < limit)
+        result = await virsh(lane, { ...step, line })
+        if (!isSo(result)) await sleep(100)
+      } while (!isSo(result) && Date.now() < limit)
+      if (text !== '') result = undefined
     } else if (step.line.startsWith('hears ')) {
       await listener!.until(out => out.includes(step.line.slice('hears '.length)))
     } else if (step.line.startsWith('heard ')) {
@@ -271,8 +306,7 @@ const isMissing = ({ err }: Ran) => MISSING.has(/not supported by the connection
 
 /** Runs a group's commands everywhere at once and compares what they said. */
 export async function scenario(wanted: Scenario): Promise<void> {
-  const { group, files, shim: shimFile, images = [], overlays = [], shown = [] } = wanted
-  const steps = stepsOf(wanted)
+  const { group, files, shim: shimFile } = wanted
   const dir = mkdtempSync(join(tmpdir(), `virshim-${group}-`))
   const daemons = new Daemons(dir)
   const aggregator = new AggregatorRun()
@@ -303,41 +337,38 @@ export async function scenario(wanted: Scenario): Promise<void> {
   }
   // libvirtd's QEMU is another user
   chmodSync(dir, 0o755)
-  for (const lane of lanes) {
-    mkdirSync(lane.dir)
-    chmodSync(lane.dir, 0o777)
-    for (const [name, contents] of Object.entries(files)) writeFileSync(join(lane.dir, name), inLane(lane, contents))
-    await wanted.prepare?.(lane)
-    for (const image of ['disk', 'other', ...images]) {
-      spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', join(lane.dir, `${image}.qcow2`), '16M'])
-    }
-    for (const [image, backing] of overlays) {
-      spawnSync('qemu-img', [
-        'create',
-        '-q',
-        '-f',
-        'qcow2',
-        '-F',
-        'qcow2',
-        '-b',
-        join(lane.dir, backing),
-        join(lane.dir, image)
-      ])
-    }
-  }
+  for (const lane of lanes) await furnish(lane, wanted)
   if (shim) {
     void shim.start('--define', '--inactive')
     await shim.untilState(SHUTOFF)
   }
-  const [expected, ...others] = await Promise.all(lanes.map(lane => runLane(lane, steps, wanted.say)))
-  for (const [index, { line, readOnly }] of steps.entries()) {
-    if (expected![index] === undefined || EXCEPTIONS.some(({ lines }) => lines.test(line))) continue
+  await compareLanes(lanes, wanted)
+}
+
+/** Writes a lane's files and images. */
+export async function furnish(lane: Lane, { files, images = [], overlays = [], prepare }: Scenario): Promise<void> {
+  mkdirSync(lane.dir, { recursive: true })
+  chmodSync(lane.dir, 0o777)
+  for (const [name, contents] of Object.entries(files)) writeFileSync(join(lane.dir, name), inLane(lane, contents))
+  await prepare?.(lane)
+  const create = (...words: string[]) => spawnSync('qemu-img', ['create', '-q', '-f', 'qcow2', ...words])
+  for (const image of ['disk', 'other', ...images]) create(join(lane.dir, `${image}.qcow2`), '16M')
+  for (const [image, backing] of overlays) create('-F', 'qcow2', '-b', join(lane.dir, backing), join(lane.dir, image))
+}
+
+/** Runs a group's commands in all lanes at once; what the first one says is expected of the others. */
+export async function compareLanes(lanes: Lane[], wanted: Scenario): Promise<void> {
+  const { shown = [] } = wanted
+  const [expected, ...others] = await Promise.all(lanes.map(lane => askLane(lane, wanted)))
+  for (const [index, { step, ran: said }] of expected!.entries()) {
+    const { line, readOnly, there } = step
+    if (said === undefined || EXCEPTIONS.some(({ lines }) => lines.test(line))) continue
     const view = shown.find(([command]) => command.test(line))?.[1] ?? (text => text)
     const seen = (ran: Ran) => ({ ...ran, out: view(ran.out) })
-    await t.test(`${readOnly ? 'read-only: ' : ''}${line}`, async t => {
-      for (const [at, ran] of others.entries()) {
-        const got = ran[index]
-        if (got && !isMissing(got)) t.same(seen(got), seen(expected![index]!), lanes[at + 1]!.name)
+    await t.test(`${readOnly ? 'read-only: ' : ''}${there ? 'there: ' : ''}${line}`, async t => {
+      for (const [at, lane] of others.entries()) {
+        const got = lane[index]!.ran
+        if (got && !isMissing(got)) t.same(seen(got), seen(said), lanes[at + 1]!.name)
       }
     })
   }

@@ -34,12 +34,6 @@ const TRANSPORTS = {
 
 const keys = <T extends object>(of: T) => Object.keys(of) as (keyof T)[]
 
-/** Post-copy needs the kernel to tell QEMU of faults; libvirt's packages switch that on. */
-const FAULTS = '/proc/sys/vm/unprivileged_userfaultfd'
-const faultsBefore = readFileSync(FAULTS)
-writeFileSync(FAULTS, '1')
-t.teardown(() => writeFileSync(FAULTS, faultsBefore))
-
 const world = new MigrationWorld({ daemon: DAEMON, tls: true })
 t.teardown(() => world.end())
 await world.start()
