@@ -25,6 +25,8 @@ export interface BlockNode {
   capacityBytes: number | bigint
   physicalBytes: number | bigint
   clusterSizeBytes?: number | bigint
+  /** an image of qcow2's older form, which keeps no bitmaps */
+  isQcow2V2?: true
   bitmaps: BlockBitmap[]
 }
 
@@ -39,7 +41,12 @@ export interface KnownImages {
 
 interface QmpNode {
   'node-name'?: string
-  image: { 'virtual-size': number | bigint; 'actual-size'?: number | bigint; 'cluster-size'?: number | bigint }
+  image: {
+    'virtual-size': number | bigint
+    'actual-size'?: number | bigint
+    'cluster-size'?: number | bigint
+    'format-specific'?: { type: string; data: { compat?: string } }
+  }
   'dirty-bitmaps'?: BlockBitmap[]
 }
 
@@ -51,7 +58,15 @@ export async function queryBlockNodes(qmp: Pick<QmpMonitor, 'execute'>): Promise
       if (name === undefined) return []
       const { 'virtual-size': capacityBytes, 'actual-size': physicalBytes = capacityBytes } = image
       const clusterSizeBytes = image['cluster-size']
-      return [[name, { capacityBytes, physicalBytes, ...(clusterSizeBytes && { clusterSizeBytes }), bitmaps }]]
+      const { type, data } = image['format-specific'] ?? {}
+      const node: BlockNode = {
+        capacityBytes,
+        physicalBytes,
+        ...(clusterSizeBytes && { clusterSizeBytes }),
+        ...(type === 'qcow2' && data?.compat === '0.10' && { isQcow2V2: true }),
+        bitmaps
+      }
+      return [[name, node]]
     })
   )
 }
@@ -84,7 +99,8 @@ export const removeBitmap = (node: string, name: string): Action => ({
   data: { node, name }
 })
 
-const merge = (node: string, target: string, bitmaps: { node: string; name: string }[]): Action => ({
+/** Adds what other bitmaps have marked to one. */
+export const mergeInto = (node: string, target: string, bitmaps: { node: string; name: string }[]): Action => ({
   type: 'block-dirty-bitmap-merge',
   data: { node, target, bitmaps }
 })
@@ -145,7 +161,7 @@ export function mergeBitmaps(known: KnownImages, { top, base, target, name, into
     const granularity = found[0]?.granularity
     const made = { persistent: isOwn, disabled: !isOwn, ...(granularity !== undefined && { granularity }) }
     const sources = [...found.map(from => ({ node: from.node, name: one })), ...(written ? [written] : [])]
-    return [...(isNew ? [addBitmap(node, into ?? one, made)] : []), merge(node, into ?? one, sources)]
+    return [...(isNew ? [addBitmap(node, into ?? one, made)] : []), mergeInto(node, into ?? one, sources)]
   })
   return [...actions, ...(written ? [removeBitmap(written.node, written.name)] : [])]
 }

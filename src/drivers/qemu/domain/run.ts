@@ -167,6 +167,8 @@ export class Run {
   readonly blockJobs = new Map<string, BlockJob>()
   /** the checkpoint that is being made or deleted, once QEMU is about to change its bitmaps */
   checkpoint: CheckpointChange | undefined
+  /** bitmaps made for the migration under way, which go if the guest stays */
+  temporaryBitmaps: { node: string; name: string }[] = []
   /** the backup under way; set before QEMU is told of it */
   backup: Backup | undefined
   /** the guest is to stay paused after its start */

@@ -291,6 +291,14 @@ export const STATUS = {
       properties: { creating: text(), deleting: text() }
     })
   ),
+  temporaryBitmaps: optional({
+    ...field('temporaryBitmaps', {
+      type: 'array',
+      description: 'bitmaps made for the migration under way, which go if the guest stays',
+      items: { type: 'object', properties: { node: text(), name: text() }, required: ['node', 'name'] }
+    }),
+    save: ({ temporaryBitmaps }) => unlessEmpty(temporaryBitmaps)
+  }),
   backup: optional<SavedBackup>({
     schema: {
       type: 'object',
