@@ -4,7 +4,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { type EventData, type Handler, type Handlers, textOf } from './handler.ts'
 
 /** Events of what QEMU does one of at a time. */
-const ASYNC_EVENTS = ['DUMP_COMPLETED', 'MIGRATION', 'MIGRATION_PASS']
+const ASYNC_EVENTS = ['DUMP_COMPLETED', 'MIGRATION', 'MIGRATION_PASS', 'SPICE_MIGRATE_COMPLETED']
 
 /** Events of QEMU's own jobs, and the member that has the job's id. */
 const ID_OF: Record<string, string> = {

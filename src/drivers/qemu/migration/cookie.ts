@@ -130,7 +130,8 @@ interface Section<T> {
 
 type Sections = Required<Omit<MigrationCookie, 'name' | 'uuid' | 'hostname' | 'hostUuid' | 'mandatory' | 'unknown'>>
 
-const GRAPHICS_TYPES: readonly string[] = [
+/** Types of `<graphics>` (virDomainGraphicsType). */
+export const GRAPHICS_TYPES: readonly string[] = [
   'sdl',
   'vnc',
   'rdp',
