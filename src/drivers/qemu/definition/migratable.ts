@@ -89,7 +89,11 @@ function resetImages({ devices }: DomainDef): void {
  */
 export function formatMigratable(def: DomainDef, context: QemuContext, originalCpu?: string): string {
   const copy = structuredClone(def)
-  if (originalCpu !== undefined) copy.cpu = parseCpu(parseXml(originalCpu))
+  if (originalCpu !== undefined) {
+    // NUMA cells are the definition's own
+    const { numa } = copy.cpu ?? {}
+    copy.cpu = { ...parseCpu(parseXml(originalCpu)), ...(numa && { numa }) }
+  }
   dropControllers(copy)
   dropPanic(copy)
   dropChannelPaths(copy, context)

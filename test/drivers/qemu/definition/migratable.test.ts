@@ -31,3 +31,12 @@ t.test('keeps what is the user his own', async t => {
   t.match(kept, /\/srv\/agent/)
   t.match(await migratable('', { machine: 'q35' }), /pcie-root/)
 })
+
+t.test('the CPU is the one that was asked for, with the cells the guest has', async t => {
+  const numa = "<numa><cell id='0' cpus='0' memory='65536' unit='KiB'/></numa>"
+  const outside = `<vcpu>1</vcpu><cpu mode='custom' match='exact' check='full'><model>Nehalem</model>${numa}</cpu>`
+  const xml = formatMigratable(await define('', { outside }), testContext(), "<cpu mode='host-model'/>")
+  t.match(xml, /<cpu mode='host-model'>\s*<numa>\s*<cell id='0'/)
+  const plain = formatMigratable(await define(''), testContext(), "<cpu mode='host-model'/>")
+  t.match(plain, "<cpu mode='host-model'/>")
+})
