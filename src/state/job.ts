@@ -118,11 +118,11 @@ export class Jobs {
     return data
   }
 
-  /** Keeps what the async job has come to, for who asks for it when it is over. */
-  complete(status: JobStatus): void {
+  /** Keeps what the async job has come to, for who asks for it when it is over. @param told what somebody else has counted */
+  complete(status: JobStatus, told: Partial<JobData> = {}): void {
     if (!this.#async) return
     this.#async.status = status
-    this.#completed = this.#async.data
+    this.#completed = { ...this.#async.data, ...told }
   }
 
   /**

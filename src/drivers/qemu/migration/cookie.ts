@@ -177,7 +177,9 @@ const SUMS = ['total', 'processed', 'remaining'] as const
 export function jobStats({ elapsed, delta, counts }: CookieStatistics): TypedParams {
   const of = (name: string) => BigInt(counts[name]?.value ?? 0)
   const net = (name: string, time: bigint | undefined): TypedParams =>
-    time !== undefined && delta !== undefined && time > delta ? { [name]: typed.ullong(time - delta) } : {}
+    time !== undefined && delta !== undefined && delta >= 0n && time > delta
+      ? { [name]: typed.ullong(time - delta) }
+      : {}
   const { downtime, setup_time: setup, ...rest } = counts
   const told = Object.entries(rest).filter(([name]) => of(name) !== 0n || !UNLESS_ZERO.includes(name))
   return {
@@ -186,6 +188,30 @@ export function jobStats({ elapsed, delta, counts }: CookieStatistics): TypedPar
     ...(setup && { setup_time: setup }),
     ...Object.fromEntries(SUMS.map(name => [`data_${name}`, typed.ullong(of(`memory_${name}`) + of(`disk_${name}`))])),
     ...Object.fromEntries(told)
+  }
+}
+
+/**
+ * The source's statistics where the guest has come to: its times have gone on until now (qemuMigrationDstFinishFresh).
+ * @param receivedMs when the cookie came, ms since the epoch as `nowMs`
+ */
+export function arrivedStatistics(
+  { sent, started, stopped, counts, ...rest }: CookieStatistics,
+  receivedMs: number,
+  nowMs = Date.now()
+): CookieStatistics {
+  const now = BigInt(nowMs)
+  // clocks that are apart tell nothing
+  const since = (time: bigint) => (time > 0n && time <= now ? now - time : undefined)
+  const [elapsed, downtime] = [since(started), since(stopped)]
+  return {
+    ...rest,
+    started: elapsed === undefined ? 0n : started,
+    stopped: downtime === undefined ? 0n : stopped,
+    sent,
+    ...(sent > 0n && { delta: BigInt(receivedMs) - sent }),
+    ...(elapsed !== undefined && { elapsed }),
+    counts: { ...counts, ...(downtime !== undefined && { downtime: typed.ullong(downtime) }) }
   }
 }
 

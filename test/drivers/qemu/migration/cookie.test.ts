@@ -1,6 +1,7 @@
 import t from 'tap'
 import { typed } from '../../../../src/conf/wire.ts'
 import {
+  arrivedStatistics,
   COOKIE_FEATURES,
   type CookieReader,
   decodeCookie,
@@ -161,7 +162,9 @@ t.test('the CPU comes without NUMA cells', async t => {
 
 t.test('statistics as those of a job', async t => {
   const { statistics } = parseCookie(FULL, READER, COOKIE_FEATURES)!
-  const stats = jobStats(statistics!)
+  // clocks that are too far apart tell nothing of the network
+  t.notOk('time_elapsed_net' in jobStats({ ...statistics!, elapsed: 10n }))
+  const stats = jobStats({ ...statistics!, elapsed: 10n, delta: 3n })
   t.same(Object.keys(stats).slice(0, 8), [
     'time_elapsed_net',
     'downtime',
@@ -173,8 +176,8 @@ t.test('statistics as those of a job', async t => {
     'memory_total'
   ])
   t.match(stats, {
-    time_elapsed_net: typed.ullong(7655),
-    downtime_net: typed.ullong(7665),
+    time_elapsed_net: typed.ullong(7),
+    downtime_net: typed.ullong(8),
     data_total: typed.ullong(12),
     auto_converge_throttle: typed.int(14)
   })
@@ -194,6 +197,21 @@ t.test('statistics as those of a job', async t => {
     'disk_remaining'
   ])
   t.match(few, { started: 0n, elapsed: 0n, counts: { memory_total: typed.ullong(0) } })
+})
+
+t.test('times go on until the guest has come', async t => {
+  const counts = { downtime: typed.ullong(13), memory_total: typed.ullong(1) }
+  const source = { started: 1000n, stopped: 1500n, sent: 1520n, elapsed: 520n, counts }
+  t.same(arrivedStatistics(source, 1521, 1530), {
+    ...source,
+    delta: 1n,
+    elapsed: 530n,
+    counts: { ...counts, downtime: typed.ullong(30) }
+  })
+  t.same(arrivedStatistics({ ...source, stopped: 0n, sent: 0n }, 1, 1530), {
+    ...{ ...source, stopped: 0n, sent: 0n, elapsed: 530n }
+  })
+  t.match(arrivedStatistics(source, 700, 710), { started: 0n, stopped: 0n, delta: -820n, elapsed: 520n, counts })
 })
 
 t.test('what cannot be read', async t => {
