@@ -35,6 +35,7 @@ import { startDomain } from '../process/start.ts'
 import { stopDomain } from '../process/stop.ts'
 import { checkDestination, checkEncrypted, checkPrepare, checkPrepareTunnel } from './checks.ts'
 import {
+  arrivedStatistics,
   type CookieFeature,
   decodeCookie,
   encodeCookie,
@@ -344,13 +345,9 @@ export async function finishMigration(
     if (cancelled) throw await whyCancelled(domain, job)
     if ((flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0) await persist(domain, heard)
     else await arrive(domain, job, flags, heard)
-    const statistics = heard?.statistics && {
-      ...heard.statistics,
-      ...(heard.statistics.sent !== 0n && { delta: BigInt(receivedMs) - heard.statistics.sent })
-    }
+    const statistics = heard?.statistics && arrivedStatistics(heard.statistics, receivedMs)
     if (statistics) {
-      job.stats = jobStats(statistics)
-      domain.jobs.complete('completed')
+      domain.jobs.complete('completed', { elapsedMs: Number(statistics.elapsed), stats: jobStats(statistics) })
     }
     return {
       dom: handleOf(domain),

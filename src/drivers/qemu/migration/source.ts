@@ -29,6 +29,7 @@ import { refreshTrays } from '../process/trays.ts'
 import { checkRemotelyMigratable, checkSafe } from './allowed.ts'
 import { checkBegin, checkEncrypted, checkPerform } from './checks.ts'
 import { type CookieFeature, formatCookie, jobStats, type MigrationCookie, parseCookie } from './cookie.ts'
+import { clientsMoved, relocateGraphics } from './graphics.ts'
 import { ownCookie, readerOf, statisticsOf } from './own-cookie.ts'
 import { applySettings, checkSettings, migrationSpeed, resetSettings, settingsFor } from './params.ts'
 import {
@@ -222,6 +223,7 @@ export async function send(
     else credentials = await enableTls(domain, settings, original, host)
     await applySettings(domain, settings, flags)
   })
+  if (heard) await tellClients(domain, job, heard, params.graphics_uri)
   let isUnderWay = false
   let tunnel: TunnelOut | undefined
   const copies = new DiskCopies(domain, job)
@@ -264,6 +266,23 @@ export async function send(
       statistics: statisticsOf(job)
     })
   )
+}
+
+/** Jobs that clients of a SPICE server follow to the other side. */
+const following = new WeakSet<AsyncJob>()
+
+/** Clients that cannot be told lose the guest, which goes all the same. */
+async function tellClients(
+  domain: QemuDomain,
+  job: AsyncJob,
+  heard: MigrationCookie,
+  uri: string | undefined
+): Promise<void> {
+  try {
+    if (await job.nested(() => relocateGraphics(domain, heard, uri))) following.add(job)
+  } catch (error) {
+    domain.log.warn({ err: error }, 'unable to provide data for graphics client relocation')
+  }
 }
 
 /** A guest whose STOP event is on its way is looked at again after so long at the latest. */
@@ -437,7 +456,13 @@ async function hasLeft(domain: QemuDomain, job: AsyncJob): Promise<boolean> {
 
 /** Ends QEMU: the guest runs elsewhere (qemuMigrationSrcComplete). */
 async function leave(domain: QemuDomain, job: AsyncJob, heard: MigrationCookie | undefined): Promise<void> {
-  if (heard?.statistics) job.stats = { ...job.stats, ...jobStats(heard.statistics) }
+  const net = heard?.statistics
+  if (net && job.stats) {
+    const { downtime } = net.counts
+    const counts = { ...job.stats, ...(downtime && { downtime }) }
+    job.stats = jobStats({ ...net, elapsed: BigInt(job.data.elapsedMs), counts })
+  }
+  if (following.has(job)) await clientsMoved(job)
   await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_MIGRATED)
   completeJob(domain, job)
 }

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { virDomainMigrateFlags } from '../../../../src/conf/enums.ts'
 import { parseJson } from '../../../../src/conf/json.ts'
+import { migrationParams } from '../../../../src/drivers/migration.ts'
 import type { QemuDomain } from '../../../../src/drivers/qemu/domain/domain.ts'
 import {
   COOKIE_FEATURES,
@@ -16,7 +17,6 @@ import {
   checkSettings,
   destinationParams,
   MIB,
-  migrationParams,
   type Parameters,
   type Party,
   SPEED_MAX_MIB,
