@@ -9,6 +9,7 @@ import { networkInterfaces } from 'node:os'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import {
   virDomainEventDefinedDetailType,
+  virDomainEventResumedDetailType,
   virDomainEventStartedDetailType,
   virDomainEventSuspendedDetailType,
   virDomainEventType,
@@ -394,11 +395,17 @@ async function arrive(
 ): Promise<void> {
   if (!domain.isActive) throw fail('VIR_ERR_INTERNAL_ERROR', 'guest unexpectedly quit')
   await stopDiskServer(domain)
-  await migrationReached(domain, job, ['hypervisor-completed'])
+  const isPostcopy = (flags & FLAGS.VIR_MIGRATE_POSTCOPY) !== 0
+  const status = await migrationReached(domain, job, [
+    'hypervisor-completed',
+    ...(isPostcopy ? (['postcopy'] as const) : [])
+  ])
   await refreshDomain(domain)
   if ((flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0) await persist(domain, heard)
   if ((flags & FLAGS.VIR_MIGRATE_PAUSED) === 0) {
-    await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_MIGRATED)
+    const { VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_RUNNING_POSTCOPY } = virDomainRunningReason
+    await startCpus(domain, status === 'postcopy' ? VIR_DOMAIN_RUNNING_POSTCOPY : VIR_DOMAIN_RUNNING_MIGRATED)
+    if (status === 'postcopy') await fetchRest(domain, job)
   } else {
     domain.setPaused(VIR_DOMAIN_PAUSED_USER)
     domain.lifecycle(
@@ -419,6 +426,29 @@ async function arrive(
   domain.changed()
 }
 
+/** The guest runs, and what of its memory is still at its source comes when it wants it, or by and by. */
+export async function fetchRest(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  const { VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_RUNNING_POSTCOPY_FAILED } = virDomainRunningReason
+  job.status = 'postcopy'
+  domain.running.untie?.()
+  domain.running.untie = undefined
+  const { VIR_DOMAIN_EVENT_RESUMED } = virDomainEventType
+  try {
+    await migrationReached(domain, job, ['hypervisor-completed'])
+  } catch (error) {
+    if (!domain.isActive) throw error
+    domain.setRunning(VIR_DOMAIN_RUNNING_POSTCOPY_FAILED)
+    domain.lifecycle(VIR_DOMAIN_EVENT_RESUMED, virDomainEventResumedDetailType.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY_FAILED)
+    throw error
+  }
+  domain.setRunning(VIR_DOMAIN_RUNNING_MIGRATED)
+  domain.lifecycle(VIR_DOMAIN_EVENT_RESUMED, virDomainEventResumedDetailType.VIR_DOMAIN_EVENT_RESUMED_MIGRATED)
+}
+
+/** Half of the guest's memory is here, and it can go nowhere else. */
+export const hasFailedInPostcopy = ({ isRunning, reason }: QemuDomain): boolean =>
+  isRunning && reason === virDomainRunningReason.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED
+
 /** Keeps the guest: by the definition that came with it, or the one it runs with (qemuMigrationDstPersist). */
 async function persist(domain: QemuDomain, heard: MigrationCookie | undefined): Promise<void> {
   const { VIR_DOMAIN_EVENT_DEFINED_ADDED, VIR_DOMAIN_EVENT_DEFINED_UPDATED } = virDomainEventDefinedDetailType
@@ -438,5 +468,7 @@ async function persist(domain: QemuDomain, heard: MigrationCookie | undefined): 
 
 /** Ends what has not come to be a guest of this host. */
 async function removeGuest(domain: QemuDomain): Promise<void> {
-  if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
+  if (domain.isActive && !hasFailedInPostcopy(domain)) {
+    await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
+  }
 }

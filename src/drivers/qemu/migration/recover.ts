@@ -9,9 +9,10 @@ import type { AsyncJob } from '../../../state/async-job.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { startCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
+import { fetchRest } from './destination.ts'
 import { resetSettings } from './params.ts'
 import { letGoOn, type Phase } from './phases.ts'
-import { cancelMigration } from './progress.ts'
+import { cancelMigration, queryMigrate } from './progress.ts'
 import { settleAlone } from './source.ts'
 import { dropLeftCopies, stopDiskServer } from './storage.ts'
 import { dropTls } from './tls.ts'
@@ -70,8 +71,17 @@ async function recoverIncoming(domain: QemuDomain, job: AsyncJob): Promise<void>
   const hasCome = job.phase === 'finish3' && domain.state === virDomainState.VIR_DOMAIN_RUNNING
   if (!hasCome) await stopDomain(domain, VIR_DOMAIN_SHUTOFF_FAILED)
   else await stopDiskServer(domain)
-  await end(domain, job)
-  if (hasCome) keepWitness(domain)
+  const settled = async () => {
+    await end(domain, job)
+    if (hasCome) keepWitness(domain)
+  }
+  const { status = '' } = hasCome ? await queryMigrate(domain) : {}
+  if (!status.startsWith('postcopy')) return settled()
+  // its source is not to end before the rest has come
+  job.tell('MIGRATION', { status })
+  void fetchRest(domain, job)
+    .catch(error => domain.log.error({ err: error }, 'the migration failed in its post-copy phase'))
+    .then(settled)
 }
 
 async function end(domain: QemuDomain, job: AsyncJob): Promise<void> {

@@ -56,7 +56,13 @@ const { VIR_MIGRATE_CHANGE_PROTECTION, VIR_MIGRATE_LIVE, VIR_MIGRATE_OFFLINE } =
 /** The source drives the migration: its client's part is one call. */
 const BY_ITSELF = FLAGS.VIR_MIGRATE_PEER2PEER | FLAGS.VIR_MIGRATE_TUNNELLED
 
-const { VIR_DOMAIN_PAUSED_API_ERROR, VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_PAUSED_MIGRATION } = virDomainPausedReason
+const {
+  VIR_DOMAIN_PAUSED_API_ERROR,
+  VIR_DOMAIN_PAUSED_IOERROR,
+  VIR_DOMAIN_PAUSED_MIGRATION,
+  VIR_DOMAIN_PAUSED_POSTCOPY,
+  VIR_DOMAIN_PAUSED_POSTCOPY_FAILED
+} = virDomainPausedReason
 const { VIR_DOMAIN_RUNNING, VIR_DOMAIN_PAUSED } = virDomainState
 
 /** What a phase gives for the next. */
@@ -242,13 +248,19 @@ export async function send(
     tunnel = await start(domain, job, to)
     const reached = (...goals: JobStatus[]) =>
       migrationReached(domain, job, goals, () => troubleOf(domain, flags) ?? copies.trouble ?? trouble())
-    const isPaused = (await reached('paused', 'hypervisor-completed')) === 'paused'
+    // it runs there before all of it is gone from here, if it may
+    const ends: JobStatus[] = [
+      'hypervisor-completed',
+      ...((flags & FLAGS.VIR_MIGRATE_POSTCOPY) === 0 ? [] : (['postcopy'] as const))
+    ]
+    let status = await reached('paused', ...ends)
     while (domain.isActive && domain.isRunning) await domain.waitForChange(domain.generation, STOP_LOOK_MS)
     await copies.finish(trouble)
-    if (isPaused) {
+    if (status === 'paused') {
       await job.nested(() => qmp.execute('migrate-continue', { state: 'pre-switchover' }))
-      await reached('hypervisor-completed')
+      status = await reached(...ends)
     }
+    if (status === 'postcopy') enterPostcopy(domain)
     await tunnel?.sent
   } catch (error) {
     if (isUnderWay) await cancelMigration(domain)
@@ -265,6 +277,15 @@ export async function send(
       ...(persistent !== undefined && { persistent }),
       statistics: statisticsOf(job)
     })
+  )
+}
+
+/** The guest goes on there, and this side gives what it still wants of its memory: there is no way back. */
+function enterPostcopy(domain: QemuDomain): void {
+  domain.setPaused(VIR_DOMAIN_PAUSED_POSTCOPY)
+  domain.lifecycle(
+    virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
+    virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY
   )
 }
 
@@ -349,6 +370,7 @@ export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   if (!run || !domain.isActive) return
   const { ran } = run.departure ?? {}
   run.departure = undefined
+  if (domain.reason === VIR_DOMAIN_PAUSED_POSTCOPY && domain.state === VIR_DOMAIN_PAUSED) return failPostcopy(domain)
   const isHeld = domain.state === VIR_DOMAIN_PAUSED && domain.reason !== VIR_DOMAIN_PAUSED_IOERROR
   try {
     if (ran && isHeld) {
@@ -365,6 +387,16 @@ export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
     }
   }
   await resetOwn(domain)
+}
+
+/** Part of the guest is there, part is here: it stands still on both sides (qemuMigrationSrcPostcopyFailed). */
+function failPostcopy(domain: QemuDomain): void {
+  domain.log.error({}, 'the migration failed in its post-copy phase')
+  domain.setPaused(VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+  domain.lifecycle(
+    virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
+    virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY_FAILED
+  )
 }
 
 /** QEMU's settings are as they were before the migration. */

@@ -9,6 +9,7 @@
 import { timingSafeEqual } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { virDomainRunningReason } from '../../../conf/enums.ts'
 import { randomBytes } from '../../../conf/random.ts'
 import { element, type XmlElement } from '../../../conf/xml.ts'
 import { connectTo } from '../../../host/connect-to.ts'
@@ -16,6 +17,8 @@ import type { QemuDomain } from '../domain/domain.ts'
 import type { WitnessPlace } from '../domain/run.ts'
 
 export type Whereabouts = 'here' | 'coming' | 'gone'
+
+const { VIR_DOMAIN_RUNNING_POSTCOPY_FAILED } = virDomainRunningReason
 
 const ANSWERS: readonly string[] = ['here', 'coming', 'gone'] satisfies Whereabouts[]
 
@@ -129,9 +132,11 @@ class Witness {
   }
 
   get #whereabouts(): Whereabouts {
-    const { isActive, jobs, run } = this.#domain
+    const { isActive, isRunning, reason, jobs, run } = this.#domain
     if (!isActive || run?.phase === 'stopping') return 'gone'
-    return jobs.async?.kind === 'migration-in' ? 'coming' : 'here'
+    // what it lacks is at its source alone
+    const isHalf = isRunning && reason === VIR_DOMAIN_RUNNING_POSTCOPY_FAILED
+    return jobs.async?.kind === 'migration-in' || isHalf ? 'coming' : 'here'
   }
 
   #asker(socket: Socket): void {
