@@ -12,7 +12,7 @@ import { AggregatorRun } from '../../helper/aggregator.ts'
 import { cgroupsOf, processesNaming } from '../../helper/processes.ts'
 import { bareGuest } from '../../helper/shim.ts'
 
-const ROUNDS = Number(process.env.ROUNDS ?? 18)
+const ROUNDS = Number(process.env.ROUNDS ?? 7)
 const SEED = Number(process.env.SEED ?? 20171219)
 const LIMIT_MS = 90_000
 const RUNNING = 1
