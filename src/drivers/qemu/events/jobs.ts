@@ -4,7 +4,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { type EventData, type Handler, type Handlers, textOf } from './handler.ts'
 
 /** Events of what QEMU does one of at a time. */
-const ASYNC_EVENTS = ['DUMP_COMPLETED', 'MIGRATION', 'MIGRATION_PASS', 'SPICE_MIGRATE_COMPLETED']
+const ASYNC_EVENTS = ['DUMP_COMPLETED', 'MIGRATION', 'SPICE_MIGRATE_COMPLETED']
 
 /** Events of QEMU's own jobs, and the member that has the job's id. */
 const ID_OF: Record<string, string> = {
@@ -28,5 +28,11 @@ const toQemuJob =
 
 export const jobEvents: Handlers = {
   ...Object.fromEntries(ASYNC_EVENTS.map(event => [event, toAsyncJob(event)])),
+  /** Memory is gone through once more: of a migration, a save or a dump. */
+  MIGRATION_PASS({ jobs, events }, data, timestampUs) {
+    if (!jobs.async) return
+    jobs.async.tell('MIGRATION_PASS', data)
+    events.emit('VIR_DOMAIN_EVENT_ID_MIGRATION_ITERATION', { iteration: Number(data.pass) }, timestampUs)
+  },
   ...Object.fromEntries(Object.entries(ID_OF).map(([event, id]) => [event, toQemuJob(event, id)]))
 }
