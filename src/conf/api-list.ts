@@ -350,6 +350,7 @@ const PHASES: Readonly<Record<string, ApiFact>> = {
   virDomainMigrateConfirm3: rw(218),
   virDomainMigrateBegin3Params: rw(302),
   virDomainMigratePrepare3Params: rw(303),
+  virDomainMigratePrepareTunnel3Params: rw(304),
   virDomainMigratePerform3Params: rw(305),
   virDomainMigrateFinish3Params: rw(306),
   virDomainMigrateConfirm3Params: rw(307)
