@@ -111,7 +111,8 @@ const told = (fault: Fault | undefined) => fault && [fault.code, fault.domain]
 /** Rows that both protocols have, with arguments by which they would be refused. */
 const rows = (Object.entries(api) as [string, Api][]).flatMap(([name, row]) => {
   const procedure = procedureOf(name)
-  return procedure && !exceptions[procedure.name]?.run ? [{ name, row, procedure }] : []
+  const isBoth = procedure && row.stream !== 'upload' && !exceptions[procedure.name]?.run
+  return isBoth ? [{ name, row, procedure }] : []
 })
 
 /** Refused before anything is done. */
