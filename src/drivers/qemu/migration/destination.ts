@@ -38,6 +38,7 @@ import { checkDestination, checkEncrypted, checkPrepare, checkPrepareTunnel } fr
 import {
   arrivedStatistics,
   type CookieFeature,
+  type CookieStatistics,
   decodeCookie,
   encodeCookie,
   formatCookie,
@@ -335,6 +336,7 @@ export async function finishMigration(
   const sourceName = arrival?.sourceName ?? sourceNames.get(job) ?? domain.name
   enterPhase(job, 'finish3')
   const receivedMs = Date.now()
+  const wasKept = domain.isPersistent
   let error: unknown
   try {
     const heard = parseCookie(decodeCookie(cookie), readerOf(domain, sourceName), [
@@ -350,17 +352,10 @@ export async function finishMigration(
     if (statistics) {
       domain.jobs.complete('completed', { elapsedMs: Number(statistics.elapsed), stats: jobStats(statistics) })
     }
-    return {
-      dom: handleOf(domain),
-      cookie: encodeCookie(
-        formatCookie(
-          await ownCookie(domain, 'destination', [], { name: sourceName, ...(statistics && { statistics }) })
-        )
-      )
-    }
+    return { dom: handleOf(domain), cookie: await lastCookie(domain, sourceName, statistics) }
   } catch (thrown) {
     error = thrown
-    await removeGuest(domain)
+    await removeGuest(domain, wasKept)
     // the source may not hear of it from its client, and asks
     if (!cancelled) void lastQuestion(domain).then(() => job.end(thrown))
     throw thrown
@@ -371,8 +366,18 @@ export async function finishMigration(
 
 /** The answer to who asks once more: the process that had it come is gone, and its word was lost. */
 async function hasCome(domain: QemuDomain, { sourceName }: Arrival): Promise<MigrationFinished> {
-  const cookie = formatCookie(await ownCookie(domain, 'destination', [], { name: sourceName }))
-  return { dom: handleOf(domain), cookie: encodeCookie(cookie) }
+  return { dom: handleOf(domain), cookie: await lastCookie(domain, sourceName) }
+}
+
+/** What the source is told of a guest that has come; it has come without that, too. */
+async function lastCookie(domain: QemuDomain, name: string, statistics?: CookieStatistics): Promise<Uint8Array> {
+  try {
+    const cookie = await ownCookie(domain, 'destination', [], { name, ...(statistics && { statistics }) })
+    return encodeCookie(formatCookie(cookie))
+  } catch (error) {
+    domain.log.warn({ err: error }, 'unable to encode migration cookie')
+    return new Uint8Array()
+  }
 }
 
 /** What became of it here, if anything; else that it is gone as it should be. */
@@ -413,6 +418,11 @@ async function arrive(
       virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED
     )
   }
+  await settleIn(domain, job).catch(error => domain.log.error({ err: error }, 'the guest has come, but for the last'))
+}
+
+/** What is left to be done once the guest runs: it is here, however that goes. */
+async function settleIn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const { running } = domain
   running.untie?.()
   running.untie = undefined
@@ -467,8 +477,8 @@ async function persist(domain: QemuDomain, heard: MigrationCookie | undefined): 
 }
 
 /** Ends what has not come to be a guest of this host. */
-async function removeGuest(domain: QemuDomain): Promise<void> {
-  if (domain.isActive && !hasFailedInPostcopy(domain)) {
-    await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
-  }
+async function removeGuest(domain: QemuDomain, wasKept: boolean): Promise<void> {
+  if (hasFailedInPostcopy(domain)) return
+  if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
+  if (!wasKept && domain.isPersistent) domain.setPersistent(undefined)
 }
