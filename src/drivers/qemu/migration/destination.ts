@@ -185,6 +185,7 @@ async function prepare(
       })
     }
     letGoOn(domain, job)
+    if (!connection) expire(domain, job)
     return {
       uri: place.answer(),
       cookie: encodeCookie(
@@ -198,6 +199,23 @@ async function prepare(
       )
     }
   })
+}
+
+/** Time a guest without a connection to end with may take to begin to come. */
+const UNTIED_MS = 120_000
+
+/** Ends a guest that nobody brings. */
+function expire(domain: QemuDomain, job: AsyncJob): void {
+  const timer = setTimeout(() => {
+    const isOver = domain.jobs.async !== job || job.phase !== 'prepare'
+    if (isOver || ['active', 'device', 'completed'].includes(String(job.told('MIGRATION')?.status))) return
+    domain.log.warn({}, 'nobody has begun to bring the guest, giving it up')
+    const ended = domain.isActive ? stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED) : undefined
+    void Promise.resolve(ended)
+      .catch(error => domain.log.error({ err: error }, 'a guest that nobody brings could not be ended'))
+      .then(() => job.end())
+  }, UNTIED_MS)
+  timer.unref()
 }
 
 /** What its source is told of it. */
