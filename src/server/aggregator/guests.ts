@@ -201,7 +201,7 @@ export class Guests {
     const named = name === undefined ? xml : await renamed(xml, name)
     return this.#of(named, async (def, known) => {
       if (known) {
-        checkCreatable(known.report)
+        // its shim knows whether it can take the guest: what is reported may be older
         return call(handleOf(known.report))
       }
       return call(await this.#startNew(def, ['--await-migration'], named))
