@@ -99,7 +99,8 @@ class Mover {
   async works(passes = 3): Promise<void> {
     const until = this.passes() + passes
     for (const deadline = Date.now() + LIMIT_MS; this.passes() < until; await sleep(20)) {
-      if (Date.now() > deadline) throw new Error(`${this.name} makes no pass; ${readFileSync(this.said, 'latin1').slice(-40)}`)
+      if (Date.now() > deadline)
+        throw new Error(`${this.name} makes no pass; ${readFileSync(this.said, 'latin1').slice(-40)}`)
     }
   }
 
