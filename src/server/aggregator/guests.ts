@@ -17,6 +17,7 @@ import { checkCreatable, knownGuest } from '../../drivers/known-guest.ts'
 import type { MigrationFinished, MigrationPhase, MigrationPrepared } from '../../drivers/migration.ts'
 import { errorOfJson } from '../../state/claim.ts'
 import { askOn, type RawAnswer } from '../raw-http.ts'
+import type { Changes } from './changes.ts'
 import type { Discovery } from './discovery.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import type { Layout } from './layout.ts'
@@ -60,6 +61,7 @@ export interface GuestsOptions {
   layout: Layout
   registry: Registry
   discovery: Discovery
+  changes: Changes
   /** virshimd's, for every shim */
   shimOptions: string[]
 }
@@ -68,6 +70,7 @@ export class Guests {
   readonly #layout: Layout
   readonly #registry: Registry
   readonly #discovery: Discovery
+  readonly #changes: Changes
   readonly #shimOptions: string[]
   readonly #lock = new KeyedLock()
   /** told of the place of a shim that could not be started: it may have left something */
@@ -75,10 +78,11 @@ export class Guests {
   /** shims that are being started, by place */
   readonly #starting = new Map<string, Promise<Started>>()
 
-  constructor({ layout, registry, discovery, shimOptions }: GuestsOptions) {
+  constructor({ layout, registry, discovery, changes, shimOptions }: GuestsOptions) {
     this.#layout = layout
     this.#registry = registry
     this.#discovery = discovery
+    this.#changes = changes
     this.#shimOptions = shimOptions
   }
 
@@ -173,7 +177,7 @@ export class Guests {
         checkCreatable(known.report)
         const params = { file: path, dxml: xml, 'parallel.channels': channels }
         await this.#call(known, 'virDomainRestoreParams', { params, flags }, undefined, moreMs)
-        return this.#untilActive(known)
+        return this.#active(known)
       }
       const asked = [
         ...Object.entries(RESTORE_OPTIONS).flatMap(([flag, option]) =>
@@ -274,15 +278,12 @@ export class Guests {
     while (!isKnown() && Date.now() < deadline) await sleep(5)
   }
 
-  /** A guest that has just gone on: whoever asks next, on whatever connection, is to find it so. */
-  async #untilActive({ report: { uuid } }: KnownGuest): Promise<GuestHandle> {
-    const deadline = Date.now() + KNOWN_LIMIT_MS
-    for (;;) {
-      const report = this.#registry.byUuid(uuid)?.report
-      if (!report) throw fail('VIR_ERR_OPERATION_FAILED', 'domain ended while it was restored')
-      if (report.id !== -1 || Date.now() > deadline) return handleOf(report)
-      await sleep(5)
-    }
+  /** A guest that has just gone on, as its shim has it now. */
+  async #active({ report: { uuid } }: KnownGuest): Promise<GuestHandle> {
+    await this.#discovery.refresh(uuid)
+    const known = this.#registry.byUuid(uuid)
+    if (!known) throw fail('VIR_ERR_OPERATION_FAILED', 'domain ended while it was restored')
+    return handleOf(known.report)
   }
 
   /** The directory of a new guest is called as the guest is, if that can be and is free; else by its uuid. */
@@ -314,16 +315,21 @@ export class Guests {
     return resultOf(answer)
   }
 
-  /** @throws Error when there is no answer */
+  /** Whoever asks next, on whatever connection, finds the guest as the call has left it. @throws Error when there is no answer */
   async #send(uuid: string, api: string, args: object, tie?: AbortSignal, moreMs = 0): Promise<RawAnswer> {
-    const shim = await reach(() => this.socketOf(uuid))
-    const call = {
-      method: 'POST',
-      path: `/v1/${api}`,
-      body: formatJson(args),
-      timeoutMs: CALL_LIMIT_MS + moreMs
-    } as const
-    return tie ? (await import('../tied-call.ts')).askTied(shim, call, tie) : askOn(shim, call)
+    const changed = this.#changes.begin(uuid)
+    try {
+      const shim = await reach(() => this.socketOf(uuid))
+      const call = {
+        method: 'POST',
+        path: `/v1/${api}`,
+        body: formatJson(args),
+        timeoutMs: CALL_LIMIT_MS + moreMs
+      } as const
+      return await (tie ? (await import('../tied-call.ts')).askTied(shim, call, tie) : askOn(shim, call))
+    } finally {
+      changed()
+    }
   }
 }
 

@@ -68,7 +68,7 @@ async function run(options: AggregatorOptions): Promise<void> {
     ...['--idle-timeout', options.idleTimeoutS]
   ]
   if (options.hooks !== undefined) shimOptions.push('--hooks', options.hooks)
-  const guests = new Guests({ layout, registry, discovery, shimOptions })
+  const guests = new Guests({ layout, registry, discovery, changes, shimOptions })
   const supervisor = new Supervisor({ layout, registry, guests, log })
   const events = once(async () => new (await import('./events.ts')).GuestEvents(registry, changes, log))
   const aggregator: Aggregator = {

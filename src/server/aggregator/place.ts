@@ -24,8 +24,8 @@ import { socketIdOf } from './socket-id.ts'
 const NOBODY = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR'])
 /** Errors of a connection that its other side has closed. */
 const CLOSED = new Set(['ECONNRESET', 'EPIPE'])
-/** A shim that is asked at once has this long to answer. */
-const REFRESH_LIMIT_MS = 1000
+/** A shim that is asked at once has this long to answer; its first request makes it load its HTTP server. */
+const REFRESH_LIMIT_MS = 5000
 /** Changes of a directory within this time are looked at together. */
 const GATHER_MS = 10
 
