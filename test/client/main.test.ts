@@ -101,7 +101,8 @@ t.test('which of the APIs are there', async t => {
   )
   const { out } = run(['api-coverage', '--missing'])
   t.match(out, / API +Procedure +Coverage +Area\n-+\n/)
-  t.match(out, new RegExp(`\\b${missing.length} missing`))
+  if (missing.length > 0) t.match(out, new RegExp(`\\b${missing.length} missing`))
+  else t.match(out, /^ *\d+ implemented, \d+ client side, \d+ refused$/m)
 })
 
 const GOOD = bareGuest('t-offline').replace('<memory', '<uuid>9a3849fc-7320-4a80-8af4-58521fd2d58c</uuid><memory')

@@ -153,8 +153,11 @@ function normal(lane: Lane, said: string): string {
     .replaceAll(lane.uri, 'URI')
     .replaceAll(lane.there ?? lane.uri, 'URI THERE')
     .replaceAll(lane.dir, 'DIR')
-    .replaceAll(`${lane.port}`, 'PORT')
-    .replaceAll(`:${lane.port - 5900}`, ':DISPLAY')
+    // the number of this process, which is in these, may have that of a port in it
+    .replaceAll(UUID, 'UUID-')
+    .replaceAll(NAME, 't-scene-NAME')
+    .replace(new RegExp(`\\b${lane.port}\\b`, 'g'), 'PORT')
+    .replace(new RegExp(`:${lane.port - 5900}\\b`, 'g'), ':DISPLAY')
   return VARYING.reduce((all, [pattern, mask]) => all.replace(pattern, mask), own)
     .split('\n')
     .map(line => line.replace(/\s+$/, '').replace(/-{5,}/g, '---').replace(/ {2,}/g, '  '))
