@@ -2,7 +2,7 @@
 // beside its socket, so that a shim that comes after a killed one ends what that had started.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import type { Writable } from 'node:stream'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { VirError } from '../conf/error.ts'
@@ -82,13 +82,34 @@ export async function startHelper(helper: Helper): Promise<void> {
   })
   const identity = child.pid === undefined ? undefined : processIdentity(child.pid)
   if (identity) writeFileSync(pidFileOf(socket), JSON.stringify({ ...identity, bootId: bootId() }), { mode: 0o600 })
-  const isReady = () => existsSync(socket) && (readyFile === undefined || hasText(readyFile))
+  const isReady = () => existsSync(socket) && listens(helper) && (readyFile === undefined || hasText(readyFile))
   for (const deadline = Date.now() + SOCKET_TIMEOUT_MS; !isReady(); await sleep(POLL_MS)) {
     if (gone !== undefined) throw failure(lastWords(log, since) || gone)
     if (Date.now() >= deadline) throw failure(undefined)
   }
   giveTo(socket, owner)
   child.unref()
+}
+
+/** __SO_ACCEPTCON of the kernel's net.h: somebody listens at that socket. */
+const ACCEPTS = 0x10000
+
+/**
+ * True once connections to the socket are taken, which is a moment after it is there. It is not tried: virtiofsd ends with
+ * its first connection. Where the kernel does not tell, the socket's file has to do.
+ */
+function listens({ socket, cwd = '/' }: Helper): boolean {
+  let table: string
+  try {
+    table = readFileSync('/proc/net/unix', 'latin1')
+  } catch {
+    return true
+  }
+  const name = Buffer.from(socket).toString('latin1')
+  return table.split('\n').some(line => {
+    const [, flags, path] = /^\S+ \S+ \S+ (\S+) \S+ \S+ +\d+ (.+)$/.exec(line) ?? []
+    return path !== undefined && (Number.parseInt(flags!, 16) & ACCEPTS) !== 0 && resolve(cwd, path) === name
+  })
 }
 
 const hasText = (file: string): boolean => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0

@@ -2,8 +2,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { errorsFrom } from '../../src/conf/error.ts'
 import { endHelper, helpersIn, isServed, startHelper } from '../../src/host/helper-process.ts'
@@ -46,6 +48,38 @@ t.test('a helper is ended by whoever comes next, with its files', async t => {
   t.notOk(isAlive(helper!))
   t.notOk(isServed(socket))
   t.same(readdirSync(dir), ['log'])
+})
+
+t.test('a socket that is there, but does not take connections yet, is waited for', async t => {
+  const { dir, socket } = scratch(t)
+  t.teardown(() => endHelper(socket))
+  const begun = join(dir, 'begun')
+  const go = join(dir, 'go')
+  const late = `import os, socket, sys, time
+server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); open(sys.argv[2], 'w').close()
+while not os.path.exists(sys.argv[3]): time.sleep(0.01)
+server.listen(); time.sleep(600)`
+  let isStarted = false
+  const started = startHelper({
+    command: 'python3',
+    // by its name, as a path that is too long is given
+    args: ['-c', late, 'helper.sock', begun, go],
+    cwd: dir,
+    log: join(dir, 'log'),
+    socket,
+    owner: {},
+    failure: words => fail('VIR_ERR_INTERNAL_ERROR', words ?? 'no socket')
+  }).then(() => {
+    isStarted = true
+  })
+  while (!existsSync(begun)) await sleep(10)
+  await sleep(100)
+  t.notOk(isStarted)
+  writeFileSync(go, '')
+  await started
+  const connection = connect(socket)
+  await once(connection, 'connect')
+  connection.destroy()
 })
 
 t.test("nobody else's process is", async t => {
