@@ -89,8 +89,10 @@ class ForwardedGuests implements Guests {
   }
 
   /** The guest's shim is started, and gets the call and what comes behind it. */
-  arrives(procedure: Procedure, frame: Frame): Promise<Reply> {
+  async arrives(procedure: Procedure, frame: Frame): Promise<Reply> {
     const { api, args } = procedure
+    // one that has just gone from here has a shim that is about to end
+    await this.#aggregator.changes.settled()
     const asked = fieldsFromJson(readFields(args, readerOf(frame)), findMethod(api)!.args, api)
     const phase = { ...asked, cookie: undefined } as unknown as MigrationPhase
     return this.#aggregator.connect.arriving(phase, guest => this.#forward(procedure, frame, guest))

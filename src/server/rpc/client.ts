@@ -129,6 +129,11 @@ export class RpcClient {
     return this.#gone
   }
 
+  /** Its daemon ends: nothing may be begun any more. */
+  get isFinishing(): boolean {
+    return this.#finishing
+  }
+
   #endSoon(): void {
     setTimeout(() => this.close(), LEAVE_MS)
   }

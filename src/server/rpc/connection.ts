@@ -3,7 +3,7 @@ import { errorsFrom } from '../../conf/error.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import { ReceivedFiles } from '../../host/received-files.ts'
-import { checkAccess, noDomain, type Served } from '../dispatch.ts'
+import { checkAccess, factOf, noDomain, type Served } from '../dispatch.ts'
 import { answer } from './answer.ts'
 import type { Reply, RpcClient, RpcHandler } from './client.ts'
 import { readFields, writeFields } from './codec.ts'
@@ -64,6 +64,10 @@ export class Connection implements RpcHandler {
     if (!exception?.beforeOpen && !this.opened) throw fail('VIR_ERR_INTERNAL_ERROR', 'connection not open')
     if (!procedure) return this.#guests.ofDriver?.(frame) ?? withoutDriver(frame)
     if (!exception?.beforeOpen) checkAccess(procedure.api, this.readOnly)
+    // the next daemon may have the guest already
+    if (this.client.isFinishing && findMethod(procedure.api) && !factOf(procedure.api)?.readOnly) {
+      throw fail('VIR_ERR_OPERATION_FAILED', `the daemon is ending, ${procedure.api} is too late`)
+    }
     if (procedure.onGuest) return this.#guests.call(procedure, frame, signal)
     if (this.#guests.arrives && findMethod(procedure.api)?.stream === 'upload') {
       return this.#guests.arrives(procedure, frame)
