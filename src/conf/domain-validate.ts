@@ -24,14 +24,22 @@ import type { DomainDef } from './domain-def.ts'
 import type { DefDriver } from './domain-postparse.ts'
 import { validateDriveAddresses } from './drive-address.ts'
 import { errorsFrom } from './error.ts'
+import { checkAll, orThrow, type Refuse } from './refuse.ts'
 
 const fail = errorsFrom('VIR_FROM_DOMAIN')
 
 /** Checks a completed definition. @throws VIR_ERR_XML_ERROR, VIR_ERR_CONFIG_UNSUPPORTED naming the element at fault */
-export function validate(def: DomainDef, driver: DefDriver): void {
-  driver.validate(def)
-  for (const [kind, dev] of eachDevice(def.devices)) validateDevice(kind, dev, def, driver)
-  for (const check of COMMON_CHECKS) check(def)
+export function validate(def: DomainDef, driver: DefDriver, refuse: Refuse = orThrow): void {
+  checkAll(refuse, [
+    () => driver.validate(def),
+    ...Array.from(
+      eachDevice(def.devices),
+      ([kind, dev]) =>
+        () =>
+          validateDevice(kind, dev, def, driver)
+    ),
+    ...COMMON_CHECKS.map(check => () => check(def))
+  ])
 }
 
 /** Checks one device of a definition, or one that may come into it (virDomainDeviceDefValidate). @throws as validate */

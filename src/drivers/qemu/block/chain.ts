@@ -5,6 +5,7 @@ import { dirname, isAbsolute } from 'node:path'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { checkAll, orThrow, type Refuse } from '../../../conf/refuse.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import { isLocalStorage, isStorageEmpty, type StorageFormat, type StorageSource } from '../../../conf/storage/source.ts'
 import type { QemuContext } from '../context.ts'
@@ -28,6 +29,8 @@ interface Images {
 export interface Chains extends Images {
   /** told of each disk that lost its image, with the path it had */
   dropped(disk: DiskDef, path: string | undefined): void
+  /** told of each disk that must have its image; absent: the first one ends it */
+  refuse?: Refuse
 }
 
 /**
@@ -35,20 +38,27 @@ export interface Chains extends Images {
  * @throws VIR_ERR_SYSTEM_ERROR for an image that is missing, VIR_ERR_OPERATION_INVALID for one of unknown format,
  * VIR_ERR_INVALID_ARG and others for one that is named in a way libvirt does not know
  */
-export function determineDiskChains(def: DomainDef, { dropped, ...images }: Chains): void {
+export function determineDiskChains(def: DomainDef, { dropped, refuse = orThrow, ...images }: Chains): void {
   for (const disk of [...def.devices.disks].reverse()) {
-    const { source } = disk
-    try {
-      completeChain(disk, images)
-    } catch (error) {
-      if (!(error instanceof Error)) throw error
-      const path = isLocalStorage(source) ? source.path : undefined
-      applyStartupPolicy(def, disk, error)
-      dropped(disk, path)
-      continue
-    }
-    checkDepth(disk)
+    checkAll(
+      (error, device = disk.target?.dev) => refuse(error, device),
+      [() => determineOrDrop(def, disk, images, dropped)]
+    )
   }
+}
+
+function determineOrDrop(def: DomainDef, disk: DiskDef, images: Images, dropped: Chains['dropped']): void {
+  const { source } = disk
+  try {
+    completeChain(disk, images)
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    const path = isLocalStorage(source) ? source.path : undefined
+    applyStartupPolicy(def, disk, error)
+    dropped(disk, path)
+    return
+  }
+  checkDepth(disk)
 }
 
 /** Completes the chain of one disk, whose image must be there. @throws as determineDiskChains */

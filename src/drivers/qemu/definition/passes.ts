@@ -4,6 +4,7 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { type DefDriver, devicePostParse, postParse } from '../../../conf/domain-postparse.ts'
 import { validate, validateDevice } from '../../../conf/domain-validate.ts'
 import { type ParseOptions, parseDomain } from '../../../conf/domain-xml.ts'
+import { attempt, orThrow, type Refuse } from '../../../conf/refuse.ts'
 import type { QemuContext } from '../context.ts'
 import { qemuFamily } from '../device/index.ts'
 import { asPlainInterfaces } from '../device/interface/native.ts'
@@ -115,16 +116,21 @@ export function prepareStart(def: DomainDef, context: QemuContext, nextNode?: ()
 }
 
 /** The first half of prepareStart: checks that need this run. */
-export function checkStart(def: DomainDef, context: QemuContext): QemuContext {
-  const started = withCustomCapabilities(def, context)
+export function checkStart(def: DomainDef, context: QemuContext, refuse: Refuse = orThrow): QemuContext {
+  const started = attempt(refuse, () => withCustomCapabilities(def, context)) ?? context
   // one that is only shown has just been checked
-  if (!context.pretend || started !== context) validate(def, driver(started))
-  validateStart(def, started)
+  if (!context.pretend || started !== context) validate(def, driver(started), refuse)
+  validateStart(def, started, refuse)
   return started
 }
 
 /** The second half: aliases, ports, run-time paths. */
-export function completeStart(def: DomainDef, started: QemuContext, nextNode?: () => number): void {
+export function completeStart(
+  def: DomainDef,
+  started: QemuContext,
+  nextNode?: () => number,
+  refuse: Refuse = orThrow
+): void {
   assignAliases(def, started)
-  prepareDomain(def, started, nextNode)
+  prepareDomain(def, started, nextNode, refuse)
 }

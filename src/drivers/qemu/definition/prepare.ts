@@ -1,6 +1,7 @@
 // Preparation of a definition for a start: ports, socket paths, node names are filled in (qemuProcessPrepareDomain).
 import type { AnyDevice, DeviceKind } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
+import { checkAll, orThrow, type Refuse } from '../../../conf/refuse.ts'
 import type { QemuContext } from '../context.ts'
 import { updateGuestCpu } from '../cpu/guest.ts'
 import { qemuFamily } from '../device/index.ts'
@@ -36,18 +37,24 @@ const PREPARATIONS: (DeviceKind | ((def: DomainDef, context: QemuContext) => voi
  * Fills into the definition of a guest that starts what only a running one has (qemuProcessPrepareDomain).
  * @param nextNode gives the number of the guest's next block node
  */
-export function prepareDomain(def: DomainDef, context: QemuContext, nextNode = counter()): void {
+export function prepareDomain(
+  def: DomainDef,
+  context: QemuContext,
+  nextNode = counter(),
+  refuse: Refuse = orThrow
+): void {
   for (const one of PREPARATIONS) {
-    if (typeof one === 'string') prepareDevices(one, def, context, nextNode)
-    else one(def, context)
+    if (typeof one === 'string') checkAll(refuse, devicePreparations(one, def, context, nextNode))
+    else checkAll(refuse, [() => one(def, context)])
   }
 }
 
 /** Images of the last disk are numbered first. A disk may leave the definition here, if it need not be there. */
-function prepareDevices(kind: DeviceKind, def: DomainDef, context: QemuContext, nextNode: () => number): void {
+function devicePreparations(kind: DeviceKind, def: DomainDef, context: QemuContext, nextNode: () => number) {
   const family = qemuFamily(kind)
   const devices = [...def.devices[kind]] as AnyDevice[]
-  for (const dev of kind === 'disks' ? devices.reverse() : devices) family?.prepare?.(dev, def, context, nextNode)
+  const inOrder = kind === 'disks' ? devices.reverse() : devices
+  return inOrder.map(dev => () => family?.prepare?.(dev, def, context, nextNode))
 }
 
 function counter(): () => number {

@@ -2,6 +2,7 @@
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainMigrateFlags } from '../../../conf/enums.ts'
 import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { checkAll, orThrow, type Refuse } from '../../../conf/refuse.ts'
 import { exclusive, requires } from '../../method.ts'
 import type { MigrationParams } from '../../migration.ts'
 import { parseStorageUri } from '../block/uri.ts'
@@ -31,29 +32,27 @@ const {
 
 const NON_SHARED = VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC
 
-function checkStorage(flags: number): void {
-  exclusive(flags, { VIR_MIGRATE_NON_SHARED_DISK, VIR_MIGRATE_NON_SHARED_INC })
-  requires(flags, {
-    VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES,
-    'VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC': NON_SHARED
-  })
-}
+const storageChecks = (flags: number) => [
+  () => exclusive(flags, { VIR_MIGRATE_NON_SHARED_DISK, VIR_MIGRATE_NON_SHARED_INC }),
+  () =>
+    requires(flags, {
+      VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES,
+      'VIR_MIGRATE_NON_SHARED_DISK | VIR_MIGRATE_NON_SHARED_INC': NON_SHARED
+    })
+]
 
 /**
  * Checks what virDomainMigrateToURI3 is given.
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_ARGUMENT_UNSUPPORTED for what is not peer to peer: QEMU alone is no destination
  */
-export function checkToUri(flags: number, dconnuri: string | undefined): void {
-  exclusive(flags, { VIR_MIGRATE_TUNNELLED, VIR_MIGRATE_PARALLEL })
-  checkStorage(flags)
+export function checkToUri(flags: number, dconnuri: string | undefined, refuse: Refuse = orThrow): void {
+  checkAll(refuse, [() => exclusive(flags, { VIR_MIGRATE_TUNNELLED, VIR_MIGRATE_PARALLEL }), ...storageChecks(flags)])
   if ((flags & VIR_MIGRATE_PEER2PEER) === 0) {
-    throw errorsFrom('VIR_FROM_DOMAIN')(
-      'VIR_ERR_ARGUMENT_UNSUPPORTED',
-      'direct migration is not supported by the source host'
-    )
+    const why = 'direct migration is not supported by the source host'
+    refuse(errorsFrom('VIR_FROM_DOMAIN')('VIR_ERR_ARGUMENT_UNSUPPORTED', why))
   }
-  if (dconnuri === undefined) throw badArgument('dconnuri in virDomainMigrateToURI3 must not be NULL')
-  if (isLocal(dconnuri)) throw badArgument('Attempt to migrate guest to the same host')
+  if (dconnuri === undefined) refuse(badArgument('dconnuri in virDomainMigrateToURI3 must not be NULL'))
+  else if (isLocal(dconnuri)) refuse(badArgument('Attempt to migrate guest to the same host'))
 }
 
 /** True for a URI of this host; who names a socket knows what he does (virDomainMigrateCheckNotLocal). */
@@ -64,13 +63,13 @@ function isLocal(dconnuri: string): boolean {
 }
 
 /** Checks the flags of a migration that its client drives (virDomainMigrate3). @throws VIR_ERR_INVALID_ARG */
-export function checkManaged(flags: number): void {
-  checkStorage(flags)
+export function checkManaged(flags: number, refuse: Refuse = orThrow): void {
+  checkAll(refuse, storageChecks(flags))
   if ((flags & VIR_MIGRATE_PEER2PEER) !== 0) {
-    throw badArgument('use virDomainMigrateToURI3 for peer-to-peer migration')
+    refuse(badArgument('use virDomainMigrateToURI3 for peer-to-peer migration'))
   }
   if ((flags & VIR_MIGRATE_TUNNELLED) !== 0) {
-    throw badArgument('cannot perform tunnelled migration without using peer2peer flag')
+    refuse(badArgument('cannot perform tunnelled migration without using peer2peer flag'))
   }
 }
 
@@ -111,12 +110,10 @@ function checkDisksPort({ disks_uri: uri, disks_port: port }: MigrationParams): 
  * Checks what a destination is given, once its settings are known (qemuDomainMigratePrepare3Params).
  * @throws VIR_ERR_INVALID_ARG, VIR_ERR_INTERNAL_ERROR for a tunnel without its stream
  */
-export function checkPrepare(params: MigrationParams, flags: number): void {
-  checkDisksUri(params, flags)
-  checkDisksPort(params)
-  checkListenAddress(params)
+export function checkPrepare(params: MigrationParams, flags: number, refuse: Refuse = orThrow): void {
+  checkAll(refuse, [() => checkDisksUri(params, flags), () => checkDisksPort(params), () => checkListenAddress(params)])
   if ((flags & VIR_MIGRATE_TUNNELLED) !== 0) {
-    throw fail('VIR_ERR_INTERNAL_ERROR', 'Tunnelled migration requested but invalid RPC method called')
+    refuse(fail('VIR_ERR_INTERNAL_ERROR', 'Tunnelled migration requested but invalid RPC method called'))
   }
 }
 
@@ -131,72 +128,73 @@ export function checkPrepareTunnel(flags: number): void {
  * Checks what a source is given, before its settings are known (qemuDomainMigratePerform3Params).
  * @throws VIR_ERR_INVALID_ARG
  */
-export function checkPerform(params: MigrationParams, flags: number): void {
-  checkDisksPort(params)
-  checkListenAddress(params)
-  checkDisksUri(params, flags)
+export function checkPerform(params: MigrationParams, flags: number, refuse: Refuse = orThrow): void {
+  checkAll(refuse, [() => checkDisksPort(params), () => checkListenAddress(params), () => checkDisksUri(params, flags)])
 }
 
-function checkPostcopy(flags: number): void {
+function checkPostcopy(flags: number, refuse: Refuse): void {
   const has = (flag: number) => (flags & flag) !== 0
   if (!has(VIR_MIGRATE_POSTCOPY)) return
   const why =
     !has(VIR_MIGRATE_LIVE) || has(VIR_MIGRATE_PAUSED)
       ? 'post-copy migration is not supported with non-live or paused migration'
       : has(VIR_MIGRATE_TUNNELLED) && 'post-copy is not supported with tunnelled migration'
-  if (why) throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', why)
+  if (why) refuse(fail('VIR_ERR_ARGUMENT_UNSUPPORTED', why))
 }
 
-function checkOffline(flags: number): void {
+function checkOffline(flags: number, refuse: Refuse): void {
   const has = (flag: number) => (flags & flag) !== 0
-  if (has(NON_SHARED)) throw invalid('offline migration cannot handle non-shared storage')
+  if (!has(VIR_MIGRATE_OFFLINE)) return
+  if (has(NON_SHARED)) refuse(invalid('offline migration cannot handle non-shared storage'))
   if (!has(VIR_MIGRATE_PERSIST_DEST)) {
-    throw invalid('offline migration must be specified with the persistent flag set')
+    refuse(invalid('offline migration must be specified with the persistent flag set'))
   }
-  if (has(VIR_MIGRATE_TUNNELLED)) throw invalid('tunnelled offline migration does not make sense')
+  if (has(VIR_MIGRATE_TUNNELLED)) refuse(invalid('tunnelled offline migration does not make sense'))
 }
 
 /**
  * Checks that a guest can be taken so (qemuMigrationDstPrepareAny).
  * @throws VIR_ERR_OPERATION_INVALID, VIR_ERR_ARGUMENT_UNSUPPORTED
  */
-export function checkDestination(flags: number): void {
-  if ((flags & VIR_MIGRATE_OFFLINE) !== 0) checkOffline(flags)
-  checkPostcopy(flags)
+export function checkDestination(flags: number, refuse: Refuse = orThrow): void {
+  checkOffline(flags, refuse)
+  checkPostcopy(flags, refuse)
 }
 
 /**
  * Checks that the guest can be moved so, once it may be moved at all (qemuMigrationSrcBeginPhase).
  * @throws VIR_ERR_ARGUMENT_UNSUPPORTED, VIR_ERR_OPERATION_INVALID, VIR_ERR_OPERATION_UNSUPPORTED, VIR_ERR_INVALID_ARG
  */
-export function checkBegin(def: DomainDef, params: MigrationParams, flags: number): void {
-  const has = (flag: number) => (flags & flag) !== 0
-  checkPostcopy(flags)
-  if (has(VIR_MIGRATE_OFFLINE)) checkOffline(flags)
-  if (has(VIR_MIGRATE_ZEROCOPY) && !has(VIR_MIGRATE_PARALLEL)) {
-    throw invalid('zero-copy is only available for parallel migration')
+export function checkBegin(def: DomainDef, params: MigrationParams, flags: number, refuse: Refuse = orThrow): void {
+  checkPostcopy(flags, refuse)
+  checkOffline(flags, refuse)
+  if ((flags & VIR_MIGRATE_ZEROCOPY) !== 0 && (flags & VIR_MIGRATE_PARALLEL) === 0) {
+    refuse(invalid('zero-copy is only available for parallel migration'))
   }
-  checkDisks(def, params, flags)
+  checkDisks(def, params, flags, refuse)
 }
 
 /** Parameters that choose disks. */
 const DISKS = ['migrate_disks', 'migrate_disks_detect_zeroes', 'migrate_disks_target_zero'] as const
 
-function checkDisks({ devices }: DomainDef, params: MigrationParams, flags: number): void {
+function checkDisks({ devices }: DomainDef, params: MigrationParams, flags: number, refuse: Refuse): void {
   const copies = (flags & NON_SHARED) !== 0
   if (copies && (flags & VIR_MIGRATE_TUNNELLED) !== 0) {
-    throw unsupported('migration of non-shared storage is not supported with tunnelled migration and this QEMU')
+    refuse(unsupported('migration of non-shared storage is not supported with tunnelled migration and this QEMU'))
   }
   for (const param of DISKS) {
     const targets = params[param]
     if (!targets) continue
     if (!copies) {
-      throw unsupported(
-        `use of 'VIR_MIGRATE_PARAM_${param.toUpperCase()}' requires use of 'VIR_MIGRATE_NON_SHARED_DISK' or ` +
-          "'VIR_MIGRATE_NON_SHARED_INC' flag"
+      refuse(
+        unsupported(
+          `use of 'VIR_MIGRATE_PARAM_${param.toUpperCase()}' requires use of 'VIR_MIGRATE_NON_SHARED_DISK' or ` +
+            "'VIR_MIGRATE_NON_SHARED_INC' flag"
+        )
       )
+      continue
     }
-    const unknown = targets.find(target => !devices.disks.some(disk => disk.target?.dev === target))
-    if (unknown !== undefined) throw wrong(`disk target ${unknown} not found`)
+    const unknown = targets.filter(target => !devices.disks.some(disk => disk.target?.dev === target))
+    for (const target of unknown) refuse(wrong(`disk target ${target} not found`))
   }
 }

@@ -67,6 +67,36 @@ t.test('virDomainMigrate3', async t => {
   for (const [flags, message] of cases) t.equal(await failureOf(() => checkManaged(bits(...flags))), message)
 })
 
+t.test('everything that does not go together', async t => {
+  const def = await define("<disk type='file'><source file='/a'/><target dev='vda'/></disk>")
+  const heard = (check: (refuse: (error: Error) => void) => void) => {
+    const messages: string[] = []
+    check(error => messages.push(error.message))
+    return messages.length
+  }
+  t.equal(
+    heard(refuse => checkManaged(bits('TUNNELLED', 'PEER2PEER', 'NON_SHARED_DISK', 'NON_SHARED_INC'), refuse)),
+    3
+  )
+  t.equal(
+    heard(refuse => checkToUri(bits('TUNNELLED', 'PARALLEL', 'NON_SHARED_SYNCHRONOUS_WRITES'), undefined, refuse)),
+    4
+  )
+  const params = { migrate_disks: ['vdb', 'vdc'], migrate_uri: 'unix:/run/m', listen_address: '::1' }
+  t.equal(
+    heard(refuse => checkBegin(def, params, bits('NON_SHARED_DISK', 'OFFLINE', 'TUNNELLED', 'ZEROCOPY'), refuse)),
+    7
+  )
+  t.equal(
+    heard(refuse => checkPerform({ ...params, disks_port: 7 }, bits('NON_SHARED_DISK'), refuse)),
+    2
+  )
+  t.equal(
+    heard(refuse => checkPrepare({ ...params, disks_port: 7 }, bits('TUNNELLED'), refuse)),
+    3
+  )
+})
+
 const NBD_URI = `${QEMU_BAD}NBD URI must be supplied when migration URI uses UNIX transport method`
 const BOTH = `${QEMU_BAD}Both port and URI requested for disk migration while being mutually exclusive`
 const LISTEN = `${QEMU_BAD}Usage of listen-address is forbidden when migration URI uses UNIX transport method`
