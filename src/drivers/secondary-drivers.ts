@@ -37,6 +37,8 @@ export interface Lease {
 
 /** Each call fails as the driver does, with its error, or with VIR_ERR_NO_SUPPORT where there is no such driver. */
 export interface SecondaryDrivers {
+  /** Checks that a network is there and active. @throws VIR_ERR_NO_NETWORK, VIR_ERR_OPERATION_INVALID */
+  checkNetwork(network: string): Promise<void>
   /** @param xml a `<networkport>` without plug */
   createPort(network: string, xml: string): Promise<NetworkPort>
   deletePort(network: string, uuid: string): Promise<void>
@@ -46,6 +48,8 @@ export interface SecondaryDrivers {
    */
   leases(of: readonly { network: string; mac: string }[]): Promise<Lease[][]>
   volume(pool: string, name: string): Promise<Volume>
+  /** Bytes that are left for a volume in its pool; undefined where it is there. */
+  roomFor(volume: NewVolume): Promise<bigint | undefined>
   /** Makes a volume, unless it is there. */
   createVolume(volume: NewVolume): Promise<void>
   secret(usage: SecretUsage, lookup: SecretLookup): Promise<Uint8Array>

@@ -1,7 +1,7 @@
 // libvirt's other drivers, asked over their sockets. A connection lasts as long as a question and what belongs to it.
 import { errorsFrom, toVirError } from '../conf/error.ts'
 import { element, formatXml, parseXml } from '../conf/xml.ts'
-import type { Lease, SecondaryDrivers } from '../drivers/secondary-drivers.ts'
+import type { Lease, NewVolume, SecondaryDrivers } from '../drivers/secondary-drivers.ts'
 import { type DriverConnection, openDriver } from './rpc/driver-calls.ts'
 import { driverUri } from './rpc/libvirt-sockets.ts'
 import type { SecondaryDriver } from './rpc/secondary-drivers.ts'
@@ -21,6 +21,21 @@ const absent: Partial<Record<SecondaryDriver, () => Error>> = {
   network: () => failNetwork('VIR_ERR_NO_SUPPORT', 'no network driver: neither virtnetworkd nor libvirtd is there'),
   storage: () => failStorage('VIR_ERR_NO_SUPPORT', 'no storage driver: neither virtstoraged nor libvirtd is there'),
   secret: () => failSecret('VIR_ERR_NO_SUPPORT', 'no secret driver: neither virtsecretd nor libvirtd is there')
+}
+
+/** The pool that a volume is to be made in, undefined where it is there. */
+async function poolFor(driver: DriverConnection, { pool: poolName, directory, name }: NewVolume) {
+  const { pool } =
+    poolName === undefined
+      ? await driver.call('STORAGE_POOL_LOOKUP_BY_TARGET_PATH', { path: directory })
+      : await driver.call('STORAGE_POOL_LOOKUP_BY_NAME', { name: poolName })
+  try {
+    await driver.call('STORAGE_VOL_LOOKUP_BY_NAME', { pool, name })
+    return undefined
+  } catch (error) {
+    if (toVirError(error).code !== 'VIR_ERR_NO_STORAGE_VOL') throw error
+    return pool
+  }
 }
 
 /** The drivers whose sockets lie in a directory; without one there are none. */
@@ -100,19 +115,25 @@ export function secondaryDrivers(directory: string | undefined): SecondaryDriver
         const { attributes } = parseXml(xml, '(storage_pool_definition)')
         return { path: path.name, type, poolType: attributes.type ?? '' }
       }),
-    // qemuMigrationDstPrecreateDisk
-    createVolume: ({ pool: poolName, directory, name, format, capacity }) =>
+    // networkAllocatePort
+    checkNetwork: name =>
+      asking('network', async driver => {
+        const { net } = await driver.call('NETWORK_LOOKUP_BY_NAME', { name })
+        const { active } = await driver.call('NETWORK_IS_ACTIVE', { net })
+        if (active !== 1) throw failNetwork('VIR_ERR_OPERATION_INVALID', `network '${name}' is not active`)
+      }),
+    roomFor: volume =>
       asking('storage', async driver => {
-        const { pool } =
-          poolName === undefined
-            ? await driver.call('STORAGE_POOL_LOOKUP_BY_TARGET_PATH', { path: directory })
-            : await driver.call('STORAGE_POOL_LOOKUP_BY_NAME', { name: poolName })
-        try {
-          await driver.call('STORAGE_VOL_LOOKUP_BY_NAME', { pool, name })
-          return
-        } catch (error) {
-          if (toVirError(error).code !== 'VIR_ERR_NO_STORAGE_VOL') throw error
-        }
+        const pool = await poolFor(driver, volume)
+        if (pool === undefined) return undefined
+        return BigInt((await driver.call('STORAGE_POOL_GET_INFO', { pool })).available)
+      }),
+    // qemuMigrationDstPrecreateDisk
+    createVolume: volume =>
+      asking('storage', async driver => {
+        const pool = await poolFor(driver, volume)
+        if (pool === undefined) return
+        const { directory, name, format, capacity } = volume
         const isQcow2 = format === 'qcow2'
         const xml = element('volume', {}, [
           element('name', {}, [name]),

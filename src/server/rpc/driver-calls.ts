@@ -9,6 +9,7 @@ import type { SecondaryDriver } from './secondary-drivers.ts'
 const CALLS = {
   46: 'NETWORK_LOOKUP_BY_NAME name:string > net:network',
   84: 'STORAGE_POOL_LOOKUP_BY_NAME name:string > pool:storagePool',
+  87: 'STORAGE_POOL_GET_INFO pool:storagePool > state:uint capacity:uhyper allocation:uhyper available:uhyper',
   88: 'STORAGE_POOL_GET_XML_DESC pool:storagePool flags:uint > xml:string',
   93: 'STORAGE_VOL_CREATE_XML pool:storagePool xml:string flags:uint > vol:storageVol',
   95: 'STORAGE_VOL_LOOKUP_BY_NAME pool:storagePool name:string > vol:storageVol',
@@ -17,6 +18,7 @@ const CALLS = {
   141: 'SECRET_LOOKUP_BY_UUID uuid:uuid > secret:secret',
   145: 'SECRET_GET_VALUE secret:secret flags:uint > value:opaque<65536>',
   147: 'SECRET_LOOKUP_BY_USAGE usageType:int usageID:string > secret:secret',
+  152: 'NETWORK_IS_ACTIVE net:network > active:int',
   154: 'STORAGE_POOL_IS_ACTIVE pool:storagePool > active:int',
   341: 'NETWORK_GET_DHCP_LEASES net:network mac:string? need_results:int flags:uint > leases:dhcpLease<65536> ret:uint',
   391: 'STORAGE_POOL_LOOKUP_BY_TARGET_PATH path:string > pool:storagePool',

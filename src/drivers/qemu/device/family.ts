@@ -137,6 +137,11 @@ export interface LiveParts {
 
 /** The host's end of the devices of a family. */
 export interface HostEnd<D> {
+  /**
+   * Refuses what `take` refuses, as far as that can be seen before anything is made; absent: nothing can.
+   * @throws as `take`
+   */
+  check?(dev: D, guest: HostGuest): void | Promise<void>
   /** Makes it, before QEMU is told; the device then says what it is called. A failure leaves the rest to `give`. */
   take(dev: D, guest: HostGuest): void | Promise<void>
   /**

@@ -61,8 +61,27 @@ export async function makeNvram({ os: { loader } }: DomainDef, reset = false): P
   }
 }
 
-function makeFile(loader: LoaderDef, { path, format }: StorageSourceOf<'file'>, reset: boolean): void {
+function makeFile(loader: LoaderDef, source: StorageSourceOf<'file'>, reset: boolean): void {
+  const { path } = source
   if (path === undefined || (existsSync(path) && !reset)) return
+  const content = contentFor(loader, source)
+  makePrivateDirectory(dirname(path))
+  writeAtomic(path, content)
+}
+
+/**
+ * Checks that a variable store is there, or can be made from its template.
+ * @throws as makeNvram
+ */
+export function checkNvram({ os: { loader } }: DomainDef): void {
+  const source = loader?.nvram?.source
+  if (!loader || !source) return
+  if (source.type === 'file' && source.path !== undefined && !existsSync(source.path)) contentFor(loader, source)
+  if (source.type === 'block') templateFor(loader, source, false)
+}
+
+/** The variables of a store that is to be made. */
+function contentFor(loader: LoaderDef, { format }: StorageSourceOf<'file'>): Buffer {
   const { nvramTemplate: template, nvramTemplateFormat: templateFormat } = loader
   if (template === undefined) {
     throw fail('VIR_ERR_OPERATION_FAILED', `unable to find any master var store for loader: ${loader.path}`)
@@ -74,27 +93,33 @@ function makeFile(loader: LoaderDef, { path, format }: StorageSourceOf<'file'>, 
       'conversion of the nvram template to another target format is not supported'
     )
   }
-  let content: Buffer
   try {
-    content = readPlainFile(template)
+    return readPlainFile(template)
   } catch (error) {
     throw fail('VIR_ERR_SYSTEM_ERROR', `Failed to open file '${template}': ${(error as Error).message}`, error)
   }
-  makePrivateDirectory(dirname(path))
-  writeAtomic(path, content)
 }
 
 /** A device has never the exact size that the firmware looks for: only qcow2, which has its own, can be made on it. */
 async function makeOnDevice(loader: LoaderDef, source: StorageSourceOf<'block'>, reset: boolean): Promise<void> {
+  const template = templateFor(loader, source, reset)
+  if (template === undefined) return
+  const { nvramTemplateFormat: format = 'raw' } = loader
+  await runHostCommand('qemu-img', ['convert', '-f', format, '-O', 'qcow2', template, source.path!])
+}
+
+/** The template of a store that is to be made on a device, undefined for one that is there. */
+function templateFor(loader: LoaderDef, source: StorageSourceOf<'block'>, reset: boolean): string | undefined {
   const { path = '', format } = source
   if (!existsSync(path)) throw fail('VIR_ERR_INVALID_ARG', `'block' nvram backing device '${path}' doesn't exist`)
-  if (!reset && (format === 'raw' || probeFormat(readHeader(path)) === 'qcow2')) return
+  if (!reset && (format === 'raw' || probeFormat(readHeader(path)) === 'qcow2')) return undefined
   if (format !== 'qcow2') {
     throw fail('VIR_ERR_OPERATION_UNSUPPORTED', "only 'qcow2' formatted 'block' nvram backing can be formatted")
   }
-  const { nvramTemplate: template, nvramTemplateFormat: templateFormat = 'raw' } = loader
-  if (template === undefined) throw fail('VIR_ERR_OPERATION_FAILED', 'unable to find nvram template image')
-  await runHostCommand('qemu-img', ['convert', '-f', templateFormat, '-O', 'qcow2', template, path])
+  if (loader.nvramTemplate === undefined) {
+    throw fail('VIR_ERR_OPERATION_FAILED', 'unable to find nvram template image')
+  }
+  return loader.nvramTemplate
 }
 
 /** Gives the variable store to QEMU's user, even if it was another user's before. @throws VIR_ERR_SYSTEM_ERROR */

@@ -17,23 +17,9 @@ const ID_RANGE = { min: 1, max: 2 ** 31 - 1 }
 export async function claimStart(domain: QemuDomain, ports: HeldPorts): Promise<void> {
   const { claims, def } = domain
   if (!claims) return
-  const cids = def.devices.vsocks.flatMap(({ cid }) => (cid?.auto ? [cid] : []))
+  const cids = chosenCids(def)
   for (;;) {
-    const automatic: AutomaticResource[] = [
-      { kind: 'domain-id', auto: ID_RANGE },
-      ...cids.map(({ address }) => ({ kind: 'vsock-cid', auto: { ...CID_RANGE, ...(address && { from: address }) } })),
-      ...ports.chosen.map(({ first, last, port }) => ({
-        kind: 'tcp-port',
-        auto: { min: first, max: last, from: port }
-      }))
-    ]
-    const own = new Set([
-      ...cids.map(({ address }) => `vsock-cid ${address}`),
-      ...ports.chosen.map(({ port }) => `tcp-port ${port}`),
-      ...def.devices.interfaces.filter(isDrawn).map(({ target }) => `tap ${target?.dev}`)
-    ])
-    const fixed = usedBy(def).filter(({ kind, key }) => !own.has(`${kind} ${key}`))
-    const answer = await claims.claim(def, [...namesOf(def), ...fixed, ...automatic])
+    const answer = await claims.claim(def, claimedAtStart(def, ports))
     if (!answer) return
     const [id, ...more] = answer.chosen.map(([value]) => value!)
     domain.id = id!
@@ -42,6 +28,25 @@ export async function claimStart(domain: QemuDomain, ports: HeldPorts): Promise<
     // a process that is no guest listens there
     await claims.release(answer.claim)
   }
+}
+
+const chosenCids = ({ devices }: DomainDef) => devices.vsocks.flatMap(({ cid }) => (cid?.auto ? [cid] : []))
+
+/** All that a prepared guest is going to use; the ids and ports that are to be chosen come last, and in this order. */
+export function claimedAtStart(def: DomainDef, { chosen }: Pick<HeldPorts, 'chosen'>): ClaimedResource[] {
+  const cids = chosenCids(def)
+  const automatic: AutomaticResource[] = [
+    { kind: 'domain-id', auto: ID_RANGE },
+    ...cids.map(({ address }) => ({ kind: 'vsock-cid', auto: { ...CID_RANGE, ...(address && { from: address }) } })),
+    ...chosen.map(({ first, last, port }) => ({ kind: 'tcp-port', auto: { min: first, max: last, from: port } }))
+  ]
+  const own = new Set([
+    ...cids.map(({ address }) => `vsock-cid ${address}`),
+    ...chosen.map(({ port }) => `tcp-port ${port}`),
+    ...def.devices.interfaces.filter(isDrawn).map(({ target }) => `tap ${target?.dev}`)
+  ])
+  const fixed = usedBy(def).filter(({ kind, key }) => !own.has(`${kind} ${key}`))
+  return [...namesOf(def), ...fixed, ...automatic]
 }
 
 const namesOf = ({ name, uuid }: DomainDef): Allocation[] => [

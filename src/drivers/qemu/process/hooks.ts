@@ -29,7 +29,13 @@ const hooksOf = (directories: readonly string[]): string | undefined =>
   directories.find(directory => existsSync(`${directory}/qemu`) || existsSync(`${directory}/qemu.d`))
 
 /** True where a guest's life is told to scripts. */
-export const hasHooks = ({ hookDirs }: QemuDomain): boolean => hooksOf(hookDirs) !== undefined
+export const hasHooks = ({ hookDirs }: Pick<QemuDomain, 'hookDirs'>): boolean => hooksOf(hookDirs) !== undefined
+
+/** The scripts that are run. */
+export async function scriptsIn(hookDirs: readonly string[]): Promise<string[]> {
+  const directory = hooksOf(hookDirs)
+  return directory === undefined ? [] : (await import('../../../host/hook-scripts.ts')).hookScripts(directory, 'qemu')
+}
 
 /**
  * Tells the scripts of an operation and waits for them; a script that is under way is ended.

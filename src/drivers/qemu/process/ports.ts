@@ -71,6 +71,13 @@ export class HeldPorts {
     return isFree
   }
 
+  /** Those the definition names where somebody listens already: QEMU cannot have them. */
+  async taken(): Promise<number[]> {
+    const named = [...this.#used].filter(port => !this.#locks.has(port))
+    const free = await Promise.all(named.map(isFree))
+    return named.filter((_, i) => !free[i])
+  }
+
   /** Lets go of all, once QEMU listens or will not. */
   release(): void {
     for (const lock of this.#locks.values()) lock.close()
@@ -81,9 +88,7 @@ export class HeldPorts {
   async #hold(port: number): Promise<boolean> {
     const lock = await listening(`\0virshim/tcp-port/${port}`)
     if (!lock) return false
-    const probe = await listening(port)
-    await closed(probe)
-    if (!probe) {
+    if (!(await isFree(port))) {
       await closed(lock)
       return false
     }
@@ -100,6 +105,12 @@ function listening(place: string | number): Promise<Server | undefined> {
     server.once('error', () => done(undefined))
     server.listen(typeof place === 'number' ? { port: place, exclusive: true } : { path: place }, () => done(server))
   })
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const probe = await listening(port)
+  await closed(probe)
+  return probe !== undefined
 }
 
 const closed = (server: Server | undefined) => new Promise<void>(done => (server ? server.close(() => done()) : done()))

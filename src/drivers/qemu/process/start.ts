@@ -14,6 +14,7 @@ import {
   virDomainState
 } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
+import { orThrow, type Refuse } from '../../../conf/refuse.ts'
 import { OpenedFiles } from '../../../host/inherited-files.ts'
 import { isAlive } from '../../../state/status.ts'
 import { determineDiskChains } from '../block/chain.ts'
@@ -249,7 +250,7 @@ function checkCancelled({ running }: QemuDomain): void {
 }
 
 /** Checks for host files a guest cannot start without, before QEMU is started. @throws VIR_ERR_SYSTEM_ERROR */
-function checkHostFiles({ os }: DomainDef): void {
+export function checkHostFiles({ os }: DomainDef, refuse: Refuse = orThrow): void {
   const paths = [os.kernel, os.initrd, os.dtb]
   for (const path of paths) {
     if (path === undefined) continue
@@ -258,7 +259,7 @@ function checkHostFiles({ os }: DomainDef): void {
     } catch (error) {
       const reason =
         (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'No such file or directory' : 'Permission denied'
-      throw fail('VIR_ERR_SYSTEM_ERROR', `Cannot access storage file '${path}': ${reason}`, error)
+      refuse(fail('VIR_ERR_SYSTEM_ERROR', `Cannot access storage file '${path}': ${reason}`, error))
     }
   }
 }

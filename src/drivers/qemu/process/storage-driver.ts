@@ -4,6 +4,7 @@ import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { Devices } from '../../../conf/devices/index.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom, toVirError } from '../../../conf/error.ts'
+import { checkAll, type Refuse } from '../../../conf/refuse.ts'
 import { storageChain, storageImages } from '../../../conf/storage/chain.ts'
 import type { SecretLookup } from '../../../conf/storage/secret.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
@@ -91,14 +92,29 @@ function placeOf({ path, type, poolType }: Volume, mode: 'host' | 'direct' | und
 
 type Secret = [usage: SecretUsage, lookup: SecretLookup]
 
-/** Secrets a start needs that are in no file of the host's. */
-function missingSecrets({ disks, tpms }: Stored, secrets: SecretStore): Secret[] {
+/** Secrets a start needs. */
+function wantedSecrets({ disks, tpms }: Stored): Secret[] {
   const images = disks.flatMap(({ source }) => storageImages(source))
   const wanted: Secret[] = images.flatMap(image => Object.values(secretsOf(image)).flat())
   for (const { backend } of tpms) {
     if (backend.type === 'emulator' && backend.secret) wanted.push(['vtpm', { uuid: backend.secret }])
   }
-  return wanted.filter(([usage, lookup]) => {
+  return wanted
+}
+
+/** Checks that the secrets a start needs are there. @throws VIR_ERR_NO_SECRET, and what the secret driver says */
+export function checkSecrets({ devices }: DomainDef, secrets: SecretStore, refuse: Refuse): void {
+  checkAll(
+    refuse,
+    wantedSecrets(devices).map(([usage, lookup]) => () => {
+      secrets.value(usage, lookup)
+    })
+  )
+}
+
+/** Those that are in no file of the host's. */
+function missingSecrets(stored: Stored, secrets: SecretStore): Secret[] {
+  return wantedSecrets(stored).filter(([usage, lookup]) => {
     try {
       secrets.value(usage, lookup)
       return false

@@ -63,6 +63,15 @@ t.test('a port the guest names is chosen for nothing else, and is free again whe
   }
 })
 
+t.test('a port the guest names may be in use already', async t => {
+  const other = await listening(LAST)
+  t.teardown(() => other.close())
+  const def = await define(`<graphics type='vnc' port='${LAST}'/><graphics type='spice' port='${LAST - 1}'/>`)
+  const held = await allocatePorts(def, config)
+  t.same(await held.taken(), [LAST])
+  held.release()
+})
+
 t.test('an encrypted Spice port needs TLS', async t => {
   const def = await define("<graphics type='spice' autoport='yes' defaultMode='secure'/>")
   t.match(await errorOf(() => allocatePorts(def, config)), 'spice TLS is disabled in qemu.conf')

@@ -88,6 +88,9 @@ function tellsFeatures(path: string): boolean {
 }
 
 export const virtiofsd: HostEnd<FilesystemDef> = {
+  check(dev, guest) {
+    if (isOurs(dev)) virtiofsdProgram(dev, guest)
+  },
   /** @throws VIR_ERR_INTERNAL_ERROR; libvirt: qemuVirtioFSStart */
   async take(dev, guest) {
     if (isOurs(dev)) await startHelper(virtiofsdProgram(dev, guest))

@@ -47,6 +47,11 @@ export const qemuInterface: QemuFamily<InterfaceDef> = {
   },
   add: addInterface,
   host: {
+    async check(dev, guest) {
+      await networkPort.check(dev, guest)
+      networkDevice.check(dev, guest)
+      passt.check(dev)
+    },
     async take(dev, guest) {
       await networkPort.take(dev, guest)
       await networkDevice.take(dev, guest)

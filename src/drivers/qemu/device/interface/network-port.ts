@@ -43,14 +43,19 @@ export function actualSource({ source }: InterfaceDef): InterfaceSource {
   return dev === undefined ? source : { type: 'direct', dev, mode }
 }
 
-export const networkPort: HostEnd<InterfaceDef> = {
+export const networkPort = {
+  async check(dev, { context: { drivers } }) {
+    if (!isOnNetwork(dev)) return
+    if (!drivers) throw noDriver()
+    await (await drivers()).checkNetwork(dev.source.network)
+  },
   /**
    * Gets a port for an interface on a network; the live definition then says where it is plugged in.
    * @throws what the network driver says, VIR_ERR_NO_SUPPORT without one
    */
   async take(dev, { def, context: { drivers } }) {
     if (!isOnNetwork(dev)) return
-    if (!drivers) throw fail('VIR_ERR_NO_SUPPORT', 'interface type network needs a network driver')
+    if (!drivers) throw noDriver()
     const { source } = dev
     const port = await (await drivers()).createPort(source.network, formatPort(dev, def))
     source.portid = port.uuid
@@ -68,7 +73,9 @@ export const networkPort: HostEnd<InterfaceDef> = {
     for (const name of ['portid', 'plug', 'bridge', 'macTableManager', 'dev', 'mode'] as const) delete dev.source[name]
     settings.delete(dev)
   }
-}
+} satisfies HostEnd<InterfaceDef>
+
+const noDriver = () => fail('VIR_ERR_NO_SUPPORT', 'interface type network needs a network driver')
 
 /** Has an interface stay plugged in where another, whose place it takes, is. */
 export function takeOverPort(dev: InterfaceDef, from: InterfaceDef): void {

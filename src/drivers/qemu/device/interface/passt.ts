@@ -23,7 +23,10 @@ export const PASST_RECONNECT_SECONDS = 5
 export const passtSocket = ({ alias }: InterfaceDef, { libDir }: GuestPaths): string =>
   join(libDir, `${alias}-passt.sock`)
 
-export const passt: HostEnd<InterfaceDef> = {
+export const passt = {
+  check({ source }) {
+    if (source.passt) findPasst()
+  },
   /** @throws VIR_ERR_INTERNAL_ERROR with passt's own words, VIR_ERR_SYSTEM_ERROR without one */
   async take(dev, guest) {
     if (dev.source.passt) await startPasst(dev, guest)
@@ -35,7 +38,7 @@ export const passt: HostEnd<InterfaceDef> = {
     await endHelper(socket)
     for (const left of [readyFileOf(socket), `${socket}.repair`]) rmSync(left, { force: true })
   }
-}
+} satisfies HostEnd<InterfaceDef>
 
 /** passt's own PID file: written once it has shut itself in, which may fail. */
 const readyFileOf = (socket: string) => `${socket}.ready`
@@ -43,9 +46,7 @@ const readyFileOf = (socket: string) => `${socket}.ready`
 /** Starts a card's passt, anew if it is there already (qemuPasstStart). @throws as `take` */
 export async function startPasst(dev: InterfaceDef, { context, root, owner }: HostGuest): Promise<void> {
   const socket = passtSocket(dev, context.paths)
-  if (findProgram('passt') === undefined) {
-    throw failHost('VIR_ERR_SYSTEM_ERROR', "Cannot find 'passt' in path: No such file or directory")
-  }
+  findPasst()
   await startHelper({
     command: 'passt',
     args: ['--foreground', ...runAs(owner), ...passtArgs(dev, socket)],
@@ -56,6 +57,11 @@ export async function startPasst(dev: InterfaceDef, { context, root, owner }: Ho
     owner,
     failure: words => fail('VIR_ERR_INTERNAL_ERROR', `Could not start 'passt': ${words ?? 'no socket'}`)
   })
+}
+
+function findPasst(): void {
+  if (findProgram('passt') !== undefined) return
+  throw failHost('VIR_ERR_SYSTEM_ERROR', "Cannot find 'passt' in path: No such file or directory")
 }
 
 /** Differs from libvirt: passt runs as the user QEMU runs as; libvirt's, started as root, runs as nobody. */

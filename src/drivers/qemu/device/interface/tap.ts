@@ -63,7 +63,16 @@ export const isDrawn = ({ type, target }: InterfaceDef) =>
 
 const hasDevice = ({ type }: InterfaceDef) => PREFIX[type] !== undefined
 
-export const networkDevice: HostEnd<InterfaceDef> = {
+export const networkDevice = {
+  check(dev, guest) {
+    const actual = actualInterface(dev)
+    if (!hasDevice(actual)) return
+    validateActualInterface(actual)
+    checkPossible(actual)
+    if (isHelped(actual, guest.context)) return
+    checkNames(actual)
+    if (dev.target?.managed === false) checkGivenDevice(guest, dev)
+  },
   /**
    * Makes the host's end of an interface; its name is then in the definition.
    * @throws VIR_ERR_SYSTEM_ERROR for what is missing on the host and what the kernel refuses, VIR_ERR_OPERATION_INVALID
@@ -72,10 +81,8 @@ export const networkDevice: HostEnd<InterfaceDef> = {
   async take(dev, guest) {
     const actual = actualInterface(dev)
     if (!hasDevice(actual)) return
-    validateActualInterface(actual)
-    checkPossible(actual)
+    networkDevice.check(dev, guest)
     if (isHelped(actual, guest.context)) return (await import('./bridge-helper.ts')).askForDevice(guest, dev, actual)
-    checkNames(actual)
     if (dev.target?.managed === false) await useDevice(guest, dev)
     else await makeDevice(guest, dev, actual)
   },
@@ -88,7 +95,7 @@ export const networkDevice: HostEnd<InterfaceDef> = {
     if (isMarked(name, guest)) await deleteDevice(name).catch(warn)
     forgetName(dev)
   }
-}
+} satisfies HostEnd<InterfaceDef>
 
 const warner =
   ({ log }: HostGuest) =>
@@ -129,8 +136,15 @@ const deleteDevice = (name: string) => ip(`Unable to delete '${name}'`, 'link', 
 /** The name in the definition of a queue of a tap device. */
 export const queueName = ({ alias }: InterfaceDef, queue: number): string => `tapfd${queue}-${alias}`
 
-/** An existing device of somebody else's. */
+/** An existing device of somebody else's, checked before. */
 async function useDevice({ context, owner }: HostGuest, dev: InterfaceDef): Promise<void> {
+  const name = dev.target!.dev!
+  if (isTap(name) && !isOpenTo(name, owner)) openForQemu(context, dev, name)
+  await runScript(dev.script, name)
+}
+
+/** @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_SYSTEM_ERROR */
+function checkGivenDevice({ context, owner }: HostGuest, dev: InterfaceDef): void {
   const name = dev.target?.dev
   if (name === undefined) throw failDomain('VIR_ERR_INTERNAL_ERROR', "target dev must be supplied when managed='no'")
   if (!isName(name) || !existsSync(`${NET}/${name}`)) {
@@ -138,11 +152,7 @@ async function useDevice({ context, owner }: HostGuest, dev: InterfaceDef): Prom
   }
   const unable = (why: string) => failHost('VIR_ERR_SYSTEM_ERROR', `Unable to create tap device ${name}: ${why}`)
   if (!isTap(name) && !isMacvtap(name)) throw unable('Invalid argument')
-  if (isTap(name) && !isOpenTo(name, owner)) {
-    if (!context.privileged) throw unable('Operation not permitted')
-    openForQemu(context, dev, name)
-  }
-  await runScript(dev.script, name)
+  if (isTap(name) && !isOpenTo(name, owner) && !context.privileged) throw unable('Operation not permitted')
 }
 
 const isTap = (name: string) => existsSync(`${NET}/${name}/tun_flags`)

@@ -1,11 +1,14 @@
 // The needs of a run, in the order of its start; they are released in the opposite one.
 import { rmSync, symlinkSync } from 'node:fs'
 import { relative } from 'node:path'
-import type { AnyDevice, DeviceKind } from '../../../../conf/devices/index.ts'
+import { type AnyDevice, type DeviceKind, eachDevice } from '../../../../conf/devices/index.ts'
+import { VirError } from '../../../../conf/error.ts'
+import type { Refuse } from '../../../../conf/refuse.ts'
 import { letThrough, makeDirectoryFor, removeGivenDirectory, shut } from '../../../../host/owner.ts'
 import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../../command/launch-security.ts'
 import { stopReservationsHelper } from '../../device/disk/pr-helper.ts'
 import { chooseTransientOverlays } from '../../device/disk/transient.ts'
+import type { HostGuest } from '../../device/family.ts'
 import { qemuFamily } from '../../device/index.ts'
 import { actualInterface } from '../../device/interface/network-port.ts'
 import { isHelped, removeStrayDevices } from '../../device/interface/tap.ts'
@@ -47,6 +50,21 @@ const giving =
 
 const remove = (...paths: string[]) => {
   for (const path of paths) rmSync(path, { force: true })
+}
+
+/**
+ * Makes the checks of what a start makes for devices.
+ * @throws what `refuse` throws
+ */
+export async function checkHostEnds(guest: HostGuest, refuse: Refuse): Promise<void> {
+  for (const [kind, dev] of eachDevice(guest.def.devices)) {
+    try {
+      await qemuFamily(kind)?.host?.check?.(dev, guest)
+    } catch (error) {
+      if (!(error instanceof VirError)) throw error
+      refuse(error)
+    }
+  }
 }
 
 export const NEEDS: readonly Need[] = [
