@@ -101,6 +101,11 @@ export class ResourceTaken extends VirError {
     this.conflicts = conflicts
   }
 
+  /** The refusals of each conflict alone. */
+  each(): ResourceTaken[] {
+    return this.conflicts.map(conflict => new ResourceTaken([conflict]))
+  }
+
   override get httpStatus(): number {
     return 409
   }

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { errorsFrom } from '../../conf/error.ts'
+import { orThrow, type Refuse } from '../../conf/refuse.ts'
 import type { Allocation } from '../../state/allocation.ts'
 import { type Ledger, poolOf } from './ledger.ts'
 
@@ -113,7 +114,7 @@ export class Budget {
    * @returns what to warn of
    * @throws VIR_ERR_RESOURCE_BUSY when the policy is to refuse
    */
-  check(resources: readonly Allocation[], ledger: Ledger): string[] {
+  check(resources: readonly Allocation[], ledger: Ledger, refuse: Refuse = orThrow): string[] {
     const asked = new Map<string, number>()
     for (const one of resources) {
       if (one.amount !== undefined) asked.set(poolOf(one), (asked.get(poolOf(one)) ?? 0) + one.amount)
@@ -125,8 +126,8 @@ export class Budget {
       const used = ledger.used(pool)
       if (limit === undefined || used + amount <= limit) continue
       const message = `${pool}: ${amount} more beside the ${used} in use is beyond the host's budget of ${limit}`
-      if (policy === 'refuse') throw fail('VIR_ERR_RESOURCE_BUSY', message)
-      warnings.push(message)
+      if (policy === 'refuse') refuse(fail('VIR_ERR_RESOURCE_BUSY', message))
+      else warnings.push(message)
     }
     return warnings
   }

@@ -12,9 +12,11 @@ import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { dirname, join } from 'node:path'
 import { errorsFrom } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
+import type { Refuse } from '../../conf/refuse.ts'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Allocation } from '../../state/allocation.ts'
 import {
+  type AutomaticResource,
   type ClaimAnswer,
   type Claimant,
   type ClaimedResource,
@@ -141,6 +143,22 @@ export class Claims {
     }
   }
 
+  /**
+   * Tells all that a claim would be refused for; nothing is granted.
+   * @returns what it would be warned of
+   */
+  async look(guest: Holder, resources: readonly ClaimedResource[], refuse: Refuse): Promise<string[]> {
+    const { ledger, budget } = this.#options
+    const fixed = resources.filter(isFixed)
+    const find = () => ledger.conflicts(guest, fixed)
+    let found = find()
+    if (found.length > 0 && (await this.#recheck(holdingsOf(found)))) found = find()
+    if (found.length > 0) refuse(new ResourceTaken(found.map(({ conflict }) => conflict)))
+    const chosen = ledger.choose(guest, resources)
+    if (!Array.isArray(chosen)) refuse(noneFree(chosen))
+    return budget.check(fixed, ledger, refuse)
+  }
+
   /** Gives a claim back; one that is not there is fine. */
   release(id: string): void {
     this.#drop(id)
@@ -207,14 +225,10 @@ export class Claims {
     if (this.#unsettled >= UNSETTLED_MAX || this.#unsettledBytes >= UNSETTLED_BYTES_MAX) {
       throw fail('VIR_ERR_OPERATION_FAILED', 'too many claims wait for the reports of their guests')
     }
-    const fixed = request.resources.filter((one): one is Allocation => !isAutomatic(one))
-    const found = ledger.conflicts(request, fixed)
+    const found = ledger.conflicts(request, request.resources.filter(isFixed))
     if (found.length > 0) throw new Taken(found)
     const chosen = ledger.choose(request, request.resources)
-    if (!Array.isArray(chosen)) {
-      const { kind, auto } = chosen
-      throw fail('VIR_ERR_RESOURCE_BUSY', `no ${kind} is free from ${auto.min} to ${auto.max}`)
-    }
+    if (!Array.isArray(chosen)) throw noneFree(chosen)
     const resources = withChosen(request.resources, chosen)
     const answer: ClaimAnswer = { claim: id, chosen, warnings: budget.check(resources, ledger) }
     // one that is dead already says by its namespace whose pids it spoke of
@@ -306,6 +320,15 @@ export class Claims {
 
 const holdingId = (claim: string) => `claim ${claim}`
 
+const isFixed = (one: ClaimedResource): one is Allocation => !isAutomatic(one)
+
+const noneFree = ({ kind, auto }: AutomaticResource) =>
+  fail('VIR_ERR_RESOURCE_BUSY', `no ${kind} is free from ${auto.min} to ${auto.max}`)
+
+type Found = ReturnType<Ledger['conflicts']>
+
+const holdingsOf = (found: Found): Holding[] => [...new Set(found.map(one => one.with))]
+
 /** A claim that is being decided. */
 type Request = ClaimRequest & Holder & { claim: string }
 
@@ -314,10 +337,10 @@ class Taken extends Error {
   readonly conflicts
   readonly by: Holding[]
 
-  constructor(found: ReturnType<Ledger['conflicts']>) {
+  constructor(found: Found) {
     super('taken')
     this.conflicts = found.map(({ conflict }) => conflict)
-    this.by = [...new Set(found.map(one => one.with))]
+    this.by = holdingsOf(found)
   }
 }
 

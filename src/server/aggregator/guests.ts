@@ -13,7 +13,7 @@ import {
 import { type ErrorJson, errorsFrom, VirError } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
 import { type GuestHandle, handleOf, type RestoreOptions } from '../../drivers/connection.ts'
-import { checkCreatable, knownGuest } from '../../drivers/known-guest.ts'
+import { checkCreatable, type Identity, knownGuest } from '../../drivers/known-guest.ts'
 import type { MigrationFinished, MigrationPhase, MigrationPrepared } from '../../drivers/migration.ts'
 import { errorOfJson } from '../../state/claim.ts'
 import { askOn, type RawAnswer } from '../raw-http.ts'
@@ -241,14 +241,20 @@ export class Guests {
     const def = parseDomain(xml)
     checkName(def)
     const { name, uuid } = def
-    return this.#lock.run([`name ${name}`, `uuid ${uuid}`], async () => {
-      const alike = [this.#registry.byUuid(uuid), this.#registry.byName(name)].filter(guest => guest !== undefined)
-      const found = knownGuest(
-        def,
-        alike.map(guest => ({ guest, name: guest.report.name, uuid: guest.report.uuid }))
-      )
-      return work(def, found?.guest)
-    })
+    return this.#lock.run([`name ${name}`, `uuid ${uuid}`], async () => work(def, this.known(def)))
+  }
+
+  /**
+   * The guest with that name and uuid, undefined for a new one.
+   * @throws VIR_ERR_OPERATION_FAILED where only one of the two is a known guest's
+   */
+  known(wanted: Identity): KnownGuest | undefined {
+    const alike = [this.#registry.byUuid(wanted.uuid), this.#registry.byName(wanted.name)]
+    const found = knownGuest(
+      wanted,
+      alike.flatMap(guest => (guest ? [{ guest, name: guest.report.name, uuid: guest.report.uuid }] : []))
+    )
+    return found?.guest
   }
 
   async #startNew(

@@ -3,9 +3,17 @@
 import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Refuse } from '../../conf/refuse.ts'
+import type { Identity } from '../../drivers/known-guest.ts'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
 import type { Allocation } from '../../state/allocation.ts'
-import { type ClaimAnswer, type Claimant, type ClaimRequest, ownNamespaces } from '../../state/claim.ts'
+import {
+  type ClaimAnswer,
+  type Claimant,
+  type ClaimedResource,
+  type ClaimRequest,
+  ownNamespaces
+} from '../../state/claim.ts'
 import { isAlive, processIdentity } from '../../state/status.ts'
 import { ask } from '../raw-http.ts'
 import type { Report } from '../report.ts'
@@ -86,6 +94,24 @@ export class Resources {
    */
   claim(body: unknown): Promise<ClaimAnswer> {
     return this.#claims.claim(body)
+  }
+
+  /**
+   * Tells all that a guest's claim would be refused for.
+   * @param known the guest, where it is one of this host's
+   * @returns what it would be warned of
+   */
+  look(
+    { name, uuid }: Identity,
+    known: KnownGuest | undefined,
+    resources: readonly ClaimedResource[],
+    refuse: Refuse
+  ): Promise<string[]> {
+    const { apiSocket: socket } = this.#options.layout.guest(name)
+    const guest = known
+      ? this.#holderOf(known)
+      : { name, uuid, socket, namespaces: this.#own, place: socket, isOwn: true }
+    return this.#claims.look(guest, resources, refuse)
   }
 
   /** Gives a claim back. */

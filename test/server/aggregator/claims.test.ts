@@ -62,6 +62,31 @@ t.test('all or nothing', async t => {
   await claims.claim(request('b', [pci('2'), pci('1')]))
 })
 
+t.test('a look at a claim tells of everything, and grants nothing', async t => {
+  const { dir, open } = scene(t)
+  const { claims } = open()
+  await claims.claim(request('a', [pci('1'), pci('2'), { kind: 'memory', amount: 90, mode: 'exclusive' }]))
+  const heard: string[] = []
+  const look = (name: string, resources: ClaimedResource[]) =>
+    claims.look(request(name, []), resources, error => heard.push(error.message.replace(/^.*?: /, '')))
+  const asked: ClaimedResource[] = [
+    pci('1'),
+    pci('2'),
+    pci('3'),
+    { kind: 'tcp-port', auto: { min: 1, max: 2 }, count: 3 },
+    { kind: 'memory', amount: 11, mode: 'exclusive' }
+  ]
+  t.same(await look('b', asked), [])
+  t.same(heard.splice(0), [
+    'PCI device 1 is in use by driver QEMU, domain a',
+    'no tcp-port is free from 1 to 2',
+    "memory: 11 more beside the 90 in use is beyond the host's budget of 100"
+  ])
+  t.same(await look('a', asked.slice(0, 3)), [])
+  t.same(heard, [])
+  t.equal(readdirSync(dir).length, 1)
+})
+
 t.test('libvirt words for what libvirt refuses, ours for the rest', async t => {
   const { claims } = scene(t).open()
   const disk: Allocation = { kind: 'disk', key: '1:2', mode: 'exclusive', path: '/x.img' }
