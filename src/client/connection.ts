@@ -102,9 +102,9 @@ export class Connection {
     return guests
   }
 
-  /** Asks for something that is no API of libvirt's. @throws ApiError as the shim answers */
-  async post(path: string): Promise<void> {
-    await this.send('POST', path, {})
+  /** Asks for something that is no API of libvirt's; gives its JSON answer. @throws ApiError as the shim answers */
+  async post(path: string, args: object = {}): Promise<unknown> {
+    return jsonOf((await this.send('POST', path, args)).text)
   }
 
   /** The answer at a path that is no API's. @throws ApiError where there is no such path */

@@ -2,7 +2,10 @@
 // that the client hands on (virDomainMigrateVersion3Full).
 import { virDomainMigrateFlags, virDomainState } from '../conf/enums.ts'
 import { ERROR_CODES, ERROR_DOMAINS } from '../conf/error-table.ts'
+import type { Finding } from '../drivers/migration.ts'
 import type { ArgsOf } from '../drivers/qemu/index.ts'
+import type { CheckPrepareArgs, CheckPrepareRet } from '../server/aggregator/rows.ts'
+import type { CheckBeginArgs, CheckBeginRet } from '../server/rows.ts'
 import type { Connection } from './connection.ts'
 import { ApiError, ClientError } from './failure.ts'
 
@@ -42,9 +45,9 @@ export async function lead({ source, destination, name, params: wanted, flags: g
   const begin = { params: wanted, flags: given | VIR_MIGRATE_CHANGE_PROTECTION }
   // both sides give it up when this process is gone
   const begun = await source.callTied('virDomainMigrateBegin3Params', begin)
-  const flags = (await isPaused(source, given)) ? given | VIR_MIGRATE_PAUSED : given
+  const flags = await flagsFor(source, given)
   const here = flags | VIR_MIGRATE_CHANGE_PROTECTION
-  const there = flags & ~(VIR_MIGRATE_ABORT_ON_ERROR | VIR_MIGRATE_AUTO_CONVERGE)
+  const there = flags & ~OWN_FLAGS
   let params: MigrationParams = { ...wanted, destination_xml: begun.xml }
   let cookie: string | undefined = begun.cookie_out
   let failure: unknown
@@ -99,10 +102,38 @@ export async function lead({ source, destination, name, params: wanted, flags: g
   if (failure !== undefined) throw failure
 }
 
-/** A guest that is paused stays so. */
-async function isPaused(source: Connection, flags: number): Promise<boolean> {
+/** The source's own business. */
+const OWN_FLAGS = VIR_MIGRATE_ABORT_ON_ERROR | VIR_MIGRATE_AUTO_CONVERGE
+
+/** The flags asked for; a guest that is paused stays so. */
+async function flagsFor(source: Connection, flags: number): Promise<number> {
   const { state } = await source.call('virDomainGetState').catch(() => ({ state: undefined }))
-  return state === virDomainState.VIR_DOMAIN_PAUSED && !(flags & VIR_MIGRATE_POSTCOPY_RESUME)
+  const isPaused = state === virDomainState.VIR_DOMAIN_PAUSED && !(flags & VIR_MIGRATE_POSTCOPY_RESUME)
+  return isPaused ? flags | VIR_MIGRATE_PAUSED : flags
+}
+
+/** A migration to look at. */
+export interface Rehearsal extends Omit<Move, 'destination'> {
+  /** absent: the daemon it would go to cannot be asked */
+  destination: Connection | undefined
+  /** URI of that daemon, for a guest that would drive its migration itself */
+  dconnuri: string | undefined
+}
+
+/** All that either side has to say against a migration. Nothing is started there, and the guest does not notice. */
+export async function rehearse({ source, destination, params, flags: given, dconnuri }: Rehearsal): Promise<Finding[]> {
+  const begin: CheckBeginArgs = { params, flags: given, ...(dconnuri !== undefined && { dconnuri }) }
+  const flags = await flagsFor(source, given)
+  const begun = (await source.post(source.pathOf('virDomainQemuMigrateCheckBegin'), begin)) as CheckBeginRet
+  if (begun.xml === undefined || !destination) return begun.findings
+  const prepare: CheckPrepareArgs = {
+    params: { ...params, destination_xml: begun.xml },
+    cookie_in: begun.cookie_out,
+    flags: flags & ~OWN_FLAGS
+  }
+  const path = destination.pathOf('virDomainQemuMigrateCheckPrepare')
+  const there = (await destination.post(path, prepare)) as CheckPrepareRet
+  return [...begun.findings, ...there.findings]
 }
 
 /** The first failure; with what the destination says beside it, where either may be the cause of the other. */

@@ -1,6 +1,6 @@
 // Migrations, as both sides speak of them: a client with a connection, a guest with the other host's daemon.
 
-import { typedInput, type WireValue } from '../conf/wire.ts'
+import { array, int, optional, struct, text, typedInput, type WireValue } from '../conf/wire.ts'
 import type { ByteChannel } from './method.ts'
 
 /** Parameters of a migration (VIR_MIGRATE_PARAM_*); sizes and speeds in bytes and MiB/s as libvirt has them. */
@@ -35,6 +35,24 @@ export const migrationParams = typedInput(
   { mayBeEmpty: true }
 )
 export type MigrationParams = WireValue<typeof migrationParams>
+
+/** Something that a dry run of a migration has found: libvirt's error of the check, or one like it. */
+const finding = struct({
+  side: text("'source' or 'destination'"),
+  severity: text("'error': the migration would fail; 'warning': it may, or the guest may suffer"),
+  about: text('what was looked at: flags, guest, definition, disks, cpu, ports, …'),
+  device: optional(text('the one of several that it is of')),
+  code: int('virErrorNumber'),
+  codeName: text(),
+  domain: int('virErrorDomain'),
+  domainName: text(),
+  message: text()
+})
+export type Finding = WireValue<typeof finding>
+
+/** A guest can have more devices than anybody reads findings. */
+export const FINDINGS_MAX = 4096
+export const findings = array(finding, FINDINGS_MAX)
 
 /** A phase of a migration, as a client asks for it. */
 export interface MigrationPhase {

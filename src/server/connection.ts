@@ -7,6 +7,7 @@ import type { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import { recordOf } from '../drivers/qemu/stats/record.ts'
 import type { Activity } from './activity.ts'
 import type { Served } from './dispatch.ts'
+import { shimRows } from './rows.ts'
 import { thisConnect } from './this-host.ts'
 
 /** The guest as listings see it. */
@@ -51,5 +52,5 @@ export function servedBy(domain: QemuDomain, activity?: Activity): Served & { do
       return held ? domain.name : undefined
     }
   }
-  return { connect, domain, ...(activity && { activity }) }
+  return { connect, domain, rows: shimRows, ...(activity && { activity }) }
 }

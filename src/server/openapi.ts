@@ -4,6 +4,7 @@ import { objectSchema } from '../conf/wire.ts'
 import { isTwoWay, type Method } from '../drivers/method.ts'
 import { type Api, api } from '../drivers/qemu/index.ts'
 import { errorSchema } from './error-schema.ts'
+import { shimRows } from './rows.ts'
 
 const STREAM_CONTENT = {
   body: 'image/png',
@@ -82,7 +83,7 @@ export function openapiOf(description: string, paths: object, schemas: object = 
 
 /** The whole document of a shim. */
 export function openapi(): object {
-  const rows = Object.entries(api) as [string, Api][]
+  const rows = Object.entries({ ...api, ...shimRows }) as [string, Api][]
   const paths = rows.map(([name, row]) => [`/v1/${name}`, pathItem(name, row, row.readOnly ?? false)])
   return openapiOf("libvirt's virDomain* APIs of one guest", Object.fromEntries(paths))
 }

@@ -177,7 +177,7 @@ const SECONDS_MAX = Math.floor((2 ** 31 - 1) / 1000)
 /** True for a number of seconds that a timer can wait. */
 export const isSeconds = (text: string): boolean => /^\d+(\.\d+)?$/.test(text) && Number(text) <= SECONDS_MAX
 
-function hookDirs(given: string | undefined): string[] {
+export function hookDirs(given: string | undefined): string[] {
   if (given === undefined) return hookDirectories()
   return given === 'none' ? [] : [resolve(given)]
 }

@@ -9,6 +9,7 @@ import { aggregatorRows } from './aggregator/rows.ts'
 import { errorSchema } from './error-schema.ts'
 import { openapi } from './openapi.ts'
 import { reportSchema } from './report-schema.ts'
+import { shimRows } from './rows.ts'
 
 const DRAFT = 'https://json-schema.org/draft/2020-12/schema'
 
@@ -22,7 +23,7 @@ export function schemaFiles(): Record<string, string> {
     'aggregator.json': { $schema: DRAFT, ...aggregatorSchema },
     'guests.json': { $schema: DRAFT, ...guestsSchema }
   }
-  for (const [name, { args, ret, stream }] of Object.entries({ ...aggregatorRows, ...api })) {
+  for (const [name, { args, ret, stream }] of Object.entries({ ...aggregatorRows, ...shimRows, ...api })) {
     files[`api/${name}.json`] = {
       $schema: DRAFT,
       $id: `api/${name}.json`,

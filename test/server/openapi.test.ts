@@ -8,6 +8,7 @@ import { isTwoWay } from '../../src/drivers/method.ts'
 import { type Api, api } from '../../src/drivers/qemu/index.ts'
 import { aggregatorOpenapi } from '../../src/server/aggregator/openapi.ts'
 import { openapi } from '../../src/server/openapi.ts'
+import { shimRows } from '../../src/server/rows.ts'
 
 interface Operation {
   operationId: string
@@ -35,11 +36,11 @@ t.test('each row has its path; what reads, and channels, can be got', async t =>
   const { paths } = documents.shim
   t.same(
     Object.keys(paths).sort(),
-    Object.keys(api)
+    Object.keys({ ...api, ...shimRows })
       .map(name => `/v1/${name}`)
       .sort()
   )
-  for (const [name, row] of Object.entries(api)) {
+  for (const [name, row] of Object.entries({ ...api, ...shimRows })) {
     const { get, post } = paths[`/v1/${name}`]!
     const isChannel = isTwoWay(row as Api)
     const reads = 'readOnly' in row && row.readOnly === true

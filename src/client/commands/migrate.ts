@@ -1,12 +1,15 @@
 // Moving a guest to another host.
 import { virDomainMigrateFlags } from '../../conf/enums.ts'
+import { formatJson } from '../../conf/json.ts'
 import { decodeXml } from '../../conf/xml.ts'
 import type { Given, Options } from '../arguments.ts'
 import { type Commands, type DomainCall, onDomain, option } from '../command.ts'
 import { aggregatorSocket, Connection, meansAll, socketsOf } from '../connection.ts'
 import { ClientError, saying } from '../failure.ts'
 import { readOrFail } from '../input.ts'
-import { lead, type MigrationParams, type Move } from '../migration.ts'
+import { lead, type MigrationParams, type Move, rehearse } from '../migration.ts'
+import type { Session } from '../session.ts'
+import { formatTable } from '../table.ts'
 import { type JobWatch, watchJob } from '../watch-job.ts'
 
 const FLAG = virDomainMigrateFlags
@@ -159,7 +162,9 @@ const options: Options = {
   'tls-destination': text('override the destination host name used for TLS verification', named),
   'comp-zlib-level': int('compress level for zlib compression', named),
   'comp-zstd-level': int('compress level for zstd compression', named),
-  'available-switchover-bandwidth': int('bandwidth (in MiB/s) available for the final phase of migration', named)
+  'available-switchover-bandwidth': int('bandwidth (in MiB/s) available for the final phase of migration', named),
+  check: bool('only tell what would make the migration fail: nothing is started'),
+  json: bool('with --check: what it finds as JSON')
 }
 
 async function migrate(call: DomainCall): Promise<void> {
@@ -174,11 +179,13 @@ async function migrate(call: DomainCall): Promise<void> {
     ['postcopy-resume', 'postcopy'],
     ['timeout-postcopy', 'postcopy'],
     ['persistent-xml', 'persistent'],
-    ['tls-destination', 'tls']
+    ['tls-destination', 'tls'],
+    ['json', 'check']
   )
   const late = lateAction(call)
   const dconnuri = given.text('desturi')!
-  const destination = given.has('p2p') || given.has('direct') ? undefined : await daemonAt(dconnuri)
+  if (given.has('check')) return check(call, dconnuri)
+  const destination = isLed(given) ? await daemonAt(dconnuri) : undefined
   const { params, flags } = await wanted(given)
   const over = new AbortController()
   if (given.has('postcopy-after-precopy')) await switchAfterFirstPass(call, over.signal)
@@ -189,6 +196,40 @@ async function migrate(call: DomainCall): Promise<void> {
     await watchJob({ session, shim }, { label: 'Migration', verbose: given.has('verbose'), late }, work)
   } finally {
     over.abort()
+  }
+}
+
+/** True for a migration that this client would lead. */
+const isLed = (given: Given): boolean => !given.has('p2p') && !given.has('direct')
+
+/** Tells all that speaks against the migration; fails where it would. */
+async function check({ session, given, shim, name }: DomainCall, uri: string): Promise<void> {
+  const { params, flags } = await wanted(given)
+  const asked = { source: shim, name, params, flags, dconnuri: isLed(given) ? undefined : uri }
+  const findings = await rehearse({ ...asked, destination: await askableAt(uri, given, session) })
+  if (given.has('json')) session.print(`${formatJson({ findings })}\n`)
+  else if (findings.length === 0) session.printExtra('Nothing speaks against the migration\n')
+  else {
+    const rows = findings.map(({ side, severity, about, device = '-', message }) => [
+      side,
+      severity,
+      about,
+      device,
+      message
+    ])
+    session.print(formatTable(['Side', 'Severity', 'About', 'Device', 'Message'], rows, session.options.quiet))
+  }
+  if (findings.some(({ severity }) => severity === 'error')) throw new ClientError()
+}
+
+/** The daemon of a URI that a guest would go to by itself may be out of this client's reach. */
+async function askableAt(uri: string, given: Given, session: Session): Promise<Connection | undefined> {
+  try {
+    return await daemonAt(uri)
+  } catch (error) {
+    if (isLed(given) || !(error instanceof ClientError)) throw error
+    session.warn(`the destination is not asked: ${error.lines.at(-1)}`)
+    return undefined
   }
 }
 

@@ -5,10 +5,9 @@ import { type GuestEntry, handleOf } from '../../drivers/connection.ts'
 import type { Qemu } from '../../drivers/qemu/capabilities/qemu.ts'
 import { cacheDirectory } from '../../state/root.ts'
 import { thisConnect } from '../this-host.ts'
+import type { ArrivalOptions } from './arrival.ts'
 import { askGuests } from './ask-guests.ts'
 import type { Discovery } from './discovery.ts'
-import type { Guests } from './guests.ts'
-import type { Layout } from './layout.ts'
 import type { KnownGuest, Registry } from './registry.ts'
 import type { AggregatorConnect } from './rows.ts'
 
@@ -20,8 +19,13 @@ function entryOf({ report }: KnownGuest): GuestEntry {
   return { name, uuid, id, state, persistent, autostart, managedSave, snapshots, checkpoints }
 }
 
+export interface ConnectOptions extends ArrivalOptions {
+  registry: Registry
+  discovery: Discovery
+}
+
 /** Every guest of the host as one connection. */
-export function connectOf(layout: Layout, registry: Registry, guests: Guests, discovery: Discovery): AggregatorConnect {
+export function connectOf({ layout, registry, guests, discovery, ...host }: ConnectOptions): AggregatorConnect {
   return {
     ...thisConnect(),
     guests: () => Array.from(registry.guests(), entryOf),
@@ -39,6 +43,7 @@ export function connectOf(layout: Layout, registry: Registry, guests: Guests, di
     prepareMigration: (phase, api, connection) => guests.prepareMigration(phase, api, connection),
     arriving: (phase, call) => guests.arriving(phase, call),
     finishMigration: (phase, api) => guests.finishMigration(phase, api),
+    checkArrival: async phase => (await import('./arrival.ts')).checkArrival({ layout, guests, ...host }, phase),
     contextFor: async def => (await import('../guest-context.ts')).contextFor(def, layout.guest(def.name), undefined),
     add: async socket => handleOf((await discovery.add(socket)).report),
     async qemu(): Promise<Qemu> {

@@ -8,7 +8,7 @@ import { lockRoot } from '../../state/root.ts'
 import { makeDirectories } from '../../state/store.ts'
 import { LateLog } from '../log.ts'
 import { releaseIdleMemory } from '../memory.ts'
-import { UsageError } from '../options.ts'
+import { hookDirs, UsageError } from '../options.ts'
 import { letPass, READ_ONLY_FOR_ALL, type SocketAccess } from '../socket-access.ts'
 import { type ApiSockets, serve } from '../sockets.ts'
 import type { Aggregator } from './aggregator.ts'
@@ -77,7 +77,16 @@ async function run(options: AggregatorOptions): Promise<void> {
     discovery,
     changes,
     resources,
-    connect: connectOf(layout, registry, guests, discovery),
+    connect: connectOf({
+      layout,
+      registry,
+      guests,
+      discovery,
+      resources,
+      secondary,
+      hookDirs: hookDirs(options.hooks),
+      log
+    }),
     socketOf: guest => guests.socketOf(guest),
     events,
     hostEvents: once(async () => new (await import('./host-events.ts')).HostEvents(await events(), log)),

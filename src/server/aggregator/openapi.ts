@@ -2,6 +2,7 @@
 import { API_FACTS } from '../../conf/api-list.ts'
 import { api } from '../../drivers/qemu/index.ts'
 import { openapiOf, pathItem } from '../openapi.ts'
+import { shimRows } from '../rows.ts'
 import { aggregatorSchema } from './claim-schema.ts'
 import { guestsSchema } from './guests-schema.ts'
 import { aggregatorRows } from './rows.ts'
@@ -120,7 +121,7 @@ const SCHEMAS = {
 /** The whole document. */
 export function aggregatorOpenapi(): object {
   const paths: Record<string, object> = { ...PLAIN }
-  for (const [name, row] of Object.entries({ ...api, ...aggregatorRows })) {
+  for (const [name, row] of Object.entries({ ...api, ...shimRows, ...aggregatorRows })) {
     const readOnly = API_FACTS[name]?.readOnly ?? false
     if (row.on === 'connect') paths[`/v1/${name}`] = pathItem(name, row, readOnly)
     else paths[`/v1/domains/{domain}/${name}`] = pathItem(name, row, readOnly, [GUEST])

@@ -1,10 +1,11 @@
 // APIs that only the aggregator has.
-import { text } from '../../conf/wire.ts'
+import { virDomainMigrateFlags } from '../../conf/enums.ts'
+import { bytes, flags, type JsonValues, optional, text } from '../../conf/wire.ts'
 import { type Connect, domainHandle, type GuestHandle } from '../../drivers/connection.ts'
 import { methodFor } from '../../drivers/method.ts'
-import type { MigrationPhase } from '../../drivers/migration.ts'
-import type { Api } from '../../drivers/qemu/index.ts'
+import { type Finding, findings, type MigrationPhase, migrationParams } from '../../drivers/migration.ts'
 import type { Served } from '../dispatch.ts'
+import { named } from '../rows.ts'
 import type { Aggregator } from './aggregator.ts'
 
 /** All guests, as connection-level APIs ask for them. */
@@ -13,25 +14,48 @@ export interface AggregatorConnect extends Connect {
   add(socket: string): Promise<GuestHandle>
   /** Has a guest waited for by its shim, which is then called. */
   arriving<T>(phase: MigrationPhase, call: (guest: GuestHandle) => Promise<T>): Promise<T>
+  /** Looks at all that would keep a guest from coming; no shim is started for it. */
+  checkArrival(phase: MigrationPhase): Promise<Finding[]>
 }
 
 const method = methodFor<AggregatorConnect>()
 
-export const aggregatorRows: Readonly<Record<string, Api>> = {
+const rows = {
   /** Makes the aggregator aware of a shim it did not start; it is remembered as long as its socket is there. */
-  virDomainQemuReconnect: {
-    name: 'virDomainQemuReconnect',
-    ...method({
-      since: '0.1.0',
-      on: 'connect',
-      acl: 'connect:write',
-      args: { socket: text("path of the shim's API socket") },
-      ret: { dom: domainHandle },
-      run: async (connect, { socket }) => ({ dom: await connect.add(socket) })
-    }),
-    on: 'connect'
-  }
+  virDomainQemuReconnect: method({
+    since: '0.1.0',
+    on: 'connect',
+    acl: 'connect:write',
+    args: { socket: text("path of the shim's API socket") },
+    ret: { dom: domainHandle },
+    run: async (connect, { socket }) => ({ dom: await connect.add(socket) })
+  }),
+
+  /**
+   * The dry run of a migration at its destination, with what virDomainQemuMigrateCheckBegin gave at the source: all that
+   * speaks against it. Nothing is started, made or claimed.
+   */
+  virDomainQemuMigrateCheckPrepare: method({
+    since: '0.1.0',
+    on: 'connect',
+    acl: 'domain:migrate',
+    args: {
+      params: migrationParams,
+      cookie_in: optional(bytes("the source's cookie, <qemu-migration>, ended by a NUL")),
+      flags: flags(virDomainMigrateFlags)
+    },
+    ret: { findings },
+    run: async (connect, { cookie_in: cookie, ...asked }) => ({
+      findings: await connect.checkArrival({ ...asked, cookie })
+    })
+  })
 }
+
+export const aggregatorRows = named(rows)
+
+type Row = (typeof rows)['virDomainQemuMigrateCheckPrepare']
+export type CheckPrepareArgs = JsonValues<Row['args']>
+export type CheckPrepareRet = JsonValues<Row['ret']>
 
 /** What calls on the aggregator itself are carried out on, whichever way they come. */
 export const servedBy = ({ connect, changes }: Aggregator): Served => ({

@@ -56,6 +56,27 @@ const all = (asked: Asked) => [
   FINISH(asked, '"Yw=="', 0),
   CONFIRM(asked, '"ZA=="', 0, URI)
 ]
+const WARNING = {
+  side: 'source',
+  severity: 'warning',
+  about: 'hooks',
+  code: 1,
+  codeName: 'VIR_ERR_INTERNAL_ERROR',
+  domain: 10,
+  domainName: 'VIR_FROM_QEMU',
+  message: 'it may'
+}
+/** What both sides find. */
+const CHECKED = (here: object[] = [], there: object[] = []): Answers => ({
+  ...RUNNING,
+  virDomainQemuMigrateCheckBegin: { findings: here, xml: '<domain/>', cookie_out: 'YQ==' },
+  virDomainQemuMigrateCheckPrepare: { findings: there }
+})
+const CHECKS = (flags: number, there = flags, ...more: string[]) => [
+  STATE,
+  `virDomainQemuMigrateCheckBegin {"params":{},"flags":${[flags, ...more].join(',')}}`,
+  `virDomainQemuMigrateCheckPrepare {${withXml('')},"cookie_in":"YQ==","flags":${there}}`
+]
 const live = { flags: 1 }
 const managed = `migrate tiny ${to} --live`
 const peer = 'migrate tiny qemu+unix:///system?socket=/x --live --p2p'
@@ -186,6 +207,43 @@ await checkRows(migration, [
     ''
   ],
   [peer, { virDomainMigrateToURI3: refused('no', 9) }, toUri('', 3), '', ['no']],
+  // a dry run asks both sides
+  [`${managed} --check`, CHECKED(), CHECKS(1), 'Nothing speaks against the migration\n'],
+  [`${managed} --check --json`, CHECKED(), CHECKS(1), '{"findings":[]}\n'],
+  [
+    `${managed} --check --abort-on-error`,
+    CHECKED([WARNING], [{ ...WARNING, side: 'destination', device: 'vda' }]),
+    CHECKS(4097, 1),
+    ` Side          Severity   About   Device   Message
+---
+ source        warning    hooks   -        it may
+ destination   warning    hooks   vda      it may
+`
+  ],
+  [
+    `${managed} --check`,
+    { ...CHECKED([{ ...WARNING, severity: 'error' }]), virDomainGetState: { state: 3, reason: 1 } },
+    CHECKS(1, 33),
+    ` Side     Severity   About   Device   Message
+---
+ source   error      hooks   -        it may
+`,
+    []
+  ],
+  [
+    `${managed} --check`,
+    { ...CHECKED(), virDomainQemuMigrateCheckPrepare: refused('not there', 1) },
+    CHECKS(1),
+    '',
+    ['not there']
+  ],
+  [
+    `migrate tiny ${to} --live --p2p --check`,
+    CHECKED(),
+    CHECKS(3, 3, `"dconnuri":"${to}"`),
+    'Nothing speaks against the migration\n'
+  ],
+  wrong(`${managed} --json`, 'Option --check is required by option --json'),
   // nothing is asked
   wrong(`${managed} --offline`, 'Options --live and --offline are mutually exclusive'),
   wrong(

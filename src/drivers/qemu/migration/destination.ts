@@ -25,7 +25,7 @@ import { checkCreatable } from '../../known-guest.ts'
 import type { MigrationFinished, MigrationPhase, MigrationPrepared, MigrationTunnel } from '../../migration.ts'
 import type { QemuContext } from '../context.ts'
 import { takeMadeCpu } from '../cpu/live.ts'
-import { loadDomain } from '../definition/passes.ts'
+import { type ContextFor, loadDomain } from '../definition/passes.ts'
 import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Arrival, WitnessPlace } from '../domain/run.ts'
@@ -62,7 +62,7 @@ const FLAGS = virDomainMigrateFlags
 const { VIR_DOMAIN_PAUSED_USER } = virDomainPausedReason
 
 /** What this side looks at in the cookie of the first phase. */
-const FEATURES: readonly CookieFeature[] = [
+export const FEATURES: readonly CookieFeature[] = [
   'lockstate',
   'nbd',
   'memory-hotplug',
@@ -129,7 +129,7 @@ async function prepare(
   { api, connection }: PhaseCall
 ): Promise<MigrationPrepared> {
   const { flags, params, cookie } = asked
-  const { def, context, sourceName } = await definitionOf(domain, asked)
+  const { def, context, sourceName } = await definitionOf(asked, domain.contextFor)
   checkOwn(domain, def)
   const isOffline = (flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0
   checkDestination(flags)
@@ -231,10 +231,14 @@ const sourceNames = new WeakMap<AsyncJob, string>()
 /** A shim that was started for it serves a guest that is neither run nor kept. */
 const isAwaited = ({ isActive, isPersistent }: QemuDomain): boolean => !isActive && !isPersistent
 
-/** The definition that comes, with the name it gets here (qemuMigrationAnyPrepareDef). */
-async function definitionOf(
-  domain: QemuDomain,
-  { params }: Asked
+/**
+ * The definition that comes, with the name it gets here (qemuMigrationAnyPrepareDef).
+ * @param check false: its checks are left to who asks
+ */
+export async function definitionOf(
+  { params }: Asked,
+  contextFor: ContextFor,
+  { check = true } = {}
 ): Promise<{ def: DomainDef; context: QemuContext; sourceName: string }> {
   const { destination_xml: xml, destination_name: name } = params
   if (xml === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'no domain XML passed')
@@ -244,15 +248,15 @@ async function definitionOf(
     def => {
       sourceName = def.name
       if (name !== undefined) def.name = name
-      return domain.contextFor(def)
+      return contextFor(def)
     },
-    { abiUpdate: false }
+    { abiUpdate: false, check }
   )
   return { ...loaded, sourceName }
 }
 
 /** Where QEMU is to wait, and what its caller is told of that. */
-interface Place {
+export interface Place {
   /** address QEMU waits at, '' for a path */
   listen: string
   port: number | undefined
@@ -267,7 +271,7 @@ interface Place {
 }
 
 /** @throws VIR_ERR_INVALID_ARG, VIR_ERR_ARGUMENT_UNSUPPORTED (qemuMigrationDstPrepareDirect) */
-function placeFor({ params }: Asked): Place {
+export function placeFor({ params }: Asked): Place {
   const { migrate_uri: given, listen_address: listen } = params
   const bad = (message: string) => fail('VIR_ERR_INVALID_ARG', message)
   const uri = given === undefined ? undefined : parseMigrationUri(given)
@@ -334,7 +338,7 @@ const hasIpv6 = (): boolean =>
   Object.values(networkInterfaces()).some(list => list?.some(({ family, internal }) => family === 'IPv6' && !internal))
 
 /** Name of this host, for others. @throws VIR_ERR_INTERNAL_ERROR for one that is nobody's */
-function ownName(): string {
+export function ownName(): string {
   const { hostname: name } = thisHost()
   if (!name.startsWith('localhost')) return name
   throw fail('VIR_ERR_INTERNAL_ERROR', 'hostname on destination resolved to localhost, but migration requires an FQDN')

@@ -47,14 +47,15 @@ export function migrateToPeer(
   })
 }
 
-/** @throws VIR_ERR_ARGUMENT_UNSUPPORTED for what a tunnel has no use for */
-function checkTunnel({ migrate_uri: uri, listen_address: address, disks_port: port }: MigrationParams): void {
+/** Checks parameters of a tunnel. @throws VIR_ERR_ARGUMENT_UNSUPPORTED for what it has no use for */
+export function checkTunnel({ migrate_uri: uri, listen_address: address, disks_port: port }: MigrationParams): void {
   if (uri !== undefined) throw unsupported('migration URI is not supported by tunnelled migration')
   if (address !== undefined) throw unsupported('listen address is not supported by tunnelled migration')
   if (port) throw unsupported('disk port address is not supported by tunnelled migration')
 }
 
-async function checkPeer(peer: Peer, flags: number): Promise<void> {
+/** Checks that the other side can take the guest from this one. @throws VIR_ERR_OPERATION_FAILED, VIR_ERR_ARGUMENT_UNSUPPORTED */
+export async function checkPeer(peer: Peer, flags: number): Promise<void> {
   if (!(await peer.supports(FEATURE.p2p))) {
     throw fail('VIR_ERR_OPERATION_FAILED', 'Destination libvirt does not support peer-to-peer migration protocol')
   }

@@ -120,7 +120,7 @@ function keepState(domain: QemuDomain): void {
 }
 
 /** What the other side is told of first. */
-function featuresOf(domain: QemuDomain, asked: Asked): CookieFeature[] {
+export function featuresOf(domain: QemuDomain, asked: Asked): CookieFeature[] {
   const { def, newDef, run } = domain
   const { flags } = asked
   const kept = (flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0 ? newDef : undefined
@@ -148,7 +148,7 @@ function hasGaps(vcpus: readonly { enabled?: boolean; order?: number }[]): boole
 }
 
 /** The definition the guest has there: its own, or what it can have instead. */
-async function definitionFor(domain: QemuDomain, xml: string | undefined): Promise<string> {
+export async function definitionFor(domain: QemuDomain, xml: string | undefined): Promise<string> {
   const { def, context, run } = domain
   const originalCpu = run?.originalCpu
   if (xml === undefined) return formatMigratable(def, context, originalCpu)
@@ -320,7 +320,7 @@ function troubleOf(domain: QemuDomain, flags: number): Error | undefined {
 type Destination = { address: Address } | { uri: string } | { stream: PeerStream }
 
 /** @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_OPERATION_UNSUPPORTED */
-function destinationOf(given: string | undefined, flags: number): Destination {
+export function destinationOf(given: string | undefined, flags: number): Destination {
   if (given === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing migration URI')
   const { scheme, host, port, path } = parseMigrationUri(given)
   if (scheme === '') throw fail('VIR_ERR_INTERNAL_ERROR', `missing scheme in migration URI: ${given}`)
@@ -356,7 +356,7 @@ async function start(domain: QemuDomain, job: AsyncJob, to: Destination): Promis
 }
 
 /** XML of the definition that is to be kept there. */
-async function persistentFor(domain: QemuDomain, xml: string | undefined): Promise<string> {
+export async function persistentFor(domain: QemuDomain, xml: string | undefined): Promise<string> {
   const { def, newDef = def, context, definitions } = domain
   if (xml === undefined) return formatMigratable(newDef, definitions.newContext ?? context)
   const { loadDomain } = await import('../definition/passes.ts')

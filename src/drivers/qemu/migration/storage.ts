@@ -3,13 +3,18 @@
 //
 //   source       new ──► running ──► ready ──► memory goes, the CPUs stop ──► given up: both are alike
 //   destination  images are there or made ──► shown, to be written ──► no longer, once the guest has come
-import { existsSync } from 'node:fs'
+import { existsSync, statfsSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { virDomainMigrateFlags } from '../../../conf/enums.ts'
-import { errorsFrom, type VirError } from '../../../conf/error.ts'
-import { isStorageEmpty } from '../../../conf/storage/source.ts'
+import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
+import { checkAll, orThrow, type Refuse } from '../../../conf/refuse.ts'
+import { isLocalStorage, isStorageEmpty } from '../../../conf/storage/source.ts'
+import { blockDeviceBytes } from '../../../host/block-device.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
+import type { NewVolume, SecondaryDrivers } from '../../secondary-drivers.ts'
+import { capacityOf, readHeader } from '../block/image-header.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { type BlockJobWatch, type JobEnds, registerBlockJob } from '../blockjob/job.ts'
 import { findQemuJob, runQemuJob } from '../blockjob/qemu-job.ts'
@@ -170,12 +175,9 @@ export class DiskCopies {
     const { params, flags } = asked
     const { qmp, context } = this.#domain
     const target = disk.target!.dev!
-    const isIn = (list: readonly string[] | undefined) => list?.includes(target) ?? false
-    const detectsZeroes = isIn(params.migrate_disks_detect_zeroes)
-    const isZero = isIn(params.migrate_disks_target_zero)
-    if (isZero && !context.qemu.has('blockdev-mirror.target-is-zero')) {
-      throw unsupported('this QEMU cannot be told that the target of a copy reads as zeroes')
-    }
+    const detectsZeroes = isIn(params.migrate_disks_detect_zeroes, disk)
+    const isZero = isIn(params.migrate_disks_target_zero, disk)
+    checkTargetZero(disk, asked, context)
     const watch = registerBlockJob(
       this.#domain,
       { name: exportName(disk), kind: 'migration', disk: target, state: 'new', flags },
@@ -295,26 +297,138 @@ function serverOf({ params, flags }: Asked, { port = 0 }: CookieNbd): Server {
  * @throws VIR_ERR_OPERATION_UNSUPPORTED, VIR_ERR_NO_STORAGE_POOL for a place that no pool has, the storage driver's errors
  */
 export async function prepareStorage(
-  { devices }: DomainDef,
+  def: DomainDef,
   { drivers }: QemuContext,
   asked: Asked,
   nbd: CookieNbd | undefined
 ): Promise<void> {
+  for (const { disk, capacity } of copiedDisks(def, asked, nbd, orThrow)) {
+    const image = isThere(disk) ? undefined : newImage(disk, capacity, asked)
+    if (image) await inPool(image, drivers, all => all.createVolume(image))
+  }
+}
+
+interface CopiedDisk {
+  disk: DiskDef
+  /** bytes that the guest sees of it */
+  capacity: bigint
+}
+
+/** The disks that are to be copied here. */
+function* copiedDisks(
+  { devices }: DomainDef,
+  asked: Asked,
+  nbd: CookieNbd | undefined,
+  refuse: Refuse
+): Generator<CopiedDisk> {
   const isCopied = isCopiedBy(asked)
   for (const { target, capacity } of nbd?.disks ?? []) {
     const disk = devices.disks.find(one => one.target?.dev === target)
-    if (!disk) {
-      const message = `unable to find disk target '${target}' for non-shared-storage migration`
-      throw fail('VIR_ERR_INTERNAL_ERROR', message)
-    }
-    if (!isCopied(disk) || isThere(disk)) continue
-    if ((asked.flags & VIR_MIGRATE_NON_SHARED_INC) !== 0) {
-      throw unsupported(
-        `pre-creation of storage target for incremental storage migration of disk '${target}' is not supported`
-      )
-    }
-    await precreate(disk, capacity, drivers)
+    if (disk && isCopied(disk)) yield { disk, capacity }
+    if (disk) continue
+    const message = `unable to find disk target '${target}' for non-shared-storage migration`
+    refuse(fail('VIR_ERR_INTERNAL_ERROR', message), target)
   }
+}
+
+/** Told of what a disk's copy may not get, beside what it is refused for. */
+export interface StorageVerdict {
+  refuse: Refuse
+  warn: Refuse
+}
+
+/**
+ * Looks whether the images that disks are to be copied to are there, as large as they must be, or can be made, and
+ * whether there is room for what is copied.
+ * @returns the disks whose images are yet to be made
+ */
+export async function checkStorage(
+  def: DomainDef,
+  { drivers }: QemuContext,
+  asked: Asked,
+  nbd: CookieNbd | undefined,
+  { refuse, warn }: StorageVerdict
+): Promise<DiskDef[]> {
+  const awaited: DiskDef[] = []
+  const room = new Room()
+  for (const { disk, capacity } of copiedDisks(def, asked, nbd, refuse)) {
+    const target = disk.target?.dev
+    try {
+      if (isThere(disk)) {
+        checkCapacity(disk, capacity)
+        room.take(disk, capacity)
+        continue
+      }
+      awaited.push(disk)
+      const image = newImage(disk, capacity, asked)
+      const left = image && (await inPool(image, drivers, all => all.roomFor(image)))
+      if (left !== undefined && left < capacity) warn(noRoom(capacity, left, `its storage pool`), target)
+    } catch (error) {
+      refuse(toVirError(error), target)
+    }
+  }
+  for (const { place, wanted, left } of room.lacks()) warn(noRoom(wanted, left, place))
+  return awaited
+}
+
+const noRoom = (wanted: bigint, left: bigint, place: string) =>
+  fail('VIR_ERR_OPERATION_FAILED', `copies of disks may take ${wanted} bytes more, ${place} has ${left} left`)
+
+/** Bytes of a sector: QEMU takes an image as if it ended with a whole one. */
+const SECTOR = 512n
+
+/**
+ * QEMU copies onto an image of the same size alone.
+ * @throws VIR_ERR_OPERATION_FAILED
+ */
+function checkCapacity({ source, target }: DiskDef, capacity: bigint): void {
+  if (!isLocalStorage(source) || source.type === 'dir' || source.path === undefined) return
+  const { path, format = 'raw' } = source
+  const raw = () => (source.type === 'block' ? blockDeviceBytes(path) : statSync(path, { bigint: true }).size)
+  const size = format === 'raw' ? ((raw() + SECTOR - 1n) / SECTOR) * SECTOR : capacityOf(readHeader(path), format)
+  if (size === undefined || size === capacity) return
+  const why = `'${path}' is of ${size} bytes, the disk of ${capacity}`
+  throw fail('VIR_ERR_OPERATION_FAILED', `migration of disk ${target?.dev} failed: ${why}`)
+}
+
+/** Room on the file systems that images lie on. */
+class Room {
+  /** by device */
+  readonly #places = new Map<bigint, { place: string; wanted: bigint; left: bigint }>()
+
+  /** Takes what an image has not got yet of its disk's size. */
+  take({ source }: DiskDef, capacity: bigint): void {
+    if (source.type !== 'file' || source.path === undefined) return
+    const { dev, blocks } = statSync(source.path, { bigint: true })
+    const { bavail, bsize } = statfsSync(source.path, { bigint: true })
+    const place = this.#places.get(dev) ?? { place: dirname(source.path), wanted: 0n, left: bavail * bsize }
+    const missing = capacity - blocks * SECTOR
+    if (missing > 0n) place.wanted += missing
+    this.#places.set(dev, place)
+  }
+
+  /** Those without enough of it. */
+  lacks() {
+    return [...this.#places.values()].filter(({ wanted, left }) => wanted > left)
+  }
+}
+
+/** Checks that the guest's QEMU can copy disks so. @throws VIR_ERR_INVALID_ARG, VIR_ERR_OPERATION_UNSUPPORTED */
+export function checkCopies({ def, context }: QemuDomain, asked: Asked, refuse: Refuse): void {
+  const disks = def.devices.disks.filter(isCopiedBy(asked))
+  if (disks.length === 0) return
+  checkAll(refuse, [
+    () => serverOf(asked, { disks: [] }),
+    ...disks.map(disk => () => checkTargetZero(disk, asked, context))
+  ])
+}
+
+const isIn = (list: readonly string[] | undefined, { target }: DiskDef) => list?.includes(target?.dev ?? '') ?? false
+
+/** @throws VIR_ERR_OPERATION_UNSUPPORTED */
+function checkTargetZero(disk: DiskDef, { params }: Asked, { qemu }: QemuContext): void {
+  if (!isIn(params.migrate_disks_target_zero, disk) || qemu.has('blockdev-mirror.target-is-zero')) return
+  throw unsupported('this QEMU cannot be told that the target of a copy reads as zeroes')
 }
 
 function isThere({ source }: DiskDef): boolean {
@@ -333,26 +447,41 @@ function isThere({ source }: DiskDef): boolean {
   }
 }
 
-/** Makes an image as the source's disk needs it (qemuMigrationDstPrecreateDisk). */
-async function precreate({ source }: DiskDef, capacity: bigint, drivers: QemuContext['drivers']): Promise<void> {
-  if (isStorageEmpty(source)) return
+/**
+ * An image that is to be made as the source's disk needs it; undefined for a disk without any
+ * (qemuMigrationDstPrecreateDisk).
+ */
+function newImage({ source, target }: DiskDef, capacity: bigint, { flags }: Asked): NewVolume | undefined {
+  if ((flags & VIR_MIGRATE_NON_SHARED_INC) !== 0) {
+    throw unsupported(
+      `pre-creation of storage target for incremental storage migration of disk '${target?.dev}' is not supported`
+    )
+  }
+  if (isStorageEmpty(source)) return undefined
   if (source.type !== 'file' && source.type !== 'volume') {
     throw fail('VIR_ERR_INTERNAL_ERROR', `cannot precreate storage for disk type '${source.type}'`)
   }
   const { format = 'raw' } = source
   if (source.type === 'volume') {
     const { pool = '', volume = '' } = source
-    await (await drivers?.())?.createVolume({ pool, name: volume, format, capacity })
-    return
+    return { pool, name: volume, format, capacity }
   }
   const path = source.path!
   const slash = path.lastIndexOf('/')
   if (slash < 0) throw wrong(`malformed disk path: ${path}`)
-  const directory = path.slice(0, slash)
-  const made = { directory, name: path.slice(slash + 1), format, capacity }
+  return { directory: path.slice(0, slash), name: path.slice(slash + 1), format, capacity }
+}
+
+/** Asks the storage driver about an image of its own. @throws its errors, VIR_ERR_NO_STORAGE_POOL */
+async function inPool<T>(
+  { directory }: NewVolume,
+  drivers: QemuContext['drivers'],
+  ask: (drivers: SecondaryDrivers) => Promise<T>
+): Promise<T | undefined> {
   const all = await drivers?.()
+  if (directory === undefined) return all && ask(all)
   if (!all) throw noPoolAt(directory)
-  await all.createVolume(made).catch(error => {
+  return ask(all).catch(error => {
     throw error.code === 'VIR_ERR_NO_SUPPORT' ? noPoolAt(directory) : error
   })
 }

@@ -1,13 +1,17 @@
 // Encryption of a migration: x509 credentials in QEMU, on either side, for as long as it takes
 // (qemuMigrationParamsEnableTLS).
-import { existsSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { join } from 'node:path'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { QemuConfig } from '../context.ts'
+import { checkAll, type Refuse } from '../../../conf/refuse.ts'
+import type { QemuConfig, QemuContext } from '../context.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { newPlug } from '../hotplug/live-guest.ts'
 import type { ObjectProps } from '../parts/builder.ts'
 import { addSecret } from '../parts/secret.ts'
-import type { MigrationSettings, Parameters } from './params.ts'
+import type { MigrationSettings, Parameters, Party } from './params.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -57,6 +61,82 @@ export async function enableTls(
   settings.parameters['tls-creds'] = ALIAS
   settings.parameters['tls-hostname'] ??= hostname
   return ALIAS
+}
+
+/**
+ * Looks at the certificates that QEMU is going to read, as it does then.
+ * @param name that the source is going to check a destination's certificate by
+ * @throws VIR_ERR_NO_SECRET, and what `refuse` throws: VIR_ERR_INTERNAL_ERROR
+ */
+export function checkCertificates({ config, secrets }: QemuContext, party: Party, refuse: Refuse, name?: string): void {
+  const { migrateTlsX509SecretUuid: uuid } = config
+  const dir = certificates(config)
+  const path = (file: string) => join(dir, `${file}.pem`)
+  const kind = party === 'source' ? 'client' : 'server'
+  const files = ['ca-cert', `${kind}-cert`, `${kind}-key`].map(path) as [string, string, string]
+  const [ca, own, key] = files
+  // a client may be without a certificate of its own
+  const isOptional = party === 'source' && !existsSync(own) && !existsSync(key)
+  checkAll(refuse, [
+    ...(isOptional ? [ca] : files).map(file => () => checkReadable(file)),
+    () => checkCertificate(ca, 'CA'),
+    () => {
+      if (isOptional) return
+      const certificate = checkCertificate(own, kind)
+      if (certificate && existsSync(ca)) checkIssuer(certificate, { own, ca, kind })
+      if (certificate && name !== undefined) checkName(certificate, name)
+    },
+    () => {
+      if (uuid !== undefined) secrets.value('tls', { uuid })
+    }
+  ])
+}
+
+const refused = (message: string, cause?: unknown) => fail('VIR_ERR_INTERNAL_ERROR', message, cause)
+
+function checkReadable(path: string): void {
+  try {
+    accessSync(path, constants.R_OK)
+  } catch (error) {
+    const isThere = (error as NodeJS.ErrnoException).code !== 'ENOENT'
+    const why = isThere ? 'Permission denied' : 'No such file or directory'
+    throw refused(`Unable to access credentials ${path}: ${why}`, error)
+  }
+}
+
+/** The certificates of a file. @throws VIR_ERR_INTERNAL_ERROR for what is none */
+function certificatesIn(path: string): X509Certificate[] {
+  try {
+    const blocks = readFileSync(path, 'utf8').match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g)
+    return (blocks ?? ['']).map(block => new X509Certificate(block))
+  } catch (error) {
+    throw refused(`Unable to import certificate ${path}`, error)
+  }
+}
+
+/** The first certificate of a file, which must be of now; undefined for one that is not there. */
+function checkCertificate(path: string, kind: string): X509Certificate | undefined {
+  if (!existsSync(path)) return undefined
+  const [certificate] = certificatesIn(path)
+  const { validFrom, validTo } = certificate!
+  const what = `The ${kind} certificate ${path}`
+  if (Date.parse(validTo) < Date.now()) throw refused(`${what} has expired`)
+  if (Date.parse(validFrom) > Date.now()) throw refused(`${what} is not yet active`)
+  return certificate
+}
+
+/** A certificate that comes with others is left to QEMU: they may lead to the authority's. */
+function checkIssuer(certificate: X509Certificate, { own, ca, kind }: { own: string; ca: string; kind: string }): void {
+  if (certificatesIn(own).length > 1) return
+  const isOf = (authority: X509Certificate) =>
+    certificate.checkIssued(authority) && certificate.verify(authority.publicKey)
+  if (certificatesIn(ca).some(isOf)) return
+  throw refused(`Unable to verify ${kind} certificate ${own} against CA certificate ${ca}: it is not issued by that`)
+}
+
+function checkName(certificate: X509Certificate, name: string): void {
+  const isOf = isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name)
+  if (isOf === undefined) throw refused(`Certificate does not match the hostname ${name}`)
 }
 
 /** Has QEMU's next migration go unencrypted (qemuMigrationParamsDisableTLS). */
