@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
+import { secondaryDrivers } from '../../src/server/secondary-drivers.ts'
 import { Daemons } from '../helper/libvirtd.ts'
 import { bareGuest, Shim } from '../helper/shim.ts'
 
@@ -73,6 +74,18 @@ makeLuks(join(poolDir, 'locked'))
 libvirt(['pool-refresh', NAME])
 
 const ports = () => libvirt(['net-port-list', NAME]).split('\n').filter(Boolean)
+
+t.test('networks and room for volumes, before anything is made', async t => {
+  const drivers = secondaryDrivers('/run/libvirt')
+  await drivers.checkNetwork(NAME)
+  await t.rejects(drivers.checkNetwork(`${NAME}-none`), { code: 'VIR_ERR_NO_NETWORK' })
+  const volume = (name: string) => ({ name, format: 'qcow2', capacity: 1n })
+  const left = await drivers.roomFor({ directory: poolDir, ...volume('new') })
+  t.ok(left !== undefined && left > 0n)
+  t.equal(await drivers.roomFor({ pool: NAME, ...volume('plain') }), undefined)
+  await t.rejects(drivers.roomFor({ directory: dir, ...volume('new') }), { code: 'VIR_ERR_NO_STORAGE_POOL' })
+  t.notOk(existsSync(join(poolDir, 'new')))
+})
 
 const guest = bareGuest(
   NAME,

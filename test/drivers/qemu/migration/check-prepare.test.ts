@@ -256,6 +256,35 @@ t.test('memory', async t => {
   )
 })
 
+t.test('huge pages, and programs that serve devices', async t => {
+  const outside = `<memoryBacking><hugepages><page size='2048' unit='KiB'/></hugepages></memoryBacking>`
+  const many = {
+    outside,
+    params: { destination_xml: guestXml('', { outside: `<uuid>${UUID}</uuid>${outside}` }).replace('64', '67108864') }
+  }
+  t.match(
+    (await found(many)).filter(line => /pages of/.test(line)),
+    [/^error memory VIR_ERR_RESOURCE_BUSY: 33554432 pages of 2048 KiB are wanted, \d+ are free/]
+  )
+  const virtiofs = `<filesystem type='mount'><driver type='virtiofs'/><binary path='${dir}/none'/><source dir='/tmp'/><target dir='tag'/></filesystem>`
+  const shared = '<memoryBacking><source type="memfd"/><access mode="shared"/></memoryBacking>'
+  t.ok((await found({ devices: virtiofs, outside: shared })).some(line => /^error devices .*virtiofsd|none/.test(line)))
+})
+
+t.test('networks', async t => {
+  const devices = "<interface type='network'><source network='nonet'/></interface>"
+  const noNetwork = errorsFrom('VIR_FROM_NETWORK')('VIR_ERR_NO_NETWORK', "no network with matching name 'nonet'")
+  const drivers = async () =>
+    ({
+      checkNetwork: async () => {
+        throw noNetwork
+      }
+    }) as unknown as SecondaryDrivers
+  t.match(await found({ devices, context: { drivers } }), [/^error devices VIR_ERR_NO_NETWORK: /])
+  const active = async () => ({ checkNetwork: async () => undefined }) as unknown as SecondaryDrivers
+  t.same(await found({ devices, context: { drivers: active } }), [])
+})
+
 t.test('hooks, firmware and secrets', async t => {
   const hooks = join(dir, 'hooks')
   mkdirSync(hooks)
