@@ -142,6 +142,13 @@ export const CAPABILITY_SIGNS = {
     { qapi: 'migrate-set-parameters/arg-type/block-bitmap-mapping/bitmaps/transform' }
   ],
   'migration.blocked-reasons': [{ qapi: 'query-migrate/ret-type/blocked-reasons' }],
+  // no names of libvirt's, which asks a QEMU that runs: what a migration's destination can turn on
+  'migration.compress': [{ qapi: 'migrate-set-capabilities/arg-type/capabilities/capability/^compress' }],
+  'migration.multifd': [{ qapi: 'migrate-set-capabilities/arg-type/capabilities/capability/^multifd' }],
+  'migration.postcopy-ram': [{ qapi: 'migrate-set-capabilities/arg-type/capabilities/capability/^postcopy-ram' }],
+  'migration.rdma-pin-all': [{ qapi: 'migrate-set-capabilities/arg-type/capabilities/capability/^rdma-pin-all' }],
+  'migration.return-path': [{ qapi: 'migrate-set-capabilities/arg-type/capabilities/capability/^return-path' }],
+  'migration.xbzrle': [{ qapi: 'migrate-set-capabilities/arg-type/capabilities/capability/^xbzrle' }],
   'monitor-qmp': [{ type: 'monitor-qmp' }],
   mptsas1068: [{ type: 'mptsas1068' }],
   'nbd-bitmap': [{ qapi: 'nbd-server-add/arg-type/bitmap' }],

@@ -33,7 +33,7 @@ import { checkDestination, checkEncrypted, checkPrepare } from './checks.ts'
 import { decodeCookie, type MigrationCookie, parseCookie } from './cookie.ts'
 import { definitionOf, FEATURES, ownName, type Place, placeFor } from './destination.ts'
 import { Findings } from './findings.ts'
-import { settingsFor } from './params.ts'
+import { checkDestinationSettings, settingsFor } from './params.ts'
 import { checkStorage, diskServerFor } from './storage.ts'
 import { checkCertificates } from './tls.ts'
 import { parseMigrationUri } from './uri.ts'
@@ -66,7 +66,7 @@ export async function checkPreparePhase(host: ArrivalHost, phase: MigrationPhase
   const has = (flag: number) => (flags & flag) !== 0
   const isTunnelled = has(VIR_MIGRATE_TUNNELLED)
   const findings = new Findings('destination')
-  await findings.check('parameters', () => settingsFor(params, flags, 'destination'))
+  const settings = await findings.check('parameters', () => settingsFor(params, flags, 'destination'))
   await findings.check('flags', refuse => {
     if (!isTunnelled) checkPrepare(params, flags, refuse)
     checkDestination(flags, refuse)
@@ -80,6 +80,9 @@ export async function checkPreparePhase(host: ArrivalHost, phase: MigrationPhase
   const reader = { name: sourceName, uuid: def.uuid }
   const heard = await findings.check('cookie', () => parseCookie(decodeCookie(phase.cookie), reader, FEATURES))
   if (has(VIR_MIGRATE_OFFLINE)) return findings.list
+  if (settings) {
+    await findings.check('parameters', refuse => checkDestinationSettings(context.qemu, settings, refuse))
+  }
   if (has(VIR_MIGRATE_TLS)) {
     await findings.check('certificates', refuse =>
       checkCertificates(context, 'destination', refuse, isTunnelled ? undefined : checkedName(phase))

@@ -2,7 +2,9 @@
 // migration that come of it on either side (qemu_migration_params.c).
 import { virDomainMigrateFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import type { Refuse } from '../../../conf/refuse.ts'
 import type { MigrationParams } from '../../migration.ts'
+import type { Qemu } from '../capabilities/qemu.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { CookieCapability } from './cookie.ts'
 
@@ -284,6 +286,26 @@ export async function currentParameters({ qmp }: QemuDomain): Promise<Parameters
   return Object.fromEntries(known.map(([name]) => [name, told[name]])) as Parameters
 }
 
+const unsupported = (option: Capability) =>
+  fail('VIR_ERR_ARGUMENT_UNSUPPORTED', `Migration option '${option}' is not supported by QEMU binary`)
+
+/** Capabilities that a destination is told of by its caller. */
+const OF_DESTINATION = [
+  'xbzrle',
+  'rdma-pin-all',
+  'postcopy-ram',
+  'compress',
+  'multifd',
+  'return-path'
+] as const satisfies Capability[]
+
+/** Checks a QEMU that is yet to be started for the same. @throws VIR_ERR_ARGUMENT_UNSUPPORTED */
+export function checkDestinationSettings(qemu: Qemu, { capabilities }: MigrationSettings, refuse: Refuse): void {
+  for (const name of OF_DESTINATION) {
+    if (capabilities.has(name) && !qemu.has(`migration.${name}`)) refuse(unsupported(name))
+  }
+}
+
 /**
  * Checks that QEMU can do what is asked, and adds what both sides can do beside it (qemuMigrationParamsCheck).
  * @param remote capabilities in the other side's cookie
@@ -298,9 +320,7 @@ export async function checkSettings(
   const { party, capabilities, optional } = settings
   const [known, parameters] = await Promise.all([knownCapabilities(domain), currentParameters(domain)])
   const lacking = CAPABILITIES.find(name => capabilities.has(name) && !known.has(name))
-  if (lacking !== undefined) {
-    throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', `Migration option '${lacking}' is not supported by QEMU binary`)
-  }
+  if (lacking !== undefined) throw unsupported(lacking)
   for (const { capability, remote: both } of optional) {
     const isThere = !both || remote.some(({ name }) => name === capability)
     if (known.has(capability) && isThere) capabilities.add(capability)

@@ -137,6 +137,14 @@ t.test('flags and parameters', async t => {
       'error parameters VIR_ERR_ARGUMENT_UNSUPPORTED: unsupported scheme ftp in migration URI ftp://x'
     ]
   )
+  const old = testContext({ missing: ['migration.multifd', 'migration.return-path'] })
+  t.same(
+    await found({ flags: VIR_MIGRATE_LIVE | FLAGS.VIR_MIGRATE_PARALLEL, context: { qemu: old.qemu } }),
+    ['multifd', 'return-path'].map(
+      name =>
+        `error parameters VIR_ERR_ARGUMENT_UNSUPPORTED: Migration option '${name}' is not supported by QEMU binary`
+    )
+  )
   t.match(await found({ context: { config: { ...config, migrateTlsForce: true } } }), [/only with VIR_MIGRATE_TLS/])
 })
 
