@@ -1,8 +1,15 @@
-// QEMU's own time within calls, by its trace: as long as it is at a command, and until a device is gone.
+// QEMU's own time within calls, by its trace: as long as it is at a command, and until a device is gone; a guest's way from
+// one QEMU to another.
 import { readFileSync } from 'node:fs'
 
 /** Trace events a guest is to log. */
-const EVENTS = ['handle_qmp_command', 'monitor_qmp_respond', 'monitor_protocol_event_emit'] as const
+const EVENTS = [
+  'handle_qmp_command',
+  'monitor_qmp_respond',
+  'monitor_protocol_event_emit',
+  'runstate_set',
+  'migrate_set_state'
+] as const
 
 /** Arguments that have QEMU trace its monitor into a file. */
 export const traceArguments = (file: string): string[] => ['-D', file, ...EVENTS.flatMap(event => ['-trace', event])]
@@ -52,4 +59,34 @@ function partOf(trace: readonly Traced[]): number {
 function untilGone(trace: readonly Traced[], askedMs: number, goneMs: number): number {
   const answered = trace.find(({ event, atMs }) => event === 'monitor_qmp_respond' && atMs >= askedMs)
   return Math.max(0, goneMs - (answered?.atMs ?? goneMs))
+}
+
+/** A guest's way from one QEMU to another. */
+export interface Switchover {
+  /** ms from the stop of its CPUs there to their start here */
+  pausedMs: number
+  /** part of it in which the source's QEMU sent what was left, ms */
+  sendingMs: number
+  /** commands that both QEMUs had meanwhile */
+  commands: number
+}
+
+/** @throws Error for a guest that has not gone that way */
+export function switchover(source: string, destination: string): Switchover {
+  const [from, to] = [readTrace(source), readTrace(destination)]
+  const moment = (trace: Traced[], event: string, state: string, what: string) => {
+    const found = trace.findLast(traced => traced.event === event && traced.text.endsWith(state))
+    if (!found) throw new Error(`${what}: not in QEMU's trace`)
+    return found.atMs
+  }
+  const stoppedMs = moment(from, 'runstate_set', '(finish-migrate)', 'the stop of the CPUs')
+  const startedMs = moment(to, 'runstate_set', '(running)', 'their start')
+  const sendsMs = moment(from, 'migrate_set_state', ' device', 'the switch')
+  const sentMs = moment(from, 'migrate_set_state', ' completed', 'the end')
+  const isWithin = ({ event, atMs }: Traced) => event === 'handle_qmp_command' && atMs >= stoppedMs && atMs <= startedMs
+  return {
+    pausedMs: startedMs - stoppedMs,
+    sendingMs: sentMs - sendsMs,
+    commands: [...from, ...to].filter(isWithin).length
+  }
 }

@@ -53,6 +53,8 @@ export interface HostOptions {
   qemuConf?: string[]
   /** options of the aggregator */
   options?: string[]
+  /** directory for the aggregators' roots; absent: each host's own */
+  roots?: string
   /** certificates for migration, of one authority for both hosts, in /etc/pki/qemu */
   tls?: boolean
 }
@@ -101,7 +103,8 @@ export class MigrationHost {
 
   /** The aggregator's root. */
   get root(): string {
-    return join(this.dir, 'r')
+    const { roots } = this.#options
+    return roots === undefined ? join(this.dir, 'r') : join(roots, this.name)
   }
 
   /** What its libvirtd has logged. */
