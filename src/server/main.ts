@@ -148,7 +148,7 @@ async function runGuest(options: Options): Promise<number> {
     await tell({ state: domain.isActive ? 'running' : 'inactive', name, uuid, id })
     // lets go of the stderr that --detach came with
     if (options.background) log.moveTo(domain.root.shimLog)
-    releaseStartMemory()
+    releaseStartMemory(() => domain.jobs.async !== undefined)
     const { linger, idleTimeoutS } = options
     if (awaitMigration) await begun(domain)
     const end = await serve(domain, { linger, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets, activity })

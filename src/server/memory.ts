@@ -47,21 +47,28 @@ function heapBytes(): number {
   return total_physical_size + external_memory
 }
 
-/** Gives back what the start left behind once the process has settled, and then what busy times leave. */
-export function releaseStartMemory(): void {
+/**
+ * Gives back what the start left behind once the process has settled, and then what busy times leave.
+ * @param isBusy a guest waits for what is under way, little though it may be: code that is let go would be compiled anew,
+ *   and a collection take its time, while it stands still
+ */
+export function releaseStartMemory(isBusy: () => boolean): void {
   const settled = async () => {
+    if (isBusy()) return later()
     // a Node.js that was built without inspector keeps its memory
     await collect().catch(() => undefined)
-    releaseIdleMemory(heapBytes())
+    releaseIdleMemory(heapBytes(), isBusy)
   }
-  setTimeout(settled, SETTLED_MS).unref()
+  const later = () => void setTimeout(settled, SETTLED_MS).unref()
+  later()
 }
 
 /**
  * Gives memory back whenever the heap has grown and the process is idle, and code once nobody calls it any more.
  * @param kept size of the heap it began with
+ * @param isBusy as of releaseStartMemory
  */
-export function releaseIdleMemory(kept = 0): void {
+export function releaseIdleMemory(kept = 0, isBusy: () => boolean = () => false): void {
   let cpuTime = process.cpuUsage()
   let quietLooks = 0
   let hasCode = false
@@ -69,7 +76,7 @@ export function releaseIdleMemory(kept = 0): void {
     const { user, system } = process.cpuUsage(cpuTime)
     cpuTime = process.cpuUsage()
     quietLooks = user + system > QUIET_CPU_US ? 0 : quietLooks + 1
-    if (user + system > IDLE_CPU_US) return
+    if (user + system > IDLE_CPU_US || isBusy()) return
     const isGrown = heapBytes() - kept >= Math.max(GROWTH_BYTES, kept * GROWTH_PART)
     hasCode ||= isGrown
     const isUnloaded = hasCode && quietLooks >= QUIET_LOOKS
