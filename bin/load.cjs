@@ -47,11 +47,15 @@ function load(id) {
   return modules.get(name)
 }
 
-// The build asks for the caches to be written, after a run has compiled the functions it needed.
-if (process.env.VIRSHIM_WRITE_CODE_CACHE === '1') {
+// The build asks for the caches to be written, after a run has compiled the functions it needed: all, or those of files
+// that have none yet.
+const { VIRSHIM_WRITE_CODE_CACHE: wanted } = process.env
+if (wanted !== undefined) {
   process.once('exit', () => {
     mkdirSync(cache, { recursive: true })
-    for (const [name, script] of scripts) writeFileSync(join(cache, name), script.createCachedData())
+    for (const [name, script] of scripts) {
+      if (wanted === 'all' || !cacheOf(name)) writeFileSync(join(cache, name), script.createCachedData())
+    }
   })
 }
 

@@ -1,7 +1,9 @@
 // Fills V8's code caches in dist/ by running the programs: what they compile on the way is what a cache holds. The
 // shim's is of a start, an answer on each API and an end of ordinary guests; what it does not do in every life is better
-// compiled when it is needed than read at every start. Without QEMU there is less to cache.
+// compiled when it is needed than read at every start. A guest that moves stands still for a while: what both sides load
+// for that alone is cached beside it. Without QEMU there is less to cache.
 import { spawn, spawnSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
@@ -12,7 +14,8 @@ import { join } from 'node:path'
 /** A shim that has not done its part by then is asked to end. */
 const LIMIT_MS = 20_000
 
-const env = { ...process.env, VIRSHIM_WRITE_CODE_CACHE: '1' }
+const env = { ...process.env, VIRSHIM_WRITE_CODE_CACHE: 'all' }
+const moreEnv = { ...env, VIRSHIM_WRITE_CODE_CACHE: 'more' }
 
 /** Two ordinary guests: the older machine with few devices, the newer one with what servers and desktops have. */
 const guests = [
@@ -50,6 +53,7 @@ const guests = [
 const domainXml = ({ machine, devices }, dir) => `
   <domain type='qemu'>
     <name>code-cache-${process.pid}</name>
+    <uuid>${randomUUID()}</uuid>
     <memory unit='MiB'>64</memory>
     <vcpu>1</vcpu>
     <os><type arch='x86_64' machine='${machine}'>hvm</type></os>
@@ -64,6 +68,7 @@ export async function fillCaches() {
     for (const guest of guests) {
       await oneLife(domainXml(guest, dir), dir).catch(error => console.warn(`code cache: ${error.message}`))
     }
+    await twoMoves(domainXml(guests[0], dir), dir).catch(error => console.warn(`code cache: ${error.message}`))
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
@@ -75,17 +80,9 @@ export async function fillCaches() {
 /** Starts a guest, asks its shim on both APIs and ends it. */
 async function oneLife(xml, dir) {
   const root = join(dir, 'root')
-  writeFileSync(join(dir, 'guest.xml'), xml)
-  const options = ['--root', root, '--aggregator', 'none', '--shutdown-timeout', '1']
-  const shim = spawn('bin/virshimd', [...options, join(dir, 'guest.xml')], {
-    env,
-    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-    timeout: LIMIT_MS
-  })
-  const ended = once(shim, 'exit')
+  const { shim, ended, state } = await startShim(xml, dir, root, env)
   try {
-    const [news] = await Promise.race([once(shim, 'message'), ended])
-    if (news?.state !== 'running') return
+    if (state !== 'running') return
     await askRpc(join(root, 'libvirt-sock'))
     await post(join(root, 'api.sock'), '/v1/virDomainGetInfo')
     await post(join(root, 'api.sock'), '/v1/virDomainDestroy')
@@ -98,10 +95,50 @@ async function oneLife(xml, dir) {
   }
 }
 
-async function post(socketPath, path) {
-  const sent = request({ socketPath, path, method: 'POST', agent: false }).end('{}')
+/** Moves a guest on over three shims, so that the second is on both sides. */
+async function twoMoves(xml, dir) {
+  const roots = ['first', 'second', 'third'].map(name => join(dir, name))
+  const shims = []
+  try {
+    for (const [i, root] of roots.entries()) {
+      const options = i === 0 ? [] : ['--await-migration']
+      shims.push(await startShim(xml, dir, root, i === 1 ? moreEnv : process.env, ...options))
+    }
+    if (shims[0].state !== 'running') return
+    for (const [i, to] of roots.slice(1).entries()) {
+      const dconnuri = `qemu+unix:///system?socket=${join(to, 'libvirt-sock')}`
+      const flags = ['VIR_MIGRATE_LIVE', 'VIR_MIGRATE_PEER2PEER', 'VIR_MIGRATE_UNSAFE']
+      const params = { migrate_uri: 'tcp:127.0.0.1' }
+      await post(join(roots[i], 'api.sock'), '/v1/virDomainMigratePerform3Params', { dconnuri, params, flags })
+    }
+    await post(join(roots.at(-1), 'api.sock'), '/v1/virDomainDestroy')
+  } finally {
+    for (const { shim } of shims) shim.kill('SIGTERM')
+    await Promise.all(shims.map(({ ended }) => ended))
+  }
+}
+
+/** Settles when it serves its guest, or has ended. */
+async function startShim(xml, dir, root, env, ...more) {
+  writeFileSync(join(dir, 'guest.xml'), xml)
+  const options = ['--root', root, '--aggregator', 'none', '--shutdown-timeout', '1', ...more]
+  const shim = spawn('bin/virshimd', [...options, join(dir, 'guest.xml')], {
+    env,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    timeout: LIMIT_MS
+  })
+  const ended = once(shim, 'exit')
+  const [news] = await Promise.race([once(shim, 'message'), ended])
+  return { shim, ended, state: news?.state }
+}
+
+/** @throws Error with the answer's words */
+async function post(socketPath, path, body = {}) {
+  const headers = { 'content-type': 'application/json' }
+  const sent = request({ socketPath, path, method: 'POST', agent: false, headers }).end(JSON.stringify(body))
   const [reply] = await once(sent, 'response')
-  await once(reply.resume(), 'end')
+  const words = (await reply.toArray()).join('')
+  if (reply.statusCode !== 200) throw new Error(`${path}: ${words}`)
 }
 
 /** REMOTE_PROC_AUTH_LIST, which takes no arguments: length, program, version, procedure, type, serial, status. */
