@@ -368,9 +368,10 @@ export async function finishMigration(
       'persistent'
     ])
     if (cancelled) throw await whyCancelled(domain, job)
+    let ranMs: number | undefined
     if ((flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0) await persist(domain, heard)
-    else await arrive(domain, job, flags, heard)
-    const statistics = heard?.statistics && arrivedStatistics(heard.statistics, receivedMs)
+    else ranMs = await arrive(domain, job, flags, heard)
+    const statistics = heard?.statistics && arrivedStatistics(heard.statistics, receivedMs, ranMs)
     if (statistics) {
       domain.jobs.complete('completed', { elapsedMs: Number(statistics.elapsed), stats: jobStats(statistics) })
     }
@@ -413,26 +414,27 @@ async function whyCancelled(domain: QemuDomain, job: AsyncJob): Promise<Error> {
   return error ?? fail('VIR_ERR_MIGRATE_FINISH_OK')
 }
 
-/** The guest has come as a whole, and runs (qemuMigrationDstFinishFresh). */
+/**
+ * The guest has come as a whole, and runs; what can wait until it does, waits (qemuMigrationDstFinishFresh).
+ * @returns when it ran, ms since the epoch
+ */
 async function arrive(
   domain: QemuDomain,
   job: AsyncJob,
   flags: number,
   heard: MigrationCookie | undefined
-): Promise<void> {
+): Promise<number> {
   if (!domain.isActive) throw fail('VIR_ERR_INTERNAL_ERROR', 'guest unexpectedly quit')
-  await stopDiskServer(domain)
   const isPostcopy = (flags & FLAGS.VIR_MIGRATE_POSTCOPY) !== 0
-  const status = await migrationReached(domain, job, [
-    'hypervisor-completed',
-    ...(isPostcopy ? (['postcopy'] as const) : [])
+  const [status] = await Promise.all([
+    migrationReached(domain, job, ['hypervisor-completed', ...(isPostcopy ? (['postcopy'] as const) : [])]),
+    stopDiskServer(domain)
   ])
-  await refreshDomain(domain)
   if ((flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0) await persist(domain, heard)
-  if ((flags & FLAGS.VIR_MIGRATE_PAUSED) === 0) {
+  const isPaused = (flags & FLAGS.VIR_MIGRATE_PAUSED) !== 0
+  if (!isPaused) {
     const { VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_RUNNING_POSTCOPY } = virDomainRunningReason
     await startCpus(domain, status === 'postcopy' ? VIR_DOMAIN_RUNNING_POSTCOPY : VIR_DOMAIN_RUNNING_MIGRATED)
-    if (status === 'postcopy') await fetchRest(domain, job)
   } else {
     domain.setPaused(VIR_DOMAIN_PAUSED_USER)
     domain.lifecycle(
@@ -440,10 +442,19 @@ async function arrive(
       virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED
     )
   }
-  await settleIn(domain, job).catch(error => domain.log.error({ err: error }, 'the guest has come, but for the last'))
+  const ranMs = Date.now()
+  const refreshed = lastly(domain, refreshDomain(domain))
+  if (status === 'postcopy' && !isPaused) await fetchRest(domain, job)
+  await refreshed
+  await lastly(domain, settleIn(domain, job))
+  return ranMs
 }
 
-/** What is left to be done once the guest runs: it is here, however that goes. */
+/** What is left once the guest runs: it is here, however that goes. */
+const lastly = (domain: QemuDomain, work: Promise<void>): Promise<void> =>
+  work.catch(error => domain.log.error({ err: error }, 'the guest has come, but for the last'))
+
+/** Nothing is left of the migration but the guest. */
 async function settleIn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const { running } = domain
   running.untie?.()

@@ -109,8 +109,11 @@ export function followMigration(domain: QemuDomain, job: AsyncJob): void {
 /** Statuses at which a migration has failed. */
 const FAILURES: readonly JobStatus[] = ['failed', 'canceled', 'postcopy-paused']
 
+/** The guest stands still meanwhile, and nobody asks for what is counted: at the source as all is to be sent yet. */
+const isHurried = ({ kind }: AsyncJob, status: JobStatus) => kind === 'migration-in' || status === 'paused'
+
 /**
- * Waits until the migration is so far; its counts are the job's then (qemuMigrationSrcWaitForCompletion).
+ * Waits until the migration is so far; its counts are the job's at its end (qemuMigrationSrcWaitForCompletion).
  * @param goals statuses of which any will do
  * @param trouble why it is of no use any more, looked at whenever anything happens to the job
  * @throws VIR_ERR_OPERATION_FAILED with QEMU's words, VIR_ERR_OPERATION_ABORTED, `trouble`
@@ -131,6 +134,7 @@ export async function migrationReached(
     job.status = 'canceled'
     throw fail('VIR_ERR_OPERATION_ABORTED', `job '${name}' canceled by client`)
   }
+  if (goals.includes(status) && isHurried(job, status)) return status
   const info = await queryMigrate(domain)
   const downtime = job.stoppedMs === undefined ? info.downtime : Math.max(Date.now() - job.stoppedMs, 0)
   job.stats = statsOf({ ...info, ...(downtime !== undefined && { downtime }) }, await mirrorsOf(job))

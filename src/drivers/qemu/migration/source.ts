@@ -230,6 +230,10 @@ export async function send(
     await applySettings(domain, settings, flags)
   })
   if (heard) await tellClients(domain, job, heard, params.graphics_uri)
+  // all of it but the times: the guest stands still when they are known
+  const answer = await ownCookie(domain, 'source', hasCopies(domain, asked) ? ['network', 'nbd'] : ['network'], {
+    ...(persistent !== undefined && { persistent })
+  })
   let isUnderWay = false
   let tunnel: TunnelOut | undefined
   const copies = new DiskCopies(domain, job)
@@ -272,12 +276,7 @@ export async function send(
     job.cancel = undefined
     if (domain.run) domain.run.pausedReason = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
   }
-  return formatCookie(
-    await ownCookie(domain, 'source', hasCopies(domain, asked) ? ['network', 'nbd'] : ['network'], {
-      ...(persistent !== undefined && { persistent }),
-      statistics: statisticsOf(job)
-    })
-  )
+  return formatCookie({ ...answer, statistics: statisticsOf(job) })
 }
 
 /** The guest goes on there, and this side gives what it still wants of its memory: there is no way back. */

@@ -546,11 +546,9 @@ export function diskServerFor(
   }
 }
 
-/** Stops the server, once the guest has come (qemuMigrationDstStopNBDServer). */
-export async function stopDiskServer(domain: QemuDomain): Promise<void> {
-  const { running, qmp, log } = domain
+/** Stops the server, once the guest has come; the status has it until it is saved next (qemuMigrationDstStopNBDServer). */
+export async function stopDiskServer({ running, qmp, log }: QemuDomain): Promise<void> {
   if (!running.diskServer) return
   await qmp.execute('nbd-server-stop').catch(err => log.warn({ err }, 'the NBD server of a migration does not stop'))
   running.diskServer = undefined
-  domain.changed()
 }
