@@ -80,6 +80,14 @@ interface Chosen<A extends WireFields, T> {
 /** A field of a row that may depend on the call's arguments. */
 export type By<A extends WireFields, T> = T | Chosen<A, T>['by']
 
+/** A guest that comes from another host. */
+export interface ArrivingGuest {
+  /** absent once it is waited for */
+  destination_xml?: string | undefined
+  /** absent where it is that of its XML */
+  destination_name?: string | undefined
+}
+
 /**
  * One API. `args` and `ret` are in wire order. Fields are looked at in this order: args, check, tied, job, needs, impact.
  */
@@ -100,6 +108,8 @@ export interface Method<
   tied?(args: WireValues<A>): boolean
   /** what it begins is given up when its caller's connection closes, if it has one that outlasts the call */
   keeps?(args: WireValues<A>): boolean
+  /** the guest it brings: where that has a daemon of its own, the call goes there */
+  brings?(args: WireValues<A>): ArrivingGuest
   /** the job it runs under; absent: it only reads and waits for nobody */
   job?: By<A, Job>
   /** the state the guest must be in */

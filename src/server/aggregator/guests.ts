@@ -14,6 +14,7 @@ import { type ErrorJson, errorsFrom, VirError } from '../../conf/error.ts'
 import { formatJson, parseJson } from '../../conf/json.ts'
 import { type GuestHandle, handleOf, type RestoreOptions } from '../../drivers/connection.ts'
 import { checkCreatable, type Identity, knownGuest } from '../../drivers/known-guest.ts'
+import type { ArrivingGuest } from '../../drivers/method.ts'
 import type { MigrationFinished, MigrationPhase, MigrationPrepared } from '../../drivers/migration.ts'
 import { errorOfJson } from '../../state/claim.ts'
 import { askOn, type RawAnswer } from '../raw-http.ts'
@@ -191,7 +192,7 @@ export class Guests {
 
   /** virDomainMigratePrepare3Params: the shim of a guest that is new here is started, and waits for it. */
   prepareMigration(phase: MigrationPhase, api: string, connection?: AbortSignal): Promise<MigrationPrepared> {
-    return this.arriving(phase, async ({ uuid }) => {
+    return this.arriving(phase.params, async ({ uuid }) => {
       const answer = await this.#ask(uuid, api, phaseArguments(phase), connection)
       const { cookie_out: cookie, uri_out: uri } = answer as { cookie_out: string; uri_out?: string }
       return { cookie: Buffer.from(cookie, 'base64'), uri }
@@ -199,8 +200,8 @@ export class Guests {
   }
 
   /** Calls the shim of a guest that comes; that of one that is new here is started for it. */
-  async arriving<T>({ params }: MigrationPhase, call: (guest: GuestHandle) => Promise<T>): Promise<T> {
-    const { destination_xml: xml, destination_name: name } = params
+  async arriving<T>(guest: ArrivingGuest, call: (guest: GuestHandle) => Promise<T>): Promise<T> {
+    const { destination_xml: xml, destination_name: name } = guest
     if (xml === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'no domain XML passed')
     const named = name === undefined ? xml : await renamed(xml, name)
     return this.#of(named, async (def, known) => {
@@ -213,21 +214,27 @@ export class Guests {
   }
 
   /** virDomainMigrateFinish3Params, of the guest that waits under its name. */
-  async finishMigration(phase: MigrationPhase & { cancelled: boolean }, api: string): Promise<MigrationFinished> {
-    const { destination_name: name } = phase.params
+  finishMigration(phase: MigrationPhase & { cancelled: boolean }, api: string): Promise<MigrationFinished> {
+    return this.arrived(phase.params, async ({ uuid }) => {
+      const answer = resultOf(await this.#send(uuid, api, phaseArguments(phase)))
+      const { dom, cookie_out: cookie } = answer as { dom: GuestHandle; cookie_out: string }
+      return { dom, cookie: Buffer.from(cookie, 'base64') }
+    })
+  }
+
+  /** Calls the shim of a guest that waits under its name, or has come. */
+  async arrived<T>({ destination_name: name }: ArrivingGuest, call: (guest: GuestHandle) => Promise<T>): Promise<T> {
     if (name === undefined) throw fail('VIR_ERR_NO_DOMAIN', 'missing domain name')
     const known = this.#registry.byName(name)
     if (!known) throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching name '${name}'`)
-    const { uuid } = known.report
+    const guest = handleOf(known.report)
     // a shim that dies has a follower, which knows whether the guest has come; whoever waits does not
     for (const deadline = Date.now() + CALL_LIMIT_MS; ; await sleep(FOLLOWER_RETRY_MS)) {
       try {
-        const answer = resultOf(await this.#send(uuid, api, phaseArguments(phase)))
-        const { dom, cookie_out: cookie } = answer as { dom: GuestHandle; cookie_out: string }
-        return { dom, cookie: Buffer.from(cookie, 'base64') }
+        return await call(guest)
       } catch (error) {
         if (error instanceof VirError) throw error
-        if (Date.now() > deadline || !this.#registry.byUuid(uuid)) throw unanswered(error as Error)
+        if (Date.now() > deadline || !this.#registry.byUuid(guest.uuid)) throw unanswered(error as Error)
       }
     }
   }

@@ -2,7 +2,7 @@
 import { virDomainMigrateFlags } from '../../conf/enums.ts'
 import { bytes, flags, type JsonValues, optional, text } from '../../conf/wire.ts'
 import { type Connect, domainHandle, type GuestHandle } from '../../drivers/connection.ts'
-import { methodFor } from '../../drivers/method.ts'
+import { type ArrivingGuest, methodFor } from '../../drivers/method.ts'
 import { type Finding, findings, type MigrationPhase, migrationParams } from '../../drivers/migration.ts'
 import type { Served } from '../dispatch.ts'
 import { named } from '../rows.ts'
@@ -13,7 +13,12 @@ export interface AggregatorConnect extends Connect {
   /** Makes a shim known that was not started here. @throws VIR_ERR_OPERATION_FAILED when nobody answers at the socket */
   add(socket: string): Promise<GuestHandle>
   /** Has a guest waited for by its shim, which is then called. */
-  arriving<T>(phase: MigrationPhase, call: (guest: GuestHandle) => Promise<T>): Promise<T>
+  arriving<T>(guest: ArrivingGuest, call: (guest: GuestHandle) => Promise<T>): Promise<T>
+  /**
+   * Calls the shim of a guest that is waited for, or has come, or the one that has followed it.
+   * @param call throws an error that is no libvirt error where there is no answer
+   */
+  arrived<T>(guest: ArrivingGuest, call: (guest: GuestHandle) => Promise<T>): Promise<T>
   /** Looks at all that would keep a guest from coming; no shim is started for it. */
   checkArrival(phase: MigrationPhase): Promise<Finding[]>
 }

@@ -3,7 +3,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fieldsFromJson } from '../../conf/wire.ts'
 import type { GuestHandle } from '../../drivers/connection.ts'
-import type { MigrationPhase } from '../../drivers/migration.ts'
 import { findMethod } from '../../drivers/qemu/index.ts'
 import { factOf } from '../dispatch.ts'
 import type { Reply } from '../rpc/client.ts'
@@ -28,6 +27,11 @@ const IDLE_MS = 10_000
 /** A shim that has just ended, or is about to listen, is tried again for so long. */
 const REACH_LIMIT_MS = 5000
 const REACH_RETRY_MS = 50
+
+/** @throws Error that is no answer: what a shim says goes to the client as it is */
+function unheard(error: Error): never {
+  throw new Error(error.message, { cause: error })
+}
 
 /** Serves clients of the aggregator's libvirt sockets. */
 export async function createRpc(
@@ -88,14 +92,19 @@ class ForwardedGuests implements Guests {
     return this.#forward(procedure, frame, guest)
   }
 
-  /** The guest's shim is started, and gets the call and what comes behind it. */
-  async arrives(procedure: Procedure, frame: Frame): Promise<Reply> {
+  /** The guest's shim is started, if it is not there, and gets the call and what comes behind it. */
+  arrives(procedure: Procedure, frame: Frame): Promise<Reply> | undefined {
     const { api, args } = procedure
+    const row = findMethod(api)
+    if (!row?.brings) return undefined
+    const { connect, changes } = this.#aggregator
+    const guest = row.brings(fieldsFromJson(readFields(args, readerOf(frame)), row.args, api))
+    const forward = (to: GuestHandle) => this.#forward(procedure, frame, to)
+    if (guest.destination_xml === undefined) {
+      return connect.arrived(guest, to => forward(to).catch(error => unheard(error)))
+    }
     // one that has just gone from here has a shim that is about to end
-    await this.#aggregator.changes.settled()
-    const asked = fieldsFromJson(readFields(args, readerOf(frame)), findMethod(api)!.args, api)
-    const phase = { ...asked, cookie: undefined } as unknown as MigrationPhase
-    return this.#aggregator.connect.arriving(phase, guest => this.#forward(procedure, frame, guest))
+    return changes.settled().then(() => connect.arriving(guest, forward))
   }
 
   ofDriver(frame: Frame): Promise<Reply> {

@@ -21,8 +21,8 @@ export interface Guests extends Partial<Pick<RpcHandler, 'passStream' | 'isBusy'
   has(uuid: string): boolean
   /** A call on one of them. What is known at once is given at once. */
   call(procedure: Procedure, frame: Frame, signal: AbortSignal): Reply | Promise<Reply>
-  /** A call that brings a guest, and its bytes behind it; absent: whose connection it is carries it out. */
-  arrives?(procedure: Procedure, frame: Frame): Promise<Reply>
+  /** A call that brings a guest, or undefined for another; absent: whose connection it is carries it out. */
+  arrives?(procedure: Procedure, frame: Frame): Promise<Reply> | undefined
   /** A call of one of libvirt's other drivers; absent: there is none. */
   ofDriver?(frame: Frame): Promise<Reply>
 }
@@ -69,10 +69,7 @@ export class Connection implements RpcHandler {
       throw fail('VIR_ERR_OPERATION_FAILED', `the daemon is ending, ${procedure.api} is too late`)
     }
     if (procedure.onGuest) return this.#guests.call(procedure, frame, signal)
-    if (this.#guests.arrives && findMethod(procedure.api)?.stream === 'upload') {
-      return this.#guests.arrives(procedure, frame)
-    }
-    return this.#ownCall(procedure, frame, signal)
+    return this.#guests.arrives?.(procedure, frame) ?? this.#ownCall(procedure, frame, signal)
   }
 
   /** A call on the connection itself, or on all of its guests. */
