@@ -20,8 +20,8 @@ const socket = new Pipe(constants.IPC)
 const file = new Pipe(constants.SOCKET)
 socket.open(3)
 file.open(4)
-// whoever gets it may not reckon with one that does not wait: spawning with it as stdin makes it one that does
-require('node:child_process').spawnSync('/bin/true', { stdio: [4, 'ignore', 'ignore'] })
+// whoever gets it may not reckon with one that does not wait
+file.setBlocking(true)
 const written = new WriteWrap()
 written.oncomplete = status => process.exit(status === 0 ? 0 : 1)
 const error = socket.writeUtf8String(written, String.fromCharCode(process.argv[1]), file)
