@@ -10,6 +10,7 @@ import { storageSecrets } from '../../block/nodes.ts'
 import type { QemuContext } from '../../context.ts'
 
 const fail = errorsFrom('VIR_FROM_NONE')
+const failQemu = errorsFrom('VIR_FROM_QEMU')
 
 /**
  * Fills in the host's part of a device; a pretended start looks at fewer devices.
@@ -82,7 +83,7 @@ function findUsbDevice(source: HostdevSourceOf<'usb'>): void {
 
 /** qemuDomainPrepareHostdevPCI. @throws VIR_ERR_CONFIG_UNSUPPORTED */
 function chooseBackend({ source }: HostdevDef): void {
-  const refuse = (what: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', `host doesn't support ${what}`)
+  const refuse = (what: string) => failQemu('VIR_ERR_CONFIG_UNSUPPORTED', `host doesn't support ${what}`)
   if (source.backend === 'kvm') throw refuse('legacy PCI passthrough')
   if (hasVfio()) source.backend ??= 'vfio'
   else throw refuse(source.backend === 'vfio' ? 'VFIO PCI passthrough' : 'passthrough of host PCI devices')
