@@ -4,6 +4,7 @@ import { relative } from 'node:path'
 import { type AnyDevice, type DeviceKind, eachDevice } from '../../../../conf/devices/index.ts'
 import { VirError } from '../../../../conf/error.ts'
 import type { Refuse } from '../../../../conf/refuse.ts'
+import { removeLibvirtPidFile, writeLibvirtPidFile } from '../../../../host/libvirt-pid-file.ts'
 import { letThrough, makeDirectoryFor, removeGivenDirectory, shut } from '../../../../host/owner.ts'
 import { removeLaunchSecurityFiles, writeLaunchSecurityFiles } from '../../command/launch-security.ts'
 import { stopReservationsHelper } from '../../device/disk/pr-helper.ts'
@@ -73,6 +74,11 @@ export const NEEDS: readonly Need[] = [
     name: 'registration with the host',
     attach: registerGuest,
     release: unregisterGuest
+  },
+  {
+    name: "libvirt's file of its process",
+    attach: ({ name }, { pid }) => writeLibvirtPidFile(name, pid),
+    release: ({ name, run }) => run?.process && removeLibvirtPidFile(name, run.process.pid)
   },
   {
     name: 'limits',
