@@ -24,7 +24,7 @@ import { partWithStarter } from '../host/starter.ts'
 import type { AsyncJob } from '../state/async-job.ts'
 import { journalOf } from '../state/moments.ts'
 import { chooseRoot, type GuestRoot, lockRoot, type RootLock, removeEmptyDirectories } from '../state/root.ts'
-import { bootId, isAlive, removeStatus } from '../state/status.ts'
+import { bootId, removeStatus } from '../state/status.ts'
 import { readIfThere } from '../state/store.ts'
 import { Activity } from './activity.ts'
 import { aggregatorSocket, claimsAt } from './claim.ts'
@@ -114,7 +114,7 @@ async function runGuest(options: Options): Promise<number> {
   const { domain, status, def, given, lock } = await openGuest(options, log)
   const leave = new Leave()
   const activity = new Activity()
-  const reattached = status !== undefined && (await takeOver(domain, status))
+  const reattached = status !== undefined && (await (await import('./take-over.ts')).takeOver(domain, status))
   const { awaitMigration } = options
   const nothingLeft = options.inactive ? !domain.isPersistent : reattached
   if (!domain.isActive && nothingLeft) {
@@ -122,7 +122,9 @@ async function runGuest(options: Options): Promise<number> {
     return exit(domain.lastEnd, reattached ? EXIT_OK : EXIT_FAILED)
   }
   const starts = !reattached && !options.inactive && !awaitMigration
-  if (starts || awaitMigration) domain.definitions.def = def
+  // what is kept may be another by now than the one that was read
+  const fromKept = given === undefined && options.restore === undefined && domain.isPersistent
+  if ((starts && !fromKept) || awaitMigration) domain.definitions.def = def
   const openLog = () => log.open(options.logLevel, { name: domain.name, uuid: domain.uuid })
   let services: Promise<ApiSockets> | undefined
   /** Not before QEMU is spawned, and then beside its initialisation: they are the heavier part of the shim. */
@@ -259,7 +261,8 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     })
   const lock = await lockRoot(root!, 'virshimd', options.linger ? LOCK_WAIT_MS : GONE_WAIT_MS)
   const status = await readStatusIfAlive(root!)
-  const isSettled = existsSync(journalOf(root!)) && (await settleSnapshots(root!, status, log))
+  const { settleSnapshots } = existsSync(journalOf(root!)) ? await import('./take-over.ts') : {}
+  const isSettled = await settleSnapshots?.(root!, status, log)
   if (isSettled && !isNew) {
     // the definition may be another than the one that was read
     lock.close()
@@ -292,16 +295,6 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
 
 const xmlInImage = async (path: string) => (await import('../drivers/qemu/save/image.ts')).readImageFile(path).xml
 
-/** A former shim was busy with a snapshot of it. */
-const isInSnapshot = ({ root, jobs }: QemuDomain) => existsSync(journalOf(root)) || jobs.async?.kind === 'snapshot'
-
-/** Settles what a former shim was doing to the snapshots of a guest that does not run any more. */
-async function settleSnapshots(root: GuestRoot, status: Status | undefined, log: LateLog): Promise<boolean> {
-  const { settleJournal } = await import('../drivers/qemu/snapshot/journal.ts')
-  const isRunning = status?.process !== undefined && status.phase !== 'starting' && isAlive(status.process)
-  return settleJournal(root, { isRunning, status, log })
-}
-
 /** Makes what was loaded the persistent definition, or takes the one that is kept. */
 async function takeDefinition(
   domain: QemuDomain,
@@ -322,37 +315,6 @@ async function takeDefinition(
     const persistent = await loadDomain(kept, domain.contextFor, { abiUpdate: false, check: false })
     domain.definitions.adopt(persistent.def, persistent.context)
   }
-}
-
-/** Takes over what a former shim has left, and finishes or takes back what that was doing. @returns as reconnectDomain */
-async function takeOver(domain: QemuDomain, status: Status): Promise<boolean> {
-  const { reconnectDomain } = await import('../drivers/qemu/process/reconnect.ts')
-  const { job, memoryFile, goesOnFrom } = status
-  const isSaving = job?.kind === 'save' || (memoryFile ?? goesOnFrom) !== undefined
-  const saving = isSaving ? await import('../drivers/qemu/save/settle.ts') : undefined
-  const reattached = await reconnectDomain(domain, status, saving?.finishSave(status))
-  await saving?.settleSave(domain, status)
-  if (job?.kind === 'dump') {
-    await (await import('../drivers/qemu/save/settle-dump.ts')).settleDump(domain, status, reattached)
-  }
-  if (!reattached) return false
-  if (job?.kind === 'migration-out' || job?.kind === 'migration-in') {
-    await (await import('../drivers/qemu/migration/recover.ts')).recoverMigration(domain)
-  }
-  if (status.arrival) await (await import('../drivers/qemu/migration/recover.ts')).recoverWitness(domain)
-  const { backup, blockJobs, looseImages, checkpoint } = domain.run ?? {}
-  if (blockJobs?.size) await (await import('../drivers/qemu/blockjob/refresh.ts')).refreshBlockJobs(domain)
-  const snapshots = isInSnapshot(domain) ? await import('../drivers/qemu/snapshot/recover.ts') : undefined
-  await snapshots?.recoverSnapshots(domain)
-  if (backup || domain.jobs.async?.kind === 'backup') {
-    await (await import('../drivers/qemu/backup/recover.ts')).recoverBackup(domain)
-  }
-  // images that were being added have been looked at by whom they were for
-  if (looseImages?.size) await (await import('../drivers/qemu/blockjob/loose-images.ts')).settleLooseImages(domain)
-  await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
-  if (checkpoint) await (await import('../drivers/qemu/checkpoint/delete.ts')).settleCheckpoint(domain)
-  snapshots?.goOnMerging(domain)
-  return true
 }
 
 /** The saved status if it speaks of this boot; of another boot it is removed, its processes are gone. */

@@ -112,6 +112,14 @@ export class MomentTree<D extends Moment = Moment> {
     return this
   }
 
+  /** Reads them once more, if they have been: somebody has written them. */
+  readAgain(): void {
+    if (!this.#form) return
+    this.#defs = undefined
+    this.#current = undefined
+    this.read(this.#form)
+  }
+
   get(name: string): D | undefined {
     return this.#all.get(name)
   }

@@ -7,8 +7,6 @@ import type { DomainDef } from '../../src/conf/domain-def.ts'
 import * as enums from '../../src/conf/enums.ts'
 import { type ErrorJson, toVirError } from '../../src/conf/error.ts'
 import { fieldsToJson } from '../../src/conf/wire.ts'
-import { settleLooseImages } from '../../src/drivers/qemu/blockjob/loose-images.ts'
-import { refreshBlockJobs } from '../../src/drivers/qemu/blockjob/refresh.ts'
 import type { Capability } from '../../src/drivers/qemu/capabilities/signs.ts'
 import type { QemuContext } from '../../src/drivers/qemu/context.ts'
 import { loadDomain } from '../../src/drivers/qemu/definition/passes.ts'
@@ -16,14 +14,14 @@ import { type Log, QemuDomain } from '../../src/drivers/qemu/domain/domain.ts'
 import type { Ended } from '../../src/drivers/qemu/domain/run.ts'
 import { readStatus, type Status } from '../../src/drivers/qemu/domain/status.ts'
 import { handleQmpEvent } from '../../src/drivers/qemu/events/index.ts'
-import { recoverMigration } from '../../src/drivers/qemu/migration/recover.ts'
-import { reconnectDomain } from '../../src/drivers/qemu/process/reconnect.ts'
 import { cancelStart, type StartOptions, startDomain } from '../../src/drivers/qemu/process/start.ts'
 import { OpenedFiles } from '../../src/host/inherited-files.ts'
 import { servedBy } from '../../src/server/connection.ts'
 import { dispatch, rowFor } from '../../src/server/dispatch.ts'
+import { settleSnapshots, takeOver } from '../../src/server/take-over.ts'
 import type { DomainEvent } from '../../src/state/events.ts'
 import { type GuestRoot, guestRoot } from '../../src/state/root.ts'
+import { readIfThere } from '../../src/state/store.ts'
 import { fakeQemu, testContext } from './definition.ts'
 import { leftovers } from './refusal.ts'
 import { type StandInOptions, StandInQemu, type Teardown } from './stand-in-qemu.ts'
@@ -94,6 +92,7 @@ export class StandInGuest {
   declare domain: QemuDomain
   readonly #parts: GuestParts
   #waiting: (() => void)[] = []
+  readonly #dead: QemuDomain[] = []
 
   private constructor(parts: GuestParts) {
     this.#parts = parts
@@ -150,16 +149,25 @@ export class StandInGuest {
     monitor?.close()
   }
 
+  /** As if this process had been killed: what it is doing stays as it is until the test is over. */
+  die(): void {
+    this.domain.monitor?.removeAllListeners()
+    for (const peer of [this.qemu.peer, this.qemu.agent]) peer.mute()
+    this.#dead.push(this.domain)
+  }
+
   /** Another process of ours finds the status and takes the guest over. */
   async takeOver(changed: Partial<Status> = {}): Promise<boolean> {
     const status = { ...(await this.status())!, ...changed }
     const { def, context } = await loadDomain(status.xml, this.#contextFor, { inactive: false, status: true })
     this.#serve(def, context)
-    const isRunning = await reconnectDomain(this.domain, status)
-    if (isRunning && status.job?.kind.startsWith('migration')) await recoverMigration(this.domain)
-    if (isRunning && status.blockJobs) await refreshBlockJobs(this.domain)
-    if (isRunning && status.looseImages) await settleLooseImages(this.domain)
-    return isRunning
+    await settleSnapshots(this.root, status, this.domain.log)
+    const kept = readIfThere(this.root.definition)
+    if (kept !== undefined) {
+      const persistent = await loadDomain(kept, this.#contextFor, { abiUpdate: false, check: false })
+      this.domain.definitions.adopt(persistent.def, persistent.context)
+    }
+    return takeOver(this.domain, status)
   }
 
   /** What is saved of the run. */
@@ -247,6 +255,7 @@ export class StandInGuest {
 
   async end(): Promise<void> {
     this.leave()
+    for (const domain of this.#dead) domain.run = undefined
     await this.qemu.end()
     rmSync(this.dir, { recursive: true, force: true })
   }

@@ -50,7 +50,7 @@ export interface Teardown {
   teardown(end: () => unknown): void
 }
 
-type Act = (order: Order) => void
+export type Act = (order: Order) => void
 /** What is answered to each command: a function does as it likes with the order, anything else is what it returns. */
 export type Answers = Record<string, unknown>
 
@@ -109,7 +109,10 @@ export class QmpPeer extends Watched {
   greeting = GREETING_LINE
   /** connections so far */
   connections = 0
+  /** asked before all answers; gives what happens instead of one */
+  instead: ((order: Order) => Act | undefined) | undefined
   #open = new Set<Socket>()
+  readonly #muted = new Set<Socket>()
   #seen = new WeakSet<Order>()
   #server: Server | undefined
 
@@ -174,6 +177,17 @@ export class QmpPeer extends Watched {
     )
   }
 
+  /** Those who are connected hear no more, nor do they hear that. */
+  mute(): void {
+    for (const socket of this.#open) this.#muted.add(socket)
+    this.#open.clear()
+  }
+
+  /** Ends what was muted. */
+  end(): void {
+    for (const socket of this.#muted) socket.destroy()
+  }
+
   /** Ends all, as the kernel does when a process is gone; it may listen again. */
   close(): void {
     this.#server?.close()
@@ -191,6 +205,7 @@ export class QmpPeer extends Watched {
     socket.write(this.greeting)
     let partial = ''
     socket.setEncoding('utf8').on('data', chunk => {
+      if (this.#muted.has(socket)) return
       const lines = `${partial}${chunk}`.split('\n')
       partial = lines.pop()!
       for (const line of lines) {
@@ -203,13 +218,20 @@ export class QmpPeer extends Watched {
 
   #obey(order: Order): void {
     this.orders.push(order)
+    const instead = this.instead?.(order)
+    if (instead) instead(order)
+    else this.answer(order)
+    this.changed()
+  }
+
+  /** Answers an order from the tables. */
+  answer(order: Order): void {
     const { command } = order
     const table = [this.answers, this.defaults, HANDSHAKE].find(one => Object.hasOwn(one, command))
     const answer = table?.[command]
     if (!table) order.refuse(`The command ${command} has not been found`, 'CommandNotFound')
     else if (typeof answer === 'function') answer(order)
     else order.reply(answer)
-    this.changed()
   }
 }
 
@@ -281,6 +303,11 @@ const WORDLESS = [
   ...['getfd', 'closefd', 'announce-self', 'block-set-write-threshold', 'block_resize', 'display-reload']
 ]
 
+const idOf = (device: unknown): string[] => {
+  const { id } = device as { id?: string }
+  return id === undefined ? [] : [id]
+}
+
 /** The answers of a QEMU 7.2 that was started stopped; a command that is not here is one it has not. */
 function machineAnswers(machine: Machine): Answers {
   const { argv, pid } = machine
@@ -298,6 +325,10 @@ function machineAnswers(machine: Machine): Answers {
   }
   const iothreads = new Set(
     argv.filter(word => word.includes('"qom-type":"iothread"')).map(word => (parseJson(word) as { id: string }).id)
+  )
+  /** the devices that have names */
+  const peripherals = new Set(
+    argv.flatMap((word, i) => (argv[i - 1] === '-device' && word.startsWith('{') ? idOf(parseJson(word)) : []))
   )
   const enters =
     (status: string, event: string): Act =>
@@ -321,12 +352,16 @@ function machineAnswers(machine: Machine): Answers {
     system_reset: tells('RESET', { guest: false, reason: 'host-qmp-system-reset' }),
     'human-monitor-command': '',
     'qom-get': (order: Order) => order.reply(PROPERTIES[order.args.property] ?? false),
-    'qom-list': [],
+    'qom-list': (order: Order) =>
+      order.reply(
+        order.args.path === '/machine/peripheral' ? [...peripherals].map(name => ({ name, type: 'child<x>' })) : []
+      ),
     'query-status': (order: Order) => order.reply({ status: machine.status, singlestep: false, running: isRunning() }),
     'query-version': GREETING.QMP.version,
     'query-kvm': { enabled: false, present: true },
     device_add(order: Order) {
       if (String(order.args.driver).endsWith('-cpu')) plug(order.args)
+      for (const id of idOf(order.args)) peripherals.add(id)
       order.reply()
     },
     device_del(order: Order) {
@@ -514,6 +549,7 @@ export class StandInQemu extends Watched {
     }
     this.#launched.destroy()
     this.#closeSockets()
+    for (const peer of [this.peer, this.agent]) peer.end()
     closeSync(this.#endFd)
     rmSync(this.dir, { recursive: true, force: true })
   }

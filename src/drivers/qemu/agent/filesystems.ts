@@ -3,7 +3,7 @@ import type { AddressOf, PciAddress } from '../../../conf/devices/device-address
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { entriesOf, flagIn, intIn, isSaid, malformed, type Said, textIn, textsOf, uintIn, ulongIn } from './answer.ts'
-import { availableAgent } from './channel.ts'
+import { type AgentCall, availableAgent } from './channel.ts'
 
 type Guest = Parameters<typeof availableAgent>[0]
 
@@ -59,8 +59,8 @@ export async function freezeFilesystems(guest: Guest, mountpoints: readonly stri
 }
 
 /** Lets the guest's file systems go on, whoever froze them. @returns how many (qemuSnapshotFSThaw) @throws as above */
-export async function thawFilesystems(guest: Guest): Promise<number> {
-  return count(await availableAgent(guest).execute('guest-fsfreeze-thaw'))
+export async function thawFilesystems(guest: Guest, call?: AgentCall): Promise<number> {
+  return count(await availableAgent(guest).execute('guest-fsfreeze-thaw', undefined, call))
 }
 
 function count(value: unknown): number {

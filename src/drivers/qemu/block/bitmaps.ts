@@ -20,6 +20,12 @@ export interface BlockBitmap {
   inconsistent?: boolean
 }
 
+/** A snapshot inside of an image (QEMU's SnapshotInfo). */
+export interface InternalSnapshot {
+  name: string
+  'vm-state-size': number | bigint
+}
+
 /** A block node's image, with its bitmaps (QEMU's BlockDeviceInfo). */
 export interface BlockNode {
   capacityBytes: number | bigint
@@ -27,6 +33,8 @@ export interface BlockNode {
   clusterSizeBytes?: number | bigint
   /** an image of qcow2's older form, which keeps no bitmaps */
   isQcow2V2?: true
+  extendedL2?: true
+  snapshots?: InternalSnapshot[]
   bitmaps: BlockBitmap[]
 }
 
@@ -45,7 +53,8 @@ interface QmpNode {
     'virtual-size': number | bigint
     'actual-size'?: number | bigint
     'cluster-size'?: number | bigint
-    'format-specific'?: { type: string; data: { compat?: string } }
+    'format-specific'?: { type: string; data?: { compat?: string; 'extended-l2'?: boolean } }
+    snapshots?: InternalSnapshot[]
   }
   'dirty-bitmaps'?: BlockBitmap[]
 }
@@ -57,13 +66,15 @@ export async function queryBlockNodes(qmp: Pick<QmpMonitor, 'execute'>): Promise
     nodes.flatMap(({ 'node-name': name, image, 'dirty-bitmaps': bitmaps = [] }) => {
       if (name === undefined) return []
       const { 'virtual-size': capacityBytes, 'actual-size': physicalBytes = capacityBytes } = image
-      const clusterSizeBytes = image['cluster-size']
+      const { 'cluster-size': clusterSizeBytes, snapshots } = image
       const { type, data } = image['format-specific'] ?? {}
       const node: BlockNode = {
         capacityBytes,
         physicalBytes,
         ...(clusterSizeBytes && { clusterSizeBytes }),
         ...(type === 'qcow2' && data?.compat === '0.10' && { isQcow2V2: true }),
+        ...(data?.['extended-l2'] && { extendedL2: true }),
+        ...(snapshots && { snapshots }),
         bitmaps
       }
       return [[name, node]]

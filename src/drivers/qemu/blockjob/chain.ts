@@ -7,6 +7,7 @@ import { storageChain } from '../../../conf/storage/chain.ts'
 import { isLocalStorage, type StorageSource, sameLocation, storagePath } from '../../../conf/storage/source.ts'
 import { isFileName } from '../block/backing-name.ts'
 import { backingOf, readHeader } from '../block/image-header.ts'
+import { withDisk } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
 const fail = errorsFrom('VIR_FROM_STORAGE')
@@ -143,18 +144,24 @@ export interface ConfigChange {
   topOnly(disk: DiskDef): void
 }
 
-/** Has the persistent definition follow a change of the live one that is not made yet. It is on disk then. */
-export function changeConfig(domain: QemuDomain, live: DiskDef, { bottom, same, topOnly }: ConfigChange): void {
+/** The persistent definition's disk as it follows a change of the live one; undefined where that has another image. */
+export function followed(
+  domain: QemuDomain,
+  live: DiskDef,
+  { bottom, same, topOnly }: ConfigChange
+): DiskDef | undefined {
   const there = configDisk(domain, live)
-  if (!domain.newDef || !there || !sameLocation(live.source, there.source)) return
-  const isSame = sameChain(live.source, there.source, bottom)
-  domain.change({ config: true }, def => {
-    const copy = structuredClone(def)
-    const disk = copy.devices.disks.find(({ target }) => target?.dev === live.target?.dev)!
-    if (isSame) same(disk, storageChain(disk.source))
-    else topOnly(disk)
-    return copy
-  })
+  if (!there || !sameLocation(live.source, there.source)) return undefined
+  const disk = structuredClone(there)
+  if (sameChain(live.source, there.source, bottom)) same(disk, storageChain(disk.source))
+  else topOnly(disk)
+  return disk
+}
+
+/** Has the persistent definition follow a change of the live one that is not made yet. It is on disk then. */
+export function changeConfig(domain: QemuDomain, live: DiskDef, change: ConfigChange): void {
+  const disk = followed(domain, live, change)
+  if (disk) domain.change({ config: true }, def => withDisk(def, disk))
 }
 
 /** A chain as definitions that do not run have it: without numbers, and without what was found (qemuBlockJobRewriteConfigDiskSource). */

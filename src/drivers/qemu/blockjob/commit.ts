@@ -126,7 +126,7 @@ export async function startCommit(
       'top-node': effectiveNode(top, context.qemu),
       'base-node': effectiveNode(base, context.qemu),
       'backing-file': name,
-      'auto-finalize': autoFinalize ?? true,
+      'auto-finalize': autoFinalize ?? !isActive,
       'auto-dismiss': false,
       ...maskProtocol(domain)
     })
@@ -190,6 +190,20 @@ export const commitEnds: JobEnds = {
 /** qemuBlockJobProcessEventCompletedActiveCommit, qemuBlockJobProcessEventFailedActiveCommit */
 export const activeCommitEnds: JobEnds = {
   outcome: (domain, job, disk) => hasPivoted(domain, job, disk, imageNumbered(disk, job.base)),
+  pivot(job, disk) {
+    const base = imageNumbered(disk, job.base)
+    if (!base) return undefined
+    const depth = storageChain(disk.source).indexOf(base)
+    return {
+      bottom: base,
+      same(there, config) {
+        there.source = config[depth]!
+      },
+      topOnly(there) {
+        there.source = inactiveSource(base)
+      }
+    }
+  },
   async before(domain, job, disk, outcome) {
     const base = imageNumbered(disk, job.base)
     if (!base) return
@@ -209,16 +223,7 @@ function settleActiveCommit(domain: QemuDomain, job: BlockJob, disk: DiskDef, ou
     return []
   }
   const top = disk.source
-  const depth = storageChain(top).indexOf(base)
-  changeConfig(domain, disk, {
-    bottom: base,
-    same(there, config) {
-      there.source = config[depth]!
-    },
-    topOnly(there) {
-      there.source = inactiveSource(base)
-    }
-  })
+  changeConfig(domain, disk, activeCommitEnds.pivot!(job, disk)!)
   const going = imagesAbove(top, base)
   going.at(-1)!.backingStore = { type: 'none' }
   delete base.detected

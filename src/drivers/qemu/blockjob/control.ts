@@ -108,7 +108,7 @@ export async function abortBlockJob(domain: QemuDomain, path: string, flags: num
   try {
     await end()
     const { outcome, error } = await watch.finish()
-    if (!isPivot || outcome !== 'failed') return
+    if (!isPivot || outcome === 'completed') return
     const why = error === undefined ? '' : `: ${error}`
     throw fail('VIR_ERR_OPERATION_FAILED', `block job '${job.name}' failed while pivoting${why}`)
   } finally {

@@ -125,7 +125,7 @@ export async function copyDisk(
       sync: isShallow ? 'top' : 'full',
       'target-is-zero': (flags & VIR_DOMAIN_BLOCK_COPY_TARGET_ZEROED) === 0 ? undefined : true,
       'copy-mode': (flags & VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES) === 0 ? undefined : 'write-blocking',
-      'auto-finalize': true,
+      'auto-finalize': false,
       'auto-dismiss': false
     })
   } catch (error) {
@@ -264,6 +264,14 @@ async function addMirror(
 /** The disk goes on with the copy, or stays with what it had (qemuBlockJobProcessEventConcludedCopyPivot, …CopyAbort). */
 export const copyEnds: JobEnds = {
   outcome: (domain, job, disk) => hasPivoted(domain, job, disk, disk.mirror?.source),
+  pivot(job, disk) {
+    const next = nextSource(job, disk)
+    if (!next) return undefined
+    const follow = (there: DiskDef) => {
+      there.source = inactiveSource(next)
+    }
+    return { bottom: disk.source, same: follow, topOnly: follow }
+  },
   async before(domain, job, disk, outcome) {
     const { source, mirror, readonly } = disk
     if (outcome !== 'completed' || !mirror) return
@@ -302,10 +310,7 @@ function settleCopy(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: O
   }
   const former = disk.source
   const next = nextSource(job, disk)!
-  const follow = (there: DiskDef) => {
-    there.source = inactiveSource(next)
-  }
-  changeConfig(domain, disk, { bottom: former, same: follow, topOnly: follow })
+  changeConfig(domain, disk, copyEnds.pivot!(job, disk)!)
   disk.mirror = undefined
   disk.source = next
   if (own?.index !== undefined) domain.running.looseImages.delete(own.index)

@@ -6,7 +6,10 @@
 //                └─────────────────────────────┴──► completed, failed, cancelled ──► definitions follow ──► gone
 //
 // The end of a job is saved before the job is dismissed in QEMU, and stays until the definitions have followed: at any
-// moment the next process can go on. A pivot that cannot be told any more is seen by the image the disk is on.
+// moment the next process can go on. A pivot that cannot be told any more is seen by the image the disk is on. With QEMU
+// gone as well, it is known by what was saved before QEMU was told to finish it: QEMU waits for that word with both images
+// the same, and holds what the guest writes as long.
+import { formatDevice } from '../../../conf/device-xml.ts'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { virConnectDomainEventBlockJobStatus, virDomainBlockJobType } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError } from '../../../conf/error.ts'
@@ -16,6 +19,8 @@ import { diskSourcePath } from '../device/disk/lookup.ts'
 import { type BlockJob, checkUnassigned, isOver, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Run } from '../domain/run.ts'
+import { QmpError } from '../monitor/qmp.ts'
+import { type ConfigChange, followed } from './chain.ts'
 import { removeLoose } from './loose-images.ts'
 import { findQemuJob, lostGuest } from './qemu-job.ts'
 
@@ -53,6 +58,8 @@ export interface JobEnds {
   outcome?(domain: QemuDomain, job: BlockJob, disk: DiskDef): Promise<Outcome | undefined>
   /** does what is to be done before QEMU ends a job that waits for its last word, which is given then; a failure is logged */
   pending?(domain: QemuDomain, job: BlockJob, disk: DiskDef): Promise<void>
+  /** of a job that ends with a pivot: what the persistent definition becomes of it. QEMU waits to be told to finish those */
+  pivot?(job: BlockJob, disk: DiskDef): ConfigChange | undefined
   /** has QEMU do what must be done while it still has all images; a failure is logged */
   before?(domain: QemuDomain, job: BlockJob, disk: DiskDef, outcome: Outcome): Promise<void>
   /**
@@ -119,7 +126,8 @@ export class BlockJobWatch implements HypervisorJob {
     // at once, whoever holds the guest: until it is dismissed there are nodes of the job's that QEMU 7.2 does not survive
     // being asked of by query-named-block-nodes
     if (status === 'concluded') void this.taken()
-    this.news(status)
+    if (status === 'pending' && this.#ends.pivot) this.#finish()
+    else this.news(status)
   }
 
   news(status: 'ready' | 'pending' | 'concluded'): void {
@@ -127,6 +135,37 @@ export class BlockJobWatch implements HypervisorJob {
     this.#wake()
     this.#ends.heard?.()
     this.#actLater()
+  }
+
+  /** Has QEMU finish a pivot, or giving it up, at once: the guest cannot write until then. */
+  #finish(): void {
+    const { job } = this
+    const domain = this.#domain
+    const { log } = domain
+    const disk = this.#disk
+    try {
+      const change = job.state === 'aborting' || !disk ? undefined : this.#ends.pivot!(job, disk)
+      const kept = change && followed(domain, disk!, change)
+      if (kept) {
+        job.pivoted = formatDevice(['disks', kept], { inactive: true, secure: true, status: true })
+        domain.changed()
+      }
+    } catch (error) {
+      log.error({ err: error, job: job.name }, 'the persistent definition may not follow a pivot')
+    }
+    const id = job.name
+    const isLeft = (err: unknown) => log.warn({ err, job: id }, 'a block job waits to be finished')
+    const tell = async () => {
+      const { qmp } = domain
+      try {
+        await qmp.execute('job-finalize', { id })
+      } catch (error) {
+        isLeft(error)
+        // the disk stays where it is; one that cannot be heard is told when it is found again
+        if ((error as Error).cause instanceof QmpError) await qmp.execute('job-cancel', { id })
+      }
+    }
+    tell().catch(isLeft)
   }
 
   /** QEMU has begun it (qemuBlockJobStarted). */
@@ -143,6 +182,7 @@ export class BlockJobWatch implements HypervisorJob {
 
   enter(state: BlockJob['state']): void {
     this.job.state = state
+    if (state === 'failed' || state === 'cancelled') delete this.job.pivoted
     this.#domain.changed()
     this.#ends.heard?.()
   }
@@ -227,7 +267,7 @@ export class BlockJobWatch implements HypervisorJob {
     const { job } = this
     const disk = this.#disk
     const isFresh = job.state === 'new' || job.state === 'running'
-    if (news === 'concluded') await this.#conclude()
+    if (news === 'concluded') await this.#surelyConclude()
     else if (news === 'pending' && isFresh) await this.#pend(disk)
     else if (news === 'ready' && isFresh) {
       if (disk?.mirror) disk.mirror.ready = 'yes'
@@ -248,6 +288,16 @@ export class BlockJobWatch implements HypervisorJob {
       })
     }
     await qmp.execute('job-finalize', { id: job.name })
+  }
+
+  /** QEMU may be too busy to be asked; what is over all the same is acted upon by whoever holds the guest next. */
+  async #surelyConclude(): Promise<void> {
+    try {
+      await this.#conclude().catch(() => this.#conclude())
+    } catch (error) {
+      this.#news ??= 'concluded'
+      throw error
+    }
   }
 
   get #disk(): DiskDef | undefined {

@@ -41,7 +41,8 @@ export async function removeLoose(domain: QemuDomain, index: number, run = domai
   const [, disk] = parseDevice(note.disk, false, true) as ['disks', DiskDef]
   const images = storageImages(disk.source)
   let isGone = true
-  for (const image of images) isGone = (await removeNodes(domain, disk, image)) && isGone
+  // those below one that QEMU keeps are kept by it
+  for (const image of images) isGone &&= await removeNodes(domain, disk, image)
   try {
     await reservationsHelper.give(disk, hostGuest(domain))
   } catch (error) {
@@ -91,7 +92,9 @@ async function removeNodes(domain: QemuDomain, disk: DiskDef, image: StorageSour
     isGone = false
     leftBy(domain)(error)
   }
-  for (const build of [format, storage, objects]) await partsToldBy(domain, build).removeParts(monitor, keeps)
+  for (const build of [format, storage, objects]) {
+    if (isGone) await partsToldBy(domain, build).removeParts(monitor, keeps)
+  }
   return isGone || monitor.closed
 }
 

@@ -47,9 +47,20 @@ export async function runQemuJob(
   begin?: () => Promise<unknown>,
   signal?: AbortSignal
 ): Promise<string | undefined> {
-  const job = await qemuJobEnd(domain, id, begin, signal)
-  await dismissJob(domain, id)
-  return job?.error
+  let isThere = begin === undefined
+  const begun =
+    begin &&
+    (async () => {
+      await begin()
+      isThere = true
+    })
+  try {
+    const job = await qemuJobEnd(domain, id, begun, signal)
+    return job?.error
+  } finally {
+    // of one that cannot be asked for, too
+    if (isThere) await dismissJob(domain, id).catch(() => undefined)
+  }
 }
 
 /** Lets QEMU forget a job that is over. */

@@ -83,7 +83,7 @@ async function follow(domain: QemuDomain, watch: BlockJobWatch, disk: DiskDef | 
     job.state = 'ready'
     if (disk?.mirror) disk.mirror.ready = 'yes'
   }
-  if (status === 'ready' || status === 'pending') watch.news(status)
+  if (status === 'ready' || status === 'pending') watch.tell('JOB_STATUS_CHANGE', { status })
   if (job.state === 'aborting') {
     await domain.qmp.execute('block-job-cancel', { device: job.name, force: false }).catch(() => undefined)
   }

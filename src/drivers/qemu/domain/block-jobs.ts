@@ -1,8 +1,9 @@
 // Jobs of QEMU's on the disks of a guest, as everybody needs to know them; what is done with them is in blockjob/.
+import { parseDevice } from '../../../conf/device-xml.ts'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { StorageSource } from '../../../conf/storage/source.ts'
+import { type StorageSource, sameLocation } from '../../../conf/storage/source.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import { lookupDisk } from '../device/disk/lookup.ts'
@@ -30,6 +31,30 @@ export const BLOCK_JOB_STATES = [
   'cancelled'
 ] as const
 
+/** A definition with a disk in the place of the one of its target. */
+export function withDisk(def: DomainDef, disk: DiskDef): DomainDef {
+  const { disks } = def.devices
+  const changed = disks.map(one => (one.target?.dev === disk.target?.dev ? disk : one))
+  return { ...def, devices: { ...def.devices, disks: changed } }
+}
+
+/**
+ * Has the persistent definition follow pivots whose end nobody can tell any more, as QEMU is gone: both images had the same
+ * when it was told to finish them, and later writes are in the new one.
+ * @throws VIR_ERR_SYSTEM_ERROR
+ */
+export function followPivots(domain: QemuDomain, { blockJobs }: Run): void {
+  for (const { disk: target, pivoted } of blockJobs.values()) {
+    if (pivoted === undefined) continue
+    const [, disk] = parseDevice(pivoted, true, true) as ['disks', DiskDef]
+    const isIt = ({ target: one }: DiskDef) => one?.dev === target
+    const [live, kept] = [domain.def, domain.newDef].map(def => def?.devices.disks.find(isIt))
+    // it may have been given another image meanwhile
+    if (live && kept && sameLocation(live.source, kept.source))
+      domain.change({ config: true }, def => withDisk(def, disk))
+  }
+}
+
 /** The end of a job. */
 export type Outcome = 'completed' | 'failed' | 'cancelled'
 
@@ -51,6 +76,8 @@ export interface BlockJob {
   topParent?: number
   /** in QEMU's words, once it has failed */
   error?: string
+  /** the persistent definition's disk on the image it pivots to, as XML: QEMU may have it finished at any time */
+  pivoted?: string
 }
 
 /** It has ended, which the definitions do not say yet. */

@@ -171,6 +171,8 @@ export class Run {
   temporaryBitmaps: { node: string; name: string }[] = []
   /** the backup under way; set before QEMU is told of it */
   backup: Backup | undefined
+  /** its file systems are being frozen, or are, for a snapshot */
+  frozen = false
   /** the guest is to stay paused after its start */
   paused = false
   /** it was started to end with somebody: its client's connection, or this process */

@@ -94,6 +94,10 @@ export const STATUS = {
     ...field('fakeReboot', yesNo('a shutdown under way is to end in a reboot')),
     save: ({ fakeReboot }) => fakeReboot || undefined
   }),
+  frozen: optional({
+    ...field('frozen', yesNo('its file systems are frozen for a snapshot, and to be thawed')),
+    save: ({ frozen }) => frozen || undefined
+  }),
   agentTimeout: optional({
     schema: integer("limit of the agent's answers, s, or one of virDomainAgentResponseTimeoutValues; absent: none"),
     save: (_, { agentTimeout }) =>
@@ -274,7 +278,8 @@ export const STATUS = {
           top: integer('the uppermost image that a commit takes away'),
           base: integer('the image that stays below'),
           topParent: integer('the image above the uppermost that goes'),
-          error: text("why it failed, in QEMU's words")
+          error: text("why it failed, in QEMU's words"),
+          pivoted: text("the persistent definition's disk once QEMU has finished a pivot, which it may have")
         },
         required: ['name', 'kind', 'disk', 'state', 'flags']
       }

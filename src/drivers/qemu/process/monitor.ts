@@ -75,3 +75,21 @@ async function monitorClosed(domain: QemuDomain, monitor: QmpMonitor, reason: Vi
     byItself: true
   })
 }
+
+/** Time a QEMU that lost its connection may take to be heard again, or to be gone. */
+const HEARD_LIMIT_MS = START_TIMEOUT_MS + 5_000
+
+/**
+ * Waits for what becomes of a QEMU that has not answered.
+ * @returns again: it listens, if it ever ceased; ended: all of its run is gone; never: nobody knows
+ */
+export async function untilHeard(domain: QemuDomain): Promise<'again' | 'ended' | 'never'> {
+  const { run } = domain
+  if (!run) return 'ended'
+  for (const deadline = Date.now() + HEARD_LIMIT_MS; Date.now() < deadline; await sleep(10)) {
+    if (domain.run !== run) return 'ended'
+    if (run.cleanUp) await run.cleanUp
+    else if (run.monitor && !run.monitor.closed) return 'again'
+  }
+  return 'never'
+}

@@ -40,17 +40,17 @@ export async function reconnectDomain(domain: QemuDomain, status: Status, saved 
     return false
   }
   run.watchLogs(() => [domain.root.log, domain.root.shimLog])
-  const { VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_SHUTOFF_SAVED } = virDomainShutoffReason
+  const { VIR_DOMAIN_SHUTOFF_CRASHED, VIR_DOMAIN_SHUTOFF_DESTROYED, VIR_DOMAIN_SHUTOFF_SAVED } = virDomainShutoffReason
   const stopped = status.phase === 'stopping' ? VIR_DOMAIN_SHUTOFF_DESTROYED : undefined
   const ends = saved ? VIR_DOMAIN_SHUTOFF_SAVED : stopped
-  if (!run.process || !isAlive(run.process)) {
-    domain.log.warn({}, 'the guest ended while no shim watched it')
-    await cleanUp(domain, { reason: ends ?? virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_CRASHED, failed: !ends })
+  const isGone = !run.process || !isAlive(run.process)
+  if (isGone || ends) {
+    if (isGone) domain.log.warn({}, 'the guest ended while no shim watched it')
+    if (isGone) await cleanUp(domain, { reason: ends ?? VIR_DOMAIN_SHUTOFF_CRASHED, failed: !ends })
+    else await stopDomain(domain, ends!)
+    // a snapshot that was settled with the guest's end has it
+    if (!run.memoryFile) delete status.memoryFile
     return ends !== undefined
-  }
-  if (ends) {
-    await stopDomain(domain, ends)
-    return true
   }
   if (status.job) domain.jobs.restore(status.job)
   run.monitor = await openMonitor(domain)
@@ -63,6 +63,6 @@ export async function reconnectDomain(domain: QemuDomain, status: Status, saved 
     await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_DAEMON)
     throw error
   })
-  domain.log.info({ pid: run.process.pid }, 'reattached to running guest')
+  domain.log.info({ pid: run.process?.pid }, 'reattached to running guest')
   return true
 }

@@ -1,5 +1,5 @@
 // End of a guest: of its process first, then of everything it had from the host.
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
   virDomainEventStoppedDetailType,
@@ -8,7 +8,9 @@ import {
   virDomainState
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
+import { journalOf } from '../../../state/moments.ts'
 import { isAlive, type ProcessIdentity, processIdentity, removeStatus } from '../../../state/status.ts'
+import { followPivots } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Ended, Run } from '../domain/run.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
@@ -80,6 +82,14 @@ async function lastEvents(monitor: QmpMonitor): Promise<void> {
   limit.abort()
 }
 
+/** What QEMU was doing to snapshots when it ended is settled before any image goes: the guest may stand on it. */
+async function settleSnapshots(domain: QemuDomain, run: Run): Promise<void> {
+  const { settleWithRun } = await import('./journal.ts')
+  await settleWithRun(domain, run).catch(error =>
+    domain.log.error({ err: error }, 'what was being done to snapshots cannot be settled')
+  )
+}
+
 const STOPPED_DETAIL: Record<number, number> = {
   [virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_SHUTDOWN]:
     virDomainEventStoppedDetailType.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN,
@@ -117,6 +127,14 @@ async function removeTraces(domain: QemuDomain, run: Run, ended: Ended, audience
   closeAgent(domain)
   domain.jobs.guestGone()
   domain.jobs.qemuJobs.clear()
+  if (run.blockJobs.size > 0) {
+    try {
+      followPivots(domain, run)
+    } catch (error) {
+      domain.log.error({ err: error }, 'the persistent definition cannot follow a pivot')
+    }
+  }
+  if (existsSync(journalOf(root))) await settleSnapshots(domain, run)
   // of images that were being made, or deleted
   for (const { files } of run.looseImages.values()) for (const file of files) rmSync(file, { force: true })
   // a start that was refused before there was anything to release is not told

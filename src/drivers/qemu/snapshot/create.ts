@@ -14,12 +14,18 @@ import { formatSaveCookieDocument } from '../../../conf/save-cookie.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MomentChange } from '../../../state/moments.ts'
 import { freezeFilesystems, thawFilesystems } from '../agent/filesystems.ts'
+import { type BlockNodes, queryBlockNodes } from '../block/bitmaps.ts'
+import { standsOn } from '../blockjob/top-node.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import { completeDomain } from '../definition/passes.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import type { Run } from '../domain/run.ts'
 import { checkMigratable } from '../migration/allowed.ts'
+import { QmpError } from '../monitor/qmp.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
+import { endJournal, readJournal, type Steps, settle, writeJournal } from '../process/journal.ts'
 import { dropMemoryFile } from '../process/memory-file.ts'
+import { untilHeard } from '../process/monitor.ts'
 import { stopDomain } from '../process/stop.ts'
 import { saveCookie, writeImage } from '../save/save.ts'
 import {
@@ -27,14 +33,13 @@ import {
   discardOverlays,
   externals,
   freshFiles,
+  type LiveOverlay,
   makeOverlays,
   standOn,
   withOverlays,
   withPersistentOverlays
 } from './external.ts'
 import { deleteLive, deleteOffline, isTaken, planOffline, saveLive } from './internal.ts'
-import { endJournal, type Steps, settle, writeJournal } from './journal.ts'
-import { type BlockNode, blockNodes } from './nodes.ts'
 import {
   alignSnapshot,
   checkSnapshot,
@@ -44,6 +49,7 @@ import {
   type SnapshotWays,
   snapshotStateOf
 } from './prepare.ts'
+import { settleLeft } from './recover.ts'
 import { type SnapshotTree, snapshotsOf } from './tree.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -103,6 +109,7 @@ export async function createSnapshot(
     complete: dom => completeDomain(dom, domain.context, { isNew: false })
   })
   checkSnapshot(def, asked, domain, redefine ? def.state : snapshotStateOf(domain), redefine)
+  await settleLeft(domain)
   if (redefine) redefineSnapshot(domain, def, asked)
   else await takeSnapshot(domain, job, def, asked)
   domain.changed()
@@ -223,9 +230,12 @@ async function takeLiveInternal(taking: Taking): Promise<void> {
     tree.apply(change)
     endJournal(root)
   } catch (error) {
-    if (isOurs && domain.isActive) await deleteLive(domain, def.name).catch(() => undefined)
+    const heard = await untilHeard(domain)
+    if (heard === 'again' && isOurs) await deleteLive(domain, def.name).catch(() => undefined)
     const files = { snapshots: tree.undoOf(change) }
-    await settle(root, { undo: domain.isActive || !isOurs ? files : { ...undo, ...files } }, false)
+    if (heard !== 'never') {
+      await settle(root, { undo: heard === 'again' || !isOurs ? files : { ...undo, ...files } }, false)
+    }
     if (paused) await resume(domain).catch(() => undefined)
     throw error
   }
@@ -235,7 +245,7 @@ async function takeLiveInternal(taking: Taking): Promise<void> {
 
 async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> {
   const { domain, job, def, asked } = taking
-  const thaw = asked.quiesce && (await freezeFilesystems(domain)) > 0
+  const thaw = asked.quiesce && (await freeze(domain))
   const memory = def.memory === 'external'
   const { running: run } = domain
   let resumes = false
@@ -246,18 +256,44 @@ async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> 
       if ((memory || manual) && !asked.live) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SNAPSHOT))
     }
     // a migration hides bitmaps
-    const nodes = await blockNodes(domain.qmp)
+    const nodes = await queryBlockNodes(domain.qmp)
     if (memory) await saveMemory(taking, resumes)
     await standOnOverlays(taking, nodes)
   } catch (error) {
-    dropMemoryFile(domain, run)
+    // a snapshot that may have come to be has it, as its journal says
+    if (!readJournal(domain.root)) dropMemoryFile(domain, run)
     if (resumes) await resume(domain).catch(() => undefined)
-    if (thaw) await thawFilesystems(domain).catch(() => undefined)
+    if (thaw) await thawed(domain, run).catch(() => undefined)
     throw error
   }
   if (asked.halt) return halt(domain)
   if (resumes) await resume(domain)
-  if (thaw) await thawFilesystems(domain)
+  if (thaw) await thawed(domain, run)
+}
+
+/** Freezes the guest's file systems. The next process must know, as it is to thaw them. @returns false where it has none */
+async function freeze(domain: QemuDomain): Promise<boolean> {
+  const { running: run } = domain
+  run.frozen = true
+  domain.save()
+  try {
+    run.frozen = (await freezeFilesystems(domain)) > 0
+  } catch (error) {
+    run.frozen = false
+    throw error
+  } finally {
+    if (!run.frozen && domain.run === run) domain.save()
+  }
+  return run.frozen
+}
+
+async function thawed(domain: QemuDomain, run: Run): Promise<void> {
+  try {
+    await thawFilesystems(domain)
+  } finally {
+    run.frozen = false
+    if (domain.run === run) domain.save()
+  }
 }
 
 /** Writes the guest's memory into the file of the snapshot; its CPUs do not run then. */
@@ -272,13 +308,13 @@ async function saveMemory({ domain, job, def }: Taking, running: boolean): Promi
 }
 
 /** All disks go on in overlays at one moment, and the definitions say so. */
-async function standOnOverlays(taking: Taking, nodes: ReadonlyMap<string, BlockNode>): Promise<void> {
+async function standOnOverlays(taking: Taking, nodes: BlockNodes): Promise<void> {
   const { domain, def, tree, asked } = taking
   const { root, newDef, def: former } = domain
   const overlays = await addOverlays(domain, externals(def.disks, former), { reuse: asked.reuse, nodes })
   const change = changeOf(taking)
   const persistent = newDef && withPersistentOverlays(newDef, former, overlays)
-  let isDone = false
+  let isDone: boolean | undefined = false
   try {
     writeJournal(root, {
       live: Object.fromEntries(overlays.map(({ name, image }) => [name, image.node])),
@@ -287,7 +323,10 @@ async function standOnOverlays(taking: Taking, nodes: ReadonlyMap<string, BlockN
         snapshots: tree.filesOf(change)
       }
     })
-    await standOn(domain, overlays)
+    await standOn(domain, overlays).catch(async error => {
+      isDone = isRefused(error) ? false : await standsByNow(domain, overlays)
+      if (!isDone) throw error
+    })
     isDone = true
     // the snapshot has it
     domain.running.memoryFile = undefined
@@ -302,13 +341,27 @@ async function standOnOverlays(taking: Taking, nodes: ReadonlyMap<string, BlockN
       const { definitions } = domain
       if (domain.def === former) definitions.def = withOverlays(former, overlays)
       if (persistent) definitions.adopt(persistent, definitions.newContext)
-    } else {
+    } else if (isDone === false) {
       endJournal(root)
       await discardOverlays(overlays)
     }
     throw error
   }
   endJournal(root)
+}
+
+/** QEMU has answered that it has not done it. */
+const isRefused = (error: Error) => error.cause instanceof QmpError
+
+/**
+ * True where QEMU has done what it could not answer any more, by its word once it is heard again. With a QEMU that has ended
+ * all is settled by then, as far as this process is to see to it. @returns undefined where nobody can tell: the journal stays
+ */
+async function standsByNow(domain: QemuDomain, overlays: readonly LiveOverlay[]): Promise<boolean | undefined> {
+  const heard = await untilHeard(domain)
+  if (heard === 'ended') return false
+  const nodes = overlays.map(({ image }) => image.node)
+  return heard === 'again' ? standsOn(domain, nodes).catch(() => undefined) : undefined
 }
 
 /** Lets the CPUs run again that were stopped for it. @throws as startCpus; the guest is paused then, and that is told */

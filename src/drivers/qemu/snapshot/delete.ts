@@ -27,8 +27,6 @@ import { cancelBlockJob, finalizeBlockJob, pivotBlockJob } from '../blockjob/con
 import { type BlockJobWatch, type JobEnd, watchOf } from '../blockjob/job.ts'
 import { blockJobOf, hasBlockJob, isOver } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { externals } from './external.ts'
-import { deleteLive, deleteOffline } from './internal.ts'
 import {
   doImages,
   doSteps,
@@ -36,10 +34,15 @@ import {
   type ImageStep,
   type MergedImage,
   type Merging,
+  readJournal,
   type Steps,
   writeJournal
-} from './journal.ts'
+} from '../process/journal.ts'
+import { untilHeard } from '../process/monitor.ts'
+import { externals } from './external.ts'
+import { deleteLive, deleteOffline } from './internal.ts'
 import { persistentText } from './prepare.ts'
+import { settleLeft } from './recover.ts'
 import { findSnapshot, isNeeded, type SnapshotTree, snapshotsOf } from './tree.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -60,6 +63,7 @@ export async function deleteSnapshot(domain: QemuDomain, job: AsyncJob, name: st
   const has = (flag: keyof typeof FLAGS) => (bits & FLAGS[flag]) !== 0
   job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_DELETE
   job.allow()
+  await settleLeft(domain)
   const def = findSnapshot(domain, name)
   const tree = snapshotsOf(domain)
   const childrenOnly = has('VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY')
@@ -174,16 +178,14 @@ async function deleteInside(deleting: Deleting, def: SnapshotDef): Promise<void>
   try {
     await deleteLive(domain, def.name)
   } catch (error) {
-    if (hasQemu(domain)) {
-      endJournal(root)
-      throw error
-    }
-    return forget(deleting, change, { images })
+    const heard = await untilHeard(domain)
+    // it is deleted without one then
+    if (heard === 'ended') return settleLeft(domain)
+    if (heard === 'again') endJournal(root)
+    throw error
   }
   return forget(deleting, change, {})
 }
-
-const hasQemu = ({ isActive, monitor }: QemuDomain) => isActive && monitor?.closed === false
 
 /** Does the steps and forgets the snapshot: all of it, once it has begun. */
 async function forget(
@@ -411,7 +413,16 @@ const saved = ({ name, overlay, base }: Merge): Merging['disks'] => {
 async function mergeLive(deleting: Deleting, def: SnapshotDef, merges: Merge[], memory: string[]): Promise<void> {
   const { domain, tree } = deleting
   const { root } = domain
-  writeJournal(root, { merging: { name: def.name, disks: merges.flatMap(saved) } })
+  const change = changeOf(deleting, def, withoutOverlays(merges, def))
+  const isWhole = merges.every(({ above }) => above === undefined)
+  writeJournal(root, {
+    merging: { name: def.name, disks: merges.flatMap(saved) },
+    // with QEMU gone it is known by the guest's definition whether all has been merged
+    ifGone: 'undo',
+    ...(isWhole && {
+      redo: { snapshots: tree.filesOf(change), files: [...merges.map(({ overlay }) => pathOf(overlay)), ...memory] }
+    })
+  })
   const ended = new Set<Merge>()
   const watches: [Merge, BlockJobWatch][] = []
   try {
@@ -425,6 +436,8 @@ async function mergeLive(deleting: Deleting, def: SnapshotDef, merges: Merge[], 
       ended.add(merge)
     }
   } catch (error) {
+    // all is settled with the end of QEMU, or by the next process
+    if ((await untilHeard(domain)) !== 'again') throw error
     for (const [merge, watch] of watches) if (!ended.has(merge)) await giveUp(domain, merge, watch)
     // disks that are merged already are no part of it any more
     if (ended.size > 0) tree.apply(changeOfPart(deleting, def, [...ended]))
@@ -433,7 +446,7 @@ async function mergeLive(deleting: Deleting, def: SnapshotDef, merges: Merge[], 
   } finally {
     for (const [, watch] of watches) watch.release()
   }
-  await forget(deleting, changeOf(deleting, def, withoutOverlays(merges, def)), { files: memory })
+  await forget(deleting, change, { files: memory })
 }
 
 const COMMIT = virDomainBlockCommitFlags
@@ -511,6 +524,18 @@ export async function finishMerging(domain: QemuDomain, job: AsyncJob, { name, d
   const rest = tree.get(name)!
   const memory = rest.memoryFile === undefined ? [] : [rest.memoryFile]
   await mergeLive(deleting, rest, mergesOf(deleting, rest), memory)
+}
+
+/** Goes on with the deletion of an external snapshot, whose block jobs have been found again by now. */
+export function goOnMerging(domain: QemuDomain): void {
+  const { root, jobs, log } = domain
+  const merging = domain.isActive ? readJournal(root)?.merging : undefined
+  if (!merging) return
+  const saved = { kind: 'snapshot', api: 'virDomainSnapshotDelete', sinceMs: Date.now() } as const
+  const job = jobs.async?.kind === 'snapshot' ? jobs.async : jobs.restore(saved)
+  finishMerging(domain, job, merging)
+    .catch(error => log.error({ err: error }, 'the deletion of a snapshot that was cut short could not be finished'))
+    .finally(() => job.end())
 }
 
 /** Images of snapshots beside the guest's chain that say they stand on one (qemuSnapshotGetDisksWithBackingStore). */

@@ -7,12 +7,12 @@ import type { SnapshotDisk } from '../../../conf/moment/snapshot.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import { isLocalStorage, type StorageSource, sameLocation, storagePath } from '../../../conf/storage/source.ts'
 import { giveTo } from '../../../host/owner.ts'
-import { overlayBitmaps } from '../block/bitmaps.ts'
+import { type BlockNode, type BlockNodes, overlayBitmaps } from '../block/bitmaps.ts'
 import { effectiveNode } from '../block/nodes.ts'
 import { type AddedImage, addImage } from '../blockjob/new-image.ts'
+import { sizeLike } from '../blockjob/size.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { qemuImg } from './journal.ts'
-import { type BlockNode, overlaySize } from './nodes.ts'
+import { qemuImg } from '../process/journal.ts'
 import { checkFile } from './prepare.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -124,7 +124,7 @@ export interface LiveOverlay extends Overlay {
 export async function addOverlays(
   domain: QemuDomain,
   disks: readonly [SnapshotDisk, DiskDef][],
-  { reuse, nodes }: { reuse: boolean; nodes: ReadonlyMap<string, BlockNode> }
+  { reuse, nodes }: { reuse: boolean; nodes: BlockNodes }
 ): Promise<LiveOverlay[]> {
   const overlays: LiveOverlay[] = []
   try {
@@ -136,7 +136,7 @@ export async function addOverlays(
       const source = structuredClone(one.source)
       const isQcow2 = source.format === 'qcow2' && disk.source.format === 'qcow2'
       const image = await addImage(domain, disk, source, {
-        ...(!reuse && { size: overlaySize(node, isQcow2), backing: disk.source }),
+        ...(!reuse && { size: sizeLike(node, isQcow2), backing: disk.source }),
         mayBeEmpty: true
       })
       overlays.push({ name: one.name, source, image, actions: actionsOf(below, image.node, node) })
@@ -154,10 +154,7 @@ export async function discardOverlays(overlays: readonly LiveOverlay[]): Promise
 
 /** Bitmaps that record go on in the overlay; then the disk does. */
 function actionsOf(below: string, overlay: string, node: BlockNode): object[] {
-  return [
-    ...overlayBitmaps(node['dirty-bitmaps'] ?? [], overlay),
-    { type: 'blockdev-snapshot', data: { node: below, overlay } }
-  ]
+  return [...overlayBitmaps(node.bitmaps, overlay), { type: 'blockdev-snapshot', data: { node: below, overlay } }]
 }
 
 /** QEMU writes out all there is before; a call that is not waited for would have it change the disks all the same. */

@@ -5,11 +5,12 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { SnapshotDef } from '../../../conf/moment/snapshot.ts'
 import { isLocalStorage, type StorageSource } from '../../../conf/storage/source.ts'
 import { hostCommand } from '../../../host/command.ts'
+import { queryBlockNodes } from '../block/bitmaps.ts'
 import { runQemuJob } from '../blockjob/qemu-job.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { makeNvram } from '../firmware/nvram.ts'
-import { type ImageStep, qemuImg } from './journal.ts'
-import { blockNodes, nvramNode, snapshotIn, snapshotNode } from './nodes.ts'
+import { type ImageStep, qemuImg } from '../process/journal.ts'
+import { nvramNode, snapshotIn, snapshotNode } from './nodes.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const failed = (message: string) => fail('VIR_ERR_OPERATION_FAILED', message)
@@ -48,7 +49,7 @@ const nodesOf = ({ def: guest }: QemuDomain, def: SnapshotDef): string[] => [
 
 /** True where an image has one of that name already, which QEMU refuses to add to: it is not ours to delete then. */
 export async function isTaken(domain: QemuDomain, def: SnapshotDef): Promise<boolean> {
-  const nodes = await blockNodes(domain.qmp)
+  const nodes = await queryBlockNodes(domain.qmp)
   return nodesOf(domain, def).some(node => snapshotIn(nodes.get(node), def.name))
 }
 
@@ -58,7 +59,7 @@ export async function isTaken(domain: QemuDomain, def: SnapshotDef): Promise<boo
  */
 export async function deleteLive(domain: QemuDomain, name: string): Promise<void> {
   const { def, qmp } = domain
-  const nodes = await blockNodes(qmp)
+  const nodes = await queryBlockNodes(qmp)
   const written = def.devices.disks.filter(({ readonly }) => !readonly).map(({ source }) => snapshotNode(source))
   const devices = [...written, ...nvramNode(def)].filter(
     node => node !== undefined && snapshotIn(nodes.get(node), name)
@@ -78,7 +79,7 @@ export async function deleteLive(domain: QemuDomain, name: string): Promise<void
 export async function loadLive(domain: QemuDomain, def: SnapshotDef): Promise<void> {
   const { def: guest, qmp } = domain
   const { name, disks } = def
-  const nodes = await blockNodes(qmp)
+  const nodes = await queryBlockNodes(qmp)
   const inDisk = (source: StorageSource) => {
     const node = snapshotNode(source)
     return node !== undefined && snapshotIn(nodes.get(node), name) ? [node] : []

@@ -1,6 +1,7 @@
 // A snapshot before it is taken: which disks take part and how, and what is against it (qemuSnapshotCreateAlignDisks,
 // qemuSnapshotPrepare).
 import { statSync } from 'node:fs'
+import { checkAbiStability } from '../../../conf/abi-stability.ts'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { formatDomain, parseDomain } from '../../../conf/domain-xml.ts'
@@ -118,7 +119,7 @@ export function alignSnapshot(domain: QemuDomain, def: SnapshotDef, ways: Snapsh
 /**
  * Checks that a snapshot that is made known again fits in, and completes its list of disks
  * (virDomainSnapshotRedefinePrep).
- * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED
+ * @throws VIR_ERR_INVALID_ARG, VIR_ERR_CONFIG_UNSUPPORTED, for a guest with another machine too
  */
 export function prepareRedefined(
   tree: SnapshotTree,
@@ -140,6 +141,7 @@ export function prepareRedefined(
   if (other && (other.state === 'disk-snapshot') !== (state === 'disk-snapshot')) {
     throw wrong(`cannot change between disk only and full system in snapshot ${name}`)
   }
+  if (dom && other?.dom) checkAbiStability(other.dom, dom)
   const fallback = state === 'disk-snapshot' || isExternalSnapshot(def) ? 'external' : 'internal'
   alignSnapshotDisks(def, other?.dom, { fallback, uniformInternal: true, isRegularFile })
   if (!dom && other?.dom) def.dom = other.dom

@@ -2,18 +2,28 @@
 import { parseDevice } from '../../../conf/device-xml.ts'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { virDomainPausedReason, virDomainRunningReason, virDomainState } from '../../../conf/enums.ts'
+import { errorsFrom, toVirError } from '../../../conf/error.ts'
+import { thawFilesystems } from '../agent/filesystems.ts'
 import { numberOfNode } from '../block/node-names.ts'
 import { findQemuJob, runQemuJob } from '../blockjob/qemu-job.ts'
 import { standsOn } from '../blockjob/top-node.ts'
-import { loadDomain } from '../definition/passes.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { cancelMigration } from '../migration/progress.ts'
 import { startCpus } from '../process/cpus.ts'
+import {
+  endJournal,
+  isWithQemu,
+  type Journal,
+  readAgain,
+  readJournal,
+  settle,
+  settleJournal
+} from '../process/journal.ts'
 import { dropMemoryFile } from '../process/memory-file.ts'
-import { finishMerging } from './delete.ts'
 import { type Overlay, withOverlays } from './external.ts'
 import { deleteJob, deleteLive, saveJob } from './internal.ts'
-import { endJournal, type Journal, readJournal, settle } from './journal.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Reasons for which the CPUs were stopped by a snapshot, and nobody else. */
 const OURS: readonly number[] = [
@@ -33,9 +43,7 @@ export async function recoverSnapshots(domain: QemuDomain): Promise<void> {
   const journal = readJournal(root)
   if (journal?.merging) return
   try {
-    if (journal?.saving !== undefined) await discardSaved(domain, journal.saving)
-    else if (journal?.deleting !== undefined) await finishDeleting(domain, journal)
-    else if (journal) await settleLive(domain, journal)
+    if (journal) await settleByQemu(domain, journal)
     if (job) await resumeStopped(domain)
   } catch (error) {
     log.error({ err: error }, 'a snapshot that was cut short could not be settled')
@@ -43,16 +51,55 @@ export async function recoverSnapshots(domain: QemuDomain): Promise<void> {
   job?.end()
 }
 
-/** Goes on with the deletion of an external snapshot, whose block jobs have been found again by now. */
-export function goOnMerging(domain: QemuDomain): void {
-  const { root, jobs, log } = domain
-  const merging = domain.isActive ? readJournal(root)?.merging : undefined
-  if (!merging) return
-  const saved = { kind: 'snapshot', api: 'virDomainSnapshotDelete', sinceMs: Date.now() } as const
-  const job = jobs.async?.kind === 'snapshot' ? jobs.async : jobs.restore(saved)
-  finishMerging(domain, job, merging)
-    .catch(error => log.error({ err: error }, 'the deletion of a snapshot that was cut short could not be finished'))
-    .finally(() => job.end())
+/**
+ * Settles what a call before this one could not: its journal is all that knows of it, and must not be written over. Nobody is
+ * busy with snapshots by then.
+ * @throws VIR_ERR_OPERATION_FAILED where it cannot be settled now either
+ */
+export async function settleLeft(domain: QemuDomain): Promise<void> {
+  const { root, log, isActive, definitions } = domain
+  const journal = readJournal(root)
+  if (!journal) return
+  log.warn({}, 'what was being done to snapshots is not settled yet')
+  try {
+    if (isActive && journal.merging) endJournal(root)
+    else if (isActive && isWithQemu(journal)) await settleByQemu(domain, journal)
+    else {
+      await settleJournal(root, log)
+      await readAgain(domain)
+      if (!isActive) definitions.join()
+    }
+  } catch (error) {
+    const why = (error as Error).message
+    throw fail('VIR_ERR_OPERATION_FAILED', `a former change of snapshots cannot be settled: ${why}`, error)
+  }
+}
+
+/** Time the agent may take to thaw what was frozen for a snapshot. */
+const THAW_LIMIT_S = 30
+
+/**
+ * Thaws file systems that were frozen for a snapshot, which a process before this one did not come to. Nothing need wait for
+ * it: an agent that does not answer is asked again by the next process.
+ */
+export async function thawLeft(domain: QemuDomain): Promise<void> {
+  const { jobs, log, running } = domain
+  const thaw = () => thawFilesystems(domain, { seconds: THAW_LIMIT_S })
+  try {
+    await jobs.run({ agent: 'modify' }, { api: 'virDomainSnapshotCreateXML' }, thaw)
+  } catch (error) {
+    log.error({ err: error }, 'file systems that were frozen for a snapshot cannot be thawed')
+    if (toVirError(error).code !== 'VIR_ERR_AGENT_COMMAND_FAILED') return
+  }
+  running.frozen = false
+  domain.save()
+}
+
+/** Settles what QEMU was busy with, by what it says. */
+function settleByQemu(domain: QemuDomain, journal: Journal): Promise<void> {
+  if (journal.saving !== undefined) return discardSaved(domain, journal.saving)
+  if (journal.deleting !== undefined) return finishDeleting(domain, journal)
+  return settleLive(domain, journal)
 }
 
 /** An internal snapshot nobody knows of goes, once QEMU is through with it. */
@@ -72,21 +119,19 @@ async function finishDeleting(
   if (await findQemuJob(domain.qmp, id)) await runQemuJob(domain, id)
   await deleteLive(domain, deleting)
   await settle(domain.root, { redo }, true)
+  await readAgain(domain)
 }
 
 async function settleLive(domain: QemuDomain, journal: Journal): Promise<void> {
-  const { root, definitions, contextFor } = domain
-  const { live = {}, redo } = journal
+  const { live = {} } = journal
   const isDone = await standsOn(domain, Object.values(live))
   if (isDone) {
     // the snapshot has it
     domain.running.memoryFile = undefined
     takeOverlays(domain, live)
-  }
-  await settle(root, journal, isDone)
-  if (!isDone || redo?.definition === undefined) return
-  const { def, context } = await loadDomain(redo.definition, contextFor, { abiUpdate: false, check: false })
-  definitions.adopt(def, context)
+  } else dropMemoryFile(domain)
+  await settle(domain.root, journal, isDone)
+  if (isDone) await readAgain(domain)
 }
 
 /** The live definition says what QEMU's disks stand on. */

@@ -31,13 +31,14 @@ import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MomentChange } from '../../../state/moments.ts'
 import { hasBlockJob } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { doImages, doSteps, endJournal, type Journal, settle, writeJournal } from '../process/journal.ts'
 import { type Incoming, type StartOptions, startDomain } from '../process/start.ts'
 import { stopDomain } from '../process/stop.ts'
 import { forgetImage, goOnFrom, loadImage } from '../save/restore.ts'
 import { externals, freshFiles, makeOverlays, type Overlay, withOverlays } from './external.ts'
 import { loadLive, revertOffline } from './internal.ts'
-import { doImages, doSteps, endJournal, type Journal, settle, writeJournal } from './journal.ts'
 import { copyOf, isOnline, isRegularFile, persistentText, prepareExternal } from './prepare.ts'
+import { settleLeft } from './recover.ts'
 import { findSnapshot, isNeeded, type SnapshotTree, snapshotsOf } from './tree.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -49,6 +50,7 @@ export async function revertToSnapshot(domain: QemuDomain, job: AsyncJob, name: 
   if (hasBlockJob(domain)) throw fail('VIR_ERR_OPERATION_INVALID', 'domain has active block job')
   job.operation = virDomainJobOperation.VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_REVERT
   job.allow()
+  await settleLeft(domain)
   const def = findSnapshot(domain, name)
   checkRevert(domain, def, bits)
   await revert({ domain, job, def, bits, tree: snapshotsOf(domain) })

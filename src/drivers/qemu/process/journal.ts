@@ -6,15 +6,16 @@
 //     live    QEMU makes the change, all at once: as long as it runs, what it has says which of the two
 import { rmSync } from 'node:fs'
 import { errorsFrom } from '../../../conf/error.ts'
-import type { StorageFormat } from '../../../conf/storage/source.ts'
+import { storageChain } from '../../../conf/storage/chain.ts'
+import { type StorageFormat, storagePath } from '../../../conf/storage/source.ts'
 import { hostCommand } from '../../../host/command.ts'
 import { journalOf, type MomentFiles, writeMomentFiles } from '../../../state/moments.ts'
 import type { GuestRoot } from '../../../state/root.ts'
-import { writeStatus } from '../../../state/status.ts'
 import { readIfThere, removeSynced, writeAtomic } from '../../../state/store.ts'
 import { numberOfNode } from '../block/node-names.ts'
-import type { Log } from '../domain/domain.ts'
-import type { Status } from '../domain/status.ts'
+import { loadDomain } from '../definition/passes.ts'
+import type { Log, QemuDomain } from '../domain/domain.ts'
+import type { Run } from '../domain/run.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -62,7 +63,7 @@ export interface Journal {
   deleting?: string
 }
 
-type Root = Pick<GuestRoot, 'snapshotDir' | 'definition' | 'status'>
+type Root = Pick<GuestRoot, 'snapshotDir' | 'definition'>
 
 /** What a former process has left undone. */
 export function readJournal(root: Root): Journal | undefined {
@@ -103,30 +104,21 @@ export async function qemuImg(args: readonly string[]): Promise<void> {
   })
 }
 
-/** What a former process has left of a guest. */
-interface Left {
-  /** its QEMU may still run */
-  isRunning: boolean
-  status: Status | undefined
-  log: Log
-}
+/** QEMU makes the change, or was making it when it ended. */
+export const isWithQemu = ({ live, saving, deleting, merging }: Journal): boolean =>
+  (live ?? saving ?? deleting ?? merging) !== undefined
+
+/** What counts where nobody can tell any more: what QEMU may have done is taken as done, as nobody has written since. */
+const isToBe = ({ redo, ifGone }: Journal): boolean => redo !== undefined && ifGone !== 'undo'
 
 /**
- * Finishes or takes back what a former process has left, before anything else is read. What QEMU decides is left to
- * recoverSnapshots where it runs; where it is gone, what it may have done is taken as done: nobody has written since.
- * @returns true where there was anything to do
+ * Finishes or takes back what was under way when nobody is busy with it any more, QEMU neither.
+ * @returns true where there was anything to do @throws as settle
  */
-export async function settleJournal(root: Root, { isRunning, status, log }: Left): Promise<boolean> {
+export async function settleJournal(root: Root, log: Log): Promise<boolean> {
   const journal = readJournal(root)
-  if (!journal || (isRunning && (journal.live ?? journal.saving ?? journal.deleting ?? journal.merging) !== undefined))
-    return false
-  const isDone = journal.redo !== undefined && journal.ifGone !== 'undo'
-  if (isDone && status && journal.live) {
-    // the guest may have written into its overlays: they do not go with what is left of the run, nor does the memory
-    for (const node of Object.values(journal.live)) delete status.looseImages?.[numberOfNode(node)!]
-    delete status.memoryFile
-    writeStatus(root.status, status)
-  }
+  if (!journal) return false
+  const isDone = isToBe(journal)
   try {
     await settle(root, journal, isDone)
   } catch (error) {
@@ -135,6 +127,49 @@ export async function settleJournal(root: Root, { isRunning, status, log }: Left
     await settle(root, journal, false)
   }
   return true
+}
+
+/**
+ * The same as QEMU has ended, whoever notices it, for what only QEMU knew. Overlays the guest may have written to are no
+ * loose images then: they do not go with its run.
+ */
+export async function settleWithRun(domain: QemuDomain, run: Run): Promise<void> {
+  const { root, log, jobs } = domain
+  const journal = readJournal(root)
+  if (!journal || !isWithQemu(journal)) return
+  const nodes = Object.values(journal.live ?? {})
+  if (journal.merging) {
+    await settle(root, journal, isMerged(domain, journal.merging))
+    return readAgain(domain)
+  }
+  // a start of this process's that has failed is taken back by who began it
+  if (journal.live && nodes.length === 0 && jobs.async?.isRestored === false) return
+  if (isToBe(journal)) {
+    for (const node of nodes) run.looseImages.delete(numberOfNode(node)!)
+    // the snapshot has it
+    if (nodes.length > 0) run.memoryFile = undefined
+    domain.save()
+  }
+  await settleJournal(root, log)
+  await readAgain(domain)
+}
+
+/** True where the guest is going to start from what all overlays were merged into. */
+function isMerged({ newDef }: QemuDomain, { disks }: Merging): boolean {
+  if (!newDef || disks.length === 0) return false
+  return disks.every(({ name, overlay }) => {
+    const disk = newDef.devices.disks.find(({ target }) => target?.dev === name)
+    return disk !== undefined && !storageChain(disk.source).some(image => storagePath(image) === overlay.path)
+  })
+}
+
+/** Has this process know of definition and snapshots what their files say. @throws as loadDomain */
+export async function readAgain({ root, moments, definitions, contextFor }: QemuDomain): Promise<void> {
+  moments.snapshots.readAgain()
+  const kept = readIfThere(root.definition)
+  if (kept === undefined) return
+  const { def, context } = await loadDomain(kept, contextFor, { abiUpdate: false, check: false })
+  definitions.adopt(def, context)
 }
 
 /** Ends a change one way or the other. @throws as doSteps */

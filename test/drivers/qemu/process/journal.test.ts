@@ -1,5 +1,5 @@
 // What a former process has left undone of a guest's snapshots.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Status } from '../../../../src/drivers/qemu/domain/status.ts'
@@ -10,8 +10,10 @@ import {
   settle,
   settleJournal,
   writeJournal
-} from '../../../../src/drivers/qemu/snapshot/journal.ts'
+} from '../../../../src/drivers/qemu/process/journal.ts'
+import { settleSnapshots } from '../../../../src/server/take-over.ts'
 import { guestRoot } from '../../../../src/state/root.ts'
+import { StandInGuest } from '../../../helper/stand-in-guest.ts'
 
 const FAILING = { args: ['no-such-command'] }
 
@@ -25,6 +27,7 @@ function left(t: Test, journal: Journal) {
 }
 
 t.test('what only QEMU knows is left as long as it runs', async t => {
+  const status = {} as Status
   for (const journal of [
     { live: { vda: 'libvirt-2-format' } },
     { saving: 's' },
@@ -32,29 +35,44 @@ t.test('what only QEMU knows is left as long as it runs', async t => {
     { merging: { name: 's', disks: [] } }
   ]) {
     const { root, log } = left(t, journal)
-    t.equal(await settleJournal(root, { isRunning: true, status: undefined, log }), false)
+    t.equal(await settleSnapshots(root, status, log), false)
     t.same(readJournal(root), journal)
-    t.equal(await settleJournal(root, { isRunning: false, status: undefined, log }), true)
+    t.equal(await settleSnapshots(root, undefined, log), true)
     t.equal(readJournal(root), undefined)
   }
+  const { root, log } = left(t, { redo: {} })
+  t.equal(await settleSnapshots(root, status, log), true, 'what QEMU does not know of is not')
 })
 
 t.test('overlays that QEMU may have had when it ended do not go with its run, nor does memory', async t => {
-  const image = { disk: '<disk/>', files: ['/overlay'] }
   for (const [ifGone, kept] of [
-    [undefined, ['3']],
-    ['undo', ['2', '3']]
+    [undefined, ['2', 'memory']],
+    ['undo', []]
   ] as const) {
-    const redo = { definition: '<domain/>' }
-    const { root, log } = left(t, { live: { vda: 'libvirt-2-format' }, redo, ...(ifGone && { ifGone }) })
-    const memoryFile = { path: '/memory', made: true }
-    const status = { looseImages: { 2: image, 3: image }, memoryFile } as unknown as Status
-    writeFileSync(root.status, JSON.stringify(status))
-    t.equal(await settleJournal(root, { isRunning: false, status, log }), true)
-    const saved: Status = JSON.parse(readFileSync(root.status, 'utf8'))
-    t.same(Object.keys(saved.looseImages!), kept)
-    t.same(saved.memoryFile, ifGone && memoryFile)
-    t.equal(existsSync(root.definition), ifGone === undefined)
+    for (const isTakenOver of [false, true]) {
+      const guest = await StandInGuest.running(t, { files: { 2: '', 3: '', memory: '' } })
+      const { root, dir, domain } = guest
+      for (const number of [2, 3]) {
+        domain.running.looseImages.set(number, { disk: '<disk/>', files: [join(dir, String(number))] })
+      }
+      domain.running.memoryFile = { path: join(dir, 'memory'), made: true }
+      domain.jobs.restore({ kind: 'snapshot', api: 'virDomainSnapshotCreateXML', sinceMs: 0 })
+      domain.save()
+      const redo = { definition: guest.xml }
+      writeJournal(root, { live: { vda: 'libvirt-2-format' }, redo, ...(ifGone && { ifGone }) })
+      if (isTakenOver) guest.leave()
+      guest.qemu.kill()
+      await guest.qemu.gone()
+      if (isTakenOver) t.equal(await guest.takeOver(), false)
+      else await guest.ended()
+      // who is busy with a snapshot takes away its memory himself
+      const looked = isTakenOver || !ifGone ? ['2', '3', 'memory'] : ['2', '3']
+      const left = looked.filter(name => existsSync(join(dir, name)))
+      t.same(left, kept)
+      t.equal(existsSync(root.definition), ifGone === undefined)
+      t.equal(guest.domain.isPersistent, ifGone === undefined, 'it is known at once')
+      t.equal(readJournal(root), undefined)
+    }
   }
 })
 
@@ -63,7 +81,7 @@ t.test('a step on images that fails: the change is taken back, and no start fail
   const { root, log, logged } = left(t, { redo })
   const file = join(root.dir, '..', 'overlay.qcow2')
   writeJournal(root, { undo: { files: [file] }, redo })
-  t.equal(await settleJournal(root, { isRunning: false, status: undefined, log }), true)
+  t.equal(await settleJournal(root, log), true)
   t.match(logged, [/taken back/])
   t.notOk(existsSync(file))
   t.notOk(existsSync(root.definition))

@@ -1,0 +1,63 @@
+// Each command of QEMU's that backups and checkpoints are made of fails once, and is the last that a shim or its QEMU sees.
+import t from 'tap'
+import { cutEach, refuseEach, type Steps } from '../../../helper/each-step.ts'
+import type { StandInGuest } from '../../../helper/stand-in-guest.ts'
+import { storageGuest } from '../../../helper/storage-guest.ts'
+
+t.setTimeout(600_000)
+
+const checkpointXml = (name: string) => `<domaincheckpoint><name>${name}</name></domaincheckpoint>`
+
+const mark =
+  (name: string) =>
+  (guest: StandInGuest): Promise<string> =>
+    guest.failureOf('virDomainCheckpointCreateXML', { xmlDesc: checkpointXml(name), flags: [] })
+
+const store = (kind: string) =>
+  ['vda', 'vdb'].map(name => `<disk name='${name}' type='file'><${kind} file='@/${name}.store'/></disk>`).join('')
+
+const begin = (inside: string, mode: string) => (guest: StandInGuest) =>
+  guest.failureOf('virDomainBackupBegin', {
+    backupXML: `<domainbackup mode='${mode}'>${inside}</domainbackup>`.replaceAll('@', guest.dir),
+    checkpointXML: checkpointXml('c2')
+  })
+
+const PUSH = `<disks>${store('target')}</disks>`
+const PULL = `<server transport='unix' socket='@/nbd'/><disks>${store('scratch')}</disks>`
+
+const marked: Steps['make'] = async t => {
+  const storage = await storageGuest(t)
+  t.equal(await mark('c1')(storage.guest), '')
+  return storage
+}
+
+/** What QEMU is left with does no harm. */
+const TIDIES = /^job-dismiss$/
+
+const CASES: Steps[] = [
+  { name: 'checkpoint', make: t => storageGuest(t), call: mark('c1') },
+  {
+    name: 'deletion of a checkpoint',
+    make: marked,
+    call: guest => guest.failureOf('virDomainCheckpointDelete', { checkpoint: { name: 'c1' }, flags: [] })
+  },
+  { name: 'push', make: t => storageGuest(t), call: begin(PUSH, 'push'), harmless: TIDIES },
+  {
+    name: 'incremental push',
+    make: marked,
+    call: begin(`<incremental>c1</incremental>${PUSH}`, 'push'),
+    harmless: TIDIES
+  },
+  { name: 'pull', make: t => storageGuest(t), call: begin(PULL, 'pull'), harmless: TIDIES },
+  {
+    name: 'incremental pull',
+    make: marked,
+    call: begin(`<incremental>c1</incremental>${PULL}`, 'pull'),
+    harmless: TIDIES
+  }
+]
+
+for (const given of CASES) {
+  t.test(`${given.name}: each step refused`, t => refuseEach(t, given))
+  t.test(`${given.name}: the shim is killed at each step`, t => cutEach(t, given, 'killed'))
+}
