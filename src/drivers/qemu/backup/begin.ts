@@ -165,8 +165,11 @@ async function begin(domain: QemuDomain, def: BackupDef, given: Beginning): Prom
     if (checkpoint) {
       await keepOrUndo(domain, checkpoint, marks)
       undo.push(async () => {
-        await qmp.execute('transaction', { actions: undoing(marks) })
-        checkpointsOf(domain).delete(checkpoint)
+        try {
+          await qmp.execute('transaction', { actions: undoing(marks) })
+        } finally {
+          checkpointsOf(domain).delete(checkpoint)
+        }
       })
     }
     if (def.mode === 'pull') await exportDisks(domain, storedDisks(def))

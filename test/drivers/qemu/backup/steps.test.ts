@@ -2,6 +2,7 @@
 import t from 'tap'
 import { cutEach, refuseEach, type Steps } from '../../../helper/each-step.ts'
 import type { StandInGuest } from '../../../helper/stand-in-guest.ts'
+import { dies } from '../../../helper/stand-in-qemu.ts'
 import { storageGuest } from '../../../helper/storage-guest.ts'
 
 t.setTimeout(600_000)
@@ -61,3 +62,11 @@ for (const given of CASES) {
   t.test(`${given.name}: each step refused`, t => refuseEach(t, given))
   t.test(`${given.name}: the shim is killed at each step`, t => cutEach(t, given, 'killed'))
 }
+
+t.test('a backup that does not begin, as QEMU has ended, leaves no checkpoint', async t => {
+  const { guest } = await storageGuest(t)
+  guest.qemu.peer.instead = ({ command }) => (command === 'block-export-add' ? dies(guest.qemu) : undefined)
+  t.not(await begin(PULL, 'pull')(guest), '')
+  await guest.ended()
+  t.same(await guest.call('virDomainListAllCheckpoints', { flags: [] }), { checkpoints: [] })
+})
