@@ -2,7 +2,7 @@
 
 import type { Socket } from 'node:net'
 import type { DomainDef } from '../conf/domain-def.ts'
-import { argumentErrorsFrom } from '../conf/error.ts'
+import { argumentErrorsFrom, type ErrorDomain } from '../conf/error.ts'
 import { flags, type WireFields, type WireValues } from '../conf/wire.ts'
 import type { ReceivedFiles } from '../host/received-files.ts'
 import type { AsyncJob } from '../state/async-job.ts'
@@ -151,18 +151,22 @@ export const by = <A extends WireFields, T extends Job | Needs>(
 /** The flags argument of calls that define none. */
 export const noFlags = { flags: flags() }
 
-const badArgument = argumentErrorsFrom('VIR_FROM_DOMAIN')
+type FlagBits = Readonly<Record<string, number>>
 
-/** Refuses flags of which only one may be given. @throws VIR_ERR_INVALID_ARG (VIR_EXCLUSIVE_FLAGS_GOTO) */
-export function exclusive(bits: number, among: Readonly<Record<string, number>>): void {
+/**
+ * Refuses flags of which only one may be given.
+ * @param domain of the file of libvirt's that does @throws VIR_ERR_INVALID_ARG (VIR_EXCLUSIVE_FLAGS_GOTO)
+ */
+export function exclusive(bits: number, among: FlagBits, domain: ErrorDomain = 'VIR_FROM_DOMAIN'): void {
   const [first, second] = Object.keys(among).filter(name => (bits & among[name]!) !== 0)
-  if (second !== undefined) throw badArgument(`Flags '${first}' and '${second}' are mutually exclusive`)
+  if (second === undefined) return
+  throw argumentErrorsFrom(domain)(`Flags '${first}' and '${second}' are mutually exclusive`)
 }
 
 /** Refuses the first of two flags without the second. @throws VIR_ERR_INVALID_ARG (VIR_REQUIRE_FLAG_GOTO) */
-export function requires(bits: number, pair: Readonly<Record<string, number>>): void {
+export function requires(bits: number, pair: FlagBits, domain: ErrorDomain = 'VIR_FROM_DOMAIN'): void {
   const [flag, other] = Object.keys(pair) as [string, string]
   if ((bits & pair[flag]!) !== 0 && (bits & pair[other]!) === 0) {
-    throw badArgument(`Flag '${other}' is required by flag '${flag}'`)
+    throw argumentErrorsFrom(domain)(`Flag '${other}' is required by flag '${flag}'`)
   }
 }

@@ -15,6 +15,9 @@ import type { QemuDomain } from '../domain/domain.ts'
 const fail = errorsFrom('VIR_FROM_QEMU')
 const method = methodFor<QemuDomain>()
 
+/** Domain of what the library refuses itself. */
+const LIBRARY = 'VIR_FROM_DOMAIN_CHECKPOINT'
+
 /** libvirt's REMOTE_DOMAIN_CHECKPOINT_LIST_MAX. */
 const LIST_MAX = 16384
 
@@ -62,8 +65,8 @@ export const checkpoint = {
     args: { xmlDesc: text(), flags: flagsIn({ function: 'qemuCheckpointCreateXML' }, CREATE_FLAGS) },
     ret: { checkpoint: momentHandle },
     check({ flags: bits }) {
-      exclusive(bits, { VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE, VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE })
-      requires(bits, { VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE, VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE })
+      exclusive(bits, { VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE, VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE }, LIBRARY)
+      requires(bits, { VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE_VALIDATE, VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE }, LIBRARY)
     },
     async run(domain, { xmlDesc, flags: bits }) {
       const { createCheckpoint } = await import('../checkpoint/create.ts')
@@ -157,7 +160,7 @@ export const checkpoint = {
     },
     ret: {},
     check({ flags: bits }) {
-      exclusive(bits, { VIR_DOMAIN_CHECKPOINT_DELETE_CHILDREN, VIR_DOMAIN_CHECKPOINT_DELETE_CHILDREN_ONLY })
+      exclusive(bits, { VIR_DOMAIN_CHECKPOINT_DELETE_CHILDREN, VIR_DOMAIN_CHECKPOINT_DELETE_CHILDREN_ONLY }, LIBRARY)
     },
     async run(domain, { checkpoint: { name }, flags: bits }) {
       const { deleteCheckpoint } = await import('../checkpoint/delete.ts')

@@ -25,7 +25,15 @@ const handle = (domain: QemuDomain, { name }: { name: string }) => ({ name, dom:
 const onSnapshot = { snap: momentArgument, ...noFlags }
 const listFlags = { flags: flags(virDomainSnapshotListFlags) }
 
-const { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, ...CREATE } = virDomainSnapshotCreateFlags
+/** Domain of what the library refuses itself. */
+const LIBRARY = 'VIR_FROM_DOMAIN_SNAPSHOT'
+
+const {
+  VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT,
+  VIR_DOMAIN_SNAPSHOT_CREATE_HALT,
+  VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA,
+  VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+} = virDomainSnapshotCreateFlags
 const { VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING, VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED } = virDomainSnapshotRevertFlags
 const { VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY } = virDomainSnapshotDeleteFlags
 
@@ -48,13 +56,9 @@ export const snapshot = {
     acl: 'domain:snapshot',
     job: { async: 'snapshot' },
     check({ flags: bits }) {
-      requires(bits, {
-        VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT: CREATE.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT,
-        VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
-      })
-      const { VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA, VIR_DOMAIN_SNAPSHOT_CREATE_HALT } = CREATE
-      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA })
-      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, VIR_DOMAIN_SNAPSHOT_CREATE_HALT })
+      requires(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT, VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE }, LIBRARY)
+      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA }, LIBRARY)
+      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE, VIR_DOMAIN_SNAPSHOT_CREATE_HALT }, LIBRARY)
     },
     args: {
       xmlDesc: text('XML of the snapshot'),
@@ -227,7 +231,7 @@ export const snapshot = {
     acl: 'domain:snapshot',
     job: { async: 'snapshot' },
     check: ({ flags: bits }) =>
-      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING, VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED }),
+      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_REVERT_RUNNING, VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED }, LIBRARY),
     args: { snap: momentArgument, flags: flagsIn({ function: 'qemuSnapshotRevert' }, virDomainSnapshotRevertFlags) },
     ret: {},
     async run(domain, { snap: { name }, flags: bits }, { job }) {
@@ -246,7 +250,7 @@ export const snapshot = {
     acl: 'domain:snapshot',
     job: { async: 'snapshot' },
     check: ({ flags: bits }) =>
-      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY }),
+      exclusive(bits, { VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN, VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN_ONLY }, LIBRARY),
     args: { snap: momentArgument, flags: flagsIn({ function: 'qemuSnapshotDelete' }, virDomainSnapshotDeleteFlags) },
     ret: {},
     async run(domain, { snap: { name }, flags: bits }, { job }) {

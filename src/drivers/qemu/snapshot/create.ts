@@ -8,11 +8,12 @@ import {
   virDomainShutoffReason,
   virDomainSnapshotCreateFlags
 } from '../../../conf/enums.ts'
-import { argumentErrorsFrom, errorsFrom } from '../../../conf/error.ts'
+import { errorsFrom } from '../../../conf/error.ts'
 import { parseSnapshot, type SnapshotDef } from '../../../conf/moment/snapshot.ts'
 import { formatSaveCookieDocument } from '../../../conf/save-cookie.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MomentChange } from '../../../state/moments.ts'
+import { exclusive, requires } from '../../method.ts'
 import { freezeFilesystems, thawFilesystems } from '../agent/filesystems.ts'
 import { type BlockNodes, queryBlockNodes } from '../block/bitmaps.ts'
 import { standsOn } from '../blockjob/top-node.ts'
@@ -53,10 +54,14 @@ import { settleLeft } from './recover.ts'
 import { type SnapshotTree, snapshotsOf } from './tree.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
-const badArgument = argumentErrorsFrom('VIR_FROM_QEMU')
 
 const FLAGS = virDomainSnapshotCreateFlags
-type Flag = keyof typeof FLAGS
+const {
+  VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY,
+  VIR_DOMAIN_SNAPSHOT_CREATE_LIVE,
+  VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE,
+  VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
+} = FLAGS
 
 interface Asked extends SnapshotWays {
   redefine: boolean
@@ -66,7 +71,7 @@ interface Asked extends SnapshotWays {
 }
 
 function askedBy(bits: number): Asked {
-  const has = (flag: Flag) => (bits & FLAGS[flag]) !== 0
+  const has = (flag: keyof typeof FLAGS) => (bits & FLAGS[flag]) !== 0
   return {
     redefine: has('VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE'),
     current: has('VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT'),
@@ -87,18 +92,9 @@ export async function createSnapshot(
   bits: number
 ): Promise<SnapshotDef> {
   const asked = askedBy(bits)
-  const { redefine, diskOnly, quiesce, live, halt } = asked
-  const name = (flag: Flag) => flag
-  if (quiesce && !diskOnly) {
-    throw badArgument(
-      `Flag '${name('VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY')}' is required by flag '${name('VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE')}'`
-    )
-  }
-  if (live && redefine) {
-    throw badArgument(
-      `Flags '${name('VIR_DOMAIN_SNAPSHOT_CREATE_LIVE')}' and '${name('VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE')}' are mutually exclusive`
-    )
-  }
+  const { redefine, diskOnly, halt } = asked
+  requires(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE, VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY }, 'VIR_FROM_QEMU')
+  exclusive(bits, { VIR_DOMAIN_SNAPSHOT_CREATE_LIVE, VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE }, 'VIR_FROM_QEMU')
   if (halt && !domain.isPersistent) {
     throw fail('VIR_ERR_OPERATION_INVALID', 'cannot halt after transient domain snapshot')
   }

@@ -24,3 +24,33 @@ t.test('the guest in it must have the machine it had', async t => {
   t.equal(await take(xml.replace('<name>s1<', '<name>s2<'), REDEFINE), '', 'as new it may have any')
   t.equal(await take(xml, REDEFINE), '')
 })
+
+t.test('flags that do not go together: the library refuses, or the driver', async t => {
+  const { guest } = await storageGuest(t, {}, ['vda'])
+  const bad = (domain: string, what: string) => `VIR_ERR_INVALID_ARG ${domain}: ${what}`
+  const both = (one: string, other: string) => `Flags '${one}' and '${other}' are mutually exclusive`
+  const needed = (other: string, flag: string) => `Flag '${other}' is required by flag '${flag}'`
+  const create = (name: string) => `VIR_DOMAIN_SNAPSHOT_CREATE_${name}`
+  const [library, driver] = ['VIR_FROM_DOMAIN_SNAPSHOT', 'VIR_FROM_QEMU']
+  for (const [flags, failure] of [
+    [['CURRENT'], bad(library, needed(REDEFINE, create('CURRENT')))],
+    [['REDEFINE', 'NO_METADATA'], bad(library, both(REDEFINE, create('NO_METADATA')))],
+    [['REDEFINE', 'HALT'], bad(library, both(REDEFINE, create('HALT')))],
+    [['QUIESCE'], bad(driver, needed(create('DISK_ONLY'), create('QUIESCE')))],
+    [['LIVE', 'REDEFINE'], bad(driver, both(create('LIVE'), REDEFINE))]
+  ] as const) {
+    const given = { xmlDesc: '<domainsnapshot/>', flags: flags.map(create) }
+    t.equal(await guest.failureOf('virDomainSnapshotCreateXML', given), failure)
+  }
+  const name = { name: 's1' }
+  const [running, paused] = ['RUNNING', 'PAUSED'].map(way => `VIR_DOMAIN_SNAPSHOT_REVERT_${way}`) as [string, string]
+  t.equal(
+    await guest.failureOf('virDomainRevertToSnapshot', { snap: name, flags: [running, paused] }),
+    bad(library, both(running, paused))
+  )
+  const checkpoint = 'VIR_DOMAIN_CHECKPOINT_CREATE_REDEFINE'
+  t.equal(
+    await guest.failureOf('virDomainCheckpointCreateXML', { xmlDesc: '<x/>', flags: [`${checkpoint}_VALIDATE`] }),
+    bad('VIR_FROM_DOMAIN_CHECKPOINT', needed(checkpoint, `${checkpoint}_VALIDATE`))
+  )
+})
