@@ -183,26 +183,9 @@ export class MomentTree<D extends Moment = Moment> {
     if (this.#all.has(name)) throw failDomain('VIR_ERR_OPERATION_FAILED', `domain moment ${name} already exists`)
   }
 
-  /** Adds a moment, or puts it in the place of the one of its name. @throws VIR_ERR_SYSTEM_ERROR */
-  put(def: D): void {
-    const former = this.get(def.name)
-    this.#write(def, former !== undefined && former === this.#current)
-    this.#all.set(def.name, def)
-    if (former && former === this.#current) this.#current = def
-  }
-
   /** Saves what of a moment has changed. @throws VIR_ERR_SYSTEM_ERROR */
-  save(def: D): void {
+  #save(def: D): void {
     this.#write(def, def === this.#current)
-  }
-
-  /** Has a moment be the current one, or none. @throws VIR_ERR_SYSTEM_ERROR */
-  setCurrent(def: D | undefined): void {
-    const former = this.#current
-    if (former === def) return
-    this.#current = def
-    if (former && this.#all.has(former.name)) this.save(former)
-    if (def) this.save(def)
   }
 
   /**
@@ -214,11 +197,11 @@ export class MomentTree<D extends Moment = Moment> {
     for (const child of this.childrenOf(def)) {
       if (parent) child.parentName = parent.name
       else delete child.parentName
-      this.save(child)
+      this.#save(child)
     }
     if (this.#current === def) {
       this.#current = parent
-      if (parent) this.save(parent)
+      if (parent) this.#save(parent)
     }
     removeSynced(this.#file(def.name))
     this.#all.delete(def.name)
@@ -259,10 +242,17 @@ export class MomentTree<D extends Moment = Moment> {
     )
   }
 
-  /** Makes a change. @throws VIR_ERR_SYSTEM_ERROR */
+  /** Makes a change, wholly or not at all. @throws VIR_ERR_SYSTEM_ERROR */
   apply(change: MomentChange<D>): void {
     const current = this.#currentAfter(change)
-    writeMomentFiles(this.directory, this.filesOf(change))
+    try {
+      writeMomentFiles(this.directory, this.filesOf(change))
+    } catch (error) {
+      try {
+        writeMomentFiles(this.directory, this.undoOf(change))
+      } catch {}
+      throw error
+    }
     for (const { name } of change.forget ?? []) this.#all.delete(name)
     for (const def of change.put ?? []) this.#all.set(def.name, def)
     this.#current = current

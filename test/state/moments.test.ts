@@ -100,8 +100,8 @@ t.test('lists are filtered', async t => {
 t.test('changes are on disk at once', async t => {
   const dir = t.testdir(TREE)
   const tree = made(dir)
-  tree.put({ name: 'new', parentName: 'b' })
-  tree.setCurrent(tree.get('new'))
+  const added = { name: 'new', parentName: 'b' }
+  tree.apply({ put: [added], current: added })
   t.throws(() => tree.checkNew({ name: 'new' }), { code: 'VIR_ERR_OPERATION_FAILED' })
   t.equal(made(dir).current?.name, 'new')
   tree.delete(tree.get('a')!)
@@ -111,11 +111,22 @@ t.test('changes are on disk at once', async t => {
   tree.delete(tree.get('new')!)
   t.equal(tree.current?.name, 'b')
   t.equal(made(dir).current?.name, 'b')
-  tree.put({ name: 'b' })
+  tree.apply({ put: [{ name: 'b' }] })
   t.equal(tree.current, tree.get('b'), 'redefined, it stays the current one')
   t.same(made(dir).current, { name: 'b' })
-  tree.setCurrent(undefined)
+  tree.apply({ current: null })
   t.equal(made(dir).current, undefined)
+})
+
+t.test('a change that cannot be saved leaves no part of it', async t => {
+  const dir = t.testdir({ ...TREE, 'full.xml': { file: '' } })
+  const tree = made(dir)
+  const { current } = tree
+  const change = { put: [{ name: 'new' }, { name: 'full' }], forget: [tree.get('a')!] }
+  t.throws(() => tree.apply(change), { code: 'VIR_ERR_SYSTEM_ERROR' })
+  t.equal(tree.get('new'), undefined)
+  t.equal(tree.current, current)
+  t.same(names(made(dir).list(all)), names(tree.list(all)))
 })
 
 t.test('parents must be there, and above', async t => {

@@ -76,10 +76,8 @@ export async function isUnmarked({ qmp }: QemuDomain, { name }: CheckpointDef): 
  * @throws VIR_ERR_INTERNAL_ERROR where it cannot be saved; it is forgotten then
  */
 function keepCheckpoint(domain: QemuDomain, def: CheckpointDef, isCurrent: boolean): void {
-  const tree = checkpointsOf(domain)
   try {
-    tree.put(def)
-    if (isCurrent) tree.setCurrent(def)
+    checkpointsOf(domain).apply({ put: [def], ...(isCurrent && { current: def }) })
   } catch (error) {
     throw fail('VIR_ERR_INTERNAL_ERROR', `unable to save metadata for checkpoint ${def.name}`, error)
   }
