@@ -17,6 +17,7 @@ import {
   existsSync,
   fstatSync,
   fsyncSync,
+  lstatSync,
   openSync,
   readFileSync,
   readSync,
@@ -274,10 +275,15 @@ function overwrite(fd: number, path: string, bytes: Uint8Array): void {
   fsyncSync(fd)
 }
 
-/** Finishes what a former process was writing over an image's beginning. @throws VIR_ERR_SYSTEM_ERROR */
+/**
+ * Finishes what a former process was writing over an image's beginning. Where an image lies, others may be let write:
+ * nothing but a file of our own is taken for it. @throws VIR_ERR_SYSTEM_ERROR
+ */
 function finishRewrite(path: string, image: number): void {
   const rewrite = rewriteOf(path, image)
-  if (!existsSync(rewrite)) return
+  const found = lstatSync(rewrite, { throwIfNoEntry: false })
+  if (!found?.isFile() || found.nlink > 1 || found.uid !== process.geteuid!() || (found.mode & 0o022) !== 0) return
+  if (found.size > HEADER_BYTES + LENGTH_MAX) return
   const bytes = readFileSync(rewrite)
   const fd = openFile(path, { write: true })
   try {

@@ -1,5 +1,18 @@
 // The form of a save image: bytes as libvirt 11.3 writes them, both byte orders, and everything that is none.
-import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
@@ -103,19 +116,37 @@ t.test('other XML is there as a whole or not at all, wherever its writing is cut
   t.notOk(existsSync(besideOf(file)), 'nothing is left beside it')
   for (const cut of [0, 1, 30, 91, 4096, 12_345, after.length]) {
     const torn = written(t, Buffer.concat([after.subarray(0, cut), before.subarray(cut), memory]))
-    writeFileSync(besideOf(torn), after)
+    writeFileSync(besideOf(torn), after, { mode: 0o600 })
     t.match(readImageFile(torn), other, `${cut} bytes`)
     t.same(readFileSync(torn), Buffer.concat([after, memory]))
     t.notOk(existsSync(besideOf(torn)))
   }
   const replaced = written(t, Buffer.concat([before, memory]))
   const left = besideOf(replaced)
-  writeFileSync(left, after)
+  writeFileSync(left, after, { mode: 0o600 })
   closeSync(createFile(replaced, false, () => undefined))
   t.notOk(existsSync(left), 'a new image is written over it')
   writeFileSync(replaced, Buffer.concat([before, memory, memory]))
-  writeFileSync(left, after)
+  writeFileSync(left, after, { mode: 0o600 })
   t.match(readImageFile(replaced), image, 'it was of another image')
+  // what others may have laid there is not taken for ours
+  for (const lay of [
+    (lure: string, at: string) => symlinkSync(lure, at),
+    (lure: string, at: string) => linkSync(lure, at),
+    (_: string, at: string) => mkdirSync(at),
+    (lure: string, at: string) => {
+      renameSync(lure, at)
+      chmodSync(at, 0o666)
+    }
+  ]) {
+    const whole = written(t, Buffer.concat([before, memory]))
+    const lure = join(dirname(whole), 'lure')
+    writeFileSync(lure, after)
+    lay(lure, besideOf(whole))
+    t.match(readImageFile(whole), image)
+    t.same(readFileSync(whole), Buffer.concat([before, memory]))
+    rmSync(besideOf(whole), { recursive: true })
+  }
 })
 
 t.test('what is no image', async t => {
