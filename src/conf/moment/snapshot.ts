@@ -38,8 +38,8 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 const location = enumOf('no', 'internal', 'external', 'manual')
 export type SnapshotLocation = (typeof location.values)[number]
 
-/** State of the guest in the snapshot: a virDomainState, or disk-snapshot where nothing but disks was taken. */
-const snapshotState = enumOf(
+/** State of the guest in the snapshot: virDomainState's from 1 on, or disk-snapshot where nothing but disks was taken. */
+export const snapshotState = enumOf(
   'running',
   'blocked',
   'paused',

@@ -12,7 +12,8 @@ import {
   isExternalSnapshot,
   type SnapshotDef,
   type SnapshotDisk,
-  type SnapshotState
+  type SnapshotState,
+  snapshotState
 } from '../../../conf/moment/snapshot.ts'
 import { isLocalStorage, isStorageEmpty, type StorageSource } from '../../../conf/storage/source.ts'
 import { formatMigratable } from '../definition/migratable.ts'
@@ -27,19 +28,8 @@ const unsupported = (message: string) => fail('VIR_ERR_CONFIG_UNSUPPORTED', mess
 const impossible = (message: string) => fail('VIR_ERR_OPERATION_UNSUPPORTED', message)
 const internal = (message: string) => fail('VIR_ERR_INTERNAL_ERROR', message)
 
-/** States of guests as snapshots call them, by virDomainState. */
-const STATES: readonly (SnapshotState | undefined)[] = [
-  undefined,
-  'running',
-  'blocked',
-  'paused',
-  'shutdown',
-  'shutoff',
-  'crashed',
-  'pmsuspended'
-]
-
-export const snapshotStateOf = ({ state }: QemuDomain): SnapshotState | undefined => STATES[state]
+/** The state of the guest as snapshots call it; undefined of one that has none. */
+export const snapshotStateOf = ({ state }: QemuDomain): SnapshotState | undefined => snapshotState.values[state - 1]
 
 /** Ways of taking it that its flags ask for. */
 export interface SnapshotWays {
