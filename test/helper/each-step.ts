@@ -50,7 +50,8 @@ function atStep({ guest }: Storage, at: number, act: (order: Order) => void): vo
   peer.instead = order => (isStep(order) && count++ === at ? act : undefined)
 }
 
-const carriedOut = (order: Order) => {
+/** QEMU does what it is told, and does not answer. */
+export const carriedOut = (order: Order): void => {
   order.peer.answer(Object.assign(Object.create(order) as Order, { reply() {}, refuse() {} }))
 }
 

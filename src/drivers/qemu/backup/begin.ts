@@ -14,12 +14,15 @@ import { type AddedImage, addImage } from '../blockjob/new-image.ts'
 import { runQemuJob } from '../blockjob/qemu-job.ts'
 import { imageSize } from '../blockjob/size.ts'
 import { isUnmarked, keepOrUndo, prepareCheckpoint, undoing } from '../checkpoint/create.ts'
+import { settleCheckpoint } from '../checkpoint/delete.ts'
 import { checkpointsOf } from '../checkpoint/tree.ts'
 import { diskNamed } from '../device/disk/lookup.ts'
 import { checkTakesJobs, checkUnassigned } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { type StoredDisk, storedDisks } from '../process/backup-end.ts'
+import { isFoundAgain } from '../process/monitor.ts'
 import { bitmapName, followBackup, forgetChanges, jobName } from './follow.ts'
+import { takeBack } from './recover.ts'
 import { exportDisks, prepareServer, startServer, stopServer } from './server.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -175,7 +178,9 @@ async function begin(domain: QemuDomain, def: BackupDef, given: Beginning): Prom
     if (def.mode === 'pull') await exportDisks(domain, storedDisks(def))
   } catch (error) {
     const left = (err: unknown) => domain.log.warn({ err }, 'a backup that did not begin has left something')
-    for (const one of undo) await one().catch(left)
+    const isFound = await isFoundAgain(domain, error)
+    const back = isFound ? [() => takeBack(domain, def), () => settleCheckpoint(domain)] : undo
+    for (const one of back) await one().catch(left)
     if (domain.run) domain.run.backup = domain.run.checkpoint = undefined
     domain.changed()
     throw error

@@ -1,4 +1,5 @@
 // A backup that a process before this one began: followed on, or taken back where its caller was never told of it.
+import type { BackupDef } from '../../../conf/moment/backup.ts'
 import { dismissJob, findQemuJob, runQemuJob } from '../blockjob/qemu-job.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Backup } from '../domain/run.ts'
@@ -15,16 +16,21 @@ export async function recoverBackup(domain: QemuDomain): Promise<void> {
     return followBackup(domain, backup)
   }
   if (backup) {
-    await stopServer(domain, backup.def)
-    for (const disk of storedDisks(backup.def)) {
-      if (disk.store.index === undefined) continue
-      await runQemuJob(domain, jobName(domain, disk), undefined, AbortSignal.abort())
-      await forgetChanges(domain, backup.def, disk)
-    }
+    await takeBack(domain, backup.def)
     running.backup = undefined
   }
   if (jobs.async?.kind === 'backup') jobs.async.end()
   domain.changed()
+}
+
+/** Takes from QEMU what it may have begun of a backup. */
+export async function takeBack(domain: QemuDomain, def: BackupDef): Promise<void> {
+  await stopServer(domain, def)
+  for (const disk of storedDisks(def)) {
+    if (disk.store.index === undefined) continue
+    await runQemuJob(domain, jobName(domain, disk), undefined, AbortSignal.abort())
+    await forgetChanges(domain, def, disk)
+  }
 }
 
 /** Jobs whose end was saved, and of which QEMU was not told any more. */

@@ -18,6 +18,8 @@ import { completeDomain } from '../definition/passes.ts'
 import { diskNamed } from '../device/disk/lookup.ts'
 import { checkTakesJobs } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { isFoundAgain } from '../process/monitor.ts'
+import { settleCheckpoint } from './delete.ts'
 import { type MarkedDisk, markedDisks } from './marks.ts'
 import { checkpointsOf, redefined } from './tree.ts'
 
@@ -91,6 +93,9 @@ async function begin(domain: QemuDomain, def: CheckpointDef): Promise<void> {
   try {
     await qmp.execute('transaction', { actions })
     await keepOrUndo(domain, def, actions)
+  } catch (error) {
+    if (await isFoundAgain(domain, error)) await settleCheckpoint(domain)
+    throw error
   } finally {
     running.checkpoint = undefined
     domain.changed()

@@ -4,7 +4,7 @@ import { virDomainShutoffReason, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
 import { isAlive } from '../../../state/status.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { connectQmp, type QmpMonitor } from '../monitor/qmp.ts'
+import { connectQmp, QmpError, type QmpMonitor } from '../monitor/qmp.ts'
 import { cleanUp } from './stop.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -92,4 +92,9 @@ export async function untilHeard(domain: QemuDomain): Promise<'again' | 'ended' 
     else if (run.monitor && !run.monitor.closed) return 'again'
   }
   return 'never'
+}
+
+/** True where QEMU did not answer, and is heard again: it may have done what it was told. */
+export async function isFoundAgain(domain: QemuDomain, error: unknown): Promise<boolean> {
+  return !((error as Error).cause instanceof QmpError) && (await untilHeard(domain)) === 'again'
 }

@@ -1,8 +1,8 @@
 // Each command of QEMU's that backups and checkpoints are made of fails once, and is the last that a shim or its QEMU sees.
 import t from 'tap'
-import { cutEach, refuseEach, type Steps } from '../../../helper/each-step.ts'
+import { carriedOut, cutEach, refuseEach, type Steps } from '../../../helper/each-step.ts'
 import type { StandInGuest } from '../../../helper/stand-in-guest.ts'
-import { dies } from '../../../helper/stand-in-qemu.ts'
+import { dies, type Order } from '../../../helper/stand-in-qemu.ts'
 import { storageGuest } from '../../../helper/storage-guest.ts'
 
 t.setTimeout(600_000)
@@ -62,6 +62,23 @@ for (const given of CASES) {
   t.test(`${given.name}: each step refused`, t => refuseEach(t, given))
   t.test(`${given.name}: the shim is killed at each step`, t => cutEach(t, given, 'killed'))
 }
+
+t.test('a connection that is lost meanwhile: what QEMU has begun is taken back', async t => {
+  for (const { name, make, call } of CASES.filter(one => !one.name.startsWith('deletion'))) {
+    const { guest, model } = await make(t)
+    const before = model.state
+    const { peer } = guest.qemu
+    peer.instead = order => (order.command === 'transaction' ? loses : undefined)
+    const loses = (order: Order) => {
+      peer.instead = undefined
+      carriedOut(order)
+      peer.hangUp()
+    }
+    t.not(await call(guest), '', name)
+    t.same(model.state, before, `${name}: nothing is left in QEMU`)
+    t.equal(await call(guest), '', `${name}: it can be done then`)
+  }
+})
 
 t.test('a backup that does not begin, as QEMU has ended, leaves no checkpoint', async t => {
   const { guest } = await storageGuest(t)
