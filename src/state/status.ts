@@ -66,12 +66,13 @@ export const statusText = (status: object): string => `${formatJson(status, 2)}\
 
 /**
  * Writes a status file, synced.
+ * @param former the text that stands there: the same is not written again
  * @returns its text
  * @throws VIR_ERR_SYSTEM_ERROR
  */
-export function writeStatus(file: string, status: object): string {
+export function writeStatus(file: string, status: object, former?: string): string {
   const text = statusText(status)
-  writeAtomic(file, text, { ofThisBoot: true })
+  if (text !== former) writeAtomic(file, text, { ofThisBoot: true })
   return text
 }
 

@@ -1,6 +1,6 @@
 // Files of live state, and the processes they speak of. What is in them: test/drivers/qemu/domain/status.test.ts.
 import { spawn } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { bootId, isAlive, processIdentity, readStatusFile, removeStatus, writeStatus } from '../../src/state/status.ts'
@@ -14,6 +14,10 @@ t.test('what is written is read again', async t => {
   writeStatus(file, STATUS)
   t.same(readStatusFile(file), STATUS, 'all digits')
   t.match(readFileSync(file, 'utf8'), /\n {2}"name": "ä€",\n/, 'people can read it')
+  const { ino } = statSync(file)
+  const text = writeStatus(file, STATUS, readFileSync(file, 'utf8'))
+  t.equal(statSync(file).ino, ino, 'the same is not written again')
+  t.equal(writeStatus(file, { ...STATUS, id: 1 }, text), readFileSync(file, 'utf8'))
   removeStatus(file)
   removeStatus(file)
   t.equal(readStatusFile(file), undefined)

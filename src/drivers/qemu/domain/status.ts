@@ -365,9 +365,9 @@ export const statusSchema = {
 const statusOf = (domain: QemuDomain, run: Run): object =>
   Object.fromEntries(LINES.map(([name, { save }]) => [name, save(run, domain)]))
 
-/** Writes status.json of a run, synced. @throws VIR_ERR_SYSTEM_ERROR */
+/** Has status.json say all of a run, synced. @throws VIR_ERR_SYSTEM_ERROR */
 export function saveStatus(domain: QemuDomain, run: Run): void {
-  run.saved = writeStatus(domain.root.status, statusOf(domain, run))
+  run.saved = writeStatus(domain.root.status, statusOf(domain, run), run.saved)
 }
 
 /** True where status.json says all that is to be said of a run. */
