@@ -56,13 +56,28 @@ export async function blockJobInfo(
   const job = blockJobOf(domain, jobDisk(domain.def, path))
   if (!job) return undefined
   const type = TYPES[job.kind]
-  const list = await domain.qmp.execute<QmpBlockJob[]>('query-block-jobs')
-  const found = list.find(({ device }) => device === job.name)
+  const find = async () =>
+    (await domain.qmp.execute<QmpBlockJob[]>('query-block-jobs')).find(({ device }) => device === job.name)
+  let found = await find()
+  if (found && isAboutToBeReady(job, found)) {
+    await watchOf(job)?.tellReady(READY_MS)
+    found = await find()
+  }
   // over in QEMU, not here
   if (!found) return { type, bandwidth: 0n, cur: 0n, end: 1n }
   const speed = BigInt(found.speed)
   return { type, bandwidth: isBytes ? speed : speedMib(speed), ...progressOf(found) }
 }
+
+/** Time in which QEMU mostly has on disk what it has copied. */
+const READY_MS = 200
+
+/**
+ * All is copied, and clients do not know: they wait for the event, but look for it only once in a while, after an answer
+ * to how far the job is.
+ */
+const isAboutToBeReady = ({ kind, state }: BlockJob, { len, offset }: QmpBlockJob): boolean =>
+  (kind === 'copy' || kind === 'active-commit') && state === 'running' && BigInt(offset) === BigInt(len)
 
 /** Clients take a job for done when both are equal (qemuBlockJobInfoTranslate). */
 function progressOf({ len, offset, ready }: QmpBlockJob): { cur: bigint; end: bigint } {

@@ -239,6 +239,19 @@ export class BlockJobWatch implements HypervisorJob {
     while (this.#news) await this.#act()
   }
 
+  /** Has clients hear that it is ready, if QEMU says so within that time; for who holds the guest. */
+  async tellReady(waitMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    if (!this.#news) {
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+        timer = setTimeout(resolve, waitMs)
+      })
+    }
+    clearTimeout(timer)
+    if (this.#news === 'ready') await this.#act()
+  }
+
   /** Waits for the guest, however long others hold it. */
   #actLater(): void {
     if (this.#isHeld || this.#isUnderWay || !this.#news) return

@@ -11,6 +11,7 @@ t.setTimeout(240_000)
 
 const TRANSIENT_JOB = 4
 const [SHALLOW, REUSE, ACTIVE, PIVOT, ZEROED] = [1, 2, 4, 2, 16]
+const READY = 3
 
 /** What `query-jobs` tells, by the monitor that is asked. */
 const jobs = new WeakMap<object, object[]>()
@@ -137,6 +138,26 @@ function refuseNth(answers: Answers, command: string, nth: number, how = refuses
 
 /** How often a command comes before that step. */
 const nthOf = (steps: string[], at: number) => steps.slice(0, at).filter(step => step === steps[at]).length
+
+t.test('clients hear that all is copied before they are told so', async t => {
+  const guest = await guestWithChain(t)
+  const { answers } = guest.qemu.peer
+  const id = 'commit-vda-libvirt-1-format'
+  let isReady = false
+  answers['query-block-jobs'] = (order: Order) => {
+    order.reply([{ device: id, len: 0, offset: 0, speed: 0, ready: isReady }])
+    if (!isReady) order.peer.event('JOB_STATUS_CHANGE', { id, status: 'ready' })
+    isReady = true
+  }
+  await guest.call('virDomainBlockCommit', { disk: 'vda', flags: ACTIVE })
+  guest.forget()
+  t.match(await guest.call('virDomainGetBlockJobInfo', { disk: 'vda' }), { found: 1, cur: 1n, end: 1n })
+  t.match(guest.told, [
+    ['BLOCK_JOB', { status: READY }],
+    ['BLOCK_JOB_2', { dst: 'vda', status: READY }]
+  ])
+  t.match(await guest.status(), { blockJobs: [{ state: 'ready' }] })
+})
 
 for (const { name, api, args, steps, undone } of CASES) {
   t.test(`${name}: each step refused`, async t => {
