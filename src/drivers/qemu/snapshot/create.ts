@@ -108,7 +108,7 @@ export async function createSnapshot(
   await settleLeft(domain)
   if (redefine) redefineSnapshot(domain, def, asked)
   else await takeSnapshot(domain, job, def, asked)
-  domain.changed()
+  domain.settled()
   return def
 }
 
@@ -216,12 +216,17 @@ async function takeLiveInternal(taking: Taking): Promise<void> {
   // QEMU refuses a name that an image has already: that one is not ours to delete
   const isOurs = !(await isTaken(domain, def))
   await checkMigratable(domain)
-  const paused = domain.isRunning
-  if (paused) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SAVE))
+  let paused = false
+  let failure: unknown
   try {
     if (isOurs) writeJournal(root, { undo, saving: def.name })
+    paused = domain.isRunning
+    if (paused) await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_SAVE))
     await saveLive(domain, def)
     def.cookie = saveCookie(domain)
+    // its files are no concern of the guest's
+    if (paused && !taking.asked.halt) await resume(domain).catch(error => (failure = error))
+    paused = false
     writeJournal(root, { redo: { snapshots: tree.filesOf(change) } })
     tree.apply(change)
     endJournal(root)
@@ -236,7 +241,7 @@ async function takeLiveInternal(taking: Taking): Promise<void> {
     throw error
   }
   if (taking.asked.halt) await halt(domain)
-  else if (paused) await resume(domain)
+  if (failure !== undefined) throw failure
 }
 
 async function takeLiveExternal(taking: Taking, manual: boolean): Promise<void> {

@@ -75,7 +75,7 @@ export async function deleteSnapshot(domain: QemuDomain, job: AsyncJob, name: st
   const wanted = childrenOnly ? below : [...below, def]
   // each is looked up anew: one that goes may change those that stay
   for (const { name } of wanted) await deleteOne(deleting, tree.get(name)!)
-  domain.changed()
+  domain.settled()
 }
 
 /** What of a subtree is asked for. */
@@ -184,7 +184,9 @@ async function deleteInside(deleting: Deleting, def: SnapshotDef): Promise<void>
     if (heard === 'again') endJournal(root)
     throw error
   }
-  return forget(deleting, change, {})
+  // a process that is to finish it finds nothing left in the images, and does the rest
+  tree.apply(change)
+  endJournal(root)
 }
 
 /** Does the steps and forgets the snapshot: all of it, once it has begun. */

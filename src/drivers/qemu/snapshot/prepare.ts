@@ -89,8 +89,11 @@ const usesExternal = ({ isActive }: QemuDomain, { memory, disks }: SnapshotDef, 
 /** Has the snapshot keep the guest, its state and all of its disks. @throws VIR_ERR_OPERATION_UNSUPPORTED and others */
 export function alignSnapshot(domain: QemuDomain, def: SnapshotDef, ways: SnapshotWays): void {
   const { isActive, newDef, run } = domain
-  def.dom = kept(domain, domain.def, run?.originalCpu)
-  if (isActive && newDef) def.inactiveDom = copyOf(domain, newDef)
+  // one that nobody keeps needs no definitions of its own
+  if (ways.metadata) {
+    def.dom = kept(domain, domain.def, run?.originalCpu)
+    if (isActive && newDef) def.inactiveDom = structuredClone(newDef)
+  }
   def.state = snapshotStateOf(domain)
   const external = usesExternal(domain, def, ways)
   if (external && ways.diskOnly) {
@@ -103,7 +106,7 @@ export function alignSnapshot(domain: QemuDomain, def: SnapshotDef, ways: Snapsh
     def.memory = def.state === 'shutoff' ? 'no' : 'internal'
   }
   const fallback = external ? 'external' : 'internal'
-  alignSnapshotDisks(def, undefined, { fallback, uniformInternal: true, isRegularFile })
+  alignSnapshotDisks(def, domain.def, { fallback, uniformInternal: true, isRegularFile })
 }
 
 /**

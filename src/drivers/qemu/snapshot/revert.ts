@@ -54,7 +54,7 @@ export async function revertToSnapshot(domain: QemuDomain, job: AsyncJob, name: 
   const def = findSnapshot(domain, name)
   checkRevert(domain, def, bits)
   await revert({ domain, job, def, bits, tree: snapshotsOf(domain) })
-  domain.changed()
+  domain.settled()
 }
 
 /** @throws VIR_ERR_SNAPSHOT_REVERT_RISKY, VIR_ERR_OPERATION_INVALID and others (qemuSnapshotRevertValidate) */
