@@ -83,8 +83,9 @@ class Guest {
     for (const what of ['saved', 'overlay', 'copy', 'backup']) rmSync(at(this, what), { force: true })
   }
 
-  /** Milliseconds in all, and those in which the guest stood still. */
+  /** Milliseconds in all, and those in which the guest stood still. What others have left to be written is on disk before. */
   async timed(work: () => unknown): Promise<{ tookMs: number; pausedMs: number }> {
+    execFileSync('sync')
     const events = spawn('virsh', ['-c', this.uri, 'event', this.name, '--event', 'lifecycle', '--loop', '--timestamp'])
     let heard = ''
     events.stdout.on('data', chunk => {
