@@ -1,7 +1,8 @@
 // Fills V8's code caches in dist/ by running the programs: what they compile on the way is what a cache holds. The
 // shim's is of a start, an answer on each API and an end of ordinary guests; what it does not do in every life is better
-// compiled when it is needed than read at every start. A guest that moves stands still for a while: what both sides load
-// for that alone is cached beside it. Without QEMU there is less to cache.
+// compiled when it is needed than read at every start. Files that are loaded when they are needed have caches of their
+// own: of jobs on disks, too, which few guests have often enough to have them compiled before, and of a move, in which a
+// guest stands still for a while. Without QEMU there is less to cache.
 import { spawn, spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
@@ -10,9 +11,13 @@ import { request } from 'node:http'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 
 /** A shim that has not done its part by then is asked to end. */
 const LIMIT_MS = 20_000
+/** A job that is not ready to be ended is asked again. */
+const TRIES = 10
+const RETRY_MS = 100
 
 const env = { ...process.env, VIRSHIM_WRITE_CODE_CACHE: 'all' }
 const moreEnv = { ...env, VIRSHIM_WRITE_CODE_CACHE: 'more' }
@@ -65,10 +70,9 @@ export async function fillCaches() {
   const dir = mkdtempSync(join(tmpdir(), 'virshim-build-'))
   try {
     writeFileSync(join(dir, 'disk'), Buffer.alloc(1024 * 1024))
-    for (const guest of guests) {
-      await oneLife(domainXml(guest, dir), dir).catch(error => console.warn(`code cache: ${error.message}`))
-    }
-    await twoMoves(domainXml(guests[0], dir), dir).catch(error => console.warn(`code cache: ${error.message}`))
+    for (const guest of guests) await tried(oneLife(domainXml(guest, dir), dir))
+    await tried(oneLife(domainXml(guests[0], dir), dir, moreEnv, diskJobs))
+    await tried(twoMoves(domainXml(guests[0], dir), dir))
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
@@ -77,14 +81,18 @@ export async function fillCaches() {
   spawnSync('bin/virshim', ['domxml-to-native', 'qemu-argv', ...examples], { env, stdio: 'ignore' })
 }
 
-/** Starts a guest, asks its shim on both APIs and ends it. */
-async function oneLife(xml, dir) {
+/** What goes wrong is told: a cache less makes nothing worse than slower. */
+const tried = life => life.catch(error => console.warn(`code cache: ${error.message}`))
+
+/** Starts a guest, asks its shim on both APIs, does the work and ends it. */
+async function oneLife(xml, dir, shimEnv = env, work = () => {}) {
   const root = join(dir, 'root')
-  const { shim, ended, state } = await startShim(xml, dir, root, env)
+  const { shim, ended, state } = await startShim(xml, dir, root, shimEnv)
   try {
     if (state !== 'running') return
     await askRpc(join(root, 'libvirt-sock'))
     await post(join(root, 'api.sock'), '/v1/virDomainGetInfo')
+    await work((api, args) => succeeds(post(join(root, 'api.sock'), `/v1/${api}`, args)), dir)
     await post(join(root, 'api.sock'), '/v1/virDomainDestroy')
   } catch (error) {
     shim.kill('SIGTERM')
@@ -139,6 +147,46 @@ async function post(socketPath, path, body = {}) {
   const [reply] = await once(sent, 'response')
   const words = (await reply.toArray()).join('')
   if (reply.statusCode !== 200) throw new Error(`${path}: ${words}`)
+}
+
+/** Tells whether a call succeeds. */
+const succeeds = call =>
+  call.then(
+    () => true,
+    () => false
+  )
+
+const DISK_ONLY_NO_METADATA = 16 | 4
+const COMMIT_ACTIVE = 4
+const COPY_TRANSIENT_JOB = 4
+const ABORT_PIVOT = 2
+
+/** Snapshots outside and inside of the image, a copy, a backup, a commit. */
+async function diskJobs(call, dir) {
+  const disk = 'vda'
+  const at = name => `<source file='${join(dir, name)}'/>`
+  const overlay = `<disk name='${disk}'>${at('overlay')}</disk>`
+  await call('virDomainSnapshotCreateXML', {
+    xmlDesc: `<domainsnapshot><disks>${overlay}</disks></domainsnapshot>`,
+    flags: DISK_ONLY_NO_METADATA
+  })
+  await call('virDomainSnapshotCreateXML', { xmlDesc: '<domainsnapshot><name>inside</name></domainsnapshot>' })
+  await call('virDomainRevertToSnapshot', { snap: { name: 'inside' } })
+  await call('virDomainSnapshotDelete', { snap: { name: 'inside' } })
+  const copy = `<disk type='file'>${at('copy')}<driver type='qcow2'/></disk>`
+  await call('virDomainBlockCopy', { disk, destxml: copy, flags: COPY_TRANSIENT_JOB })
+  await call('virDomainGetBlockJobInfo', { disk })
+  await call('virDomainBlockJobAbort', { disk })
+  const store = `<disk name='${disk}' type='file'><target file='${join(dir, 'backup')}'/></disk>`
+  await call('virDomainBackupBegin', { backupXML: `<domainbackup><disks>${store}</disks></domainbackup>` })
+  await call('virDomainGetJobInfo')
+  await call('virDomainAbortJob')
+  await call('virDomainBlockCommit', { disk, flags: COMMIT_ACTIVE })
+  for (let tries = 0; tries < TRIES; tries++) {
+    await call('virDomainGetBlockJobInfo', { disk })
+    if (await call('virDomainBlockJobAbort', { disk, flags: ABORT_PIVOT })) return
+    await sleep(RETRY_MS)
+  }
 }
 
 /** REMOTE_PROC_AUTH_LIST, which takes no arguments: length, program, version, procedure, type, serial, status. */
