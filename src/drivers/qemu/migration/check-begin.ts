@@ -6,7 +6,7 @@ import { checkAll, type Refuse } from '../../../conf/refuse.ts'
 import type { Finding } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { checkRemotelyMigratable, checkSafe } from './allowed.ts'
-import { checkBegin, checkEncrypted, checkManaged, checkPerform, checkToUri } from './checks.ts'
+import { checkBegin, checkEncrypted, checkManaged, checkPerform, checkToUri, refuseRdma } from './checks.ts'
 import { formatCookie } from './cookie.ts'
 import { Findings } from './findings.ts'
 import { ownCookie } from './own-cookie.ts'
@@ -74,6 +74,7 @@ export async function checkBeginPhase(
   }
   const settings = await findings.check('parameters', () => settingsFor(params, flags, 'source'))
   if (params.migrate_uri !== undefined) {
+    await findings.check('parameters', () => refuseRdma(def, params.migrate_uri, 'outgoing'))
     await findings.check('parameters', () => destinationOf(params.migrate_uri, flags))
   }
   if (settings && isAsked) await findings.check('parameters', () => checkSettings(domain, settings))

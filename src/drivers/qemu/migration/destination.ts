@@ -34,7 +34,7 @@ import { HeldPorts } from '../process/ports.ts'
 import { refreshDomain } from '../process/refresh.ts'
 import { startDomain } from '../process/start.ts'
 import { stopDomain } from '../process/stop.ts'
-import { checkDestination, checkEncrypted, checkPrepare, checkPrepareTunnel } from './checks.ts'
+import { checkDestination, checkEncrypted, checkPrepare, checkPrepareTunnel, refuseRdma } from './checks.ts'
 import {
   arrivedStatistics,
   type CookieFeature,
@@ -147,6 +147,7 @@ async function prepare(
       await place.choosePort(ports, context)
       ports.release()
     } else {
+      refuseRdma(def, params.migrate_uri, 'incoming')
       const originalCpu = takeMadeCpu(def, heard?.cpu)
       await prepareStorage(def, context, asked, heard?.nbd)
       const diskServer = heard?.nbd && diskServerFor(def, context, asked, place.listen)

@@ -27,7 +27,7 @@ import { startCpus, stopCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
 import { refreshTrays } from '../process/trays.ts'
 import { checkRemotelyMigratable, checkSafe } from './allowed.ts'
-import { checkBegin, checkEncrypted, checkPerform } from './checks.ts'
+import { checkBegin, checkEncrypted, checkPerform, refuseRdma } from './checks.ts'
 import { type CookieFeature, formatCookie, jobStats, type MigrationCookie, parseCookie } from './cookie.ts'
 import { clientsMoved, relocateGraphics } from './graphics.ts'
 import { ownCookie, readerOf, statisticsOf } from './own-cookie.ts'
@@ -212,6 +212,7 @@ export async function send(
   const isKept = (flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0
   const persistent = isKept ? await persistentFor(domain, params.persistent_xml) : undefined
   const heard = parseCookie(cookieIn, readerOf(domain), ['graphics', 'capabilities', 'nbd', 'block-dirty-bitmaps'])
+  if (!stream) refuseRdma(domain.def, params.migrate_uri, 'outgoing')
   const to = stream ? { stream } : destinationOf(params.migrate_uri, flags)
   const settings = settingsFor(params, flags, 'source')
   const witness = witnessIn(heard?.unknown)
@@ -318,14 +319,11 @@ function troubleOf(domain: QemuDomain, flags: number): Error | undefined {
 /** Where the guest goes: over a connection of ours, or one that QEMU makes itself as it wants several. */
 type Destination = { address: Address } | { uri: string } | { stream: PeerStream }
 
-/** @throws VIR_ERR_INTERNAL_ERROR, VIR_ERR_OPERATION_UNSUPPORTED */
+/** @throws VIR_ERR_INTERNAL_ERROR */
 export function destinationOf(given: string | undefined, flags: number): Destination {
   if (given === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'missing migration URI')
   const { scheme, host, port, path } = parseMigrationUri(given)
   if (scheme === '') throw fail('VIR_ERR_INTERNAL_ERROR', `missing scheme in migration URI: ${given}`)
-  if (scheme === 'rdma') {
-    throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'outgoing RDMA migration is not supported with this QEMU binary')
-  }
   const isOfQemu = (flags & (FLAGS.VIR_MIGRATE_PARALLEL | FLAGS.VIR_MIGRATE_POSTCOPY)) !== 0
   if (scheme === 'unix') return isOfQemu ? { uri: `unix:${path}` } : { address: { path } }
   return isOfQemu ? { uri: `tcp:${hostInUri(host)}:${port}` } : { address: { host, port } }

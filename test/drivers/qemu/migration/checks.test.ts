@@ -7,7 +7,8 @@ import {
   checkPerform,
   checkPrepare,
   checkPrepareTunnel,
-  checkToUri
+  checkToUri,
+  refuseRdma
 } from '../../../../src/drivers/qemu/migration/checks.ts'
 import { define } from '../../../helper/definition.ts'
 import { failureOf } from '../../../helper/stand-in-guest.ts'
@@ -161,4 +162,17 @@ t.test('how a guest can be moved', async t => {
   for (const [flags, message, params = {}] of cases) {
     t.equal(await failureOf(() => checkBegin(def, params, bits(...flags))), message, `${flags} ${Object.keys(params)}`)
   }
+})
+
+t.test('RDMA', async t => {
+  const plain = await define('')
+  const limited = { ...plain, memtune: { hardLimitKiB: 1024 } }
+  const said = (def: typeof plain, uri?: string) => failureOf(() => refuseRdma(def, uri, 'incoming'))
+  t.equal(await said(plain), '')
+  t.equal(await said(plain, 'tcp://two'), '')
+  t.match(await said(plain, 'rdma://two'), /^VIR_ERR_OPERATION_INVALID .*with no memory hard limit set$/)
+  t.match(
+    await said(limited, 'rdma://two'),
+    /^VIR_ERR_OPERATION_UNSUPPORTED .*incoming RDMA migration is not supported/
+  )
 })
