@@ -51,6 +51,7 @@ import { applySettings, checkSettings, type MigrationSettings, resetSettings, se
 import { type Asked, enterPhase, letGoOn, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
 import { FD_NAME, migrationReached } from './progress.ts'
 import { diskServerFor, prepareStorage, stopDiskServer } from './storage.ts'
+import { takeDisks } from './take-disks.ts'
 import { disableTls, dropTls, enableTls } from './tls.ts'
 import { tunnelFrom } from './tunnel.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
@@ -437,6 +438,7 @@ async function arrive(
     const { VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_RUNNING_POSTCOPY } = virDomainRunningReason
     await startCpus(domain, status === 'postcopy' ? VIR_DOMAIN_RUNNING_POSTCOPY : VIR_DOMAIN_RUNNING_MIGRATED)
   } else {
+    await takeDisks(domain)
     domain.setPaused(VIR_DOMAIN_PAUSED_USER)
     domain.lifecycle(
       virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
