@@ -57,13 +57,41 @@ export interface HostOptions {
   roots?: string
   /** certificates for migration, of one authority for both hosts, in /etc/pki/qemu */
   tls?: boolean
+  /** the cable ends in a bridge of that name on either host, for guests' taps */
+  bridge?: string
 }
 
 /** Lines of libvirtd.conf that have everything QEMU is told and answers written to `DIR/a/libvirtd.log`. */
 export const MONITOR_LOG = ['log_filters="1:qemu.qemu_monitor 3:*"']
 
+/** Where guests can be: a daemon, and the host that it runs on. */
+export interface MigrationPlace {
+  readonly name: string
+  readonly daemon: Daemon
+  readonly hostName: string
+  /** the aggregator's */
+  readonly root: string
+  /** where its daemon is asked by libvirt's clients, from either host and from outside */
+  readonly uri: string
+  /** The path from outside of a file that it has below DIR/local. */
+  ownPath(name: string): string
+  /** Asks its daemon by the real virsh. */
+  virsh(...words: string[]): Promise<Ran>
+  /** Runs a program on its host. */
+  run(program: string, ...words: string[]): Promise<Ran>
+  /** Processes on its host that name a text, as seen from outside. */
+  processes(text: string): number[]
+}
+
+export const uriOf = (socket: string): string => `qemu+unix:///system?socket=${socket}`
+
+const aggregatorWords = (root: string): string[] => [
+  `${process.cwd()}/bin/virshim-aggregatord`,
+  ...['--root', root, '--secondary', 'none']
+]
+
 /** One of the two hosts. */
-export class MigrationHost {
+export class MigrationHost implements MigrationPlace {
   readonly name: 'a' | 'b'
   readonly daemon: Daemon
   /** its own files */
@@ -87,9 +115,8 @@ export class MigrationHost {
     this.#options = options
   }
 
-  /** Where its daemon is asked by libvirt's clients, from either host and from outside. */
   get uri(): string {
-    return `qemu+unix:///system?socket=${this.libvirtSocket}`
+    return uriOf(this.libvirtSocket)
   }
 
   /** The same by way of the network, from the other host; libvirtd only. */
@@ -101,7 +128,6 @@ export class MigrationHost {
     return join(this.daemon === 'libvirtd' ? this.dir : this.root, 'libvirt-sock')
   }
 
-  /** The aggregator's root. */
   get root(): string {
     const { roots } = this.#options
     return roots === undefined ? join(this.dir, 'r') : join(roots, this.name)
@@ -200,7 +226,13 @@ export class MigrationHost {
     }
     inNet(this, 'link', 'add', 'net0', 'type', 'veth', 'peer', 'name', 'net0', 'netns', `${other.pid}`)
     for (const host of [this, other]) {
-      inNet(host, 'address', 'add', `${host.address}/24`, 'dev', 'net0')
+      const { bridge } = host.#options
+      if (bridge !== undefined) {
+        inNet(host, 'link', 'add', bridge, 'type', 'bridge')
+        inNet(host, 'link', 'set', 'net0', 'master', bridge)
+        inNet(host, 'link', 'set', bridge, 'up')
+      }
+      inNet(host, 'address', 'add', `${host.address}/24`, 'dev', bridge ?? 'net0')
       inNet(host, 'link', 'set', 'net0', 'up')
     }
   }
@@ -212,23 +244,25 @@ export class MigrationHost {
 
   /** Starts its daemon; settles once that serves. */
   async start(): Promise<void> {
-    const log = openSync(join(this.dir, 'stderr'), 'a')
     const words =
       this.daemon === 'libvirtd'
         ? ['libvirtd', '--listen', '-f', '/etc/libvirt/libvirtd.conf', '-p', '/run/libvirtd.pid']
-        : [
-            `${process.cwd()}/bin/virshim-aggregatord`,
-            ...['--root', this.root, '--secondary', 'none', ...(this.#options.options ?? [])]
-          ]
+        : [...aggregatorWords(this.root), ...(this.#options.options ?? [])]
+    this.#daemon = await this.serve(words, this.libvirtSocket)
+  }
+
+  /** Starts a daemon on it; settles once that serves. */
+  async serve(words: string[], socket: string): Promise<ChildProcess> {
+    const log = openSync(join(this.dir, 'stderr'), 'a')
     const child = spawn('nsenter', [...this.#enter(), ...words], { stdio: ['ignore', 'ignore', log] })
-    this.#daemon = child
     const deadline = Date.now() + START_LIMIT_MS
-    while (!(await accepts(this.libvirtSocket))) {
+    while (!(await accepts(socket))) {
       if (child.exitCode !== null || Date.now() > deadline) {
-        throw new Error(`no ${this.daemon} on host ${this.name}: ${readFileSync(join(this.dir, 'stderr'), 'utf8')}`)
+        throw new Error(`no ${words[0]} on host ${this.name}: ${readFileSync(join(this.dir, 'stderr'), 'utf8')}`)
       }
       await sleep(50)
     }
+    return child
   }
 
   /** Ends its daemon at once, as a crash does; guests stay. */
@@ -241,7 +275,6 @@ export class MigrationHost {
     await gone
   }
 
-  /** Processes on it that name a text, as seen from outside. */
   processes(text: string): number[] {
     return processesNaming(text).filter(pid => {
       try {
@@ -256,12 +289,10 @@ export class MigrationHost {
     return ['--target', `${this.#pid}`, '--mount', '--net', '--uts', '--ipc', '--pid', '--']
   }
 
-  /** Runs a program on it. */
   run(program: string, ...words: string[]): Promise<Ran> {
     return run('nsenter', [...this.#enter(), program, ...words])
   }
 
-  /** The path from outside of a file that it has below DIR/local. */
   ownPath(name: string): string {
     return join(this.dir, 'local', name)
   }
@@ -276,7 +307,6 @@ export class MigrationHost {
     return stdout
   }
 
-  /** Asks its daemon by the real virsh. */
   virsh(...words: string[]): Promise<Ran> {
     return this.run('virsh', '-c', this.uri, ...words)
   }
@@ -289,6 +319,50 @@ export class MigrationHost {
     if (this.#pid) process.kill(this.#pid, 'SIGKILL')
     else holder.kill('SIGKILL')
     await gone
+  }
+}
+
+/** An aggregator more on a host, with a root of its own: its guests go from root to root, and stay on that host. */
+export class MigrationRoot implements MigrationPlace {
+  readonly name: string
+  readonly daemon = 'virshim'
+  readonly host: MigrationHost
+
+  constructor(host: MigrationHost, name: string) {
+    this.host = host
+    this.name = name
+  }
+
+  get root(): string {
+    return join(this.host.dir, this.name)
+  }
+
+  get hostName(): string {
+    return this.host.hostName
+  }
+
+  get uri(): string {
+    return uriOf(join(this.root, 'libvirt-sock'))
+  }
+
+  async start(): Promise<void> {
+    await this.host.serve(aggregatorWords(this.root), join(this.root, 'libvirt-sock'))
+  }
+
+  ownPath(name: string): string {
+    return this.host.ownPath(name)
+  }
+
+  virsh(...words: string[]): Promise<Ran> {
+    return this.run('virsh', '-c', this.uri, ...words)
+  }
+
+  run(program: string, ...words: string[]): Promise<Ran> {
+    return this.host.run(program, ...words)
+  }
+
+  processes(text: string): number[] {
+    return this.host.processes(text)
   }
 }
 
