@@ -2,7 +2,7 @@
 // each way, and each option, that both ends have.
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { type MigrationHost, MigrationWorld } from '../../helper/migration-world.ts'
+import { type MigrationHost, MigrationRoot, MigrationWorld } from '../../helper/migration-world.ts'
 import { Mover } from '../../helper/mover.ts'
 
 // some eighty moves, each of which starts a guest
@@ -79,6 +79,16 @@ for (const [number, { options, disk }] of some([...SHARED, ...COPIED]).entries()
     t.equal(asSent(await mover.virsh('dumpxml', mover.name, '--migratable')), before, 'it is the same guest')
   })
 }
+
+await t.test('on one host', async t => {
+  // libvirtd knows it by its UUID
+  const beside = new MigrationRoot(a, 'r2')
+  await beside.start()
+  const { status, err } = await shared.migrate(beside, ['--unsafe', '--live'])
+  t.equal(status, 1)
+  t.match(err, 'Attempt to migrate guest to the same host')
+  await shared.works()
+})
 
 await t.test('by the network to a libvirtd', async t => {
   await shared.move(t, b, ['--unsafe', '--live'])
