@@ -8,7 +8,6 @@ import { makeImage, makeRestlessDisk, passesOf, restlessGuest } from './restless
 import type { Ran } from './virsh.ts'
 
 const LIMIT_MS = 60_000
-const BASE = 'base.qcow2'
 
 /** Where its disk is: one image for all, one of the same name on each host, or one of each daemon's own name. */
 export type Disk = 'shared' | 'local' | 'named'
@@ -40,6 +39,11 @@ export class Mover {
     this.#said = join(world.shared, `${name}.said`)
   }
 
+  /** Name of what its image may stand on, on each host. */
+  get #base(): string {
+    return `${this.name}.base.qcow2`
+  }
+
   /** What it has at one place, as that place sees it. */
   imageAt(place: MigrationPlace): string {
     const { disk } = this.#options
@@ -58,13 +62,21 @@ export class Mover {
     return file
   }
 
+  /** Its definition with the image that it has at another place. */
+  async #xmlThere(to: MigrationPlace): Promise<string> {
+    const file = join(this.#world.shared, `${this.name}.${to.name}.xml`)
+    const xml = await this.virsh('dumpxml', this.name, '--migratable')
+    writeFileSync(file, xml.replaceAll(this.imageAt(this.at), this.imageAt(to)))
+    return file
+  }
+
   /** @param places it is going to be at; an image that others stand on is there, too, where it is not shared */
   async start(...places: MigrationPlace[]): Promise<void> {
     const { at } = this
     if (this.#options.disk === 'shared') makeRestlessDisk(this.#imageOf(at))
     else {
-      for (const place of [at, ...places]) makeRestlessDisk(place.ownPath(BASE))
-      makeImage(this.#imageOf(at), join(this.#world.local, BASE))
+      for (const place of [at, ...places]) makeRestlessDisk(place.ownPath(this.#base))
+      makeImage(this.#imageOf(at), join(this.#world.local, this.#base))
     }
     await this.virsh(this.#options.isKept ? 'define' : 'create', this.#xml(at))
     if (this.#options.isKept) await this.virsh('start', this.name)
@@ -107,14 +119,14 @@ export class Mover {
 
   /** Makes the image at the other place that its disk is to be copied to. */
   makeTarget(to: MigrationPlace, isIncremental: boolean): void {
-    makeImage(this.#imageOf(to), ...(isIncremental ? [join(this.#world.local, BASE)] : []))
+    makeImage(this.#imageOf(to), ...(isIncremental ? [join(this.#world.local, this.#base)] : []))
   }
 
   /** Moves it; nothing of it is left where it was, and it goes on where it is. */
   async move(t: Test, to: MigrationPlace, words: readonly string[], uris?: Uris): Promise<void> {
     const from = this.at
     const wasRunning = (await this.state()).startsWith('running')
-    const xml = this.#options.disk === 'named' ? ['--xml', this.#xml(to)] : []
+    const xml = this.#options.disk === 'named' ? ['--xml', await this.#xmlThere(to)] : []
     const isPaused = !wasRunning || words.includes('--suspend')
     t.match(await this.migrate(to, [...words, ...xml], uris), { status: 0, err: '' }, `from ${from.name} to ${to.name}`)
     this.at = to
