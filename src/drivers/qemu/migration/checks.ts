@@ -153,13 +153,15 @@ function checkOffline(flags: number, refuse: Refuse): void {
 }
 
 /**
- * Refuses RDMA, after what libvirt wants for it (qemuMigrationDstPrepareActive, qemuMigrationSrcPerformNative).
+ * Refuses RDMA; where a guest comes, after what libvirt wants for it (qemuMigrationDstPrepareActive, qemuMigrationSrcPerformNative).
  * @param uri absent: another way
  * @throws VIR_ERR_OPERATION_INVALID without a limit of memory, VIR_ERR_OPERATION_UNSUPPORTED
  */
 export function refuseRdma({ memtune }: DomainDef, uri: string | undefined, way: 'incoming' | 'outgoing'): void {
   if (!uri?.startsWith('rdma:')) return
-  if (memtune?.hardLimitKiB === undefined) throw invalid('cannot start RDMA migration with no memory hard limit set')
+  if (way === 'incoming' && memtune?.hardLimitKiB === undefined) {
+    throw invalid('cannot start RDMA migration with no memory hard limit set')
+  }
   throw unsupported(`${way} RDMA migration is not supported with this QEMU binary`)
 }
 
