@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events'
 import type { Socket } from 'node:net'
 import { errorsFrom, toVirError, type VirError } from '../../conf/error.ts'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
+import { KEEPALIVE_COUNT, KEEPALIVE_INTERVAL_MS } from '../../host/keepalive.ts'
 import { OrderedWriter } from '../../host/ordered-writer.ts'
 import type { ReceivedFiles } from '../../host/received-files.ts'
 import { exactSocket } from './exact-socket.ts'
@@ -37,9 +38,6 @@ const CALLS_MAX = 5
 const REPLY_BACKLOG_MAX = 1024 * 1024
 /** Bytes waiting for a client when it is closed rather than sent another event. */
 const EVENT_BACKLOG_MAX = 4 * 1024 * 1024
-/** libvirtd's keepalive_interval and keepalive_count. */
-const KEEPALIVE_INTERVAL_MS = 5000
-const KEEPALIVE_COUNT = 5
 /** A client that has its last answer closes the connection itself, and may complain when it is closed before. */
 const LEAVE_MS = 500
 const PING = 1

@@ -3,6 +3,7 @@
 // While something is under way a daemon that says nothing is asked whether it is there, as libvirt's client does.
 import { connect, type Socket } from 'node:net'
 import { errorsFrom, type VirError } from '../../conf/error.ts'
+import { KEEPALIVE_COUNT, KEEPALIVE_INTERVAL_MS } from '../../host/keepalive.ts'
 import { OrderedWriter } from '../../host/ordered-writer.ts'
 import type { ReceivedFiles } from '../../host/received-files.ts'
 import type { Layout } from './codec.ts'
@@ -28,9 +29,6 @@ const fail = errorsFrom('VIR_FROM_RPC')
 const OPEN_LIMIT_MS = 10_000
 /** Bytes waiting for the daemon before no more should be sent. */
 const BACKLOG_MAX = 1024 * 1024
-/** libvirt's keepalive_interval and keepalive_count. */
-const KEEPALIVE_INTERVAL_MS = 5000
-const KEEPALIVE_COUNT = 5
 const PING = 1
 const PONG = 2
 const CONNECT_OPEN = 1
