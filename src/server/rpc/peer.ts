@@ -22,6 +22,8 @@ import { findProcedure } from './procedures.ts'
 const fail = errorsFrom('VIR_FROM_NONE')
 
 const SUPPORTS_FEATURE = 60
+/** The daemon then asks whether we are there, and ends what waits for us if we are not. */
+const KEEPALIVE_FEATURE = 10
 const PREPARE3_PARAMS = 303
 const PREPARE_TUNNEL3_PARAMS = 304
 const FINISH3_PARAMS = 306
@@ -63,16 +65,17 @@ export async function openPeer(uri: string): Promise<Peer> {
       drained() {
         for (const stream of streams.values()) stream.drained()
       },
-      get isWaiting() {
-        return streams.size > 0
-      }
+      // between two calls the guest is on its way
+      isWaiting: true
     }
   )
   await link.opened()
   const call = (procedure: number, args: Record<string, unknown>) =>
     link.call({ program: REMOTE_PROGRAM, procedure, layout: findProcedure(REMOTE_PROGRAM, procedure)! }, args)
+  const supports = async (feature: number) => Boolean((await call(SUPPORTS_FEATURE, { feature })).supported)
+  await supports(KEEPALIVE_FEATURE)
   return {
-    supports: async feature => Boolean((await call(SUPPORTS_FEATURE, { feature })).supported),
+    supports,
     async prepare(phase) {
       const { cookie_out: cookie, uri_out: given } = await call(PREPARE3_PARAMS, argumentsOf(phase))
       return { cookie: cookie as Uint8Array, uri: (given as string | null) ?? undefined }
