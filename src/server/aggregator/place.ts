@@ -100,6 +100,8 @@ export class Place {
         return ask(this.root.apiSocket, question)
       })
       if (status === 200 && !this.#closed) this.#take(readReport(body))
+      // nobody would hear of its end, or of what has become of it since it has answered
+      if (!this.#poll) this.look()
     } catch (error) {
       if (isNobody(error)) await this.#judge()
       this.#leaveOut(error)

@@ -319,3 +319,15 @@ t.test('a closed place says nothing any more', async t => {
   await early.settled
   t.equal(scene.guest, undefined)
 })
+
+t.test('one that is asked before it was noticed is followed from then on', async t => {
+  const scene = new Scene(t)
+  const place = scene.open(OWN)
+  await place.settled
+  const shim = await shimAt(t, scene)
+  await place.refresh()
+  t.equal(scene.guest?.report.name, NAME)
+  await shim.close()
+  await scene.until(guest => guest === undefined)
+  t.pass('its end is heard of')
+})
