@@ -218,7 +218,8 @@ export async function send(
   const witness = witnessIn(heard?.unknown)
   const host = 'address' in to && 'host' in to.address ? to.address.host : undefined
   keepState(domain)
-  if (witness && host !== undefined) domain.running.departure!.witness = { host, ...witness }
+  const there = 'host' in to && to.host !== undefined && witness ? { host: to.host, ...witness } : undefined
+  domain.running.departure!.witness = there
   const speed = speedBytes(params.bandwidth || migrationSpeed(domain), false)
   settings.parameters['max-bandwidth'] = speed
   let credentials: string | undefined
@@ -317,7 +318,7 @@ function troubleOf(domain: QemuDomain, flags: number): Error | undefined {
 }
 
 /** Where the guest goes: over a connection of ours, or one that QEMU makes itself as it wants several. */
-type Destination = { address: Address } | { uri: string } | { stream: PeerStream }
+type Destination = (({ address: Address } | { uri: string }) & { host: string | undefined }) | { stream: PeerStream }
 
 /** @throws VIR_ERR_INTERNAL_ERROR */
 export function destinationOf(given: string | undefined, flags: number): Destination {
@@ -325,8 +326,8 @@ export function destinationOf(given: string | undefined, flags: number): Destina
   const { scheme, host, port, path } = parseMigrationUri(given)
   if (scheme === '') throw fail('VIR_ERR_INTERNAL_ERROR', `missing scheme in migration URI: ${given}`)
   const isOfQemu = (flags & (FLAGS.VIR_MIGRATE_PARALLEL | FLAGS.VIR_MIGRATE_POSTCOPY)) !== 0
-  if (scheme === 'unix') return isOfQemu ? { uri: `unix:${path}` } : { address: { path } }
-  return isOfQemu ? { uri: `tcp:${hostInUri(host)}:${port}` } : { address: { host, port } }
+  if (scheme === 'unix') return { host: undefined, ...(isOfQemu ? { uri: `unix:${path}` } : { address: { path } }) }
+  return { host, ...(isOfQemu ? { uri: `tcp:${hostInUri(host)}:${port}` } : { address: { host, port } }) }
 }
 
 async function start(domain: QemuDomain, job: AsyncJob, to: Destination): Promise<TunnelOut | undefined> {
