@@ -9,7 +9,7 @@ const CONNECT_LIMIT_MS = 60_000
 export type Address = { host: string; port: number } | { path: string }
 
 /** Connects, and reads nothing. @throws VIR_ERR_SYSTEM_ERROR */
-export function connectTo(address: Address): Promise<Socket> {
+export function connectTo(address: Address, limitMs = CONNECT_LIMIT_MS): Promise<Socket> {
   return new Promise((done, refuse) => {
     const socket = connect('path' in address ? { path: address.path } : { ...address, noDelay: true }).pause()
     const failed = (error: Error) => {
@@ -20,7 +20,7 @@ export function connectTo(address: Address): Promise<Socket> {
       refuse(systemError('VIR_FROM_RPC', words, error))
     }
     const late = Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' })
-    const timer = setTimeout(() => failed(late), CONNECT_LIMIT_MS)
+    const timer = setTimeout(() => failed(late), limitMs)
     socket.once('error', failed)
     socket.once('connect', () => {
       clearTimeout(timer)

@@ -9,6 +9,8 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** Name of the descriptor that QEMU is handed for it. */
 export const FD_NAME = 'migrate'
+/** What nodes are called by which disks are copied. */
+export const COPY_NODE = 'migration-'
 /** What a set of descriptors is known by in QEMU. */
 export const SET_NAME = 'libvirt-migrate'
 
@@ -37,6 +39,24 @@ export interface MigrationInfo {
 }
 
 export const queryMigrate = ({ qmp }: QemuDomain) => qmp.execute<MigrationInfo>('query-migrate')
+
+/**
+ * Time QEMU may not answer when nothing comes back from its destination: it waits for what is under way there, and TCP
+ * gives up after a quarter of an hour.
+ */
+const SILENCE_MS = 1_200_000
+
+/** Breaks QEMU's connections to a destination that says nothing any more: what waits there goes on. */
+export async function breakConnections({ qmp, log }: QemuDomain): Promise<void> {
+  try {
+    type Instance = { type: string; 'node-name'?: string }
+    const all = await qmp.execute<Instance[]>('query-yank', undefined, { timeoutMs: SILENCE_MS })
+    const instances = all.filter(one => one.type === 'migration' || one['node-name']?.startsWith(COPY_NODE))
+    if (instances.length > 0) await qmp.execute('yank', { instances })
+  } catch (error) {
+    log.warn({ err: error }, 'connections to a destination that does not answer stay as they are')
+  }
+}
 
 /** Bytes of disks that go along with the memory. */
 export interface MirrorCounts {

@@ -18,7 +18,7 @@ import { dropLeftCopies, stopDiskServer } from './storage.ts'
 import { dropTls } from './tls.ts'
 import { keepWitness, openWitness } from './witness.ts'
 
-const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
+const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_POSTCOPY, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
 const { VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_SHUTOFF_MIGRATED } = virDomainShutoffReason
 
 /**
@@ -34,6 +34,8 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
     case 'perform3':
       await cancelMigration(domain)
       await dropLeftCopies(domain)
+      // its destination has not been told to have it run
+      if (domain.reason === VIR_DOMAIN_PAUSED_POSTCOPY) domain.setPaused(VIR_DOMAIN_PAUSED_MIGRATION)
       await runOn(domain)
       break
     case 'perform3_done':

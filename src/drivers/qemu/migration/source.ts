@@ -42,12 +42,20 @@ import {
   refuseResume,
   startMigrationJob
 } from './phases.ts'
-import { cancelMigration, completeJob, FD_NAME, followMigration, migrationReached } from './progress.ts'
+import {
+  breakConnections,
+  cancelMigration,
+  completeJob,
+  FD_NAME,
+  followMigration,
+  migrationReached,
+  queryMigrate
+} from './progress.ts'
 import { DiskCopies, isCopiedBy } from './storage.ts'
 import { disableTls, dropTls, enableTls, tlsHostname } from './tls.ts'
 import { type TunnelOut, tunnelTo } from './tunnel.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
-import { isElsewhere, witnessIn } from './witness.ts'
+import { isElsewhere, watchDestination, witnessIn } from './witness.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -240,9 +248,17 @@ export async function send(
   let tunnel: TunnelOut | undefined
   const copies = new DiskCopies(domain, job)
   followMigration(domain, job)
+  let loss: Error | undefined
+  const lost = () => loss ?? trouble()
+  const watch =
+    there &&
+    watchDestination(there, () => {
+      loss = fail('VIR_ERR_OPERATION_FAILED', 'Lost connection to destination host')
+      job.tell('PEER_LOST', {})
+    })
   try {
     const tls = credentials === undefined ? undefined : { credentials, hostname: tlsHostname(settings) }
-    await copies.begin(asked, { nbd: heard?.nbd, speed, tls }, trouble)
+    await copies.begin(asked, { nbd: heard?.nbd, speed, tls }, lost)
     if ((flags & VIR_MIGRATE_LIVE) === 0 && domain.isRunning) {
       await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_MIGRATION))
     }
@@ -253,7 +269,7 @@ export async function send(
     isUnderWay = true
     tunnel = await start(domain, job, to)
     const reached = (...goals: JobStatus[]) =>
-      migrationReached(domain, job, goals, () => troubleOf(domain, flags) ?? copies.trouble ?? trouble())
+      migrationReached(domain, job, goals, () => troubleOf(domain, flags) ?? copies.trouble ?? lost())
     // it runs there before all of it is gone from here, if it may
     const ends: JobStatus[] = [
       'hypervisor-completed',
@@ -261,7 +277,7 @@ export async function send(
     ]
     let status = await reached('paused', ...ends)
     while (domain.isActive && domain.isRunning) await domain.waitForChange(domain.generation, STOP_LOOK_MS)
-    await copies.finish(trouble)
+    await copies.finish(lost)
     if (status === 'paused') {
       await job.nested(() => qmp.execute('migrate-continue', { state: 'pre-switchover' }))
       status = await reached(...ends)
@@ -269,12 +285,14 @@ export async function send(
     if (status === 'postcopy') enterPostcopy(domain)
     await tunnel?.sent
   } catch (error) {
+    if (lost() && domain.isActive) await breakConnections(domain)
     if (isUnderWay) await cancelMigration(domain)
     await copies.drop()
     tunnel?.stop()
     job.status = job.status === 'canceled' ? 'canceled' : 'failed'
     throw error
   } finally {
+    watch?.()
     job.cancel = undefined
     if (domain.run) domain.run.pausedReason = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
   }
@@ -368,7 +386,7 @@ export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   if (!run || !domain.isActive) return
   const { ran } = run.departure ?? {}
   run.departure = undefined
-  if (domain.reason === VIR_DOMAIN_PAUSED_POSTCOPY && domain.state === VIR_DOMAIN_PAUSED) return failPostcopy(domain)
+  if (isInPostcopy(domain)) return failPostcopy(domain)
   const isHeld = domain.state === VIR_DOMAIN_PAUSED && domain.reason !== VIR_DOMAIN_PAUSED_IOERROR
   try {
     if (ran && isHeld) {
@@ -387,8 +405,13 @@ export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   await resetOwn(domain)
 }
 
-/** Part of the guest is there, part is here: it stands still on both sides (qemuMigrationSrcPostcopyFailed). */
+/** There is no way back for it, whether it has failed yet or not (virDomainObjIsPostcopy). */
+const isInPostcopy = ({ state, reason }: QemuDomain): boolean =>
+  state === VIR_DOMAIN_PAUSED && (reason === VIR_DOMAIN_PAUSED_POSTCOPY || reason === VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
+
+/** Part of the guest is there, part is here: here it stands still (qemuMigrationSrcPostcopyFailed). */
 function failPostcopy(domain: QemuDomain): void {
+  if (domain.reason === VIR_DOMAIN_PAUSED_POSTCOPY_FAILED) return
   domain.log.error({}, 'the migration failed in its post-copy phase')
   domain.setPaused(VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
   domain.lifecycle(
@@ -434,6 +457,7 @@ async function giveUp(domain: QemuDomain, job: AsyncJob): Promise<void> {
  */
 export async function settleAlone(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const witness = domain.run?.departure?.witness
+  if (isInPostcopy(domain)) failPostcopy(domain)
   if (!witness) return giveUp(domain, job)
   const isLeft = await isElsewhere(witness, () => domain.jobs.async !== job || job.phase !== 'perform3_done')
   if (isLeft === undefined) return
@@ -478,6 +502,8 @@ export async function confirm(
 /** QEMU has sent all of it, and its client has not heard that it runs there: it may do so all the same. */
 async function hasLeft(domain: QemuDomain, job: AsyncJob): Promise<boolean> {
   const witness = domain.run?.departure?.witness
+  // in post-copy QEMU knows by itself
+  if (isInPostcopy(domain)) return (await queryMigrate(domain)).status === 'completed'
   if (job.phase !== 'perform3_done' || !witness) return false
   const isLeft = await isElsewhere(witness, () => !domain.isActive)
   if (isLeft) domain.log.warn({}, 'the guest runs at its destination, whose answer was lost')

@@ -26,7 +26,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import type { HeldPorts } from '../process/ports.ts'
 import type { CookieNbd } from './cookie.ts'
 import type { Asked } from './phases.ts'
-import { countMirrors, type MirrorCounts } from './progress.ts'
+import { COPY_NODE, countMirrors, type MirrorCounts } from './progress.ts'
 import { parseMigrationUri } from './uri.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -81,7 +81,7 @@ export interface CopyTarget {
   tls?: NbdTls | undefined
 }
 
-const nodeOf = (disk: string): string => `migration-${disk}-storage`
+const nodeOf = (disk: string): string => `${COPY_NODE}${disk}-storage`
 
 /** Takes the node away that a disk was copied through; it need not be there. */
 export async function removeTarget({ qmp }: QemuDomain, disk: string): Promise<void> {

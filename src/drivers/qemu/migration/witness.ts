@@ -13,6 +13,7 @@ import { virDomainRunningReason } from '../../../conf/enums.ts'
 import { randomBytes } from '../../../conf/random.ts'
 import { element, type XmlElement } from '../../../conf/xml.ts'
 import { connectTo } from '../../../host/connect-to.ts'
+import { KEEPALIVE_COUNT, KEEPALIVE_INTERVAL_MS } from '../../../host/keepalive.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { WitnessPlace } from '../domain/run.ts'
 
@@ -159,7 +160,7 @@ const ANSWER_MAX = 16
 
 /** Asks once. @throws Error when there is no answer */
 async function ask(host: string, { port, token }: WitnessPlace): Promise<Whereabouts> {
-  const socket = await connectTo({ host, port })
+  const socket = await connectTo({ host, port }, QUESTION_MS)
   return new Promise((done, refuse) => {
     let text = ''
     socket.setTimeout(QUESTION_MS, () => socket.destroy(new Error('no answer')))
@@ -197,8 +198,7 @@ export async function isElsewhere(
       if (answer !== 'coming') return answer === 'here'
       refusedSinceMs = undefined
     } catch (error) {
-      const { code } = ((error as Error).cause ?? error) as NodeJS.ErrnoException
-      if (code !== 'ECONNREFUSED') refusedSinceMs = undefined
+      if (!isRefused(error)) refusedSinceMs = undefined
       else refusedSinceMs ??= Date.now()
       if (refusedSinceMs !== undefined && Date.now() - refusedSinceMs > NOBODY_MS) return false
     }
@@ -206,3 +206,35 @@ export async function isElsewhere(
   }
   return undefined
 }
+
+/**
+ * Calls `lost` once a destination that has answered says nothing any more: its host is gone, or no way leads there. TCP
+ * would have QEMU wait for a quarter of an hour for what it sends.
+ * @returns ends it
+ */
+export function watchDestination({ host, ...place }: WitnessPlace & { host: string }, lost: () => void): () => void {
+  let silent: number | undefined
+  let isOver = false
+  const look = async () => {
+    try {
+      await ask(host, place)
+      silent = 0
+    } catch (error) {
+      // a shim that has died has a follower
+      if (isRefused(error)) silent = 0
+      else if (silent !== undefined) silent++
+    }
+    if (isOver || silent === undefined || silent <= KEEPALIVE_COUNT) return
+    stop()
+    lost()
+  }
+  const timer = setInterval(look, KEEPALIVE_INTERVAL_MS).unref()
+  const stop = () => {
+    isOver = true
+    clearInterval(timer)
+  }
+  return stop
+}
+
+const isRefused = (error: unknown) =>
+  (((error as Error).cause ?? error) as NodeJS.ErrnoException).code === 'ECONNREFUSED'
