@@ -55,6 +55,10 @@ export interface HostOptions {
   options?: string[]
   /** directory for the aggregators' roots; absent: each host's own */
   roots?: string
+  /** directory of an aggregator and shims that take the place of this build's */
+  programs?: string
+  /** what is in the aggregator's environment beside ours */
+  env?: Record<string, string>
   /** certificates for migration, of one authority for both hosts, in /etc/pki/qemu */
   tls?: boolean
   /** the cable ends in a bridge of that name on either host, for guests' taps */
@@ -85,8 +89,8 @@ export interface MigrationPlace {
 
 export const uriOf = (socket: string): string => `qemu+unix:///system?socket=${socket}`
 
-const aggregatorWords = (root: string): string[] => [
-  `${process.cwd()}/bin/virshim-aggregatord`,
+const aggregatorWords = (root: string, programs = join(process.cwd(), 'bin')): string[] => [
+  join(programs, 'virshim-aggregatord'),
   ...['--root', root, '--secondary', 'none']
 ]
 
@@ -237,6 +241,15 @@ export class MigrationHost implements MigrationPlace {
     }
   }
 
+  /** Has what is sent to the other host get lost on its way, or not any more: nobody is told of it. */
+  setSilence(other: MigrationHost, on: boolean): void {
+    const neighbour = ['ip', 'neighbour']
+    const nobody = ['lladdr', '02:00:00:00:00:99', 'nud', 'permanent']
+    const words = on ? ['replace', other.address, 'dev', 'net0', ...nobody] : ['delete', other.address, 'dev', 'net0']
+    const [program, ...rest] = [...neighbour, ...words]
+    this.runSync(program!, ...rest)
+  }
+
   /** Cuts the network, or mends it. */
   setLink(state: 'up' | 'down'): void {
     this.runSync('ip', 'link', 'set', 'net0', state)
@@ -247,14 +260,15 @@ export class MigrationHost implements MigrationPlace {
     const words =
       this.daemon === 'libvirtd'
         ? ['libvirtd', '--listen', '-f', '/etc/libvirt/libvirtd.conf', '-p', '/run/libvirtd.pid']
-        : [...aggregatorWords(this.root), ...(this.#options.options ?? [])]
+        : [...aggregatorWords(this.root, this.#options.programs), ...(this.#options.options ?? [])]
     this.#daemon = await this.serve(words, this.libvirtSocket)
   }
 
   /** Starts a daemon on it; settles once that serves. */
   async serve(words: string[], socket: string): Promise<ChildProcess> {
     const log = openSync(join(this.dir, 'stderr'), 'a')
-    const child = spawn('nsenter', [...this.#enter(), ...words], { stdio: ['ignore', 'ignore', log] })
+    const env = { ...process.env, ...this.#options.env }
+    const child = spawn('nsenter', [...this.#enter(), ...words], { stdio: ['ignore', 'ignore', log], env })
     const deadline = Date.now() + START_LIMIT_MS
     while (!(await accepts(socket))) {
       if (child.exitCode !== null || Date.now() > deadline) {
@@ -289,6 +303,13 @@ export class MigrationHost implements MigrationPlace {
     return ['--target', `${this.#pid}`, '--mount', '--net', '--uts', '--ipc', '--pid', '--']
   }
 
+  /** Starts a program that has nothing of it but its network. */
+  inNetwork(program: string, ...words: string[]): ChildProcess {
+    const net = `--net=/proc/${this.#pid}/ns/net`
+    return spawn('nsenter', [net, program, ...words], { stdio: ['pipe', 'pipe', 'pipe'] })
+  }
+
+  /** Runs a program on it. */
   run(program: string, ...words: string[]): Promise<Ran> {
     return run('nsenter', [...this.#enter(), program, ...words])
   }

@@ -20,6 +20,7 @@ import {
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
+import { step } from '../../../state/step.ts'
 import { handleOf } from '../../connection.ts'
 import { checkCreatable } from '../../known-guest.ts'
 import type { MigrationFinished, MigrationPhase, MigrationPrepared, MigrationTunnel } from '../../migration.ts'
@@ -164,6 +165,7 @@ async function prepare(
             await diskServer?.choosePort(ports)
           },
           load: async started => {
+            step('claimed')
             started.running.arrival = { sourceName, port: place.port, witness: place.witness }
             if (place.witness) await openWitness(started, place.witness, params.listen_address)
             const original = await checkSettings(started, settings, heard?.capabilities)
@@ -186,6 +188,7 @@ async function prepare(
         }
       })
     }
+    step('waiting')
     letGoOn(domain, job)
     if (!connection) expire(domain, job)
     return {
@@ -432,11 +435,13 @@ async function arrive(
     migrationReached(domain, job, ['hypervisor-completed', ...(isPostcopy ? (['postcopy'] as const) : [])]),
     stopDiskServer(domain)
   ])
+  step('arrived')
   if ((flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0) await persist(domain, heard)
   const isPaused = (flags & FLAGS.VIR_MIGRATE_PAUSED) !== 0
   if (!isPaused) {
     const { VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_RUNNING_POSTCOPY } = virDomainRunningReason
     await startCpus(domain, status === 'postcopy' ? VIR_DOMAIN_RUNNING_POSTCOPY : VIR_DOMAIN_RUNNING_MIGRATED)
+    step('running')
   } else {
     await takeDisks(domain)
     domain.setPaused(VIR_DOMAIN_PAUSED_USER)
@@ -478,6 +483,7 @@ export async function fetchRest(domain: QemuDomain, job: AsyncJob): Promise<void
   job.status = 'postcopy'
   domain.running.untie?.()
   domain.running.untie = undefined
+  step('fetching')
   const { VIR_DOMAIN_EVENT_RESUMED } = virDomainEventType
   try {
     await migrationReached(domain, job, ['hypervisor-completed'])

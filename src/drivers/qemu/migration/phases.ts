@@ -4,6 +4,7 @@ import { virDomainMigrateFlags } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { JobOwner } from '../../../state/job.ts'
+import { step } from '../../../state/step.ts'
 import type { MigrationParams } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 
@@ -109,4 +110,5 @@ export function enterPhase(job: AsyncJob, phase: Phase): void {
     throw fail('VIR_ERR_INTERNAL_ERROR', `migration protocol going backwards ${job.phase} => ${phase}`)
   }
   job.phase = phase
+  step(phase)
 }

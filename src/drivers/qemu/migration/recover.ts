@@ -6,6 +6,7 @@ import {
   virDomainState
 } from '../../../conf/enums.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
+import { step } from '../../../state/step.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { startCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
@@ -29,6 +30,7 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
   const { async: job } = domain.jobs
   if (!job || !domain.isActive) return
   domain.log.warn({ kind: job.kind, phase: job.phase }, 'the migration was cut short')
+  step('recover')
   if (job.kind === 'migration-in') return recoverIncoming(domain, job)
   switch (job.phase as Phase | undefined) {
     case 'perform3':

@@ -18,6 +18,7 @@ import {
 import { errorsFrom } from '../../../conf/error.ts'
 import { type Address, connectTo } from '../../../host/connect-to.ts'
 import type { AsyncJob, JobStatus } from '../../../state/async-job.ts'
+import { step } from '../../../state/step.ts'
 import type { PeerStream } from '../../migration.ts'
 import { speedBytes } from '../blockjob/speed.ts'
 import { formatMigratable } from '../definition/migratable.ts'
@@ -268,6 +269,7 @@ export async function send(
     domain.running.pausedReason = VIR_DOMAIN_PAUSED_MIGRATION
     isUnderWay = true
     tunnel = await start(domain, job, to)
+    step('sending')
     const reached = (...goals: JobStatus[]) =>
       migrationReached(domain, job, goals, () => troubleOf(domain, flags) ?? copies.trouble ?? lost())
     // it runs there before all of it is gone from here, if it may
@@ -279,10 +281,13 @@ export async function send(
     while (domain.isActive && domain.isRunning) await domain.waitForChange(domain.generation, STOP_LOOK_MS)
     await copies.finish(lost)
     if (status === 'paused') {
+      step('pre-switchover')
       await job.nested(() => qmp.execute('migrate-continue', { state: 'pre-switchover' }))
+      step('switchover')
       status = await reached(...ends)
     }
     if (status === 'postcopy') enterPostcopy(domain)
+    step(status === 'postcopy' ? 'postcopy' : 'sent')
     await tunnel?.sent
   } catch (error) {
     if (lost() && domain.isActive) await breakConnections(domain)
@@ -520,6 +525,7 @@ async function leave(domain: QemuDomain, job: AsyncJob, heard: MigrationCookie |
   }
   if (following.has(job)) await clientsMoved(job)
   await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_MIGRATED)
+  step('left')
   completeJob(domain, job)
 }
 

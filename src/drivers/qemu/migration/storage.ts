@@ -13,6 +13,7 @@ import { checkAll, orThrow, type Refuse } from '../../../conf/refuse.ts'
 import { isLocalStorage, isStorageEmpty } from '../../../conf/storage/source.ts'
 import { blockDeviceBytes } from '../../../host/block-device.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
+import { step } from '../../../state/step.ts'
 import type { NewVolume, SecondaryDrivers } from '../../secondary-drivers.ts'
 import { capacityOf, readHeader } from '../block/image-header.ts'
 import { effectiveNode } from '../block/nodes.ts'
@@ -123,6 +124,7 @@ export class DiskCopies {
     countMirrors(this.#job, () => this.#count())
     await this.#job.nested(() => dropLeftCopies(this.#domain))
     for (const disk of disks) await this.#job.nested(() => this.#copy(disk, asked, server, target))
+    step('copying')
     await this.#reach(({ job }) => job.state === 'ready', trouble)
     await this.#count()
   }
