@@ -35,9 +35,11 @@ import { HeldPorts } from '../process/ports.ts'
 import { refreshDomain } from '../process/refresh.ts'
 import { startDomain } from '../process/start.ts'
 import { stopDomain } from '../process/stop.ts'
+import { takeBitmaps } from './bitmaps.ts'
 import { checkDestination, checkEncrypted, checkPrepare, checkPrepareTunnel, refuseRdma } from './checks.ts'
 import {
   arrivedStatistics,
+  type CookieBitmaps,
   type CookieFeature,
   type CookieStatistics,
   decodeCookie,
@@ -141,6 +143,7 @@ async function prepare(
   return startMigrationJob(domain, 'migration-in', { api, flags }, async job => {
     enterPhase(job, 'prepare')
     let servesDisks = false
+    let bitmaps: CookieBitmaps[] = []
     sourceNames.set(job, sourceName)
     if (isOffline) {
       domain.definitions.startFrom(def, context)
@@ -168,6 +171,7 @@ async function prepare(
             step('claimed')
             started.running.arrival = { sourceName, port: place.port, witness: place.witness }
             if (place.witness) await openWitness(started, place.witness, params.listen_address)
+            if (servesDisks && heard?.bitmaps) bitmaps = await takeBitmaps(started, settings, heard.bitmaps)
             const original = await checkSettings(started, settings, heard?.capabilities)
             started.running.migrationParameters = original
             started.save()
@@ -198,6 +202,7 @@ async function prepare(
           await ownCookie(domain, 'destination', isOffline ? [] : featuresWith(servesDisks), {
             name: sourceName,
             ...(servesDisks && { nbd: { ...domain.running.diskServer, disks: [] } }),
+            ...(bitmaps.length > 0 && { bitmaps }),
             ...(place.witness && !isOffline && { unknown: [witnessElement(place.witness)] })
           })
         )

@@ -10,6 +10,7 @@ import { step } from '../../../state/step.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { startCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
+import { dropTemporaryBitmaps } from './bitmaps.ts'
 import { fetchRest } from './destination.ts'
 import { resetSettings } from './params.ts'
 import { letGoOn, type Phase } from './phases.ts'
@@ -36,6 +37,7 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
     case 'perform3':
       await cancelMigration(domain)
       await dropLeftCopies(domain)
+      await dropTemporaryBitmaps(domain)
       // its destination has not been told to have it run
       if (domain.reason === VIR_DOMAIN_PAUSED_POSTCOPY) domain.setPaused(VIR_DOMAIN_PAUSED_MIGRATION)
       await runOn(domain)

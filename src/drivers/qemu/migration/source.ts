@@ -28,6 +28,7 @@ import { startCpus, stopCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
 import { refreshTrays } from '../process/trays.ts'
 import { checkRemotelyMigratable, checkSafe } from './allowed.ts'
+import { dropTemporaryBitmaps, offeredBitmaps, sendBitmaps } from './bitmaps.ts'
 import { checkBegin, checkEncrypted, checkPerform, refuseRdma } from './checks.ts'
 import { type CookieFeature, formatCookie, jobStats, type MigrationCookie, parseCookie } from './cookie.ts'
 import { clientsMoved, relocateGraphics } from './graphics.ts'
@@ -114,9 +115,12 @@ export async function begin(domain: QemuDomain, asked: Asked, job?: AsyncJob): P
   await checkRemotelyMigratable(domain, flags)
   if ((flags & (FLAGS.VIR_MIGRATE_UNSAFE | VIR_MIGRATE_OFFLINE)) === 0) checkSafe(domain, isCopiedBy(asked))
   checkBegin(domain.def, asked.params, flags)
+  const bitmaps = hasCopies(domain, asked) ? await offeredBitmaps(domain, isCopiedBy(asked)) : []
   return {
     xml: await definitionFor(domain, asked.params.destination_xml),
-    cookie: formatCookie(await ownCookie(domain, 'source', featuresOf(domain, asked)))
+    cookie: formatCookie(
+      await ownCookie(domain, 'source', featuresOf(domain, asked), bitmaps.length > 0 ? { bitmaps } : {})
+    )
   }
 }
 
@@ -232,7 +236,9 @@ export async function send(
   const speed = speedBytes(params.bandwidth || migrationSpeed(domain), false)
   settings.parameters['max-bandwidth'] = speed
   let credentials: string | undefined
+  const bitmaps = heard?.bitmaps
   await job.nested(async () => {
+    if (bitmaps) await sendBitmaps(domain, settings, bitmaps, (flags & FLAGS.VIR_MIGRATE_NON_SHARED_INC) !== 0)
     const original = await checkSettings(domain, settings, heard?.capabilities)
     domain.running.migrationParameters = original
     domain.save()
@@ -425,9 +431,10 @@ function failPostcopy(domain: QemuDomain): void {
   )
 }
 
-/** QEMU's settings are as they were before the migration. */
+/** QEMU is as it was before the migration. */
 async function resetOwn(domain: QemuDomain): Promise<void> {
   const { run } = domain
+  await dropTemporaryBitmaps(domain)
   if (!run?.migrationParameters) return
   await resetSettings(domain, run.migrationParameters)
   await dropTls(domain)
