@@ -245,7 +245,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   let ofHost: unknown
   const forDef = async (parsed: DomainDef) => {
     root = chooseRoot(dir, name ?? parsed.name)
-    return contextFor(parsed, root, options.secondary).catch(error => {
+    return contextFor(parsed, root, options.secondary, options.migration).catch(error => {
       ofHost = error
       throw error
     })
@@ -280,7 +280,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     rootByName: dir === undefined,
     def: live,
     context,
-    contextFor: other => contextFor(other, domain.root, options.secondary),
+    contextFor: other => contextFor(other, domain.root, options.secondary, options.migration),
     log,
     user,
     group,

@@ -4,8 +4,10 @@ import { parseArgs } from 'node:util'
 import { toVirError } from '../conf/error.ts'
 import { groupId } from '../host/ids.ts'
 import { hookDirectories } from '../state/root.ts'
+import { MIGRATION_USAGE, type MigrationConfig, migrationOptions, readMigrationConfig } from './migration-options.ts'
 import { libvirtDirectory } from './rpc/libvirt-sockets.ts'
 import { GROUP_MODE, OWNER_ONLY, type SocketAccess } from './socket-access.ts'
+import { UsageError } from './usage-error.ts'
 
 export interface Options {
   xmlFile: string | undefined
@@ -49,6 +51,8 @@ export interface Options {
   group: string | undefined
   /** directories of hook scripts, the first that has any counts */
   hookDirs: string[]
+  /** settings of migrations */
+  migration: MigrationConfig
   logLevel: string
 }
 
@@ -82,12 +86,12 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
                           (/run/libvirt, or this user's)
   --socket-group GROUP    let this group use the sockets (libvirtd's unix_sock_group)
   --socket-mode MODE      permissions of the sockets, in octal (600, with a group 660)
+${MIGRATION_USAGE}\
   --log-level LEVEL       trace, debug, info, warn, error (info)
   --help, --version
 `
 
-/** Misuse of the command line; ends with status 2. */
-export class UsageError extends Error {}
+export { UsageError }
 
 /** Reads the arguments; 'help' and 'version' when those are asked for. @throws UsageError */
 export function readOptions(argv: string[]): Options | 'help' | 'version' {
@@ -144,6 +148,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     user: values.user,
     group: values.group,
     hookDirs: hookDirs(values.hooks),
+    migration: readMigrationConfig(values),
     logLevel: values['log-level']
   }
 }
@@ -215,6 +220,7 @@ function parse(args: string[]) {
       user: { type: 'string' },
       group: { type: 'string' },
       hooks: { type: 'string' },
+      ...migrationOptions,
       'log-level': { type: 'string', default: 'info' },
       help: { ...flag, short: 'h' },
       version: { ...flag, short: 'V' }

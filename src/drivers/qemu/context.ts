@@ -36,6 +36,10 @@ export interface QemuConfig {
   /** TCP ports for VNC and Spice servers with `autoport`, first and last */
   remotePortMin: number
   remotePortMax: number
+  /** address at which guests that are migrated here are waited for; absent: all there are */
+  migrationAddress?: string
+  /** name or address by which their sources find this host; absent: its own name */
+  migrationHost?: string
   /** TCP ports at which guests that are migrated here are waited for */
   migrationPortMin: number
   migrationPortMax: number
@@ -66,6 +70,8 @@ export interface QemuConfig {
   migrateTlsX509Verify: boolean
   /** the secret of the certificates' key; absent: it needs none */
   migrateTlsX509SecretUuid?: string
+  /** GnuTLS's priorities for migrations; absent: its default */
+  migrateTlsPriority?: string
   /** migrations must be encrypted */
   migrateTlsForce: boolean
   vxhsTls: boolean

@@ -8,6 +8,7 @@ import { lockRoot } from '../../state/root.ts'
 import { makeDirectories } from '../../state/store.ts'
 import { LateLog } from '../log.ts'
 import { releaseIdleMemory } from '../memory.ts'
+import { migrationWords } from '../migration-options.ts'
 import { hookDirs, UsageError } from '../options.ts'
 import { letPass, READ_ONLY_FOR_ALL, type SocketAccess } from '../socket-access.ts'
 import { type ApiSockets, serve } from '../sockets.ts'
@@ -65,7 +66,8 @@ async function run(options: AggregatorOptions): Promise<void> {
   const shimOptions = [
     ...['--aggregator', layout.root.apiSocket],
     ...['--secondary', secondary ?? 'none'],
-    ...['--idle-timeout', options.idleTimeoutS]
+    ...['--idle-timeout', options.idleTimeoutS],
+    ...migrationWords(options.migration)
   ]
   if (options.hooks !== undefined) shimOptions.push('--hooks', options.hooks)
   const guests = new Guests({ layout, registry, discovery, changes, shimOptions })

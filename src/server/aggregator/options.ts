@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toVirError } from '../../conf/error.ts'
 import { SOCKET_PATH_MAX } from '../../state/root.ts'
+import { MIGRATION_USAGE, type MigrationConfig, migrationOptions, readMigrationConfig } from '../migration-options.ts'
 import { isSeconds, readSecondary, readSocketAccess, UsageError } from '../options.ts'
 import { libvirtDirectory } from '../rpc/libvirt-sockets.ts'
 import type { SocketAccess } from '../socket-access.ts'
@@ -21,6 +22,8 @@ export interface AggregatorOptions {
   secondary: string | undefined
   /** directory of hook scripts for the guests' shims, or none; absent: theirs */
   hooks: string | undefined
+  /** settings of migrations, for the guests' shims */
+  migration: MigrationConfig
   /** permissions of the sockets that are not read-only */
   access: SocketAccess
   /** limits of all guests together */
@@ -47,6 +50,7 @@ One view of every guest of this host, and of who holds what. Ending it touches n
                           (memory=1:warn,hugepages=1:refuse,vcpu=16:warn)
   --claim-grace S         a claim of a guest that never reports is dropped after S seconds (60)
   --idle-timeout S        shims of guests that are shut off end when nobody asks for S seconds (30)
+${MIGRATION_USAGE}\
   --log-level LEVEL       trace, debug, info, warn, error (info)
   --help, --version
 `
@@ -85,6 +89,7 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
     secondary: readSecondary(values.secondary),
     access: readSocketAccess(values['socket-group'], values['socket-mode']),
     hooks: values.hooks === undefined || values.hooks === 'none' ? values.hooks : resolve(values.hooks),
+    migration: readMigrationConfig(values),
     overcommits: readOvercommits(values.overcommit),
     claimGraceMs: grace === undefined ? undefined : Number(grace) * 1000
   }
@@ -117,6 +122,7 @@ function parse(args: string[]) {
       secondary: { type: 'string' },
       'libvirt-socket': { type: 'string' },
       hooks: { type: 'string' },
+      ...migrationOptions,
       'socket-group': { type: 'string' },
       'socket-mode': { type: 'string' },
       overcommit: { type: 'string', multiple: true, default: [] },

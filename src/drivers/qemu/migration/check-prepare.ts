@@ -71,11 +71,11 @@ export async function checkPreparePhase(host: ArrivalHost, phase: MigrationPhase
     if (!isTunnelled) checkPrepare(params, flags, refuse)
     checkDestination(flags, refuse)
   })
-  const place = isTunnelled ? undefined : await findings.check('parameters', () => placeFor(phase))
   const loaded = await findings.check('definition', () => definitionOf(phase, host.contextFor, { check: false }))
   await findings.check('name', () => host.checkIdentity(loaded?.def ?? identityIn(phase)))
   if (!loaded) return findings.list
   const { def, context, sourceName } = loaded
+  const place = isTunnelled ? undefined : await findings.check('parameters', () => placeFor(context, phase))
   await findings.check('flags', refuse => checkAll(refuse, [() => checkEncrypted(context.config, flags)]))
   const reader = { name: sourceName, uuid: def.uuid }
   const heard = await findings.check('cookie', () => parseCookie(decodeCookie(phase.cookie), reader, FEATURES))
@@ -85,7 +85,7 @@ export async function checkPreparePhase(host: ArrivalHost, phase: MigrationPhase
   }
   if (has(VIR_MIGRATE_TLS)) {
     await findings.check('certificates', refuse =>
-      checkCertificates(context, 'destination', refuse, isTunnelled ? undefined : checkedName(phase))
+      checkCertificates(context, 'destination', refuse, isTunnelled ? undefined : checkedName(context, phase))
     )
   }
   await checkArrivalOf(host, { def, context }, { phase, place, heard, findings })
@@ -99,9 +99,9 @@ function identityIn({ params }: MigrationPhase): Identity {
 }
 
 /** The host name that the source checks the certificate by. */
-function checkedName({ params }: MigrationPhase): string | undefined {
+function checkedName({ config }: Pick<QemuContext, 'config'>, { params }: MigrationPhase): string | undefined {
   const { migrate_uri: uri, 'tls.destination': given } = params
-  return given ?? (uri === undefined ? ownName() : parseMigrationUri(uri).host || undefined)
+  return given ?? (uri === undefined ? (config.migrationHost ?? ownName()) : parseMigrationUri(uri).host || undefined)
 }
 
 interface Arriving {

@@ -89,7 +89,7 @@ export async function prepareMigration(
   return forWhomItWaits(domain, () => {
     const settings = settingsFor(params, flags, 'destination')
     checkPrepare(params, flags)
-    return prepare(domain, asked, settings, placeFor(asked), call)
+    return prepare(domain, asked, settings, placeFor(domain.context, asked), call)
   })
 }
 
@@ -170,7 +170,8 @@ async function prepare(
           load: async started => {
             step('claimed')
             started.running.arrival = { sourceName, port: place.port, witness: place.witness }
-            if (place.witness) await openWitness(started, place.witness, params.listen_address)
+            if (place.witness)
+              await openWitness(started, place.witness, params.listen_address ?? context.config.migrationAddress)
             if (servesDisks && heard?.bitmaps) bitmaps = await takeBitmaps(started, settings, heard.bitmaps)
             const original = await checkSettings(started, settings, heard?.capabilities)
             started.running.migrationParameters = original
@@ -281,7 +282,7 @@ export interface Place {
 }
 
 /** @throws VIR_ERR_INVALID_ARG, VIR_ERR_ARGUMENT_UNSUPPORTED (qemuMigrationDstPrepareDirect) */
-export function placeFor({ params }: Asked): Place {
+export function placeFor({ config }: Pick<QemuContext, 'config'>, { params }: Asked): Place {
   const { migrate_uri: given, listen_address: listen } = params
   const bad = (message: string) => fail('VIR_ERR_INVALID_ARG', message)
   const uri = given === undefined ? undefined : parseMigrationUri(given)
@@ -303,7 +304,8 @@ export function placeFor({ params }: Asked): Place {
       }
     }
   }
-  const address = listen ?? (hasIpv6() ? '::' : '0.0.0.0')
+  const address = listen ?? config.migrationAddress ?? (hasIpv6() ? '::' : '0.0.0.0')
+  const host = () => config.migrationHost ?? ownName()
   const place: Place = {
     listen: address,
     port: uri?.port || undefined,
@@ -323,12 +325,12 @@ export function placeFor({ params }: Asked): Place {
     },
     listenUri: () => `tcp:${hostInUri(address)}:${place.port}`,
     answer() {
-      if (!uri) return `tcp:${hostInUri(ownName())}:${place.port}`
+      if (!uri) return `tcp:${hostInUri(host())}:${place.port}`
       if (uri.port !== 0) return undefined
       return uri.isWellFormed ? `tcp://${hostInUri(uri.host)}:${place.port}${uri.path}` : `${given}:${place.port}`
     }
   }
-  if (!uri) ownName()
+  if (!uri) host()
   return place
 }
 

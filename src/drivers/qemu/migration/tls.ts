@@ -39,7 +39,7 @@ export async function enableTls(
   hostname = ''
 ): Promise<string> {
   const { context, qmp, log } = domain
-  const { migrateTlsX509Verify: verify, migrateTlsX509SecretUuid: uuid } = context.config
+  const { migrateTlsX509Verify: verify, migrateTlsX509SecretUuid: uuid, migrateTlsPriority: priority } = context.config
   if (original['tls-creds'] === undefined) {
     throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'TLS migration is not supported with this QEMU binary')
   }
@@ -52,7 +52,8 @@ export async function enableTls(
     dir: certificates(context.config),
     endpoint: isServer ? 'server' : 'client',
     'verify-peer': isServer ? verify : true,
-    passwordid: uuid === undefined ? undefined : SECRET_ALIAS
+    passwordid: uuid === undefined ? undefined : SECRET_ALIAS,
+    priority
   }
   plug.object(credentials)
   // an earlier migration may have left some
