@@ -86,6 +86,8 @@ export interface ArrivingGuest {
   destination_xml?: string | undefined
   /** absent where it is that of its XML */
   destination_name?: string | undefined
+  /** virDomainMigrateFlags */
+  flags: number
 }
 
 /**

@@ -53,6 +53,7 @@ export type JobStatus =
   | 'paused'
   | 'postcopy'
   | 'postcopy-paused'
+  | 'postcopy-recover'
   | 'completed'
   | 'failed'
   | 'canceled'
@@ -77,6 +78,8 @@ export interface SavedJob {
   flags?: number
   /** ms since the epoch */
   sinceMs: number
+  /** it stands still until somebody brings it on */
+  stalled?: boolean
 }
 
 /** Listener of a job: the owner of a guest's jobs. */
@@ -116,10 +119,11 @@ export class AsyncJob {
   #phase: string | undefined
   #percent = 0
   #mask: ReadonlySet<JobKind>
+  #isStalled: boolean
   #broken: VirError | undefined
   #settle: (error?: unknown) => void = () => {}
 
-  constructor(owner: Owner, { kind, phase, api, flags = 0, sinceMs }: SavedJob, isRestored: boolean) {
+  constructor(owner: Owner, { kind, phase, api, flags = 0, sinceMs, stalled = false }: SavedJob, isRestored: boolean) {
     this.#owner = owner
     this.kind = kind
     this.#phase = phase
@@ -129,6 +133,7 @@ export class AsyncJob {
     this.operation = ASYNC_JOBS[kind].operation
     this.isRestored = isRestored
     this.isReleased = isRestored
+    this.#isStalled = stalled
     this.#mask = new Set(ASYNC_JOBS[kind].mask)
     this.ended = new Promise((resolve, reject) => {
       this.#settle = error => (error === undefined ? resolve() : reject(error))
@@ -144,6 +149,16 @@ export class AsyncJob {
 
   set phase(phase: string | undefined) {
     this.#phase = phase
+    this.#owner.changed()
+  }
+
+  /** It stands still until somebody brings it on: a migration in post-copy that has lost its connection (asyncPaused). */
+  get isStalled(): boolean {
+    return this.#isStalled
+  }
+
+  set isStalled(isStalled: boolean) {
+    this.#isStalled = isStalled
     this.#owner.changed()
   }
 
@@ -178,8 +193,8 @@ export class AsyncJob {
   }
 
   get saved(): SavedJob {
-    const { kind, phase, api, flags, sinceMs } = this
-    return { kind, phase, api, flags: flags || undefined, sinceMs }
+    const { kind, phase, api, flags, sinceMs, isStalled } = this
+    return { kind, phase, api, flags: flags || undefined, sinceMs, stalled: isStalled || undefined }
   }
 
   /** Runs a step that talks to the hypervisor: no job beside this one runs meanwhile (virDomainObjBeginNestedJob). */
@@ -196,6 +211,11 @@ export class AsyncJob {
   /** The hypervisor's last event of that name. */
   told(event: string): Record<string, unknown> | undefined {
     return this.#told.get(event)
+  }
+
+  /** Takes that event for not told: the hypervisor begins anew. */
+  forget(event: string): void {
+    this.#told.delete(event)
   }
 
   /**

@@ -7,6 +7,7 @@ import type { DomainDef } from '../../conf/domain-def.ts'
 import {
   virDomainCreateFlags,
   virDomainDefineFlags,
+  virDomainMigrateFlags,
   virDomainSaveRestoreFlags,
   virDomainState
 } from '../../conf/enums.ts'
@@ -32,6 +33,8 @@ const fail = errorsFrom('VIR_FROM_QEMU')
 const CALL_LIMIT_MS = 120_000
 /** A disk that reads less of an image is no use. */
 const RESTORE_BYTES_PER_MS = 2000
+/** A guest in post-copy runs while what is left of its memory comes, and may take its time. */
+const POSTCOPY_LIMIT_MS = 24 * 3_600_000
 /** One that follows a dead one is there a little later. */
 const FOLLOWER_RETRY_MS = 100
 /** A new shim reports at once; if it does not, the guest is known a little later. */
@@ -192,7 +195,7 @@ export class Guests {
 
   /** virDomainMigratePrepare3Params: the shim of a guest that is new here is started, and waits for it. */
   prepareMigration(phase: MigrationPhase, api: string, connection?: AbortSignal): Promise<MigrationPrepared> {
-    return this.arriving(phase.params, async ({ uuid }) => {
+    return this.arriving({ ...phase.params, flags: phase.flags }, async ({ uuid }) => {
       const answer = await this.#ask(uuid, api, phaseArguments(phase), connection)
       const { cookie_out: cookie, uri_out: uri } = answer as { cookie_out: string; uri_out?: string }
       return { cookie: Buffer.from(cookie, 'base64'), uri }
@@ -201,9 +204,10 @@ export class Guests {
 
   /** Calls the shim of a guest that comes; that of one that is new here is started for it. */
   async arriving<T>(guest: ArrivingGuest, call: (guest: GuestHandle) => Promise<T>): Promise<T> {
-    const { destination_xml: xml, destination_name: name } = guest
+    const { destination_xml: xml, destination_name: name, flags } = guest
     if (xml === undefined) throw fail('VIR_ERR_INTERNAL_ERROR', 'no domain XML passed')
     const named = name === undefined ? xml : await renamed(xml, name)
+    if ((flags & virDomainMigrateFlags.VIR_MIGRATE_POSTCOPY_RESUME) !== 0) return call(await this.#halfOf(named))
     return this.#of(named, async (def, known) => {
       if (known) {
         // its shim knows whether it can take the guest: what is reported may be older
@@ -213,28 +217,39 @@ export class Guests {
     })
   }
 
+  /** The guest of that XML, which is here in part. @throws VIR_ERR_NO_DOMAIN */
+  async #halfOf(xml: string): Promise<GuestHandle> {
+    const { name } = (await import('../../conf/domain-xml.ts')).parseDomain(xml)
+    const known = this.#registry.byName(name)
+    if (!known) throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching name '${name}'`)
+    return handleOf(known.report)
+  }
+
   /** virDomainMigrateFinish3Params, of the guest that waits under its name. */
   finishMigration(phase: MigrationPhase & { cancelled: boolean }, api: string): Promise<MigrationFinished> {
-    return this.arrived(phase.params, async ({ uuid }) => {
-      const answer = resultOf(await this.#send(uuid, api, phaseArguments(phase)))
+    const { params, flags } = phase
+    return this.arrived({ ...params, flags }, async ({ uuid }) => {
+      const answer = resultOf(await this.#send(uuid, api, phaseArguments(phase), undefined, moreFor(flags)))
       const { dom, cookie_out: cookie } = answer as { dom: GuestHandle; cookie_out: string }
       return { dom, cookie: Buffer.from(cookie, 'base64') }
     })
   }
 
   /** Calls the shim of a guest that waits under its name, or has come. */
-  async arrived<T>({ destination_name: name }: ArrivingGuest, call: (guest: GuestHandle) => Promise<T>): Promise<T> {
+  async arrived<T>(guest: ArrivingGuest, call: (guest: GuestHandle) => Promise<T>): Promise<T> {
+    const { destination_name: name, flags } = guest
     if (name === undefined) throw fail('VIR_ERR_NO_DOMAIN', 'missing domain name')
     const known = this.#registry.byName(name)
     if (!known) throw fail('VIR_ERR_NO_DOMAIN', `no domain with matching name '${name}'`)
-    const guest = handleOf(known.report)
+    const here = handleOf(known.report)
+    const moreMs = moreFor(flags)
     // a shim that dies has a follower, which knows whether the guest has come; whoever waits does not
-    for (const deadline = Date.now() + CALL_LIMIT_MS; ; await sleep(FOLLOWER_RETRY_MS)) {
+    for (const deadline = Date.now() + CALL_LIMIT_MS + moreMs; ; await sleep(FOLLOWER_RETRY_MS)) {
       try {
-        return await call(guest)
+        return await call(here)
       } catch (error) {
         if (error instanceof VirError) throw error
-        if (Date.now() > deadline || !this.#registry.byUuid(guest.uuid)) throw unanswered(error as Error)
+        if (Date.now() > deadline || !this.#registry.byUuid(here.uuid)) throw unanswered(error as Error)
       }
     }
   }
@@ -345,6 +360,10 @@ export class Guests {
     }
   }
 }
+
+/** Time a guest that comes with these flags may take more than others, ms. */
+const moreFor = (flags: number): number =>
+  (flags & virDomainMigrateFlags.VIR_MIGRATE_POSTCOPY) !== 0 ? POSTCOPY_LIMIT_MS : 0
 
 const unanswered = (error: Error) =>
   error instanceof VirError

@@ -87,7 +87,7 @@ export const migrate = {
     args: phaseArguments,
     ret: { cookie_out: cookieOut, uri_out: optional(text()) },
     keeps: () => true,
-    brings: ({ params }) => params,
+    brings: ({ params, flags: bits }) => ({ ...params, flags: bits }),
     async run(connect, { cookie_in: cookie, ...asked }, { api, connection }) {
       const { cookie: answer, uri } = await connect.prepareMigration({ ...asked, cookie }, api, connection)
       return { cookie_out: answer, uri_out: uri }
@@ -101,7 +101,7 @@ export const migrate = {
     args: phaseArguments,
     ret: { cookie_out: cookieOut },
     keeps: () => true,
-    brings: ({ params }) => params,
+    brings: ({ params, flags: bits }) => ({ ...params, flags: bits }),
     async run(connect, { cookie_in: cookie, ...asked }, { api, connection }) {
       if (!connect.prepareTunnel) throw noTunnel()
       const { cookie: answer, channel } = await connect.prepareTunnel({ ...asked, cookie }, api, connection)
@@ -132,7 +132,7 @@ export const migrate = {
     ...destination,
     args: { params, cookie_in: cookieIn, flags: migrateFlags, cancelled },
     ret: { dom: domainHandle, cookie_out: cookieOut },
-    brings: ({ params: { destination_name } }) => ({ destination_name }),
+    brings: ({ params: { destination_name }, flags: bits }) => ({ destination_name, flags: bits }),
     async run(connect, { cookie_in: cookie, cancelled: gone, ...asked }, { api }) {
       const { dom, cookie: answer } = await connect.finishMigration({ ...asked, cookie, cancelled: gone !== 0 }, api)
       return { dom, cookie_out: answer }
@@ -168,7 +168,11 @@ export const migrate = {
     args: { cookie_in: cookieIn, uri_in: uri, ...older, dom_xml: text('domain XML') },
     ret: { cookie_out: cookieOut, uri_out: optional(text()) },
     keeps: () => true,
-    brings: ({ dom_xml: destination_xml, dname: destination_name }) => ({ destination_xml, destination_name }),
+    brings: ({ dom_xml: destination_xml, dname: destination_name, flags: bits }) => ({
+      destination_xml,
+      destination_name,
+      flags: Number(bits)
+    }),
     async run(connect, { cookie_in: cookie, uri_in: migrate_uri, dom_xml: destination_xml, ...given }, call) {
       const phase = { ...askedBy(given, { migrate_uri, destination_xml }), cookie }
       const prepared = await connect.prepareMigration(phase, PREPARE, call.connection)
@@ -202,7 +206,7 @@ export const migrate = {
       cancelled: olderCancelled
     },
     ret: { dom: domainHandle, cookie_out: cookieOut },
-    brings: ({ dname: destination_name }) => ({ destination_name }),
+    brings: ({ dname: destination_name, flags: bits }) => ({ destination_name, flags: Number(bits) }),
     async run(connect, { dname, cookie_in: cookie, flags: bits, cancelled: gone }) {
       const phase = { ...askedBy({ dname, flags: bits }), cookie, cancelled: gone !== 0 }
       const { dom, cookie: answer } = await connect.finishMigration(phase, FINISH)

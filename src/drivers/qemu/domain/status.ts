@@ -136,7 +136,8 @@ export const STATUS = {
         phase: text('the step it is in'),
         api: text('who began it'),
         flags: integer('flags of that call'),
-        sinceMs: integer('when it began, ms since the epoch')
+        sinceMs: integer('when it began, ms since the epoch'),
+        stalled: yesNo('it stands still until somebody brings it on')
       },
       required: ['kind', 'api', 'sinceMs']
     },

@@ -1,10 +1,11 @@
 // Events about jobs: each goes to the object of its job. The call that began the job may be gone, or have been another
 // process's.
 import type { QemuDomain } from '../domain/domain.ts'
+import { heardOfPostcopy } from '../migration/postcopy.ts'
 import { type EventData, type Handler, type Handlers, textOf } from './handler.ts'
 
 /** Events of what QEMU does one of at a time. */
-const ASYNC_EVENTS = ['DUMP_COMPLETED', 'MIGRATION', 'SPICE_MIGRATE_COMPLETED']
+const ASYNC_EVENTS = ['DUMP_COMPLETED', 'SPICE_MIGRATE_COMPLETED']
 
 /** Events of QEMU's own jobs, and the member that has the job's id. */
 const ID_OF: Record<string, string> = {
@@ -28,6 +29,15 @@ const toQemuJob =
 
 export const jobEvents: Handlers = {
   ...Object.fromEntries(ASYNC_EVENTS.map(event => [event, toAsyncJob(event)])),
+  /** Status of a migration; whoever waits for it finds the guest in the state that comes of it. */
+  async MIGRATION(domain, data) {
+    const { async: job } = domain.jobs
+    if (!job) return
+    const isMigration = job.kind === 'migration-out' || job.kind === 'migration-in'
+    const heard = isMigration ? heardOfPostcopy(domain, job, data.status) : undefined
+    job.tell('MIGRATION', data)
+    await heard
+  },
   /** Memory is gone through once more: of a migration, a save or a dump. */
   MIGRATION_PASS({ jobs, events }, data, timestampUs) {
     if (!jobs.async) return

@@ -3,6 +3,7 @@ import { virDomainAbortJobFlagsValues, virDomainCoreDumpFlags } from '../../../c
 import { errorsFrom } from '../../../conf/error.ts'
 import type { AsyncJob, AsyncJobKind } from '../../../state/async-job.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { isInPostcopy } from './postcopy.ts'
 
 const refuse = (message: string) => errorsFrom('VIR_FROM_QEMU')('VIR_ERR_OPERATION_INVALID', message)
 
@@ -16,19 +17,26 @@ const REFUSALS: Partial<Record<AsyncJobKind, (job: AsyncJob) => string | undefin
   dump: ({ flags }) => ((flags & VIR_DUMP_MEMORY_ONLY) !== 0 ? 'cannot abort memory-only dump' : undefined)
 }
 
-const isPostcopy = ({ kind, status }: AsyncJob) =>
-  kind === 'migration-out' && (status === 'postcopy' || status === 'postcopy-paused')
+type Guest = Pick<QemuDomain, 'jobs' | 'state' | 'reason'>
 
-/** @throws VIR_ERR_OPERATION_INVALID where there is no job, or one that goes on to its end */
-export async function abortJob({ jobs }: Pick<QemuDomain, 'jobs'>, bits: number): Promise<void> {
-  const { async: job } = jobs
-  const inPostcopy = job !== undefined && isPostcopy(job)
+const isPostcopy = (guest: Guest, { kind, status }: AsyncJob) =>
+  kind === 'migration-out' && (status.startsWith('postcopy') || isInPostcopy(guest))
+
+/**
+ * Gives the job up; with VIR_DOMAIN_ABORT_JOB_POSTCOPY a migration in post-copy only loses its connection, and can be
+ * brought on by another.
+ * @throws VIR_ERR_OPERATION_INVALID where there is no job, or one that goes on to its end
+ */
+export async function abortJob(guest: Guest, bits: number): Promise<void> {
+  const { async: job } = guest.jobs
+  const inPostcopy = job !== undefined && isPostcopy(guest, job)
   if ((bits & VIR_DOMAIN_ABORT_JOB_POSTCOPY) !== 0 && !inPostcopy) {
     throw refuse('current job is not outgoing migration in post-copy mode')
   }
   if (!job) throw refuse('no job is active on the domain')
   const refusal = REFUSALS[job.kind]?.(job)
   if (refusal !== undefined) throw refuse(refusal)
-  if (inPostcopy && bits === 0) throw refuse('cannot abort migration in post-copy mode')
-  await job.abort()
+  if (!inPostcopy) return job.abort()
+  if (bits === 0) throw refuse('cannot abort migration in post-copy mode')
+  await job.cancel?.()
 }

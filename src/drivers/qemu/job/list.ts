@@ -73,7 +73,7 @@ export async function getJob(domain: Pick<QemuDomain, 'jobs'>, id: string): Prom
 }
 
 /** Has a job given up, as virDomainAbortJob does. @throws VIR_ERR_OPERATION_INVALID for one that is over or goes on */
-export async function cancelJob(domain: Pick<QemuDomain, 'jobs'>, id: string): Promise<void> {
+export async function cancelJob(domain: Pick<QemuDomain, 'jobs' | 'state' | 'reason'>, id: string): Promise<void> {
   const { cancellable, heldBy } = await getJob(domain, id)
   if (!cancellable) throw fail('VIR_ERR_OPERATION_INVALID', `job '${id}' of ${heldBy} cannot be cancelled`)
   await domain.jobs.run('abort', { api: 'virDomainAbortJob' }, () => abortJob(domain, 0))

@@ -12,7 +12,7 @@ import { Findings } from './findings.ts'
 import { ownCookie } from './own-cookie.ts'
 import { checkSettings, settingsFor } from './params.ts'
 import { checkPeer, checkTunnel } from './peer.ts'
-import { type Asked, checkNotMigrating, refuseResume } from './phases.ts'
+import { type Asked, checkNotMigrating, isResume, resumableJob } from './phases.ts'
 import { definitionFor, destinationOf, featuresOf, persistentFor } from './source.ts'
 import { checkCopies, isCopiedBy } from './storage.ts'
 import { checkCertificates } from './tls.ts'
@@ -56,9 +56,9 @@ export async function checkBeginPhase(
   })
   await findings.check('guest', refuse => {
     checkAll(refuse, [
-      () => checkNotMigrating(domain),
       () => {
-        if (has(FLAGS.VIR_MIGRATE_POSTCOPY_RESUME)) refuseResume(domain, 'migration-out', flags)
+        if (isResume(asked)) resumableJob(domain, 'migration-out', flags, 'postcopy_failed')
+        else checkNotMigrating(domain)
       },
       () => {
         if (!isOffline) domain.checkActive()

@@ -30,6 +30,7 @@ import { type ContextFor, loadDomain } from '../definition/passes.ts'
 import { checkOwn } from '../domain/define.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Arrival, WitnessPlace } from '../domain/run.ts'
+import { hasFailedInPostcopy } from '../job/postcopy.ts'
 import { startCpus } from '../process/cpus.ts'
 import { HeldPorts } from '../process/ports.ts'
 import { refreshDomain } from '../process/refresh.ts'
@@ -51,7 +52,17 @@ import {
 } from './cookie.ts'
 import { ownCookie, readerOf, thisHost } from './own-cookie.ts'
 import { applySettings, checkSettings, type MigrationSettings, resetSettings, settingsFor } from './params.ts'
-import { type Asked, enterPhase, letGoOn, migrationJob, type PhaseCall, startMigrationJob } from './phases.ts'
+import {
+  type Asked,
+  attending,
+  enterPhase,
+  isResume,
+  letGoOn,
+  migrationJob,
+  type PhaseCall,
+  startMigrationJob
+} from './phases.ts'
+import { outlivesFailure } from './postcopy.ts'
 import { FD_NAME, migrationReached } from './progress.ts'
 import { diskServerFor, prepareStorage, stopDiskServer } from './storage.ts'
 import { takeDisks } from './take-disks.ts'
@@ -86,9 +97,10 @@ export async function prepareMigration(
   call: PhaseCall
 ): Promise<MigrationPrepared> {
   const { params, flags } = asked
-  return forWhomItWaits(domain, () => {
+  return forWhomItWaits(domain, async () => {
     const settings = settingsFor(params, flags, 'destination')
     checkPrepare(params, flags)
+    if (isResume(asked)) return (await import('./resume.ts')).prepareResume(domain, asked, call)
     return prepare(domain, asked, settings, placeFor(domain.context, asked), call)
   })
 }
@@ -240,7 +252,7 @@ const featuresWith = (disks: boolean): CookieFeature[] => [
 const sourceNames = new WeakMap<AsyncJob, string>()
 
 /** A shim that was started for it serves a guest that is neither run nor kept. */
-const isAwaited = ({ isActive, isPersistent }: QemuDomain): boolean => !isActive && !isPersistent
+export const isAwaited = ({ isActive, isPersistent }: QemuDomain): boolean => !isActive && !isPersistent
 
 /**
  * The definition that comes, with the name it gets here (qemuMigrationAnyPrepareDef).
@@ -362,16 +374,26 @@ export function ownName(): string {
  */
 export async function finishMigration(
   domain: QemuDomain,
-  { flags, cookie, cancelled }: MigrationPhase & { cancelled: boolean }
+  asked: MigrationPhase & { cancelled: boolean }
 ): Promise<MigrationFinished> {
   const { arrival } = domain.run ?? {}
-  if (arrival && !domain.jobs.async && !cancelled) return hasCome(domain, arrival)
+  if (arrival && !domain.jobs.async && !asked.cancelled) return hasCome(domain, arrival)
+  if (isResume(asked)) return (await import('./resume.ts')).finishResume(domain, asked)
   const job = migrationJob(domain, 'migration-in')
-  const sourceName = arrival?.sourceName ?? sourceNames.get(job) ?? domain.name
-  enterPhase(job, 'finish3')
+  if (arrival && job.isRestored && !asked.cancelled) return hasComeSince(domain, job, arrival)
+  return attending(job, () => finish(domain, job, asked))
+}
+
+async function finish(
+  domain: QemuDomain,
+  job: AsyncJob,
+  { flags, cookie, cancelled }: MigrationPhase & { cancelled: boolean }
+): Promise<MigrationFinished> {
+  const sourceName = domain.run?.arrival?.sourceName ?? sourceNames.get(job) ?? domain.name
+  // one that is not to come is still waited for, until it is ended
+  if (!cancelled) enterPhase(job, 'finish3')
   const receivedMs = Date.now()
   const wasKept = domain.isPersistent
-  let error: unknown
   try {
     const heard = parseCookie(decodeCookie(cookie), readerOf(domain, sourceName), [
       'network',
@@ -384,18 +406,20 @@ export async function finishMigration(
     if ((flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0) await persist(domain, heard)
     else ranMs = await arrive(domain, job, flags, heard)
     const statistics = heard?.statistics && arrivedStatistics(heard.statistics, receivedMs, ranMs)
-    if (statistics) {
+    // those of post-copy are of before it
+    if (statistics && !postcopies.has(job)) {
       domain.jobs.complete('completed', { elapsedMs: Number(statistics.elapsed), stats: jobStats(statistics) })
     }
-    return { dom: handleOf(domain), cookie: await lastCookie(domain, sourceName, statistics) }
-  } catch (thrown) {
-    error = thrown
+    const answer = { dom: handleOf(domain), cookie: await lastCookie(domain, sourceName, statistics) }
+    job.end()
+    return answer
+  } catch (error) {
+    if (outlivesFailure(domain, job)) throw error
     await removeGuest(domain, wasKept)
+    if (cancelled) job.end(error)
     // the source may not hear of it from its client, and asks
-    if (!cancelled) void lastQuestion(domain).then(() => job.end(thrown))
-    throw thrown
-  } finally {
-    if (error === undefined || cancelled) job.end(error)
+    else void lastQuestion(domain).then(() => job.end(error))
+    throw error
   }
 }
 
@@ -404,8 +428,20 @@ async function hasCome(domain: QemuDomain, { sourceName }: Arrival): Promise<Mig
   return { dom: handleOf(domain), cookie: await lastCookie(domain, sourceName) }
 }
 
+/** The same while it comes in post-copy yet. @throws VIR_ERR_OPERATION_FAILED when it stalls */
+async function hasComeSince(domain: QemuDomain, job: AsyncJob, arrival: Arrival): Promise<MigrationFinished> {
+  const stalled = job.until(() =>
+    hasFailedInPostcopy(domain)
+      ? fail('VIR_ERR_OPERATION_FAILED', "job 'migration in' failed in post-copy phase")
+      : undefined
+  )
+  const error = await Promise.race([stalled, job.ended.then(() => undefined)])
+  if (error) throw error
+  return hasCome(domain, arrival)
+}
+
 /** What the source is told of a guest that has come; it has come without that, too. */
-async function lastCookie(domain: QemuDomain, name: string, statistics?: CookieStatistics): Promise<Uint8Array> {
+export async function lastCookie(domain: QemuDomain, name: string, statistics?: CookieStatistics): Promise<Uint8Array> {
   try {
     const cookie = await ownCookie(domain, 'destination', [], { name, ...(statistics && { statistics }) })
     return encodeCookie(formatCookie(cookie))
@@ -472,9 +508,7 @@ const lastly = (domain: QemuDomain, work: Promise<void>): Promise<void> =>
 /** Nothing is left of the migration but the guest. */
 async function settleIn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const { running } = domain
-  running.untie?.()
-  running.untie = undefined
-  running.autoDestroy = false
+  keepHalf(domain)
   if (running.arrival) running.arrival.port = undefined
   keepWitness(domain)
   if (running.migrationParameters) await resetSettings(domain, running.migrationParameters)
@@ -484,29 +518,42 @@ async function settleIn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   domain.changed()
 }
 
+/** Migrations that have come to post-copy. */
+const postcopies = new WeakSet<AsyncJob>()
+
 /** The guest runs, and what of its memory is still at its source comes when it wants it, or by and by. */
-export async function fetchRest(domain: QemuDomain, job: AsyncJob): Promise<void> {
-  const { VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_RUNNING_POSTCOPY_FAILED } = virDomainRunningReason
+async function fetchRest(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  postcopies.add(job)
   job.status = 'postcopy'
-  domain.running.untie?.()
-  domain.running.untie = undefined
+  keepHalf(domain)
   step('fetching')
-  const { VIR_DOMAIN_EVENT_RESUMED } = virDomainEventType
-  try {
-    await migrationReached(domain, job, ['hypervisor-completed'])
-  } catch (error) {
-    if (!domain.isActive) throw error
-    domain.setRunning(VIR_DOMAIN_RUNNING_POSTCOPY_FAILED)
-    domain.lifecycle(VIR_DOMAIN_EVENT_RESUMED, virDomainEventResumedDetailType.VIR_DOMAIN_EVENT_RESUMED_POSTCOPY_FAILED)
-    throw error
-  }
-  domain.setRunning(VIR_DOMAIN_RUNNING_MIGRATED)
-  domain.lifecycle(VIR_DOMAIN_EVENT_RESUMED, virDomainEventResumedDetailType.VIR_DOMAIN_EVENT_RESUMED_MIGRATED)
+  await migrationReached(domain, job, ['hypervisor-completed'])
+  hasArrived(domain)
 }
 
-/** Half of the guest's memory is here, and it can go nowhere else. */
-export const hasFailedInPostcopy = ({ isRunning, reason }: QemuDomain): boolean =>
-  isRunning && reason === virDomainRunningReason.VIR_DOMAIN_RUNNING_POSTCOPY_FAILED
+/** Nobody's going ends a guest that runs here already. */
+export function keepHalf({ running }: QemuDomain): void {
+  running.untie?.()
+  running.untie = undefined
+  running.autoDestroy = false
+}
+
+/** The last of its memory has come (qemuMigrationDstComplete). */
+function hasArrived(domain: QemuDomain): void {
+  const { VIR_DOMAIN_EVENT_RESUMED, VIR_DOMAIN_EVENT_SUSPENDED } = virDomainEventType
+  if (domain.isRunning) domain.setRunning(virDomainRunningReason.VIR_DOMAIN_RUNNING_MIGRATED)
+  domain.lifecycle(VIR_DOMAIN_EVENT_RESUMED, virDomainEventResumedDetailType.VIR_DOMAIN_EVENT_RESUMED_MIGRATED)
+  if (domain.isRunning) return
+  domain.setPaused(VIR_DOMAIN_PAUSED_USER)
+  domain.lifecycle(VIR_DOMAIN_EVENT_SUSPENDED, virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_PAUSED)
+}
+
+/** Ends a migration in post-copy whose last memory has come. */
+export async function completePostcopy(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  job.isStalled = false
+  hasArrived(domain)
+  await settleIn(domain, job)
+}
 
 /** Keeps the guest: by the definition that came with it, or the one it runs with (qemuMigrationDstPersist). */
 async function persist(domain: QemuDomain, heard: MigrationCookie | undefined): Promise<void> {
@@ -527,7 +574,6 @@ async function persist(domain: QemuDomain, heard: MigrationCookie | undefined): 
 
 /** Ends what has not come to be a guest of this host. */
 async function removeGuest(domain: QemuDomain, wasKept: boolean): Promise<void> {
-  if (hasFailedInPostcopy(domain)) return
   if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
   if (!wasKept && domain.isPersistent) domain.setPersistent(undefined)
 }

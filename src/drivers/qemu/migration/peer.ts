@@ -7,7 +7,17 @@ import type { MigrationParams, MigrationPrepared, Peer, PeerStream } from '../..
 import type { QemuDomain } from '../domain/domain.ts'
 import { decodeCookie, encodeCookie } from './cookie.ts'
 import { destinationParams, settingsFor } from './params.ts'
-import { type Asked, enterPhase, type PhaseCall, startMigrationJob } from './phases.ts'
+import {
+  type Asked,
+  attending,
+  enterPhase,
+  isResume,
+  type PhaseCall,
+  resumableJob,
+  startMigrationJob
+} from './phases.ts'
+import { outlivesFailure } from './postcopy.ts'
+import { begunAnew, sendRest } from './resume.ts'
 import { begin, confirm, send } from './source.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -32,7 +42,7 @@ export function migrateToPeer(
 ): Promise<void> {
   const { params } = asked
   const flags = asked.flags & ~FLAGS.VIR_MIGRATE_CHANGE_PROTECTION
-  return startMigrationJob(domain, 'migration-out', { api, flags: asked.flags }, async job => {
+  const move = async (job: AsyncJob) => {
     if ((flags & FLAGS.VIR_MIGRATE_TUNNELLED) !== 0) checkTunnel(params)
     if (!domain.openPeer || dconnuri === undefined) throw fail('VIR_ERR_NO_CONNECT', dconnuri ?? '')
     const peer = await domain.openPeer(dconnuri)
@@ -44,7 +54,20 @@ export function migrateToPeer(
     } finally {
       peer.close()
     }
-  })
+  }
+  const attended = async (job: AsyncJob) => {
+    try {
+      await attending(job, () => move(job))
+    } catch (error) {
+      if (!outlivesFailure(domain, job)) job.end(error)
+      throw error
+    }
+    job.end()
+  }
+  if (!isResume(asked)) return startMigrationJob(domain, 'migration-out', { api, flags: asked.flags }, attended)
+  const job = resumableJob(domain, 'migration-out', asked.flags, 'postcopy_failed')
+  enterPhase(job, 'begin_resume')
+  return attended(job)
 }
 
 /** Checks parameters of a tunnel. @throws VIR_ERR_ARGUMENT_UNSUPPORTED for what it has no use for */
@@ -69,7 +92,8 @@ export async function checkPeer(peer: Peer, flags: number): Promise<void> {
 
 async function migrate(domain: QemuDomain, job: AsyncJob, peer: Peer, asked: Asked): Promise<void> {
   const isOffline = (asked.flags & FLAGS.VIR_MIGRATE_OFFLINE) !== 0
-  const begun = await begin(domain, asked, job)
+  const resumes = isResume(asked)
+  const begun = await (resumes ? begunAnew(domain, asked) : begin(domain, asked, job))
   const there = destinationPhase(domain, asked, begun.xml)
   const isTunnelled = (asked.flags & FLAGS.VIR_MIGRATE_TUNNELLED) !== 0
   const told = { ...there, cookie: encodeCookie(begun.cookie) }
@@ -83,13 +107,17 @@ async function migrate(domain: QemuDomain, job: AsyncJob, peer: Peer, asked: Ask
     try {
       if (uri === undefined && !isTunnelled)
         throw fail('VIR_ERR_INTERNAL_ERROR', 'domainMigratePrepare3 did not set uri')
-      enterPhase(job, 'perform3')
+      enterPhase(job, resumes ? 'perform_resume' : 'perform3')
       const lost = () =>
         peer.isLost ? fail('VIR_ERR_OPERATION_FAILED', 'Lost connection to destination host') : undefined
       const params = uri === undefined ? asked.params : { ...asked.params, migrate_uri: uri }
       const heard = decodeCookie(prepared.cookie)
-      cookie = encodeCookie(await send(domain, job, { ...asked, params }, heard, lost, prepared.stream))
-      enterPhase(job, 'perform3_done')
+      const there = { ...asked, params }
+      const answer = resumes
+        ? await sendRest(domain, job, there, heard)
+        : await send(domain, job, there, heard, lost, prepared.stream)
+      cookie = encodeCookie(answer)
+      if (!resumes) enterPhase(job, 'perform3_done')
     } catch (error) {
       failure = toVirError(error)
       prepared.stream?.abort()
@@ -128,7 +156,7 @@ function both(here: VirError, there: VirError): VirError {
 function destinationPhase(domain: QemuDomain, { params, flags }: Asked, xml: string): Asked {
   const settings = settingsFor(params, flags, 'source')
   const tuned = destinationParams(settings, params, flags)
-  const isPaused = domain.state === virDomainState.VIR_DOMAIN_PAUSED
+  const isPaused = domain.state === virDomainState.VIR_DOMAIN_PAUSED && !isResume({ flags })
   const { destination_name, migrate_uri, bandwidth, graphics_uri, listen_address, migrate_disks } = params
   const { migrate_disks_detect_zeroes, disks_port, disks_uri } = params
   const given = {

@@ -7,6 +7,7 @@ import type { JobOwner } from '../../../state/job.ts'
 import { step } from '../../../state/step.ts'
 import type { MigrationParams } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { hasFailedInPostcopy, isInPostcopy } from '../job/postcopy.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -67,7 +68,15 @@ export function startMigrationJob<T>(
 }
 
 /** Phases in which nobody is at work: the next call is waited for. */
-const WAITING: readonly (string | undefined)[] = ['begin3', 'perform3_done', 'prepare'] satisfies Phase[]
+const WAITING: readonly (string | undefined)[] = [
+  'begin3',
+  'perform3_done',
+  'prepare',
+  'postcopy_failed',
+  'begin_resume',
+  'perform_resume',
+  'prepare_resume'
+] satisfies Phase[]
 
 /** Lets the job go on to the next call; it is over as well when the guest ends before that (qemuMigrationJobContinue). */
 export function letGoOn(domain: QemuDomain, job: AsyncJob): void {
@@ -89,24 +98,60 @@ export function migrationJob({ jobs, name }: QemuDomain, kind: Kind): AsyncJob {
   throw fail('VIR_ERR_OPERATION_INVALID', `domain '${name}' ${NOT[kind]}`)
 }
 
+/** Jobs that a call is at work on; no other may go on with them (asyncOwner). */
+const attended = new WeakSet<AsyncJob>()
+
+export const isAttended = (job: AsyncJob): boolean => attended.has(job)
+
+/** Works on the job, alone. */
+export async function attending<T>(job: AsyncJob, work: () => Promise<T>): Promise<T> {
+  attended.add(job)
+  try {
+    return await work()
+  } finally {
+    attended.delete(job)
+  }
+}
+
+const { VIR_MIGRATE_CHANGE_PROTECTION, VIR_MIGRATE_PEER2PEER, VIR_MIGRATE_POSTCOPY, VIR_MIGRATE_POSTCOPY_RESUME } =
+  virDomainMigrateFlags
+
+/** A migration that has failed in post-copy is to be brought on. */
+export const isResume = ({ flags }: Pick<Asked, 'flags'>): boolean => (flags & VIR_MIGRATE_POSTCOPY_RESUME) !== 0
+
 /**
- * Looks whether a post-copy that has failed can go on; none can yet (qemuMigrationAnyCanResume).
+ * The job of a migration that has failed in post-copy, to be brought on (qemuMigrationAnyCanResume).
+ * @param expected the last phase it may have come to
  * @throws VIR_ERR_ARGUMENT_UNSUPPORTED, VIR_ERR_OPERATION_INVALID
  */
-export function refuseResume(domain: QemuDomain, kind: Kind, flags: number): never {
-  if ((flags & virDomainMigrateFlags.VIR_MIGRATE_POSTCOPY) === 0) {
-    const why = 'resuming failed post-copy migration requires post-copy to be enabled'
-    throw fail('VIR_ERR_ARGUMENT_UNSUPPORTED', why)
+export function resumableJob(domain: QemuDomain, kind: Kind, flags: number, expected: Phase): AsyncJob {
+  const unsupported = (what: string) =>
+    fail('VIR_ERR_ARGUMENT_UNSUPPORTED', `resuming failed post-copy migration requires ${what}`)
+  if ((flags & VIR_MIGRATE_POSTCOPY) === 0) throw unsupported('post-copy to be enabled')
+  const isProtected = (flags & (VIR_MIGRATE_CHANGE_PROTECTION | VIR_MIGRATE_PEER2PEER)) !== 0
+  if (kind === 'migration-out' && isBefore(expected, 'perform_resume') && !isProtected) {
+    throw unsupported('change protection')
   }
-  migrationJob(domain, kind)
-  throw fail('VIR_ERR_OPERATION_INVALID', `migration of domain ${domain.name} is not in post-copy phase`)
+  const job = migrationJob(domain, kind)
+  const invalid = (message: string) => fail('VIR_ERR_OPERATION_INVALID', message)
+  const { name } = domain
+  if (isAttended(job)) throw invalid(`migration of domain ${name} is being actively monitored by another thread`)
+  if (!isInPostcopy(domain)) throw invalid(`migration of domain ${name} is not in post-copy phase`)
+  if (isBefore(job.phase, 'postcopy_failed') && !hasFailedInPostcopy(domain)) {
+    throw invalid(`post-copy migration of domain ${name} has not failed`)
+  }
+  if (isBefore(expected, job.phase)) {
+    throw invalid(`resuming failed post-copy migration of domain ${name} already in progress`)
+  }
+  return job
 }
+
+const isBefore = (one: string | undefined, other: string | undefined): boolean =>
+  PHASES.indexOf(one as Phase) < PHASES.indexOf(other as Phase)
 
 /** Enters a phase; it is on disk when this returns. @throws VIR_ERR_INTERNAL_ERROR for one that was before */
 export function enterPhase(job: AsyncJob, phase: Phase): void {
-  const now = PHASES.indexOf(job.phase as Phase)
-  const next = PHASES.indexOf(phase)
-  if (next < PHASES.indexOf('postcopy_failed') && next < now) {
+  if (isBefore(phase, 'postcopy_failed') && isBefore(phase, job.phase)) {
     throw fail('VIR_ERR_INTERNAL_ERROR', `migration protocol going backwards ${job.phase} => ${phase}`)
   }
   job.phase = phase

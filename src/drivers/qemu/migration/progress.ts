@@ -22,7 +22,9 @@ export const STATUSES: Record<string, JobStatus> = {
   'pre-switchover': 'paused',
   device: 'migrating',
   'postcopy-active': 'postcopy',
-  'postcopy-paused': 'postcopy-paused'
+  'postcopy-paused': 'postcopy-paused',
+  'postcopy-recover-setup': 'postcopy-recover',
+  'postcopy-recover': 'postcopy-recover'
 }
 
 type Count = number | bigint

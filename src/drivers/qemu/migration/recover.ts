@@ -8,19 +8,21 @@ import {
 import type { AsyncJob } from '../../../state/async-job.ts'
 import { step } from '../../../state/step.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { isInPostcopy } from '../job/postcopy.ts'
 import { startCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
 import { dropTemporaryBitmaps } from './bitmaps.ts'
-import { fetchRest } from './destination.ts'
+import { keepHalf } from './destination.ts'
 import { resetSettings } from './params.ts'
-import { letGoOn, type Phase } from './phases.ts'
-import { cancelMigration, queryMigrate } from './progress.ts'
+import { enterPhase, letGoOn, type Phase } from './phases.ts'
+import { completeUnattended, failPostcopy, pausePostcopy } from './postcopy.ts'
+import { cancelMigration, followMigration, queryMigrate, STATUSES } from './progress.ts'
 import { settleAlone } from './source.ts'
 import { dropLeftCopies, stopDiskServer } from './storage.ts'
 import { dropTls } from './tls.ts'
 import { keepWitness, openWitness } from './witness.ts'
 
-const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_POSTCOPY, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
+const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
 const { VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_SHUTOFF_MIGRATED } = virDomainShutoffReason
 
 /**
@@ -33,13 +35,17 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
   domain.log.warn({ kind: job.kind, phase: job.phase }, 'the migration was cut short')
   step('recover')
   if (job.kind === 'migration-in') return recoverIncoming(domain, job)
+  if (isInPostcopy(domain) && job.phase !== 'perform3') return recoverPostcopy(domain, job)
   switch (job.phase as Phase | undefined) {
     case 'perform3':
       await cancelMigration(domain)
       await dropLeftCopies(domain)
       await dropTemporaryBitmaps(domain)
-      // its destination has not been told to have it run
-      if (domain.reason === VIR_DOMAIN_PAUSED_POSTCOPY) domain.setPaused(VIR_DOMAIN_PAUSED_MIGRATION)
+      // its destination has not been told to run it
+      if (isInPostcopy(domain)) {
+        job.isStalled = false
+        domain.setPaused(VIR_DOMAIN_PAUSED_MIGRATION)
+      }
       await runOn(domain)
       break
     case 'perform3_done':
@@ -70,24 +76,51 @@ export async function recoverWitness(domain: QemuDomain): Promise<void> {
   keepWitness(domain)
 }
 
+/**
+ * One in post-copy goes on by itself, or stands still until it is brought on; nobody is to end either part of the guest.
+ */
+async function recoverPostcopy(domain: QemuDomain, job: AsyncJob): Promise<void> {
+  enterPhase(job, 'postcopy_failed')
+  if (job.kind === 'migration-out') {
+    followMigration(domain, job)
+    pausePostcopy(domain, job)
+  }
+  letGoOn(domain, job)
+  const { status } = await queryMigrate(domain)
+  if (status === 'completed') return completeUnattended(domain, job)
+  if (status === 'postcopy-active') job.isStalled = false
+  else {
+    failPostcopy(domain, job)
+    job.isStalled = true
+  }
+  job.status = STATUSES[String(status)] ?? 'postcopy-paused'
+}
+
 /** It has come if it runs; else who sends it has it yet. */
 async function recoverIncoming(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const witness = domain.run?.arrival?.witness
   if (witness) await openWitness(domain, witness)
+  if (job.phase !== 'prepare' && (await isHalf(domain))) {
+    keepHalf(domain)
+    return recoverPostcopy(domain, job)
+  }
   const hasCome = job.phase === 'finish3' && domain.state === virDomainState.VIR_DOMAIN_RUNNING
   if (!hasCome) await stopDomain(domain, VIR_DOMAIN_SHUTOFF_FAILED)
   else await stopDiskServer(domain)
-  const settled = async () => {
-    await end(domain, job)
-    if (hasCome) keepWitness(domain)
-  }
-  const { status = '' } = hasCome ? await queryMigrate(domain) : {}
-  if (!status.startsWith('postcopy')) return settled()
-  // its source is not to end before the rest has come
-  job.tell('MIGRATION', { status })
-  void fetchRest(domain, job)
-    .catch(error => domain.log.error({ err: error }, 'the migration failed in its post-copy phase'))
-    .then(settled)
+  await end(domain, job)
+  if (hasCome) keepWitness(domain)
+}
+
+/**
+ * True for a guest in post-copy. Differs from libvirt, which ends one that was about to run: its source has given it away
+ * already.
+ */
+async function isHalf(domain: QemuDomain): Promise<boolean> {
+  if (isInPostcopy(domain)) return true
+  const { status = '' } = await queryMigrate(domain)
+  if (!status.startsWith('postcopy')) return false
+  await startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_POSTCOPY)
+  return true
 }
 
 async function end(domain: QemuDomain, job: AsyncJob): Promise<void> {

@@ -24,6 +24,7 @@ import { speedBytes } from '../blockjob/speed.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import { loadInstead } from '../definition/stability.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { hasFailedInPostcopy, isInPostcopy } from '../job/postcopy.ts'
 import { startCpus, stopCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
 import { refreshTrays } from '../process/trays.ts'
@@ -36,14 +37,17 @@ import { ownCookie, readerOf, statisticsOf } from './own-cookie.ts'
 import { applySettings, checkSettings, migrationSpeed, resetSettings, settingsFor } from './params.ts'
 import {
   type Asked,
+  attending,
   checkNotMigrating,
   enterPhase,
+  isResume,
   letGoOn,
   migrationJob,
   type PhaseCall,
-  refuseResume,
+  resumableJob,
   startMigrationJob
 } from './phases.ts'
+import { enterPostcopy, failPostcopy, outlivesFailure } from './postcopy.ts'
 import {
   breakConnections,
   cancelMigration,
@@ -66,13 +70,7 @@ const { VIR_MIGRATE_CHANGE_PROTECTION, VIR_MIGRATE_LIVE, VIR_MIGRATE_OFFLINE } =
 /** The source drives the migration: its client's part is one call. */
 const BY_ITSELF = FLAGS.VIR_MIGRATE_PEER2PEER | FLAGS.VIR_MIGRATE_TUNNELLED
 
-const {
-  VIR_DOMAIN_PAUSED_API_ERROR,
-  VIR_DOMAIN_PAUSED_IOERROR,
-  VIR_DOMAIN_PAUSED_MIGRATION,
-  VIR_DOMAIN_PAUSED_POSTCOPY,
-  VIR_DOMAIN_PAUSED_POSTCOPY_FAILED
-} = virDomainPausedReason
+const { VIR_DOMAIN_PAUSED_API_ERROR, VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_PAUSED_MIGRATION } = virDomainPausedReason
 const { VIR_DOMAIN_RUNNING, VIR_DOMAIN_PAUSED } = virDomainState
 
 /** What a phase gives for the next. */
@@ -89,7 +87,7 @@ export interface Begun {
 export function beginMigration(domain: QemuDomain, asked: Asked, { api, connection }: PhaseCall): Promise<Begun> {
   const owner = { api, flags: asked.flags }
   checkEncrypted(domain.context.config, asked.flags)
-  if ((asked.flags & FLAGS.VIR_MIGRATE_POSTCOPY_RESUME) !== 0) refuseResume(domain, 'migration-out', asked.flags)
+  if (isResume(asked)) return resumed(({ beginResume }) => beginResume(domain, asked, connection))
   if ((asked.flags & VIR_MIGRATE_CHANGE_PROTECTION) === 0) {
     checkNotMigrating(domain)
     return domain.jobs.run('modify', owner, () => begin(domain, asked))
@@ -101,6 +99,10 @@ export function beginMigration(domain: QemuDomain, asked: Asked, { api, connecti
     return begun
   })
 }
+
+/** Brings on a migration that has failed in post-copy. */
+const resumed = async <T>(call: (phases: typeof import('./resume.ts')) => T): Promise<Awaited<T>> =>
+  await call(await import('./resume.ts'))
 
 /** The first phase's work (qemuMigrationSrcBeginPhase, and what comes before it). */
 export async function begin(domain: QemuDomain, asked: Asked, job?: AsyncJob): Promise<Begun> {
@@ -183,7 +185,6 @@ export async function performMigration(
   const { flags, params } = asked
   checkPerform(params, flags)
   checkEncrypted(domain.context.config, flags)
-  if ((flags & FLAGS.VIR_MIGRATE_POSTCOPY_RESUME) !== 0) refuseResume(domain, 'migration-out', flags)
   if ((flags & BY_ITSELF) !== 0) {
     if (cookie !== undefined) throw fail('VIR_ERR_OPERATION_INVALID', 'received unexpected cookie with P2P migration')
     const { migrateToPeer } = await import('./peer.ts')
@@ -193,17 +194,18 @@ export async function performMigration(
   if (dconnuri !== undefined) {
     throw fail('VIR_ERR_INTERNAL_ERROR', 'Unexpected dconnuri parameter with non-peer2peer migration')
   }
+  if (isResume(asked)) return resumed(({ performResume }) => performResume(domain, asked, cookie, call.connection))
   const perform = async (job: AsyncJob) => {
     enterPhase(job, 'perform3')
     letGoOn(domain, job)
     try {
-      const answer = await send(domain, job, asked, cookie)
+      const answer = await attending(job, () => send(domain, job, asked, cookie))
       enterPhase(job, 'perform3_done')
       endWith(call.connection, domain, job)
       return answer
     } catch (error) {
       await runOn(domain, job)
-      job.end(error)
+      if (!outlivesFailure(domain, job)) job.end(error)
       throw error
     }
   }
@@ -292,31 +294,24 @@ export async function send(
       step('switchover')
       status = await reached(...ends)
     }
-    if (status === 'postcopy') enterPostcopy(domain)
+    if (status === 'postcopy') enterPostcopy(domain, job)
     step(status === 'postcopy' ? 'postcopy' : 'sent')
     await tunnel?.sent
   } catch (error) {
     if (lost() && domain.isActive) await breakConnections(domain)
-    if (isUnderWay) await cancelMigration(domain)
+    // its destination does not run yet: there is a way back
+    if (isInPostcopy(domain) && !hasFailedInPostcopy(domain)) domain.setPaused(VIR_DOMAIN_PAUSED_MIGRATION)
+    if (isUnderWay && !isInPostcopy(domain)) await cancelMigration(domain)
     await copies.drop()
     tunnel?.stop()
-    job.status = job.status === 'canceled' ? 'canceled' : 'failed'
+    if (!isInPostcopy(domain)) job.status = job.status === 'canceled' ? 'canceled' : 'failed'
     throw error
   } finally {
     watch?.()
-    job.cancel = undefined
+    if (!isInPostcopy(domain)) job.cancel = undefined
     if (domain.run) domain.run.pausedReason = virDomainPausedReason.VIR_DOMAIN_PAUSED_UNKNOWN
   }
   return formatCookie({ ...answer, statistics: statisticsOf(job) })
-}
-
-/** The guest goes on there, and this side gives what it still wants of its memory: there is no way back. */
-function enterPostcopy(domain: QemuDomain): void {
-  domain.setPaused(VIR_DOMAIN_PAUSED_POSTCOPY)
-  domain.lifecycle(
-    virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
-    virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY
-  )
 }
 
 /** Jobs that clients of a SPICE server follow to the other side. */
@@ -395,9 +390,9 @@ export async function persistentFor(domain: QemuDomain, xml: string | undefined)
 export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const { run } = domain
   if (!run || !domain.isActive) return
+  if (isInPostcopy(domain)) return failPostcopy(domain, job)
   const { ran } = run.departure ?? {}
   run.departure = undefined
-  if (isInPostcopy(domain)) return failPostcopy(domain)
   const isHeld = domain.state === VIR_DOMAIN_PAUSED && domain.reason !== VIR_DOMAIN_PAUSED_IOERROR
   try {
     if (ran && isHeld) {
@@ -414,21 +409,6 @@ export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
     }
   }
   await resetOwn(domain)
-}
-
-/** There is no way back for it, whether it has failed yet or not (virDomainObjIsPostcopy). */
-const isInPostcopy = ({ state, reason }: QemuDomain): boolean =>
-  state === VIR_DOMAIN_PAUSED && (reason === VIR_DOMAIN_PAUSED_POSTCOPY || reason === VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
-
-/** Part of the guest is there, part is here: here it stands still (qemuMigrationSrcPostcopyFailed). */
-function failPostcopy(domain: QemuDomain): void {
-  if (domain.reason === VIR_DOMAIN_PAUSED_POSTCOPY_FAILED) return
-  domain.log.error({}, 'the migration failed in its post-copy phase')
-  domain.setPaused(VIR_DOMAIN_PAUSED_POSTCOPY_FAILED)
-  domain.lifecycle(
-    virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
-    virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_POSTCOPY_FAILED
-  )
 }
 
 /** QEMU is as it was before the migration. */
@@ -448,6 +428,7 @@ function endWith(connection: AbortSignal | undefined, domain: QemuDomain, job: A
   const gone = () => {
     if (domain.jobs.async !== job || job.phase !== phase) return
     domain.log.warn({ phase }, 'the connection which controls the migration was closed')
+    if (outlivesFailure(domain, job)) return
     const settled = phase === 'perform3_done' ? settleAlone(domain, job) : giveUp(domain, job)
     void settled.catch(error => domain.log.error({ err: error }, 'the migration could not be settled'))
   }
@@ -469,7 +450,6 @@ async function giveUp(domain: QemuDomain, job: AsyncJob): Promise<void> {
  */
 export async function settleAlone(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const witness = domain.run?.departure?.witness
-  if (isInPostcopy(domain)) failPostcopy(domain)
   if (!witness) return giveUp(domain, job)
   const isLeft = await isElsewhere(witness, () => domain.jobs.async !== job || job.phase !== 'perform3_done')
   if (isLeft === undefined) return
@@ -486,15 +466,18 @@ export async function settleAlone(domain: QemuDomain, job: AsyncJob): Promise<vo
  */
 export async function confirmMigration(
   domain: QemuDomain,
-  { flags }: Asked,
+  asked: Asked,
   cookie: string | undefined,
   cancelled: boolean
 ): Promise<void> {
-  const job = migrationJob(domain, 'migration-out')
+  const { flags } = asked
+  const job = isResume(asked)
+    ? resumableJob(domain, 'migration-out', flags, 'perform_resume')
+    : migrationJob(domain, 'migration-out')
   try {
-    await confirm(domain, job, { flags, cookie, cancelled })
+    await attending(job, () => confirm(domain, job, { flags, cookie, cancelled }))
   } finally {
-    job.end()
+    if (!outlivesFailure(domain, job)) job.end()
   }
 }
 
@@ -505,7 +488,8 @@ export async function confirm(
   { flags, cookie, cancelled }: { flags: number; cookie: string | undefined; cancelled: boolean }
 ): Promise<void> {
   const isLeft = !cancelled || (await hasLeft(domain, job))
-  enterPhase(job, isLeft ? 'confirm3' : 'confirm3_cancelled')
+  if ((flags & FLAGS.VIR_MIGRATE_POSTCOPY_RESUME) !== 0) enterPhase(job, 'confirm_resume')
+  else if (!hasFailedInPostcopy(domain)) enterPhase(job, isLeft ? 'confirm3' : 'confirm3_cancelled')
   const heard = parseCookie(cookie, readerOf(domain), ['statistics'])
   if ((flags & VIR_MIGRATE_OFFLINE) === 0) await (isLeft ? leave(domain, job, heard) : runOn(domain, job))
   if (isLeft && (flags & FLAGS.VIR_MIGRATE_UNDEFINE_SOURCE) !== 0) forget(domain)
@@ -523,7 +507,9 @@ async function hasLeft(domain: QemuDomain, job: AsyncJob): Promise<boolean> {
 }
 
 /** Ends QEMU: the guest runs elsewhere (qemuMigrationSrcComplete). */
-async function leave(domain: QemuDomain, job: AsyncJob, heard: MigrationCookie | undefined): Promise<void> {
+export async function leave(domain: QemuDomain, job: AsyncJob, heard: MigrationCookie | undefined): Promise<void> {
+  // what was counted when post-copy began is less than it came to
+  if (isInPostcopy(domain)) await job.update?.().catch(err => domain.log.warn({ err }, 'statistics are of before'))
   const net = heard?.statistics
   if (net && job.stats) {
     const { downtime } = net.counts
