@@ -159,6 +159,8 @@ export class Run {
   arrival: Arrival | undefined
   /** QEMU's parameters from before that migration, to be set back */
   migrationParameters: Record<string, unknown> | undefined
+  /** how much memory QEMU was allowed to lock before that migration, soft and hard limit, where it is more now */
+  memoryLock: string | undefined
   /** the NBD server that its disks are copied to, until the guest has come; its port, if it has one */
   diskServer: { port?: number } | undefined
   /** images that no definition has, by their number */

@@ -196,6 +196,12 @@ export const STATUS = {
       description: "QEMU's parameters from before the migration under way, to be set back"
     })
   ),
+  memoryLock: optional(
+    field(
+      'memoryLock',
+      text('limits of the memory that QEMU may lock from before the migration under way, to be set back')
+    )
+  ),
   diskServer: optional(
     field('diskServer', {
       type: 'object',

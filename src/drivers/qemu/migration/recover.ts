@@ -21,6 +21,7 @@ import { settleAlone } from './source.ts'
 import { dropLeftCopies, stopDiskServer } from './storage.ts'
 import { dropTls } from './tls.ts'
 import { keepWitness, openWitness } from './witness.ts'
+import { unlockMemory } from './zero-copy.ts'
 
 const { VIR_DOMAIN_PAUSED_MIGRATION, VIR_DOMAIN_PAUSED_UNKNOWN } = virDomainPausedReason
 const { VIR_DOMAIN_SHUTOFF_FAILED, VIR_DOMAIN_SHUTOFF_MIGRATED } = virDomainShutoffReason
@@ -128,6 +129,7 @@ async function end(domain: QemuDomain, job: AsyncJob): Promise<void> {
   if (run && domain.isActive) {
     if (run.migrationParameters) await resetSettings(domain, run.migrationParameters)
     await dropTls(domain)
+    await unlockMemory(domain)
     run.migrationParameters = undefined
     run.departure = undefined
     if (run.arrival) run.arrival.port = undefined

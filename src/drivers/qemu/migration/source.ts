@@ -62,6 +62,7 @@ import { disableTls, dropTls, enableTls, tlsHostname } from './tls.ts'
 import { type TunnelOut, tunnelTo } from './tunnel.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
 import { isElsewhere, watchDestination, witnessIn } from './witness.ts'
+import { lockMemory, unlockMemory } from './zero-copy.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -247,6 +248,7 @@ export async function send(
     if ((flags & FLAGS.VIR_MIGRATE_TLS) === 0) disableTls(settings, original)
     else credentials = await enableTls(domain, settings, original, host)
     await applySettings(domain, settings, flags)
+    if ((flags & FLAGS.VIR_MIGRATE_ZEROCOPY) !== 0) await lockMemory(domain)
   })
   if (heard) await tellClients(domain, job, heard, params.graphics_uri)
   // all of it but the times: the guest stands still when they are known
@@ -415,6 +417,7 @@ export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
 async function resetOwn(domain: QemuDomain): Promise<void> {
   const { run } = domain
   await dropTemporaryBitmaps(domain)
+  await unlockMemory(domain)
   if (!run?.migrationParameters) return
   await resetSettings(domain, run.migrationParameters)
   await dropTls(domain)
