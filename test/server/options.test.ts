@@ -74,7 +74,7 @@ t.test('virshimd', async t => {
   ]) {
     t.type(differs(readShim, ['g.xml'], words), 'string', words.join(' '))
   }
-  const named = USAGE.match(/--[a-z-]+/g)!.filter(word => word !== '--aggregator' && word !== '--inactive')
+  const named = USAGE.match(/--[a-z0-9-]+/g)!.filter(word => word !== '--aggregator' && word !== '--inactive')
   for (const option of new Set(named)) {
     t.notMatch(differs(readShim, ['g.xml'], [option, '0', 'g.xml']), /Unknown option/, `${option} is known`)
   }
