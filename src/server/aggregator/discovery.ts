@@ -1,6 +1,6 @@
 // Finds the places where guests are: the guests directory, patterns to watch, sockets we were told of.
 import { type FSWatcher, watch } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../../conf/error.ts'
 import type { Log } from '../../drivers/qemu/domain/domain.ts'
@@ -81,6 +81,11 @@ export class Discovery {
   /** Asks the shim of the guest of that uuid what is so now; the registry has it when this settles. */
   async refresh(uuid: string): Promise<void> {
     await this.#places.get(this.#registry.byUuid(uuid)?.place ?? '')?.refresh()
+  }
+
+  /** The same of a place in the guests directory that may not have been noticed yet. @returns as Place.refresh */
+  refreshAt(place: string): Promise<boolean> {
+    return this.#own(basename(place)).refresh()
   }
 
   /**

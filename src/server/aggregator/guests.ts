@@ -37,8 +37,9 @@ const RESTORE_BYTES_PER_MS = 2000
 const POSTCOPY_LIMIT_MS = 24 * 3_600_000
 /** One that follows a dead one is there a little later. */
 const FOLLOWER_RETRY_MS = 100
-/** A new shim reports at once; if it does not, the guest is known a little later. */
-const KNOWN_LIMIT_MS = 2000
+/** A new shim answers at once; if it does not, the guest is known a little later. */
+const KNOWN_LIMIT_MS = 30_000
+const KNOWN_RETRY_MS = 20
 /** Longest name of a directory that leaves room for its sockets' names in a socket's path of 107 bytes. */
 const DIRECTORY_MAX = 107 - '/libvirt-sock-ro.new'.length
 
@@ -303,7 +304,9 @@ export class Guests {
       const isOff = guest.report.state === virDomainState.VIR_DOMAIN_SHUTOFF
       return guest.report.id === id && isOff === (id === -1)
     }
-    while (!isKnown() && Date.now() < deadline) await sleep(5)
+    while (!isKnown() && !(await this.#discovery.refreshAt(place)) && Date.now() < deadline) {
+      await sleep(KNOWN_RETRY_MS)
+    }
   }
 
   /** A guest that has just gone on, as its shim has it now. */

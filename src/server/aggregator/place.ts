@@ -89,9 +89,12 @@ export class Place {
     else void this.#judge()
   }
 
-  /** Asks what is so now; it is in the registry when this settles. A shim that does not answer keeps nobody waiting. */
-  async refresh(): Promise<void> {
-    if (this.#closed) return
+  /**
+   * Asks what is so now; it is in the registry when this settles. A shim that does not answer keeps nobody waiting.
+   * @returns false for one that has not answered in time
+   */
+  async refresh(): Promise<boolean> {
+    if (this.#closed) return true
     const question = { method: 'GET', path: '/v1/report', timeoutMs: REFRESH_LIMIT_MS } as const
     try {
       const { status, body } = await ask(this.root.apiSocket, question).catch(error => {
@@ -102,9 +105,12 @@ export class Place {
       if (status === 200 && !this.#closed) this.#take(readReport(body))
       // nobody would hear of its end, or of what has become of it since it has answered
       if (!this.#poll) this.look()
+      return true
     } catch (error) {
-      if (isNobody(error)) await this.#judge()
+      const isOver = isNobody(error)
+      if (isOver) await this.#judge()
       this.#leaveOut(error)
+      return isOver || error instanceof NotBelieved
     }
   }
 
