@@ -66,7 +66,10 @@ t.test('ports that reach the guest', async t => {
 function standInPasst(t: Test, script?: string): { dir: string; asked: () => string[] } {
   const dir = t.testdir()
   const notes = join(dir, 'asked')
-  const serve = `echo "$@" >> ${notes}\nwhile [ "$1" != --socket ]; do shift; done\n: > "$2"\necho $$ > "$4"\nexec sleep 600\n`
+  const listen = `import os, socket, sys, time
+server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen()
+print(os.getpid(), file=open(sys.argv[2], "w"), flush=True); time.sleep(600)`
+  const serve = `echo "$@" >> ${notes}\nwhile [ "$1" != --socket ]; do shift; done\nexec python3 -c '${listen}' "$2" "$4"\n`
   writeFileSync(join(dir, 'passt'), `#!/bin/sh\n${script ?? serve}`)
   chmodSync(join(dir, 'passt'), 0o755)
   const { PATH } = process.env
