@@ -61,6 +61,11 @@ t.test('with the real QEMU', async t => {
     await roots.virsh('from', ['domjobabort', NAME, '--postcopy'])
     await reaches('from', 'paused (post-copy failed)')
     await reaches('to', 'running (post-copy failed)')
+    // both QEMUs know of it
+    for (const side of ['from', 'to'] as const) {
+      const isPaused = async () => (await roots.qmp(side, NAME, 'query-migrate'))?.status === 'postcopy-paused'
+      await roots[side].untilSo(`${side}: QEMU waits`, isPaused)
+    }
   }
 
   async function isThere(t: Test): Promise<void> {
