@@ -19,9 +19,13 @@ export function hostUuid(): string | undefined {
     if (told !== undefined && new Set(told.replaceAll('-', '')).size > 1) return told
   }
   const machine = readText('/etc/machine-id')
-  if (!machine) return undefined
-  const hash = createHash('sha256').update(`virshim host ${machine}`).digest('hex')
-  return uuidScalar.parse(hash.slice(0, 32))
+  return machine ? uuidOfMachine(machine) : undefined
+}
+
+/** UUID of the host with that machine id, which itself is told nobody. */
+export function uuidOfMachine(id: string): string {
+  const hash = createHash('sha256').update(`virshim host ${id}`).digest('hex')
+  return uuidScalar.parse(hash.slice(0, 32))!
 }
 
 /** True if the host has an IOMMU that is in use (virHostHasIOMMU). */

@@ -33,6 +33,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { uuidOfMachine } from '../../src/host/identity.ts'
 import { processesNaming } from './processes.ts'
 import type { Ran } from './virsh.ts'
 
@@ -206,7 +207,7 @@ export class MigrationHost implements MigrationPlace {
       'listen_tls=0',
       'listen_tcp=1',
       'auth_tcp="none"',
-      `host_uuid="${this.uuid}"`,
+      `host_uuid="${this.hostUuid}"`,
       `log_outputs="1:file:${this.dir}/libvirtd.log"`,
       ...(this.#options.libvirtdConf ?? ['log_filters="3:*"'])
     ]
@@ -262,6 +263,11 @@ export class MigrationHost implements MigrationPlace {
         ? ['libvirtd', '--listen', '-f', '/etc/libvirt/libvirtd.conf', '-p', '/run/libvirtd.pid']
         : [...aggregatorWords(this.root, this.#options.programs), ...(this.#options.options ?? [])]
     this.#daemon = await this.serve(words, this.libvirtSocket)
+  }
+
+  /** The UUID by which either daemon knows it. */
+  get hostUuid(): string {
+    return existsSync(FIRMWARE_UUID) ? this.uuid : uuidOfMachine(this.uuid.replaceAll('-', ''))
   }
 
   /** Starts a daemon on it; settles once that serves. */
