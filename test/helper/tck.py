@@ -212,6 +212,12 @@ class Kit:
             self.boots(self.system)
         return self.system
 
+    def end_system(self):
+        """Ends that guest, whose image another one is to have."""
+        if self.system:
+            self.system.destroy()
+            self.system = None
+
     def boots(self, domain):
         self.sees('it boots', until(lambda: agent(domain, 'guest-ping'), BOOT_LIMIT_S))
 
@@ -955,6 +961,7 @@ def chosen_nvram(kit):
 
 @script('domain/500')
 def agent_ends(kit):
+    kit.end_system()
     domain = kit.define(kit.guest(booted=True))
     kit.start(domain)
     kit.does('how long an agent may take', lambda: domain.agentSetResponseTimeout(10, 0))
