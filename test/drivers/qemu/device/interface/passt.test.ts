@@ -1,4 +1,5 @@
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { passtArgs, passtSocket } from '../../../../../src/drivers/qemu/device/interface/passt.ts'
@@ -64,7 +65,9 @@ t.test('ports that reach the guest', async t => {
 
 /** Puts a program before the others that notes what it is asked and is there until it is ended. */
 function standInPasst(t: Test, script?: string): { dir: string; asked: () => string[] } {
-  const dir = t.testdir()
+  // sockets' paths are short
+  const dir = mkdtempSync(join(tmpdir(), 'passt-'))
+  t.teardown(() => rmSync(dir, { recursive: true, force: true }))
   const notes = join(dir, 'asked')
   const listen = `import os, socket, sys, time
 server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); server.listen()
