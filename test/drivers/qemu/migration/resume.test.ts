@@ -61,11 +61,6 @@ t.test('with the real QEMU', async t => {
     await roots.virsh('from', ['domjobabort', NAME, '--postcopy'])
     await reaches('from', 'paused (post-copy failed)')
     await reaches('to', 'running (post-copy failed)')
-    // both QEMUs know of it
-    for (const side of ['from', 'to'] as const) {
-      const isPaused = async () => (await roots.qmp(side, NAME, 'query-migrate'))?.status === 'postcopy-paused'
-      await roots[side].untilSo(`${side}: QEMU waits`, isPaused)
-    }
   }
 
   async function isThere(t: Test): Promise<void> {
@@ -87,13 +82,13 @@ t.test('with the real QEMU', async t => {
     })
   }
 
-  for (const { first, second, rare } of [
-    { first: [], second: ['--p2p'], rare: false },
-    { first: [], second: [], rare: true },
-    { first: ['--p2p'], second: ['--p2p'], rare: true }
+  for (const { first, second } of [
+    { first: [], second: ['--p2p'] },
+    { first: [], second: [] },
+    { first: ['--p2p'], second: ['--p2p'] }
   ]) {
     const what = `${first.join() || 'managed'}, then ${second.join() || 'managed'}`
-    await t.test(what, { skip: rare && skip }, async t => {
+    await t.test(what, { skip }, async t => {
       const [moved] = await half(...first)
       await broken()
       t.match(await moved!, { status: 1, err: /job 'migration in' failed in post-copy phase/ })
