@@ -16,7 +16,7 @@ t.setTimeout(1_200_000)
 
 const run = promisify(execFile)
 const MIGRATION = 'domain/300'
-const { SCRIPTS, MOVES = '7' } = process.env
+const { SCRIPTS, MOVES = '3' } = process.env
 const chosen = SCRIPTS === 'all' ? undefined : SCRIPTS?.split(' ')
 /** They take as long as all others. */
 const BOOTING = ['domain/110', 'domain/200', 'domain/205', 'domain/210', 'domain/215', 'domain/500']
