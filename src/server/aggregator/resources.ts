@@ -34,7 +34,7 @@ const LOOK_AFTER_MS = [200, 1000, 5000, 15_000]
 export interface ResourcesOptions {
   layout: Layout
   registry: Registry
-  discovery: Pick<Discovery, 'add'>
+  discovery: Pick<Discovery, 'add' | 'refresh'>
   overcommits: Overcommits
   graceMs: number | undefined
   log: Log
@@ -231,7 +231,9 @@ export class Resources {
         const { qemu } = known.report.pids
         const isGone = (code === 'ENOENT' || code === 'ECONNREFUSED') && !(qemu && processIdentity(qemu))
         if (!isGone) continue
-        this.#drop(owner)
+        // a guest that is shut off has its name without a shim, which may have ended just now
+        await this.#options.discovery.refresh(known.report.uuid)
+        if (this.#ledger.get(holding.id) === holding) this.#drop(owner)
         return true
       }
     }

@@ -128,6 +128,22 @@ t.test('a stranger with name and uuid of a guest of ours is shown, flagged, and 
   }
 })
 
+t.test('a guest that is kept has its name, though its shim has ended just now', async t => {
+  const host = new Host(t)
+  host.define(victim)
+  const shim = await host.shim(victim)
+  await host.discovery.start()
+  t.same(host.listed(), ['victim victim'])
+  shim.close()
+  // nobody has noticed yet
+  await t.rejects(host.claim('third', simulatedReport(3).uuid, { name: 'victim' }), taken('OPERATION_FAILED'))
+  t.equal(host.registry.find('victim')?.socket, undefined)
+  const gone = await host.shim(liar({ allocations: [{ kind: 'disk', key: '7:7', mode: 'exclusive' }] }))
+  await host.until('it is known', () => host.registry.find('liar') !== undefined)
+  gone.close()
+  await host.claim('third', simulatedReport(3).uuid, { disk: '7:7' })
+})
+
 t.test(
   'one that was there first is outranked when a guest of ours comes, and does not keep it from its names',
   async t => {
