@@ -19,7 +19,7 @@ import { makeStoppingDaemons, Steps } from '../../helper/stopping-daemons.ts'
 
 const ROUNDS = Number(process.env.ROUNDS ?? 4)
 const SEED = Number(process.env.SEED ?? 20171219)
-const WORLDS = Number(process.env.WORLDS ?? 2)
+const WORLDS = Number(process.env.WORLDS ?? 4)
 /** So many rounds hit each step so often. */
 const [ALL_ROUNDS, HITS] = [200, 5]
 /** Only guards against hanging. */
