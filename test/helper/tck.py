@@ -1124,6 +1124,7 @@ def main():
     kit = Kit(options)
     kit.reset()
     numbers = [number for number in options.get('scripts', SCRIPTS) if number not in options.get('leave', [])]
+    numbers = numbers[:: options.get('each', 1)]
     answers_of = {number: kit.run(SCRIPTS[number]) for number in numbers}
     kit.system = None
     kit.reset()
