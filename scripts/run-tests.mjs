@@ -4,7 +4,7 @@
 //
 // Each file is a program that prints TAP; tap's own runner would load its TypeScript plugin, which needs another compiler.
 import { spawn } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { Parser } from 'tap-parser'
 import { runInDebian13 } from './debian13-tests.mjs'
 import { startPeerDaemons } from './peer-daemons.mjs'
@@ -13,6 +13,9 @@ const JOBS = 2
 const FILE_TIMEOUT_MS = 300_000
 /** tap's own limit for a file that sets none, in seconds: its 30 are few where others use the machine */
 const TAP_TIMEOUT = '240'
+
+/** Tests of post-copy switch it on (test/helper/userfaults.ts). */
+const FAULTS = '/proc/sys/vm/unprivileged_userfaultfd'
 
 const OTHER_WORLD = '--debian13'
 const wanted = process.argv.slice(2).filter(word => word !== OTHER_WORLD)
@@ -70,6 +73,7 @@ function runFile(name) {
   })
 }
 
+const faultsBefore = existsSync(FAULTS) ? readFileSync(FAULTS) : undefined
 const endPeerDaemons = await startPeerDaemons()
 const queue = [...files]
 await Promise.all(
@@ -78,6 +82,7 @@ await Promise.all(
   })
 )
 await endPeerDaemons()
+if (faultsBefore) writeFileSync(FAULTS, faultsBefore)
 if (process.argv.includes(OTHER_WORLD)) {
   const there = await runInDebian13()
   total.passed += there.passed

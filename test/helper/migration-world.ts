@@ -35,12 +35,11 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { uuidOfMachine } from '../../src/host/identity.ts'
 import { processesNaming } from './processes.ts'
+import { allowPostcopy } from './userfaults.ts'
 import type { Ran } from './virsh.ts'
 
 const START_LIMIT_MS = 60_000
 const COMMAND_LIMIT_MS = 120_000
-/** Post-copy needs the kernel to tell QEMU of faults; libvirt's packages switch that on. It stays so: other tests may be at it. */
-const FAULTS = '/proc/sys/vm/unprivileged_userfaultfd'
 const FIRMWARE_UUID = '/sys/devices/virtual/dmi/id/product_uuid'
 
 /** What a host's guests are run by. */
@@ -410,7 +409,7 @@ export class MigrationWorld {
 
   /** Settles once both daemons serve. */
   async start(): Promise<void> {
-    if (existsSync(FAULTS)) writeFileSync(FAULTS, '1')
+    allowPostcopy()
     await Promise.all([this.a.boot(), this.b.boot()])
     this.a.cable(this.b)
     await Promise.all([this.a.start(), this.b.start()])

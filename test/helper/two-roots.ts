@@ -1,12 +1,39 @@
 // Two aggregators of this host, each with a root of its own: guests move from one to the other.
 import { spawn } from 'node:child_process'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AggregatorRun } from './aggregator.ts'
 import type { Teardown } from './stand-in-qemu.ts'
 import type { Ran } from './virsh.ts'
+
+/** Bytes of a guest's memory that are looked at, by their place: as QMP's pmemsave has it. */
+export const LOADED = { val: 16 << 20, size: 24 << 20 }
+
+/**
+ * Writes `from.xml` and `to.xml`: a guest with something in its memory that its destination's QEMU does not have there by
+ * itself. @returns what it has
+ */
+export function loadedGuest(dir: string, name: string): Buffer {
+  const uuid = randomUUID()
+  const content = randomBytes(LOADED.size)
+  for (const [side, bytes] of Object.entries({ from: content, to: Buffer.alloc(LOADED.size) })) {
+    const file = join(dir, side)
+    writeFileSync(file, bytes)
+    writeFileSync(
+      `${file}.xml`,
+      `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+        <name>${name}</name><uuid>${uuid}</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+        <os><type arch='x86_64' machine='pc'>hvm</type></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
+        <memballoon model='none'/></devices>
+        <qemu:commandline><qemu:arg value='-device'/>
+          <qemu:arg value='loader,file=${file},addr=${LOADED.val},force-raw=on'/></qemu:commandline></domain>`
+    )
+  }
+  return content
+}
 
 export class TwoRoots {
   readonly from = new AggregatorRun()

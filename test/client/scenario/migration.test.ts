@@ -3,8 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { MigrationWorld } from '../../helper/migration-world.ts'
-import { compareLanes, furnish, guest, type Lane, type Scenario } from '../../helper/scenario.ts'
+import { betweenHosts } from '../../helper/between-hosts.ts'
+import { guest, type Scenario } from '../../helper/scenario.ts'
 
 // some sixty moves, each of which starts a guest
 t.setTimeout(900_000)
@@ -49,14 +49,4 @@ const wanted: Scenario = {
   ]
 }
 
-const lanes: Lane[] = []
-for (const daemon of ['libvirtd', 'virshim'] as const) {
-  const world = new MigrationWorld({ daemon })
-  t.teardown(() => world.end())
-  await world.start()
-  const { a, b, shared: dir } = world
-  const name = daemon === 'libvirtd' ? daemon : 'aggregator'
-  lanes.push({ name, uri: a.uri, readOnlyUri: `${a.uri}-ro`, there: b.uri, dir, port: VNC_PORT })
-}
-for (const lane of lanes) await furnish(lane, wanted)
-await compareLanes(lanes, wanted)
+await betweenHosts(VNC_PORT, wanted)

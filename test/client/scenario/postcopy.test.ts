@@ -4,8 +4,8 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { MigrationWorld } from '../../helper/migration-world.ts'
-import { compareLanes, furnish, type Lane, type Scenario } from '../../helper/scenario.ts'
+import { betweenHosts } from '../../helper/between-hosts.ts'
+import type { Scenario } from '../../helper/scenario.ts'
 
 t.setTimeout(600_000)
 
@@ -34,14 +34,4 @@ const wanted: Scenario = {
   }
 }
 
-const lanes: Lane[] = []
-for (const daemon of ['libvirtd', 'virshim'] as const) {
-  const world = new MigrationWorld({ daemon })
-  t.teardown(() => world.end())
-  await world.start()
-  const { a, b, shared: dir } = world
-  const name = daemon === 'libvirtd' ? daemon : 'aggregator'
-  lanes.push({ name, uri: a.uri, readOnlyUri: `${a.uri}-ro`, there: b.uri, dir, port: 5977 })
-}
-for (const lane of lanes) await furnish(lane, wanted)
-await compareLanes(lanes, wanted)
+await betweenHosts(5977, wanted)

@@ -28,16 +28,15 @@ async function checkCompression(domain: QemuDomain): Promise<void> {
   throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'Compressed migration is not supported by QEMU binary')
 }
 
+const set = { on: 'domain', acl: 'domain:migrate', job: 'migration-op', needs: 'active', ret: {} } as const
+const get = { on: 'domain', acl: 'domain:migrate', job: 'query', needs: 'active', args: { flags: flags() } } as const
+
 export const migrateSettings = {
   /** How long the guest may stand still at the end of its migration. */
   virDomainMigrateSetMaxDowntime: method({
+    ...set,
     since: '0.8.0',
-    on: 'domain',
-    acl: 'domain:migrate',
-    job: 'migration-op',
-    needs: 'active',
     args: { downtime: uhyper('ms'), flags: flags() },
-    ret: {},
     async run(domain, { downtime }) {
       await setParameters(domain, { 'downtime-limit': downtime })
       return {}
@@ -45,12 +44,8 @@ export const migrateSettings = {
   }),
 
   virDomainMigrateGetMaxDowntime: method({
+    ...get,
     since: '3.7.0',
-    on: 'domain',
-    acl: 'domain:migrate',
-    job: 'query',
-    needs: 'active',
-    args: { flags: flags() },
     ret: { downtime: uhyper('ms') },
     async run(domain) {
       const { 'downtime-limit': limit } = await currentParameters(domain)
@@ -61,13 +56,9 @@ export const migrateSettings = {
 
   /** Memory for what was sent last, of compression by xbzrle. */
   virDomainMigrateSetCompressionCache: method({
+    ...set,
     since: '1.0.3',
-    on: 'domain',
-    acl: 'domain:migrate',
-    job: 'migration-op',
-    needs: 'active',
     args: { cacheSize: uhyper('bytes'), flags: flags() },
-    ret: {},
     async run(domain, { cacheSize }) {
       await checkCompression(domain)
       await setParameters(domain, { 'xbzrle-cache-size': cacheSize })
@@ -76,12 +67,8 @@ export const migrateSettings = {
   }),
 
   virDomainMigrateGetCompressionCache: method({
+    ...get,
     since: '1.0.3',
-    on: 'domain',
-    acl: 'domain:migrate',
-    job: 'query',
-    needs: 'active',
-    args: { flags: flags() },
     ret: { cacheSize: uhyper('bytes') },
     async run(domain) {
       await checkCompression(domain)
@@ -131,13 +118,9 @@ export const migrateSettings = {
 
   /** Has the guest go on at its destination, which fetches the rest of its memory from here. */
   virDomainMigrateStartPostCopy: method({
+    ...set,
     since: '1.3.3',
-    on: 'domain',
-    acl: 'domain:migrate',
-    job: 'migration-op',
-    needs: 'active',
     args: { flags: flags() },
-    ret: {},
     async run({ jobs, qmp }) {
       if (jobs.async?.kind !== 'migration-out') {
         throw refuse('post-copy can only be started while outgoing migration is in progress')

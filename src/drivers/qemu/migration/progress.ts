@@ -1,4 +1,5 @@
 // How far a migration of QEMU's is: its status, its counts, its end, whoever began it and wherever the memory goes.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { errorsFrom } from '../../../conf/error.ts'
 import { type TypedParams, typed } from '../../../conf/wire.ts'
 import { ASYNC_JOBS, type AsyncJob, type JobStatus } from '../../../state/async-job.ts'
@@ -176,7 +177,7 @@ export function completeJob(domain: QemuDomain, job: AsyncJob): void {
   domain.events.emit('VIR_DOMAIN_EVENT_ID_JOB_COMPLETED', { params: jobParams(job.data) })
 }
 
-/** Statuses of a migration that is not over. */
+/** True for the status of a migration that is over, or of none. */
 export const isOver = (status: string | undefined) =>
   status === undefined || ['none', 'completed', 'failed', 'cancelled'].includes(status)
 
@@ -203,7 +204,7 @@ export async function cancelMigration(domain: QemuDomain): Promise<void> {
   await monitor.execute('migrate_cancel')
   for (const deadline = Date.now() + CANCEL_TIMEOUT_MS; Date.now() < deadline; ) {
     if (isOver((await queryMigrate(domain)).status)) return
-    await new Promise(done => setTimeout(done, CANCEL_POLL_MS))
+    await sleep(CANCEL_POLL_MS)
   }
   domain.log.error({}, 'a migration could not be given up in time')
 }

@@ -1,7 +1,3 @@
-// Moves of every kind, of guests that change memory and disk all the time: who asks whom, the way that memory goes, what
-// becomes of the disk, from host to host and from root to root. None loses a word of memory or a sector of its disk, none
-// is ever two.
-import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { type Daemon, type MigrationPlace, MigrationRoot, MigrationWorld } from '../../../helper/migration-world.ts'
@@ -85,12 +81,6 @@ const nameOf = ({ pair, mode, transport, storage }: Cell): string => `${pair}, $
 /** All take some minutes: MATRIX=all; or those with a word in their names. Else every fifth, so that each has its turn. */
 const { MATRIX } = process.env
 const CELLS = ALL.filter((cell, i) => (MATRIX ? MATRIX === 'all' || nameOf(cell).includes(MATRIX) : i % 5 === 0))
-
-/** Post-copy needs the kernel to tell QEMU of faults; libvirt's packages switch that on. */
-const FAULTS = '/proc/sys/vm/unprivileged_userfaultfd'
-const faultsBefore = readFileSync(FAULTS)
-writeFileSync(FAULTS, '1')
-t.teardown(() => writeFileSync(FAULTS, faultsBefore))
 
 const world = new MigrationWorld({ daemon: DAEMON, tls: true })
 t.teardown(() => world.end())

@@ -1,10 +1,10 @@
 // Post-copy with the real QEMU that loses its connection in the middle, and is brought on by another: by its client, by the
 // guest itself, by shims that follow dead ones. All of its memory is there in the end.
-import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { TwoRoots } from '../../../helper/two-roots.ts'
+import { LOADED, loadedGuest, TwoRoots } from '../../../helper/two-roots.ts'
+import { allowPostcopy } from '../../../helper/userfaults.ts'
 import type { Ran } from '../../../helper/virsh.ts'
 
 t.setTimeout(600_000)
@@ -13,21 +13,8 @@ t.setTimeout(600_000)
 const skip = process.env.RESUME === 'all' ? false : 'RESUME=all'
 
 const NAME = `t-resumed-${process.pid}`
-const MIB = 1024 * 1024
-const AT = 16 * MIB
-const SIZE = 24 * MIB
 
-/** Post-copy needs the kernel to tell QEMU of faults; libvirt's packages switch that on. It stays so: other tests may be at it. */
-const FAULTS = '/proc/sys/vm/unprivileged_userfaultfd'
-if (existsSync(FAULTS)) writeFileSync(FAULTS, '1')
-
-/** A guest with something in its memory that its destination's QEMU does not have there by itself. */
-const guestXml = (content: string) => `<domain type='qemu' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
-  <name>${NAME}</name><uuid>7b1c5a5e-0000-4000-8000-0000000000d3</uuid><memory unit='MiB'>64</memory><vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type></os><devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
-  <memballoon model='none'/></devices>
-  <qemu:commandline><qemu:arg value='-device'/>
-    <qemu:arg value='loader,file=${content},addr=${AT},force-raw=on'/></qemu:commandline></domain>`
+allowPostcopy()
 
 const GONE: Ran = { status: 0, out: '', err: '' }
 
@@ -35,10 +22,7 @@ t.test('with the real QEMU', async t => {
   const roots = await TwoRoots.make(t)
   const { dir, from, to } = roots
   const path = (name: string) => join(dir, name)
-  const content = randomBytes(SIZE)
-  writeFileSync(path('from'), content)
-  writeFileSync(path('to'), Buffer.alloc(SIZE))
-  writeFileSync(path('to.xml'), guestXml(path('to')))
+  const content = loadedGuest(dir, NAME)
   const state = async (side: 'from' | 'to') => (await roots.virsh(side, ['domstate', '--reason', NAME])).out.trim()
   const reaches = (side: 'from' | 'to', wanted: string) =>
     roots[side].untilSo(`${side}: ${wanted}`, async () => (await state(side)) === wanted)
@@ -47,7 +31,10 @@ t.test('with the real QEMU', async t => {
 
   /** A guest that has come to post-copy, slowly; the call that moves it. */
   async function half(...words: string[]): Promise<Promise<Ran>[]> {
-    const { status, body } = await from.call('virDomainCreateXML', { xmlDesc: guestXml(path('from')), flags: 0 })
+    const { status, body } = await from.call('virDomainCreateXML', {
+      xmlDesc: readFileSync(path('from.xml'), 'utf8'),
+      flags: 0
+    })
     if (status !== 200) throw new Error(body.message)
     const moved = migrate('--bandwidth', '1', '--postcopy-bandwidth', '1', ...words)
     await from.untilSo('memory goes', async () => (await roots.qmp('from', NAME, 'query-migrate'))?.status === 'active')
@@ -66,7 +53,7 @@ t.test('with the real QEMU', async t => {
   async function isThere(t: Test): Promise<void> {
     await reaches('to', 'running (migrated)')
     await from.until(NAME, entry => entry === undefined)
-    await roots.qmp('to', NAME, 'pmemsave', { val: AT, size: SIZE, filename: path('memory') })
+    await roots.qmp('to', NAME, 'pmemsave', { ...LOADED, filename: path('memory') })
     t.ok(readFileSync(path('memory')).equals(content), 'all of its memory')
     t.match(JSON.stringify((await to.call('allocations')).body), NAME)
     await roots.virsh('to', ['destroy', NAME])
@@ -138,7 +125,10 @@ t.test('with the real QEMU', async t => {
 
   await t.test('a client that is gone', { skip }, async t => {
     const client = new AbortController()
-    const { status } = await from.call('virDomainCreateXML', { xmlDesc: guestXml(path('from')), flags: 0 })
+    const { status } = await from.call('virDomainCreateXML', {
+      xmlDesc: readFileSync(path('from.xml'), 'utf8'),
+      flags: 0
+    })
     t.equal(status, 200)
     const words = [
       'migrate',
