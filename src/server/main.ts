@@ -146,13 +146,14 @@ async function runGuest(options: Options): Promise<number> {
       if (domain.isActive) await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED)
       throw error
     })
-    const { name, uuid, id } = domain
+    const { name, uuid, id, generation } = domain
     await tell({ state: domain.isActive ? 'running' : 'inactive', name, uuid, id })
     // lets go of the stderr that --detach came with
     if (options.background) log.moveTo(domain.root.shimLog)
     releaseStartMemory(() => domain.jobs.async !== undefined)
     const { linger, idleTimeoutS } = options
-    if (awaitMigration) await begun(domain)
+    // whoever is told may have begun, and given up, by now
+    if (awaitMigration) await domain.waitForChange(generation, MIGRATION_LIMIT_MS)
     const end = await serve(domain, { linger, idleTimeoutMs: idleTimeoutS * 1000, leave, sockets, activity })
     if (end !== 'left') return exit(end, end?.failed ? EXIT_FAILED : EXIT_OK)
     domain.log.info({}, 'leaving the guest running')
@@ -170,11 +171,6 @@ async function runGuest(options: Options): Promise<number> {
 
 /** Time whoever brings a guest here may take to begin with it. */
 const MIGRATION_LIMIT_MS = 30_000
-
-/** Waits until somebody brings the guest, has tried to, or has left. */
-async function begun(domain: QemuDomain): Promise<void> {
-  await domain.waitForChange(domain.generation, MIGRATION_LIMIT_MS)
-}
 
 /** Starts the guest: from an image of its memory, from what its managed save has left, or it boots. */
 async function startGuest(
