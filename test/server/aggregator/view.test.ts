@@ -33,8 +33,9 @@ function virshim(...words: string[]): { status: number | null; out: string; err:
 }
 
 startShim('view-a')
-startShim('view-b', '--define')
+// guests are told of in the order they were found in
 await host.until('view-a', entry => entry?.state === RUNNING)
+startShim('view-b', '--define')
 await host.until('view-b', entry => entry?.state === RUNNING && entry.persistent)
 
 t.test('what it says has the form that is promised', async t => {
