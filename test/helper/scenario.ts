@@ -121,8 +121,8 @@ const VARYING: [pattern: RegExp, mask: string][] = [
   [/^(Id: +)\d+/gm, '$1ID'],
   [/(domain-)\d+(-t-scene)/g, '$1ID$2'],
   [/"id": ?"libvirt-\d+"/g, '"id":"N"'],
-  // virsh leaves out one of less than a tick
-  [/^CPU time: +[\d.]+s\n/gm, ''],
+  // virsh leaves out one of less than a tick, as vCPUs but the first may have
+  [/^(VCPU: +[1-9]\d*\nCPU: .*\nState: .*\n)CPU time: .*\n/gm, '$1'],
   [/(CPU time:? +)[\d.]+s/g, '$1TIME'],
   [/(CPU: +)\d+/g, '$1N'],
   [/( on process )\d+/g, '$1PID'],

@@ -1,3 +1,6 @@
+// Moves of every kind, of guests that change memory and disk all the time: who asks whom, the way that memory goes, what
+// becomes of the disk, from host to host and from root to root. None loses a word of memory or a sector of its disk, none
+// is ever two.
 import { join } from 'node:path'
 import t from 'tap'
 import { type Daemon, type MigrationPlace, MigrationRoot, MigrationWorld } from '../../../helper/migration-world.ts'
