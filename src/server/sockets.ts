@@ -10,8 +10,11 @@ import { applyAccess, letPass, OWNER_ONLY, type SocketAccess } from './socket-ac
 /** Clients at a time per socket, as libvirtd's max_clients. */
 const MAX_CLIENTS = 5000
 
-/** Milliseconds clients have to take the answers that are under way when the shim ends. */
-const CLOSE_LIMIT_MS = 1000
+/**
+ * Milliseconds for the answers that are under way when the shim ends: a guest that has gone by itself ends the shim before
+ * the call that sent it away is answered, and its client would take that for a failure.
+ */
+const CLOSE_LIMIT_MS = 10_000
 
 /** A start that takes longer than this shares its time with the clients that have come. */
 const START_LIMIT_MS = 500
