@@ -1,11 +1,14 @@
 // Bitmaps of changed blocks over a chain of images: what a checkpoint knows is in the bitmap of its name in the top image
 // and in those of the same name in the images right below. Here is what of them is whole, and what QEMU is told to do with
 // them where chains change. All are actions of one `transaction`, so that all or none happens.
+import { errorsFrom } from '../../../conf/error.ts'
 import { storageChain } from '../../../conf/storage/chain.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import type { Qemu } from '../capabilities/qemu.ts'
 import type { QmpMonitor } from '../monitor/qmp.ts'
 import { effectiveNode } from './nodes.ts'
+
+const fail = errorsFrom('VIR_FROM_QEMU')
 
 /** A bitmap of a block node (QEMU's BlockDirtyInfo). */
 export interface BlockBitmap {
@@ -47,39 +50,53 @@ export interface KnownImages {
   qemu: Qemu
 }
 
-interface QmpNode {
-  'node-name'?: string
-  image: {
-    'virtual-size': number | bigint
-    'actual-size'?: number | bigint
-    'cluster-size'?: number | bigint
-    'format-specific'?: { type: string; data?: { compat?: string; 'extended-l2'?: boolean } }
-    snapshots?: InternalSnapshot[]
-  }
-  'dirty-bitmaps'?: BlockBitmap[]
+/** QEMU's word, of any shape. */
+type Said = Readonly<Record<string, unknown>>
+
+const isSaid = (value: unknown): value is Said => typeof value === 'object' && value !== null
+const isSize = (value: unknown): value is number | bigint =>
+  typeof value === 'bigint' ? value >= 0n : Number.isInteger(value) && (value as number) >= 0
+const saidIn = (value: unknown): Said => (isSaid(value) ? value : {})
+const listIn = (value: unknown): Said[] => (Array.isArray(value) ? value.filter(isSaid) : [])
+
+const isBitmap = (entry: Said): entry is Said & BlockBitmap => {
+  const { name, count, granularity } = entry
+  return (name === undefined || typeof name === 'string') && isSize(count) && isSize(granularity)
 }
 
-/** Asks for all block nodes (qemuBlockGetNamedNodeData). */
+const isSnapshot = (entry: Said): entry is Said & InternalSnapshot => {
+  const { name, 'vm-state-size': size } = entry
+  return typeof name === 'string' && isSize(size)
+}
+
+/** One node, undefined where it has no name (qemuMonitorJSONBlockGetNamedNodeDataWorker). @throws VIR_ERR_INTERNAL_ERROR */
+function nodeIn(entry: unknown): [string, BlockNode] | undefined {
+  const { 'node-name': name, image, 'dirty-bitmaps': bitmaps } = saidIn(entry)
+  if (isSaid(entry) && name === undefined) return undefined
+  const { 'virtual-size': capacityBytes, 'actual-size': actual, 'cluster-size': cluster, snapshots } = saidIn(image)
+  if (typeof name !== 'string' || !isSize(capacityBytes)) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', 'query-named-block-nodes entry was not in expected format')
+  }
+  const { type, data } = saidIn(saidIn(image)['format-specific'])
+  const node: BlockNode = {
+    capacityBytes,
+    physicalBytes: isSize(actual) ? actual : capacityBytes,
+    ...(isSize(cluster) && cluster && { clusterSizeBytes: cluster }),
+    ...(type === 'qcow2' && saidIn(data).compat === '0.10' && { isQcow2V2: true }),
+    ...(saidIn(data)['extended-l2'] === true && { extendedL2: true }),
+    ...(snapshots !== undefined && { snapshots: listIn(snapshots).filter(isSnapshot) }),
+    bitmaps: listIn(bitmaps).filter(isBitmap)
+  }
+  return [name, node]
+}
+
+/** Asks for all block nodes (qemuBlockGetNamedNodeData). @throws VIR_ERR_INTERNAL_ERROR for an answer of another form */
 export async function queryBlockNodes(qmp: Pick<QmpMonitor, 'execute'>): Promise<BlockNodes> {
-  const nodes = await qmp.execute<QmpNode[]>('query-named-block-nodes', { flat: true })
-  return new Map(
-    nodes.flatMap(({ 'node-name': name, image, 'dirty-bitmaps': bitmaps = [] }) => {
-      if (name === undefined) return []
-      const { 'virtual-size': capacityBytes, 'actual-size': physicalBytes = capacityBytes } = image
-      const { 'cluster-size': clusterSizeBytes, snapshots } = image
-      const { type, data } = image['format-specific'] ?? {}
-      const node: BlockNode = {
-        capacityBytes,
-        physicalBytes,
-        ...(clusterSizeBytes && { clusterSizeBytes }),
-        ...(type === 'qcow2' && data?.compat === '0.10' && { isQcow2V2: true }),
-        ...(data?.['extended-l2'] && { extendedL2: true }),
-        ...(snapshots && { snapshots }),
-        bitmaps
-      }
-      return [[name, node]]
-    })
-  )
+  const nodes = await qmp.execute<unknown>('query-named-block-nodes', { flat: true })
+  if (!Array.isArray(nodes)) {
+    throw fail('VIR_ERR_INTERNAL_ERROR', "unexpected type returned by QEMU command 'query-named-block-nodes'")
+  }
+  return new Map(nodes.map(nodeIn).filter(node => node !== undefined))
 }
 
 /** A step of QEMU's `transaction`. */

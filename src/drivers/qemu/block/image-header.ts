@@ -56,8 +56,8 @@ const EXTENSION_DATA_FILE = 0x44415441
 const QCOW2_INCOMPATIBLE_AT = 72
 const QCOW2_EXTERNAL_DATA = 1n << 2n
 
-/** A header that contradicts itself. */
-class BrokenHeader extends Error {}
+/** A header that contradicts itself, or ends too soon. */
+export class BrokenHeader extends Error {}
 
 function slice(header: Buffer, offset: number, size: number): Buffer {
   if (offset + size > header.length) throw new BrokenHeader(`offset ${offset} is beyond the header`)
@@ -109,7 +109,7 @@ export function dataFileOf(header: Buffer): string | undefined {
     return undefined
   }
   if ((header.readBigUInt64BE(QCOW2_INCOMPATIBLE_AT) & QCOW2_EXTERNAL_DATA) === 0n) return undefined
-  return qcow2Extension(header, EXTENSION_DATA_FILE, header.length)?.toString() ?? ''
+  return qcow2Extension(header, EXTENSION_DATA_FILE, header.length)?.toString().split('\0', 1)[0] ?? ''
 }
 
 //   16 features (64)  56 backing file offset  60 its length
@@ -129,7 +129,8 @@ function qedBacking(header: Buffer): Backing | undefined {
 
 /** The descriptor, text, follows the first sector. */
 function vmdkBacking(header: Buffer): Backing | undefined {
-  const name = /parentFileNameHint="([^"]*)"/.exec(header.subarray(0x200).toString('latin1'))?.[1]
+  const descriptor = header.subarray(0x200).toString().split('\0', 1)[0]!
+  const name = /parentFileNameHint="([^"]*)"/.exec(descriptor)?.[1]
   return name ? { name } : undefined
 }
 
@@ -163,8 +164,13 @@ const READERS: { [F in StorageFormat]?: (header: Buffer) => Backing | undefined 
 /**
  * The image below, from the header of an image of that format; undefined if there is none, or if the image is
  * of another format, which QEMU will say.
- * @throws Error for a header that contradicts itself
+ * @throws BrokenHeader for a header that contradicts itself or ends too soon
  */
 export function backingOf(header: Buffer, format: StorageFormat): Backing | undefined {
-  return probeFormat(header) === format ? READERS[format]?.(header) : undefined
+  if (probeFormat(header) !== format) return undefined
+  try {
+    return READERS[format]?.(header)
+  } catch (error) {
+    throw error instanceof RangeError ? new BrokenHeader('the header is cut short') : error
+  }
 }

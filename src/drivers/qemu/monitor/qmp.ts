@@ -241,8 +241,9 @@ export class QmpMonitor extends EventEmitter<{ event: [QmpEvent]; close: [VirErr
 }
 
 function microseconds(timestamp: unknown): number {
-  const { seconds, microseconds } = (timestamp ?? {}) as { seconds?: number; microseconds?: number }
-  return typeof seconds === 'number' ? seconds * 1_000_000 + (microseconds ?? 0) : Date.now() * 1000
+  const { seconds, microseconds } = (timestamp ?? {}) as { seconds?: unknown; microseconds?: unknown }
+  if (typeof seconds !== 'number') return Date.now() * 1000
+  return seconds * 1_000_000 + (typeof microseconds === 'number' ? microseconds : 0)
 }
 
 /**
