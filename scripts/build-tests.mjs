@@ -1,8 +1,9 @@
-// Bundles test/**/*.test.ts into build/test/ and bench/*.ts into build/bench/, to be run as plain JavaScript.
+// Bundles test/**/*.test.ts into build/test/, bench/*.ts into build/bench/ and fuzz/run.ts into build/fuzz/, to be run as
+// plain JavaScript.
 import { readdirSync, rmSync } from 'node:fs'
 import { build } from 'esbuild'
 
-const kinds = { test: '.test.ts', bench: '.ts' }
+const kinds = { test: '.test.ts', bench: '.ts', fuzz: 'run.ts' }
 
 for (const kind of process.argv.length > 2 ? process.argv.slice(2) : ['test']) {
   const outdir = `build/${kind}`
