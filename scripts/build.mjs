@@ -7,6 +7,7 @@ import { basename } from 'node:path'
 import { build, transform } from 'esbuild'
 import { fillCaches } from './code-cache.mjs'
 import { thirdPartyNotices } from './notices.mjs'
+import { billOfMaterials } from './sbom.mjs'
 
 rmSync('dist', { recursive: true, force: true })
 const programs = readdirSync('src/programs').map(name => basename(name, '.ts'))
@@ -102,5 +103,6 @@ for (const program of programs.map(name => `${name}.cjs`)) {
 for (const name of lazy) write(name, (await transform(texts.get(name), { ...common, sourcefile: name })).code)
 for (const [name, text] of texts) if (name.endsWith('.txt')) writeFileSync(`dist/${name}`, text)
 writeFileSync('dist/THIRD-PARTY-NOTICES', thirdPartyNotices(split.metafile))
+writeFileSync('dist/sbom.cdx.json', `${JSON.stringify(billOfMaterials(split.metafile), null, 2)}\n`)
 
 await fillCaches()

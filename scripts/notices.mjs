@@ -1,15 +1,7 @@
 // The notices of the packages that the bundles hold: what their licences ask to be passed on with them.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-
-/** Directory of the package a bundled file is of, if it is of one. */
-const PACKAGE = /^.*\/?node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/
-
-/** Directories of the packages of which something is in a bundle. */
-function packagesIn({ outputs }) {
-  const files = Object.values(outputs).flatMap(({ inputs }) => Object.keys(inputs))
-  return new Set(files.flatMap(file => PACKAGE.exec(file) ?? []))
-}
+import { bundledPackages } from './bundled.mjs'
 
 /** A package's licence; of one without a text its author and where the text can be read. */
 function licenceText(dir, { author, license }) {
@@ -20,12 +12,9 @@ function licenceText(dir, { author, license }) {
 
 /** @param metafile esbuild's, with paths from the current directory */
 export function thirdPartyNotices(metafile) {
-  const packages = new Map()
-  for (const dir of packagesIn(metafile)) {
-    const about = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8'))
-    packages.set(`${about.name} ${about.version}`, `(${about.license})\n\n${licenceText(dir, about)}\n`)
-  }
-  const notices = [...packages].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, text]) => `${name} ${text}`)
+  const notices = bundledPackages(metafile).map(
+    ({ dir, about }) => `${about.name} ${about.version} (${about.license})\n\n${licenceText(dir, about)}\n`
+  )
   return ['The programs in this directory hold code of these packages.\n', ...notices]
     .join(`\n${'-'.repeat(80)}\n\n`)
     .replaceAll('\r\n', '\n')

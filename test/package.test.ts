@@ -89,6 +89,15 @@ t.test('what a reader of the package needs is in it', async t => {
   t.match(notices, /^fastify \d+\.\d+\.\d+ \(MIT\)\n\n.*Permission is hereby granted/ms)
   t.match(notices, /^pino \d/m)
   t.notMatch(notices, /^(esbuild|tap|typescript) \d/m, 'nor of what only builds and tests')
+  const { bomFormat, components } = JSON.parse(readFileSync(join(installed, 'dist/sbom.cdx.json'), 'utf8'))
+  t.equal(bomFormat, 'CycloneDX')
+  const named = [...notices.matchAll(/^(\S+) (\d\S*) \(/gm)].map(([, name, version]) => `${name}@${version}`)
+  t.same(
+    components.map(({ name, version }: Record<string, string>) => `${name}@${version}`),
+    named,
+    'the bill of materials has the same packages'
+  )
+  for (const { purl, hashes } of components) t.match(hashes, [{ alg: 'SHA-512', content: /^[0-9a-f]{128}$/ }], purl)
 })
 
 t.test('nothing that is installed asks for more than engines says', async t => {
