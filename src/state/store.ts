@@ -34,8 +34,9 @@ export function writeAtomic(
   { ofThisBoot = false }: WriteOptions = {}
 ): void {
   const temporary = temporaryOf(file)
-  makePrivateDirectory(dirname(file))
+  const made = makeDirectories(dirname(file), 0o700)
   try {
+    if (made !== undefined && !ofThisBoot) syncMade(made, dirname(file))
     const fd = openFresh(temporary)
     try {
       const bytes = Buffer.from(content)
@@ -50,6 +51,14 @@ export function writeAtomic(
   } catch (error) {
     rmSync(temporary, { force: true })
     throw fail('VIR_ERR_SYSTEM_ERROR', `cannot write '${file}': ${(error as Error).message}`, error)
+  }
+}
+
+/** Has directories stay that were just made, from the first of them down to `last`. */
+function syncMade(first: string, last: string): void {
+  for (let at = resolve(last); ; at = dirname(at)) {
+    syncDirectory(dirname(at))
+    if (at === first) return
   }
 }
 

@@ -1,5 +1,6 @@
 // Another name for a guest that is shut off (qemuDomainRename).
 import { existsSync, renameSync } from 'node:fs'
+import { dirname } from 'node:path'
 import {
   virDomainEventDefinedDetailType,
   virDomainEventType,
@@ -8,7 +9,7 @@ import {
 import { errorsFrom } from '../../../conf/error.ts'
 import { type ClaimedResource, ResourceTaken } from '../../../state/claim.ts'
 import { chooseRoot, type GuestRoot } from '../../../state/root.ts'
-import { removeSynced } from '../../../state/store.ts'
+import { removeSynced, syncDirectory } from '../../../state/store.ts'
 import type { QemuDomain } from './domain.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -53,12 +54,17 @@ export async function renameDomain(domain: QemuDomain, name: string): Promise<Re
   return {}
 }
 
+function renameSynced(from: string, to: string): void {
+  renameSync(from, to)
+  syncDirectory(dirname(to))
+}
+
 /** The new definition is on disk before the old one goes; a failure leaves all as it was. */
 function take(domain: QemuDomain, name: string, root: GuestRoot): void {
   const { root: oldRoot, name: oldName, autostart, autostartOnce } = domain
   const def = domain.newDef!
   const moves = root !== oldRoot
-  if (moves) renameSync(oldRoot.dir, root.dir)
+  if (moves) renameSynced(oldRoot.dir, root.dir)
   domain.root = root
   def.name = name
   try {
@@ -70,7 +76,7 @@ function take(domain: QemuDomain, name: string, root: GuestRoot): void {
     domain.root = oldRoot
     if (moves) {
       removeSynced(root.definition)
-      renameSync(root.dir, oldRoot.dir)
+      renameSynced(root.dir, oldRoot.dir)
     }
     throw error
   }
