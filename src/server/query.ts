@@ -12,7 +12,7 @@ const fail = errorsFrom('VIR_FROM_RPC')
 export function fromQuery(query: Record<string, string>, fields: WireFields): Record<string, unknown> {
   const jsonOf = (name: string, text: string) => {
     const field = Object.hasOwn(fields, name) ? fields[name] : undefined
-    if (field && field.kind !== 'string' && /^-?\d+$/.test(text)) return parseJson(text)
+    if (field && field.kind !== 'string' && /^-?(0|[1-9]\d*)$/.test(text)) return parseJson(text)
     return field && 'anyOf' in field.schema && field.kind === 'uint' ? text.split(',') : text
   }
   return Object.fromEntries(Object.entries(query).map(([name, text]) => [name, jsonOf(name, text)]))
