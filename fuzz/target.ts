@@ -61,7 +61,8 @@ async function wayOf(target: Target, input: Buffer): Promise<Outcome> {
   } catch (error) {
     const { name, message, stack } = error as Error
     if (error instanceof VirError) return { way: `${error.code} ${masked(message)}` }
-    if (target.refusals?.some(kind => error instanceof kind)) return { way: `${name} ${masked(message)}` }
+    const isFault = error instanceof Fault
+    if (!isFault && target.refusals?.some(kind => error instanceof kind)) return { way: `${name} ${masked(message)}` }
     return { way: 'fault', fault: stack ?? String(error) }
   }
 }

@@ -121,10 +121,11 @@ export class PerfCounters {
 
   close(): void {
     this.#enabled.clear()
-    this.#lines?.close()
-    this.#child?.stdin?.destroy()
-    this.#child?.kill('SIGKILL')
+    const child = this.#child
     this.#child = undefined
+    this.#lines?.close()
+    child?.stdin?.destroy()
+    child?.kill('SIGKILL')
   }
 
   /** One line to the child and its answer; one at a time. @throws VIR_ERR_SYSTEM_ERROR when there is no answer */
@@ -167,6 +168,10 @@ export class PerfCounters {
     child.stdin.on('error', () => undefined)
     child.unref()
     this.#lines = createInterface({ input: child.stdout })
+    // one that has ended between two questions answers none; the next is asked of another
+    this.#lines.once('close', () => {
+      if (this.#child === child) this.#child = undefined
+    })
     this.#child = child
     return child
   }

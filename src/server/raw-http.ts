@@ -79,7 +79,7 @@ function readHead(bytes: Buffer): { status: number; from: number; to: number } |
     return undefined
   }
   const head = bytes.toString('latin1', 0, end)
-  const status = /^HTTP\/1\.1 (\d{3})/.exec(head)?.[1]
+  const status = /^HTTP\/1\.1 ([1-5]\d\d)\b/.exec(head)?.[1]
   if (status === undefined) throw new Error('not an HTTP answer')
   const from = end + HEAD_END.length
   if (status === '304' || status === '204') return { status: Number(status), from, to: from }

@@ -1,5 +1,6 @@
 // Performance counters of a process of the test's own, and of hosts and keepers that have none.
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { PerfCounters } from '../../src/host/perf-counters.ts'
 import { setHostRoot } from '../../src/host/root.ts'
@@ -30,6 +31,22 @@ t.test('what is enabled counts, and nothing else', { skip }, async t => {
   await counters.disable('page_faults')
   await counters.enable('context_switches')
   t.ok(counters.isEnabled('context_switches'), 'its keeper starts again')
+})
+
+t.test('a keeper that is gone', { skip }, async t => {
+  const counters = new PerfCounters(busy.pid!)
+  t.teardown(() => counters.close())
+  const children = () => readFileSync(`/proc/self/task/${process.pid}/children`, 'utf8').trim().split(' ').map(Number)
+  const others = children()
+  await counters.enable('task_clock')
+  const keeper = children().find(pid => !others.includes(pid))!
+  process.kill(keeper, 'SIGKILL')
+  while (children().includes(keeper)) await new Promise(setImmediate)
+  // its output ends with it, and is heard of a moment later
+  await new Promise(setImmediate)
+  t.equal(await counters.read('task_clock').catch(() => undefined), undefined, 'what it has counted is gone with it')
+  await counters.enable('page_faults')
+  t.type(await counters.read('page_faults'), 'bigint', 'the next is asked of another')
 })
 
 t.test('a process that is gone', { skip }, async t => {

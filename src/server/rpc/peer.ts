@@ -31,6 +31,8 @@ const FINISH3_PARAMS = 306
 /** libvirtd's port for TCP without TLS. */
 const TCP_PORT = 16509
 const SYSTEM_SOCKET = '/run/libvirt/libvirt-sock'
+/** A guest goes through one stream at a time. */
+const EARLY_MAX = 4
 
 /**
  * Where the daemon of a connection URI is: this host's or another's, by socket or TCP.
@@ -52,13 +54,20 @@ export async function openPeer(uri: string): Promise<Peer> {
   const socket = await connectTo(daemonOf(uri))
   const listeners: (() => void)[] = []
   const streams = new Map<string, StreamOut>()
-  let isLost = false
+  /** ends of streams that came together with the answer to the call that opens them */
+  const early = new Map<string, Frame>()
+  let lostBy: VirError | undefined
   const link = new Link(
     { socket: uri, connection: socket, uri: 'qemu:///system', readOnly: false, asksForAuth: true, what: `'${uri}'` },
     {
-      frame: frame => streams.get(frameKey(frame))?.heard(frame),
+      frame(frame) {
+        const key = frameKey(frame)
+        const stream = streams.get(key)
+        if (stream) stream.heard(frame)
+        else if (frame.type === MessageType.STREAM && early.size < EARLY_MAX) early.set(key, frame)
+      },
       ended(error) {
-        isLost = true
+        lostBy = error
         for (const stream of streams.values()) stream.lost(error)
         for (const listener of listeners) listener()
       },
@@ -87,6 +96,10 @@ export async function openPeer(uri: string): Promise<Peer> {
       const key = frameKey(header)
       const stream = new StreamOut(link, header, () => streams.delete(key))
       streams.set(key, stream)
+      const end = early.get(key)
+      early.clear()
+      if (end) stream.heard(end)
+      else if (lostBy) stream.lost(lostBy)
       return { cookie: results.cookie_out as Uint8Array, stream }
     },
     async finish({ cancelled, ...phase }) {
@@ -95,7 +108,7 @@ export async function openPeer(uri: string): Promise<Peer> {
       return { dom: dom as GuestHandle, cookie: cookie as Uint8Array }
     },
     get isLost() {
-      return isLost
+      return lostBy !== undefined
     },
     onLost: listener => void listeners.push(listener),
     close: () => link.close()
