@@ -38,6 +38,15 @@ export const userId = idIn('/etc/passwd', 'user')
 /** The id of a group, likewise. @throws VIR_ERR_INVALID_ARG */
 export const groupId = idIn('/etc/group', 'group')
 
+/** User and group of a label `USER:GROUP` (virParseOwnershipIds). @throws VIR_ERR_INVALID_ARG */
+export function parseOwnerLabel(label: string): { uid: number; gid: number } {
+  const [user = '', group, ...more] = label.split(':')
+  if (user === '' || !group || more.length > 0) {
+    throw fail('VIR_ERR_INVALID_ARG', `Failed to parse uid and gid '${label}'`)
+  }
+  return { uid: userId(user), gid: groupId(group) }
+}
+
 /** The name of a user there is. */
 export const userName = (uid: number): string | undefined =>
   entry('/etc/passwd', fields => fields[2] === String(uid))?.[0]

@@ -13,6 +13,14 @@ export interface ProcessOwner {
   user?: string | undefined
   /** without it the user's own */
   group?: string | undefined
+  /** groups that a user which is not known is in beside it */
+  groups?: readonly number[] | undefined
+}
+
+/** Users that guests may have, each alone. */
+export interface UidRange {
+  first: number
+  last: number
 }
 
 export interface OwnerIds {

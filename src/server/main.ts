@@ -269,7 +269,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   }
   const again = { inactive: false, abiUpdate: false, status: true }
   const live = status ? (await loadDomain(status.xml, async () => context, again)).def : def
-  const { user, group, hookDirs } = options
+  const { user, group, uidRange, hookDirs } = options
   const aggregator = aggregatorSocket(options.aggregator)
   const domain: QemuDomain = new QemuDomain({
     root: root!,
@@ -280,6 +280,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     log,
     user,
     group,
+    uidRange,
     hookDirs,
     openPeer: async uri => (await import('./rpc/peer.ts')).openPeer(uri),
     onEvent: handleQmpEvent,

@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toVirError } from '../conf/error.ts'
 import { groupId } from '../host/ids.ts'
+import type { UidRange } from '../host/owner.ts'
 import { hookDirectories } from '../state/root.ts'
 import { MIGRATION_USAGE, type MigrationConfig, migrationOptions, readMigrationConfig } from './migration-options.ts'
 import { libvirtDirectory } from './rpc/libvirt-sockets.ts'
@@ -49,6 +50,8 @@ export interface Options {
   access: SocketAccess
   user: string | undefined
   group: string | undefined
+  /** users, of which each guest's QEMU has one of its own */
+  uidRange: UidRange | undefined
   /** directories of hook scripts, the first that has any counts */
   hookDirs: string[]
   /** settings of migrations */
@@ -81,6 +84,7 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
                           who keeps account of the host's resources (this user's virshim-aggregatord, if there is one)
   --user NAME             run QEMU as this user (root only)
   --group NAME            and in this group rather than the user's own
+  --uid-range FIRST-LAST  run QEMU as one of these users, which no other guest has; it is given the guest's files (root only)
   --hooks DIR|none        hook scripts, as libvirt has them (this user's hooks, or for root those in /etc/libvirt/hooks)
   --secondary DIR|none    directory of the sockets of libvirt's daemons, which do networks, storage and secrets
                           (/run/libvirt, or this user's)
@@ -147,10 +151,26 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     access: readSocketAccess(values['socket-group'], values['socket-mode']),
     user: values.user,
     group: values.group,
+    uidRange: readUidRange(values['uid-range'], values.user ?? values.group),
     hookDirs: hookDirs(values.hooks),
     migration: readMigrationConfig(values),
     logLevel: values['log-level']
   }
+}
+
+/** The highest there can be: the one above means none (chown(2)). */
+const UID_MAX = 2 ** 32 - 2
+
+/** --uid-range. @param other what --user or --group say @throws UsageError */
+export function readUidRange(given: string | undefined, other?: string): UidRange | undefined {
+  if (given === undefined) return undefined
+  const [first = 0, last = 0] = (/^(\d{1,10})-(\d{1,10})$/.exec(given) ?? []).slice(1).map(Number)
+  if (first < 1 || last < first || last > UID_MAX) {
+    throw new UsageError(`--uid-range: '${given}' is no range of user ids, FIRST-LAST`)
+  }
+  if (other !== undefined) throw new UsageError('--uid-range excludes --user and --group')
+  if (process.getuid?.() !== 0) throw new UsageError('--uid-range: only root can run QEMU as somebody else')
+  return { first, last }
 }
 
 function readChannels(given: string | undefined): number | undefined {
@@ -219,6 +239,7 @@ function parse(args: string[]) {
       'socket-mode': { type: 'string' },
       user: { type: 'string' },
       group: { type: 'string' },
+      'uid-range': { type: 'string' },
       hooks: { type: 'string' },
       ...migrationOptions,
       'log-level': { type: 'string', default: 'info' },

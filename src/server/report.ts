@@ -44,7 +44,8 @@ export function report(domain: QemuDomain): Report {
         active: domain.isActive && domain.phase !== undefined,
         id: domain.id,
         cgroups: domain.run?.cgroups ?? [],
-        ports: portsOf(domain.run)
+        ports: portsOf(domain.run),
+        user: domain.run?.ownership
       }),
       ...writtenInto(domain)
     ],

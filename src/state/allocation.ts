@@ -34,20 +34,30 @@ export interface RunFacts {
   cgroups: readonly string[]
   /** TCP ports QEMU listens on for no device */
   ports?: readonly number[]
+  /** QEMU's user, where each guest has one of its own */
+  user?: { uid: number; alone: boolean } | undefined
 }
 
 /** Everything the guest holds; a guest that is shut off holds its name and uuid. */
-export function allocations(def: DomainDef, { active, id, cgroups, ports = [] }: RunFacts): Allocation[] {
+export function allocations(def: DomainDef, { active, id, cgroups, ports = [], user }: RunFacts): Allocation[] {
   const own = [held('name', def.name), held('uuid', def.uuid)]
   if (!active) return own
   return [
     ...own,
     held('domain-id', String(id)),
     ...usedBy(def),
+    ...(user ? [uidAllocation(user)] : []),
     ...ports.map(port => held('tcp-port', String(port))),
     ...cgroups.map(path => held('cgroup', path))
   ]
 }
+
+/** A user that QEMU runs as; alone: no other guest's does. */
+export const uidAllocation = ({ uid, alone }: { uid: number; alone: boolean }): Allocation => ({
+  kind: 'uid',
+  key: String(uid),
+  mode: alone ? 'exclusive' : 'shared'
+})
 
 /**
  * Resources of the host that a running guest uses, without its names. Ports and ids that are still to be chosen are

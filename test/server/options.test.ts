@@ -88,6 +88,27 @@ t.test('as somebody else: only root may', async t => {
   }
 })
 
+t.test('users for guests: only root may', async t => {
+  const root = process.getuid?.() === 0
+  const onlyRoot = '--uid-range: only root can run QEMU as somebody else'
+  for (const [given, range] of [
+    ['5-5', { first: 5, last: 5 }],
+    ['200000-265535', { first: 200_000, last: 265_535 }],
+    ['1-4294967294', { first: 1, last: 4_294_967_294 }]
+  ] as const) {
+    t.same(differs(readShim, ['g.xml'], ['--uid-range', given, 'g.xml']), root ? { uidRange: range } : onlyRoot, given)
+    t.same(differs(readAggregator, [], ['--uid-range', given]), root ? { uidRange: range } : onlyRoot, given)
+  }
+  for (const given of ['', '5', '0-9', '9-5', 'a-b', '5-6-7', '-5', '1-4294967295', '99999999999-99999999999']) {
+    const wanted = `--uid-range: '${given}' is no range of user ids, FIRST-LAST`
+    t.same(differs(readShim, ['g.xml'], [`--uid-range=${given}`, 'g.xml']), wanted)
+  }
+  for (const other of ['--user', '--group']) {
+    const words = ['--uid-range', '5-6', other, 'nobody', 'g.xml']
+    t.same(differs(readShim, ['g.xml'], words), '--uid-range excludes --user and --group')
+  }
+})
+
 t.test('virshim-aggregatord', async t => {
   const own = join(libvirtDirectory(), 'libvirt-sock')
   const vcpu = (ratio: number, policy: string) => ({ ...DEFAULT_OVERCOMMITS, vcpu: { ratio, policy } })

@@ -25,7 +25,7 @@ const socket = { ...text, description: "API socket of the guest's shim, as the s
 const namespace = { ...text, maxLength: 64, description: 'as in /proc/PID/ns' }
 
 /** Kinds whose values can be chosen. */
-const AUTOMATIC_KINDS = ['domain-id', 'tcp-port', 'vsock-cid']
+const AUTOMATIC_KINDS = ['domain-id', 'tcp-port', 'uid', 'vsock-cid']
 /** Values that one claim may have chosen. */
 const CHOSEN_MAX = 1024
 const value = { ...count, maximum: 2 ** 32 - 1 }

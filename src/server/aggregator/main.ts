@@ -69,6 +69,8 @@ async function run(options: AggregatorOptions): Promise<void> {
     ...['--idle-timeout', options.idleTimeoutS],
     ...migrationWords(options.migration)
   ]
+  const { uidRange } = options
+  if (uidRange) shimOptions.push('--uid-range', `${uidRange.first}-${uidRange.last}`)
   if (options.hooks !== undefined) shimOptions.push('--hooks', options.hooks)
   const guests = new Guests({ layout, registry, discovery, changes, shimOptions })
   const supervisor = new Supervisor({ layout, registry, guests, log })
@@ -97,6 +99,8 @@ async function run(options: AggregatorOptions): Promise<void> {
   let sockets: ApiSockets | undefined
   try {
     await Promise.race([discovery.start(), told])
+    // their users are others than ours
+    if (uidRange) letPass(layout.guestsDir, [READ_ONLY_FOR_ALL])
     sockets = await listen(aggregator, options)
     log.info({ guests: registry.size }, 'serving')
     if (secondary !== undefined) log.info({ directory: secondary, ...daemonsIn(secondary) }, "libvirt's other daemons")

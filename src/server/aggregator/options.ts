@@ -2,9 +2,10 @@
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { toVirError } from '../../conf/error.ts'
+import type { UidRange } from '../../host/owner.ts'
 import { SOCKET_PATH_MAX } from '../../state/root.ts'
 import { MIGRATION_USAGE, type MigrationConfig, migrationOptions, readMigrationConfig } from '../migration-options.ts'
-import { isSeconds, readSecondary, readSocketAccess, UsageError } from '../options.ts'
+import { isSeconds, readSecondary, readSocketAccess, readUidRange, UsageError } from '../options.ts'
 import { libvirtDirectory } from '../rpc/libvirt-sockets.ts'
 import type { SocketAccess } from '../socket-access.ts'
 import { DEFAULT_OVERCOMMITS, type Overcommits, parseOvercommits } from './budget.ts'
@@ -22,6 +23,8 @@ export interface AggregatorOptions {
   secondary: string | undefined
   /** directory of hook scripts for the guests' shims, or none; absent: theirs */
   hooks: string | undefined
+  /** users for the guests' shims to run QEMU as, each guest's one of its own */
+  uidRange: UidRange | undefined
   /** settings of migrations, for the guests' shims */
   migration: MigrationConfig
   /** permissions of the sockets that are not read-only */
@@ -41,6 +44,7 @@ One view of every guest of this host, and of who holds what. Ending it touches n
                           (/run/libvirt, or this user's)
   --libvirt-socket [PATH] listen where libvirt's clients look for libvirtd (/run/libvirt/libvirt-sock) too
   --hooks DIR|none        hook scripts for all guests, as virshimd has it
+  --uid-range FIRST-LAST  run each guest's QEMU as one of these users, as virshimd has it
   --socket-group GROUP    let this group use all sockets (libvirtd's unix_sock_group)
   --socket-mode MODE      permissions of api.sock, libvirt-sock and claims.sock, in octal (600, with a group 660); the
                           read-only ones of root's aggregator are open to all
@@ -89,6 +93,7 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
     secondary: readSecondary(values.secondary),
     access: readSocketAccess(values['socket-group'], values['socket-mode']),
     hooks: values.hooks === undefined || values.hooks === 'none' ? values.hooks : resolve(values.hooks),
+    uidRange: readUidRange(values['uid-range']),
     migration: readMigrationConfig(values),
     overcommits: readOvercommits(values.overcommit),
     claimGraceMs: grace === undefined ? undefined : Number(grace) * 1000
@@ -122,6 +127,7 @@ function parse(args: string[]) {
       secondary: { type: 'string' },
       'libvirt-socket': { type: 'string' },
       hooks: { type: 'string' },
+      'uid-range': { type: 'string' },
       ...migrationOptions,
       'socket-group': { type: 'string' },
       'socket-mode': { type: 'string' },

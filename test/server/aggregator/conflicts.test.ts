@@ -34,6 +34,7 @@ const KINDS: Record<string, { code: string; namespace?: 'net' | 'cgroup' }> = {
   'vsock-cid': { code: 'VIR_ERR_RESOURCE_BUSY' },
   cgroup: { code: 'VIR_ERR_RESOURCE_BUSY', namespace: 'cgroup' },
   tpm: { code: 'VIR_ERR_RESOURCE_BUSY' },
+  uid: { code: 'VIR_ERR_RESOURCE_BUSY' },
   nvram: { code: 'VIR_ERR_RESOURCE_BUSY' },
   lease: { code: 'VIR_ERR_RESOURCE_BUSY' },
   // one nobody has heard of is kept apart as well

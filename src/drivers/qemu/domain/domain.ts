@@ -11,7 +11,7 @@ import {
 } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import type { FileGroup } from '../../../host/inherited-files.ts'
-import type { ProcessOwner } from '../../../host/owner.ts'
+import type { ProcessOwner, UidRange } from '../../../host/owner.ts'
 import type { Claims } from '../../../state/claim.ts'
 import { EventLog } from '../../../state/events.ts'
 import { Jobs } from '../../../state/job.ts'
@@ -52,6 +52,8 @@ export interface DomainOptions {
   /** user and group QEMU runs as; absent: ours */
   user?: string
   group?: string
+  /** users, of which QEMU is to run as one that is this guest's alone */
+  uidRange?: UidRange | undefined
   /** what it claims from the host's aggregator; absent: there is none */
   claims?: Claims
   /** where hook scripts may lie, the first that has any counts */
@@ -73,6 +75,7 @@ export class QemuDomain {
   readonly monitorListeners: Listeners<[QmpEvent]>
   /** the user and groups QEMU is to run as at its next start */
   readonly owner: ProcessOwner
+  readonly uidRange: UidRange | undefined
   readonly claims: Claims | undefined
   readonly hookDirs: readonly string[]
   readonly openPeer: OpenPeer | undefined
@@ -108,6 +111,7 @@ export class QemuDomain {
     log,
     user,
     group,
+    uidRange,
     claims,
     hookDirs = [],
     openPeer,
@@ -122,6 +126,7 @@ export class QemuDomain {
     this.events = new EventLog(1, log)
     this.monitorListeners = new Listeners(log)
     this.owner = { user, group }
+    this.uidRange = uidRange
     this.claims = claims
     this.hookDirs = hookDirs
     this.openPeer = openPeer

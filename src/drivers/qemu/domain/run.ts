@@ -3,8 +3,9 @@ import { virDomainPausedReason, virDomainRunningReason } from '../../../conf/enu
 import type { BackupDef } from '../../../conf/moment/backup.ts'
 import { randomBytes } from '../../../conf/random.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
+import type { GivenFile } from '../../../host/dac.ts'
 import { boundLog } from '../../../host/log-file.ts'
-import type { ProcessOwner } from '../../../host/owner.ts'
+import type { OwnerIds, ProcessOwner } from '../../../host/owner.ts'
 import type { PerfCounters } from '../../../host/perf-counters.ts'
 import type { Phase, ProcessIdentity, Registration } from '../../../state/status.ts'
 import type { Taint } from '../../../state/taint.ts'
@@ -96,6 +97,17 @@ export interface Output {
   close(): void
 }
 
+/** Files that QEMU's user is given, where it is one of its own. */
+export interface Ownership extends OwnerIds {
+  /** no other guest's QEMU is that user */
+  alone: boolean
+  given: GivenFile[]
+  /** the process that is giving or taking back at the moment */
+  change?: ProcessIdentity
+  /** settles when the last change that was asked for is over */
+  turn: Promise<void>
+}
+
 /**
  * All that exists only while QEMU runs. Made when a start begins or a shim takes a guest over, dropped at the end; what
  * the next shim must know of it has a line in status.ts. Invariant: `monitor` is set exactly while QEMU answers to us.
@@ -108,7 +120,9 @@ export class Run {
   /** surroundings of the live definition, with `<qemu:capabilities>` and what the start has changed */
   context: QemuContext
   /** who QEMU runs as; empty: who its shim runs as */
-  readonly owner: ProcessOwner
+  owner: ProcessOwner
+  /** absent where that is not a user of this guest's own */
+  ownership: Ownership | undefined
   /** in QEMU's environment, by which it is found whose pid was not saved */
   id: string = randomBytes(RUN_ID_BYTES).toString('hex')
   process: ProcessIdentity | undefined

@@ -8,8 +8,9 @@ import { bootId, PHASES, readStatusFile, STATUS_VERSION, statusText, writeStatus
 import type { Taint } from '../../../state/taint.ts'
 import { BLOCK_JOB_STATES, BLOCK_JOBS, type BlockJob } from './block-jobs.ts'
 import type { QemuDomain } from './domain.ts'
-import type { Backup, CheckpointChange, LooseImage, MediumChange, Run } from './run.ts'
+import type { Backup, CheckpointChange, LooseImage, MediumChange, Ownership, Run } from './run.ts'
 
+type SavedOwnership = Omit<Ownership, 'turn'>
 type SavedBackup = Omit<Backup, 'def'> & { xml: string }
 
 /** A member of status.json. */
@@ -48,6 +49,7 @@ const texts = (description?: string) => ({
   ...(description !== undefined && { description }),
   items: text()
 })
+const ids = { type: 'object', properties: { uid: integer(), gid: integer() }, required: ['uid', 'gid'] }
 const unlessEmpty = <T>(list: readonly T[]): T[] | undefined => (list.length > 0 ? [...list] : undefined)
 
 export const STATUS = {
@@ -343,6 +345,50 @@ export const STATUS = {
     save: ({ owner }) => owner.user
   }),
   group: optional({ schema: text(), save: ({ owner }) => owner.group }),
+  ownership: optional<SavedOwnership>({
+    schema: {
+      type: 'object',
+      description: "QEMU's user where it is one of the guest's own, and the files that it is given",
+      properties: {
+        uid: integer(),
+        gid: integer(),
+        alone: yesNo("no other guest's QEMU is that user"),
+        given: {
+          type: 'array',
+          items: {
+            type: 'object',
+            properties: {
+              path: text(),
+              uid: integer(),
+              gid: integer(),
+              own: yesNo("it is made that user's, rather than open to it"),
+              write: yesNo(),
+              was: { ...ids, description: 'whose it was' },
+              dev: text('which file it is'),
+              ino: text(),
+              how: { enum: ['owner', 'acl', 'none'], description: 'absent until it is known' }
+            },
+            required: ['path', 'uid', 'gid', 'own', 'write', 'was', 'dev', 'ino']
+          }
+        },
+        change: {
+          type: 'object',
+          description: 'the process that is giving or taking back',
+          properties: { pid: integer(), startTime: text() },
+          required: ['pid', 'startTime']
+        }
+      },
+      required: ['uid', 'gid', 'alone', 'given']
+    },
+    save({ ownership }) {
+      if (!ownership) return undefined
+      const { turn: _, ...rest } = ownership
+      return rest
+    },
+    load(saved, run) {
+      run.ownership = { ...saved, turn: Promise.resolve() }
+    }
+  }),
   xml: line({
     schema: text('the live definition, aliases and addresses included'),
     save: (_, { def }) => formatDomain(def, { inactive: false, secure: true, status: true })

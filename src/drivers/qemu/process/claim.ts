@@ -1,31 +1,34 @@
 // Claims of a guest at its host's aggregator: for everything a start will use, and later for what is plugged in.
 import type { DomainDef } from '../../../conf/domain-def.ts'
 import { type Allocation, usedBy } from '../../../state/allocation.ts'
-import type { AutomaticResource, ClaimedResource } from '../../../state/claim.ts'
+import { type AutomaticResource, type ClaimedResource, isAutomatic } from '../../../state/claim.ts'
 import { isDrawn } from '../device/interface/tap.ts'
 import { CID_RANGE } from '../device/vsock.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { HeldPorts } from './ports.ts'
+import type { TakenUser } from './user.ts'
 
 const ID_RANGE = { min: 1, max: 2 ** 31 - 1 }
 
 /**
  * Claims what a prepared guest is going to use: all of it or nothing. The ports and ids that were ours to choose are
- * chosen by the aggregator instead and put into the definition; without one ours stay.
+ * chosen by the aggregator instead and put into the definition; without one ours stay. So does the guest's user.
  * @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY
  */
-export async function claimStart(domain: QemuDomain, ports: HeldPorts): Promise<void> {
+export async function claimStart(domain: QemuDomain, ports: HeldPorts, user?: TakenUser): Promise<void> {
   const { claims, def } = domain
   if (!claims) return
   const cids = chosenCids(def)
   for (;;) {
-    const answer = await claims.claim(def, claimedAtStart(def, ports))
+    const answer = await claims.claim(def, [...claimedAtStart(def, ports), ...(user ? [user.claim] : [])])
     if (!answer) return
     const [id, ...more] = answer.chosen.map(([value]) => value!)
     domain.id = id!
     for (const cid of cids) cid.address = more.shift()!
-    if (await ports.change(more)) return
-    // a process that is no guest listens there
+    const uid = user && isAutomatic(user.claim) ? more.pop()! : undefined
+    const isFree = uid === undefined || (await user!.change(uid))
+    if ((await ports.change(more)) && isFree) return
+    // a process that is no guest listens there, or is that user
     await claims.release(answer.claim)
   }
 }

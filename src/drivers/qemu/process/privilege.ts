@@ -45,7 +45,7 @@ export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLoc
     SETPRIV,
     '--no-new-privs',
     ...(dieWithUs ? ['--pdeathsig', 'KILL'] : []),
-    ...(ids ? userArgs(ids.uid, ids.gid) : []),
+    ...(ids ? userArgs(ids.uid, ids.gid, owner.groups) : []),
     ...(hasCapability(CAP_SETPCAP) ? capabilityArgs(ids === undefined) : []),
     '--',
     ...argv
@@ -53,10 +53,10 @@ export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLoc
 }
 
 /** User, group and supplementary groups of QEMU: with all the user is in, it may open /dev/kvm where the user may. */
-const userArgs = (uid: number, gid: number) => [
+const userArgs = (uid: number, gid: number, groups: readonly number[] = []) => [
   `--reuid=${uid}`,
   `--regid=${gid}`,
-  userName(uid) === undefined ? '--clear-groups' : '--init-groups'
+  userName(uid) !== undefined ? '--init-groups' : groups.length > 0 ? `--groups=${groups}` : '--clear-groups'
 ]
 
 const capabilityArgs = (isOurs: boolean) => [

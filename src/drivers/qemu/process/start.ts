@@ -41,6 +41,7 @@ import { cleanUp, endProcess } from './stop.ts'
 import { withHostStorage } from './storage-driver.ts'
 import { asksForThreads } from './tuning/demands.ts'
 import { cpusAtStart } from './tuning/placement.ts'
+import { type TakenUser, takeUser } from './user.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -113,6 +114,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   run.paused = options.paused ?? false
   run.autoDestroy = dieWithUs || options.autoDestroy !== undefined
   let ports: HeldPorts | undefined
+  let user: TakenUser | undefined
   let outputMade: Promise<QemuOutput> | undefined
   const files = new OpenedFiles(domain.fileGroups)
   const { incoming } = options
@@ -122,6 +124,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
   if (incoming?.byHook) run.taints.add('hook-script')
   try {
     checkCancelled(domain)
+    user = await takeUser(domain)
     run.context = checkStart(domain.def, withSocketDir(domain))
     await prepareByHook(domain)
     run.context = await withHostStorage(domain.def, run.context)
@@ -136,7 +139,9 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
       nextNode: () => ++run.nodeIndex,
       dropped: (disk, path) => reportDropped(domain, disk, path)
     })
-    await claimStart(domain, ports)
+    await claimStart(domain, ports, user)
+    // it may be another by now
+    if (user) generateLabels(domain.def, run.owner, context.privileged)
     checkCancelled(domain)
     // beside what comes before it is needed
     outputMade = QemuOutput.make(domain.root)
@@ -178,6 +183,7 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     throw error
   } finally {
     ports?.release()
+    user?.release()
     files.close()
   }
 }

@@ -20,6 +20,8 @@ import { hostGuest } from '../../domain/host-guest.ts'
 import { taintByDefinition } from '../../domain/taint.ts'
 import { giveNvram } from '../../firmware/nvram.ts'
 import { masterKeyFile, writeMasterKey } from '../../parts/secret.ts'
+import { admit, dismissAll } from '../access.ts'
+import { pathsOfDefinition } from '../access-paths.ts'
 import { endBackup } from '../backup-end.ts'
 import { registerGuest, unregisterGuest } from '../registration/index.ts'
 import { asksForCounters, asksForLimits } from '../tuning/demands.ts'
@@ -131,7 +133,10 @@ export const NEEDS: readonly Need[] = [
   },
   {
     name: 'UEFI variables',
-    start: ({ domain }) => giveNvram(domain.def, domain.running.owner),
+    start({ domain: { def, running } }) {
+      // of a user of its own it is a file like others
+      if (!running.ownership) giveNvram(def, running.owner)
+    },
     release() {}
   },
   {
@@ -179,6 +184,11 @@ export const NEEDS: readonly Need[] = [
     name: 'disks',
     start: taking('disks'),
     release: ({ context }) => stopReservationsHelper(context)
+  },
+  {
+    name: 'owners of files',
+    start: ({ domain }) => admit(domain, pathsOfDefinition(domain.def)),
+    release: dismissAll
   },
   { name: 'displays', start: taking('graphics'), release: giving('graphics') },
   { name: 'TPM', start: taking('tpms'), release: giving('tpms') },
