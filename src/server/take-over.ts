@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import type { Log, QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import type { Status } from '../drivers/qemu/domain/status.ts'
+import { settleAccess } from '../drivers/qemu/process/access.ts'
 import { isWithQemu, readJournal, settleJournal } from '../drivers/qemu/process/journal.ts'
 import { untilHeard } from '../drivers/qemu/process/monitor.ts'
 import { reconnectDomain } from '../drivers/qemu/process/reconnect.ts'
@@ -57,6 +58,7 @@ async function finish(domain: QemuDomain, { job, arrival }: Status): Promise<voi
   // images that were being added have been looked at by whom they were for
   if (looseImages?.size) await (await import('../drivers/qemu/blockjob/loose-images.ts')).settleLooseImages(domain)
   await (await import('../drivers/qemu/hotplug/settle.ts')).settleDevices(domain)
+  await settleAccess(domain)
   if (checkpoint) await (await import('../drivers/qemu/checkpoint/delete.ts')).settleCheckpoint(domain)
   if (domain.run?.frozen) void snapshots?.thawLeft(domain)
   if (snapshots) (await import('../drivers/qemu/snapshot/delete.ts')).goOnMerging(domain)

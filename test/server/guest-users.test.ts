@@ -1,94 +1,37 @@
 // Guests whose QEMUs run as users of their own, each with the files of its guest: real ones, their owners before, while
 // and after, whoever is killed meanwhile.
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { AggregatorRun } from '../helper/aggregator.ts'
+import {
+  checkGivenBack,
+  destroy,
+  FIRST,
+  guestWithFiles,
+  LAST,
+  LIMIT_MS,
+  onlyRoot,
+  pidOf,
+  RANGE,
+  RUNNING,
+  running,
+  statusOf,
+  uidOf
+} from '../helper/owned-guest.ts'
 import { attributesOf, ownerOf, succeedsAs } from '../helper/owners.ts'
-import { processesNaming } from '../helper/processes.ts'
 import { leftovers } from '../helper/refusal.ts'
-import { Shim } from '../helper/shim.ts'
+import type { Shim } from '../helper/shim.ts'
 
-const skip = process.getuid?.() !== 0 && 'only root can start QEMU as somebody else'
+const skip = onlyRoot
 t.setTimeout(300_000)
 
-const FIRST = 232_000
-const LAST = 232_999
-const RANGE = ['--uid-range', `${FIRST}-${LAST}`]
-const RUNNING = 1
-const LIMIT_MS = 60_000
 const OVMF = '/usr/share/OVMF/OVMF_CODE_4M.fd'
 const noFirmware = !existsSync(OVMF) && `needs ${OVMF}`
 
-interface Form {
-  os?: string
-  /** of the disk's <source> */
-  label?: string
-  /** below <domain> */
-  outside?: string
-  devices?: string
-}
-
-/** A shim with an image for each role, all of somebody else and closed to all others. */
-function guestWithFiles(t: Test, name: string, { os = '', label = '', outside = '', devices = '' }: Form = {}) {
-  const shim = new Shim('')
-  t.teardown(() => shim.end())
-  chmodSync(shim.dir, 0o711)
-  const at = (file: string) => join(shim.dir, file)
-  const image = (...args: string[]) => execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', ...args])
-  image(at('base'), '8M')
-  image('-b', at('base'), '-F', 'qcow2', at('top'))
-  for (const file of ['iso', 'second']) writeFileSync(at(file), Buffer.alloc(1024 * 1024))
-  const files = ['base', 'top', 'iso', 'second'].map(at)
-  for (const file of files) {
-    chmodSync(file, 0o600)
-    chownSync(file, 1234, 1235)
-  }
-  writeFileSync(
-    shim.xmlFile,
-    `<domain type='qemu'><name>${name}-${process.pid}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
-      <os><type arch='x86_64' machine='q35'>hvm</type>${os}</os><features><acpi/></features>${outside}
-      <devices><controller type='pci' index='0' model='pcie-root'/><controller type='pci' model='pcie-root-port'/><controller type='pci' model='pcie-root-port'/>
-        <controller type='pci' model='pcie-root-port'/>
-        <disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${at('top')}'>${label}</source>
-          <target dev='vda' bus='virtio'/></disk>
-        <disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='${at('iso')}'/>
-          <target dev='sda' bus='sata'/></disk>
-        <serial type='file'><source path='${at('serial')}'/></serial>${devices}</devices></domain>`
-  )
-  return { shim, at, files }
-}
-
-const pidOf = (shim: Shim) => processesNaming(`path=${shim.root}/`)[0]!
-
-/** Fields of /proc/PID/status of the guest's QEMU. */
-function statusOf(shim: Shim): Record<string, string> {
-  const lines = readFileSync(`/proc/${pidOf(shim)}/status`, 'utf8').split('\n')
-  return Object.fromEntries(lines.map(line => line.split(/:\s*/) as [string, string]))
-}
-
-const uidOf = (shim: Shim) => Number(statusOf(shim).Uid?.split('\t')[0])
 const savedOf = (shim: Shim) => JSON.parse(readFileSync(join(shim.root, 'status.json'), 'utf8'))
-
-async function running(shim: Shim, ...options: string[]): Promise<Promise<number | string>[]> {
-  const exited = shim.start(...RANGE, ...options)
-  await shim.untilState(RUNNING, LIMIT_MS)
-  return [exited]
-}
-
-async function destroy(t: Test, shim: Shim): Promise<void> {
-  t.equal((await shim.call('virDomainDestroy', {})).status, 200)
-}
-
-/** All as before the guest was started. */
-function checkGivenBack(t: Test, files: string[]): void {
-  for (const file of files) {
-    t.equal(ownerOf(file), '1234:1235 600', file)
-    t.same(attributesOf(file), {}, `${file} remembers nothing`)
-  }
-}
 
 t.test('a guest runs as a user of the range, to whom its files belong', { skip }, async t => {
   const { shim, at, files } = guestWithFiles(t, 't-user')

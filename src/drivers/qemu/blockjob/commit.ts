@@ -11,6 +11,8 @@ import { diskUse } from '../device/disk/backend.ts'
 import { diskNode } from '../device/disk/guest-device.ts'
 import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { admit } from '../process/access.ts'
+import { imagePaths } from '../process/access-paths.ts'
 import { carryBitmaps, forgetRecord } from './bitmaps.ts'
 import { below, changeConfig, imageNumbered, imagesAbove, inactiveSource, lookupImage, relativePath } from './chain.ts'
 import { type BlockJobWatch, type JobEnds, registerBlockJob } from './job.ts'
@@ -119,6 +121,12 @@ export async function startCommit(
   try {
     watch = registerBlockJob(domain, job, isActive ? activeCommitEnds : commitEnds)
     if (held) watch.hold()
+    // that above is told of the one below
+    const written = topParent && topParent !== disk.source ? [base, topParent] : [base]
+    await admit(
+      domain,
+      written.flatMap(image => imagePaths(image, true))
+    )
     await domain.qmp.execute('block-commit', {
       device: diskNode(disk, context.qemu),
       'job-id': job.name,

@@ -12,6 +12,8 @@ import { reservationsHelper } from '../device/disk/pr-helper.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import { leftBy, partsToldBy } from '../hotplug/removal.ts'
+import { dismissUnused } from '../process/access.ts'
+import { imagePaths } from '../process/access-paths.ts'
 import { findQemuJob, runQemuJob } from './qemu-job.ts'
 
 /**
@@ -50,6 +52,11 @@ export async function removeLoose(domain: QemuDomain, index: number, run = domai
   }
   for (const file of isGone ? note.files : []) rmSync(file, { force: true })
   run.looseImages.delete(index)
+  if (isGone)
+    await dismissUnused(
+      domain,
+      images.flatMap(image => imagePaths(image, true))
+    )
   domain.changed()
 }
 

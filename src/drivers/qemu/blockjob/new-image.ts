@@ -4,7 +4,7 @@ import { closeSync, existsSync, lstatSync, openSync } from 'node:fs'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import { systemError } from '../../../conf/errno.ts'
 import { errorsFrom } from '../../../conf/error.ts'
-import { storageImages } from '../../../conf/storage/chain.ts'
+import { storageChain, storageImages } from '../../../conf/storage/chain.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import { giveTo } from '../../../host/owner.ts'
 import { deviceAllocations } from '../../../state/allocation.ts'
@@ -19,6 +19,8 @@ import { hostGuest } from '../domain/host-guest.ts'
 import { newPlug } from '../hotplug/live-guest.ts'
 import { leftBy } from '../hotplug/removal.ts'
 import type { Builder } from '../parts/builder.ts'
+import { admit } from '../process/access.ts'
+import { imagePaths } from '../process/access-paths.ts'
 import { type Claimed, claimMore } from '../process/claim.ts'
 import { withDiskStorage } from '../process/storage-driver.ts'
 import { createJob, noteLoose, removeLoose } from './loose-images.ts'
@@ -101,9 +103,10 @@ export async function addImage(
   }
   try {
     if (isMade) makeFile(path)
-    if (path !== undefined) giveTo(path, running.owner)
+    if (path !== undefined && !running.ownership) giveTo(path, running.owner)
     claimed = await claimMore(domain, deviceAllocations('disks', carrier, def))
     await reservationsHelper.take(carrier, { ...hostGuest(domain), context })
+    await admit(domain, imagePaths(source, !use.readOnly))
     const parts = storageParts({ ...source, backingStore: open ?? { type: 'none' } }, use, context.qemu)
     const to = await tell(parts.objects)
     const { storageNode, formatNode } = storageIds(source)
@@ -168,6 +171,10 @@ export async function openChain(domain: QemuDomain, disk: DiskDef, source: Stora
   }
   try {
     claimed = await claimMore(domain, deviceAllocations('disks', carrier, def))
+    await admit(
+      domain,
+      storageChain(source).flatMap(image => imagePaths(image, false))
+    )
     const plug = newPlug(domain, context)
     addStorageChain(plug, source, { ...diskUse(disk), readOnly: true })
     await plug.execute(qmp, leftBy(domain))

@@ -115,6 +115,10 @@ export interface LiveGuest extends HostGuest {
   findStorage(disk: DiskDef): Promise<void>
   /** claims what a device, or another version of one, uses of the host. @throws ResourceTaken, VIR_ERR_RESOURCE_BUSY */
   claim<K extends DeviceKind>(kind: K, dev: Devices[K][number]): Promise<{ release(): Promise<void> }>
+  /** lets QEMU open the images of a disk. @throws VIR_ERR_OPERATION_INVALID for one that is another's, VIR_ERR_SYSTEM_ERROR */
+  admit(disk: DiskDef): Promise<void>
+  /** takes them from it, but for those that the definition has */
+  dismiss(disk: DiskDef): Promise<void>
   /** the parts that `build` tells of, for a QEMU that runs */
   parts(build: (to: Builder) => void): LiveParts
   /** takes away the parts of what has been there, by what `build` tells of it; what stays is logged */

@@ -16,6 +16,8 @@ import { liveRules, qemuFamily } from '../device/index.ts'
 import { deviceTypeName, findDevice } from '../domain/config-devices.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
+import { admit, dismissUnused } from '../process/access.ts'
+import { pathsOfDevice } from '../process/access-paths.ts'
 import { claimMore } from '../process/claim.ts'
 import { memoryLockLimit, raiseMemoryLock } from '../process/memory-lock.ts'
 import { refreshChardev } from '../process/refresh.ts'
@@ -75,6 +77,7 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
   try {
     await raiseMemoryLock(domain, locked)
     await family?.host?.take(dev, { ...guest, context })
+    await admit(domain, pathsOfDevice(kind, dev as never))
     family?.add?.(plug, dev)
     await plug.execute(qmp, warn)
     try {
@@ -90,6 +93,7 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
       await giveBack(domain, kind, dev)
       const { unplug = leave(kind) } = family ?? {}
       unplug(dev as never, def)
+      await dismissUnused(domain, pathsOfDevice(kind, dev as never))
       await claimed.release()
     }
     domain.changed()

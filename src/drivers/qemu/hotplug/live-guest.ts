@@ -7,6 +7,8 @@ import type { LiveGuest } from '../device/family.ts'
 import { checkNoBlockJob } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
+import { admit, dismissUnused } from '../process/access.ts'
+import { pathsOfDevice } from '../process/access-paths.ts'
 import { claimMore } from '../process/claim.ts'
 import { type FdPasser, Plug } from './plug.ts'
 import { leftBy, partsToldBy } from './removal.ts'
@@ -30,6 +32,8 @@ export function liveGuest(domain: QemuDomain, plugIn: PlugIn): LiveGuest {
       guest.context = await (await import('../process/storage-driver.ts')).withDiskStorage(disk, guest.context)
     },
     claim: (kind, dev) => claimMore(domain, deviceAllocations(kind, dev, domain.def)),
+    admit: disk => admit(domain, pathsOfDevice('disks', disk)),
+    dismiss: disk => dismissUnused(domain, pathsOfDevice('disks', disk)),
     parts(build) {
       const plug = newPlug(domain, guest.context)
       build(plug)

@@ -6,6 +6,8 @@ import { liveRules, qemuFamily } from '../device/index.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { hostGuest } from '../domain/host-guest.ts'
 import type { Builder } from '../parts/builder.ts'
+import { dismissUnused } from '../process/access.ts'
+import { pathsOfDevice } from '../process/access-paths.ts'
 import { forgetChardev } from '../process/refresh.ts'
 import { type FdPasser, Plug } from './plug.ts'
 
@@ -68,6 +70,7 @@ export async function removeDevice(
   }
   const { unplug = leave(kind) } = family ?? {}
   unplug(dev as never, def)
+  await dismissUnused(domain, pathsOfDevice(kind, dev as never))
   domain.run?.leaving.delete(dev.alias ?? '')
   forgetChardev(domain, dev.alias)
   await refresh?.(dev, def, qmp).catch(warn)

@@ -7,6 +7,7 @@ import { pciAddressText } from '../../../conf/devices/device-address.ts'
 import type { DiskDef } from '../../../conf/devices/disk.ts'
 import type { GraphicsDef } from '../../../conf/devices/graphics.ts'
 import type { HostdevDef } from '../../../conf/devices/hostdev.ts'
+import type { ScsiUnit } from '../../../conf/devices/hostdev-source.ts'
 import { type AnyDevice, type DeviceKind, type Devices, eachDevice } from '../../../conf/devices/index.ts'
 import type { SeclabelOverride } from '../../../conf/devices/seclabel-override.ts'
 import type { DomainDef } from '../../../conf/domain-def.ts'
@@ -136,11 +137,21 @@ function hostdevPaths({ source, shareable, readonly }: HostdevDef): PathAccess[]
       return vfioGroup(source.uuid)
     case 'scsi': {
       if (source.from.protocol === 'iscsi') return []
-      const path = scsiGenericPath(source.from)
+      const path = genericPath(source.from)
+      if (path === undefined) return []
       return [shareable ? shared(path, !readonly) : owned(path)]
     }
     default:
       return []
+  }
+}
+
+/** Undefined for a unit that is gone. */
+function genericPath(unit: ScsiUnit): string | undefined {
+  try {
+    return scsiGenericPath(unit)
+  } catch {
+    return undefined
   }
 }
 

@@ -5,9 +5,11 @@ import type { DomainDef } from '../../../conf/domain-def.ts'
 import { changeOver, fileToGive, type GivenFile, OwnerChange, type OwnerRequest } from '../../../host/dac.ts'
 import { parseOwnerLabel } from '../../../host/ids.ts'
 import type { OwnerIds } from '../../../host/owner.ts'
+import { sharedFileSystem } from '../../../host/shared-file-system.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Ownership, Run } from '../domain/run.ts'
 import type { PathAccess } from './access-paths.ts'
+import { usedPaths } from './access-used.ts'
 import { admitToView, dismissFromView } from './view.ts'
 
 const READ = 4
@@ -26,16 +28,40 @@ export async function admit(domain: QemuDomain, wanted: readonly PathAccess[]): 
   )
 }
 
-/** Takes files from QEMU, which has closed them; of those that it was not given nothing becomes. What stays is logged. */
+/**
+ * Takes from QEMU what it has closed: a device, an image, but for what the guest still has otherwise. The definition has it
+ * no more. What cannot be taken back is logged.
+ */
+export async function dismissUnused(domain: QemuDomain, had: readonly PathAccess[]): Promise<void> {
+  if (had.length === 0 || !domain.isActive) return
+  const used = usedPaths(domain)
+  const paths = had.map(({ path }) => path).filter(path => !used.has(path))
+  if (paths.length > 0) await dismiss(domain, paths)
+}
+
+/** Takes from QEMU what a process before this one did not live to take. */
+export async function settleAccess(domain: QemuDomain): Promise<void> {
+  const { ownership } = domain.run ?? {}
+  if (!ownership || !domain.isActive) return
+  const used = usedPaths(domain)
+  const paths = ownership.given.map(({ path }) => path).filter(path => !used.has(path))
+  if (paths.length > 0) await dismiss(domain, paths)
+}
+
+/** Takes files from QEMU; of those that it was not given nothing becomes. What stays is logged. */
 export async function dismiss(domain: QemuDomain, paths: readonly string[]): Promise<void> {
   await dismissFromView(domain, paths)
   const { ownership } = domain.run ?? {}
   if (ownership) await inTurn(ownership, () => takeBack(domain, ownership, one => paths.includes(one.path)))
 }
 
-/** Takes back all that a run was given, by this process or one before it. */
+/**
+ * Takes back all that a run was given, by this process or one before it. What a guest that leaves shares with where it goes
+ * is the other host's by now (virSecurityDACRestoreImageLabelInt).
+ */
 export async function dismissAll(domain: QemuDomain): Promise<void> {
-  const { ownership } = domain.run ?? {}
+  const { ownership, departure } = domain.run ?? {}
+  if (departure && ownership) forget(ownership, ({ path }) => sharedFileSystem(path) !== undefined)
   if (ownership) await inTurn(ownership, () => takeBack(domain, ownership, () => true))
 }
 
@@ -102,6 +128,8 @@ function isOpenToAll(path: string, { write, uid, was }: GivenFile): boolean {
 
 async function takeBack(domain: QemuDomain, ownership: Ownership, which: (file: GivenFile) => boolean): Promise<void> {
   await changeOver(ownership.change)
+  // with those that are gone nothing is left to be done
+  forget(ownership, file => which(file) && !existsSync(file.path))
   const back = ownership.given.filter(which)
   if (back.length === 0) return
   const change = begin(domain, ownership)

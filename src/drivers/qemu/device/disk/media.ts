@@ -56,6 +56,7 @@ export async function changeMedium(
   const next = guest.parts(builder => addDiskBackend(builder, to))
   try {
     await reservationsHelper.take(to, guest)
+    await guest.admit(to)
     await next.add()
     try {
       await exchange(drive, to, guest, force)
@@ -65,6 +66,7 @@ export async function changeMedium(
     }
   } catch (error) {
     await reservationsHelper.give(to, guest)
+    await guest.dismiss(to)
     await claimed.release()
     guest.noteMedium(drive)
     throw error
@@ -72,6 +74,7 @@ export async function changeMedium(
   Object.assign(drive, { source: to.source, throttlefilters: to.throttlefilters })
   await guest.removeParts(builder => addDiskBackend(builder, from))
   await reservationsHelper.give(from, guest)
+  await guest.dismiss(from)
   guest.noteMedium(drive)
 }
 
@@ -167,5 +170,6 @@ export async function settleMedium(drive: DiskDef, from: DiskDef, to: DiskDef, g
   if (wasShut && isOpen) await qmp.execute('blockdev-close-tray', { id })
   await guest.removeParts(builder => addDiskBackend(builder, other))
   await reservationsHelper.give(other, guest)
+  await guest.dismiss(other)
   guest.noteMedium(drive)
 }
