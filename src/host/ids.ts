@@ -42,7 +42,7 @@ export const groupId = idIn('/etc/group', 'group')
 export function parseOwnerLabel(label: string): { uid: number; gid: number } {
   const [user = '', group, ...more] = label.split(':')
   if (user === '' || !group || more.length > 0) {
-    throw fail('VIR_ERR_INVALID_ARG', `Failed to parse uid and gid '${label}'`)
+    throw fail('VIR_ERR_INVALID_ARG', `Failed to parse uid and gid from '${label}'`)
   }
   return { uid: userId(user), gid: groupId(group) }
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import t from 'tap'
-import { subordinateIdmap } from '../../src/host/ids.ts'
+import { parseOwnerLabel, subordinateIdmap } from '../../src/host/ids.ts'
 import { setHostRoot } from '../../src/host/root.ts'
 import { errorOf } from '../helper/definition.ts'
 
@@ -27,4 +27,17 @@ t.test('ids that a user may give to others', async t => {
   })
   writeFileSync(`${root}/etc/subuid`, 'no line\nann:100000:65536\n')
   t.same(subordinateIdmap(1000, 1001).uids, [own], 'lines behind one that is none do not count')
+})
+
+t.test('labels of owners', async t => {
+  const root = t.testdir({ etc: { passwd: 'ann:x:1000:1001::/:/bin/sh\n7:x:70:70::/:\n', group: 'staff:x:1001:\n' } })
+  setHostRoot(root)
+  t.teardown(() => setHostRoot(''))
+  t.same(parseOwnerLabel('+5:+6'), { uid: 5, gid: 6 })
+  t.same(parseOwnerLabel('ann:staff'), { uid: 1000, gid: 1001 })
+  t.same(parseOwnerLabel('7:8'), { uid: 70, gid: 8 }, 'a number may be a name')
+  for (const label of ['', '5', '5:', ':5', '5:6:7']) {
+    t.match(await errorOf(async () => parseOwnerLabel(label)), `Failed to parse uid and gid from '${label}'`)
+  }
+  t.match(await errorOf(async () => parseOwnerLabel('bob:+1')), "Failed to parse user 'bob'")
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { AggregatorRun } from '../helper/aggregator.ts'
+import { Daemons } from '../helper/libvirtd.ts'
 import {
   checkGivenBack,
   destroy,
@@ -121,6 +122,57 @@ t.test('files go back whoever is killed', { skip }, async t => {
       checkGivenBack(t, files)
     }
   })
+})
+
+t.test('the shim, while it gives them back', { skip }, async t => {
+  const { shim, files } = guestWithFiles(t, 't-user-end')
+  const [exited] = await running(shim)
+  void shim.call('virDomainDestroy', {}).catch(() => undefined)
+  const isSo = () => {
+    try {
+      const { phase, ownership } = savedOf(shim)
+      return phase === 'stopping' && ownership.change !== undefined
+    } catch {
+      // the whole of it was too fast
+      return !existsSync(join(shim.root, 'status.json'))
+    }
+  }
+  for (const deadline = Date.now() + LIMIT_MS; !isSo() && Date.now() < deadline; ) await sleep(1)
+  shim.child?.kill('SIGKILL')
+  await exited
+  t.type(await shim.start('--inactive'), 'number')
+  checkGivenBack(t, files)
+})
+
+t.test('a libvirtd of the host has its files to itself', { skip }, async t => {
+  const { shim, at, files } = guestWithFiles(t, 't-user-libvirt')
+  const daemons = new Daemons(shim.dir)
+  t.teardown(() => daemons.end())
+  await daemons.ensure(LIMIT_MS)
+  const virsh = (...args: string[]) => spawnSync('virsh', ['-q', '-c', 'qemu:///system', ...args], { encoding: 'utf8' })
+  const name = `t-user-libvirt-theirs-${process.pid}`
+  const theirs = join(shim.dir, 'theirs.xml')
+  writeFileSync(
+    theirs,
+    `<domain type='qemu'><name>${name}</name><memory unit='MiB'>64</memory><os><type arch='x86_64'>hvm</type></os><devices>
+      <disk type='file'><driver type='qcow2'/><source file='${at('top')}'/><target dev='vda'/></disk></devices></domain>`
+  )
+  const { status, stderr } = virsh('create', theirs)
+  t.teardown(() => void virsh('destroy', name))
+  t.equal(status, 0, stderr)
+  const held = [ownerOf(at('top')), attributesOf(at('top'))]
+  t.equal(await shim.start(...RANGE), 1)
+  t.match(shim.errors, `Setting different DAC user or group on ${at('top')} which is already in use`)
+  t.same([ownerOf(at('top')), attributesOf(at('top'))], held)
+  t.equal(virsh('destroy', name).status, 0)
+  checkGivenBack(t, [at('top')])
+  const [exited] = await running(shim)
+  await destroy(t, shim)
+  t.equal(await exited, 0)
+  checkGivenBack(
+    t,
+    files.filter(file => file !== at('base'))
+  )
 })
 
 t.test('two guests have two users', { skip }, async t => {
