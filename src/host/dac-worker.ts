@@ -243,7 +243,8 @@ def take_back(one):
                 uid, gid = [int(part.lstrip('+')) for part in get(here, DAC).split(':')]
                 drop(here, REF, DAC, TIME)
                 return change(here, path, uid, gid)
-            if about.st_uid == one['uid'] != was['uid']:
+            # one that another has by now is that one's
+            if about.st_uid == one['uid'] != was['uid'] and not any(other.endswith('o') for other in all):
                 if ref == 1 and not all: drop(here, REF, DAC, TIME)
                 change(here, path, was['uid'], was['gid'])
     finally:

@@ -55,6 +55,8 @@ export function fileToGive(path: string, ids: OwnerIds, { own, write }: Pick<Giv
 }
 
 export interface OwnerRequest {
+  /** of the host, in which the files were given; absent: this one */
+  boot?: string
   /** of the guest's run: what one has given another does not take back */
   run: string
   /** no other guest's QEMU is that user */
@@ -91,8 +93,8 @@ export class OwnerChange {
    * @throws VIR_ERR_OPERATION_INVALID for one that is another's at the moment, VIR_ERR_SYSTEM_ERROR
    */
   async tell(request: OwnerRequest): Promise<{ how: How[]; left: VirError[] }> {
-    const { run, ...rest } = request
-    const names = { boot: bootId().slice(0, MARK_DIGITS), run: run.slice(0, MARK_DIGITS) }
+    const { boot = bootId(), run, ...rest } = request
+    const names = { boot: boot.slice(0, MARK_DIGITS), run: run.slice(0, MARK_DIGITS) }
     const { how, failures } = await this.#answer(JSON.stringify({ ...names, ...rest }))
     const errors = failures.map(({ code, message }) => fail(code, message))
     if (how.length < request.give.length) throw errors.at(-1)

@@ -18,6 +18,7 @@ import { QemuDomain } from '../drivers/qemu/domain/domain.ts'
 import type { Ended } from '../drivers/qemu/domain/run.ts'
 import { readStatus, type Status } from '../drivers/qemu/domain/status.ts'
 import { handleQmpEvent } from '../drivers/qemu/events/index.ts'
+import { dismissAfterCrash } from '../drivers/qemu/process/access.ts'
 import { cancelStart, startDomain } from '../drivers/qemu/process/start.ts'
 import { stopDomain } from '../drivers/qemu/process/stop.ts'
 import { partWithStarter } from '../host/starter.ts'
@@ -235,7 +236,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   const { root: dir, name } = options
   const early = dir === undefined && name === undefined ? undefined : chooseRoot(dir, name ?? '')
   const saved = options.restore === undefined ? undefined : await xmlInImage(options.restore)
-  const xml = given ?? saved ?? (early && ((await readStatusIfAlive(early))?.xml ?? readIfThere(early.definition)))
+  const xml = given ?? saved ?? (early && ((await readStatusIfAlive(early, log))?.xml ?? readIfThere(early.definition)))
   if (xml === undefined) throw new UsageError(`GUEST.xml is missing and nothing is known of a guest in '${early?.dir}'`)
   let root: GuestRoot | undefined
   let ofHost: unknown
@@ -256,7 +257,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
       throw error === ofHost ? error : new DefinitionError('bad XML', { cause: error })
     })
   const lock = await lockRoot(root!, 'virshimd', options.linger ? LOCK_WAIT_MS : GONE_WAIT_MS)
-  const status = await readStatusIfAlive(root!)
+  const status = await readStatusIfAlive(root!, log)
   const { settleSnapshots } = existsSync(journalOf(root!)) ? await import('./take-over.ts') : {}
   const isSettled = await settleSnapshots?.(root!, status, log)
   if (isSettled && !isNew) {
@@ -315,9 +316,10 @@ async function takeDefinition(
 }
 
 /** The saved status if it speaks of this boot; of another boot it is removed, its processes are gone. */
-async function readStatusIfAlive(root: GuestRoot): Promise<Status | undefined> {
+async function readStatusIfAlive(root: GuestRoot, log: LateLog): Promise<Status | undefined> {
   const status = await readStatus(root.status)
   if (status && status.bootId !== bootId()) {
+    await dismissAfterCrash(status, log)
     removeStatus(root.status)
     return undefined
   }

@@ -22,7 +22,7 @@ import {
   statusOf,
   uidOf
 } from '../helper/owned-guest.ts'
-import { attributesOf, ownerOf, succeedsAs } from '../helper/owners.ts'
+import { attributesOf, ownerOf, setAttributes, succeedsAs } from '../helper/owners.ts'
 import { leftovers } from '../helper/refusal.ts'
 import type { Shim } from '../helper/shim.ts'
 
@@ -142,6 +142,25 @@ t.test('the shim, while it gives them back', { skip }, async t => {
   await exited
   t.type(await shim.start('--inactive'), 'number')
   checkGivenBack(t, files)
+})
+
+t.test('a host that went down with its guests', { skip }, async t => {
+  const { shim, at, files } = guestWithFiles(t, 't-user-crash')
+  const [exited] = await running(shim)
+  shim.child?.kill('SIGKILL')
+  await exited
+  process.kill(pidOf(shim), 'SIGKILL')
+  const another = 'another-boot-of-the-host'
+  const { bootId } = savedOf(shim)
+  const status = join(shim.root, 'status.json')
+  writeFileSync(status, readFileSync(status, 'utf8').replace(bootId, another))
+  for (const file of [at('top'), at('serial')]) {
+    const mark = attributesOf(file)['trusted.virshim.dac']!.replace(/^[^:]*/, another.slice(0, 8))
+    setAttributes(file, { 'trusted.virshim.dac': mark, 'trusted.libvirt.security.timestamp_dac': '1000' })
+  }
+  t.type(await shim.start('--inactive'), 'number')
+  checkGivenBack(t, files)
+  t.match(ownerOf(at('serial')), /^0:0/)
 })
 
 t.test('a libvirtd of the host has its files to itself', { skip }, async t => {

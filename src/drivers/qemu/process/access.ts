@@ -6,8 +6,9 @@ import { changeOver, fileToGive, type GivenFile, OwnerChange, type OwnerRequest 
 import { parseOwnerLabel } from '../../../host/ids.ts'
 import type { OwnerIds } from '../../../host/owner.ts'
 import { sharedFileSystem } from '../../../host/shared-file-system.ts'
-import type { QemuDomain } from '../domain/domain.ts'
+import type { Log, QemuDomain } from '../domain/domain.ts'
 import type { Ownership, Run } from '../domain/run.ts'
+import type { Status } from '../domain/status.ts'
 import type { PathAccess } from './access-paths.ts'
 import { usedPaths } from './access-used.ts'
 import { admitToView, dismissFromView } from './view.ts'
@@ -63,6 +64,18 @@ export async function dismissAll(domain: QemuDomain): Promise<void> {
   const { ownership, departure } = domain.run ?? {}
   if (departure && ownership) forget(ownership, ({ path }) => sharedFileSystem(path) !== undefined)
   if (ownership) await inTurn(ownership, () => takeBack(domain, ownership, () => true))
+}
+
+/** Takes back what a guest was given that was running when the host went down. */
+export async function dismissAfterCrash({ bootId: boot, runId, ownership }: Status, log: Log): Promise<void> {
+  if (!ownership || runId === undefined) return
+  try {
+    const { alone, given } = ownership
+    const { left } = await new OwnerChange().tell({ boot, run: runId, alone, groups: [], give: [], back: given })
+    for (const error of left) log.warn({ err: error }, 'a file is not given back')
+  } catch (error) {
+    log.warn({ err: error }, 'files are not given back')
+  }
 }
 
 const isRelabelled = ({ seclabels }: DomainDef) => seclabels.find(({ model }) => model === 'dac')?.relabel !== false
