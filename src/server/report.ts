@@ -65,7 +65,7 @@ function writtenInto({ run }: QemuDomain): Allocation[] {
 
 /** The ports at which a guest and its disks are waited for, and its source is answered. */
 const portsOf = ({ arrival, diskServer }: Partial<Run> = {}): number[] =>
-  [arrival?.port, arrival?.witness?.port, diskServer?.port].filter(one => one !== undefined)
+  [arrival?.port, arrival?.witness?.port, arrival?.witness?.qemu, diskServer?.port].filter(one => one !== undefined)
 
 /** libvirt's version number in the form people write: 7002022 is 7.2.22. */
 const dotted = (version: number) =>

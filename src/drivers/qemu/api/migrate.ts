@@ -30,6 +30,7 @@ const phaseArguments = { params, cookie_in: cookieIn, flags: migrateFlags }
 const noTunnel = () => errorsFrom('VIR_FROM_QEMU')('VIR_ERR_ARGUMENT_UNSUPPORTED', "a tunnel takes libvirt's protocol")
 
 const leaving = () => import('../migration/source.ts')
+const confirming = () => import('../migration/confirm.ts')
 
 /** The same by the calls of before 1.1.0, which have no typed parameters. */
 const older = {
@@ -145,7 +146,7 @@ export const migrate = {
     args: { params, cookie_in: cookieIn, flags: migrateFlags, cancelled },
     ret: {},
     async run(domain, { cookie_in: cookie, cancelled: gone, ...asked }) {
-      await (await leaving()).confirmMigration(domain, asked, decodeCookie(cookie), gone !== 0)
+      await (await confirming()).confirmMigration(domain, asked, decodeCookie(cookie), gone !== 0)
       return {}
     }
   }),
@@ -220,7 +221,7 @@ export const migrate = {
     args: { cookie_in: cookieIn, flags: older.flags, cancelled: olderCancelled },
     ret: {},
     async run(domain, { cookie_in: cookie, flags: bits, cancelled: gone }) {
-      await (await leaving()).confirmMigration(domain, askedBy({ flags: bits }), decodeCookie(cookie), gone !== 0)
+      await (await confirming()).confirmMigration(domain, askedBy({ flags: bits }), decodeCookie(cookie), gone !== 0)
       return {}
     }
   }),

@@ -54,15 +54,25 @@ export type CheckpointChange = { creating: string; deleting?: undefined } | { de
 
 /** Where a destination answers whether the guest is there. */
 export interface WitnessPlace {
+  /** of its shim */
   port: number
+  /** at which its QEMU listens, which says that there is one yet */
+  qemu?: number | undefined
   token: string
+}
+
+/** The same for who asks. */
+export interface AskedPlace extends WitnessPlace {
+  host: string
+  /** both have answered: when they refuse to, nobody is there */
+  heard?: boolean
 }
 
 /** A guest that leaves. */
 export interface Departure {
   /** its CPUs ran before */
   ran: boolean
-  witness?: WitnessPlace & { host: string }
+  witness?: AskedPlace | undefined
 }
 
 /** A guest that comes. */

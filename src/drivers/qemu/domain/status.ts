@@ -168,7 +168,13 @@ export const STATUS = {
         witness: {
           type: 'object',
           description: 'where its destination answers whether it is there',
-          properties: { host: text(), port: integer(), token: text() },
+          properties: {
+            host: text(),
+            port: integer('of its shim'),
+            qemu: integer('of its QEMU'),
+            token: text(),
+            heard: yesNo('both have answered')
+          },
           required: ['host', 'port', 'token']
         }
       },
@@ -185,7 +191,7 @@ export const STATUS = {
         witness: {
           type: 'object',
           description: 'where its source is told whether it is here',
-          properties: { port: integer(), token: text() },
+          properties: { port: integer('of its shim'), qemu: integer('of its QEMU'), token: text() },
           required: ['port', 'token']
         }
       },

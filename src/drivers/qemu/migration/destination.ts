@@ -69,7 +69,7 @@ import { takeDisks } from './take-disks.ts'
 import { disableTls, dropTls, enableTls } from './tls.ts'
 import { tunnelFrom } from './tunnel.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
-import { keepWitness, lastQuestion, newToken, openWitness, witnessElement } from './witness.ts'
+import { haveQemuListen, keepWitness, lastQuestion, newToken, openWitness, witnessElement } from './witness.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -177,13 +177,19 @@ async function prepare(
           originalCpu,
           async choosePorts(ports) {
             await place.choosePort(ports, context)
+            await place.chooseWitness?.(ports, context)
             await diskServer?.choosePort(ports)
           },
           load: async started => {
             step('claimed')
             started.running.arrival = { sourceName, port: place.port, witness: place.witness }
-            if (place.witness)
+            if (place.witness) {
               await openWitness(started, place.witness, params.listen_address ?? context.config.migrationAddress)
+              const { qemu } = place.witness
+              if (qemu !== undefined && !(await haveQemuListen(started, qemu, place.listen))) {
+                place.witness.qemu = undefined
+              }
+            }
             if (servesDisks && heard?.bitmaps) bitmaps = await takeBitmaps(started, settings, heard.bitmaps)
             const original = await checkSettings(started, settings, heard?.capabilities)
             started.running.migrationParameters = original
@@ -286,6 +292,8 @@ export interface Place {
   /** absent where there is no port */
   witness: WitnessPlace | undefined
   choosePort(ports: HeldPorts, context: QemuContext): Promise<void>
+  /** chooses where it is told whether the guest is here */
+  chooseWitness?(ports: HeldPorts, context: QemuContext): Promise<void>
   listenUri(): string
   /** gives QEMU what it is to read from */
   handOver?(domain: QemuDomain): Promise<void>
@@ -318,21 +326,26 @@ export function placeFor({ config }: Pick<QemuContext, 'config'>, { params }: As
   }
   const address = listen ?? config.migrationAddress ?? (hasIpv6() ? '::' : '0.0.0.0')
   const host = () => config.migrationHost ?? ownName()
+  const choose = (ports: HeldPorts, { config }: QemuContext, set: (port: number) => void) =>
+    ports.choose('migration', config.migrationPortMin, config.migrationPortMax, set)
   const place: Place = {
     listen: address,
     port: uri?.port || undefined,
     witness: undefined,
-    async choosePort(ports, { config }) {
-      const choose = (set: (port: number) => void) =>
-        ports.choose('migration', config.migrationPortMin, config.migrationPortMax, set)
-      if (place.port !== undefined) ports.use(place.port)
-      else {
-        await choose(port => {
-          place.port = port
-        })
-      }
-      await choose(port => {
-        place.witness = { port, token: place.witness?.token ?? newToken() }
+    async choosePort(ports, context) {
+      if (place.port !== undefined) return ports.use(place.port)
+      await choose(ports, context, port => {
+        place.port = port
+      })
+    },
+    async chooseWitness(ports, context) {
+      const witness: WitnessPlace = { port: 0, token: newToken() }
+      place.witness = witness
+      await choose(ports, context, port => {
+        witness.port = port
+      })
+      await choose(ports, context, port => {
+        witness.qemu = port
       })
     },
     listenUri: () => `tcp:${hostInUri(address)}:${place.port}`,

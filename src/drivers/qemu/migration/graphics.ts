@@ -92,6 +92,25 @@ export async function relocateGraphics(
   return true
 }
 
+/** Jobs that clients of a SPICE server follow to the other side. */
+const following = new WeakSet<AsyncJob>()
+
+export const isFollowed = (job: AsyncJob): boolean => following.has(job)
+
+/** Clients that cannot be told lose the guest, which goes all the same. */
+export async function tellClients(
+  domain: QemuDomain,
+  job: AsyncJob,
+  heard: MigrationCookie,
+  uri: string | undefined
+): Promise<void> {
+  try {
+    if (await job.nested(() => relocateGraphics(domain, heard, uri))) following.add(job)
+  } catch (error) {
+    domain.log.warn({ err: error }, 'unable to provide data for graphics client relocation')
+  }
+}
+
 /** Settles when QEMU has let the clients go, before it may end (qemuMigrationSrcWaitForSpice). */
 export async function clientsMoved(job: AsyncJob): Promise<void> {
   let timer: NodeJS.Timeout | undefined

@@ -5,6 +5,7 @@ import { errorsFrom, toVirError, type VirError } from '../../../conf/error.ts'
 import type { AsyncJob } from '../../../state/async-job.ts'
 import type { MigrationParams, MigrationPrepared, Peer, PeerStream } from '../../migration.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { confirm, isUnsettled } from './confirm.ts'
 import { decodeCookie, encodeCookie } from './cookie.ts'
 import { destinationParams, settingsFor } from './params.ts'
 import {
@@ -18,7 +19,7 @@ import {
 } from './phases.ts'
 import { outlivesFailure } from './postcopy.ts'
 import { begunAnew, sendRest } from './resume.ts'
-import { begin, confirm, send } from './source.ts'
+import { begin, send } from './source.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 const unsupported = (message: string) => fail('VIR_ERR_ARGUMENT_UNSUPPORTED', message)
@@ -59,7 +60,7 @@ export function migrateToPeer(
     try {
       await attending(job, () => move(job))
     } catch (error) {
-      if (!outlivesFailure(domain, job)) job.end(error)
+      if (!outlivesFailure(domain, job) && !isUnsettled(job)) job.end(error)
       throw error
     }
     job.end()

@@ -105,7 +105,7 @@ export async function completeUnattended(domain: QemuDomain, job: AsyncJob): Pro
   enterPhase(job, isSource ? 'confirm_resume' : 'finish_resume')
   job.isStalled = false
   try {
-    if (isSource) await (await import('./source.ts')).leave(domain, job, undefined)
+    if (isSource) await (await import('./confirm.ts')).leave(domain, job, undefined)
     else await (await import('./destination.ts')).completePostcopy(domain, job)
   } finally {
     job.end()

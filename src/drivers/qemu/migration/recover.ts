@@ -12,12 +12,12 @@ import { isInPostcopy } from '../job/postcopy.ts'
 import { startCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
 import { dropTemporaryBitmaps } from './bitmaps.ts'
+import { giveUp, settleAlone } from './confirm.ts'
 import { keepHalf } from './destination.ts'
 import { resetSettings } from './params.ts'
 import { enterPhase, letGoOn, type Phase } from './phases.ts'
 import { completeUnattended, failPostcopy, pausePostcopy } from './postcopy.ts'
 import { cancelMigration, followMigration, queryMigrate, STATUSES } from './progress.ts'
-import { settleAlone } from './source.ts'
 import { dropLeftCopies, stopDiskServer } from './storage.ts'
 import { dropTls } from './tls.ts'
 import { keepWitness, openWitness } from './witness.ts'
@@ -51,7 +51,7 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
       break
     case 'perform3_done':
       // it can be confirmed yet, or given up
-      job.cancel = async () => job.end()
+      job.cancel = () => giveUp(domain, job)
       letGoOn(domain, job)
       if (domain.run?.departure?.witness) {
         void settleAlone(domain, job).catch(error =>

@@ -1,20 +1,4 @@
-// The side a guest leaves (qemuMigrationSrcBegin, qemuMigrationSrcPerform, qemuMigrationSrcConfirm).
-//
-//   begin3 ─► perform3 ─► perform3_done ─► confirm3: QEMU is ended, the guest runs there
-//     │           │             └────────► confirm3_cancelled: it runs on here
-//     └ given up  └ failed: it runs on here
-//
-// Each phase is a call of its own; the job goes on between them. The guest's CPUs stand still from QEMU's last word on
-// until the other side has said whether they run there.
-import {
-  virDomainEventSuspendedDetailType,
-  virDomainEventType,
-  virDomainMigrateFlags,
-  virDomainPausedReason,
-  virDomainRunningReason,
-  virDomainShutoffReason,
-  virDomainState
-} from '../../../conf/enums.ts'
+import { virDomainMigrateFlags, virDomainPausedReason, virDomainState } from '../../../conf/enums.ts'
 import { errorsFrom } from '../../../conf/error.ts'
 import { type Address, connectTo } from '../../../host/connect-to.ts'
 import type { AsyncJob, JobStatus } from '../../../state/async-job.ts'
@@ -24,17 +8,19 @@ import { speedBytes } from '../blockjob/speed.ts'
 import { formatMigratable } from '../definition/migratable.ts'
 import { loadInstead } from '../definition/stability.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import type { AskedPlace } from '../domain/run.ts'
 import { hasFailedInPostcopy, isInPostcopy } from '../job/postcopy.ts'
-import { startCpus, stopCpus } from '../process/cpus.ts'
-import { stopDomain } from '../process/stop.ts'
+import { stopCpus } from '../process/cpus.ts'
 import { refreshTrays } from '../process/trays.ts'
 import { checkRemotelyMigratable, checkSafe } from './allowed.ts'
-import { dropTemporaryBitmaps, offeredBitmaps, sendBitmaps } from './bitmaps.ts'
+import { answers, watchDestination } from './ask-witness.ts'
+import { offeredBitmaps, sendBitmaps } from './bitmaps.ts'
 import { checkBegin, checkEncrypted, checkPerform, refuseRdma } from './checks.ts'
-import { type CookieFeature, formatCookie, jobStats, type MigrationCookie, parseCookie } from './cookie.ts'
-import { clientsMoved, relocateGraphics } from './graphics.ts'
+import { endWith, runOn } from './confirm.ts'
+import { type CookieFeature, formatCookie, parseCookie } from './cookie.ts'
+import { tellClients } from './graphics.ts'
 import { ownCookie, readerOf, statisticsOf } from './own-cookie.ts'
-import { applySettings, checkSettings, migrationSpeed, resetSettings, settingsFor } from './params.ts'
+import { applySettings, checkSettings, migrationSpeed, settingsFor } from './params.ts'
 import {
   type Asked,
   attending,
@@ -44,25 +30,16 @@ import {
   letGoOn,
   migrationJob,
   type PhaseCall,
-  resumableJob,
   startMigrationJob
 } from './phases.ts'
-import { enterPostcopy, failPostcopy, outlivesFailure } from './postcopy.ts'
-import {
-  breakConnections,
-  cancelMigration,
-  completeJob,
-  FD_NAME,
-  followMigration,
-  migrationReached,
-  queryMigrate
-} from './progress.ts'
+import { enterPostcopy, outlivesFailure } from './postcopy.ts'
+import { breakConnections, cancelMigration, FD_NAME, followMigration, migrationReached } from './progress.ts'
 import { DiskCopies, isCopiedBy } from './storage.ts'
-import { disableTls, dropTls, enableTls, tlsHostname } from './tls.ts'
+import { disableTls, enableTls, tlsHostname } from './tls.ts'
 import { type TunnelOut, tunnelTo } from './tunnel.ts'
 import { hostInUri, parseMigrationUri } from './uri.ts'
-import { isElsewhere, watchDestination, witnessIn } from './witness.ts'
-import { lockMemory, unlockMemory } from './zero-copy.ts'
+import { witnessIn } from './witness.ts'
+import { lockMemory } from './zero-copy.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -71,7 +48,7 @@ const { VIR_MIGRATE_CHANGE_PROTECTION, VIR_MIGRATE_LIVE, VIR_MIGRATE_OFFLINE } =
 /** The source drives the migration: its client's part is one call. */
 const BY_ITSELF = FLAGS.VIR_MIGRATE_PEER2PEER | FLAGS.VIR_MIGRATE_TUNNELLED
 
-const { VIR_DOMAIN_PAUSED_API_ERROR, VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_PAUSED_MIGRATION } = virDomainPausedReason
+const { VIR_DOMAIN_PAUSED_IOERROR, VIR_DOMAIN_PAUSED_MIGRATION } = virDomainPausedReason
 const { VIR_DOMAIN_RUNNING, VIR_DOMAIN_PAUSED } = virDomainState
 
 /** What a phase gives for the next. */
@@ -234,7 +211,8 @@ export async function send(
   const witness = witnessIn(heard?.unknown)
   const host = 'address' in to && 'host' in to.address ? to.address.host : undefined
   keepState(domain)
-  const there = 'host' in to && to.host !== undefined && witness ? { host: to.host, ...witness } : undefined
+  const there: AskedPlace | undefined =
+    'host' in to && to.host !== undefined && witness ? { host: to.host, ...witness } : undefined
   domain.running.departure!.witness = there
   const speed = speedBytes(params.bandwidth || migrationSpeed(domain), false)
   settings.parameters['max-bandwidth'] = speed
@@ -269,6 +247,7 @@ export async function send(
     })
   try {
     const tls = credentials === undefined ? undefined : { credentials, hostname: tlsHostname(settings) }
+    if (there) await hearOf(domain, there)
     await copies.begin(asked, { nbd: heard?.nbd, speed, tls }, lost)
     if ((flags & VIR_MIGRATE_LIVE) === 0 && domain.isRunning) {
       await job.nested(() => stopCpus(domain, VIR_DOMAIN_PAUSED_MIGRATION))
@@ -316,21 +295,10 @@ export async function send(
   return formatCookie({ ...answer, statistics: statisticsOf(job) })
 }
 
-/** Jobs that clients of a SPICE server follow to the other side. */
-const following = new WeakSet<AsyncJob>()
-
-/** Clients that cannot be told lose the guest, which goes all the same. */
-async function tellClients(
-  domain: QemuDomain,
-  job: AsyncJob,
-  heard: MigrationCookie,
-  uri: string | undefined
-): Promise<void> {
-  try {
-    if (await job.nested(() => relocateGraphics(domain, heard, uri))) following.add(job)
-  } catch (error) {
-    domain.log.warn({ err: error }, 'unable to provide data for graphics client relocation')
-  }
+/** Hears the destination's witness for the first time: its silence is to be known from that of a firewall. */
+async function hearOf({ log }: QemuDomain, there: AskedPlace): Promise<void> {
+  there.heard = await answers(there)
+  if (!there.heard) log.warn({ host: there.host }, 'the destination cannot be asked whether the guest is there')
 }
 
 /** A guest whose STOP event is on its way is looked at again after so long at the latest. */
@@ -386,150 +354,4 @@ export async function persistentFor(domain: QemuDomain, xml: string | undefined)
   const { loadDomain } = await import('../definition/passes.ts')
   const loaded = await loadDomain(xml, domain.contextFor, { abiUpdate: false })
   return formatMigratable(loaded.def, loaded.context)
-}
-
-/** The guest stays, and is as it was (qemuMigrationSrcRestoreDomainState, qemuMigrationParamsReset). */
-export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
-  const { run } = domain
-  if (!run || !domain.isActive) return
-  if (isInPostcopy(domain)) return failPostcopy(domain, job)
-  const { ran } = run.departure ?? {}
-  run.departure = undefined
-  const isHeld = domain.state === VIR_DOMAIN_PAUSED && domain.reason !== VIR_DOMAIN_PAUSED_IOERROR
-  try {
-    if (ran && isHeld) {
-      await job.nested(() => startCpus(domain, virDomainRunningReason.VIR_DOMAIN_RUNNING_MIGRATION_CANCELED))
-    }
-  } catch (error) {
-    domain.log.warn({ err: error }, 'the guest cannot be resumed after its migration has failed')
-    if (domain.isActive) {
-      domain.setPaused(VIR_DOMAIN_PAUSED_API_ERROR)
-      domain.lifecycle(
-        virDomainEventType.VIR_DOMAIN_EVENT_SUSPENDED,
-        virDomainEventSuspendedDetailType.VIR_DOMAIN_EVENT_SUSPENDED_API_ERROR
-      )
-    }
-  }
-  await resetOwn(domain)
-}
-
-/** QEMU is as it was before the migration. */
-async function resetOwn(domain: QemuDomain): Promise<void> {
-  const { run } = domain
-  await dropTemporaryBitmaps(domain)
-  await unlockMemory(domain)
-  if (!run?.migrationParameters) return
-  await resetSettings(domain, run.migrationParameters)
-  await dropTls(domain)
-  run.migrationParameters = undefined
-  domain.settled()
-}
-
-/** Whoever is to go on with it is gone: between two phases it is given up (qemuMigrationAnyConnectionClosed). */
-function endWith(connection: AbortSignal | undefined, domain: QemuDomain, job: AsyncJob): void {
-  const { phase } = job
-  const gone = () => {
-    if (domain.jobs.async !== job || job.phase !== phase) return
-    domain.log.warn({ phase }, 'the connection which controls the migration was closed')
-    if (outlivesFailure(domain, job)) return
-    const settled = phase === 'perform3_done' ? settleAlone(domain, job) : giveUp(domain, job)
-    void settled.catch(error => domain.log.error({ err: error }, 'the migration could not be settled'))
-  }
-  if (connection?.aborted) gone()
-  else connection?.addEventListener('abort', gone, { once: true })
-}
-
-/** It has not begun: QEMU is as it was. */
-async function giveUp(domain: QemuDomain, job: AsyncJob): Promise<void> {
-  enterPhase(job, 'confirm3_cancelled')
-  await resetOwn(domain)
-  if (domain.run) domain.run.departure = undefined
-  job.end()
-}
-
-/**
- * Ends a migration whose client says nothing any more: the destination is asked whether it has the guest. Without one that
- * answers the guest stands still, as libvirt's does, and its job ends.
- */
-export async function settleAlone(domain: QemuDomain, job: AsyncJob): Promise<void> {
-  const witness = domain.run?.departure?.witness
-  if (!witness) return giveUp(domain, job)
-  const isLeft = await isElsewhere(witness, () => domain.jobs.async !== job || job.phase !== 'perform3_done')
-  if (isLeft === undefined) return
-  try {
-    await confirm(domain, job, { flags: job.flags, cookie: undefined, cancelled: !isLeft })
-  } finally {
-    job.end()
-  }
-}
-
-/**
- * The last phase: the guest runs there and is ended here, or it goes on here (qemuMigrationSrcConfirm).
- * @param cancelled the other side does not have it
- */
-export async function confirmMigration(
-  domain: QemuDomain,
-  asked: Asked,
-  cookie: string | undefined,
-  cancelled: boolean
-): Promise<void> {
-  const { flags } = asked
-  const job = isResume(asked)
-    ? resumableJob(domain, 'migration-out', flags, 'perform_resume')
-    : migrationJob(domain, 'migration-out')
-  try {
-    await attending(job, () => confirm(domain, job, { flags, cookie, cancelled }))
-  } finally {
-    if (!outlivesFailure(domain, job)) job.end()
-  }
-}
-
-/** The last phase's work (qemuMigrationSrcConfirmPhase). */
-export async function confirm(
-  domain: QemuDomain,
-  job: AsyncJob,
-  { flags, cookie, cancelled }: { flags: number; cookie: string | undefined; cancelled: boolean }
-): Promise<void> {
-  const isLeft = !cancelled || (await hasLeft(domain, job))
-  if ((flags & FLAGS.VIR_MIGRATE_POSTCOPY_RESUME) !== 0) enterPhase(job, 'confirm_resume')
-  else if (!hasFailedInPostcopy(domain)) enterPhase(job, isLeft ? 'confirm3' : 'confirm3_cancelled')
-  const heard = parseCookie(cookie, readerOf(domain), ['statistics'])
-  if ((flags & VIR_MIGRATE_OFFLINE) === 0) await (isLeft ? leave(domain, job, heard) : runOn(domain, job))
-  if (isLeft && (flags & FLAGS.VIR_MIGRATE_UNDEFINE_SOURCE) !== 0) forget(domain)
-}
-
-/** QEMU has sent all of it, and its client has not heard that it runs there: it may do so all the same. */
-async function hasLeft(domain: QemuDomain, job: AsyncJob): Promise<boolean> {
-  const witness = domain.run?.departure?.witness
-  // in post-copy QEMU knows by itself
-  if (isInPostcopy(domain)) return (await queryMigrate(domain)).status === 'completed'
-  if (job.phase !== 'perform3_done' || !witness) return false
-  const isLeft = await isElsewhere(witness, () => !domain.isActive)
-  if (isLeft) domain.log.warn({}, 'the guest runs at its destination, whose answer was lost')
-  return isLeft === true
-}
-
-/** Ends QEMU: the guest runs elsewhere (qemuMigrationSrcComplete). */
-export async function leave(domain: QemuDomain, job: AsyncJob, heard: MigrationCookie | undefined): Promise<void> {
-  // what was counted when post-copy began is less than it came to
-  if (isInPostcopy(domain)) await job.update?.().catch(err => domain.log.warn({ err }, 'statistics are of before'))
-  const net = heard?.statistics
-  if (net && job.stats) {
-    const { downtime } = net.counts
-    const counts = { ...job.stats, ...(downtime && { downtime }) }
-    job.stats = jobStats({ ...net, elapsed: BigInt(job.data.elapsedMs), counts })
-  }
-  if (following.has(job)) await clientsMoved(job)
-  await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_MIGRATED)
-  step('left')
-  completeJob(domain, job)
-}
-
-/** Nothing of the guest is kept here (virDomainDeleteConfig): it is another host's. */
-function forget(domain: QemuDomain): void {
-  if (domain.isActive || !domain.isPersistent) return
-  domain.autostart = false
-  domain.autostartOnce = false
-  domain.setPersistent(undefined)
-  domain.removed = true
 }

@@ -3,30 +3,32 @@
 // Two sides of ours settle it between them: the destination answers at a port of its own, which its first cookie tells.
 //
 //     source: TOKEN\n        destination: here\n | coming\n | gone\n
+//     source: TOKEN left\n   the guest has left, nobody will ask any more
 //
 // The answer is good for who asks because the guest cannot change it behind his back: `here` is said once the CPUs have
-// run, `gone` once they never will.
+// run, `gone` once they never will. That is the shim's; a second port is its QEMU's, which says nothing but listens while
+// there is one, whatever has become of shim and aggregator (ask-witness.ts).
 import { timingSafeEqual } from 'node:crypto'
 import { createServer, type Server, type Socket } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { virDomainRunningReason } from '../../../conf/enums.ts'
 import { randomBytes } from '../../../conf/random.ts'
 import { element, type XmlElement } from '../../../conf/xml.ts'
-import { connectTo } from '../../../host/connect-to.ts'
-import { KEEPALIVE_COUNT, KEEPALIVE_INTERVAL_MS } from '../../../host/keepalive.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { WitnessPlace } from '../domain/run.ts'
+import type { ChardevBackend } from '../parts/chardev.ts'
 
 export type Whereabouts = 'here' | 'coming' | 'gone'
 
 const { VIR_DOMAIN_RUNNING_POSTCOPY_FAILED } = virDomainRunningReason
 
-const ANSWERS: readonly string[] = ['here', 'coming', 'gone'] satisfies Whereabouts[]
+/** What a source says behind the token once it has let the guest go. */
+export const LEFT = ' left'
 
 const TOKEN_BYTES = 16
 const TOKEN_CHARS = TOKEN_BYTES * 2
 /** Whoever connects says what he wants within this time. */
-const QUESTION_MS = 5000
+export const QUESTION_MS = 5000
+const QUESTION_MAX = 64
 const ASKERS_MAX = 16
 /** A guest that has come is spoken for as long: its source asks when it is told nothing, or was cut off. */
 const KEPT_MS = 600_000
@@ -34,15 +36,23 @@ const KEPT_MS = 600_000
 const GONE_KEPT_MS = 10_000
 
 const NAME = 'virshim'
+/** The chardev that listens in QEMU. */
+const CHARDEV = 'virshim-witness'
 
 /** The element of a cookie that says it; libvirt reads over what it does not know. */
-export const witnessElement = ({ port, token }: WitnessPlace): XmlElement => element(NAME, { port, token })
+export const witnessElement = ({ port, qemu, token }: WitnessPlace): XmlElement => element(NAME, { port, qemu, token })
 
 /** What a cookie says of it, if anything. */
 export function witnessIn(unknown: readonly XmlElement[] = []): WitnessPlace | undefined {
-  const { port = '', token = '' } = unknown.find(({ name }) => name === NAME)?.attributes ?? {}
-  const isSound = /^\d{1,5}$/.test(port) && Number(port) > 0 && Number(port) < 65536 && /^[0-9a-f]{32}$/.test(token)
-  return isSound ? { port: Number(port), token } : undefined
+  const { port, qemu, token = '' } = unknown.find(({ name }) => name === NAME)?.attributes ?? {}
+  const [ours, its] = [portIn(port), portIn(qemu)]
+  if (ours === undefined || !/^[0-9a-f]{32}$/.test(token)) return undefined
+  return { port: ours, ...(its !== undefined && { qemu: its }), token }
+}
+
+function portIn(text = ''): number | undefined {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : 0
+  return port > 0 && port < 65536 ? port : undefined
 }
 
 export const newToken = (): string => randomBytes(TOKEN_BYTES).toString('hex')
@@ -61,6 +71,22 @@ export async function openWitness(domain: QemuDomain, place: WitnessPlace, host?
   })
 }
 
+/**
+ * Has QEMU listen at its port of the witness, for as long as there is that QEMU.
+ * @returns false where it does not: then nobody there refusing means nothing
+ */
+export async function haveQemuListen({ qmp, log }: QemuDomain, port: number, host: string): Promise<boolean> {
+  const data = { addr: { type: 'inet', data: { host, port: String(port) } }, server: true, wait: false } as const
+  const backend: ChardevBackend = { type: 'socket', data }
+  try {
+    await qmp.execute('chardev-add', { id: CHARDEV, backend })
+    return true
+  } catch (error) {
+    log.warn({ err: error, port }, 'nobody can be told whether there is a QEMU')
+    return false
+  }
+}
+
 /** The guest has come: it is spoken for a while yet. */
 export const keepWitness = (domain: QemuDomain): void => witnesses.get(domain)?.keep(KEPT_MS)
 
@@ -75,6 +101,17 @@ export function closeWitness(domain: QemuDomain): void {
   witnesses.delete(domain)
 }
 
+/** Gives its ports back. */
+async function endWitness(domain: QemuDomain, token: string): Promise<void> {
+  closeWitness(domain)
+  const { run, monitor } = domain
+  if (!run || run.arrival?.witness?.token !== token) return
+  const { qemu } = run.arrival.witness
+  if (qemu !== undefined) await monitor?.execute('chardev-remove', { id: CHARDEV })
+  if (domain.run === run) run.arrival = undefined
+  domain.changed()
+}
+
 class Witness {
   readonly #domain: QemuDomain
   readonly #place: WitnessPlace
@@ -82,6 +119,9 @@ class Witness {
   readonly #askers = new Set<Socket>()
   #told: (answer: Whereabouts) => void = () => {}
   #timer: NodeJS.Timeout | undefined
+  #hasCome = false
+  /** its source has said that it will ask no more */
+  #hasLeft = false
 
   constructor(domain: QemuDomain, place: WitnessPlace) {
     this.#domain = domain
@@ -104,14 +144,15 @@ class Witness {
 
   /** Answers for so long, and no longer. */
   keep(ms: number): void {
+    this.#hasCome = true
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => {
-      closeWitness(this.#domain)
-      const { run } = this.#domain
-      if (run?.arrival?.witness?.token !== this.#place.token) return
-      run.arrival = undefined
-      this.#domain.changed()
-    }, ms).unref()
+    this.#timer = setTimeout(() => this.#end(), this.#hasLeft ? 0 : ms).unref()
+  }
+
+  #end(): void {
+    endWitness(this.#domain, this.#place.token).catch(error =>
+      this.#domain.log.warn({ err: error }, 'ports of a migration that is over stay taken')
+    )
   }
 
   /** Settles once it has said that the guest is gone, or after so long. */
@@ -133,6 +174,8 @@ class Witness {
   }
 
   get #whereabouts(): Whereabouts {
+    // whatever has become of it: what its source has is older than its disks
+    if (this.#hasCome) return 'here'
     const { isActive, isRunning, reason, jobs, run } = this.#domain
     if (!isActive || run?.phase === 'stopping') return 'gone'
     // what it lacks is at its source alone
@@ -148,93 +191,17 @@ class Witness {
     socket.once('close', () => this.#askers.delete(socket))
     socket.on('data', chunk => {
       question = Buffer.concat([question, chunk])
-      if (question.length < TOKEN_CHARS + 1) return
-      if (!timingSafeEqual(question.subarray(0, TOKEN_CHARS), Buffer.from(this.#place.token))) return socket.destroy()
+      if (question.length > QUESTION_MAX) return socket.destroy()
+      const end = question.indexOf('\n')
+      if (end < 0) return
+      const token = question.subarray(0, TOKEN_CHARS)
+      if (end < TOKEN_CHARS || !timingSafeEqual(token, Buffer.from(this.#place.token))) return socket.destroy()
       const answer = this.#whereabouts
-      socket.end(`${answer}\n`, () => this.#told(answer))
+      if (question.toString('latin1', TOKEN_CHARS, end) === LEFT) this.#hasLeft = true
+      socket.end(`${answer}\n`, () => {
+        this.#told(answer)
+        if (this.#hasLeft && this.#hasCome) this.#end()
+      })
     })
   }
 }
-
-const ANSWER_MAX = 16
-
-/** Asks once. @throws Error when there is no answer */
-async function ask(host: string, { port, token }: WitnessPlace): Promise<Whereabouts> {
-  const socket = await connectTo({ host, port }, QUESTION_MS)
-  return new Promise((done, refuse) => {
-    let text = ''
-    socket.setTimeout(QUESTION_MS, () => socket.destroy(new Error('no answer')))
-    socket.on('error', refuse)
-    socket.on('data', chunk => {
-      text = (text + chunk.toString('latin1')).slice(0, ANSWER_MAX)
-    })
-    socket.once('close', () => {
-      const answer = text.trim()
-      if (ANSWERS.includes(answer)) done(answer as Whereabouts)
-      else refuse(new Error('no answer'))
-    })
-    socket.resume()
-    socket.write(`${token}\n`)
-  })
-}
-
-const ASK_PAUSE_MS = 250
-/** A host that answers, but where nobody has listened for so long, has no guest of ours: a shim that died has a follower. */
-const NOBODY_MS = 15_000
-
-/**
- * Asks until it is known whether the guest runs at its destination: true if it does. A host that does not answer at all is
- * asked on, and the guest stands still.
- * @param isOver nobody wants to know any more
- */
-export async function isElsewhere(
-  { host, ...place }: WitnessPlace & { host: string },
-  isOver: () => boolean
-): Promise<boolean | undefined> {
-  let refusedSinceMs: number | undefined
-  while (!isOver()) {
-    try {
-      const answer = await ask(host, place)
-      if (answer !== 'coming') return answer === 'here'
-      refusedSinceMs = undefined
-    } catch (error) {
-      if (!isRefused(error)) refusedSinceMs = undefined
-      else refusedSinceMs ??= Date.now()
-      if (refusedSinceMs !== undefined && Date.now() - refusedSinceMs > NOBODY_MS) return false
-    }
-    await sleep(ASK_PAUSE_MS)
-  }
-  return undefined
-}
-
-/**
- * Calls `lost` once a destination that has answered says nothing any more: its host is gone, or no way leads there. TCP
- * would have QEMU wait for a quarter of an hour for what it sends.
- * @returns ends it
- */
-export function watchDestination({ host, ...place }: WitnessPlace & { host: string }, lost: () => void): () => void {
-  let silent: number | undefined
-  let isOver = false
-  const look = async () => {
-    try {
-      await ask(host, place)
-      silent = 0
-    } catch (error) {
-      // a shim that has died has a follower
-      if (isRefused(error)) silent = 0
-      else if (silent !== undefined) silent++
-    }
-    if (isOver || silent === undefined || silent <= KEEPALIVE_COUNT) return
-    stop()
-    lost()
-  }
-  const timer = setInterval(look, KEEPALIVE_INTERVAL_MS).unref()
-  const stop = () => {
-    isOver = true
-    clearInterval(timer)
-  }
-  return stop
-}
-
-const isRefused = (error: unknown) =>
-  (((error as Error).cause ?? error) as NodeJS.ErrnoException).code === 'ECONNREFUSED'
