@@ -493,6 +493,9 @@ async function arrive(
   ])
   step('arrived')
   if ((flags & FLAGS.VIR_MIGRATE_PERSIST_DEST) !== 0) await persist(domain, heard)
+  // from here on it is the guest: its client's going is no end of it (virCloseCallbacksDomainRemove)
+  keepHalf(domain)
+  if (domain.run?.phase === 'stopping') throw fail('VIR_ERR_INTERNAL_ERROR', 'guest unexpectedly quit')
   const isPaused = (flags & FLAGS.VIR_MIGRATE_PAUSED) !== 0
   if (!isPaused) {
     const { VIR_DOMAIN_RUNNING_MIGRATED, VIR_DOMAIN_RUNNING_POSTCOPY } = virDomainRunningReason
@@ -521,7 +524,6 @@ const lastly = (domain: QemuDomain, work: Promise<void>): Promise<void> =>
 /** Nothing is left of the migration but the guest. */
 async function settleIn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   const { running } = domain
-  keepHalf(domain)
   if (running.arrival) running.arrival.port = undefined
   keepWitness(domain)
   if (running.migrationParameters) await resetSettings(domain, running.migrationParameters)
@@ -538,7 +540,6 @@ const postcopies = new WeakSet<AsyncJob>()
 async function fetchRest(domain: QemuDomain, job: AsyncJob): Promise<void> {
   postcopies.add(job)
   job.status = 'postcopy'
-  keepHalf(domain)
   step('fetching')
   await migrationReached(domain, job, ['hypervisor-completed'])
   hasArrived(domain)

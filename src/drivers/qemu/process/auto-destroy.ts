@@ -19,7 +19,8 @@ export const isTied = ({ run }: QemuDomain) => run?.autoDestroy === true && run.
  * @param connection aborts when it closes
  */
 export function tieTo(connection: AbortSignal, domain: QemuDomain, run: Run): void {
-  const isOver = () => domain.run !== run || run.phase === 'stopping'
+  let isLoose = false
+  const isOver = () => isLoose || domain.run !== run || run.phase === 'stopping'
   const destroy = async () => {
     await run.startDone
     if (isOver()) return
@@ -31,7 +32,10 @@ export function tieTo(connection: AbortSignal, domain: QemuDomain, run: Run): vo
     })
   }
   const closed = () => void destroy().catch(error => domain.log.error({ err: error }, 'auto destroy failed'))
-  run.untie = () => connection.removeEventListener('abort', closed)
+  run.untie = () => {
+    isLoose = true
+    connection.removeEventListener('abort', closed)
+  }
   if (connection.aborted) closed()
   else connection.addEventListener('abort', closed, { once: true })
 }
