@@ -70,8 +70,16 @@ export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   await resetOwn(domain)
 }
 
-/** QEMU is as it was before the migration. */
+/** QEMU is as it was before the migration, if it is there yet: the migration is over all the same. */
 async function resetOwn(domain: QemuDomain): Promise<void> {
+  try {
+    await reset(domain)
+  } catch (error) {
+    domain.log.warn({ err: error }, 'QEMU keeps what a migration that is over has set')
+  }
+}
+
+async function reset(domain: QemuDomain): Promise<void> {
   const { run } = domain
   await dropTemporaryBitmaps(domain)
   await unlockMemory(domain)
