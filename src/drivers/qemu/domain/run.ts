@@ -59,6 +59,8 @@ export interface WitnessPlace {
   /** at which its QEMU listens, which says that there is one yet */
   qemu?: number | undefined
   token: string
+  /** its source has asked */
+  asked?: boolean
 }
 
 /** The same for who asks. */

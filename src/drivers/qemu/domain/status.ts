@@ -191,7 +191,12 @@ export const STATUS = {
         witness: {
           type: 'object',
           description: 'where its source is told whether it is here',
-          properties: { port: integer('of its shim'), qemu: integer('of its QEMU'), token: text() },
+          properties: {
+            port: integer('of its shim'),
+            qemu: integer('of its QEMU'),
+            token: text(),
+            asked: yesNo('its source has')
+          },
           required: ['port', 'token']
         }
       },

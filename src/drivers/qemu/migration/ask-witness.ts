@@ -64,9 +64,14 @@ export async function answers(place: AskedPlace): Promise<boolean> {
   )
 }
 
+/** Time to tell a destination that its source has ended: it is reached, or keeps its ports for as long as the guest. */
+const TELL_MS = 1000
+
 /** Tells it that nobody will ask any more, if it hears that. */
-export async function tellLeft(place: AskedPlace): Promise<void> {
-  await ask(place, LEFT).catch(() => undefined)
+export async function tellLeft(place: AskedPlace | undefined): Promise<void> {
+  if (!place) return
+  const told = ask(place, LEFT).catch(() => undefined)
+  await Promise.race([told, sleep(TELL_MS, undefined, { ref: false })])
 }
 
 const ASK_PAUSE_MS = 250

@@ -232,9 +232,8 @@ export async function leave(domain: QemuDomain, job: AsyncJob, heard: MigrationC
     job.stats = jobStats({ ...net, elapsed: BigInt(job.data.elapsedMs), counts })
   }
   if (isFollowed(job)) await clientsMoved(job)
-  const witness = domain.run?.departure?.witness
-  // nobody waits for that: the client has its answer first, and with it this shim may end
-  if (witness) void tellLeft(witness)
+  // before QEMU ends: with it a shim may, and would leave its client without an answer
+  await tellLeft(domain.run?.departure?.witness)
   await stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_MIGRATED)
   step('left')
   completeJob(domain, job)

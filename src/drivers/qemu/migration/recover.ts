@@ -11,6 +11,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import { isInPostcopy } from '../job/postcopy.ts'
 import { startCpus } from '../process/cpus.ts'
 import { stopDomain } from '../process/stop.ts'
+import { tellLeft } from './ask-witness.ts'
 import { dropTemporaryBitmaps } from './bitmaps.ts'
 import { giveUp, settleAlone } from './confirm.ts'
 import { keepHalf } from './destination.ts'
@@ -63,6 +64,7 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
       await runOn(domain)
       break
     case 'confirm3':
+      await tellLeft(domain.run?.departure?.witness)
       await stopDomain(domain, VIR_DOMAIN_SHUTOFF_MIGRATED)
       break
   }

@@ -30,7 +30,10 @@ const TOKEN_CHARS = TOKEN_BYTES * 2
 export const QUESTION_MS = 5000
 const QUESTION_MAX = 64
 const ASKERS_MAX = 16
-/** A guest that has come is spoken for as long: its source asks when it is told nothing, or was cut off. */
+/**
+ * A guest that has come is spoken for as long where its source has never asked, which then is none of ours; else until that
+ * says that it has left, however long the network is cut: it would take silence for the guest's end.
+ */
 const KEPT_MS = 600_000
 /** The same of one that has not come, unless it has been asked before. */
 const GONE_KEPT_MS = 10_000
@@ -88,7 +91,7 @@ export async function haveQemuListen({ qmp, log }: QemuDomain, port: number, hos
 }
 
 /** The guest has come: it is spoken for a while yet. */
-export const keepWitness = (domain: QemuDomain): void => witnesses.get(domain)?.keep(KEPT_MS)
+export const keepWitness = (domain: QemuDomain): void => witnesses.get(domain)?.keep()
 
 /** Settles once somebody has been told that the guest has not come, or nobody wants to know. */
 export const lastQuestion = async (domain: QemuDomain): Promise<void> => {
@@ -142,11 +145,20 @@ class Witness {
     })
   }
 
-  /** Answers for so long, and no longer. */
-  keep(ms: number): void {
+  /** Answers for as long as anybody may ask, and no longer. */
+  keep(): void {
     this.#hasCome = true
     clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.#end(), this.#hasLeft ? 0 : ms).unref()
+    if (this.#hasLeft) this.#end()
+    else if (!this.#place.asked) this.#timer = setTimeout(() => this.#end(), KEPT_MS).unref()
+  }
+
+  /** Notes that its source is one that asks. */
+  #isAsked(): void {
+    clearTimeout(this.#timer)
+    if (this.#place.asked) return
+    this.#place.asked = true
+    if (this.#domain.run) this.#domain.save()
   }
 
   #end(): void {
@@ -197,6 +209,7 @@ class Witness {
       const token = question.subarray(0, TOKEN_CHARS)
       if (end < TOKEN_CHARS || !timingSafeEqual(token, Buffer.from(this.#place.token))) return socket.destroy()
       const answer = this.#whereabouts
+      this.#isAsked()
       if (question.toString('latin1', TOKEN_CHARS, end) === LEFT) this.#hasLeft = true
       socket.end(`${answer}\n`, () => {
         this.#told(answer)
