@@ -27,7 +27,7 @@ const LIMIT_MS = 150_000
 /** A network that comes back before anybody has given up on it. */
 const SHORT_MS = 1500
 
-t.setTimeout(120_000 + ROUNDS * 60_000)
+t.setTimeout(240_000 + ROUNDS * 60_000)
 
 const SIDES = ['source', 'destination'] as const
 type SideName = (typeof SIDES)[number]
@@ -94,8 +94,16 @@ const STEPS: readonly Step[] = [
   })
 ]
 
-/** Of a post-copy that has failed: migration/resume goes on from there. */
-const BEYOND: readonly Step[] = [step('source', 'postcopy_failed'), step('destination', 'postcopy_failed')]
+/**
+ * Of a post-copy that has failed: migration/resume goes on from there. One that has lost but its shim or client comes to
+ * its end by itself.
+ */
+const BEYOND: readonly Step[] = [
+  step('source', 'postcopy_failed'),
+  step('destination', 'postcopy_failed'),
+  step('source', 'confirm_resume'),
+  step('destination', 'finish_resume')
+]
 
 const titleOf = ({ on, name }: Step) => `${on} ${name}`
 
@@ -144,6 +152,10 @@ const BEFORE_NOW: Plan[] = [
   },
   // the answer was lost, and nobody knew where to ask: it ran twice
   { step: step('destination', 'running'), victim: 'packets', isP2p: true, isCopied: false, isParallel: true },
+  // it ran, and its client's end was its own: its source ran on
+  { step: step('destination', 'running'), victim: 'virsh', isP2p: false, isCopied: true },
+  // QEMU's end was missed by who set back what the migration had set, and the migration went on without anybody
+  { step: step('source', 'copying', { needs: 'copies' }), victim: 'source QEMU', isP2p: false, isCopied: true },
   // nobody had given up
   { step: step('source', 'sending'), victim: 'packets', isP2p: false, isCopied: false },
   // QEMU waited for what it had sent to the destination's disk, and did not answer
