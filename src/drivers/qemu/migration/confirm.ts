@@ -1,7 +1,6 @@
 // The last phase at the side a guest leaves: it is ended as the guest runs there, or goes on here
 // (qemuMigrationSrcConfirm). Who has not heard of the guest asks the destination (ask-witness.ts), and until that is known
 // the guest stands still, whoever waits for it.
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   virDomainEventSuspendedDetailType,
   virDomainEventType,
@@ -202,7 +201,8 @@ async function hasLeft(domain: QemuDomain, job: AsyncJob): Promise<boolean> {
   if (isInPostcopy(domain)) return (await queryMigrate(domain)).status === 'completed'
   const whereabouts = asking(domain, job)
   if (!whereabouts) return false
-  const isLeft = await Promise.race([whereabouts, sleep(PATIENCE_MS, 'late' as const, { ref: false })])
+  const late = new Promise<'late'>(done => setTimeout(done, PATIENCE_MS, 'late').unref())
+  const isLeft = await Promise.race([whereabouts, late])
   if (isLeft === 'late') {
     const host = domain.run?.departure?.witness?.host
     const message = `destination '${host}' does not tell whether domain '${domain.name}' runs there: it stays paused here until that is known, or its job is aborted`
