@@ -31,7 +31,8 @@ import {
   isResume,
   letGoOn,
   migrationJob,
-  resumableJob
+  resumableJob,
+  UNTIED_MS
 } from './phases.ts'
 import { failPostcopy, outlivesFailure } from './postcopy.ts'
 import { completeJob, queryMigrate } from './progress.ts'
@@ -101,7 +102,11 @@ export function endWith(connection: AbortSignal | undefined, domain: QemuDomain,
     void settled.catch(error => domain.log.error({ err: error }, 'the migration could not be settled'))
   }
   if (connection?.aborted) gone()
-  else connection?.addEventListener('abort', gone, { once: true })
+  else if (connection) connection.addEventListener('abort', gone, { once: true })
+  // one that has not begun stands in nobody's way, and one in post-copy goes on by itself
+  else if (phase === 'perform3_done' && domain.run?.departure?.witness && !isInPostcopy(domain)) {
+    setTimeout(gone, UNTIED_MS).unref()
+  }
 }
 
 /** It has not begun, or nobody is to go on with it: QEMU is as it was, and the guest stands still if it does. */

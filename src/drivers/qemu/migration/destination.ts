@@ -56,11 +56,13 @@ import {
   type Asked,
   attending,
   enterPhase,
+  isAttended,
   isResume,
   letGoOn,
   migrationJob,
   type PhaseCall,
-  startMigrationJob
+  startMigrationJob,
+  UNTIED_MS
 } from './phases.ts'
 import { outlivesFailure } from './postcopy.ts'
 import { FD_NAME, migrationReached } from './progress.ts'
@@ -230,15 +232,15 @@ async function prepare(
   })
 }
 
-/** Time a guest without a connection to end with may take to begin to come. */
-const UNTIED_MS = 120_000
-
-/** Ends a guest that nobody brings. */
-function expire(domain: QemuDomain, job: AsyncJob): void {
+/** Ends a guest that nobody brings, or that is all here and nobody has run: it has no connection to end with. */
+function expire(domain: QemuDomain, job: AsyncJob, before?: string): void {
   const timer = setTimeout(() => {
-    const isOver = domain.jobs.async !== job || job.phase !== 'prepare'
-    if (isOver || ['active', 'device', 'completed'].includes(String(job.told('MIGRATION')?.status))) return
-    domain.log.warn({}, 'nobody has begun to bring the guest, giving it up')
+    const isOver = domain.jobs.async !== job || job.phase !== 'prepare' || isAttended(job)
+    const status = String(job.told('MIGRATION')?.status)
+    if (isOver || status.startsWith('postcopy')) return
+    const isComing = ['active', 'device'].includes(status) || (status === 'completed' && before !== status)
+    if (isComing) return expire(domain, job, status)
+    domain.log.warn({ status }, 'nobody goes on to bring the guest, giving it up')
     const ended = domain.isActive ? stopDomain(domain, virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_FAILED) : undefined
     void Promise.resolve(ended)
       .catch(error => domain.log.error({ err: error }, 'a guest that nobody brings could not be ended'))
@@ -393,6 +395,10 @@ export async function finishMigration(
   if (arrival && !domain.jobs.async && !asked.cancelled) return hasCome(domain, arrival)
   if (isResume(asked)) return (await import('./resume.ts')).finishResume(domain, asked)
   const job = migrationJob(domain, 'migration-in')
+  if (isAttended(job)) {
+    const message = `migration of domain ${domain.name} is being actively monitored by another thread`
+    throw fail('VIR_ERR_OPERATION_INVALID', message)
+  }
   if (arrival && job.isRestored && !asked.cancelled) return hasComeSince(domain, job, arrival)
   return attending(job, () => finish(domain, job, asked))
 }
@@ -428,7 +434,14 @@ async function finish(
     return answer
   } catch (error) {
     if (outlivesFailure(domain, job)) throw error
-    await removeGuest(domain, wasKept)
+    try {
+      await removeGuest(domain, wasKept)
+    } catch (err) {
+      // it is not known to be gone until then
+      domain.log.error({ err }, 'a guest that has not come could not be ended')
+      void domain.run?.ended.then(() => job.end(error))
+      throw error
+    }
     if (cancelled) job.end(error)
     // the source may not hear of it from its client, and asks
     else void lastQuestion(domain).then(() => job.end(error))

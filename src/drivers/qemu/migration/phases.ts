@@ -25,6 +25,9 @@ export interface PhaseCall {
   connection?: AbortSignal | undefined
 }
 
+/** Time that somebody without a connection, which would tell of his end, may leave a guest waiting. */
+export const UNTIED_MS = 120_000
+
 /** In libvirt's order: none goes back. */
 const PHASES = [
   'begin3',
