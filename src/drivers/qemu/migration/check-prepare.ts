@@ -145,6 +145,7 @@ async function checkArrivalOf(
     const ports = await allocatePorts(def, context.config)
     try {
       await place?.choosePort(ports, context)
+      await place?.chooseWitness?.(ports, context)
       await server?.choosePort(ports)
       const warnings = await host.look(def, claimedAtStart(def, ports), refuse)
       for (const warning of warnings) findings.warn('resources', busy(warning))
