@@ -160,6 +160,13 @@ const BEFORE_NOW: Plan[] = [
   { step: step('source', 'sending'), victim: 'packets', isP2p: false, isCopied: false },
   // QEMU waited for what it had sent to the destination's disk, and did not answer
   { step: step('source', 'copying', { needs: 'copies' }), victim: 'packets', isP2p: true, isCopied: true },
+  // its QEMU had given post-copy up before the next shim came, and was told to let the guest run, which it cannot
+  {
+    step: step('source', 'postcopy', { needs: 'post-copy' }),
+    victim: 'source shim and aggregator',
+    isP2p: false,
+    isCopied: false
+  },
   // it was not said that post-copy had failed
   { step: step('source', 'postcopy', { needs: 'post-copy' }), victim: 'packets', isP2p: true, isCopied: false }
 ]

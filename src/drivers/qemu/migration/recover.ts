@@ -18,7 +18,7 @@ import { keepHalf } from './destination.ts'
 import { resetSettings } from './params.ts'
 import { enterPhase, letGoOn, type Phase } from './phases.ts'
 import { completeUnattended, failPostcopy, pausePostcopy } from './postcopy.ts'
-import { cancelMigration, followMigration, queryMigrate, STATUSES } from './progress.ts'
+import { cancelMigration, followMigration, isOver, queryMigrate, STATUSES } from './progress.ts'
 import { dropLeftCopies, stopDiskServer } from './storage.ts'
 import { dropTls } from './tls.ts'
 import { keepWitness, openWitness } from './witness.ts'
@@ -40,7 +40,7 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
   if (isInPostcopy(domain) && job.phase !== 'perform3') return recoverPostcopy(domain, job)
   switch (job.phase as Phase | undefined) {
     case 'perform3':
-      await cancelMigration(domain)
+      if (!(await isTakenBack(domain))) return recoverPostcopy(domain, job)
       await dropLeftCopies(domain)
       await dropTemporaryBitmaps(domain)
       // its destination has not been told to run it
@@ -69,6 +69,13 @@ export async function recoverMigration(domain: QemuDomain): Promise<void> {
       break
   }
   await end(domain, job)
+}
+
+/** Gives up what QEMU sends. @returns false where it does not come back from post-copy: it has lost its other part */
+async function isTakenBack(domain: QemuDomain): Promise<boolean> {
+  if ((await queryMigrate(domain)).status === 'postcopy-paused') return false
+  await cancelMigration(domain)
+  return !isInPostcopy(domain) || isOver((await queryMigrate(domain)).status)
 }
 
 /** Answers on for a guest that has come by a migration lately. */
