@@ -26,6 +26,7 @@ import { resetSettings } from './params.ts'
 import {
   type Asked,
   attending,
+  endAtLast,
   enterPhase,
   isAttended,
   isResume,
@@ -70,16 +71,8 @@ export async function runOn(domain: QemuDomain, job: AsyncJob): Promise<void> {
   await resetOwn(domain)
 }
 
-/** QEMU is as it was before the migration, if it is there yet: the migration is over all the same. */
+/** QEMU is as it was before the migration. */
 async function resetOwn(domain: QemuDomain): Promise<void> {
-  try {
-    await reset(domain)
-  } catch (error) {
-    domain.log.warn({ err: error }, 'QEMU keeps what a migration that is over has set')
-  }
-}
-
-async function reset(domain: QemuDomain): Promise<void> {
   const { run } = domain
   await dropTemporaryBitmaps(domain)
   await unlockMemory(domain)
@@ -112,7 +105,10 @@ export function endWith(connection: AbortSignal | undefined, domain: QemuDomain,
 /** It has not begun, or nobody is to go on with it: QEMU is as it was, and the guest stands still if it does. */
 export async function giveUp(domain: QemuDomain, job: AsyncJob): Promise<void> {
   enterPhase(job, 'confirm3_cancelled')
-  await resetOwn(domain)
+  await resetOwn(domain).catch(error => {
+    endAtLast(domain, job, error)
+    throw error
+  })
   if (domain.run) domain.run.departure = undefined
   job.end()
 }

@@ -55,6 +55,7 @@ import { applySettings, checkSettings, type MigrationSettings, resetSettings, se
 import {
   type Asked,
   attending,
+  endAtLast,
   enterPhase,
   isAttended,
   isResume,
@@ -439,7 +440,7 @@ async function finish(
     } catch (err) {
       // it is not known to be gone until then
       domain.log.error({ err }, 'a guest that has not come could not be ended')
-      void domain.run?.ended.then(() => job.end(error))
+      endAtLast(domain, job, error)
       throw error
     }
     if (cancelled) job.end(error)

@@ -89,6 +89,11 @@ export function letGoOn(domain: QemuDomain, job: AsyncJob): void {
   })
 }
 
+/** Ends the job of a guest of which nobody knows how it is, once its QEMU is gone; else the next process settles it. */
+export function endAtLast({ run }: QemuDomain, job: AsyncJob, error: unknown): void {
+  void Promise.resolve(run?.ended).then(() => job.end(error))
+}
+
 const NOT: Record<Kind, string> = {
   'migration-in': 'is not processing incoming migration',
   'migration-out': 'is not being migrated'

@@ -25,6 +25,7 @@ import {
   type Asked,
   attending,
   checkNotMigrating,
+  endAtLast,
   enterPhase,
   isResume,
   letGoOn,
@@ -182,7 +183,10 @@ export async function performMigration(
       endWith(call.connection, domain, job)
       return answer
     } catch (error) {
-      await runOn(domain, job)
+      await runOn(domain, job).catch(() => {
+        endAtLast(domain, job, error)
+        throw error
+      })
       if (!outlivesFailure(domain, job)) job.end(error)
       throw error
     }
