@@ -50,6 +50,8 @@ interface Wanted {
 /** A job of the hypervisor's own, of which it tells by the job's id. */
 export interface HypervisorJob {
   tell(event: string, data: Record<string, unknown>): void
+  /** Hears how the hypervisor has it, after a time in which it told nothing; undefined: it has not. Absent: it is told so */
+  found?(status: string | undefined): void
 }
 
 /** A job that has begun. */

@@ -13,9 +13,10 @@ import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome }
 import type { QemuDomain } from '../domain/domain.ts'
 import { admit } from '../process/access.ts'
 import { imagePaths } from '../process/access-paths.ts'
+import { beginBlockJob } from './begin.ts'
 import { carryBitmaps, forgetRecord } from './bitmaps.ts'
 import { below, changeConfig, imageNumbered, imagesAbove, inactiveSource, lookupImage, relativePath } from './chain.ts'
-import { type BlockJobWatch, type JobEnds, registerBlockJob } from './job.ts'
+import type { BlockJobWatch, JobEnds } from './job.ts'
 import { noteLoose } from './loose-images.ts'
 import { maskProtocol, nameOf } from './pull.ts'
 import { speedBytes, speedOption } from './speed.ts'
@@ -117,17 +118,14 @@ export async function startCommit(
   // without those below: the job is none of theirs
   const { backingStore: _backingStore, ...mirror } = base
   if (isActive) disk.mirror = { job: 'active-commit', source: structuredClone(mirror) as StorageSource }
-  let watch: BlockJobWatch | undefined
-  try {
-    watch = registerBlockJob(domain, job, isActive ? activeCommitEnds : commitEnds)
-    if (held) watch.hold()
-    // that above is told of the one below
-    const written = topParent && topParent !== disk.source ? [base, topParent] : [base]
+  // that above is told of the one below
+  const written = topParent && topParent !== disk.source ? [base, topParent] : [base]
+  const order = async () => {
     await admit(
       domain,
       written.flatMap(image => imagePaths(image, true))
     )
-    await domain.qmp.execute('block-commit', {
+    return domain.qmp.execute('block-commit', {
       device: diskNode(disk, context.qemu),
       'job-id': job.name,
       ...speedOption(speed),
@@ -138,13 +136,11 @@ export async function startCommit(
       'auto-dismiss': false,
       ...maskProtocol(domain)
     })
-  } catch (error) {
-    disk.mirror = undefined
-    watch?.drop()
-    throw error
   }
-  watch.started()
-  return watch
+  const dropped = () => {
+    disk.mirror = undefined
+  }
+  return beginBlockJob(domain, job, isActive ? activeCommitEnds : commitEnds, { order, dropped, held })
 }
 
 /** Files of images that go for good. */

@@ -8,6 +8,8 @@ import { effectiveNode } from '../block/nodes.ts'
 import { type BlockJob, blockJobOf, isOver, jobDisk } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { QmpError } from '../monitor/qmp.ts'
+import { isRefusal } from '../process/monitor.ts'
+import { askLater } from './begin.ts'
 import { recordFrom } from './bitmaps.ts'
 import { below, imageNumbered } from './chain.ts'
 import { isLateChain } from './copy.ts'
@@ -135,9 +137,8 @@ export async function abortBlockJob(domain: QemuDomain, path: string, flags: num
 export async function cancelBlockJob(domain: QemuDomain, disk: DiskDef, job: BlockJob): Promise<void> {
   // what it came to is saved, and must stay
   if (isOver(job)) throw notActive(job)
-  await within(domain, disk, job, 'abort', async () => {
-    await domain.qmp.execute('block-job-cancel', { device: job.name, force: false }).catch(unlessGone(job))
-  })
+  const order = () => domain.qmp.execute('block-job-cancel', { device: job.name, force: false }).catch(unlessGone(job))
+  await within(domain, disk, job, 'abort', { order })
 }
 
 /** Has QEMU go on with the other image. @throws VIR_ERR_BLOCK_COPY_ACTIVE for one that is not in step */
@@ -145,11 +146,13 @@ export async function pivotBlockJob(domain: QemuDomain, disk: DiskDef, job: Bloc
   if (job.state !== 'ready') {
     throw fail('VIR_ERR_BLOCK_COPY_ACTIVE', `block job '${job.name}' not ready for pivot yet`)
   }
-  await within(domain, disk, job, 'pivot', async () => {
-    if (job.kind === 'copy') await openLateChain(domain, disk, job)
-    const next = job.kind === 'copy' ? disk.mirror?.source : imageNumbered(disk, job.base)
-    if (next) await recordFrom(domain, next)
-    await domain.qmp.execute('job-complete', { id: job.name })
+  await within(domain, disk, job, 'pivot', {
+    async prepare() {
+      if (job.kind === 'copy') await openLateChain(domain, disk, job)
+      const next = job.kind === 'copy' ? disk.mirror?.source : imageNumbered(disk, job.base)
+      if (next) await recordFrom(domain, next)
+    },
+    order: () => domain.qmp.execute('job-complete', { id: job.name })
   })
 }
 
@@ -174,13 +177,20 @@ async function openLateChain(domain: QemuDomain, disk: DiskDef, job: BlockJob): 
   }
 }
 
-/** Tells of the step it is in; it goes back where that fails. */
+interface Step {
+  /** what does not end the job yet */
+  prepare?(): Promise<void>
+  /** has QEMU end it */
+  order(): Promise<unknown>
+}
+
+/** Tells of the step it is in; it goes back where that fails, but not where QEMU may yet do what it was told. */
 async function within(
   domain: QemuDomain,
   disk: DiskDef,
   job: BlockJob,
   ready: 'abort' | 'pivot',
-  work: () => Promise<void>
+  { prepare, order }: Step
 ): Promise<void> {
   const [before, mirrored] = [job.state, disk.mirror?.ready]
   const enter = (state: BlockJob['state'], shown: DiskMirror['ready']) => {
@@ -189,10 +199,15 @@ async function within(
     domain.changed()
   }
   enter(ready === 'abort' ? 'aborting' : 'pivoting', ready)
+  let isTold = false
   try {
-    await work()
+    await prepare?.()
+    isTold = true
+    await order()
   } catch (error) {
-    enter(before, mirrored)
+    const watch = watchOf(job)
+    if (!isTold || !watch || isRefusal(error)) enter(before, mirrored)
+    else void askLater(domain, watch)
     throw error
   }
 }

@@ -21,9 +21,10 @@ import { diskNode } from '../device/disk/guest-device.ts'
 import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { withDiskStorage } from '../process/storage-driver.ts'
+import { beginBlockJob } from './begin.ts'
 import { carryBitmaps, forgetRecord } from './bitmaps.ts'
 import { below, changeConfig, inactiveSource } from './chain.ts'
-import { type BlockJobWatch, type JobEnds, registerBlockJob } from './job.ts'
+import type { JobEnds } from './job.ts'
 import { noteLoose } from './loose-images.ts'
 import { type AddedImage, addImage, openChain } from './new-image.ts'
 import { imageSize } from './size.ts'
@@ -111,10 +112,8 @@ export async function copyDisk(
     flags
   }
   disk.mirror = { job: 'copy', source: mirror }
-  let watch: BlockJobWatch | undefined
-  try {
-    watch = registerBlockJob(domain, job, copyEnds)
-    await qmp.execute('blockdev-mirror', {
+  const order = () =>
+    qmp.execute('blockdev-mirror', {
       'job-id': job.name,
       device: diskNode(disk, context.qemu),
       target: image.node,
@@ -128,16 +127,20 @@ export async function copyDisk(
       'auto-finalize': false,
       'auto-dismiss': false
     })
-  } catch (error) {
-    disk.mirror = undefined
-    watch?.drop()
-    await image.discard()
-    await chain?.discard()
-    throw error
-  }
-  image.keep()
-  chain?.keep()
-  watch.started()
+  await beginBlockJob(domain, job, copyEnds, {
+    order,
+    kept() {
+      image.keep()
+      chain?.keep()
+    },
+    dropped() {
+      disk.mirror = undefined
+    },
+    async undo() {
+      await image.discard()
+      await chain?.discard()
+    }
+  })
 }
 
 interface Kind {

@@ -19,7 +19,7 @@ import { diskSourcePath } from '../device/disk/lookup.ts'
 import { type BlockJob, checkUnassigned, isOver, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import type { Run } from '../domain/run.ts'
-import { QmpError } from '../monitor/qmp.ts'
+import { isRefusal } from '../process/monitor.ts'
 import { type ConfigChange, followed } from './chain.ts'
 import { removeLoose } from './loose-images.ts'
 import { findQemuJob, lostGuest } from './qemu-job.ts'
@@ -56,6 +56,8 @@ export interface JobEnd {
 export interface JobEnds {
   /** asks QEMU how it ended, where its words are not all; @returns undefined to go by them */
   outcome?(domain: QemuDomain, job: BlockJob, disk: DiskDef): Promise<Outcome | undefined>
+  /** of a job that QEMU forgets by itself: asks it how that ended, where it was not heard to say so */
+  gone?(domain: QemuDomain, job: BlockJob, disk: DiskDef): Promise<Outcome>
   /** does what is to be done before QEMU ends a job that waits for its last word, which is given then; a failure is logged */
   pending?(domain: QemuDomain, job: BlockJob, disk: DiskDef): Promise<void>
   /** of a job that ends with a pivot: what the persistent definition becomes of it. QEMU waits to be told to finish those */
@@ -100,6 +102,7 @@ export class BlockJobWatch implements HypervisorJob {
   #news: 'ready' | 'pending' | 'concluded' | undefined
   #isHeld = false
   #isUnderWay = false
+  #isTold = false
   #end: JobEnd | undefined
   #taking: Promise<void> | undefined
   #wake = () => {}
@@ -120,14 +123,44 @@ export class BlockJobWatch implements HypervisorJob {
   }
 
   /** Takes QEMU's word; acted upon when the guest is free, or by who holds it. */
-  tell(event: string, { status }: Record<string, unknown>): void {
+  tell(event: string, { status, error }: Record<string, unknown>): void {
+    if (event === 'BLOCK_JOB_COMPLETED' || event === 'BLOCK_JOB_CANCELLED') {
+      this.#isTold = true
+      if (typeof error === 'string') this.job.error = error
+    }
     if (event !== 'JOB_STATUS_CHANGE') return
     if (status !== 'ready' && status !== 'pending' && status !== 'concluded') return
-    // at once, whoever holds the guest: until it is dismissed there are nodes of the job's that QEMU 7.2 does not survive
-    // being asked of by query-named-block-nodes
-    if (status === 'concluded') void this.taken()
-    if (status === 'pending' && this.#ends.pivot) this.#finish()
+    // at once, whoever holds the guest: others may wait for nodes that QEMU keeps for it until it is dismissed
+    if (status === 'concluded') this.#concluded()
+    else if (status === 'pending' && this.#ends.pivot) this.#finish()
     else this.news(status)
+  }
+
+  /** How QEMU has it, after a time in which it was not heard; undefined: it has not. */
+  found(status: string | undefined): void {
+    const { job } = this
+    // who begins it asks as well
+    if (job.state === 'new') return
+    if (status === undefined) {
+      if (this.#ends.gone && !this.#taking) this.#concluded()
+      return
+    }
+    if (status === 'ready' && job.state === 'pivoting') {
+      // whether QEMU has taken that up is not known: if so, the job is about to end, and the disk says how
+      const { mirror } = this.#disk ?? {}
+      if (mirror) mirror.ready = 'yes'
+      this.enter('ready')
+    }
+    if (job.state === 'aborting' && status !== 'pending' && status !== 'concluded') {
+      const { qmp } = this.#domain
+      void qmp.execute('block-job-cancel', { device: job.name, force: false }).catch(() => undefined)
+    }
+    this.tell('JOB_STATUS_CHANGE', { status })
+  }
+
+  #concluded(): void {
+    void this.taken()
+    this.news('concluded')
   }
 
   news(status: 'ready' | 'pending' | 'concluded'): void {
@@ -142,30 +175,51 @@ export class BlockJobWatch implements HypervisorJob {
     const { job } = this
     const domain = this.#domain
     const { log } = domain
-    const disk = this.#disk
-    try {
-      const change = job.state === 'aborting' || !disk ? undefined : this.#ends.pivot!(job, disk)
-      const kept = change && followed(domain, disk!, change)
-      if (kept) {
-        job.pivoted = formatDevice(['disks', kept], { inactive: true, secure: true, status: true })
-        domain.changed()
-      }
-    } catch (error) {
-      log.error({ err: error, job: job.name }, 'the persistent definition may not follow a pivot')
-    }
     const id = job.name
     const isLeft = (err: unknown) => log.warn({ err, job: id }, 'a block job waits to be finished')
-    const tell = async () => {
-      const { qmp } = domain
+    // the disk stays where it is, which is saved first: from then on the guest writes to that image again
+    const stay = async () => {
       try {
-        await qmp.execute('job-finalize', { id })
+        this.#forgetPivot()
       } catch (error) {
         isLeft(error)
-        // the disk stays where it is; one that cannot be heard is told when it is found again
-        if ((error as Error).cause instanceof QmpError) await qmp.execute('job-cancel', { id })
+      }
+      await domain.qmp.execute('job-cancel', { id })
+    }
+    const tell = async () => {
+      try {
+        this.#notePivot()
+      } catch (error) {
+        log.error({ err: error, job: id }, 'a pivot is given up, as the definition could not follow it')
+        return stay()
+      }
+      try {
+        await domain.qmp.execute('job-finalize', { id })
+      } catch (error) {
+        isLeft(error)
+        // one that cannot be heard is told when it is found again
+        if (isRefusal(error)) await stay()
       }
     }
     tell().catch(isLeft)
+  }
+
+  /** Saves what becomes of the persistent definition. @throws VIR_ERR_SYSTEM_ERROR */
+  #notePivot(): void {
+    const { job } = this
+    const disk = this.#disk
+    if (job.state === 'aborting' || !disk) return
+    const change = this.#ends.pivot!(job, disk)
+    const kept = change && followed(this.#domain, disk, change)
+    if (!kept) return
+    job.pivoted = formatDevice(['disks', kept], { inactive: true, secure: true, status: true })
+    this.#domain.changed()
+  }
+
+  #forgetPivot(): void {
+    if (this.job.pivoted === undefined) return
+    delete this.job.pivoted
+    this.#domain.changed()
   }
 
   /** QEMU has begun it (qemuBlockJobStarted). */
@@ -325,7 +379,10 @@ export class BlockJobWatch implements HypervisorJob {
     const disk = this.#disk
     await this.taken()
     // of those that say so by the image the disk is on
-    if (!isOver(job)) this.enter((disk && (await this.#ends.outcome?.(domain, job, disk))) ?? this.#told)
+    if (!isOver(job)) {
+      const ask = this.#ends.outcome ?? this.#ends.gone
+      this.enter((disk && (await ask?.(domain, job, disk))) ?? this.#told)
+    }
     const outcome = job.state as Outcome
     if (disk) {
       await this.#ends.before?.(domain, job, disk, outcome).catch(error => {
@@ -362,11 +419,14 @@ export class BlockJobWatch implements HypervisorJob {
   async #take(): Promise<void> {
     const { job } = this
     const { qmp, log } = this.#domain
+    const { gone, outcome } = this.#ends
+    const found = gone || !isOver(job) ? await findQemuJob(qmp, job.name) : undefined
     if (!isOver(job)) {
-      const error = (await findQemuJob(qmp, job.name))?.error
-      if (error !== undefined) job.error = error
-      if (error !== undefined || !this.#ends.outcome) this.enter(this.#told)
+      if (found?.error !== undefined) job.error = found.error
+      const isKnown = gone ? found !== undefined || this.#isTold : !outcome
+      if (job.error !== undefined || isKnown) this.enter(this.#told)
     }
+    if (gone && !found) return
     await qmp.execute('job-dismiss', { id: job.name }).catch(error => {
       log.warn({ err: error, job: job.name }, 'a block job stays in QEMU')
     })

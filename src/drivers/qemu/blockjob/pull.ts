@@ -10,11 +10,13 @@ import { effectiveNode } from '../block/nodes.ts'
 import { type BlockJob, checkNoBlockJob, checkTakesJobs, jobDisk, type Outcome } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { newPlug } from '../hotplug/live-guest.ts'
+import { beginBlockJob } from './begin.ts'
 import { carryBitmaps } from './bitmaps.ts'
 import { below, changeConfig, imageNumbered, imagesAbove, lookupImage, relativePath } from './chain.ts'
-import { type JobEnds, registerBlockJob } from './job.ts'
+import type { JobEnds } from './job.ts'
 import { noteLoose } from './loose-images.ts'
 import { speedBytes, speedOption } from './speed.ts'
+import { depthBelow } from './top-node.ts'
 import { writeOut } from './write-out.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -61,26 +63,32 @@ export async function pullDisk(
     flags,
     ...(image?.index !== undefined && { base: image.index })
   }
-  const watch = registerBlockJob(domain, job, pullEnds)
-  try {
-    await domain.qmp.execute('block-stream', {
+  const order = () =>
+    domain.qmp.execute('block-stream', {
       device: top,
       'job-id': job.name,
       ...speedOption(speed),
       ...(image && { 'base-node': effectiveNode(image, qemu), 'backing-file': name }),
       'auto-finalize': false,
-      'auto-dismiss': false,
+      // a filter of a pull that is over stays without an image below it until the pull is dismissed, and QEMU 7.2 does not
+      // survive query-named-block-nodes then
+      'auto-dismiss': true,
       ...maskProtocol(domain)
     })
-  } catch (error) {
-    watch.drop()
-    throw error
-  }
-  watch.started()
+  await beginBlockJob(domain, job, pullEnds, { order })
 }
 
 /** The images between the top and the base have gone (qemuBlockJobProcessEventCompletedPull). */
 export const pullEnds: JobEnds = {
+  async gone(domain, job, disk) {
+    const base = imageNumbered(disk, job.base)
+    const chain = storageChain(disk.source)
+    // it is only finished at our word: all that it pulled is in the image then
+    const images = base ? chain.length - 1 - chain.indexOf(base) : 0
+    const depth = await depthBelow(domain, effectiveNode(disk.source, domain.context.qemu))
+    if (depth !== undefined && depth <= images) return 'completed'
+    return job.state === 'aborting' ? 'cancelled' : 'failed'
+  },
   // Differs from libvirt: the image forgets those below it only once it has all of them on disk
   pending: (domain, _, disk) => writeOut(domain, disk, disk.source),
   async before(domain, job, disk, outcome) {

@@ -34,7 +34,7 @@ export async function refreshBlockJobs(domain: QemuDomain): Promise<void> {
   })
   // before QEMU is asked for its nodes, which it does not survive as long as any job is to be dismissed
   for (const { watch, found } of left) if (found?.status === 'concluded') await watch.taken()
-  for (const one of left) await refresh(domain, one)
+  for (const one of left) await refresh(one)
 }
 
 /** Holds a job; of one that QEMU does not know, and that has left no trace, nothing stays. */
@@ -45,8 +45,8 @@ function takeUp(domain: QemuDomain, job: BlockJob, found: QmpJob | undefined): B
   const disk = diskOf(domain, job)
   if (!found && !isOver(job)) {
     domain.log.warn({ job: job.name, state: job.state }, 'QEMU does not know a block job')
-    // a disk says what it is on; of others nobody can tell any more
-    if (job.state === 'new' || !disk?.mirror) {
+    // a disk says what it is on, and an image what is below it; of others nobody can tell any more
+    if (job.state === 'new' || !disk || (!disk.mirror && !ends.gone)) {
       if (disk) delete disk.mirror
       watch.drop()
       return undefined
@@ -57,10 +57,10 @@ function takeUp(domain: QemuDomain, job: BlockJob, found: QmpJob | undefined): B
   return watch
 }
 
-async function refresh(domain: QemuDomain, { watch, found }: Left): Promise<void> {
+async function refresh({ watch, found }: Left): Promise<void> {
   try {
     if (!found || found.status === 'concluded') watch.news('concluded')
-    else await follow(domain, watch, diskOf(domain, watch.job), found)
+    else watch.found(found.status)
     await watch.catchUp()
   } finally {
     watch.release()
@@ -74,17 +74,4 @@ const diskOf = ({ def }: QemuDomain, { disk }: BlockJob): DiskDef | undefined =>
 function hasBegun({ running }: QemuDomain, job: BlockJob, disk: DiskDef | undefined): void {
   for (const { index } of disk?.mirror ? storageChain(disk.mirror.source) : []) running.looseImages.delete(index!)
   job.state = 'running'
-}
-
-async function follow(domain: QemuDomain, watch: BlockJobWatch, disk: DiskDef | undefined, { status }: QmpJob) {
-  const { job } = watch
-  if (status === 'ready' && job.state === 'pivoting') {
-    // whether QEMU was told is not known: if so, the job is about to end, and the disk says how
-    job.state = 'ready'
-    if (disk?.mirror) disk.mirror.ready = 'yes'
-  }
-  if (status === 'ready' || status === 'pending') watch.tell('JOB_STATUS_CHANGE', { status })
-  if (job.state === 'aborting') {
-    await domain.qmp.execute('block-job-cancel', { device: job.name, force: false }).catch(() => undefined)
-  }
 }

@@ -36,10 +36,19 @@ interface DeepNode {
   backing_file_depth: number | bigint
 }
 
-/** True where QEMU has an image below each of these nodes: an overlay has nothing there before. */
-export async function standsOn({ qmp }: QemuDomain, nodes: readonly string[]): Promise<boolean> {
+/** How many images are below each node. */
+async function depths({ qmp }: QemuDomain): Promise<Map<string, number>> {
   // a flat list does not count images below
   const list = await qmp.execute<DeepNode[]>('query-named-block-nodes', { flat: false })
-  const depths = new Map(list.map(node => [node['node-name'], Number(node.backing_file_depth)]))
-  return nodes.every(node => (depths.get(node) ?? 0) > 0)
+  return new Map(list.map(node => [node['node-name'], Number(node.backing_file_depth)]))
+}
+
+/** How many images are below a node; undefined of one that QEMU has not. */
+export const depthBelow = async (domain: QemuDomain, node: string): Promise<number | undefined> =>
+  (await depths(domain)).get(node)
+
+/** True where QEMU has an image below each of these nodes: an overlay has nothing there before. */
+export async function standsOn(domain: QemuDomain, nodes: readonly string[]): Promise<boolean> {
+  const found = await depths(domain)
+  return nodes.every(node => (found.get(node) ?? 0) > 0)
 }

@@ -20,7 +20,12 @@ async function syncThreadsAndMemory(domain: QemuDomain): Promise<void> {
 async function tellJobs({ qmp, jobs: { qemuJobs } }: QemuDomain): Promise<void> {
   if (qemuJobs.size === 0) return
   const list = await qmp.execute<{ id: string; status: string }[]>('query-jobs')
-  for (const { id, status } of list) qemuJobs.get(id)?.tell('JOB_STATUS_CHANGE', { id, status })
+  const statuses = new Map(list.map(({ id, status }) => [id, status]))
+  for (const [id, job] of [...qemuJobs]) {
+    const status = statuses.get(id)
+    if (job.found) job.found(status)
+    else if (status !== undefined) job.tell('JOB_STATUS_CHANGE', { id, status })
+  }
 }
 
 /** Brings the guest up to what its QEMU is, for events that no shim has heard (qemuProcessUpdateState). */

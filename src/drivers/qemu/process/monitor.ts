@@ -89,12 +89,17 @@ export async function untilHeard(domain: QemuDomain): Promise<'again' | 'ended' 
   for (const deadline = Date.now() + HEARD_LIMIT_MS; Date.now() < deadline; await sleep(10)) {
     if (domain.run !== run) return 'ended'
     if (run.cleanUp) await run.cleanUp
+    // one that we have let go of is not looked for
+    else if (run.monitor?.closed) return 'never'
     else if (run.monitor && !run.monitor.closed) return 'again'
   }
   return 'never'
 }
 
+/** True for QEMU's own refusal: it has not done what it was told. Otherwise it may have, or may yet. */
+export const isRefusal = (error: unknown): boolean => (error as Error).cause instanceof QmpError
+
 /** True where QEMU did not answer, and is heard again: it may have done what it was told. */
 export async function isFoundAgain(domain: QemuDomain, error: unknown): Promise<boolean> {
-  return !((error as Error).cause instanceof QmpError) && (await untilHeard(domain)) === 'again'
+  return !isRefusal(error) && (await untilHeard(domain)) === 'again'
 }
