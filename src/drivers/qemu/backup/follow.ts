@@ -12,6 +12,7 @@ import type { QemuDomain } from '../domain/domain.ts'
 import type { Backup } from '../domain/run.ts'
 import { backupStats, endBackup, outlivesShutdown, type StoredDisk, storedDisks } from '../process/backup-end.ts'
 import { shutdownOrReboot } from '../process/cpus.ts'
+import { isRefusal } from '../process/monitor.ts'
 import { stopServer } from './server.ts'
 
 /** QEMU's id of the job of a disk. */
@@ -59,16 +60,22 @@ async function progress(domain: QemuDomain, { def, done }: Backup): Promise<Back
 async function cancelDisks(domain: QemuDomain, backup: Backup): Promise<void> {
   for (const disk of storedDisks(backup.def)) {
     if (disk.state !== 'running') continue
+    // saved before QEMU is told: who finds its end must know that it was asked for
+    disk.state = 'cancelling'
+    domain.save()
     try {
-      await domain.qmp.execute('block-job-cancel', { device: jobName(domain, disk), force: true })
-      // it may be over by now
-      if ((disk.state as string) === 'running') disk.state = 'cancelling'
+      await tellCancel(domain, disk)
     } catch (err) {
       domain.log.debug({ err, disk: disk.name }, 'a backup job is over already')
+      // where QEMU has not answered it may yet do it
+      if (isRefusal(err) && (disk.state as string) === 'cancelling') disk.state = 'running'
     }
   }
   domain.save()
 }
+
+const tellCancel = (domain: QemuDomain, disk: StoredDisk): Promise<unknown> =>
+  domain.qmp.execute('block-job-cancel', { device: jobName(domain, disk), force: true })
 
 /** Removes the bitmap that a push has been made by; that of a pull goes with the scratch image. */
 export async function forgetChanges(
@@ -84,21 +91,26 @@ export async function forgetChanges(
 }
 
 /** As qemuJobEnd, however often the monitor is lost meanwhile. @throws VIR_ERR_OPERATION_FAILED when the backup has ended */
-async function jobEnd(domain: QemuDomain, backup: Backup, id: string): Promise<QmpJob | undefined> {
+async function jobEnd(domain: QemuDomain, backup: Backup, disk: StoredDisk): Promise<QmpJob | undefined> {
+  const id = jobName(domain, disk)
   for (;;) {
     try {
+      // whether QEMU was told is not known
+      if (disk.state === 'cancelling') await tellCancel(domain, disk).catch(() => undefined)
       return await qemuJobEnd(domain, id)
     } catch (error) {
       if (domain.run?.backup !== backup) throw error
       // told of it once QEMU is found again
-      await new Promise<void>(resolve => domain.jobs.qemuJobs.set(id, { tell: () => resolve() }))
+      await new Promise<void>(resolve =>
+        domain.jobs.qemuJobs.set(id, { tell: () => resolve(), found: () => resolve() })
+      )
     }
   }
 }
 
 async function followDisk(domain: QemuDomain, backup: Backup, disk: StoredDisk): Promise<void> {
   const id = jobName(domain, disk)
-  const job = await jobEnd(domain, backup, id)
+  const job = await jobEnd(domain, backup, disk)
   await stopServer(domain, backup.def)
   await forgetChanges(domain, backup.def, disk)
   backup.done.current += Number(job?.['current-progress'] ?? 0)

@@ -18,7 +18,7 @@ import { completeDomain } from '../definition/passes.ts'
 import { diskNamed } from '../device/disk/lookup.ts'
 import { checkTakesJobs } from '../domain/block-jobs.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { isFoundAgain } from '../process/monitor.ts'
+import { isFoundAgain, isRefusal } from '../process/monitor.ts'
 import { settleCheckpoint } from './delete.ts'
 import { type MarkedDisk, markedDisks } from './marks.ts'
 import { checkpointsOf, redefined } from './tree.ts'
@@ -86,6 +86,7 @@ function keepCheckpoint(domain: QemuDomain, def: CheckpointDef, isCurrent: boole
 }
 
 async function begin(domain: QemuDomain, def: CheckpointDef): Promise<void> {
+  await settleCheckpoint(domain)
   const actions = prepareCheckpoint(domain, def)
   const { running, qmp } = domain
   if (await isUnmarked(domain, def)) running.checkpoint = { creating: def.name }
@@ -95,11 +96,13 @@ async function begin(domain: QemuDomain, def: CheckpointDef): Promise<void> {
     await keepOrUndo(domain, def, actions)
   } catch (error) {
     if (await isFoundAgain(domain, error)) await settleCheckpoint(domain)
-    throw error
-  } finally {
-    running.checkpoint = undefined
+    // of a QEMU that is not heard nobody knows yet
+    if (isRefusal(error) || domain.run !== running) running.checkpoint = undefined
     domain.changed()
+    throw error
   }
+  running.checkpoint = undefined
+  domain.changed()
 }
 
 /** Keeps a checkpoint, or takes its bitmaps away. @throws as keepCheckpoint */

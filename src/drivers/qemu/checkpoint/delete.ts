@@ -4,7 +4,8 @@ import { errorsFrom } from '../../../conf/error.ts'
 import type { CheckpointDef } from '../../../conf/moment/checkpoint.ts'
 import { diskNamed } from '../device/disk/lookup.ts'
 import type { QemuDomain } from '../domain/domain.ts'
-import { findMarks, markedDisks, removeMarks } from './marks.ts'
+import { isFoundAgain, isRefusal } from '../process/monitor.ts'
+import { findMarks, type MarkedDisk, markedDisks, removeMarks } from './marks.ts'
 import { checkpointsOf, findCheckpoint } from './tree.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -27,10 +28,18 @@ async function discardBitmaps(domain: QemuDomain, def: CheckpointDef): Promise<v
   try {
     await removeMarks(domain, found)
   } catch (error) {
+    // QEMU may have removed them, or may yet: they are gone once it has been asked again, or by the next process
+    if (!isRefusal(error)) return removeAgain(domain, marked, error)
     domain.running.checkpoint = undefined
     domain.save()
     throw error
   }
+}
+
+/** Removes what is left of them, once QEMU is heard again. @throws the error if it is not */
+async function removeAgain(domain: QemuDomain, marked: MarkedDisk[], error: unknown): Promise<void> {
+  if (!(await isFoundAgain(domain, error))) throw error
+  await removeMarks(domain, await findMarks(domain, marked))
 }
 
 /** Deletes one (qemuCheckpointDiscard). */
@@ -53,13 +62,15 @@ export async function deleteCheckpoint(
 ): Promise<void> {
   if (!metadataOnly && !domain.isActive)
     throw fail('VIR_ERR_OPERATION_UNSUPPORTED', 'cannot delete checkpoint for inactive domain')
+  // one whose deletion QEMU has not answered goes first
+  if (domain.isActive) await settleCheckpoint(domain)
   const def = findCheckpoint(domain, name)
   const below = children ? checkpointsOf(domain).descendantsOf(def).reverse() : []
   for (const one of below) await discard(domain, one, metadataOnly)
   if (children !== 'only') await discard(domain, def, metadataOnly)
 }
 
-/** Brings to an end what a process before this one was doing to a checkpoint. */
+/** Brings to an end what a process before this one was doing to a checkpoint, or what QEMU has not answered. */
 export async function settleCheckpoint(domain: QemuDomain): Promise<void> {
   const { checkpoint } = domain.running
   if (!checkpoint) return

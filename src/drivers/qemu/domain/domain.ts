@@ -64,6 +64,9 @@ export interface DomainOptions {
   onEvent?: (domain: QemuDomain, event: QmpEvent) => void
 }
 
+/** What a guest changes by itself is saved no oftener than that. */
+const SAVE_PAUSE_MS = 100
+
 /** The guest of this shim: its definitions, its run while there is one, its state. */
 export class QemuDomain {
   root: GuestRoot
@@ -94,6 +97,8 @@ export class QemuDomain {
   removed = false
   /** the end of its last run */
   lastEnd: Ended | undefined
+  #saveTimer: NodeJS.Timeout | undefined
+  #isSaveDue = false
   readonly #onEvent: DomainOptions['onEvent']
   #state: number = virDomainState.VIR_DOMAIN_SHUTOFF
   #reason: number = virDomainShutoffReason.VIR_DOMAIN_SHUTOFF_UNKNOWN
@@ -269,6 +274,33 @@ export class QemuDomain {
   /** The same at the end of a change that was saved before it was made: mostly that was all. */
   settled(): void {
     if (!this.run || !isSaved(this, this.run)) this.changed()
+  }
+
+  /**
+   * The same of what a guest may change as often as it likes: listeners know at once, and it is saved at once where nothing
+   * of the kind was saved shortly before, else a little later.
+   */
+  changedByGuest(): void {
+    this.#generation++
+    this.#wake()
+    if (this.#saveTimer) {
+      this.#isSaveDue = true
+      return
+    }
+    this.save()
+    this.#saveTimer = setTimeout(() => this.#saveDue(), SAVE_PAUSE_MS)
+    this.#saveTimer.unref()
+  }
+
+  #saveDue(): void {
+    this.#saveTimer = undefined
+    if (!this.#isSaveDue) return
+    this.#isSaveDue = false
+    try {
+      if (this.run && !isSaved(this, this.run)) this.save()
+    } catch (error) {
+      this.log.error({ err: error }, 'the status cannot be saved')
+    }
   }
 
   #wake(): void {

@@ -72,7 +72,7 @@ export const deviceEvents: Handlers = {
     const open = flagOf(data, 'tray-open')
     const reason = open ? TRAY.VIR_DOMAIN_EVENT_TRAY_CHANGE_OPEN : TRAY.VIR_DOMAIN_EVENT_TRAY_CHANGE_CLOSE
     setTray(disk, open)
-    domain.changed()
+    domain.changedByGuest()
     domain.events.emit('VIR_DOMAIN_EVENT_ID_TRAY_CHANGE', { devAlias: disk.alias, reason }, timestampUs)
   },
 
@@ -96,7 +96,7 @@ export const deviceEvents: Handlers = {
   VSERPORT_CHANGE(domain, data, timestampUs) {
     const reason = VIR_CONNECT_DOMAIN_EVENT_AGENT_LIFECYCLE_REASON_CHANNEL
     portChanged(domain, textOf(data, 'id'), flagOf(data, 'open'), reason, timestampUs)
-    domain.changed()
+    domain.changedByGuest()
   },
 
   /** QEMU tells again only after it has been asked, which is left out for guests that are not trusted. */

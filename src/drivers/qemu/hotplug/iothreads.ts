@@ -43,6 +43,7 @@ export async function addIothread(domain: QemuDomain, id: number, meant: Meant):
     done()
   } catch (error) {
     await qmp.execute('object-del', { id: iothreadId(id) }).catch(left(domain, id))
+    await forgetThread(domain, { kind: 'iothread', id }).catch(left(domain, id))
     throw error
   }
 }
