@@ -230,6 +230,25 @@ t.test('a pull, a commit and a copy while the guest writes', async t => {
   await guest.checkFiles(t)
 })
 
+t.test('QEMU is asked for its nodes all the time while pulls end', async t => {
+  const guest = new Written({ vda: chain('a0', 'vda'), vdb: chain('b0', 'vdb'), vdc: chain('c0', 'vdc') })
+  t.teardown(() => guest.end())
+  await guest.start()
+  for (const dev of ['vda', 'vdb', 'vdc']) {
+    let isOver = false
+    const asks = async () => {
+      while (!isOver) await guest.qmp('query-named-block-nodes', { flat: true })
+    }
+    const asked = Promise.all([asks(), asks(), asks()])
+    await guest.call('virDomainBlockPull', { disk: dev })
+    await guest.over(dev)
+    isOver = true
+    await asked
+    await guest.check(t, dev)
+  }
+  await guest.checkFiles(t)
+})
+
 /** Kills after that many ms; each finds the shim at another step. */
 const DELAYS = [0, 4, 8, 12, 18, 25]
 
