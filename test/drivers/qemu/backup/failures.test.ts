@@ -1,7 +1,7 @@
 // Backups and checkpoints that fail half-way: each command of QEMU's refused in turn. Afterwards all is what it was, and
 // the same backup can be begun.
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { StandInGuest } from '../../../helper/stand-in-guest.ts'
@@ -150,6 +150,26 @@ t.test('a backup that ends while the monitor is lost', async t => {
   t.match(await guest.failureOf('virDomainBackupGetXMLDesc'), /^VIR_ERR_NO_DOMAIN_BACKUP/)
   t.match(await guest.call('virDomainGetJobStats', { flags: 1 }), { type: 3 })
   t.ok(existsSync(storeOf(guest)), 'the copy is whole')
+})
+
+t.test('a backup that is given up: saved before QEMU is told, which is told again where it was not heard', async t => {
+  const guest = await guestWithDisk(t)
+  const { peer } = guest.qemu
+  await guest.call('virDomainBackupBegin', backup(guest, 'push'))
+  const id = 'backup-vda-libvirt-2-format'
+  const saved: string[] = []
+  peer.answers['block-job-cancel'] = (order: Order) => {
+    saved.push(readFileSync(guest.root.status, 'utf8'))
+    if (saved.length === 1) return peer.hangUp()
+    order.reply()
+    peer.answers['query-jobs'] = [{ id, type: 'backup', status: 'concluded', error: 'Operation canceled' }]
+    peer.event('JOB_STATUS_CHANGE', { id, status: 'concluded' })
+  }
+  t.equal(await guest.failureOf('virDomainAbortJob'), '')
+  await guest.untilTold('JOB_COMPLETED')
+  t.equal(saved.length, 2)
+  for (const one of saved) t.match(one, /cancelling/)
+  t.match(await guest.failureOf('virDomainBackupGetXMLDesc'), /^VIR_ERR_NO_DOMAIN_BACKUP/)
 })
 
 t.test('a checkpoint: each step refused', async t => {

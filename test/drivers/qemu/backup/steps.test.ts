@@ -80,6 +80,29 @@ t.test('a connection that is lost meanwhile: what QEMU has begun is taken back',
   }
 })
 
+t.test(
+  'a connection that is lost while a checkpoint is deleted: it is gone, whether QEMU has heard of that or not',
+  async t => {
+    for (const isDone of [true, false]) {
+      const { guest, model } = await marked(t)
+      const { peer } = guest.qemu
+      peer.instead = ({ command }) => (command === 'transaction' ? loses : undefined)
+      const loses = (order: Order) => {
+        peer.instead = undefined
+        if (isDone) carriedOut(order)
+        peer.hangUp()
+      }
+      t.equal(await guest.failureOf('virDomainCheckpointDelete', { checkpoint: { name: 'c1' }, flags: [] }), '')
+      t.same(
+        [...model.nodes.values()].flatMap(({ bitmaps }) => bitmaps),
+        []
+      )
+      t.equal((await guest.status())!.checkpoint, undefined)
+      t.same(await guest.call('virDomainListAllCheckpoints', { flags: [] }), { checkpoints: [] })
+    }
+  }
+)
+
 t.test('a backup that does not begin, as QEMU has ended, leaves no checkpoint', async t => {
   const { guest } = await storageGuest(t)
   guest.qemu.peer.instead = ({ command }) => (command === 'block-export-add' ? dies(guest.qemu) : undefined)

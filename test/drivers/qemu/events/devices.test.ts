@@ -63,6 +63,25 @@ t.test('trays', async t => {
   t.match(guest.logged, [{ level: 'error', message: 'QMP event handler failed' }])
 })
 
+t.test('a guest that moves its tray without end: listeners hear it all, and the last is saved', async t => {
+  const guest = await StandInGuest.running(t, {
+    devices: `<disk type='file' device='cdrom'><target dev='hdc' bus='ide'/></disk>`
+  })
+  const { domain } = guest
+  const save = domain.save.bind(domain)
+  let saves = 0
+  domain.save = () => {
+    saves++
+    save()
+  }
+  const MOVES = 501
+  for (let i = 0; i < MOVES; i++)
+    guest.qemu.peer.event('DEVICE_TRAY_MOVED', { device: '', id: 'ide0-1-0', 'tray-open': i % 2 === 0 })
+  while (guest.told.length < MOVES) await new Promise(resolve => setImmediate(resolve))
+  while (!/tray='open'/.test((await guest.status())!.xml)) await new Promise(resolve => setImmediate(resolve))
+  t.ok(saves < MOVES / 2, `${saves} times`)
+})
+
 t.test('ports of channels, and the agent’s among them', async t => {
   const guest = await StandInGuest.running(t, {
     devices: `<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>

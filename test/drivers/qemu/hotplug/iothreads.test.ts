@@ -1,5 +1,6 @@
 // IOThreads of a running guest: made, removed and changed wholly or not at all.
-import { mkdirSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { type GuestParts, StandInGuest } from '../../../helper/stand-in-guest.ts'
 import { type Order, refuses } from '../../../helper/stand-in-qemu.ts'
@@ -50,12 +51,17 @@ t.test('one in use stays', async t => {
 t.test('one that QEMU makes without a word, and one that cannot be saved', async t => {
   const guest = await running(t)
   guest.qemu.answers['query-iothreads'] = [{ id: 'mine', 'thread-id': 1 }]
+  const group = join(guest.dir, 'iothread7')
+  mkdirSync(group)
+  guest.domain.running.cgroups = [guest.dir]
   t.match(
     await guest.failureOf('virDomainAddIOThread', { iothread_id: 7 }),
     /cannot find new IOThread '7' in QEMU monitor\.$/
   )
+  guest.domain.running.cgroups = []
   delete guest.qemu.answers['query-iothreads']
   t.same(await idsOf(guest), [1, 2], 'it is taken back')
+  t.notOk(existsSync(group), 'with the group that was made for it')
   const restore = unsaved(guest)
   t.match(await guest.failureOf('virDomainAddIOThread', { iothread_id: 7, flags: BOTH }), /^VIR_ERR_SYSTEM_ERROR /)
   t.same(await idsOf(guest), [1, 2])
