@@ -74,6 +74,9 @@ export interface JobEnds {
   heard?(): void
 }
 
+/** QEMU's error of a job that was given up. */
+const CANCELLED = 'Operation canceled'
+
 const watches = new WeakMap<BlockJob, BlockJobWatch>()
 
 /** Who follows a job. */
@@ -127,6 +130,8 @@ export class BlockJobWatch implements HypervisorJob {
     if (event === 'BLOCK_JOB_COMPLETED' || event === 'BLOCK_JOB_CANCELLED') {
       this.#isTold = true
       if (typeof error === 'string') this.job.error = error
+      // one that QEMU forgets by itself is not asked for its error
+      else if (event === 'BLOCK_JOB_CANCELLED' && this.#ends.gone) this.job.error = CANCELLED
     }
     if (event !== 'JOB_STATUS_CHANGE') return
     if (status !== 'ready' && status !== 'pending' && status !== 'concluded') return
