@@ -406,6 +406,8 @@ export class BlockJobWatch implements HypervisorJob {
   /** The outcome by QEMU's word alone. */
   get #told(): Outcome {
     const { state, error } = this.job
+    // it may have been through before it could be given up
+    if (this.#ends.gone && this.#isTold && error === undefined) return 'completed'
     if (state === 'aborting') return 'cancelled'
     return error === undefined ? 'completed' : 'failed'
   }
