@@ -5,7 +5,7 @@ import type { CheckpointDef } from '../../../conf/moment/checkpoint.ts'
 import { diskNamed } from '../device/disk/lookup.ts'
 import type { QemuDomain } from '../domain/domain.ts'
 import { isFoundAgain, isRefusal } from '../process/monitor.ts'
-import { findMarks, type MarkedDisk, markedDisks, removeMarks } from './marks.ts'
+import { findMarks, lowerImages, type Mark, type MarkedDisk, markedDisks, removeMarks } from './marks.ts'
 import { checkpointsOf, findCheckpoint } from './tree.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
@@ -82,7 +82,16 @@ export async function settleCheckpoint(domain: QemuDomain): Promise<void> {
   const anywhere = domain.def.devices.disks.map(({ target }) => ({ name: target?.dev ?? '', bitmap: name }))
   const marks = await findMarks(domain, def ? markedDisks(def) : creating === undefined ? [] : anywhere)
   await removeMarks(domain, creating === undefined ? marks : marks.filter(({ reopen }) => !reopen))
+  if (def && deleting !== undefined) await closeLower(domain, def, marks)
   if (def) tree.delete(def)
   domain.running.checkpoint = undefined
   domain.changed()
+}
+
+/** Lower images that were opened for writing to remove their bitmaps, and of which the bitmaps are gone already. */
+async function closeLower(domain: QemuDomain, def: CheckpointDef, closed: readonly Mark[]): Promise<void> {
+  for (const { node, reopen } of lowerImages(domain, markedDisks(def))) {
+    if (closed.some(one => one.node === node)) continue
+    await reopen(true).catch(err => domain.log.warn({ err, node }, 'a lower image may stay open for writing'))
+  }
 }

@@ -42,6 +42,18 @@ export async function findMarks({ qmp, def, context: { qemu } }: QemuDomain, mar
   })
 }
 
+/** The images below those that the guest writes to, of the disks that are still there. */
+export function lowerImages({ qmp, def, context: { qemu } }: QemuDomain, marked: MarkedDisk[]) {
+  return marked.flatMap(({ name }) => {
+    const disk = diskNamed(def, name)
+    const [, ...lower] = disk ? storageChain(disk.source) : []
+    return lower.map(source => ({
+      node: effectiveNode(source, qemu),
+      reopen: (readOnly: boolean) => reopenImage(qmp, source, qemu, { ...diskUse(disk!), readOnly })
+    }))
+  })
+}
+
 /** Removes bitmaps all or none; layers that are only read are opened for writing meanwhile. */
 export async function removeMarks({ qmp, log }: QemuDomain, found: Mark[]): Promise<void> {
   const opened: Mark[] = []

@@ -103,6 +103,29 @@ t.test(
   }
 )
 
+t.test('a shim that dies while it deletes a checkpoint: lower images are only read again', async t => {
+  const { guest } = await marked(t)
+  await guest.call('virDomainSnapshotCreateXML', {
+    xmlDesc: `<domainsnapshot><disks><disk name='vda'><source file='${guest.dir}/top'/></disk>
+      <disk name='vdb' snapshot='no'/></disks></domainsnapshot>`,
+    flags: ['VIR_DOMAIN_SNAPSHOT_CREATE_DISK_ONLY', 'VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA']
+  })
+  const { peer } = guest.qemu
+  const isLast = ({ command, args }: Order) => command === 'blockdev-reopen' && args.options[0]['read-only'] === true
+  const met = new Promise<void>(resolve => {
+    peer.instead = order => (isLast(order) ? () => resolve() : undefined)
+  })
+  void guest.failureOf('virDomainCheckpointDelete', { checkpoint: { name: 'c1' }, flags: [] })
+  await met
+  guest.die()
+  peer.instead = undefined
+  guest.forget()
+  t.ok(await guest.takeOver())
+  const nodes = peer.orders.filter(isLast).map(({ args }) => args.options[0]['node-name'])
+  t.same(nodes, ['libvirt-2-format'])
+  t.same(await guest.call('virDomainListAllCheckpoints', { flags: [] }), { checkpoints: [] })
+})
+
 t.test('a backup that does not begin, as QEMU has ended, leaves no checkpoint', async t => {
   const { guest } = await storageGuest(t)
   guest.qemu.peer.instead = ({ command }) => (command === 'block-export-add' ? dies(guest.qemu) : undefined)
