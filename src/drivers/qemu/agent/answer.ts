@@ -40,10 +40,11 @@ export function flagIn(object: Said, name: string): boolean | undefined {
   return typeof value === 'boolean' ? value : undefined
 }
 
-/** A number with a fraction. */
+/** A number with a fraction; one beyond those there are counts as missing (virJSONValueObjectGetNumberDouble). */
 export function doubleIn(object: Said, name: string): number | undefined {
   const value = object[name]
-  return typeof value === 'number' || typeof value === 'bigint' ? Number(value) : undefined
+  const double = typeof value === 'number' || typeof value === 'bigint' ? Number(value) : Number.NaN
+  return Number.isFinite(double) ? double : undefined
 }
 
 function integerIn(object: Said, name: string, min: bigint, max: bigint): bigint | undefined {
