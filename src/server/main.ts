@@ -270,7 +270,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
   }
   const again = { inactive: false, abiUpdate: false, status: true }
   const live = status ? (await loadDomain(status.xml, async () => context, again)).def : def
-  const { user, group, uidRange, hookDirs } = options
+  const { user, group, uidRange, confine, hookDirs } = options
   const aggregator = aggregatorSocket(options.aggregator)
   const domain: QemuDomain = new QemuDomain({
     root: root!,
@@ -282,6 +282,7 @@ async function openGuest(options: Options, log: LateLog): Promise<Opened> {
     user,
     group,
     uidRange,
+    confine,
     hookDirs,
     openPeer: async uri => (await import('./rpc/peer.ts')).openPeer(uri),
     onEvent: handleQmpEvent,

@@ -52,6 +52,8 @@ export interface Options {
   group: string | undefined
   /** users, of which each guest's QEMU has one of its own */
   uidRange: UidRange | undefined
+  /** QEMU gets a view of the host's files of its own */
+  confine: boolean
   /** directories of hook scripts, the first that has any counts */
   hookDirs: string[]
   /** settings of migrations */
@@ -85,6 +87,8 @@ Runs one guest from libvirt domain XML (- is standard input) and serves its API 
   --user NAME             run QEMU as this user (root only)
   --group NAME            and in this group rather than the user's own
   --uid-range FIRST-LAST  run QEMU as one of these users, which no other guest has; it is given the guest's files (root only)
+  --confine               show QEMU no files and devices of the host but the system's and its own (with --user or
+                          --uid-range)
   --hooks DIR|none        hook scripts, as libvirt has them (this user's hooks, or for root those in /etc/libvirt/hooks)
   --secondary DIR|none    directory of the sockets of libvirt's daemons, which do networks, storage and secrets
                           (/run/libvirt, or this user's)
@@ -122,6 +126,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
   if ((values.user ?? values.group) !== undefined && process.getuid?.() !== 0) {
     throw new UsageError('--user and --group: only root can run QEMU as somebody else')
   }
+  if (values.confine && process.getuid?.() !== 0) throw new UsageError('--confine: only root can do it')
   if (!['trace', 'debug', 'info', 'warn', 'error'].includes(values['log-level'])) {
     throw new UsageError(`--log-level: '${values['log-level']}' is unknown`)
   }
@@ -152,6 +157,7 @@ export function readOptions(argv: string[]): Options | 'help' | 'version' {
     user: values.user,
     group: values.group,
     uidRange: readUidRange(values['uid-range'], values.user ?? values.group),
+    confine: values.confine,
     hookDirs: hookDirs(values.hooks),
     migration: readMigrationConfig(values),
     logLevel: values['log-level']
@@ -240,6 +246,7 @@ function parse(args: string[]) {
       user: { type: 'string' },
       group: { type: 'string' },
       'uid-range': { type: 'string' },
+      confine: flag,
       hooks: { type: 'string' },
       ...migrationOptions,
       'log-level': { type: 'string', default: 'info' },

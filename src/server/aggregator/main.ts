@@ -71,6 +71,7 @@ async function run(options: AggregatorOptions): Promise<void> {
   ]
   const { uidRange } = options
   if (uidRange) shimOptions.push('--uid-range', `${uidRange.first}-${uidRange.last}`)
+  if (options.confine) shimOptions.push('--confine')
   if (options.hooks !== undefined) shimOptions.push('--hooks', options.hooks)
   const guests = new Guests({ layout, registry, discovery, changes, shimOptions })
   const supervisor = new Supervisor({ layout, registry, guests, log })

@@ -25,6 +25,8 @@ export interface AggregatorOptions {
   hooks: string | undefined
   /** users for the guests' shims to run QEMU as, each guest's one of its own */
   uidRange: UidRange | undefined
+  /** each guest's QEMU gets a view of the host's files of its own */
+  confine: boolean
   /** settings of migrations, for the guests' shims */
   migration: MigrationConfig
   /** permissions of the sockets that are not read-only */
@@ -45,6 +47,7 @@ One view of every guest of this host, and of who holds what. Ending it touches n
   --libvirt-socket [PATH] listen where libvirt's clients look for libvirtd (/run/libvirt/libvirt-sock) too
   --hooks DIR|none        hook scripts for all guests, as virshimd has it
   --uid-range FIRST-LAST  run each guest's QEMU as one of these users, as virshimd has it
+  --confine               confine each guest's QEMU, as virshimd has it
   --socket-group GROUP    let this group use all sockets (libvirtd's unix_sock_group)
   --socket-mode MODE      permissions of api.sock, libvirt-sock and claims.sock, in octal (600, with a group 660); the
                           read-only ones of root's aggregator are open to all
@@ -94,6 +97,7 @@ export function readOptions(argv: string[]): AggregatorOptions | 'help' | 'versi
     access: readSocketAccess(values['socket-group'], values['socket-mode']),
     hooks: values.hooks === undefined || values.hooks === 'none' ? values.hooks : resolve(values.hooks),
     uidRange: readUidRange(values['uid-range']),
+    confine: values.confine,
     migration: readMigrationConfig(values),
     overcommits: readOvercommits(values.overcommit),
     claimGraceMs: grace === undefined ? undefined : Number(grace) * 1000
@@ -128,6 +132,7 @@ function parse(args: string[]) {
       'libvirt-socket': { type: 'string' },
       hooks: { type: 'string' },
       'uid-range': { type: 'string' },
+      confine: flag,
       ...migrationOptions,
       'socket-group': { type: 'string' },
       'socket-mode': { type: 'string' },

@@ -54,6 +54,8 @@ export interface DomainOptions {
   group?: string
   /** users, of which QEMU is to run as one that is this guest's alone */
   uidRange?: UidRange | undefined
+  /** QEMU is to have a view of the host's files of its own */
+  confine?: boolean
   /** what it claims from the host's aggregator; absent: there is none */
   claims?: Claims
   /** where hook scripts may lie, the first that has any counts */
@@ -79,6 +81,8 @@ export class QemuDomain {
   /** the user and groups QEMU is to run as at its next start */
   readonly owner: ProcessOwner
   readonly uidRange: UidRange | undefined
+  /** it is to see no files of the host but its own, from its next start on */
+  readonly confine: boolean
   readonly claims: Claims | undefined
   readonly hookDirs: readonly string[]
   readonly openPeer: OpenPeer | undefined
@@ -117,6 +121,7 @@ export class QemuDomain {
     user,
     group,
     uidRange,
+    confine = false,
     claims,
     hookDirs = [],
     openPeer,
@@ -132,6 +137,7 @@ export class QemuDomain {
     this.monitorListeners = new Listeners(log)
     this.owner = { user, group }
     this.uidRange = uidRange
+    this.confine = confine
     this.claims = claims
     this.hookDirs = hookDirs
     this.openPeer = openPeer

@@ -5,6 +5,7 @@ import { randomBytes } from '../../../conf/random.ts'
 import type { StorageSource } from '../../../conf/storage/source.ts'
 import type { GivenFile } from '../../../host/dac.ts'
 import { boundLog } from '../../../host/log-file.ts'
+import type { MountView } from '../../../host/mount-view.ts'
 import type { OwnerIds, ProcessOwner } from '../../../host/owner.ts'
 import type { PerfCounters } from '../../../host/perf-counters.ts'
 import type { Phase, ProcessIdentity, Registration } from '../../../state/status.ts'
@@ -138,6 +139,10 @@ export class Run {
   /** in QEMU's environment, by which it is found whose pid was not saved */
   id: string = randomBytes(RUN_ID_BYTES).toString('hex')
   process: ProcessIdentity | undefined
+  /** what a confined QEMU sees of the host */
+  view: MountView | undefined
+  /** settles when no change of it is under way */
+  viewTurn: Promise<void> = Promise.resolve()
   /** settles with QEMU's exit code or signal; absent for a QEMU that is not our child */
   exited: Promise<string> | undefined
   output: Output | undefined

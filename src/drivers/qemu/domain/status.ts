@@ -400,6 +400,17 @@ export const STATUS = {
       run.ownership = { ...saved, turn: Promise.resolve() }
     }
   }),
+  view: optional(
+    field('view', {
+      type: 'object',
+      description: "a confined QEMU's own view of the host's files",
+      properties: {
+        staging: text('directory with what covers others'),
+        covers: { type: 'array', description: 'directories that are covered', items: text() }
+      },
+      required: ['staging', 'covers']
+    })
+  ),
   xml: line({
     schema: text('the live definition, aliases and addresses included'),
     save: (_, { def }) => formatDomain(def, { inactive: false, secure: true, status: true })

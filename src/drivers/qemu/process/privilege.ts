@@ -19,6 +19,8 @@ const CAP_SETPCAP = 8
 
 export interface Privileges {
   owner: ProcessOwner
+  /** words before QEMU's that confine it */
+  confining?: readonly string[]
   /** QEMU dies with this process */
   dieWithUs: boolean
   /** bytes of memory QEMU may lock, if the usual ones are not enough */
@@ -33,7 +35,8 @@ export interface Privileges {
  * @throws VIR_ERR_CONFIG_UNSUPPORTED where an option needs setpriv, prlimit or taskset and the host has none,
  *   VIR_ERR_SYSTEM_ERROR where it has none of the CPUs
  */
-export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLock, cpus }: Privileges): string[] {
+export function withLeastPrivilege(argv: string[], privileges: Privileges): string[] {
+  const { owner, dieWithUs, memoryLock, cpus, confining = [] } = privileges
   const limit = [...memoryLockArgs(memoryLock), ...affinityArgs(cpus)]
   const ids = ownerIds(owner)
   if (!isExecutable(SETPRIV)) {
@@ -42,6 +45,7 @@ export function withLeastPrivilege(argv: string[], { owner, dieWithUs, memoryLoc
   }
   return [
     ...limit,
+    ...confining,
     SETPRIV,
     '--no-new-privs',
     ...(dieWithUs ? ['--pdeathsig', 'KILL'] : []),

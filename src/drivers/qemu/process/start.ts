@@ -42,6 +42,7 @@ import { withHostStorage } from './storage-driver.ts'
 import { asksForThreads } from './tuning/demands.ts'
 import { cpusAtStart } from './tuning/placement.ts'
 import { type TakenUser, takeUser } from './user.ts'
+import { confinedEnvironment, confiningArgv } from './view.ts'
 
 const fail = errorsFrom('VIR_FROM_QEMU')
 
@@ -162,13 +163,14 @@ async function start(domain: QemuDomain, run: Run, options: StartOptions): Promi
     run.output = output
     const launched = await launchQemu({
       argv,
-      env,
+      env: { ...env, ...confinedEnvironment(domain) },
       output,
       runId: run.id,
       owner: run.owner,
       dieWithUs,
       memoryLock: memoryLockLimit(domain.def),
       cpus: cpusAtStart(domain.def),
+      confining: confiningArgv(domain),
       files
     })
     options.onLaunch?.()

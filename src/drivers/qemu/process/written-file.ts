@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { randomUUID } from '../../../conf/random.ts'
 import { giveTo } from '../../../host/owner.ts'
 import type { QemuDomain } from '../domain/domain.ts'
+import { admitToView, dismissFromView } from './view.ts'
 
 const PREFIX = 'written-'
 
@@ -12,17 +13,20 @@ const PREFIX = 'written-'
  * @param work tells QEMU to write, and reads what it wrote by the descriptor
  */
 export async function withWrittenFile<T>(
-  { root, running }: QemuDomain,
+  domain: QemuDomain,
   name: string,
   work: (filename: string, fd: number) => Promise<T>
 ): Promise<T> {
+  const { root, running } = domain
   const filename = join(root.dir, `${PREFIX}${name}.${randomUUID()}`)
   const fd = openSync(filename, 'wx+', 0o600)
   try {
     giveTo(filename, running.owner)
+    await admitToView(domain, [filename])
     return await work(filename, fd)
   } finally {
     closeSync(fd)
+    await dismissFromView(domain, [filename])
     rmSync(filename, { force: true })
   }
 }

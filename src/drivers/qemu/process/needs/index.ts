@@ -25,6 +25,7 @@ import { pathsOfDefinition } from '../access-paths.ts'
 import { endBackup } from '../backup-end.ts'
 import { registerGuest, unregisterGuest } from '../registration/index.ts'
 import { asksForCounters, asksForLimits } from '../tuning/demands.ts'
+import { limitGuestDevices, prepareView, removeGuestView } from '../view.ts'
 import type { Need, Starting, StartingWithCommand } from './need.ts'
 
 /** Makes the host's end of the devices of a list. */
@@ -197,6 +198,13 @@ export const NEEDS: readonly Need[] = [
     // it ends with the guest
     name: 'backup',
     release: domain => endBackup(domain, 'canceled')
+  },
+  {
+    // last, as it has all that was made before
+    name: "QEMU's view of the host",
+    start: prepareView,
+    attach: limitGuestDevices,
+    release: removeGuestView
   }
 ]
 
