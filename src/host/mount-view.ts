@@ -116,7 +116,7 @@ export function planView({ staging, hidden, passer, paths }: ViewParts): MountVi
 export function stageView(view: MountView, paths: readonly string[]): void {
   rmSync(view.staging, { recursive: true, force: true })
   makeDirectory(view.staging, PRIVATE)
-  view.covers.forEach((path, i) => makeDirectory(coverOf(view, i), path === '/dev' ? READABLE : PASSABLE))
+  for (const [i, path] of view.covers.entries()) makeDirectory(coverOf(view, i), path === '/dev' ? READABLE : PASSABLE)
   const inDev = (path: string) => join(coverOf(view, 0), path.slice('/dev'.length))
   makeDirectory(inDev(HIDDEN), PRIVATE)
   makeDirectory(inDev(HOST), PRIVATE)

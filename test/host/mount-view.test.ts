@@ -66,8 +66,8 @@ async function program(t: Test, dir: string, paths: string[], hidden: string[]):
   const all = [...paths, '/dev/null', '/dev/pts']
   const view = planView({ staging, hidden, passer: NOBODY, paths: all })
   stageView(view, all)
-  const [command, ...args] = [...viewArgv(view), 'sh', '-c', 'echo ready; exec sleep 1000'] as [string, ...string[]]
-  const child: ChildProcess = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [command, ...args] = [...viewArgv(view), 'sh', '-c', 'echo ready; exec sleep 1000']
+  const child: ChildProcess = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   await new Promise((resolve, reject) => {
     child.stdout!.once('data', resolve)

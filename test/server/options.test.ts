@@ -109,6 +109,12 @@ t.test('users for guests: only root may', async t => {
   }
 })
 
+t.test('confined guests: only root may', async t => {
+  const wanted = process.getuid?.() === 0 ? { confine: true } : '--confine: only root can do it'
+  t.same(differs(readShim, ['g.xml'], ['--confine', 'g.xml']), wanted)
+  t.same(differs(readAggregator, [], ['--confine']), { confine: true }, 'its shims will say')
+})
+
 t.test('virshim-aggregatord', async t => {
   const own = join(libvirtDirectory(), 'libvirt-sock')
   const vcpu = (ratio: number, policy: string) => ({ ...DEFAULT_OVERCOMMITS, vcpu: { ratio, policy } })

@@ -21,6 +21,8 @@ import { pathsOfDevice } from '../process/access-paths.ts'
 import { claimMore } from '../process/claim.ts'
 import { memoryLockLimit, raiseMemoryLock } from '../process/memory-lock.ts'
 import { refreshChardev } from '../process/refresh.ts'
+import { admitToView } from '../process/view.ts'
+import { morePathsOf } from '../process/view-paths.ts'
 import { liveGuest, newPlug, statusXml } from './live-guest.ts'
 import { PassedFiles } from './passed-files.ts'
 import { leftBy, partsOf, removeDevice } from './removal.ts'
@@ -78,6 +80,7 @@ export async function plugIn(domain: QemuDomain, guest: LiveGuest, kind: DeviceK
     await raiseMemoryLock(domain, locked)
     await family?.host?.take(dev, { ...guest, context })
     await admit(domain, pathsOfDevice(kind, dev as never))
+    await admitToView(domain, morePathsOf(kind, dev as never))
     family?.add?.(plug, dev)
     await plug.execute(qmp, warn)
     try {

@@ -81,7 +81,7 @@ export async function admitToView(domain: QemuDomain, paths: readonly string[]):
   })
 }
 
-/** Hides files from QEMU that it has closed; what it still has open, for another of its devices, stays. */
+/** Hides files from QEMU that it has closed; what it still has open, for another of its devices, stays. Failures are logged. */
 export async function dismissFromView(domain: QemuDomain, paths: readonly string[]): Promise<void> {
   await withView(domain, async (view, { pid }) => {
     const kept = new Set(nodesOf(domain.def))
@@ -89,7 +89,7 @@ export async function dismissFromView(domain: QemuDomain, paths: readonly string
     await dismissPaths(view, pid, gone)
     const group = devicesGroup(domain.running.cgroups)
     if (group) await denyDevices(group, gone)
-  })
+  }).catch(error => domain.log.warn({ err: error, paths }, 'QEMU may still see files that it has closed'))
 }
 
 /** One change at a time, of a QEMU that runs confined. */
